@@ -1,0 +1,46 @@
+# Two commands for users: make run, make test. For contributors: make check, make fix. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := batch_removebg tests
+
+.PHONY: help run test check fix clean
+help:
+	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
+	@echo "make test    run the tests"
+	@echo "make check   format, lint, strict types, import layers; writes nothing"
+	@echo "make fix     put format and simple lint in order"
+	@echo "make clean   remove what the other targets have made"
+
+# Stamps: an environment is made anew when what it is made from changes.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run
+	$(BIN)/batch-removebg run samples/photos --out samples/cutouts
+
+test: $(VENV)/.dev
+	$(BIN)/pytest $(TESTS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check --no-cache $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
+	$(BIN)/mypy --cache-dir=/dev/null
+	$(BIN)/lint-imports --no-cache
+
+fix: $(VENV)/.dev
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+clean:
+	rm -rf $(VENV) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

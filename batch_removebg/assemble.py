@@ -1,0 +1,180 @@
+"""Where the parts are put together: the chain of wrappers around the provider, and the pipeline around that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from batch_removebg import manifest, results
+from batch_removebg.alphas import Alphas
+from batch_removebg.clock import Clock
+from batch_removebg.cpu import Cpu
+from batch_removebg.download import Downloader
+from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.fold import Fold
+from batch_removebg.ledger import Ledger
+from batch_removebg.model import Item, Provider, ProxySpec
+from batch_removebg.names import Claims
+from batch_removebg.pipeline import Pipeline
+from batch_removebg.planner import Planner
+from batch_removebg.predict import Predictor, PredictPolicy, Tools
+from batch_removebg.provider.budget import Budgeted
+from batch_removebg.provider.gate import Gate
+from batch_removebg.provider.journal import Journaled
+from batch_removebg.provider.ratelimit import Throttled, TokenBucket
+from batch_removebg.provider.recovery import LostPolicy, Recovery
+from batch_removebg.provider.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
+from batch_removebg.provider.retry import Retrying, RetryPolicy
+from batch_removebg.recipe import Recipe
+from batch_removebg.settings import Settings
+from batch_removebg.sources import Sources
+
+if TYPE_CHECKING:
+    import aiohttp
+
+STATE = ".batch-removebg"
+"""Folder in OUT for the lock and the alphas."""
+
+
+@asynccontextmanager
+async def provider(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
+    """The provider that the settings name, bare, and the session that sources are fetched with."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0)
+    # No cookies and no key in the session: it also talks to foreign servers.
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        chosen = _local(settings, clock) if settings.provider == "local" else _remote(settings, session, clock)
+        try:
+            yield chosen, session
+        finally:
+            await chosen.aclose()
+
+
+def _local(settings: Settings, clock: Clock) -> Provider:
+    from batch_removebg.local import engine, weights
+    from batch_removebg.local.provider import LocalProvider
+
+    load = partial(engine.load, settings.model, progress=lambda done, total: None)
+    return LocalProvider(weights.known(settings.model), load, clock=clock)
+
+
+def _remote(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> Provider:
+    hosted = settings.provider == "replicate"
+    return Replicate(
+        session,
+        settings.endpoint(),
+        name=settings.provider,
+        capabilities=HOSTED_CAN if hosted else GATEWAY_CAN,
+        proxy=ProxySpec(longest=settings.proxy_size),
+        caps=settings.caps(),
+        clock=clock,
+    )
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """What the pictures of a run are made with."""
+    finish = settings.finish()
+    if settings.provider == "local":
+        from batch_removebg.local import weights
+        from batch_removebg.local.cutout import PROXY
+
+        return Recipe("local", weights.known(settings.model).version, {}, PROXY, finish, passes_urls=False)
+    inputs = {settings.input_field: None, **settings.model_inputs}
+    proxy = ProxySpec(longest=settings.proxy_size)
+    passes_urls = not settings.fetch_sources
+    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls)
+
+
+def planner(settings: Settings, fold: Fold, recipe: Recipe) -> Planner:
+    """What decides on each item, with the names that earlier runs have given."""
+    claims = Claims(recipe.finish.extension, settings.name, fold.outputs())
+    return Planner(fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed)
+
+
+def read(inputs: Sequence[str], settings: Settings, listener: Listener) -> Iterator[Item]:
+    """The items of a run, lazily."""
+    return manifest.read(
+        inputs,
+        out=settings.out,
+        stdin=sys.stdin.buffer if "-" in inputs else None,
+        on_warning=lambda text: listener(Event(Kind.WARNING, text=text)),
+    )
+
+
+def pipeline(
+    inputs: Sequence[str],
+    settings: Settings,
+    bare: Provider,
+    session: aiohttp.ClientSession,
+    ledger: Ledger,
+    *,
+    clock: Clock,
+    listener: Listener,
+    handle_signals: bool,
+) -> Pipeline:
+    """Everything between the manifest and the ledger."""
+    gate = Gate(clock)
+    chain = wrapped(bare, settings, ledger, gate, clock=clock, listener=listener)
+    lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
+    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
+    tools = toolbox(settings, session, gate, clock)
+    predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(), gate=gate)
+    seen: dict[str, Item] = {}
+    return Pipeline(
+        lambda: read(inputs, settings, listener),
+        planner(settings, ledger.fold, tools.recipe),
+        predictor,
+        Downloader(chain, predictor, ledger, tools, out=settings.out),
+        ledger,
+        seen=seen,
+        recipe=tools.recipe,
+        gate=gate,
+        shape=settings.shape(stream="-" in inputs),
+        clock=clock,
+        listener=listener,
+        snapshot=partial(snapshot, settings, ledger, seen),
+        handle_signals=handle_signals,
+    )
+
+
+def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, clock: Clock) -> Tools:
+    """What workers and downloaders share."""
+    sources = Sources(
+        session,
+        caps=settings.caps(),
+        retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
+        sleep=gate.sleep,
+    )
+    alphas = Alphas(settings.out / STATE / "alpha")
+    return Tools(recipe_of(settings), sources, alphas, Cpu(), settings.limits(), clock)
+
+
+def wrapped(
+    bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, *, clock: Clock, listener: Listener
+) -> Provider:
+    """The provider, safe to pay: tried again ← held to the rate ← within the budget ← on record ← one exchange."""
+    bucket = TokenBucket(per_second=settings.rate / 60 if settings.rate else None)
+    on_record = Journaled(bare, ledger, gate)
+    budgeted = Budgeted(on_record, settings.max_predictions)
+    throttled = Throttled(budgeted, bucket, monotonic=clock.monotonic, sleep=gate.sleep)
+    return Retrying(
+        throttled,
+        RetryPolicy(),
+        clock=clock,
+        sleep_before_create=gate.sleep,
+        waiting=lambda text: listener(Event(Kind.WAITING, text=text)),
+    )
+
+
+async def snapshot(settings: Settings, ledger: Ledger, seen: dict[str, Item]) -> None:
+    """Write results.json as things stand."""
+    # Rendered here, where nothing else touches the fold meanwhile; written in a thread.
+    parts = list(results.render(ledger.fold, seen))
+    await anyio.to_thread.run_sync(results.write, settings.out / results.NAME, parts)

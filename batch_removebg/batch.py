@@ -1,0 +1,164 @@
+"""One batch from settings to summary: holds the lock, runs the pipeline, and says what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Unpack
+
+import anyio
+import anyio.to_thread
+
+from batch_removebg import assemble, manifest, names, results
+from batch_removebg.clock import Clock
+from batch_removebg.errors import BatchError
+from batch_removebg.events import Event, Kind, Listener, deaf
+from batch_removebg.files import disk_errors, sweep
+from batch_removebg.fold import Fold
+from batch_removebg.ledger import NAME as LEDGER
+from batch_removebg.ledger import Ledger
+from batch_removebg.lock import locked
+from batch_removebg.pipeline import Pipeline
+from batch_removebg.settings import Settings, SettingsArguments
+from batch_removebg.summary import Summary, failures
+
+CHECKED_ROWS = 10_000
+"""Manifest rows that are looked through before the first create."""
+
+Progress = Callable[[int, int | None], None]
+
+
+async def run_batch(
+    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
+) -> Summary:
+    """Make cutouts of everything in `inputs` and leave them in `out`, beside a ledger that a later call continues.
+
+    `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
+    the fields of Settings. The pictures are as large as their upright sources (H×W), uint8, RGBA unless the format or a
+    background says otherwise; colours under opaque alpha are the source's own.
+
+    Items that fail are counted, not raised, and so is an abort by the API (key, credit, budget, disk): see
+    `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
+    where an existing ledger can't be read.
+    """
+    listed = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    return await run([str(one) for one in listed], Settings(out=Path(out), **settings))
+
+
+def run_batch_sync(
+    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
+) -> Summary:
+    """Do what `run_batch` does, from code that is not async; must not be called in a running event loop."""
+
+    async def main() -> Summary:
+        return await run_batch(inputs, out=out, **settings)
+
+    return anyio.run(main)
+
+
+async def run(
+    inputs: Sequence[str],
+    settings: Settings,
+    *,
+    listener: Listener = deaf,
+    weights_progress: Progress = lambda done, total: None,
+    handle_signals: bool = False,
+    clock: Clock | None = None,
+) -> Summary:
+    """Run one batch; see `run_batch`. `listener` hears of everything, `weights_progress` of bytes downloaded."""
+    clock, out = clock or Clock(), settings.out
+    begun = clock.monotonic()
+    count = await anyio.to_thread.run_sync(check, inputs, settings)
+    if count is not None:
+        listener(Event(Kind.TOTAL, count=count))
+    if settings.provider == "local":
+        await anyio.to_thread.run_sync(_bring_weights, settings.model, weights_progress)
+    await anyio.to_thread.run_sync(_make_out, out)
+    with locked(out / assemble.STATE, clock=clock):
+        await anyio.to_thread.run_sync(sweep, out)
+        async with (
+            Ledger(out / LEDGER, clock=clock) as ledger,
+            assemble.provider(settings, clock) as (provider, session),
+        ):
+            before = ledger.fold.predictions, ledger.fold.possible_duplicates
+            await ledger.append(
+                "run_started", provider=provider.name, version=provider.version, settings=settings.shown()
+            )
+            pipeline = assemble.pipeline(
+                inputs,
+                settings,
+                provider,
+                session,
+                ledger,
+                clock=clock,
+                listener=listener,
+                handle_signals=handle_signals,
+            )
+            await pipeline.run()
+            summary = summarise(pipeline, ledger.fold, before, out, clock.monotonic() - begun)
+            return await _close(ledger, pipeline, summary)
+
+
+def check(inputs: Sequence[str], settings: Settings) -> int | None:
+    """The number of items, or None where there are more than are looked through before the first create.
+
+    Raises ManifestError and SettingsError for what can be known to go wrong before anything is bought.
+    """
+    if settings.provider != "local":
+        settings.key()
+    count = 0
+    columns = [name for name in inputs if name != "-"]
+    for item in islice(manifest.read(columns, out=settings.out), CHECKED_ROWS + 1) if columns else ():
+        names.render(settings.name, item)
+        count += 1
+    return count if count <= CHECKED_ROWS and "-" not in inputs else None
+
+
+def summarise(pipeline: Pipeline, fold: Fold, before: tuple[int, int], out: Path, seconds: float) -> Summary:
+    """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
+    counts = fold.counts(pipeline.seen)
+    return Summary(
+        out=out,
+        saved=counts["saved"],
+        failed=counts["failed"],
+        pending=counts["pending"],
+        skipped=pipeline.skipped,
+        reused=pipeline.reused,
+        predictions=fold.predictions - before[0],
+        possible_duplicates=fold.possible_duplicates - before[1],
+        seconds=seconds,
+        failures=failures(fold, pipeline.seen),
+        stopped=pipeline.gate.reason,
+    )
+
+
+async def _close(ledger: Ledger, pipeline: Pipeline, summary: Summary) -> Summary:
+    """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
+    try:
+        await ledger.append(
+            "run_finished",
+            saved=summary.saved,
+            failed=summary.failed,
+            pending=summary.pending,
+            predictions=summary.predictions,
+            possible_duplicates=summary.possible_duplicates,
+            seconds=round(summary.seconds, 3),
+        )
+        await anyio.to_thread.run_sync(results.write, summary.results, results.render(ledger.fold, pipeline.seen))
+    except BatchError as error:
+        if summary.stopped is None:
+            raise
+        summary.stopped.add_note(str(error))
+    return summary
+
+
+def _bring_weights(model: str, progress: Progress) -> None:
+    from batch_removebg.local import engine
+
+    engine.bring(model, progress=progress)
+
+
+def _make_out(out: Path) -> None:
+    with disk_errors(out):
+        (out / assemble.STATE).mkdir(parents=True, exist_ok=True)

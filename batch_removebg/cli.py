@@ -1,0 +1,153 @@
+"""The command line: words in, exit code out. The one place that reads argv and decides what is printed where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from batch_removebg.console import Console, encodable
+from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.flags import parser
+
+BUG = 1
+INTERRUPTED = 130
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Carry out a command line, and return its exit code."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as left:  # argparse has said why, or has shown help
+        return left.code if isinstance(left.code, int) else 2
+    verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
+    console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)
+    try:
+        return _COMMANDS[args.command](args, argv, console)
+    except BatchError as error:
+        for line in (str(error), *getattr(error, "__notes__", [])):
+            console.error(line)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read stdout has gone; what was to be done is done, and there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
+        console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
+        return BUG
+
+
+def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg import report
+    from batch_removebg.progress import JsonLines, listener
+    from batch_removebg.summary import Summary
+
+    settings = _settings(args)
+    if args.dry_run:
+        return _dry_run(args, settings, console)
+    import anyio
+
+    from batch_removebg.batch import run
+
+    async def main() -> Any:
+        return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
+
+    with listener(args.progress, console) as shown:
+        summary: Summary = anyio.run(main)
+    console.info(report.closing(summary, settings, argv))
+    if isinstance(shown, JsonLines):
+        shown.put({"event": "summary", **summary.as_json()})
+    else:
+        _print(str(summary.results))
+    return summary.exit_code
+
+
+def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
+    from dataclasses import asdict
+
+    from batch_removebg import report
+    from batch_removebg.preview import preview
+    from batch_removebg.progress import Silent
+
+    found = preview(args.inputs, settings, Silent(console))
+    _print(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> Any:
+    """The settings that the flags give; what was not given keeps the default that Settings states."""
+    from dataclasses import fields
+
+    from batch_removebg.settings import Settings
+
+    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) is not None}
+    given["out"] = Path(args.out)
+    if "model_inputs" in given:
+        given["model_inputs"] = dict(given["model_inputs"])
+    return Settings(**given)
+
+
+def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg import report
+    from batch_removebg.ledger import NAME, replay
+
+    path = Path(args.dir) / NAME
+    if not path.is_file():
+        raise SettingsError(f"{args.dir} holds no {NAME}; give the --out of a run")
+    fold, _ = replay(path)
+    _print(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    return 0
+
+
+def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    import anyio
+
+    from batch_removebg.local.server import ServeSettings, serve
+
+    settings = ServeSettings(host=args.host, port=args.port, model=args.model, token=_token(args.token_env))
+
+    async def main() -> None:
+        await serve(settings, ready=lambda url: console.info(f"listening on {url}; Ctrl-C ends it"))
+
+    anyio.run(main)
+    return 0
+
+
+def _token(name: str | None) -> str | None:
+    if name is None:
+        return None
+    token = os.environ.get(name, "").strip()
+    if not token:
+        raise SettingsError(f"--token-env {name}: that environment variable is not set; set it, or leave the flag out")
+    return token
+
+
+def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.local import weights
+    from batch_removebg.progress import Bar, Silent
+
+    if args.action == "list":
+        for listed in weights.listing():
+            model = listed.weights
+            place = str(listed.path) if listed.path else "not here yet"
+            _print(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
+        return 0
+    with (Bar if sys.stderr.isatty() else Silent)(console) as shown:
+        path = weights.ensure(args.name, progress=shown.weights)
+    _print(str(path))
+    return 0
+
+
+def _print(text: str) -> None:
+    print(encodable(text, sys.stdout), flush=True)  # noqa: T201  # a command's result
+
+
+_COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models}

@@ -1,0 +1,33 @@
+"""Time, sleep and chance as one value, so that tests can bring their own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the pipeline knows of time; every part that waits gets one."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds, for durations."""
+    wall: Callable[[], float] = time.time
+    """Seconds since 1970, for stamps."""
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    random: Callable[[], float] = random.random
+    """Uniform in [0, 1), for jitter."""
+
+    def stamp(self) -> str:
+        """The present moment as the ledger writes it: UTC, milliseconds, `Z`."""
+        return stamp(self.wall())
+
+
+def stamp(seconds: float) -> str:
+    """Seconds since 1970 as `2026-01-31T02:00:00.123Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,50 @@
+"""Work on pixels runs in threads: as many at once as there are cores, and no more decoded bytes than the budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import anyio
+import anyio.to_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Cpu:
+    """Runs pure functions in worker threads."""
+
+    def __init__(self, *, threads: int | None = None, budget: int = 2 << 30) -> None:
+        """`budget`: bytes of decoded pixels in flight; a single picture above it runs alone."""
+        self._limiter = anyio.CapacityLimiter(threads or cores())
+        self._budget = budget
+        self._used = 0
+        self._freed = anyio.Condition()
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result; it can't be cancelled half-way."""
+        return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)
+
+    @asynccontextmanager
+    async def memory(self, cost: int) -> AsyncIterator[None]:
+        """Hold `cost` bytes of the budget for the length of the block."""
+        async with self._freed:
+            while self._used and self._used + cost > self._budget:
+                await self._freed.wait()
+            self._used += cost
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with self._freed:
+                    self._used -= cost
+                    self._freed.notify_all()

@@ -1,0 +1,218 @@
+"""What the ledger's lines add up to: the state of every item, and what is left to do.
+
+Pure: entries in, states out. The fold of the lines on disk is the only truth there is about a run; counts are taken
+from it and never kept beside it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["pending", "saved", "failed"]
+
+
+@dataclass(slots=True)
+class ItemState:
+    """An item as the ledger knows it."""
+
+    outcome: Outcome = "pending"
+    source: str = ""
+    output: str | None = None
+    """Name claimed or written, relative to OUT."""
+    sha256: str | None = None
+    """Of the output file."""
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    prediction_id: str | None = None
+    attempts: int = 0
+    seconds: float | None = None
+    reused: bool = False
+    error_kind: str | None = None
+    error_message: str | None = None
+    retryable: bool = False
+    recipe: str | None = None
+    """Settings the output was made with: another recipe means another picture."""
+    source_sha256: str | None = None
+    signature: str | None = None
+    """Size and times of the source file when it was read."""
+    meta: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    """What the prediction in flight was bought for: source content, provider, version, inputs, proxy."""
+    in_flight: bool = False
+    """`prediction_id` was submitted and its result is not saved yet."""
+    lost: Lost | None = None
+    """A create was begun and its answer is not on record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A create that may have been accepted without our knowing its id."""
+
+    key: str
+    """The input URL it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
+    since: str
+    """When `submitting` was written: an ISO stamp."""
+
+
+@dataclass(slots=True)
+class Fold:
+    """The ledger so far: `apply` every entry in order."""
+
+    items: dict[str, ItemState] = field(default_factory=dict)
+    provider: str = ""
+    version: str = ""
+    predictions: int = 0
+    """Creates that a server accepted, in all runs."""
+    possible_duplicates: int = 0
+    """Creates sent again although an earlier one may have been accepted."""
+    finished: Mapping[str, Any] | None = None
+    """The last `run_finished`, unless a later run has begun."""
+
+    def apply(self, entry: Mapping[str, Any]) -> None:
+        """Take one entry in; unknown events and fields are ignored (invariant 6)."""
+        event = entry.get("event")
+        if event == "run_started":
+            self.provider, self.version = _text(entry.get("provider")), _text(entry.get("version"))
+            self.finished = None
+        elif event == "run_finished":
+            self.finished = entry
+        elif isinstance(event, str) and event in _STEPS and isinstance(entry.get("item"), str):
+            state = self.items.setdefault(entry["item"], ItemState())
+            _STEPS[event](self, state, entry)
+
+    def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
+        """Items by outcome, and their total: all of the ledger, or `ids`, of which the ledger need not know all."""
+        keys = self.items if ids is None else ids
+        by = Counter(self.items[key].outcome if key in self.items else "pending" for key in keys)
+        return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
+
+    def prediction_ids(self) -> set[str]:
+        """Ids of predictions that belong to items already."""
+        return {state.prediction_id for state in self.items.values() if state.prediction_id is not None}
+
+    def outputs(self) -> Iterator[tuple[str, str]]:
+        """Every item with the output name it holds."""
+        for item, state in self.items.items():
+            if state.output is not None:
+                yield item, state.output
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _opt(value: object, kind: type) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
+
+
+def _claimed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    state.output = _opt(entry.get("output"), str) or state.output
+    state.outcome = "pending"
+
+
+def _submitting(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    _claimed(fold, state, entry)
+    state.in_flight = False
+    state.fingerprint = _opt(entry.get("fingerprint"), str)
+    state.lost = Lost(_text(entry.get("key")), _text(entry.get("t")))
+    if entry.get("possible_duplicate") is True:
+        fold.possible_duplicates += 1
+
+
+def _rejected(_fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
+    state.lost = None
+
+
+def _submitted(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    fold.predictions += 1
+    state.lost = None
+    state.prediction_id = _opt(entry.get("prediction_id"), str)
+    state.in_flight = state.prediction_id is not None
+
+
+def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
+    state.lost, state.in_flight = None, False
+    state.source = _text(entry.get("source"))
+    state.attempts = _opt(entry.get("attempts"), int) or 0
+    state.recipe = _opt(entry.get("recipe"), str)
+    state.source_sha256 = _opt(entry.get("source_sha256"), str)
+    state.signature = _opt(entry.get("signature"), str)
+    state.meta = _opt(entry.get("meta"), dict)
+    notes = entry.get("notes")
+    state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
+
+
+def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    _ended(state, entry)
+    state.outcome = "saved"
+    state.output = _opt(entry.get("output"), str)
+    state.sha256 = _opt(entry.get("sha256"), str)
+    state.bytes = _opt(entry.get("bytes"), int)
+    state.width, state.height = _opt(entry.get("width"), int), _opt(entry.get("height"), int)
+    state.prediction_id = _opt(entry.get("prediction_id"), str)
+    state.seconds = _opt(entry.get("seconds"), float)
+    state.reused = entry.get("reused") is True
+    state.error_kind = state.error_message = None
+    state.retryable = False
+
+
+def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    _ended(state, entry)
+    state.outcome = "failed"
+    state.error_kind, state.error_message = _text(entry.get("kind")), _text(entry.get("message"))
+    state.retryable = entry.get("retryable") is True
+    state.sha256 = state.bytes = state.width = state.height = state.seconds = None
+
+
+def _unchanged(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+    state.signature = _opt(entry.get("signature"), str)
+
+
+_STEPS = {
+    "claimed": _claimed,
+    "submitting": _submitting,
+    "rejected": _rejected,
+    "submitted": _submitted,
+    "saved": _saved,
+    "failed": _failed,
+    "unchanged": _unchanged,
+}
+
+
+class Step(enum.Enum):
+    """What is to be done with an item."""
+
+    DONE = "done"
+    """Saved, unchanged, made with these settings: nothing."""
+    LEAVE = "leave"
+    """Failed before, and the run does not ask to try again."""
+    DO = "do"
+
+
+def plan(
+    state: ItemState | None,
+    *,
+    recipe: str,
+    output: str,
+    retry_failed: bool,
+    same_source: bool,
+    output_intact: bool,
+) -> Step:
+    """What is left to do for one item.
+
+    `same_source`: its content is what it was when the ledger's line was written. `output_intact`: the file that the
+    ledger names is there with the size it names.
+    """
+    if state is None or state.outcome == "pending" or state.recipe != recipe or not same_source:
+        return Step.DO
+    if state.outcome == "failed":
+        return Step.DO if retry_failed else Step.LEAVE
+    return Step.DONE if output_intact and state.output == output else Step.DO

@@ -1,0 +1,55 @@
+"""From a picture's bytes to its matte or its cutout, all in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from batch_removebg.errors import SourceError
+from batch_removebg.model import ProxySpec
+from batch_removebg.pixels import decode, finish
+from batch_removebg.pixels.spec import Finish, Limits
+
+from .jobs import Render, Rendered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .engine import Network
+
+PROXY = ProxySpec(square=320, encoding="bmp")
+"""What the network looks at; lossless and next to free, since it does not travel."""
+
+
+def matte(network: Network, proxy: bytes) -> bytes:
+    """The alpha of a picture, as a grey PNG of the network's size; raises SourceError, PredictionFailed."""
+    with _about_the_image():
+        return decode.encode_alpha(network.matte(_rgb(proxy, Limits())).alpha)
+
+
+def cutout(network: Network, limits: Limits) -> Render:
+    """A render that gives an RGBA PNG of the picture's own upright size; it raises SourceError, PredictionFailed."""
+
+    def render(data: bytes) -> Rendered:
+        with _about_the_image():
+            alpha = network.matte(_rgb(decode.proxy(data, PROXY, limits).data, limits)).alpha
+            done = finish.finish(data, alpha, Finish(format="png"), limits)
+        return Rendered(done.data, done.notes)
+
+    return render
+
+
+def _rgb(data: bytes, limits: Limits) -> NDArray[np.uint8]:
+    return np.asarray(decode.read(data, limits).base.convert("RGB"))
+
+
+@contextmanager
+def _about_the_image() -> Iterator[None]:
+    """Give a SourceError of `pixels`, which is a predicate, its subject."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(f"the image {error}") from error

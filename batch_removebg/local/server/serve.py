@@ -1,0 +1,132 @@
+"""Running the server: where it listens, where its files lie, and how it stops."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+from aiohttp import web
+
+from batch_removebg.clock import Clock
+from batch_removebg.cpu import cores
+from batch_removebg.errors import SettingsError
+from batch_removebg.local.cutout import cutout
+from batch_removebg.local.engine import Network
+from batch_removebg.local.jobs import Jobs
+from batch_removebg.local.shelf import KEEP, Shelf
+from batch_removebg.local.weights import Weights
+from batch_removebg.pixels.spec import Limits
+
+from .app import Sizes, make_app
+
+_SHUTDOWN = 2.0  # seconds that answers under way get to finish
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How the server runs."""
+
+    host: str = "127.0.0.1"
+    port: int = 5055
+    """0 takes any that is free."""
+    token: str | None = field(default=None, repr=False)
+    """The key that clients must send; None asks for none, which only loopback addresses may do."""
+    workers: int = field(default_factory=cores)
+    """Pictures worked on at a time."""
+    room: int = 100
+    """Predictions queued or running at most; a create beyond gets 503."""
+    keep: float = KEEP
+    """Seconds until results and uploads are removed."""
+    sizes: Sizes = field(default_factory=Sizes)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.token and not _is_loopback(self.host):
+            raise SettingsError(
+                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
+                "variable and name it with --token-env, or serve on 127.0.0.1"
+            )
+
+
+async def serve(
+    settings: ServeSettings,
+    *,
+    network: Network,
+    model: Weights,
+    ready: Callable[[str], None],
+    clock: Clock | None = None,
+) -> None:
+    """Serve until cancelled or told to stop (SIGINT, SIGTERM).
+
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. Everything stored is removed at the end.
+    Raises SettingsError where the address can't be listened on.
+    """
+    async with serving(settings, network=network, model=model, clock=clock) as url:
+        if sys.platform == "win32":  # no signal handlers in the loop there; Ctrl-C cancels the main task
+            ready(url)
+            await anyio.sleep_forever()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            ready(url)
+            async for _ in signals:
+                return
+
+
+@asynccontextmanager
+async def serving(
+    settings: ServeSettings, *, network: Network, model: Weights, clock: Clock | None = None
+) -> AsyncIterator[str]:
+    """A server that runs for the length of the block; gives its base URL."""
+    clock = clock or Clock()
+    with tempfile.TemporaryDirectory(prefix="batch-removebg-") as folder:  # private to this user: mode 0700
+        inputs, outputs = (_shelf(Path(folder) / name, settings.keep, clock) for name in ("inputs", "outputs"))
+        async with Jobs(
+            cutout(network, settings.limits),
+            inputs=inputs,
+            outputs=outputs,
+            workers=settings.workers,
+            clock=clock,
+            room=settings.room,
+            keep=settings.keep,
+        ) as jobs:
+            app = make_app(jobs, model=model, clock=clock, token=settings.token, sizes=settings.sizes)
+            async with _listening(app, settings.host, settings.port) as url:
+                yield url
+
+
+def _shelf(folder: Path, keep: float, clock: Clock) -> Shelf:
+    folder.mkdir()
+    return Shelf(folder, clock.wall, keep=keep)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise SettingsError(
+                f"can't listen on {host}:{port}: {error.strerror or error}; choose another --port"
+            ) from error
+        taken = runner.addresses[0][1]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{taken}/v1"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,139 @@
+"""Which column is which, and one row of a manifest → one Item."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from batch_removebg.errors import ManifestError
+from batch_removebg.model import Item
+from batch_removebg.names import is_url, sha256_hex
+
+from .text import printable
+
+IMAGE_COLUMNS = ("image", "source", "url", "path", "file")
+"""Accepted for the picture; the first of them wins."""
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
+_REMEDIES = {
+    "file": "write the plain path instead",
+    "data": "save the picture to a file and name that",
+    "http": "write it as http://host/path",
+    "https": "write it as https://host/path",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The names under which a manifest keeps what this program knows."""
+
+    image: str
+    id: str | None
+    output: str | None
+
+
+@functools.lru_cache(maxsize=64)
+def _columns(names: tuple[str, ...]) -> Columns | None:
+    by_name: dict[str, str] = {}
+    for name in names:
+        by_name.setdefault(name.strip().lower(), name)
+    image = next((by_name[column] for column in IMAGE_COLUMNS if column in by_name), None)
+    return None if image is None else Columns(image, by_name.get("id"), by_name.get("output"))
+
+
+def find_columns(names: tuple[str, ...], origin: str) -> Columns:
+    """The columns among `names`, whatever their case; raises ManifestError where none holds the picture."""
+    columns = _columns(names)
+    if columns is None:
+        found = ", ".join(names)[:300] or "none"
+        accepted = ", ".join(IMAGE_COLUMNS)
+        raise ManifestError(f"{origin}: no column names the picture (found: {found}); accepted: {accepted}.")
+    return columns
+
+
+def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
+    """The Item of a row whose paths are relative to `base`; raises ManifestError naming the row."""
+    columns = find_columns(tuple(cells), origin)
+    value = cells[columns.image]
+    if not isinstance(value, str) or not value.strip():
+        raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
+    if "\0" in value:
+        raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
+    item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
+    known = (columns.image, columns.id, columns.output)
+    item = value_item(value, origin, base)
+    return dataclasses.replace(
+        item,
+        id=item_id or item.id,
+        output=output and _checked_output(output, origin),
+        meta={name: cell for name, cell in cells.items() if name not in known},
+    )
+
+
+def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:
+    """An optional cell; None where it is missing or empty."""
+    cell = None if column is None else cells[column]
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        cell = str(cell)
+    if cell is not None and not isinstance(cell, str):
+        raise ManifestError(f"{origin}: the cell {column!r} must hold text, it {_shown(cell)}.")
+    return cell or None
+
+
+def value_item(value: str, origin: str, base: Path) -> Item:
+    """The Item for a path (relative to `base`) or URL; what can't be read becomes an Item with a problem."""
+    text = value.strip()
+    problem = url_problem(text)
+    if problem is None and not is_url(text):
+        return path_item(value, origin, base)
+    source = _shortened(text) if text[:5].lower() == "data:" else printable(text)
+    return Item(source, source, origin, problem=problem)
+
+
+def path_item(value: str, origin: str, base: Path = Path()) -> Item:
+    """The Item for a path, whatever it looks like."""
+    path = base / value
+    return Item(printable(value.replace(os.sep, "/")), printable(path), origin, path=path)
+
+
+def url_problem(text: str) -> str | None:
+    """What is wrong with a URL, and what to do; None for a sound one and for a path."""
+    match = _SCHEME.match(text)
+    if match is None:
+        return None
+    scheme = (match[1] or match[2]).lower()
+    if not is_url(text):
+        remedy = _REMEDIES.get(scheme, "download the picture first, or give an https URL (a pre-signed one will do)")
+        return f"{scheme}: is no scheme this program reads; {remedy}."
+    try:
+        parts = urlsplit(text)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    return None if sound else "The URL has no valid host or port; write it as https://host/path."
+
+
+def _checked_output(output: str, origin: str) -> str:
+    parts = re.split(r"[/\\]", output)
+    if "\0" in output or ".." in parts or not all(parts) or re.match(r"[A-Za-z]:", output):
+        raise ManifestError(
+            f"{origin}: the output {output!r} must be a relative path inside OUT, "
+            "without `..`, a drive letter, a leading or a doubled slash."
+        )
+    return output
+
+
+def _shortened(data_uri: str) -> str:
+    """A data: URI as something that can stand in a ledger."""
+    return f"{printable(data_uri[:30])}…sha256:{sha256_hex(data_uri)[:16]}"
+
+
+def _shown(value: object) -> str:
+    return "is empty" if value is None or isinstance(value, str) else f"is of type {type(value).__name__}"

@@ -1,0 +1,93 @@
+"""The pictures below a folder, in an order that is the same on every system."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+
+from batch_removebg.names import PICTURE_SUFFIXES
+
+from .text import printable
+
+
+def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterator[tuple[str, OSError | None]]:
+    """Posix paths relative to `root`, sorted; a folder that can't be read comes as (`sub/`, the error).
+
+    Hidden files and folders, `out` and what is no picture are left out; so are links to folders, to files outside
+    `root` and to nothing, and pipes and devices, each with a warning. Raises OSError where `root` can't be read.
+    """
+    listing = _Listing(root, out, warn)
+    stack = listing.names("")[::-1]
+    while stack:
+        path = stack.pop()
+        if not path.endswith("/"):
+            yield path, None
+            continue
+        try:
+            stack.extend(listing.names(path)[::-1])
+        except OSError as error:
+            yield path, error
+
+
+def is_out(path: str, out: Path | None) -> bool:
+    """Whether the folder `path` is OUT, as the file system sees it at this moment."""
+    try:
+        return out is not None and out.samefile(path)
+    except OSError:  # OUT is not there yet
+        return False
+
+
+class _Listing:
+    """Lists one folder at a time and decides what to leave out."""
+
+    def __init__(self, root: Path, out: Path | None, warn: Callable[[str], None]) -> None:
+        self._root = root
+        self._real_root = os.path.realpath(root)
+        self._out = out
+        self._warn = warn
+
+    def names(self, folder: str) -> list[str]:
+        """Pictures and subfolders (ending in `/`) of `folder`, sorted, relative to the root."""
+        with os.scandir(self._root / folder) as entries:
+            return sorted(folder + name for name in map(self._name, entries) if name)
+
+    def _name(self, entry: os.DirEntry[str]) -> str | None:
+        if entry.name.startswith("."):
+            return None
+        if entry.is_symlink():
+            return entry.name if self._leads_to_picture(entry) else None
+        if entry.is_dir():
+            return None if is_out(entry.path, self._out) else f"{entry.name}/"
+        if not _is_picture(entry.name):
+            return None
+        if not entry.is_file():
+            self._leave_out(entry, "is a pipe or a device")
+            return None
+        return entry.name
+
+    def _leads_to_picture(self, link: os.DirEntry[str]) -> bool:
+        try:
+            target = os.path.realpath(link.path, strict=True)
+            mode = Path(target).stat().st_mode
+        except OSError:
+            if _is_picture(link.name):
+                self._leave_out(link, "is a link that leads nowhere")
+            return False
+        if stat.S_ISDIR(mode):
+            self._leave_out(link, "is a link to a folder, which is not followed")
+        elif _is_picture(link.name) and not stat.S_ISREG(mode):
+            self._leave_out(link, "is a link to a pipe or a device")
+        elif _is_picture(link.name) and not PurePath(target).is_relative_to(self._real_root):
+            self._leave_out(link, "is a link that leads out of the folder")
+        else:
+            return _is_picture(link.name)
+        return False
+
+    def _leave_out(self, entry: os.DirEntry[str], why: str) -> None:
+        self._warn(f"{printable(entry.path)} {why}; left out.")
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - quicker than a path for each file

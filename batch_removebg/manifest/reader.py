@@ -1,0 +1,157 @@
+"""INPUTs → Items, one at a time, each of them once."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_removebg.errors import ManifestError
+from batch_removebg.model import Item
+
+from .columns import path_item, row_item, value_item
+from .folder import walk
+from .inputs import Input, Kind, matches, resolve
+from .rows import Parser, parser_for, read_mixed, read_txt
+from .seen import Seen
+from .text import lines, opened, printable
+
+
+def _ignore(_: str) -> None:
+    """Takes warnings nobody asked for."""
+
+
+def read(
+    inputs: Sequence[str],
+    *,
+    out: Path | None,
+    stdin: BinaryIO | None = None,
+    on_warning: Callable[[str], None] = _ignore,
+) -> Iterator[Item]:
+    """Every picture the INPUTs name, once, in a stable order, read lazily.
+
+    `out` is left out of folders; `stdin` stands for the process's own. What a person should know but need not act on
+    goes to `on_warning`. Raises ManifestError, before the first Item for an INPUT that does not exist, later for a row
+    that makes no sense, an id that stands for two sources, and where there is nothing to do at all.
+    """
+    found = resolve(inputs, out, on_warning)
+    reader = _Reader(out, on_warning, stdin, many=len(found) > 1)
+    empty = True
+    for item in reader.items(found):
+        empty = False
+        yield item
+    if empty:
+        raise _nothing_to_do(inputs)
+
+
+def check(inputs: Sequence[str], *, out: Path | None, rows: int = 10_000) -> None:
+    """Read at most `rows` Items and raise the ManifestError met there, so that it stops a run before it costs.
+
+    Manifests are read first. Stdin can't be read twice and is left alone.
+    """
+    found = resolve(inputs, out, _ignore)
+    rereadable = [each for each in found if each.kind is not Kind.STDIN]
+    rereadable.sort(key=lambda each: each.kind is not Kind.MANIFEST)
+    reader = _Reader(out, _ignore, None, many=len(found) > 1)
+    with contextlib.closing(reader.items(rereadable)) as items:
+        empty = not sum(1 for _ in itertools.islice(items, rows))
+    if empty and rows and len(rereadable) == len(found):
+        raise _nothing_to_do(inputs)
+
+
+def _nothing_to_do(inputs: Sequence[str]) -> ManifestError:
+    named = ", ".join(map(printable, inputs)) or "no INPUT was given"
+    return ManifestError(f"There is nothing to do: no picture was found ({named}).")
+
+
+class _Reader:
+    """Reads each kind of INPUT and lets nothing through twice."""
+
+    def __init__(
+        self, out: Path | None, on_warning: Callable[[str], None], stdin: BinaryIO | None, *, many: bool
+    ) -> None:
+        self._out = out
+        self._warn = on_warning
+        self._stdin = stdin
+        self._many = many
+        self._seen = Seen()
+
+    def items(self, found: Sequence[Input]) -> Generator[Item]:
+        for each in found:
+            named = self._many and each.kind not in {Kind.MANIFEST, Kind.STDIN}
+            for item in self._read(each):
+                if self._is_new(item, by_file=named):
+                    yield item
+
+    def _read(self, each: Input) -> Iterator[Item]:
+        if each.kind is Kind.FOLDER:
+            return self._folder(each)
+        if each.kind is Kind.TREE:
+            return self._tree(each)
+        if each.kind is Kind.MANIFEST:
+            return self._manifest(Path(each.value))
+        if each.kind is Kind.STDIN:
+            return _rows(self._stdin or sys.stdin.buffer, "stdin", read_mixed, Path())
+        make = path_item if each.kind is Kind.FILE else value_item
+        return iter([make(each.value, each.origin, Path())])
+
+    def _folder(self, each: Input) -> Iterator[Item]:
+        root = Path(each.value)
+        prefix = f"{_own_name(root)}/" if self._many and _own_name(root) else ""
+        for path, error in self._walk(root):
+            yield _walked(path, error, root, prefix=prefix, origin=each.origin)
+
+    def _tree(self, each: Input) -> Iterator[Item]:
+        root = Path(each.value)
+        prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
+        for path, error in self._walk(root):
+            if error is not None or matches(path, each.pattern):
+                yield _walked(path, error, root, prefix=prefix, origin=each.origin)
+
+    def _walk(self, root: Path) -> Iterator[tuple[str, OSError | None]]:
+        try:
+            yield from walk(root, out=self._out, warn=self._warn)
+        except OSError as error:
+            raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
+
+    def _manifest(self, path: Path) -> Iterator[Item]:
+        parser = parser_for(path) or read_txt
+        with opened(path) as stream:
+            yield from _rows(stream, printable(path), parser, path.parent)
+
+    def _is_new(self, item: Item, *, by_file: bool) -> bool:
+        """Whether the item has to be done; raises ManifestError where its id stands for another picture already."""
+        source = self._seen.source(item)
+        earlier = self._seen.add(f"id:{item.id}", source, item.origin)
+        if earlier is not None and not earlier.same_source:
+            raise ManifestError(
+                f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
+                "give each its own in an id column, or rename one of two folders with the same name."
+            )
+        if earlier is None and by_file:
+            earlier = self._seen.add(f"file:{source}", source, item.origin)
+        if earlier is not None:
+            self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
+        return earlier is None
+
+
+def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Item]:
+    for row in parser(lines(stream, name), name):
+        yield row_item(row.cells, row.origin, base)
+
+
+def _own_name(root: Path) -> str:
+    """The folder's name, also where it is given as `.` or `..`."""
+    return root.name if root.name not in {"", ".."} else root.resolve().name
+
+
+def _walked(path: str, error: OSError | None, root: Path, *, prefix: str, origin: str) -> Item:
+    item_id, source = printable(prefix + path), printable(root / path)
+    if error is None:
+        return Item(item_id, source, origin, path=root / path)
+    reason = error.strerror or str(error)
+    problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
+    return Item(item_id, source, origin, problem=problem)

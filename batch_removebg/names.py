@@ -1,0 +1,235 @@
+"""What a finished picture is called: pure text in, pure text out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import unquote, urlsplit
+
+from .errors import SettingsError, SourceError
+from .model import Item
+
+DEFAULT_TEMPLATE = "{id}"
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
+    | {".heic", ".heif", ".jp2"}
+)
+"""Endings, in lower case, that mark a file as a picture."""
+
+RESERVED = frozenset({".batch-removebg", "ledger.jsonl", "results.json"})
+"""What this program itself keeps at the top of OUT."""
+
+_LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
+_LONGEST_PATH = 1000  # bytes
+_FIELDS = frozenset({"id", "name", "parent", "stem"})
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is an http or https URL."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+def safe_name(text: str) -> str:
+    """`text` as a relative posix path that every common file system takes and that stays inside OUT.
+
+    Each component is at most 200 bytes of UTF-8 and the whole at most 1000. Different texts may give the same name.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
+    parts = [part for part in re.split(r"[/\\]", text) if part not in {"", ".", ".."}]
+    safe = [_safe_component(part) for part in parts] or ["_"]
+    if _fold(safe[0]) in RESERVED:
+        safe[0] = f"_{safe[0]}"
+    if len("/".join(safe).encode()) <= _LONGEST_PATH:
+        return "/".join(safe)
+    return _shortened(safe, sha256_hex(text))
+
+
+def _safe_component(part: str) -> str:
+    safe = _UNSAFE.sub("_", part).rstrip(". ") or "_"
+    if _DEVICE.match(safe):
+        safe = f"_{safe}"
+    return _cut(safe, _LONGEST_COMPONENT, sha256_hex(part)[:8])
+
+
+def _cut(text: str, limit: int, tail: str) -> str:
+    """`text` if it fits into `limit` bytes, else its beginning and `-tail`."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    return f"{data[: limit - len(tail) - 1].decode(errors='ignore')}-{tail}"
+
+
+def _shortened(parts: list[str], digest: str) -> str:
+    """The leading folders that fit, a hash for those that don't, and the last component."""
+    room = _LONGEST_PATH - len(parts[-1].encode()) - len(digest[:16]) - 2
+    kept: list[str] = []
+    for part in parts[:-1]:
+        room -= len(part.encode()) + 1
+        if room < 0:
+            break
+        kept.append(part)
+    return "/".join([*kept, digest[:16], parts[-1]])
+
+
+def sha256_hex(text: str) -> str:
+    """The SHA-256 of a text, in hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_template(template: str, columns: Iterable[str] | None = None) -> None:
+    """Raise SettingsError unless `template` is well formed and, where `columns` are given, names only what exists."""
+    pairs = _parse(template)
+    parts = re.split(r"[/\\]", "".join(literal if field is None else f"{literal}x" for literal, field in pairs))
+    if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", parts[0]):
+        raise SettingsError(f"The name template {template!r} leads outside OUT; make it a plain relative path.")
+    if columns is not None:
+        known = _FIELDS | set(columns)
+        for _, field in pairs:
+            if field is not None:
+                _require(field, known, template)
+
+
+def render(template: str, item: Item) -> str:
+    """The name `template` gives to `item`: a safe relative posix path, without extension.
+
+    Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
+    every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
+    """
+    path = _id_path(item.id)
+    name = path.rpartition("/")[2]
+    own = {
+        "id": without_suffix(name if is_url(item.id) else path),
+        "name": name,
+        "parent": path.rpartition("/")[0],
+        "stem": without_suffix(name),
+    }
+    known = own.keys() | item.meta.keys()
+    text = ""
+    for literal, field in _parse(template):
+        text += literal
+        if field is not None:
+            _require(field, known, template)
+            value = own.get(field, item.meta.get(field))
+            text += "" if value is None else str(value)
+    return safe_name(text)
+
+
+def without_suffix(path: str) -> str:
+    """`path` less the extension of a picture at its end; any other ending stays."""
+    stem, dot, suffix = path.rpartition(".")
+    if stem and not stem.endswith(("/", "\\")) and dot + suffix.lower() in PICTURE_SUFFIXES:
+        return stem
+    return path
+
+
+def _id_path(item_id: str) -> str:
+    """The id as a posix path; for a URL its decoded path, or the host where that is empty."""
+    if not is_url(item_id):
+        return item_id.replace("\\", "/")
+    try:
+        parts = urlsplit(item_id)
+        host = parts.hostname
+    except ValueError:  # not a URL after all
+        return item_id
+    return unquote(parts.path).strip("/") or host or item_id
+
+
+def _parse(template: str) -> list[tuple[str, str | None]]:
+    """The template as (literal, field) pairs; a trailing literal has the field None."""
+    try:
+        pieces = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise SettingsError(f"The name template {template!r} is malformed: {error}.") from error
+    if not template.strip():
+        raise SettingsError("The name template is empty; the default is {id}.")
+    if any(spec or conversion for _, _, spec, conversion in pieces):
+        raise SettingsError(f"The name template {template!r} may hold plain {{fields}} only, without `:` or `!`.")
+    return [(literal, field) for literal, field, _, _ in pieces]
+
+
+def _require(field: str, known: Iterable[str], template: str) -> None:
+    if field not in known:
+        choice = ", ".join(f"{{{name}}}" for name in sorted(known))
+        raise SettingsError(f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}.")
+
+
+def _fold(name: str) -> str:
+    """The form in which names meet on a file system that ignores case and composition."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+class Claims:
+    """Gives every item a name of its own, the same one in every run.
+
+    Two names meet when they differ only by case or Unicode composition, or when one is a folder on the way to the
+    other. The first item to ask keeps the plain name; a later one gets `name-<8 hex of its id's sha256>`.
+    """
+
+    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, known: Iterable[tuple[str, str]] = ()) -> None:
+        """`known`: (item id, output) pairs of earlier runs, which stay theirs."""
+        check_template(template)
+        self._extension = extension.lower().lstrip(".")
+        self._template = template
+        self._owners: dict[int, int] = {}
+        self._folders: set[int] = set()
+        for item_id, output in known:
+            self._take(output, item_id)
+
+    def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
+        """The item's output, relative to OUT, extension included; asking again gives the same name.
+
+        `exists` tells whether a file that is not ours lies there already. Raises SourceError where one lies in the
+        place of the item's second name too: nothing is overwritten.
+        """
+        candidates = list(self._candidates(item))
+        owner = _fingerprint(item.id)
+        for name in candidates:
+            if self._owners.get(_fingerprint(_fold(name))) == owner:
+                return name
+        for name in candidates:
+            if not self._free(name):
+                continue
+            if not exists(name):
+                self._take(name, item.id)
+                return name
+            if name != candidates[0]:
+                raise SourceError(
+                    f"{candidates[0]} is taken and {name} already lies in OUT, but this program did not write it; "
+                    "move it away or choose another --name, then run again."
+                )
+        raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
+
+    def _candidates(self, item: Item) -> Iterator[str]:
+        plain = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+        digest = sha256_hex(item.id)
+        yield f"{plain}.{self._extension}"
+        yield f"{plain}-{digest[:8]}.{self._extension}"
+        # Two ids may share eight digits, and a file may stand where a folder is needed.
+        yield f"{plain}-{digest[:32]}.{self._extension}"
+        yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
+
+    def _free(self, name: str) -> bool:
+        key = _fingerprint(_fold(name))
+        if key in self._owners or key in self._folders:
+            return False
+        return not any(folder in self._owners for folder in _folders(name))
+
+    def _take(self, name: str, item_id: str) -> None:
+        self._owners.setdefault(_fingerprint(_fold(name)), _fingerprint(item_id))
+        self._folders.update(_folders(name))
+
+
+def _folders(name: str) -> Iterator[int]:
+    """Fingerprints of the folders on the way to `name`."""
+    parts = _fold(name).split("/")
+    return (_fingerprint("/".join(parts[:depth])) for depth in range(1, len(parts)))
+
+
+def _fingerprint(text: str) -> int:
+    """Eight bytes in place of a text: a million names stay small, and a chance hit only costs a hashed name."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -1,0 +1,264 @@
+"""The run: manifest → plan → queue → workers → ready → downloaders → ledger. The only module that starts its tasks.
+
+    reader ──▶ todos (bounded) ──▶ worker ×N ──▶ ready (capacity 0) ──▶ downloader ×M ──▶ ledger
+
+Closing the ends is the shutdown: the reader closes `todos`, the last worker closes `ready`. Outputs expire, so a worker
+hands over only to a free downloader, and back-pressure reaches the reader. A closed gate stops buying; what is in
+flight has the grace period to come home, and what is not done by then stays pending for the next run.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import anyio
+import anyio.to_thread
+from anyio import CancelScope
+from anyio.abc import TaskGroup, TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from batch_removebg.clock import Clock
+from batch_removebg.download import Downloader, Saved, described
+from batch_removebg.errors import BatchError, Interrupted, ItemError, ResubmitError, Stopping, Verdict
+from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.fold import ItemState, Step
+from batch_removebg.ledger import Ledger
+from batch_removebg.model import Item
+from batch_removebg.planner import Planned, Planner
+from batch_removebg.predict import Predicted, Predictor, Todo
+from batch_removebg.provider.gate import Gate
+from batch_removebg.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How wide the pipeline is, and how it ends."""
+
+    workers: int = 32
+    """Items in flight."""
+    downloaders: int = 8
+    queue: int = 64
+    """Items read ahead."""
+    chunk: int = 32
+    """Items read in one hop to a thread."""
+    stream: bool = False
+    """The manifest comes in as it is made (stdin): one item at a time, and the rest is not waited for at the end."""
+    limit: int | None = None
+    """Items to be done in this run at most."""
+    grace: float = 30.0
+    """Seconds for what is in flight to come home once the gate is closed."""
+    snapshot: float = 60.0
+    """Seconds between two writes of results.json."""
+
+
+class Pipeline:
+    """One run over one manifest."""
+
+    def __init__(
+        self,
+        items: Callable[[], Iterator[Item]],
+        planner: Planner,
+        predictor: Predictor,
+        downloader: Downloader,
+        ledger: Ledger,
+        *,
+        seen: dict[str, Item],
+        recipe: Recipe,
+        gate: Gate,
+        shape: Shape,
+        clock: Clock,
+        listener: Listener,
+        snapshot: Callable[[], Awaitable[None]],
+        handle_signals: bool = False,
+    ) -> None:
+        """`seen` takes every item read, by id.
+
+        `snapshot` writes results.json; `handle_signals` belongs to a process that is nothing but this run.
+        """
+        self._items = items
+        self._planner = planner
+        self._predictor = predictor
+        self._downloader = downloader
+        self._ledger = ledger
+        self._recipe = recipe
+        self._shape = shape
+        self._clock = clock
+        self._tell = listener
+        self._snapshot = snapshot
+        self._handle_signals = handle_signals
+        self._reading = CancelScope()
+        self.seen = seen
+        self.gate = gate
+        self.skipped = 0
+        """Items that were finished already."""
+        self.reused = 0
+        """Items saved without a prediction."""
+
+    async def run(self) -> None:
+        """Do what is to be done; returns when every item is saved, failed or left pending."""
+        async with anyio.create_task_group() as watchers:
+            if self._handle_signals:
+                await watchers.start(self._watch_signals, watchers.cancel_scope)
+            watchers.start_soon(self._watch_gate, watchers.cancel_scope)
+            watchers.start_soon(self._write_snapshots)
+            async with anyio.create_task_group() as stages:
+                self._start_stages(stages)
+            watchers.cancel_scope.cancel()
+
+    def _start_stages(self, stages: TaskGroup) -> None:
+        todo_in, todo_out = anyio.create_memory_object_stream[Todo](self._shape.queue)
+        ready_in, ready_out = anyio.create_memory_object_stream[Predicted](0)
+        stages.start_soon(self._reader, todo_in)
+        with todo_out, ready_in, ready_out:
+            for _ in range(self._shape.workers):
+                stages.start_soon(self._worker, todo_out.clone(), ready_in.clone())
+            for _ in range(self._shape.downloaders):
+                stages.start_soon(self._download, ready_out.clone())
+
+    # The end of the run, when it is not the end of the manifest
+
+    async def _watch_signals(self, run: CancelScope, *, task_status: TaskStatus[None]) -> None:
+        """The first signal stops buying, the second stops at once."""
+        numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+        with anyio.open_signal_receiver(*numbers) as received:
+            task_status.started()
+            async for number in received:
+                if self.gate.reason is not None:
+                    run.cancel()
+                    return
+                self.gate.close(Interrupted(number))
+
+    async def _watch_gate(self, run: CancelScope) -> None:
+        """Once the gate is closed, what is in flight has the grace period."""
+        await self.gate.closed.wait()
+        self._tell(Event(Kind.STOPPING, text=str(self.gate.reason)))
+        if self._shape.stream:
+            self._reading.cancel()
+        await self._clock.sleep(self._shape.grace)
+        run.cancel()
+
+    async def _write_snapshots(self) -> None:
+        while True:
+            await self._clock.sleep(self._shape.snapshot)
+            await self._snapshot()
+
+    # The reader
+
+    async def _reader(self, todos: MemoryObjectSendStream[Todo]) -> None:
+        items, begun = self._items(), 0
+        with todos, self._reading:
+            while self._shape.limit is None or begun < self._shape.limit:
+                chunk, failure = await anyio.to_thread.run_sync(self._read, items, abandon_on_cancel=True)
+                for planned in chunk:
+                    self.seen[planned.todo.item.id] = planned.todo.item
+                    self._tell(Event(Kind.FOUND, planned.todo.item.id))
+                    begun += await self._dispatch(planned, todos)
+                    if begun == self._shape.limit:
+                        break
+                if failure is not None:
+                    self.gate.close(failure)
+                if failure is not None or not chunk:
+                    return
+
+    def _read(self, items: Iterator[Item]) -> tuple[list[Planned], BatchError | None]:
+        """The next items with what is to be done; a manifest that fails further down hands over what came before."""
+        chunk: list[Planned] = []
+        try:
+            for item in islice(items, 1 if self._shape.stream else self._shape.chunk):
+                try:
+                    chunk.append(self._planner.plan(item))
+                except ItemError as error:
+                    chunk.append(Planned(Step.DO, Todo(_with_problem(item, error), "", ItemState())))
+        except BatchError as error:
+            return chunk, error
+        return chunk, None
+
+    async def _dispatch(self, planned: Planned, todos: MemoryObjectSendStream[Todo]) -> int:
+        """Pass an item on; 1 if it was one to be done."""
+        if planned.step is Step.DO:
+            if self.gate.reason is None or planned.todo.state.in_flight:
+                await todos.send(planned.todo)
+            else:
+                self._tell(Event(Kind.PENDING, planned.todo.item.id))
+            return 1
+        if planned.step is Step.DONE:
+            self.skipped += 1
+        self._tell(Event(Kind.SKIPPED, planned.todo.item.id, text=planned.step.value))
+        return 0
+
+    # The stages
+
+    async def _worker(self, todos: MemoryObjectReceiveStream[Todo], ready: MemoryObjectSendStream[Predicted]) -> None:
+        with todos, ready:
+            async for todo in todos:
+                if self.gate.reason is not None and not todo.state.in_flight:
+                    self._tell(Event(Kind.PENDING, todo.item.id))
+                    continue
+                self._tell(Event(Kind.STARTED, todo.item.id))
+                try:
+                    predicted = await self._predictor.predict(todo)
+                    if isinstance(predicted, Predicted):
+                        await ready.send(predicted)
+                    else:
+                        await self._unchanged(todo)
+                except BatchError as error:
+                    await self._settle(todo, error)
+
+    async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
+        with ready:
+            async for predicted in ready:
+                todo = predicted.prepared.todo
+                try:
+                    saved = await self._save(predicted)
+                except BatchError as error:
+                    await self._settle(todo, error)
+                else:
+                    for note in saved.notes:
+                        self._tell(Event(Kind.WARNING, todo.item.id, text=note))
+                    self.reused += saved.reused
+                    self._tell(Event(Kind.SAVED, todo.item.id, text=saved.output, started=True))
+
+    async def _save(self, predicted: Predicted) -> Saved:
+        while True:
+            try:
+                return await self._downloader.save(predicted)
+            except ResubmitError:
+                # The prediction ended well and its output is of no use: within the item's budget, another one.
+                if not self._predictor.may_buy(predicted.attempts):
+                    raise
+                predicted = await self._predictor.buy(predicted.prepared, attempts=predicted.attempts)
+
+    async def _unchanged(self, todo: Todo) -> None:
+        await self._ledger.append("unchanged", item=todo.item.id, signature=todo.signature)
+        self.skipped += 1
+        self._tell(Event(Kind.SKIPPED, todo.item.id, text=Step.DONE.value, started=True))
+
+    async def _settle(self, todo: Todo, error: BatchError) -> None:
+        """Put an item that was not saved where it belongs: failed, or pending because the run ends."""
+        if isinstance(error, Stopping):
+            self._tell(Event(Kind.PENDING, todo.item.id, started=True))
+            return
+        if error.verdict is not Verdict.ABORT:
+            try:
+                await self._ledger.append(
+                    "failed",
+                    **described(todo, self._recipe),
+                    kind=error.kind,
+                    message=str(error),
+                    retryable=error.verdict is not Verdict.FAIL,
+                    attempts=error.attempts,
+                )
+            except BatchError as unwritten:
+                error = unwritten
+            else:
+                self._tell(Event(Kind.FAILED, todo.item.id, text=str(error), error_kind=error.kind, started=True))
+                return
+        self.gate.close(error)
+        self._tell(Event(Kind.PENDING, todo.item.id, started=True))
+
+
+def _with_problem(item: Item, error: ItemError) -> Item:
+    return item if item.problem is not None else replace(item, problem=str(error))

@@ -1,0 +1,1 @@
+"""Decode, compose, encode: pure functions from bytes and arrays to bytes and arrays."""

@@ -1,0 +1,82 @@
+"""The alpha: taken out of what a provider returned, and kept for another day."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from batch_removebg.errors import OutputBroken, SourceError
+
+from .header import decoding, open_image
+from .layers import unpack
+from .spec import Limits
+
+Alpha = npt.NDArray[np.uint8]
+"""H×W, 0 background to 255 subject."""
+
+_ASPECT_TOLERANCE = 0.02
+_DEFAULT = Limits()
+
+
+@contextmanager
+def as_output() -> Iterator[None]:
+    """Blame what can't be decoded on the provider: SourceError becomes OutputBroken."""
+    try:
+        yield
+    except SourceError as error:
+        raise OutputBroken(f"the output {error}") from error
+
+
+def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
+    """The alpha (H×W, uint8) of what a provider returned for an input of `width`×`height` pixels.
+
+    The alpha channel, or a picture in grey as a whole: a mask. It may be of another size (some models shrink), as
+    long as the aspect agrees within 2 % or one pixel. Raises OutputBroken otherwise, and if it is not a picture, is
+    cut short, has no alpha, or is larger than `limits` allow.
+    """
+    with as_output():
+        _verify(data, limits)
+        layers = unpack(data, limits)
+    mask = layers.alpha or layers.base
+    if mask.mode != "L":
+        raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
+    if not _same_aspect(mask.size, (width, height)):
+        raise OutputBroken(
+            f"the output is {mask.width}×{mask.height} pixels, which does not fit an input of {width}×{height}"
+        )
+    return np.asarray(mask)
+
+
+def encode_alpha(alpha: Alpha) -> bytes:
+    """An alpha as lossless 8-bit grey PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).save(buffer, "PNG", compress_level=2)
+    return buffer.getvalue()
+
+
+def decode_alpha(data: bytes, limits: Limits = _DEFAULT) -> Alpha:
+    """What `encode_alpha` was given; raises OutputBroken if a single bit of the file's content is damaged."""
+    with as_output():
+        image = _verify(data, limits)
+        if (image.format, image.mode) != ("PNG", "L"):
+            raise SourceError("is not a kept alpha, which is a PNG in grey")
+        return np.asarray(unpack(data, limits).base)
+
+
+def _verify(data: bytes, limits: Limits) -> Image.Image:
+    """Check a PNG's checksums, which decoding alone does not; other formats pass. Returns the opened header."""
+    image = open_image(data, limits)
+    with decoding():
+        image.verify()
+    return image
+
+
+def _same_aspect(size: tuple[int, int], expected: tuple[int, int]) -> bool:
+    scale = max(size) / max(expected)
+    pairs = [(got, want * scale) for got, want in zip(size, expected, strict=True)]
+    return all(abs(got - want) <= max(1.0, _ASPECT_TOLERANCE * want) for got, want in pairs)

@@ -1,0 +1,96 @@
+"""Colour profiles: into sRGB, and a colour out of sRGB into a picture's own profile."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import Literal
+
+from PIL import Image, ImageCms
+
+from .spec import Colour
+
+_BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+
+
+@cache
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB, always the same bytes."""
+    profile = _made("sRGB").tobytes()
+    # Bytes 24–35 are the time of making (ICC.1:2022, 7.2.8): with it, no file would come out the same twice.
+    year_2000 = b"\x07\xd0\x00\x01\x00\x01" + bytes(6)
+    return profile[:24] + year_2000 + profile[36:]
+
+
+def fit_profile(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
+    """The picture, and its profile if it describes such pixels; else None, with a note.
+
+    Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
+    """
+    if icc is None or image.mode == "LAB":  # CIELAB means its colours by itself
+        return image, None, ()
+    described = _profile_mode(icc)
+    if image.mode == "L" and described == "RGB":
+        return image.convert("RGB"), icc, ()
+    if image.mode != described:
+        return image, None, (f"colour profile ignored: it is not one for {image.mode} pixels",)
+    return image, icc, ()
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
+    """RGB pixels of an L, RGB, CMYK or LAB picture, converted by its profile (which fits, see `fit_profile`).
+
+    Relative colorimetric with black point compensation. The second value is sRGB's profile, or None where no
+    profile could be used and the colours are taken as they are.
+    """
+    notes: tuple[str, ...] = ()
+    if image.mode == "LAB":
+        return _transform(image, _made("LAB"), _made("sRGB"), "RGB"), srgb_profile(), ()
+    if icc is not None:
+        try:
+            return _transform(image, _read(icc), _made("sRGB"), "RGB"), srgb_profile(), ()
+        except _BROKEN as error:
+            notes = (f"colour profile ignored: it is broken ({error})",)
+    if image.mode == "CMYK":
+        notes += ("CMYK without a usable profile: colours are approximate",)
+    return image.convert("RGB"), None, notes
+
+
+def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
+    """An sRGB colour as mode L or RGB of a picture's own profile, so that it looks as asked for.
+
+    Unchanged without a profile, and where it leads out only, as some of scanners do. For L all three are the grey.
+    """
+    if icc is None:
+        return colour
+    try:
+        dot = _transform(Image.new("RGB", (1, 1), colour), _made("sRGB"), _read(icc), mode)
+    except _BROKEN:
+        return colour
+    red, green, blue = dot.convert("RGB").tobytes()
+    return red, green, blue
+
+
+def _profile_mode(icc: bytes) -> str | None:
+    """The mode of the pixels a profile describes (colour space, ICC.1:2022, 7.2.6)."""
+    return {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}.get(icc[16:20])
+
+
+def _made(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space))
+
+
+def _read(icc: bytes) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(io.BytesIO(icc))
+
+
+def _transform(
+    image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str
+) -> Image.Image:
+    # Profiles and transforms are made anew each time: their handles are not safe to share between threads.
+    transform = ImageCms.buildTransform(
+        source, target, image.mode, mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    )
+    converted = Image.new(mode, image.size)
+    transform.apply(image, converted)
+    return converted

@@ -1,0 +1,65 @@
+"""From the source's bytes, or a provider's cutout, to the finished file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from batch_removebg.errors import OutputBroken
+
+from .alpha import Alpha, as_output
+from .compose import compose
+from .decode import read
+from .encode import encode
+from .header import open_image
+from .spec import Finish, Limits
+
+_PRIVATE = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished file."""
+
+    data: bytes
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits) -> Finished:
+    """The source's own pixels with an alpha (H×W, any size), as a file of the source's upright size.
+
+    Raises SourceError if the source can't be read, ItemError if the format can't hold it.
+    """
+    composed = compose(read(data, limits), alpha, finish)
+    width, height = composed.image.size
+    return Finished(encode(composed, finish), width, height, composed.notes)
+
+
+def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
+    """A provider's cutout as the picture itself, where the source's pixels are not at hand.
+
+    A PNG that is to be a plain PNG stays byte for byte. Raises OutputBroken if it can't be read or has no alpha
+    (a grey mask will do for mask only), ItemError if the format can't hold it.
+    """
+    with as_output():
+        picture = read(data, limits)
+    mask = picture.mask
+    if mask is None and finish.mask_only and picture.base.mode == "L":
+        mask = picture.base
+    if mask is None:
+        raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
+    plain = (finish.format, finish.mask_only, finish.background) == ("png", False, None)
+    if plain and _clean_png(data, limits):
+        return Finished(data, *picture.base.size)
+    composed = compose(replace(picture, mask=None), np.asarray(mask), finish)
+    return Finished(encode(composed, finish), *picture.base.size, composed.notes)
+
+
+def _clean_png(data: bytes, limits: Limits) -> bool:
+    image = open_image(data, limits)
+    return (
+        image.format == "PNG" and getattr(image, "n_frames", 1) == 1 and not any(key in image.info for key in _PRIVATE)
+    )

@@ -1,0 +1,73 @@
+"""What may come in and how the finished picture shall look: plain values, free of image libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from batch_removebg.errors import SettingsError
+
+Colour = tuple[int, int, int]
+"""sRGB, 0–255 a channel."""
+
+EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff"}
+"""The formats a finished picture can have, and how its name ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused from the header alone, before any pixel is decoded."""
+
+    max_pixels: int = 120_000_000
+    """Width times height; four times this many bytes is one decoded picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a finished picture is written."""
+
+    format: str = "png"
+    """One of `EXTENSIONS`."""
+    mask_only: bool = False
+    """Write the alpha itself, as a grey picture."""
+    background: Colour | None = None
+    """What to lay the cutout on; None leaves it transparent (JPEG, which can't be: white)."""
+    quality: int = 90
+    """1–100, for what is written with loss: JPEG, and WebP on a background."""
+
+    WHITE: ClassVar[Colour] = (255, 255, 255)
+
+    def __post_init__(self) -> None:
+        if self.format not in EXTENSIONS:
+            raise SettingsError(f"unknown format {self.format!r}: choose one of {', '.join(EXTENSIONS)}")
+        if not 1 <= self.quality <= 100:
+            raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
+
+    @property
+    def extension(self) -> str:
+        """How the file's name ends, without the dot."""
+        return EXTENSIONS[self.format]
+
+    @property
+    def backdrop(self) -> Colour | None:
+        """The colour the cutout is laid on; None where it stays transparent."""
+        if self.background is None and self.format == "jpeg":
+            return self.WHITE
+        return self.background
+
+
+def parse_colour(text: str) -> Colour:
+    """The colour that a name (`white`), `#rgb`, `#rrggbb`, `rgb(r,g,b)` or `hsl(h,s%,l%)` stands for.
+
+    Raises SettingsError for anything else, and for a colour with an alpha of its own.
+    """
+    from PIL import ImageColor  # settings are read for `--help` too, which need not wait for Pillow
+
+    refused = SettingsError(f"{text!r} is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)")
+    try:
+        channels = ImageColor.getrgb(text.strip())
+    except ValueError as error:
+        raise refused from error
+    if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
+        raise refused
+    return channels[0], channels[1], channels[2]

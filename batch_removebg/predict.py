@@ -1,0 +1,277 @@
+"""A worker's part: one item becomes prepared, submitted, and waited for."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from batch_removebg.alphas import Alphas
+from batch_removebg.clock import Clock
+from batch_removebg.cpu import Cpu
+from batch_removebg.errors import (
+    BatchError,
+    InputRejected,
+    ItemError,
+    PredictionLost,
+    PredictionStuck,
+    ResubmitError,
+    RetryError,
+    SourceError,
+)
+from batch_removebg.fold import ItemState
+from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec
+from batch_removebg.provider import parse
+from batch_removebg.provider.gate import Gate
+from batch_removebg.provider.recovery import Recovery
+from batch_removebg.recipe import Recipe
+from batch_removebg.sources import Sources
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from batch_removebg.pixels.decode import Proxy
+    from batch_removebg.pixels.spec import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """An item that is to be done, with what is known of it."""
+
+    item: Item
+    output: str
+    """Name claimed for it, relative to OUT."""
+    state: ItemState
+    """As the ledger had it when the item was read."""
+    signature: str | None = None
+    """Size and times of the file, taken before it is read; None for a URL."""
+    finished_if_same: bool = False
+    """Nothing is to be done if the content is what it was: only times of the file have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A source, looked at."""
+
+    todo: Todo
+    fingerprint: str
+    sha256: str | None
+    """Of the source; None where a URL is passed through."""
+    width: int
+    height: int
+    """Of the upright source in pixels; 0 where a URL is passed through."""
+    cost: int
+    """Bytes that finishing it will take."""
+    data: bytes | None
+    """Kept only where reading it again would be a second download."""
+    notes: tuple[str, ...]
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """An item whose alpha is in reach: at `output_url`, or in hand."""
+
+    prepared: Prepared
+    output_url: str | None
+    alpha: NDArray[np.uint8] | None
+    prediction_id: str | None
+    attempts: int
+    reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PredictPolicy:
+    """How long a prediction is waited for, and how many are bought for one item."""
+
+    predictions: int = 3
+    deadline: float = 900.0
+    """Seconds from our first sight of a prediction to its end; then it is cancelled and another is tried."""
+    first_poll: float = 0.5
+    longest_poll: float = 5.0
+    pause: float = 1.0
+    """Seconds before a spent prediction is replaced."""
+
+    def poll_delay(self, elapsed: float) -> float:
+        """Seconds until the next poll: a fifth of the time waited so far, so that the end is seen soon after it."""
+        return min(self.longest_poll, max(self.first_poll, elapsed / 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What workers and downloaders share."""
+
+    recipe: Recipe
+    sources: Sources
+    alphas: Alphas
+    cpu: Cpu
+    limits: Limits
+    clock: Clock
+
+
+class Predictor:
+    """Turns items to be done into predictions that have ended well."""
+
+    def __init__(
+        self, provider: Provider, recovery: Recovery, tools: Tools, *, policy: PredictPolicy, gate: Gate
+    ) -> None:
+        self._provider = provider
+        self._recovery = recovery
+        self._recipe = tools.recipe
+        self._sources = tools.sources
+        self._alphas = tools.alphas
+        self._cpu = tools.cpu
+        self._limits = tools.limits
+        self._clock = tools.clock
+        self._policy = policy
+        self._gate = gate
+
+    async def predict(self, todo: Todo) -> Predicted | Prepared:
+        """The item with its alpha in reach, or merely prepared where it turns out to be finished already."""
+        started = self._clock.monotonic()
+        prepared, data = await self._prepare(todo, started)
+        if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
+            return prepared
+        if data is not None:
+            alpha = await self._cpu.run(self._alphas.load, prepared.fingerprint)
+            if alpha is not None:
+                return Predicted(prepared, None, alpha, todo.state.prediction_id, todo.state.attempts, reused=True)
+        return await self.buy(prepared, data=data)
+
+    async def buy(self, prepared: Prepared, *, data: bytes | None = None, attempts: int = 0) -> Predicted:
+        """A prediction that gives a picture: the one in flight since an earlier run, or a new one.
+
+        `attempts` have been bought before and gave nothing. Raises the last ResubmitError once the policy's number is
+        spent, Stopping if the run ends before one could be bought.
+        """
+        in_flight = None if attempts else self._in_flight(prepared)
+        while True:
+            try:
+                if in_flight is not None:
+                    seen = await self._provider.get(in_flight)
+                else:
+                    attempts += 1
+                    seen = await self._create(prepared, data, attempts)
+                ended = await self._await_end(seen)
+                url = parse.result(ended)
+            except ResubmitError as error:
+                error.attempts = attempts
+                if not self.may_buy(attempts):
+                    raise
+            except BatchError as error:
+                error.attempts = attempts
+                raise
+            else:
+                return Predicted(prepared, url, None, ended.id, max(1, attempts), reused=False)
+            in_flight = None
+            await self._gate.sleep(self._policy.pause)
+
+    def may_buy(self, attempts: int) -> bool:
+        """Whether the policy allows another prediction after so many."""
+        return attempts < self._policy.predictions
+
+    async def source_data(self, prepared: Prepared) -> bytes:
+        """The bytes of a prepared source again; raises SourceError if they have changed since."""
+        if prepared.data is not None:
+            return prepared.data
+        data = await self._sources.read(prepared.todo.item)
+        if await self._cpu.run(_sha256, data) != prepared.sha256:
+            raise SourceError(f"{prepared.todo.item.source} changed while it was being done; run again to do it anew")
+        return data
+
+    def _in_flight(self, prepared: Prepared) -> str | None:
+        state = prepared.todo.state
+        return state.prediction_id if state.in_flight and state.fingerprint == prepared.fingerprint else None
+
+    async def _prepare(self, todo: Todo, started: float) -> tuple[Prepared, bytes | None]:
+        from batch_removebg.pixels import decode
+
+        item, recipe = todo.item, self._recipe
+        if item.problem is not None:
+            raise SourceError(item.problem)
+        if item.path is None and recipe.passes_urls:
+            fingerprint = recipe.fingerprint(item.source)
+            return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started), None
+        data = await self._sources.read(item)
+        sha256 = await self._cpu.run(_sha256, data)
+        header = await self._cpu.run(decode.probe, data, self._limits)
+        prepared = Prepared(
+            todo=todo,
+            fingerprint=recipe.fingerprint(sha256),
+            sha256=sha256,
+            width=header.width,
+            height=header.height,
+            cost=decode.cost(header),
+            data=data if item.path is None else None,
+            notes=header.notes,
+            started=started,
+        )
+        return prepared, data
+
+    async def _create(self, prepared: Prepared, data: bytes | None, attempt: int) -> Prediction:
+        todo = prepared.todo
+        request = CreateRequest(
+            item=todo.item.id,
+            image=await self._image(prepared, data),
+            output=todo.output,
+            fingerprint=prepared.fingerprint,
+            attempt=attempt,
+        )
+        # A lost create of an earlier run, unless it was for other content, or cost nothing.
+        known = attempt == 1 and self._provider.capabilities.billed and todo.state.fingerprint == prepared.fingerprint
+        return await self._recovery.create(request, todo.state.lost if known else None)
+
+    async def _image(self, prepared: Prepared, data: bytes | None) -> str:
+        """The model's input: the URL itself, an uploaded proxy, or a proxy as data URI."""
+        if prepared.sha256 is None:
+            return prepared.todo.item.source
+        data = data if data is not None else await self.source_data(prepared)
+        can, spec = self._provider.capabilities, self._provider.proxy
+        if can.files:
+            proxy = await self._proxy(prepared, data, spec)
+            suffix = "jpg" if spec.encoding == "jpeg" else spec.encoding
+            name = f"{prepared.fingerprint}.{suffix}"
+            return (await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)).url
+        while True:
+            proxy = await self._proxy(prepared, data, spec)
+            if len(proxy.data) * 4 // 3 + 64 <= can.data_uri_limit:
+                return f"data:{proxy.content_type};base64,{base64.b64encode(proxy.data).decode()}"
+            if spec.longest <= 256:
+                raise InputRejected(f"{prepared.todo.item.source} can't be made small enough for a data URI")
+            spec = replace(spec, longest=min(spec.longest, max(proxy.width, proxy.height)) * 4 // 5)
+
+    async def _proxy(self, prepared: Prepared, data: bytes, spec: ProxySpec) -> Proxy:
+        from batch_removebg.pixels import decode
+
+        async with self._cpu.memory(prepared.cost):
+            return await self._cpu.run(decode.proxy, data, spec, self._limits)
+
+    async def _await_end(self, seen: Prediction) -> Prediction:
+        """Poll until the prediction has ended; raises PredictionStuck after the deadline, having cancelled it."""
+        begun, with_output = self._clock.monotonic(), 0
+        while not seen.status.terminal:
+            if seen.id is None:
+                raise PredictionLost("the server gave a prediction without an id, and without a result")
+            # Some servers fill the output in while they still say `processing`; seen twice, it is whole.
+            with_output += seen.output is not None
+            if with_output > 1:
+                break
+            elapsed = self._clock.monotonic() - begun
+            if elapsed >= self._policy.deadline:
+                await self._give_up_on(seen.id)
+                raise PredictionStuck(f"prediction {seen.id} did not end within {self._policy.deadline:.0f} s")
+            await self._clock.sleep(self._policy.poll_delay(elapsed))
+            seen = await self._provider.get(seen.id)
+        return seen
+
+    async def _give_up_on(self, prediction_id: str) -> None:
+        # A cancel that fails changes nothing: the prediction is given up either way.
+        with contextlib.suppress(RetryError, ItemError):
+            await self._provider.cancel(prediction_id)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

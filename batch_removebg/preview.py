@@ -1,0 +1,97 @@
+"""`--dry-run`: what a run would do, and how many predictions it would buy; nothing is written or asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_removebg import assemble
+from batch_removebg.alphas import Alphas
+from batch_removebg.errors import ItemError, RetryError
+from batch_removebg.events import Listener
+from batch_removebg.files import digest
+from batch_removebg.fold import Step
+from batch_removebg.ledger import NAME as LEDGER
+from batch_removebg.ledger import replay
+from batch_removebg.model import Item
+from batch_removebg.planner import Planned
+from batch_removebg.recipe import Recipe
+from batch_removebg.settings import Settings
+
+
+@dataclass(slots=True)
+class Preview:
+    """How many items a run would find, and what it would do with them."""
+
+    total: int = 0
+    done: int = 0
+    """Saved and unchanged: nothing to do."""
+    left: int = 0
+    """Failed before, and left alone without --retry-failed."""
+    kept: int = 0
+    """Made from alphas that were kept: no prediction."""
+    taken_up: int = 0
+    """Predictions of an earlier run, still to be brought home."""
+    bought: int = 0
+    """Predictions to be bought."""
+    bad: int = 0
+    """Would fail: unreadable, or nothing that can be fetched."""
+    billed: bool = False
+    """Whether a prediction costs money."""
+
+
+def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
+    """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
+    fold, _ = replay(settings.out / LEDGER)
+    recipe = assemble.recipe_of(settings)
+    planner, alphas = assemble.planner(settings, fold, recipe), Alphas(settings.out / assemble.STATE / "alpha")
+    found = Preview(billed=settings.provider != "local")
+    for item in assemble.read(inputs, settings, listener):
+        found.total += 1
+        try:
+            _count(found, planner.plan(item), recipe, alphas)
+        except (ItemError, RetryError):
+            found.bad += 1
+        if settings.limit is not None and found.kept + found.taken_up + found.bought + found.bad >= settings.limit:
+            break
+    if settings.max_predictions is not None:
+        found.bought = min(found.bought, settings.max_predictions)
+    return found
+
+
+def _count(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas) -> None:
+    todo = planned.todo
+    if planned.step is Step.DONE:
+        found.done += 1
+    elif planned.step is Step.LEAVE:
+        found.left += 1
+    elif todo.item.problem is not None:
+        found.bad += 1
+    else:
+        _count_work(found, planned, recipe, alphas)
+
+
+def _count_work(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas) -> None:
+    todo, sha256 = planned.todo, _sha256(planned.todo.item)
+    passed_on = todo.item.path is None and recipe.passes_urls
+    if todo.item.path is not None and sha256 is None:
+        found.bad += 1
+    elif todo.finished_if_same and sha256 is not None and sha256 == todo.state.source_sha256:
+        found.done += 1
+    elif sha256 is not None and alphas.has(recipe.fingerprint(sha256)):
+        found.kept += 1
+    elif todo.state.in_flight and todo.state.fingerprint == recipe.fingerprint(
+        todo.item.source if passed_on else sha256 or ""
+    ):
+        found.taken_up += 1
+    else:
+        found.bought += 1
+
+
+def _sha256(item: Item) -> str | None:
+    path: Path | None = item.path
+    try:
+        return digest(path) if path is not None else None
+    except OSError:
+        return None

@@ -1,0 +1,176 @@
+"""Listeners that show how a run goes: a bar for people, JSON lines for machines, nothing where nobody looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from batch_removebg.clock import Clock
+from batch_removebg.console import Console, encodable, printable
+from batch_removebg.events import Event, Kind
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_NAME_WIDTH = 28
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a run is, counted from its events; for show, the ledger's fold is what counts."""
+
+    total: int | None = None
+    found: int = 0
+    done: int = 0
+    """Ended one way or another: saved, skipped, failed, left pending."""
+    failed: int = 0
+    in_flight: int = 0
+
+    def take(self, event: Event) -> None:
+        """Count one event."""
+        if event.kind is Kind.TOTAL:
+            self.total = event.count
+        elif event.kind is Kind.FOUND:
+            self.found += 1
+        elif event.kind is Kind.STARTED:
+            self.in_flight += 1
+        elif event.kind in (Kind.SAVED, Kind.FAILED, Kind.SKIPPED, Kind.PENDING):
+            self.done += 1
+            self.failed += event.kind is Kind.FAILED
+            self.in_flight = max(0, self.in_flight - event.started)
+
+
+class Silent:
+    """Shows no progress, but says what a user must know."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in."""
+        self.tally.take(event)
+        name = printable(event.item)
+        if event.kind is Kind.WARNING:
+            self._console.warning(f"{name}: {event.text}" if name else event.text)
+        elif event.kind is Kind.STOPPING:
+            self._console.warning(
+                f"stopping: {event.text}. Nothing more is created; {self.tally.in_flight} in flight are brought home"
+            )
+        elif event.kind is Kind.FAILED:
+            self._console.detail(f"failed {name}: {event.text}")
+        elif event.kind is Kind.SAVED:
+            self._console.detail(f"saved {name} → {event.text}")
+        elif event.kind is Kind.WAITING:
+            self._console.detail(event.text)
+
+    def weights(self, done: int, total: int | None) -> None:
+        """Take in how much of the weights has come."""
+
+
+class Bar(Silent):
+    """A tqdm bar on stderr: done, failed, in flight, images a second, time left, the current name."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar: tqdm[Any] | None = None
+        self._plain = console.write
+        self._weights: tqdm[Any] | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in, and show it."""
+        super().__call__(event)
+        if event.kind in (Kind.WARNING, Kind.STOPPING, Kind.WAITING):
+            return
+        bar, tally = self._shown(), self.tally
+        bar.total = tally.total if tally.total is not None else tally.found
+        bar.n = tally.done
+        shown = printable(event.item)
+        name = shown if len(shown) <= _NAME_WIDTH else f"…{shown[1 - _NAME_WIDTH :]}"
+        bar.set_postfix_str(f"{tally.failed} failed, {tally.in_flight} in flight, {name}", refresh=False)
+        bar.update(0)
+
+    def weights(self, done: int, total: int | None) -> None:
+        """Show a bar of its own for the download."""
+        from tqdm import tqdm
+
+        if self._weights is None:
+            self._weights = tqdm(desc="weights", unit="B", unit_scale=True, file=sys.stderr, leave=True)
+        self._weights.total = total
+        self._weights.n = done
+        self._weights.refresh()
+        if total is not None and done >= total:
+            self._weights.close()
+            self._weights = None
+
+    def close(self) -> None:
+        """Take the bars away from the console's lines; the last state stays to be read."""
+        self._console.write = self._plain
+        for bar in (self._weights, self._bar):
+            if bar is not None:
+                bar.refresh()
+                bar.close()
+        self._bar = self._weights = None
+
+    def _shown(self) -> tqdm[Any]:
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+            self._console.write = lambda text: tqdm.write(encodable(text, sys.stderr), file=sys.stderr)
+        return self._bar
+
+
+class JsonLines(Silent):
+    """Every event as one JSON object a line on stdout."""
+
+    def __init__(self, console: Console, stream: TextIO | None = None) -> None:
+        super().__init__(console)
+        self._stream = stream or sys.stdout
+        self._clock = Clock()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event in, and write it."""
+        super().__call__(event)
+        tally = self.tally
+        self.put(
+            {
+                "t": self._clock.stamp(),
+                "event": event.kind.value,
+                **({"item": event.item} if event.item else {}),
+                **({"text": event.text} if event.text else {}),
+                **({"error_kind": event.error_kind} if event.error_kind else {}),
+                "total": tally.total,
+                "done": tally.done,
+                "failed": tally.failed,
+                "in_flight": tally.in_flight,
+            }
+        )
+
+    def put(self, record: dict[str, Any]) -> None:
+        """Write one object."""
+        text = encodable(json.dumps(record, ensure_ascii=False), self._stream)
+        print(text, file=self._stream, flush=True)  # stdout is this listener's purpose
+
+
+def listener(choice: str, console: Console) -> Silent:
+    """The listener for `--progress` auto, bar, json or none; auto is a bar where stderr is a terminal."""
+    if choice == "json":
+        return JsonLines(console)
+    if choice == "bar" or (choice == "auto" and sys.stderr.isatty()):
+        return Bar(console)
+    return Silent(console)

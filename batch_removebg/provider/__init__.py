@@ -1,0 +1,1 @@
+"""Providers of cutouts over HTTP, and the wrappers that make them safe to pay for."""

@@ -1,0 +1,199 @@
+"""Reading what servers answer: predictions in all the shapes seen, and refusals by their remedy. Pure.
+
+Shapes and codes: docs of Replicate's HTTP API and of gateways that speak it; read leniently, since gateways leave
+fields out, wrap the object in `data`, or use other words for a status.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from batch_removebg.errors import (
+    BatchError,
+    InputRejected,
+    KeyRejected,
+    NotAnApi,
+    OutOfCredit,
+    PredictionFailed,
+    PredictionInterrupted,
+    PredictionLost,
+    RateLimited,
+    ServerError,
+    VersionRejected,
+)
+from batch_removebg.model import Prediction, PredictionPage, Status
+
+_WORDS = {
+    "queued": Status.STARTING,
+    "pending": Status.STARTING,
+    "booting": Status.STARTING,
+    "running": Status.PROCESSING,
+    "in_progress": Status.PROCESSING,
+    "completed": Status.SUCCEEDED,
+    "success": Status.SUCCEEDED,
+    "error": Status.FAILED,
+    "cancelled": Status.CANCELED,
+} | {status.value: status for status in Status}
+
+_TRANSIENT = re.compile(
+    r"\(code: PA\)|Prediction interrupted|Director: unexpected error|\bE(9828|9243|8765|6716)\b"
+    r"|Service is temporarily unavailable",
+    re.IGNORECASE,
+)
+_RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
+_NO_CREDIT = re.compile(r"insufficient|quota|credit|balance|billing", re.IGNORECASE)
+_NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
+_NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
+
+
+def prediction(body: Any) -> Prediction | None:
+    """The prediction in a JSON body, bare or wrapped; None where there is none."""
+    if not isinstance(body, dict):
+        return None
+    if isinstance(body.get("data"), dict) and "status" not in body:
+        return prediction(body["data"])
+    if isinstance(body.get("data"), list) and "status" not in body and "id" not in body:
+        # An immediate result without an id, as one gateway documents it: {"created": …, "data": [{"url": …}]}.
+        url = first_url(body["data"])
+        return Prediction(None, Status.SUCCEEDED, output=url) if url else None
+    if not isinstance(body.get("status"), str):
+        return None
+    metrics, given = body.get("metrics"), body.get("input")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return Prediction(
+        id=body["id"] if isinstance(body.get("id"), str) and body["id"] else None,
+        status=_WORDS.get(body["status"].strip().lower(), Status.UNKNOWN),
+        output=first_url(body.get("output")),
+        error=_said(body.get("error")),
+        image=first_url(given),
+        created_at=when(body.get("created_at")),
+        data_removed=body.get("data_removed") is True,
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+    )
+
+
+def page(body: Any) -> PredictionPage | None:
+    """One page of a list of predictions, newest first; None where the body is no list."""
+    if not isinstance(body, dict) or not isinstance(body.get("results"), list):
+        return None
+    found = tuple(p for p in map(prediction, body["results"]) if p is not None)
+    following = body.get("next")
+    cursor = parse_qs(urlsplit(following).query).get("cursor", [None])[0] if isinstance(following, str) else None
+    return PredictionPage(found, cursor)
+
+
+def first_url(value: Any, depth: int = 0) -> str | None:
+    """The first `https:`, `http:` or `data:` string in an output of any shape."""
+    if isinstance(value, str):
+        return value if value.lower().startswith(("https:", "http:", "data:")) else None
+    if depth > 8:
+        return None
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((url for part in inner if (url := first_url(part, depth + 1))), None)
+
+
+def when(text: Any) -> datetime | None:
+    """An ISO time with 0 to 9 fractional digits, as an aware datetime."""
+    if not isinstance(text, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.strip()))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
+    """Seconds the server asks to wait: body `retry_after`, header in seconds or as a date, or the text's word."""
+    asked: float | None = None
+    if isinstance(body, dict) and isinstance(body.get("retry_after"), int | float | str):
+        asked = _seconds(body["retry_after"])
+    if asked is None and (header := headers.get("Retry-After")):
+        asked = _seconds(header)
+        if asked is None and (parsed := email.utils.parsedate_tz(header)):
+            asked = email.utils.mktime_tz(parsed) - now
+    if asked is None and (match := _RESETS_IN.search(detail(body))):
+        asked = float(match.group(1))
+    return None if asked is None or asked != asked else max(0.0, asked)
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # whatever it is, it must read as a number
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def detail(body: Any) -> str:
+    """What an error body says, in one line; empty where it says nothing."""
+    if isinstance(body, str):
+        return body.strip()
+    if isinstance(body, list):
+        return "; ".join(filter(None, map(detail, body)))
+    if not isinstance(body, dict):
+        return ""
+    parts = [detail(body.get(name)) for name in ("detail", "error", "message", "msg", "title")]
+    return next(filter(None, parts), "")
+
+
+def _said(error: Any) -> str | None:
+    if error is None or error == "":
+        return None
+    return detail(error) or json.dumps(error)[:500]
+
+
+def may_have_been_accepted(status: int) -> bool:
+    """Whether a create that got this answer may run all the same: a proxy's 5xx hides what the API did."""
+    return status >= 500 and status not in _NEVER_ACCEPTED
+
+
+def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, now: float) -> BatchError:
+    """The error for an API answer of 300 or more; `body` is the parsed JSON, or None where it was none."""
+    said = detail(body)
+    text = f"{doing}: the server answers {status}" + (f" ({said[:400]})" if said else "")
+    code = _code(body)
+    if status == 429:
+        return RateLimited(text, retry_after=retry_after(headers, body, now=now))
+    if status == 401 or (status == 403 and not _NO_CREDIT.search(f"{code} {said}")):
+        return KeyRejected(f"{text}; check the key in the environment variable that --token-env names")
+    if status in (402, 403):
+        return OutOfCredit(f"{text}; top up the account, then run the same command again")
+    if 300 <= status < 400 or (body is None and 400 <= status < 500 and status not in (408, 413)):
+        return NotAnApi(
+            f"{text}, which is not a predictions API's; check --base-url: predictions are created at BASE/predictions"
+        )
+    if status == 422 and _NO_VERSION.search(said):
+        return VersionRejected(f"{text}; check --model-version")
+    if status == 408 or (status >= 500 and code != "invalid_request"):
+        return ServerError(text, retry_after=retry_after(headers, body, now=now))
+    return InputRejected(text)
+
+
+def _code(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else body.get("code") if isinstance(body, dict) else None
+    return code if isinstance(code, str) else ""
+
+
+def result(ended: Prediction) -> str:
+    """The output URL of a prediction that has ended.
+
+    Raises PredictionInterrupted or PredictionLost where a new prediction may give one, PredictionFailed where the model
+    refuses this picture for good. E1001 (out of memory) is of the latter: unchanged, it would happen again.
+    """
+    said = ended.error or "no reason given"
+    if ended.status is Status.SUCCEEDED or (ended.output and not ended.status.terminal):
+        if ended.output:
+            return ended.output
+        if ended.data_removed:
+            raise PredictionLost("the server has wiped the output, an hour after it was made")
+        raise PredictionInterrupted("the prediction succeeded without an output")
+    if ended.status is Status.FAILED and not _TRANSIENT.search(said):
+        raise PredictionFailed(f"the model refuses this picture: {said[:400]}")
+    raise PredictionInterrupted(f"the prediction ended {ended.status.value}: {said[:400]}")

@@ -1,0 +1,122 @@
+"""A create whose answer was lost is looked for before it is sent again.
+
+No idempotency key exists in this API. Where the server lists predictions and echoes their input, a create is
+recognised by its input URL; where it doesn't (gateways, data URIs) the policy says whether to risk a duplicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import CreateLost, ItemError, ServerError
+from batch_removebg.fold import Lost
+from batch_removebg.ledger import Ledger
+from batch_removebg.model import CreateRequest, Prediction, Provider
+
+from . import parse
+from .journal import key_of
+
+
+class CreateUnaccounted(ItemError):
+    """The create may have been accepted, can't be looked for, and may not be sent again."""
+
+    kind = "lost-create"
+
+
+@dataclass(frozen=True, slots=True)
+class LostPolicy:
+    """What to do about creates without an answer."""
+
+    resend: int = 1
+    """How often one that can't be looked for is sent again."""
+    losses: int = 4
+    """How many answers in a row may be lost, and found not to be on the list, before the item fails."""
+    looks: tuple[float, ...] = (1.0, 4.0, 10.0)
+    """Seconds before each look: a create may take a moment to appear in the list."""
+    skew: float = 120.0
+    """Seconds by which our clock and the server's may differ."""
+    pages: int = 50
+    """Pages of the list that are read at most in one look."""
+
+
+class Recovery:
+    """Buys a prediction at most once for each request, as far as the server lets us know."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        ledger: Ledger,
+        policy: LostPolicy,
+        *,
+        clock: Clock,
+        known: Callable[[], Container[str]],
+    ) -> None:
+        """`known` gives the ids that belong to other creates already."""
+        self._provider = provider
+        self._ledger = ledger
+        self._policy = policy
+        self._clock = clock
+        self._known = known
+
+    async def create(self, request: CreateRequest, lost: Lost | None = None) -> Prediction:
+        """Create a prediction, or take up the one that an earlier create without an answer made.
+
+        `lost`: such a create on record from an earlier run, or from an earlier attempt. Raises CreateUnaccounted where
+        it can't be looked for and may not be sent again.
+        """
+        resent = losses = 0
+        while True:
+            if lost is not None:
+                if self._findable(lost.key):
+                    found = await self._look(lost)
+                    if found is not None:
+                        await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
+                        return found
+                    await self._ledger.append("rejected", item=request.item, kind="not-found")
+                    if losses >= self._policy.losses:
+                        raise ServerError(f"{losses} creates in a row got no answer, and the server lists none of them")
+                elif resent >= self._policy.resend:
+                    raise CreateUnaccounted(
+                        "the create got no answer, may have been accepted and billed, and this server can't be asked; "
+                        "look at the account, then run again with --retry-failed"
+                    )
+                else:
+                    resent += 1
+                    request = replace(request, possible_duplicate=True)
+            since = self._clock.stamp()
+            try:
+                return await self._provider.create(request)
+            except CreateLost:
+                losses += 1
+                lost = Lost(key_of(request.image), since)
+                request = replace(request, attempt=request.attempt + 1)
+
+    def _findable(self, key: str) -> bool:
+        return self._provider.capabilities.list and not key.startswith("sha256:")
+
+    async def _look(self, lost: Lost) -> Prediction | None:
+        since = (parse.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(seconds=self._policy.skew)
+        # A create that an earlier run lost has had its time to appear in the list.
+        age = self._clock.wall() - since.timestamp() - self._policy.skew
+        waits = (0.0,) if age > sum(self._policy.looks) else self._policy.looks
+        for wait in waits:
+            await self._clock.sleep(wait)
+            if (found := await self._look_once(lost.key, since)) is not None:
+                return found
+        return None
+
+    async def _look_once(self, key: str, since: datetime) -> Prediction | None:
+        known, cursor = self._known(), None
+        for _ in range(self._policy.pages):
+            page = await self._provider.list(created_after=since, cursor=cursor)
+            for candidate in page.predictions:
+                if candidate.image == key and candidate.id and candidate.id not in known:
+                    return candidate
+            oldest = page.predictions[-1].created_at if page.predictions else None
+            if page.next is None or oldest is None or oldest < since:
+                return None
+            cursor = page.next
+        return None

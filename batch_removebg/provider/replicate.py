@@ -1,0 +1,237 @@
+"""A Replicate-compatible predictions API over HTTP: one exchange a method, every failure a class with a remedy.
+
+URLs are built from the base and the id; `urls.*` in answers is never followed, since a gateway fills it with addresses
+of another company's API, and the key would leak there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from batch_removebg import web
+from batch_removebg.clock import Clock, stamp
+from batch_removebg.errors import (
+    BatchError,
+    ConnectionFailed,
+    CreateLost,
+    NotAnApi,
+    PredictionLost,
+    ServerError,
+)
+from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
+
+from . import parse
+
+if TYPE_CHECKING:
+    import aiohttp
+
+HOSTED = "https://api.replicate.com/v1"
+REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
+"""Version id of lucataco/remove-bg."""
+
+HOSTED_CAN = Capabilities(files=True, list=True, cancel=True)
+GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
+"""A gateway documents create and query only; data URIs are advised to stay below 1 MB."""
+
+_ANSWER_LIMIT = 32 * (1 << 20)
+"""Bytes of one API answer; a data URI output of a large picture fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the API is, what it runs, and the key that opens it."""
+
+    base: str = HOSTED
+    """`{base}/predictions` is the create call."""
+    version: str = REMOVE_BG
+    image_field: str = "image"
+    """Name of the model's input for the picture."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Further inputs of the model."""
+    key: str | None = field(default=None, repr=False)
+    run_limit: float | None = None
+    """Seconds after which the server itself is asked to cancel (`Cancel-After`), where it can."""
+    seconds: float = 60.0
+    """Read timeout of one exchange."""
+
+
+class Replicate:
+    """The hosted API, or a gateway or self-hosted server that speaks it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        endpoint: Endpoint,
+        *,
+        name: str = "replicate",
+        capabilities: Capabilities = HOSTED_CAN,
+        proxy: ProxySpec | None = None,
+        caps: web.Caps | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`session` stays the caller's to close, and must carry no Authorization header of its own."""
+        self.name = name
+        self.version = endpoint.version
+        self.capabilities = capabilities
+        self.proxy = proxy or ProxySpec()
+        self._session = session
+        self._endpoint = endpoint
+        self._base = endpoint.base.rstrip("/")
+        self._caps = caps or web.Caps()
+        self._clock = clock or Clock()
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """`POST {base}/predictions`. Raises CreateLost where the server may have accepted it all the same."""
+        end = self._endpoint
+        body = {"version": end.version, "input": {**end.inputs, end.image_field: request.image}}
+        headers = {}
+        if self.capabilities.cancel and end.run_limit is not None:
+            headers["Cancel-After"] = f"{max(5, round(end.run_limit))}s"
+        doing = f"creating a prediction for {request.item}"
+        try:
+            status, answer_headers, answer = await self._exchange(
+                "POST", "/predictions", doing, json=body, headers=headers
+            )
+        except _AnswerLost as error:
+            raise CreateLost(str(error)) from error
+        if status >= 300:
+            refused = parse.refusal(status, answer_headers, answer, doing=doing, now=self._clock.wall())
+            if isinstance(refused, ServerError) and parse.may_have_been_accepted(status):
+                raise CreateLost(str(refused))
+            raise refused
+        created = parse.prediction(answer)
+        if created is None:
+            # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
+            raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {_glimpse(answer)}")
+        return created
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """`GET {base}/predictions/{id}`."""
+        doing = f"asking for prediction {prediction_id}"
+        status, headers, answer = await self._repeatable("GET", f"/predictions/{quote(prediction_id, safe='')}", doing)
+        if status in (404, 410):
+            raise PredictionLost(f"{doing}: the server does not know it ({status})")
+        if status >= 300:
+            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        found = parse.prediction(answer)
+        if found is None:
+            raise ServerError(f"{doing}: the answer holds no prediction: {_glimpse(answer)}")
+        return found
+
+    async def cancel(self, prediction_id: str) -> None:
+        """`POST {base}/predictions/{id}/cancel`; nothing where the server can't."""
+        if not self.capabilities.cancel:
+            return
+        doing = f"cancelling prediction {prediction_id}"
+        path = f"/predictions/{quote(prediction_id, safe='')}/cancel"
+        status, headers, answer = await self._repeatable("POST", path, doing)
+        if status >= 300 and status != 404:
+            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """`GET {base}/predictions`, newest first, 100 a page."""
+        doing = "listing predictions"
+        params = {"created_after": stamp(created_after.timestamp())} if created_after else {}
+        if cursor:
+            params["cursor"] = cursor
+        status, headers, answer = await self._repeatable("GET", "/predictions", doing, params=params)
+        if status >= 300:
+            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        found = parse.page(answer)
+        if found is None:
+            raise ServerError(f"{doing}: the answer is no list: {_glimpse(answer)}")
+        return found
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """`POST {base}/files`, multipart part `content`."""
+        import aiohttp
+
+        form = aiohttp.FormData()
+        form.add_field("content", data, filename=filename, content_type=content_type)
+        doing = f"uploading {filename}"
+        status, headers, answer = await self._repeatable("POST", "/files", doing, data=form)
+        if status >= 300:
+            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        urls = answer.get("urls") if isinstance(answer, dict) else None
+        url = urls.get("get") if isinstance(urls, dict) else None
+        if not isinstance(url, str):
+            raise ServerError(f"{doing}: the answer names no file: {_glimpse(answer)}")
+        return Upload(url, parse.when(answer.get("expires_at")))
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes of an output; the key goes along only to the API's own origin."""
+        if url.startswith("data:"):
+            return web.data_uri(url)
+        key = self._endpoint.key
+        keyed = {web.origin(self._base): f"Bearer {key}"} if key else {}
+        return await web.get(self._session, url, caps=self._caps, keyed=keyed)
+
+    async def aclose(self) -> None:
+        """Nothing: the session is the caller's."""
+
+    async def _repeatable(
+        self, method: str, path: str, doing: str, **kwargs: Any
+    ) -> tuple[int, Mapping[str, str], Any]:
+        try:
+            return await self._exchange(method, path, doing, **kwargs)
+        except _AnswerLost as error:
+            raise ConnectionFailed(str(error)) from error
+
+    async def _exchange(
+        self, method: str, path: str, doing: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> tuple[int, Mapping[str, str], Any]:
+        """One request and its answer: status, headers, parsed JSON (None where it is none)."""
+        import aiohttp
+
+        end = self._endpoint
+        sent = {"Accept": "application/json", **(headers or {})}
+        if end.key:
+            sent["Authorization"] = f"Bearer {end.key}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=end.seconds)
+        try:
+            async with self._session.request(
+                method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
+            ) as answer:
+                raw = await answer.content.read(_ANSWER_LIMIT + 1) if answer.status < 300 else await _some(answer)
+                if answer.status < 300:
+                    raw += await answer.content.read()
+                return answer.status, answer.headers, _json(raw)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ConnectionFailed(f"{doing}: no connection to {web.shown(self._base)} ({error})") from error
+        except aiohttp.InvalidURL as error:
+            raise NotAnApi(f"{doing}: {self._base} is no URL; check --base-url") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _AnswerLost(
+                f"{doing}: the connection broke before the answer ({str(error) or type(error).__name__})"
+            ) from error
+
+
+class _AnswerLost(BatchError):
+    """The request went out and no whole answer came back."""
+
+
+async def _some(answer: aiohttp.ClientResponse) -> bytes:
+    """The head of an error body; an endless one is nobody's business."""
+    chunks, size = [], 0
+    async for chunk in answer.content.iter_chunked(1 << 16):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > 1 << 20:
+            break
+    return b"".join(chunks)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _glimpse(answer: Any) -> str:
+    return "no JSON" if answer is None else json.dumps(answer)[:200]

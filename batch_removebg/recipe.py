@@ -1,0 +1,42 @@
+"""What a picture is made with: the identity that tells a finished item from one to be done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from batch_removebg.model import ProxySpec
+from batch_removebg.pixels.spec import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything but the source that decides how the output looks."""
+
+    provider: str
+    version: str
+    inputs: Mapping[str, Any]
+    """Further inputs of the model, and the field the picture goes into."""
+    proxy: ProxySpec
+    finish: Finish
+    passes_urls: bool
+    """URLs go to the provider as they are, and its cutout is the picture."""
+
+    @property
+    def digest(self) -> str:
+        """Of the whole recipe: another one means that saved pictures are made anew, from kept alphas where possible."""
+        return _digest([self._bought(), asdict(self.finish), self.passes_urls])
+
+    def fingerprint(self, source: str) -> str:
+        """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""
+        return _digest([source, self._bought()])
+
+    def _bought(self) -> list[Any]:
+        return [self.provider, self.version, dict(self.inputs), asdict(self.proxy)]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,65 @@
+"""The source's bytes, from the disk or from the web, never larger than the cap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aiofiles
+
+from batch_removebg import web
+from batch_removebg.errors import PredictionLost, RetryError, SourceError
+from batch_removebg.model import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import aiohttp
+
+
+class Sources:
+    """Reads sources; files are read anew each time, so that what waits for a prediction costs no memory."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        caps: web.Caps,
+        retry_delay: Callable[[int, RetryError], float | None],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """`retry_delay` gives the seconds before the next try of a URL after so many failed ones, or None."""
+        self._session = session
+        self._caps = caps
+        self._retry_delay = retry_delay
+        self._sleep = sleep
+
+    async def read(self, item: Item) -> bytes:
+        """The bytes of the item's file or URL; raises SourceError, or RetryError after all tries."""
+        return await (self._file(item) if item.path is not None else self._url(item.source))
+
+    async def _file(self, item: Item) -> bytes:
+        assert item.path is not None  # noqa: S101  # narrows the type; `read` has looked
+        try:
+            async with aiofiles.open(item.path, "rb") as file:
+                data = await file.read(self._caps.size + 1)
+        except FileNotFoundError:
+            raise SourceError(f"{item.source} does not exist (named in {item.origin})") from None
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{item.source} can't be read: {getattr(error, 'strerror', None) or error}") from error
+        if len(data) > self._caps.size:
+            raise SourceError(f"{item.source} is larger than {self._caps.size >> 20} MiB; raise --max-size")
+        return data
+
+    async def _url(self, url: str) -> bytes:
+        tries = 0
+        while True:
+            try:
+                return await web.get(self._session, url, caps=self._caps)
+            except PredictionLost as error:
+                raise SourceError(str(error)) from error
+            except RetryError as error:
+                tries += 1
+                wait = self._retry_delay(tries, error)
+                if wait is None:
+                    raise
+            await self._sleep(wait)

@@ -1,0 +1,105 @@
+"""What a run came to, as the library returns it and the closing lines tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch_removebg.errors import BatchError, Interrupted
+from batch_removebg.fold import Fold
+
+EXAMPLES = 3
+"""Failures of one kind that are told in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The items that failed in one way."""
+
+    kind: str
+    count: int
+    examples: tuple[tuple[str, str], ...]
+    """(item id, message) of the first few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to: its items, what they cost, and how to go on."""
+
+    out: Path
+    saved: int
+    """Items whose picture is in OUT, those of earlier runs included."""
+    failed: int
+    pending: int
+    skipped: int
+    """Of the saved: finished by an earlier run and unchanged."""
+    reused: int
+    """Of the saved in this run: made from an alpha that was kept, without a prediction."""
+    predictions: int
+    """Bought in this run."""
+    possible_duplicates: int
+    """Creates sent again in this run although an earlier one may have been accepted."""
+    seconds: float
+    failures: tuple[Failures, ...]
+    stopped: BatchError | None
+    """Why the run ended before its manifest did."""
+
+    @property
+    def total(self) -> int:
+        """All items the run has seen."""
+        return self.saved + self.failed + self.pending
+
+    @property
+    def ledger(self) -> Path:
+        """The journal of all runs over this OUT."""
+        return self.out / "ledger.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The snapshot for people and scripts."""
+        return self.out / "results.json"
+
+    @property
+    def exit_code(self) -> int:
+        """0 all saved · 2 manifest or settings · 3 some failed · 4 aborted · 128 + signal interrupted."""
+        if isinstance(self.stopped, Interrupted):
+            return 128 + self.stopped.number
+        if self.stopped is not None:
+            return self.stopped.exit_code
+        return 3 if self.failed or self.pending else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as plain data."""
+        return {
+            "out": str(self.out),
+            "ledger": str(self.ledger),
+            "results": str(self.results),
+            "total": self.total,
+            "saved": self.saved,
+            "failed": self.failed,
+            "pending": self.pending,
+            "skipped": self.skipped,
+            "reused": self.reused,
+            "predictions": self.predictions,
+            "possible_duplicates": self.possible_duplicates,
+            "seconds": round(self.seconds, 3),
+            "failures": [
+                {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}
+                for f in self.failures
+            ],
+            "stopped": {"kind": self.stopped.kind, "message": str(self.stopped)} if self.stopped else None,
+            "exit_code": self.exit_code,
+        }
+
+
+def failures(fold: Fold, ids: Iterable[str] | None = None) -> tuple[Failures, ...]:
+    """The failures among `ids` (all items by default) by kind, the most frequent first."""
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for key in fold.items if ids is None else ids:
+        state = fold.items.get(key)
+        if state is not None and state.outcome == "failed":
+            by_kind.setdefault(state.error_kind or "error", []).append((key, state.error_message or ""))
+    found = (Failures(kind, len(items), tuple(items[:EXAMPLES])) for kind, items in by_kind.items())
+    return tuple(sorted(found, key=lambda f: (-f.count, f.kind)))

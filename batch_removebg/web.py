@@ -1,0 +1,138 @@
+"""Fetching from the web with caps: the one way that bytes behind a foreign URL come in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+from batch_removebg.errors import (
+    BatchError,
+    ConnectionFailed,
+    OutputBroken,
+    PredictionLost,
+    RateLimited,
+    ServerError,
+    SourceError,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_MEBIBYTE = 1 << 20
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How much a foreign server may make us take."""
+
+    size: int = 200 * _MEBIBYTE
+    """Bytes of one body."""
+    seconds: float = 300.0
+    """Of the whole exchange."""
+    redirects: int = 5
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what a key may be sent to."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def shown(url: str) -> str:
+    """A URL as it may be shown: without user, password and query, where secrets of signed URLs lie."""
+    if url.startswith("data:"):
+        return f"{url[:24]}…"
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def data_uri(url: str) -> bytes:
+    """The bytes in a `data:` URI (RFC 2397); raises OutputBroken where it can't be read."""
+    header, comma, body = url.partition(",")
+    if not comma:
+        raise OutputBroken("the output is a data URI without data")
+    try:
+        raw = unquote_to_bytes(body)
+        return base64.b64decode(raw, validate=True) if header.endswith(";base64") else raw
+    except binascii.Error as error:
+        raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
+
+
+async def get(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    caps: Caps,
+    keyed: Mapping[tuple[str, str, int | None], str] | None = None,
+) -> bytes:
+    """The body behind an http(s) URL, redirects followed, caps kept.
+
+    `keyed` maps an origin to the Authorization header it may see; no other origin sees one, redirects included.
+    Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for passing trouble.
+    """
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=caps.seconds, sock_connect=20, sock_read=60)
+    for _ in range(caps.redirects + 1):
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise SourceError(f"{shown(url)}: only http and https are fetched")
+        key = (keyed or {}).get(origin(url))
+        headers = {"Authorization": key} if key else {}
+        with_context = f"fetching {shown(url)}"
+        async with (
+            connection_errors(with_context),
+            session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer,
+        ):
+            if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
+                url = urljoin(url, answer.headers["Location"])
+                continue
+            if answer.status != 200:
+                raise _refusal(url, answer.status)
+            return await _body(answer, url, caps)
+    raise SourceError(f"{shown(url)}: more than {caps.redirects} redirects")
+
+
+async def _body(answer: aiohttp.ClientResponse, url: str, caps: Caps) -> bytes:
+    chunks, size = [], 0
+    async for chunk in answer.content.iter_chunked(1 << 17):
+        size += len(chunk)
+        if size > caps.size:
+            raise SourceError(f"{shown(url)}: larger than {caps.size // _MEBIBYTE} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _refusal(url: str, status: int) -> BatchError:
+    if status in (404, 410):
+        return PredictionLost(f"{shown(url)} is not there ({status})")
+    if status == 429:
+        return RateLimited(f"{shown(url)} answers {status}")
+    if status in RETRIED:
+        return ServerError(f"{shown(url)} answers {status}")
+    return SourceError(f"{shown(url)} answers {status}")
+
+
+@asynccontextmanager
+async def connection_errors(doing: str) -> AsyncIterator[None]:
+    """Turn aiohttp's and the system's connection errors into ConnectionFailed, with what was being done."""
+    import aiohttp
+
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionFailed(f"{doing}: no answer in time") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ConnectionFailed(f"{doing}: {_said(error)}") from error
+    except ValueError as error:
+        raise SourceError(f"{doing}: {error}") from error
+
+
+def _said(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "…"

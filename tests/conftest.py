@@ -1,0 +1,20 @@
+"""What all tests share: one event loop backend, and an environment without keys."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may find, or send, a key of the machine it runs on."""
+    for name in list(os.environ):
+        if name.endswith(("_API_TOKEN", "_API_KEY")):
+            monkeypatch.delenv(name)

@@ -1,0 +1,131 @@
+"""Doubles of the local engine's parts: a clock in our hands, networks without weights, pictures made on the spot."""
+
+from __future__ import annotations
+
+import functools
+import io
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import PredictionFailed
+from batch_removebg.local import engine, weights
+from batch_removebg.local.jobs import Jobs, Rendered
+from batch_removebg.local.shelf import Shelf
+
+BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+MODEL = replace(weights.MODELS["u2netp"], name="stub", sha256="5" * 64)
+
+
+class Hands:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+        self.clock = Clock(monotonic=self.read, wall=self.read, sleep=self._sleep)
+
+    def read(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for due, event in self._sleepers:
+            if due <= self.now:
+                event.set()
+        self._sleepers = [(due, event) for due, event in self._sleepers if due > self.now]
+
+    async def _sleep(self, seconds: float) -> None:
+        event = anyio.Event()
+        self._sleepers.append((self.now + seconds, event))
+        await event.wait()
+
+
+class LeftHalf:
+    """A network that sees the object in the left half of every picture."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def matte(self, rgb: NDArray[np.uint8]) -> engine.Matte:
+        self.seen.append(rgb.shape)
+        alpha = np.zeros(rgb.shape[:2], np.uint8)
+        alpha[:, : rgb.shape[1] // 2] = 255
+        return engine.Matte(alpha, 1.0)
+
+
+class GivesUp:
+    """A network whose runtime fails."""
+
+    def matte(self, rgb: NDArray[np.uint8]) -> engine.Matte:
+        raise PredictionFailed("onnxruntime gave up: no memory")
+
+
+class Stalled:
+    """A network, and a render, that hangs until it is let go."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.calls = 0
+
+    def matte(self, rgb: NDArray[np.uint8]) -> engine.Matte:
+        self.render(b"")
+        return LeftHalf().matte(rgb)
+
+    def render(self, data: bytes) -> Rendered:
+        self.calls += 1
+        assert self.released.wait(30)
+        return Rendered(data.upper())
+
+
+def picture(width: int = 48, height: int = 32, *, mode: str = "RGB", kind: str = "PNG") -> bytes:
+    """An encoded picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new(mode, (width, height), 200 if mode == "L" else (200, 60, 20)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shelf(folder: Path, hands: Hands, *, room: int = 1 << 20) -> Shelf:
+    """An empty shelf in a folder of its own."""
+    folder.mkdir()
+    return Shelf(folder, hands.read, keep=3600.0, room=room)
+
+
+@asynccontextmanager
+async def running(
+    render: engine.Network | object, folder: Path, hands: Hands, *, workers: int = 1, room: int = 100, shelf_room: int = 1 << 20
+) -> AsyncIterator[Jobs]:
+    """A store whose workers run; `render` is a render, or something with a method of that name."""
+    outputs = shelf(folder / "outputs", hands, room=shelf_room)
+    async with Jobs(
+        getattr(render, "render", render),
+        inputs=shelf(folder / "inputs", hands),
+        outputs=outputs,
+        workers=workers,
+        clock=hands.clock,
+        room=room,
+        keep=3600.0,
+    ) as jobs:
+        try:
+            yield jobs
+        finally:
+            if isinstance(render, Stalled):
+                render.released.set()
+
+
+@functools.cache
+def real_engine() -> engine.Engine:
+    """The engine with its true weights, brought the first time; the test is skipped where they can't be."""
+    try:
+        return engine.load("u2netp", progress=lambda done, total: None)
+    except weights.WeightsMissing as error:
+        pytest.skip(str(error))

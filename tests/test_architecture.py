@@ -1,0 +1,47 @@
+"""The import layers of pyproject.toml hold, and start-up stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_imports_point_one_way() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("heavy", ["numpy", "PIL", "aiohttp", "onnxruntime", "tqdm", "asyncio"])
+def test_importing_the_package_and_its_command_line_imports_nothing_heavy(heavy: str) -> None:
+    code = f"import sys, batch_removebg, batch_removebg.cli; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_everything_exported_exists_and_the_list_is_sorted() -> None:
+    import batch_removebg
+
+    assert list(batch_removebg.__all__) == sorted(batch_removebg.__all__)
+    assert all(getattr(batch_removebg, name) is not None for name in batch_removebg.__all__)
+
+
+def test_no_function_is_longer_than_fifty_lines_and_no_file_than_four_hundred() -> None:
+    import ast
+
+    for path in (ROOT / "batch_removebg").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 400, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+                assert (node.end_lineno or 0) - body[0].lineno < 50, f"{path}: {node.name}"

@@ -1,0 +1,48 @@
+"""Real photographs through the local engine, beside another tool's masks made with the same weights."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from local_doubles import real_engine
+from PIL import Image
+
+from batch_removebg.local import weights
+from batch_removebg.local.provider import LocalProvider
+from batch_removebg.model import CreateRequest
+from batch_removebg.pixels import decode
+from batch_removebg.pixels.spec import Limits
+from batch_removebg.provider import parse
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+TOLERANCE = 0.012  # mean absolute difference, 0–1: the other tool decodes at full size and rounds down
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the photographs in {PHOTOS.name}/ are not beside this checkout"),
+]
+
+
+async def alpha_by_us(data: bytes) -> np.ndarray:
+    """The alpha at the photo's own size, 0–1, as the pipeline would make it."""
+    provider = LocalProvider(weights.MODELS["u2netp"], real_engine)
+    proxy = decode.proxy(data, provider.proxy, Limits())
+    upload = await provider.upload(proxy.data, filename="x.bmp", content_type=proxy.content_type)
+    made = await provider.create(CreateRequest(item="x", image=upload.url, output="x.png", fingerprint="x"))
+    matte = Image.open(io.BytesIO(await provider.fetch(parse.result(made))))
+    header = decode.probe(data, Limits())
+    return np.asarray(matte.resize((header.width, header.height), Image.Resampling.LANCZOS)) / 255
+
+
+@pytest.mark.parametrize("name", ["animal-1", "animal-2", "car-1", "car-2", "car-3", "cloth-1", "plants-1"])
+async def test_the_alpha_agrees_with_another_tools(name: str) -> None:
+    ours = await alpha_by_us((PHOTOS / f"{name}.jpg").read_bytes())
+    with Image.open(PHOTOS / "rembg-u2netp" / f"{name}.png") as image:
+        theirs = np.asarray(image.convert("L")) / 255
+    assert ours.shape == theirs.shape
+    difference = float(np.abs(ours - theirs).mean())
+    print(f"{name}: {difference:.5f}")  # noqa: T201 - shown with -s, for the record
+    assert difference <= TOLERANCE

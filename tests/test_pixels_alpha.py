@@ -1,0 +1,129 @@
+import struct
+
+import numpy as np
+import pytest
+from pictures import chunk, encoded, noise, png, ramp
+from PIL import Image
+
+from batch_removebg.errors import OutputBroken, Verdict
+from batch_removebg.pixels import decode
+from batch_removebg.pixels.spec import Limits
+
+ALPHA = ramp(4, 256)
+
+
+def alpha_of(data, width=256, height=4, limits=Limits()):  # noqa: B008 -- frozen
+    return decode.alpha_of(data, width=width, height=height, limits=limits)
+
+
+def with_alpha(mode, alpha=ALPHA):
+    image = Image.new(mode, alpha.shape[::-1])
+    image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_alpha_channel_is_taken_as_it_is(kind, mode):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    alpha = alpha_of(encoded(with_alpha(mode), kind, **options))
+    assert alpha.dtype == np.uint8
+    assert np.array_equal(alpha, ALPHA)
+
+
+def test_a_grey_picture_is_the_mask_itself():
+    assert np.array_equal(alpha_of(encoded(ALPHA)), ALPHA)
+    assert alpha_of(png(8, 1, 1, 0, b"\x00\xf0"), 8, 1).tolist() == [[255] * 4 + [0] * 4]
+
+
+def test_a_palette_may_carry_the_alpha():
+    data = png(3, 1, 8, 3, bytes([0, 0, 1, 2]), chunk(b"PLTE", bytes(9)), chunk(b"tRNS", bytes([0, 99])))
+    assert alpha_of(data, 3, 1).tolist() == [[0, 99, 255]]
+
+
+def test_sixteen_bit_alpha_is_scaled():
+    assert alpha_of(png(1, 1, 16, 6, b"\x00" + struct.pack(">4H", 1, 2, 3, 40000)), 1, 1).tolist() == [[156]]
+    assert alpha_of(png(1, 1, 16, 0, b"\x00" + struct.pack(">H", 40000)), 1, 1).tolist() == [[156]]
+
+
+def test_colour_without_transparency_has_no_alpha():
+    with pytest.raises(OutputBroken, match="no alpha") as raised:
+        alpha_of(encoded(noise(4, 256)))
+    assert raised.value.verdict is Verdict.RESUBMIT
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"^the output is empty \(0 bytes\)$"),
+        (b"<html>Bad gateway</html>", "^the output is not a picture"),
+        (encoded(with_alpha("RGB"))[:-40], "^the output is damaged or cut short"),
+    ],
+)
+def test_an_output_that_is_no_whole_picture_is_the_providers_fault(data, message):
+    with pytest.raises(OutputBroken, match=message):
+        alpha_of(data)
+
+
+def test_the_limits_hold_for_outputs_too():
+    with pytest.raises(OutputBroken, match="--max-pixels"):
+        alpha_of(encoded(ALPHA), limits=Limits(max_pixels=1023))
+    assert alpha_of(encoded(ALPHA), limits=Limits(max_pixels=1024)).shape == (4, 256)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((320, 240), (320, 240)),
+        ((1024, 683), (2048, 1365)),  # a model that shrinks
+        ((4096, 2730), (2048, 1365)),  # one that enlarges
+        ((1000, 685), (1500, 1014)),  # within 2 %
+        ((9, 10), (10, 10)),  # one pixel
+        ((1024, 2), (2048, 3)),
+        ((1, 1), (1, 1)),
+    ],
+)
+def test_another_size_of_the_same_aspect_is_accepted(size, expected):
+    alpha = alpha_of(encoded(np.zeros(size[::-1], np.uint8)), *expected)
+    assert alpha.shape == size[::-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((240, 320), (320, 240)), ((1024, 1024), (2048, 1365)), ((1000, 700), (1500, 1014)), ((8, 10), (10, 10))],
+)
+def test_another_aspect_is_refused_with_both_sizes(size, expected):
+    with pytest.raises(OutputBroken, match=f"{size[0]}×{size[1]} pixels.*{expected[0]}×{expected[1]}"):
+        alpha_of(encoded(np.zeros(size[::-1], np.uint8)), *expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (300, 2)])
+def test_a_kept_alpha_comes_back_exactly(shape):
+    alpha = noise(*shape, 1)
+    again = decode.decode_alpha(decode.encode_alpha(alpha))
+    assert again.dtype == np.uint8
+    assert np.array_equal(again, alpha)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_a_kept_alpha_with_any_bit_flipped_is_refused():
+    alpha = noise(3, 5, 1)
+    data = decode.encode_alpha(alpha)
+    for at in range(len(data)):
+        for bit in range(8):
+            damaged = data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
+            with pytest.raises(OutputBroken):
+                decode.decode_alpha(damaged)
+
+
+def test_a_kept_alpha_cut_anywhere_is_refused():
+    data = decode.encode_alpha(noise(3, 5, 1))
+    for length in range(len(data)):
+        with pytest.raises(OutputBroken):
+            decode.decode_alpha(data[:length])
+
+
+@pytest.mark.parametrize("data", [encoded(noise(2, 2)), encoded(noise(2, 2, 1), "TIFF")])
+def test_another_picture_is_not_a_kept_alpha(data):
+    with pytest.raises(OutputBroken, match="not a kept alpha"):
+        decode.decode_alpha(data)

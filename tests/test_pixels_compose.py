@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from pictures import encoded, exif, grey_profile, noise, ramp, swapped_profile
+from PIL import Image
+
+from batch_removebg.pixels import compose, decode
+from batch_removebg.pixels.colour import srgb_profile
+from batch_removebg.pixels.decode import Picture
+from batch_removebg.pixels.spec import Finish, Limits
+
+PLAIN = Finish()
+RED = (255, 0, 0)
+
+
+def picture(pixels, **fields):
+    return Picture(Image.fromarray(pixels), **fields)
+
+
+def mask(values):
+    return np.array(values, np.uint8)
+
+
+def test_green_under_an_alpha_of_one_is_kept_exactly():
+    green = picture(np.full((3, 5, 3), (0, 255, 0), np.uint8))
+    result = compose.compose(green, np.full((3, 5), 1, np.uint8), PLAIN)
+    assert (result.pixels == (0, 255, 0, 1)).all()
+
+
+def test_colours_are_the_sources_at_every_alpha():
+    pixels, alpha = noise(4, 256), ramp(4, 256)
+    result = compose.compose(picture(pixels), alpha, PLAIN).pixels
+    assert np.array_equal(result[..., :3], pixels)
+    assert np.array_equal(result[..., 3], alpha)
+
+
+def test_grey_stays_grey():
+    pixels, alpha = noise(4, 256, 1), ramp(4, 256)
+    result = compose.compose(picture(pixels, icc=grey_profile()), alpha, PLAIN)
+    assert np.array_equal(result.pixels, np.stack([pixels, alpha], axis=2))
+    assert result.icc == grey_profile()
+
+
+@pytest.mark.parametrize("finish", [PLAIN, Finish("jpeg"), Finish(background=RED), Finish(mask_only=True)])
+@pytest.mark.parametrize("shape", [(1, 1), (50, 40), (320, 320), (10, 6000)])
+def test_the_result_has_the_sources_size_whatever_the_alphas(finish, shape):
+    result = compose.compose(picture(noise(50, 40)), np.full(shape, 200, np.uint8), finish)
+    assert result.pixels.shape[:2] == (50, 40)
+
+
+def test_an_alpha_of_another_size_is_fitted_by_lanczos():
+    alpha = noise(8, 8, 1)
+    result = compose.compose(picture(noise(50, 40)), alpha, PLAIN)
+    expected = Image.fromarray(alpha).resize((40, 50), Image.Resampling.LANCZOS)
+    assert np.array_equal(result.pixels[..., 3], np.asarray(expected))
+
+
+@pytest.mark.parametrize("level", [0, 1, 254, 255])
+def test_an_even_alpha_is_still_even_when_fitted(level):
+    result = compose.compose(picture(noise(50, 40)), np.full((7, 9), level, np.uint8), PLAIN)
+    assert (result.pixels[..., 3] == level).all()
+
+
+def test_an_alpha_of_the_right_size_is_not_touched_dust_and_all():
+    alpha = mask([[0, 1, 2, 3, 252, 253, 254, 255]])
+    assert np.array_equal(compose.compose(picture(noise(1, 8)), alpha, PLAIN).pixels[..., 3], alpha)
+
+
+def test_the_sources_own_transparency_multiplies():
+    own = Image.fromarray(mask([[255, 128, 0, 128]]))
+    result = compose.compose(picture(noise(1, 4), mask=own), mask([[100, 100, 255, 255]]), PLAIN)
+    assert result.pixels[..., 3].tolist() == [[100, 50, 0, 128]]
+    assert result.notes == ("source had transparency: kept",)
+
+
+def test_an_opaque_alpha_channel_of_the_source_is_no_transparency():
+    own = Image.fromarray(np.full((1, 4), 255, np.uint8))
+    result = compose.compose(picture(noise(1, 4), mask=own), mask([[0, 1, 2, 3]]), PLAIN)
+    assert (result.pixels[..., 3].tolist(), result.notes) == ([[0, 1, 2, 3]], ())
+
+
+def test_an_empty_result_is_noted():
+    result = compose.compose(picture(noise(2, 2)), np.zeros((2, 2), np.uint8), PLAIN)
+    assert result.notes == ("nothing is left of the picture: the alpha is 0 everywhere",)
+
+
+@pytest.mark.parametrize("finish", [Finish("jpeg"), Finish("jpeg", background=RED), Finish(background=(1, 128, 254))])
+def test_a_background_is_mixed_by_the_formula_for_every_alpha(finish):
+    pixels, alpha = noise(40, 256), ramp(40, 256)
+    result = compose.compose(picture(pixels), alpha, finish).pixels
+    weight = alpha[..., None].astype(int)
+    backdrop = np.array(finish.background or (255, 255, 255))
+    exact = (pixels * weight + backdrop * (255 - weight)) / 255
+    assert np.array_equal(result, np.floor(exact + 0.5).astype(np.uint8))
+    assert np.array_equal(result[:, 255], pixels[:, 255])
+    assert (result[:, 0] == backdrop).all()
+
+
+def test_grey_on_grey_stays_grey_and_on_a_colour_becomes_rgb():
+    grey = picture(mask([[100, 100, 100]]))
+    alpha = mask([[0, 51, 255]])
+    assert compose.compose(grey, alpha, Finish("jpeg")).pixels.tolist() == [[255, 224, 100]]
+    result = compose.compose(grey, alpha, Finish(background=RED)).pixels
+    assert result.tolist() == [[[255, 0, 0], [224, 20, 20], [100, 100, 100]]]
+
+
+def test_a_grey_profile_does_not_end_up_on_rgb_pixels():
+    grey = picture(mask([[55, 55]]), icc=grey_profile())
+    result = compose.compose(grey, mask([[255, 0]]), Finish(background=RED))
+    assert result.pixels.tolist() == [[[128, 128, 128], [255, 0, 0]]]
+    assert result.icc == srgb_profile()
+    result = compose.compose(grey, mask([[255, 0]]), Finish(background=(128, 128, 128)))
+    assert (result.pixels.tolist(), result.icc) == ([[55, 55]], grey_profile())
+
+
+def test_a_background_looks_as_asked_for_in_the_pictures_own_profile():
+    result = compose.compose(picture(noise(1, 1), icc=swapped_profile()), mask([[0]]), Finish(background=RED))
+    assert (result.pixels.tolist(), result.icc) == ([[[0, 255, 0]]], swapped_profile())
+
+
+def test_mask_only_is_the_alpha_in_grey_without_a_profile():
+    alpha = ramp(2, 256)
+    finish = Finish(mask_only=True, background=RED)
+    result = compose.compose(picture(noise(2, 256), icc=swapped_profile(), dpi=(300, 300)), alpha, finish)
+    assert np.array_equal(result.pixels, alpha)
+    assert (result.icc, result.dpi) == (None, (300, 300))
+
+
+def test_neither_the_picture_nor_the_alpha_is_changed():
+    source, alpha = picture(noise(5, 5), mask=Image.fromarray(noise(5, 5, 1))), ramp(5, 5)
+    before = source.pixels.copy(), source.alpha.copy(), alpha.copy()
+    for finish in (PLAIN, Finish("jpeg"), Finish(mask_only=True)):
+        compose.compose(source, alpha, finish)
+    assert all(np.array_equal(*pair) for pair in zip(before, (source.pixels, source.alpha, alpha), strict=True))
+    assert source.base.mode == "RGB"
+
+
+def test_nothing_of_the_sources_metadata_sticks_to_the_image():
+    source = decode.read(encoded(noise(8, 8), "JPEG", exif=exif(1), comment=b"secret"), Limits())
+    for finish in (PLAIN, Finish("jpeg"), Finish(mask_only=True)):
+        assert compose.compose(source, ramp(8, 8), finish).image.info == {}

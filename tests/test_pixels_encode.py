@@ -1,0 +1,127 @@
+import io
+
+import numpy as np
+import pytest
+from pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
+from PIL import Image, JpegImagePlugin
+
+from batch_removebg.errors import ItemError
+from batch_removebg.pixels import decode, encode
+from batch_removebg.pixels.compose import Composed, compose
+from batch_removebg.pixels.spec import Finish, Limits
+
+LOSSLESS = ["png", "webp", "tiff"]
+EVERY = [*LOSSLESS, "jpeg"]
+
+
+def rgba(height=8, width=256):
+    return np.concatenate([noise(height, width), ramp(height, width)[..., None]], axis=2)
+
+
+def encode_image(image, kind, finish=None, **fields):
+    return encode.encode(Composed(image, **fields), finish or Finish(kind))
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_cutout_comes_back_exactly_also_under_full_transparency(kind):
+    data = encode_image(Image.fromarray(rgba()), kind)
+    image = opened(data)
+    assert (image.format, image.mode) == (kind.upper(), "RGBA")
+    assert np.array_equal(np.asarray(image), rgba())
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_grey_comes_back_as_grey_where_the_format_can(kind):
+    pixels = noise(8, 9, 2)
+    for image in (Image.fromarray(pixels, "LA"), Image.fromarray(np.ascontiguousarray(pixels[..., 0]))):
+        again = opened(encode_image(image, kind, icc=grey_profile()))
+        assert again.mode == image.mode
+        assert np.array_equal(np.asarray(again), np.asarray(image))
+        assert again.info["icc_profile"] == grey_profile()
+
+
+def test_webp_has_no_grey_so_its_profile_is_worked_in():
+    image = Image.fromarray(np.array([[[55, 0], [55, 255]]], np.uint8), "LA")
+    again = opened(encode_image(image, "webp", icc=grey_profile()))
+    assert np.asarray(again).tolist() == [[[128, 128, 128, 0], [128, 128, 128, 255]]]
+    assert again.info["icc_profile"][16:20] == b"RGB "
+    assert "icc_profile" not in opened(encode_image(image, "webp")).info
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_an_rgb_profile_survives_byte_for_byte(kind):
+    again = opened(encode_image(Image.fromarray(noise(8, 8)), kind, icc=swapped_profile()))
+    assert again.info["icc_profile"] == swapped_profile()
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_without_a_profile_none_is_written(kind):
+    assert not opened(encode_image(Image.fromarray(noise(8, 8)), kind)).info.get("icc_profile")
+
+
+def test_a_profile_longer_than_a_jpeg_segment_survives():
+    long = swapped_profile() + bytes(200_000)
+    again = opened(encode_image(Image.fromarray(noise(8, 8)), "jpeg", icc=long))
+    assert again.info["icc_profile"] == long
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
+def test_resolution_is_kept_where_the_format_has_it(kind):
+    again = opened(encode_image(Image.fromarray(noise(8, 8)), kind, dpi=(300, 150)))
+    assert [round(value) for value in again.info["dpi"]] == [300, 150]
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_place_camera_and_comments_of_the_source_are_not_written(kind):
+    source = encoded(noise(16, 16), "JPEG", exif=exif(6), comment=b"Secret of Somebody", xmp=b"<x>Somebody</x>")
+    picture = decode.read(source, Limits())
+    for finish in (Finish(kind), Finish(kind, background=(1, 2, 3)), Finish(kind, mask_only=True)):
+        data = encode.encode(compose(picture, ramp(16, 16), finish), finish)
+        assert b"Somebody" not in data
+        assert dict(Image.open(io.BytesIO(data)).getexif().get_ifd(0x8825)) == {}
+        assert 0x0112 not in Image.open(io.BytesIO(data)).getexif()
+
+
+@pytest.mark.parametrize("kind", ["tiff", "png"])
+def test_tags_of_a_tiff_source_are_not_written(kind):
+    source = encoded(noise(16, 16), "TIFF", exif=exif(1), tiffinfo={270: "Secret of Somebody", 305: "Somebody"})
+    data = encode.encode(compose(decode.read(source, Limits()), ramp(16, 16), Finish(kind)), Finish(kind))
+    assert b"Somebody" not in data
+
+
+def test_jpeg_is_not_subsampled_and_of_the_asked_quality():
+    image = opened(encode_image(Image.fromarray(noise(16, 16)), "jpeg", Finish("jpeg", quality=77)))
+    assert JpegImagePlugin.get_sampling(image) == 0
+    assert image.quantization == opened(encoded(noise(8, 8), "JPEG", quality=77)).quantization
+
+
+def test_grey_jpeg_stays_grey():
+    assert opened(encode_image(Image.fromarray(ramp(8, 8)), "jpeg", icc=grey_profile())).mode == "L"
+
+
+def test_webp_on_a_background_is_lossy_and_follows_quality():
+    image = Image.fromarray(noise(64, 64))
+    sizes = [len(encode_image(image, "webp", Finish("webp", background=(0, 0, 0), quality=q))) for q in (20, 90)]
+    assert sizes[0] < sizes[1] < len(encode_image(Image.fromarray(rgba(64, 64)), "webp"))
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_a_mask_is_written_without_loss(kind):
+    finish = Finish(kind, mask_only=True)
+    again = opened(encode_image(Image.fromarray(noise(16, 16, 1)), kind, finish))
+    assert np.array_equal(np.asarray(again.convert("L")), noise(16, 16, 1))
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("webp", 16383), ("jpeg", 65500)])
+def test_a_picture_too_long_for_the_format_is_refused_with_a_way_out(kind, longest):
+    image = Image.new("RGB", (longest + 1, 1))
+    with pytest.raises(ItemError, match=rf"{longest + 1}×1.*{kind}.*{longest} a side.*--format png"):
+        encode_image(image, kind)
+    assert opened(encode_image(Image.new("RGB", (longest, 1)), kind)).width == longest
+    assert opened(encode_image(image, "png")).width == longest + 1
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_the_same_picture_gives_the_same_bytes(kind):
+    image = Image.fromarray(noise(8, 8))
+    assert encode_image(image, kind, icc=swapped_profile()) == encode_image(image, kind, icc=swapped_profile())

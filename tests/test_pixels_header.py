@@ -1,0 +1,163 @@
+import subprocess
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, exif, noise, opened, png
+from PIL import Image
+
+from batch_removebg.errors import SourceError
+from batch_removebg.pixels import decode
+from batch_removebg.pixels.spec import Finish, Limits
+
+LIMITS = Limits()
+FRAMES = [Image.fromarray(noise(6, 8, seed=seed)) for seed in range(3)]
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(40)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
+def test_the_content_decides_the_format(kind):
+    probe = decode.probe(encoded(noise(6, 8), kind), LIMITS)
+    assert (probe.format, probe.width, probe.height, probe.frames, probe.notes) == (kind, 8, 6, 1, ())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_the_upright_one(kind, orientation):
+    probe = decode.probe(encoded(noise(6, 8), kind, exif=exif(orientation)), LIMITS)
+    assert (probe.width, probe.height) == ((6, 8) if orientation >= 5 else (8, 6))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"^is empty \(0 bytes\)$"),
+        (b"%PDF-1.7 not a picture", r"^is not a picture \(it starts with b'%PDF-1\.7'\); readable are JPEG, PNG"),
+        (b"GIF89a", "^looks like GIF, but its header is damaged or cut short"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "^looks like PNG, but its header is damaged or cut short"),
+    ],
+)
+def test_what_is_not_a_picture_is_refused_with_the_reason(data, message):
+    with pytest.raises(SourceError, match=message):
+        decode.probe(data, LIMITS)
+
+
+def test_a_picture_beyond_the_limit_is_refused_from_its_header_alone():
+    bomb = png(60000, 60000, 8, 2, bytes(100))
+    with pytest.raises(SourceError, match=r"60000×60000 pixels \(3600 million\).*limit of 120 million.*--max-pixels"):
+        decode.probe(bomb, LIMITS)
+    assert decode.probe(png(12000, 10000, 8, 2, bytes(100)), LIMITS).width == 12000
+    with pytest.raises(SourceError, match="--max-pixels"):
+        decode.probe(png(12000, 10001, 8, 2, bytes(100)), LIMITS)
+    assert decode.probe(bomb, Limits(max_pixels=3_600_000_000)).width == 60000
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
+def test_probing_decodes_nothing(kind, monkeypatch):
+    data = encoded(noise(6, 8), kind)
+    monkeypatch.setattr(Image.core, "new", lambda *_: pytest.fail("pixels were allocated"))
+    assert decode.probe(data, LIMITS).width == 8
+
+
+def test_a_webp_too_large_for_pillow_itself_is_refused_as_too_large():
+    canvas = bytes(4) + (16382).to_bytes(3, "little") * 2
+    body = b"WEBPVP8X" + (10).to_bytes(4, "little") + canvas
+    with pytest.raises(SourceError, match=r"^is too large: Image size \(268402689 pixels\)"):
+        decode.probe(b"RIFF" + len(body).to_bytes(4, "little") + body, LIMITS)
+
+
+def test_pillows_own_limit_neither_warns_nor_is_touched():
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        decode.probe(png(11000, 10000, 8, 2, bytes(100)), LIMITS)
+    assert (seen, Image.MAX_IMAGE_PIXELS) == ([], before)
+
+
+def test_programs_and_pictures_in_pictures_stay_closed():
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    with pytest.raises(SourceError, match="is not a picture"):
+        decode.probe(postscript, LIMITS)
+    with pytest.raises(SourceError, match="is not a picture"):
+        decode.probe(encoded(noise(16, 16), "ICO"), LIMITS)
+
+
+def test_heic_without_the_plugin_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(SourceError, match="pip install pillow-heif"):
+        decode.probe(HEIC, LIMITS)
+
+
+def test_heic_is_opened_by_the_plugin_where_there_is_one(monkeypatch):
+    def register():
+        Image.register_open("HEIF", lambda fp, name: opened(encoded(noise(6, 8))), lambda prefix: True)
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=register))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    assert decode.probe(HEIC, LIMITS).width == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        ("GIF", ("animated, first of 3 frames taken",)),
+        ("WEBP", ("animated, first of 3 frames taken",)),
+        ("PNG", ("animated, first of 3 frames taken",)),
+        ("AVIF", ("animated, first of 3 frames taken",)),
+        ("TIFF", ("first of 3 pages taken",)),
+        ("MPO", ()),
+    ],
+)
+def test_more_than_one_frame_is_noted_but_not_for_a_phones_second_picture(kind, note):
+    probe = decode.probe(encoded(FRAMES[0], kind, save_all=True, append_images=FRAMES[1:]), LIMITS)
+    assert (probe.format, probe.frames, probe.notes) == (kind, 3, note)
+
+
+def test_sixteen_bits_are_noted_for_grey_and_for_colour():
+    note = ("16 bits a channel reduced to 8",)
+    assert decode.probe(png(1, 1, 16, 0, bytes(3)), LIMITS).notes == note
+    assert decode.probe(png(1, 1, 16, 2, bytes(7)), LIMITS).notes == note
+    assert decode.probe(png(1, 1, 8, 2, bytes(4)), LIMITS).notes == ()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of its own about damaged EXIF
+def test_damaged_exif_is_no_orientation():
+    data = encoded(noise(6, 8), "WEBP", exif=b"Exif\x00\x00MM\x00\x2b" + b"\xff" * 30)
+    assert decode.probe(data, LIMITS).width == 8
+
+
+MEASURE = """
+import gc, sys
+from pathlib import Path
+import numpy as np
+from batch_removebg.pixels import decode, finish
+from batch_removebg.pixels.spec import Finish, Limits
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
+alpha = np.full((30, 40), 128, np.uint8)
+small, large = (Path(name).read_bytes() for name in sys.argv[2:])
+finish.finish(small, alpha, Finish(sys.argv[1]), Limits())
+before = peak()
+finish.finish(large, alpha, Finish(sys.argv[1]), Limits())
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_the_estimated_cost_covers_the_measured_peak(tmp_path, kind):
+    pixels = np.concatenate([noise(1500, 2000), np.full((1500, 2000, 1), 200, np.uint8)], axis=2)
+    large = encoded(pixels, "TIFF")
+    (tmp_path / "large").write_bytes(large)
+    (tmp_path / "small").write_bytes(encoded(pixels[:8, :8], "TIFF"))
+    command = [sys.executable, "-c", MEASURE, kind, str(tmp_path / "small"), str(tmp_path / "large")]
+    measured = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    estimate = decode.cost(decode.probe(large, LIMITS), Finish(kind))
+    assert estimate / 3 < measured < estimate
