@@ -112,8 +112,8 @@ def status_text(fold: Fold) -> str:
     known = status(fold)
     counts = known["counts"]
     lines = [
-        f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending "
-        f"({known['in_flight']} with a prediction in flight)",
+        f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
+        f"predictions in flight: {known['in_flight']}",
         f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']})",
         *_failures(failures(fold)),
     ]

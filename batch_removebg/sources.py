@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import aiofiles
+import anyio
 
 from batch_removebg import web
 from batch_removebg.errors import PredictionLost, RetryError, SourceError
@@ -40,8 +41,10 @@ class Sources:
     async def _file(self, item: Item) -> bytes:
         assert item.path is not None  # noqa: S101  # narrows the type; `read` has looked
         try:
-            async with aiofiles.open(item.path, "rb") as file:
-                data = await file.read(self._caps.size + 1)
+            # Shielded: a file whose opening is cancelled half-way would be left open.
+            with anyio.CancelScope(shield=True):
+                async with aiofiles.open(item.path, "rb") as file:
+                    data = await file.read(self._caps.size + 1)
         except FileNotFoundError:
             raise SourceError(f"{item.source} does not exist (named in {item.origin})") from None
         except (OSError, ValueError) as error:

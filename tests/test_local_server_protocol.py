@@ -42,7 +42,8 @@ def test_versions_are_known_bare_and_with_their_models_name(reference: str, mode
 
 
 @pytest.mark.parametrize(
-    "reference", ["b" * 64, "lucataco/remove-bg:" + "a" * 64, "batch-removebg/stub:latest", "lucataco/remove-bg", "", ":"]
+    "reference",
+    ["b" * 64, "lucataco/remove-bg:" + "a" * 64, "batch-removebg/stub:latest", "lucataco/remove-bg", "", ":"],
 )
 def test_any_other_version_is_refused_in_the_words_clients_know(reference: str) -> None:
     refusal = refused(body(version=reference))
@@ -87,7 +88,10 @@ def test_every_fault_of_a_create_is_named_at_once() -> None:
         (body(input={}), "- input: image is required\n"),
         (body(input={"image": 5}), "- input.image: Invalid type. Expected: string\n"),
         (body(input={"image": "cat.jpg"}), "- input.image: Does not match format 'uri' (http, https or data)\n"),
-        (body(input={"image": "file:///etc/passwd"}), "- input.image: Does not match format 'uri' (http, https or data)\n"),
+        (
+            body(input={"image": "file:///etc/passwd"}),
+            "- input.image: Does not match format 'uri' (http, https or data)\n",
+        ),
         (body(input={"image": IMAGE + "x" * 8192}), "- input.image: URL length must be less than or equal to 8192\n"),
         (
             body(webhook="https://host/"),

@@ -197,9 +197,7 @@ def test_a_folder_that_cannot_be_written_is_named(use: pytest.MonkeyPatch, tmp_p
         weights.ensure("tiny", progress=silent)
 
 
-def test_what_another_process_is_bringing_is_waited_for_not_brought_again(
-    use: pytest.MonkeyPatch, own: Path
-) -> None:
+def test_what_another_process_is_bringing_is_waited_for_not_brought_again(use: pytest.MonkeyPatch, own: Path) -> None:
     double = routes(use, Routes())
     with ThreadPoolExecutor(1) as pool:
         with FileLock(own / ".tiny.onnx.lock"):

@@ -90,7 +90,7 @@ def test_another_size_of_the_same_aspect_is_accepted(size, expected):
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((240, 320), (320, 240)), ((1024, 1024), (2048, 1365)), ((1000, 700), (1500, 1014)), ((8, 10), (10, 10))],
+    [((240, 320), (320, 240)), ((1024, 1024), (2048, 1365)), ((1000, 692), (1500, 1014)), ((8, 10), (10, 10))],
 )
 def test_another_aspect_is_refused_with_both_sizes(size, expected):
     with pytest.raises(OutputBroken, match=f"{size[0]}×{size[1]} pixels.*{expected[0]}×{expected[1]}"):
@@ -105,22 +105,29 @@ def test_a_kept_alpha_comes_back_exactly(shape):
     assert np.array_equal(again, alpha)
 
 
+END = 12
+"""Bytes of PNG's IEND chunk, which says nothing."""
+
+
+def refused(data):
+    try:
+        decode.decode_alpha(data)
+    except OutputBroken:
+        return True
+    return False
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_a_kept_alpha_with_any_bit_flipped_is_refused():
-    alpha = noise(3, 5, 1)
-    data = decode.encode_alpha(alpha)
-    for at in range(len(data)):
-        for bit in range(8):
-            damaged = data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
-            with pytest.raises(OutputBroken):
-                decode.decode_alpha(damaged)
+    data = decode.encode_alpha(noise(3, 5, 1))
+    bits = [(at, 1 << bit) for at in range(len(data) - END) for bit in range(8)]
+    assert all(refused(data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :]) for at, bit in bits)
 
 
 def test_a_kept_alpha_cut_anywhere_is_refused():
     data = decode.encode_alpha(noise(3, 5, 1))
-    for length in range(len(data)):
-        with pytest.raises(OutputBroken):
-            decode.decode_alpha(data[:length])
+    assert all(refused(data[:length]) for length in range(len(data) - END))
+    assert not refused(data)
 
 
 @pytest.mark.parametrize("data", [encoded(noise(2, 2)), encoded(noise(2, 2, 1), "TIFF")])

@@ -112,8 +112,8 @@ def test_sixteen_bit_png_is_scaled_not_clipped():
 def test_a_sixteen_bit_transparent_colour_becomes_alpha():
     grey = read(png(2, 1, 16, 0, b"\x00" + struct.pack(">2H", 40000, 40001), chunk(b"tRNS", struct.pack(">H", 40001))))
     assert (grey.pixels.tolist(), grey.alpha.tolist()) == ([[156, 156]], [[255, 0]])
-    key = chunk(b"tRNS", struct.pack(">3H", 65535, 65535, 65535))
-    rgb = read(png(2, 1, 16, 2, b"\x00" + struct.pack(">6H", 65535, 65535, 65535, 1, 2, 3), key))
+    key = chunk(b"tRNS", struct.pack(">3H", 40000, 300, 65535))
+    rgb = read(png(2, 1, 16, 2, b"\x00" + struct.pack(">6H", 40000, 300, 65535, 1, 2, 3), key))
     assert rgb.alpha.tolist() == [[0, 255]]
 
 

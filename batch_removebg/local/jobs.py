@@ -135,12 +135,13 @@ class Jobs:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         for run in list(self._open.values()):
             self._end(run, Status.CANCELED)
         self._queue.close()
         self._tasks.cancel_scope.cancel()
-        return await self._tasks.__aexit__(kind, error, trace)
+        # An error of the block is not the workers', and passes by as it is instead of in a group.
+        await self._tasks.__aexit__(None, None, None)
 
     @property
     def count(self) -> int:

@@ -116,6 +116,15 @@ def find(name: str) -> Path | None:
     return path if _matches(path, model.sha256) else None
 
 
+def require(name: str) -> Path:
+    """The checked file of a model, never brought; raises WeightsMissing where it is not here."""
+    if path := find(name):
+        return path
+    raise WeightsMissing(
+        f"the weights of {name} are not on this machine; bring them first: batch-removebg models pull {name}"
+    )
+
+
 def listing() -> list[Listed]:
     """Every known model and where it lies, the default first."""
     return [Listed(model, find(name)) for name, model in MODELS.items()]

@@ -61,10 +61,10 @@ def lines(stream: BinaryIO, name: str) -> Iterator[str]:
     except OSError as error:
         raise ManifestError(f"{name}:{number + 1}: can't be read on: {error.strerror or error}.") from error
     finally:
-        # The stream belongs to the caller; a wrapper that is thrown away would close it.
-        if text is not None:
+        # The stream belongs to the caller, who may have closed it; a wrapper that is thrown away would close it too.
+        if text is not None and not stream.closed:
             text.detach()
-        if buffered is not stream:
+        if buffered is not stream and not stream.closed:
             cast("io.BufferedReader", buffered).detach()
 
 

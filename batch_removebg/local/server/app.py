@@ -16,12 +16,11 @@ from batch_removebg.local.weights import Weights
 from .files import FileHandlers
 from .inputs import CAPS, Inputs
 from .models import ModelHandlers
-from .predictions import PredictionHandlers
+from .predictions import OPEN_ROUTE, PredictionHandlers
 from .protocol import REMOVE_BG, REMOVE_BG_VERSION, Refusal
 from .uploads import Uploads
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_OPEN = "/v1/outputs/"  # an output's name is the key to it
 _INPUTS: web.AppKey[Inputs] = web.AppKey("inputs", Inputs)
 
 
@@ -71,7 +70,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
 def _keys(token: str | None) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if token is not None and not request.path.startswith(_OPEN) and not _fits(request, token):
+        if token is not None and request.match_info.route.name != OPEN_ROUTE and not _fits(request, token):
             detail = "You did not pass a valid authentication token"
             raise Refusal(401, "Unauthenticated", detail, {"WWW-Authenticate": "Bearer"})
         return await handler(request)

@@ -13,6 +13,9 @@ from .answers import base_url, disk_full, json_body, not_found
 from .inputs import Inputs
 from .protocol import Refusal
 
+OPEN_ROUTE = "output"
+"""The one route that needs no key: an output's name is the key to it."""
+
 
 class PredictionHandlers:
     """`/v1/predictions`, and the outputs it leads to."""
@@ -30,7 +33,7 @@ class PredictionHandlers:
             web.get("/v1/predictions", self.list, allow_head=False),
             web.get("/v1/predictions/{id}", self.get, allow_head=False),
             web.post("/v1/predictions/{id}/cancel", self.cancel),
-            web.get("/v1/outputs/{name}/output.png", self.output, name="output"),
+            web.get("/v1/outputs/{name}/output.png", self.output, name=OPEN_ROUTE),
         ]
 
     async def create(self, request: web.Request) -> web.Response:

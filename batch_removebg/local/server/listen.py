@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import os
 import signal
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 from aiohttp import web
+from anyio import from_thread, to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.cpu import cores
 from batch_removebg.errors import SettingsError
+from batch_removebg.local import engine, weights
 from batch_removebg.local.cutout import cutout
 from batch_removebg.local.engine import Network
 from batch_removebg.local.jobs import Jobs
+from batch_removebg.local.pull import Progress
 from batch_removebg.local.shelf import KEEP, Shelf
 from batch_removebg.local.weights import Weights
 from batch_removebg.pixels.spec import Limits
@@ -38,6 +42,7 @@ class ServeSettings:
     """0 takes any that is free."""
     token: str | None = field(default=None, repr=False)
     """The key that clients must send; None asks for none, which only loopback addresses may do."""
+    model: str = weights.DEFAULT
     workers: int = field(default_factory=cores)
     """Pictures worked on at a time."""
     room: int = 100
@@ -55,34 +60,52 @@ class ServeSettings:
             )
 
 
-async def serve(
-    settings: ServeSettings,
-    *,
-    network: Network,
-    model: Weights,
-    ready: Callable[[str], None],
-    clock: Clock | None = None,
-) -> None:
-    """Serve until cancelled or told to stop (SIGINT, SIGTERM).
+async def serve(settings: ServeSettings, *, ready: Callable[[str], None], progress: Progress | None = None) -> None:
+    """Serve until cancelled or told to stop (SIGINT, SIGTERM); to be awaited in the main thread.
 
-    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. Everything stored is removed at the end.
-    Raises SettingsError where the address can't be listened on.
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. `progress(done, total)` is told of bytes while
+    missing weights are brought; without it they are not brought. Everything stored is removed at the end.
+    Raises SettingsError where the address can't be listened on, WeightsMissing where the weights can't be had.
     """
-    async with serving(settings, network=network, model=model, clock=clock) as url:
-        if sys.platform == "win32":  # no signal handlers in the loop there; Ctrl-C cancels the main task
+    model = weights.known(settings.model)
+    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
+        network = await to_thread.run_sync(_load, model.name, progress)
+        async with serving(settings, network=network, model=model) as url:
             ready(url)
             await anyio.sleep_forever()
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            ready(url)
-            async for _ in signals:
-                return
+
+
+def _load(name: str, progress: Progress | None) -> Network:
+    if progress is None:
+        weights.require(name)
+        return engine.load(name, progress=lambda done, total: None)
+
+    def cancellable(done: int, total: int | None) -> None:
+        from_thread.check_cancelled()
+        progress(done, total)
+
+    return engine.load(name, progress=cancellable)
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop, told = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError):  # Windows, where Ctrl-C cancels the main task
+        for number in told:
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            for number in told:
+                loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
 async def serving(
     settings: ServeSettings, *, network: Network, model: Weights, clock: Clock | None = None
 ) -> AsyncIterator[str]:
-    """A server that runs for the length of the block; gives its base URL."""
+    """A server over `network` that runs for the length of the block; gives its base URL."""
     clock = clock or Clock()
     with tempfile.TemporaryDirectory(prefix="batch-removebg-") as folder:  # private to this user: mode 0700
         inputs, outputs = (_shelf(Path(folder) / name, settings.keep, clock) for name in ("inputs", "outputs"))
@@ -113,9 +136,9 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise SettingsError(
-                f"can't listen on {host}:{port}: {error.strerror or error}; choose another --port"
-            ) from error
+            # asyncio's own words for a bind that failed repeat the address; a name that can't be resolved has no errno.
+            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+            raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
         taken = runner.addresses[0][1]
         yield f"http://{f'[{host}]' if ':' in host else host}:{taken}/v1"
     finally:
