@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def run_command(argv: Sequence[str]) -> int:
         return left.code if isinstance(left.code, int) else 2
     verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
     console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)
+    # Pillow warns of odd metadata that it gets over; what a user must know is in an item's notes.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         return _COMMANDS[args.command](args, argv, console)
     except BatchError as error:

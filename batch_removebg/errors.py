@@ -142,7 +142,10 @@ class LedgerError(AbortError):
 
 
 class ItemError(BatchError):
-    """One item can't be done; trying it again unchanged would not help."""
+    """One item can't be done; trying it again unchanged would not help.
+
+    Its text leaves the item out ("is empty"): wherever it is shown, the item stands before it.
+    """
 
     verdict = Verdict.FAIL
     kind = "item"

@@ -179,7 +179,7 @@ class Predictor:
             return prepared.data
         data = await self._sources.read(prepared.todo.item)
         if await self._cpu.run(_sha256, data) != prepared.sha256:
-            raise SourceError(f"{prepared.todo.item.source} changed while it was being done; run again to do it anew")
+            raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
     def _in_flight(self, prepared: Prepared) -> str | None:
@@ -204,7 +204,7 @@ class Predictor:
             sha256=sha256,
             width=header.width,
             height=header.height,
-            cost=decode.cost(header),
+            cost=decode.cost(header, recipe.finish),
             data=data if item.path is None else None,
             notes=header.notes,
             started=started,
@@ -240,7 +240,7 @@ class Predictor:
             if len(proxy.data) * 4 // 3 + 64 <= can.data_uri_limit:
                 return f"data:{proxy.content_type};base64,{base64.b64encode(proxy.data).decode()}"
             if spec.longest <= 256:
-                raise InputRejected(f"{prepared.todo.item.source} can't be made small enough for a data URI")
+                raise InputRejected("can't be made small enough for a data URI")
             spec = replace(spec, longest=min(spec.longest, max(proxy.width, proxy.height)) * 4 // 5)
 
     async def _proxy(self, prepared: Prepared, data: bytes, spec: ProxySpec) -> Proxy:

@@ -25,7 +25,7 @@ class Tally:
     total: int | None = None
     found: int = 0
     done: int = 0
-    """Ended one way or another: saved, skipped, failed, left pending."""
+    """Ended: saved, skipped or failed."""
     failed: int = 0
     in_flight: int = 0
 
@@ -38,7 +38,7 @@ class Tally:
         elif event.kind is Kind.STARTED:
             self.in_flight += 1
         elif event.kind in (Kind.SAVED, Kind.FAILED, Kind.SKIPPED, Kind.PENDING):
-            self.done += 1
+            self.done += event.kind is not Kind.PENDING
             self.failed += event.kind is Kind.FAILED
             self.in_flight = max(0, self.in_flight - event.started)
 

@@ -24,8 +24,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         f"results   {summary.results}",
     ]
     if summary.stopped is not None:
-        verb = "interrupted" if isinstance(summary.stopped, Interrupted) else "stopped"
-        lines.append(f"{verb}: {summary.stopped}")
+        lines.append(str(summary.stopped) if isinstance(summary.stopped, Interrupted) else f"stopped: {summary.stopped}")
         lines += getattr(summary.stopped, "__notes__", [])
     following = _next(summary, argv)
     return "\n".join([*lines, *([following] if following else [])])

@@ -46,11 +46,11 @@ class Sources:
                 async with aiofiles.open(item.path, "rb") as file:
                     data = await file.read(self._caps.size + 1)
         except FileNotFoundError:
-            raise SourceError(f"{item.source} does not exist (named in {item.origin})") from None
+            raise SourceError(f"does not exist: {item.source} (from {item.origin})") from None
         except (OSError, ValueError) as error:
-            raise SourceError(f"{item.source} can't be read: {getattr(error, 'strerror', None) or error}") from error
+            raise SourceError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
         if len(data) > self._caps.size:
-            raise SourceError(f"{item.source} is larger than {self._caps.size >> 20} MiB; raise --max-size")
+            raise SourceError(f"is larger than {self._caps.size >> 20} MiB; raise --max-size")
         return data
 
     async def _url(self, url: str) -> bytes:

@@ -68,7 +68,7 @@ def test_a_picture_beyond_the_pixel_limit_is_refused() -> None:
 
 
 def test_a_runtime_that_gives_up_fails_the_prediction() -> None:
-    with pytest.raises(PredictionFailed, match="^onnxruntime gave up: no memory$"):
+    with pytest.raises(PredictionFailed, match=r"^onnxruntime gave up: no memory$"):
         cutout.cutout(GivesUp(), Limits())(picture())
 
 

@@ -21,7 +21,8 @@ def test_a_picture_is_divided_by_its_maximum_and_standardised_by_channel() -> No
     rgb = np.zeros((320, 320, 3), np.uint8)
     rgb[0, 0] = (200, 100, 50)
     tensor = engine.prepare(rgb, MODEL)
-    assert (tensor.shape, tensor.dtype) == ((1, 3, 320, 320), np.float32)
+    assert tensor.shape == (1, 3, 320, 320)
+    assert tensor.dtype == np.float32
     np.testing.assert_allclose(
         tensor[0, :, 0, 0], [(1.0 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.25 - 0.406) / 0.225], rtol=1e-5
     )
@@ -55,7 +56,7 @@ def test_a_constant_map_is_taken_at_its_word(found: float, alpha: int) -> None:
 
 def test_a_file_that_holds_no_network_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"not a network")
-    with pytest.raises(SettingsError, match="onnxruntime can't load the weights in .*x.onnx"):
+    with pytest.raises(SettingsError, match=r"onnxruntime can't load the weights in .*x\.onnx"):
         engine.Engine(tmp_path / "x.onnx", MODEL)
 
 
@@ -69,7 +70,7 @@ def test_a_missing_extra_is_named_before_anything_is_brought(monkeypatch: pytest
 def test_the_real_network_finds_a_disc_on_a_plain_ground() -> None:
     rows, columns = np.mgrid[:240, :320]
     disc = (rows - 120) ** 2 + (columns - 160) ** 2 < 70**2
-    rgb = np.where(disc[..., None], np.uint8([200, 40, 30]), np.uint8([235, 235, 230]))
+    rgb = np.where(disc[..., None], np.array([200, 40, 30], np.uint8), np.array([235, 235, 230], np.uint8))
     matte = real_engine().matte(rgb)
     alpha = np.asarray(Image.fromarray(matte.alpha).resize((320, 240), Image.Resampling.LANCZOS))
     assert matte.alpha.shape == (320, 320)

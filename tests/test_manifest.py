@@ -376,6 +376,10 @@ def test_a_row_is_named_by_the_line_it_starts_in() -> None:
     assert [item.origin for item in items] == ["a.csv:3", "a.csv:7"]
 
 
+def test_only_one_row_is_limited_in_size_not_the_manifest() -> None:
+    assert len(rows("a.csv", "image,title\n" + "".join(f"{number}.jpg,{'x' * 60_000}\n" for number in range(40)))) == 40
+
+
 @pytest.mark.parametrize(
     ("name", "content", "place", "text"),
     [

@@ -67,7 +67,7 @@ def test_extreme_shapes_are_read(height, width):
 
 def test_grey_stays_grey_and_grey_alpha_stays_straight():
     pixels = noise(4, 6, 2)
-    picture = read(encoded(Image.fromarray(pixels, "LA")))
+    picture = read(encoded(Image.fromarray(pixels)))
     assert np.array_equal(picture.pixels, pixels[..., 0])
     assert np.array_equal(picture.alpha, pixels[..., 1])
     assert read(encoded(ramp(4, 300))).pixels.shape == (4, 300)

@@ -33,7 +33,7 @@ def test_a_cutout_comes_back_exactly_also_under_full_transparency(kind):
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_grey_comes_back_as_grey_where_the_format_can(kind):
     pixels = noise(8, 9, 2)
-    for image in (Image.fromarray(pixels, "LA"), Image.fromarray(np.ascontiguousarray(pixels[..., 0]))):
+    for image in (Image.fromarray(pixels), Image.fromarray(np.ascontiguousarray(pixels[..., 0]))):
         again = opened(encode_image(image, kind, icc=grey_profile()))
         assert again.mode == image.mode
         assert np.array_equal(np.asarray(again), np.asarray(image))
@@ -41,7 +41,7 @@ def test_grey_comes_back_as_grey_where_the_format_can(kind):
 
 
 def test_webp_has_no_grey_so_its_profile_is_worked_in():
-    image = Image.fromarray(np.array([[[55, 0], [55, 255]]], np.uint8), "LA")
+    image = Image.fromarray(np.array([[[55, 0], [55, 255]]], np.uint8))
     again = opened(encode_image(image, "webp", icc=grey_profile()))
     assert np.asarray(again).tolist() == [[[128, 128, 128, 0], [128, 128, 128, 255]]]
     assert again.info["icc_profile"][16:20] == b"RGB "

@@ -1,3 +1,4 @@
+import struct
 import subprocess
 import sys
 import types
@@ -62,11 +63,10 @@ def test_probing_decodes_nothing(kind, monkeypatch):
     assert decode.probe(data, LIMITS).width == 8
 
 
-def test_a_webp_too_large_for_pillow_itself_is_refused_as_too_large():
-    canvas = bytes(4) + (16382).to_bytes(3, "little") * 2
-    body = b"WEBPVP8X" + (10).to_bytes(4, "little") + canvas
-    with pytest.raises(SourceError, match=r"^is too large: Image size \(268402689 pixels\)"):
-        decode.probe(b"RIFF" + len(body).to_bytes(4, "little") + body, LIMITS)
+def test_a_frame_too_large_for_pillow_itself_is_refused_as_too_large():
+    frame = b"," + struct.pack("<4HB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00;"
+    with pytest.raises(SourceError, match=r"^is too large: Image size \(4294836225 pixels\)"):
+        decode.probe(b"GIF89a" + struct.pack("<2H3B", 1, 1, 0, 0, 0) + frame, LIMITS)
 
 
 def test_pillows_own_limit_neither_warns_nor_is_touched():

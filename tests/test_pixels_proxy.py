@@ -124,7 +124,7 @@ def test_colour_hidden_under_transparency_does_not_bleed_when_resized():
 def test_grey_and_transparent_grey_go_up_as_rgb():
     grey = pixels(proxy(encoded(noise(5, 6, 1))))
     assert np.array_equal(grey, np.repeat(noise(5, 6, 1)[..., None], 3, axis=2))
-    pair = Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8), "LA")
+    pair = Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8))
     assert pixels(proxy(encoded(pair))).tolist() == [[[7, 7, 7], [255, 255, 255]]]
 
 

@@ -20,6 +20,7 @@ from replicate.pagination import paginate
 
 from batch_removebg.local import weights
 from batch_removebg.local.engine import Network
+from batch_removebg.local.server.app import Sizes
 from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.server.protocol import REMOVE_BG, REMOVE_BG_VERSION
 
@@ -186,8 +187,6 @@ async def test_models_and_files_are_read_as_the_clients_own_types() -> None:
     ],
 )
 async def test_refusals_reach_the_client_as_its_own_errors(script: Script, status: int, title: str) -> None:
-    from batch_removebg.local.server.app import Sizes
-
     def refused(client: Client) -> ReplicateError:
         with pytest.raises(ReplicateError) as caught:
             script(client)

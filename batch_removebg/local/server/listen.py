@@ -137,7 +137,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             # asyncio's own words for a bind that failed repeat the address; a name that can't be resolved has no errno.
-            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
         taken = runner.addresses[0][1]
         yield f"http://{f'[{host}]' if ':' in host else host}:{taken}/v1"
