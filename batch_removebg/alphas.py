@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import OutputBroken
-from batch_removebg.files import write_atomic
+from batch_removebg.files import make_folder, write_atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Alphas:
         from batch_removebg.pixels import decode
 
         path = self._path(fingerprint)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomic(path, decode.encode_alpha(alpha))
 
     def _path(self, fingerprint: str) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -34,6 +33,7 @@ from batch_removebg.provider.retry import Retrying, RetryPolicy
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
 from batch_removebg.sources import Sources
+from batch_removebg.stdin import endable_stdin
 
 if TYPE_CHECKING:
     import aiohttp
@@ -98,12 +98,14 @@ def planner(settings: Settings, fold: Fold, recipe: Recipe) -> Planner:
     return Planner(fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed)
 
 
-def read(inputs: Sequence[str], settings: Settings, listener: Listener) -> Iterator[Item]:
+def read(
+    inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
+) -> Iterator[Item]:
     """The items of a run, lazily."""
     return manifest.read(
         inputs,
         out=settings.out,
-        stdin=sys.stdin.buffer if "-" in inputs else None,
+        stdin=stdin,
         on_warning=lambda text: listener(Event(Kind.WARNING, text=text)),
     )
 
@@ -127,8 +129,9 @@ def pipeline(
     tools = toolbox(settings, session, gate, clock)
     predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(), gate=gate)
     seen: dict[str, Item] = {}
+    stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
-        lambda: read(inputs, settings, listener),
+        lambda: read(inputs, settings, listener, stdin),
         planner(settings, ledger.fold, tools.recipe),
         predictor,
         Downloader(chain, predictor, ledger, tools, out=settings.out),
@@ -140,6 +143,7 @@ def pipeline(
         clock=clock,
         listener=listener,
         snapshot=partial(snapshot, settings, ledger, seen),
+        stop_reading=ending.end if ending is not None else lambda: None,
         handle_signals=handle_signals,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -107,12 +107,8 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """
     if settings.provider != "local":
         settings.key()
-    count = 0
-    columns = [name for name in inputs if name != "-"]
-    for item in islice(manifest.read(columns, out=settings.out), CHECKED_ROWS + 1) if columns else ():
-        names.render(settings.name, item)
-        count += 1
-    return count if count <= CHECKED_ROWS and "-" not in inputs else None
+    look = partial(names.render, settings.name)
+    return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look)
 
 
 def summarise(pipeline: Pipeline, fold: Fold, before: tuple[int, int], out: Path, seconds: float) -> Summary:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from batch_removebg.console import Console, encodable
+from batch_removebg.console import Console, result
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.flags import parser
 
@@ -39,10 +38,6 @@ def run_command(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read stdout has gone; what was to be done is done, and there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
         console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
         return BUG
@@ -69,7 +64,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
     else:
-        _print(str(summary.results))
+        result(str(summary.results))
     return summary.exit_code
 
 
@@ -81,7 +76,7 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from batch_removebg.progress import Silent
 
     found = preview(args.inputs, settings, Silent(console))
-    _print(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
+    result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0
 
 
@@ -106,7 +101,7 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     if not path.is_file():
         raise SettingsError(f"{args.dir} holds no {NAME}; give the --out of a run")
     fold, _ = replay(path)
-    _print(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
     return 0
 
 
@@ -114,14 +109,31 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     import anyio
 
     from batch_removebg.local.server import ServeSettings, serve
+    from batch_removebg.progress import listener
 
-    settings = ServeSettings(host=args.host, port=args.port, model=args.model, token=_token(args.token_env))
+    settings = ServeSettings(
+        host=args.host, port=args.port, model=args.model, token=_token(args.token_env), limits=_limits(args.max_pixels)
+    )
 
     async def main() -> None:
-        await serve(settings, ready=lambda url: console.info(f"listening on {url}; Ctrl-C ends it"))
+        await serve(settings, ready=ready, progress=shown.weights)
 
-    anyio.run(main)
+    def ready(url: str) -> None:
+        console.info(f"listening on {url}; Ctrl-C ends it")
+
+    with listener("auto", console) as shown:
+        anyio.run(main)
     return 0
+
+
+def _limits(max_pixels: int | None) -> Any:
+    from batch_removebg.pixels.spec import Limits
+
+    if max_pixels is None:
+        return Limits()
+    if max_pixels < 1:
+        raise SettingsError(f"--max-pixels {max_pixels}: give 1 or more")
+    return Limits(max_pixels=max_pixels)
 
 
 def _token(name: str | None) -> str | None:
@@ -135,22 +147,18 @@ def _token(name: str | None) -> str | None:
 
 def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
     from batch_removebg.local import weights
-    from batch_removebg.progress import Bar, Silent
+    from batch_removebg.progress import listener
 
     if args.action == "list":
         for listed in weights.listing():
             model = listed.weights
             place = str(listed.path) if listed.path else "not here yet"
-            _print(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
+            result(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
         return 0
-    with (Bar if sys.stderr.isatty() else Silent)(console) as shown:
+    with listener("auto", console) as shown:
         path = weights.ensure(args.name, progress=shown.weights)
-    _print(str(path))
+    result(str(path))
     return 0
-
-
-def _print(text: str) -> None:
-    print(encodable(text, sys.stdout), flush=True)  # noqa: T201  # a command's result
 
 
 _COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from batch_removebg.clock import Clock
+from batch_removebg.errors import DiskError
 
 
 class Console:
@@ -20,7 +23,7 @@ class Console:
         self._stream = stream or sys.stderr
         self._clock = Clock()
         self.write: Callable[[str], None] = self._plain
-        """Where lines go; a progress bar puts itself in the way, to stay below them."""
+        """Where lines go; a progress bar puts itself in the way, to stay below them. May raise OSError."""
 
     def error(self, text: str) -> None:
         """Something failed."""
@@ -43,13 +46,50 @@ class Console:
 
     def _say(self, level: str, text: str) -> None:
         if self._json:
-            text = json.dumps({"t": self._clock.stamp(), "level": level, "message": text}, ensure_ascii=False)
+            text = json.dumps({"t": self._clock.stamp(), "level": level, "message": text})
         else:
-            text = text if level == "info" else printable(text) if level == "detail" else f"{level}: {text}"
-        self.write(text)
+            text = "\n".join(map(printable, text.split("\n")))
+            text = text if level in ("info", "detail") else f"{level}: {text}"
+        with unheard(self._stream):
+            self.write(text)
 
     def _plain(self, text: str) -> None:
-        print(encodable(text, self._stream), file=self._stream, flush=True)  # noqa: T201  # the one place that prints
+        write_line(text, self._stream)
+
+
+def write_line(text: str, stream: TextIO) -> None:
+    """Write a line in one piece, at once; raises OSError where the stream does not take it."""
+    stream.write(encodable(f"{text}\n", stream))
+    stream.flush()
+
+
+def result(text: str, stream: TextIO | None = None) -> None:
+    """Write a line to stdout; a reader who has gone has all that was wanted. Raises DiskError if it can't be kept."""
+    stream = stream or sys.stdout
+    try:
+        write_line(text, stream)
+    except OSError as error:
+        let_go(stream)
+        if not isinstance(error, BrokenPipeError):
+            raise DiskError(f"stdout can't be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def unheard(stream: TextIO) -> Iterator[None]:
+    """Go on where nobody can be told: the terminal has gone, or whoever read the pipe. Later lines go nowhere."""
+    try:
+        yield
+    except OSError:
+        let_go(stream)
+
+
+def let_go(stream: TextIO) -> None:
+    """Lead a stream nowhere: what it still holds would fail again when the process leaves, and change its exit code."""
+    with suppress(OSError):  # a stream without a file behind it
+        number = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def printable(text: str) -> str:

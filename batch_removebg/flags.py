@@ -164,6 +164,8 @@ def _pair(text: str) -> tuple[str, Any]:
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE, such as threshold=0.5")
     try:
-        return key, json.loads(value)
-    except ValueError:
+        found = json.loads(value)
+        json.dumps(found, allow_nan=False)  # NaN is no JSON, though Python reads it
+    except (ValueError, RecursionError):
         return key, value
+    return key, found

@@ -108,9 +108,14 @@ def _text(value: object) -> str:
 
 
 def _opt(value: object, kind: type) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
+
+
+def _seconds(value: object) -> float | None:
+    # A ledger edited by hand may hold a number that no float can, and results.json has no word for infinity.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        return None
+    return float(value)
 
 
 def _claimed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
@@ -158,7 +163,7 @@ def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.bytes = _opt(entry.get("bytes"), int)
     state.width, state.height = _opt(entry.get("width"), int), _opt(entry.get("height"), int)
     state.prediction_id = _opt(entry.get("prediction_id"), str)
-    state.seconds = _opt(entry.get("seconds"), float)
+    state.seconds = _seconds(entry.get("seconds"))
     state.reused = entry.get("reused") is True
     state.error_kind = state.error_message = None
     state.retryable = False

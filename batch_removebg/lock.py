@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batch_removebg.clock import Clock
@@ -28,19 +28,20 @@ def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
 
     lock = FileLock(folder / "lock", timeout=0, thread_local=False)
     holder = folder / "holder.json"
-    try:
-        with disk_errors(folder / "lock"):
+    with disk_errors(folder / "lock"):
+        try:
             lock.acquire()
-    except Timeout:
-        raise LockedError(
-            f"{folder.parent} is in use by another run ({_who(holder)}); wait for it, or choose another --out"
-        ) from None
+        except Timeout:
+            raise LockedError(
+                f"{folder.parent} is in use by another run ({_who(holder)}); wait for it, or choose another --out"
+            ) from None
     try:
         with disk_errors(holder):
             holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}))
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to tell
+            holder.unlink()
         lock.release()
 
 

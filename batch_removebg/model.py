@@ -22,6 +22,8 @@ class Item:
     """Where the item comes from: `catalogue.csv:12`, or the folder."""
     path: Path | None = None
     """The file to open; None for a URL."""
+    name: str | None = None
+    """What the output's name is made from, where that is not the id: of a picture given by its path, only the name."""
     output: str | None = None
     """The name asked for in the manifest's output column, relative to OUT."""
     meta: Mapping[str, Any] = field(default_factory=dict)

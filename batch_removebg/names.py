@@ -100,10 +100,10 @@ def render(template: str, item: Item) -> str:
     Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
     every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
     """
-    path = _id_path(item.id)
+    path = _id_path(item.name or item.id)
     name = path.rpartition("/")[2]
     own = {
-        "id": without_suffix(name if is_url(item.id) else path),
+        "id": without_suffix(name if is_url(item.name or item.id) else path),
         "name": name,
         "parent": path.rpartition("/")[0],
         "stem": without_suffix(name),

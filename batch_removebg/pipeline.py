@@ -72,9 +72,10 @@ class Pipeline:
         clock: Clock,
         listener: Listener,
         snapshot: Callable[[], Awaitable[None]],
+        stop_reading: Callable[[], None] = lambda: None,
         handle_signals: bool = False,
     ) -> None:
-        """`seen` takes every item read, by id.
+        """`seen` takes every item read, by id; `stop_reading` ends a manifest that comes in as it is made.
 
         `snapshot` writes results.json; `handle_signals` belongs to a process that is nothing but this run.
         """
@@ -89,7 +90,7 @@ class Pipeline:
         self._tell = listener
         self._snapshot = snapshot
         self._handle_signals = handle_signals
-        self._reading = CancelScope()
+        self._stop_reading = stop_reading
         self.seen = seen
         self.gate = gate
         self.skipped = 0
@@ -135,8 +136,7 @@ class Pipeline:
         """Once the gate is closed, what is in flight has the grace period."""
         await self.gate.closed.wait()
         self._tell(Event(Kind.STOPPING, text=str(self.gate.reason)))
-        if self._shape.stream:
-            self._reading.cancel()
+        self._stop_reading()
         await self._clock.sleep(self._shape.grace)
         run.cancel()
 
@@ -149,9 +149,9 @@ class Pipeline:
 
     async def _reader(self, todos: MemoryObjectSendStream[Todo]) -> None:
         items, begun = self._items(), 0
-        with todos, self._reading:
+        with todos:
             while self._shape.limit is None or begun < self._shape.limit:
-                chunk, failure = await anyio.to_thread.run_sync(self._read, items, abandon_on_cancel=True)
+                chunk, failure = await anyio.to_thread.run_sync(self._read, items)
                 for planned in chunk:
                     self.seen[planned.todo.item.id] = planned.todo.item
                     self._tell(Event(Kind.FOUND, planned.todo.item.id))

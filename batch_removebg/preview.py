@@ -81,8 +81,10 @@ def _count_work(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas
         found.done += 1
     elif sha256 is not None and alphas.has(recipe.fingerprint(sha256)):
         found.kept += 1
-    elif found.billed and todo.state.in_flight and todo.state.fingerprint == recipe.fingerprint(
-        todo.item.source if passed_on else sha256 or ""
+    elif (
+        found.billed
+        and todo.state.in_flight
+        and todo.state.fingerprint == recipe.fingerprint(todo.item.source if passed_on else sha256 or "")
     ):
         found.taken_up += 1
     else:

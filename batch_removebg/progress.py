@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from batch_removebg.clock import Clock
-from batch_removebg.console import Console, encodable, printable
+from batch_removebg.console import Console, printable, result, unheard, write_line
+from batch_removebg.errors import DiskError
 from batch_removebg.events import Event, Kind
 
 if TYPE_CHECKING:
@@ -64,19 +66,19 @@ class Silent:
     def __call__(self, event: Event) -> None:
         """Take one event in."""
         self.tally.take(event)
-        name = printable(event.item)
+        name, text = printable(event.item), printable(event.text)
         if event.kind is Kind.WARNING:
-            self._console.warning(f"{name}: {event.text}" if name else event.text)
+            self._console.warning(f"{name}: {text}" if name else text)
         elif event.kind is Kind.STOPPING:
             self._console.warning(
-                f"stopping: {event.text}. Nothing more is created; {self.tally.in_flight} in flight are brought home"
+                f"stopping: {text}. Nothing more is created; {self.tally.in_flight} in flight are brought home"
             )
         elif event.kind is Kind.FAILED:
-            self._console.detail(f"failed {name}: {event.text}")
+            self._console.detail(f"failed {name}: {text}")
         elif event.kind is Kind.SAVED:
-            self._console.detail(f"saved {name} → {event.text}")
+            self._console.detail(f"saved {name} → {text}")
         elif event.kind is Kind.WAITING:
-            self._console.detail(event.text)
+            self._console.detail(text)
 
     def weights(self, done: int, total: int | None) -> None:
         """Take in how much of the weights has come."""
@@ -96,6 +98,10 @@ class Bar(Silent):
         super().__call__(event)
         if event.kind in (Kind.WARNING, Kind.STOPPING, Kind.WAITING):
             return
+        with unheard(sys.stderr):
+            self._draw(event)
+
+    def _draw(self, event: Event) -> None:
         bar, tally = self._shown(), self.tally
         bar.total = tally.total if tally.total is not None else tally.found
         bar.n = tally.done
@@ -122,8 +128,9 @@ class Bar(Silent):
         self._console.write = self._plain
         for bar in (self._weights, self._bar):
             if bar is not None:
-                bar.refresh()
-                bar.close()
+                with unheard(sys.stderr):
+                    bar.refresh()
+                    bar.close()
         self._bar = self._weights = None
 
     def _shown(self) -> tqdm[Any]:
@@ -131,8 +138,12 @@ class Bar(Silent):
             from tqdm import tqdm
 
             self._bar = tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
-            self._console.write = lambda text: tqdm.write(encodable(text, sys.stderr), file=sys.stderr)
+            self._console.write = self._above
         return self._bar
+
+    def _above(self, text: str) -> None:
+        with self._shown().external_write_mode(file=sys.stderr):
+            write_line(text, sys.stderr)
 
 
 class JsonLines(Silent):
@@ -142,29 +153,35 @@ class JsonLines(Silent):
         super().__init__(console)
         self._stream = stream or sys.stdout
         self._clock = Clock()
+        self._unwritten: DiskError | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event in, and write it."""
         super().__call__(event)
-        tally = self.tally
-        self.put(
-            {
-                "t": self._clock.stamp(),
-                "event": event.kind.value,
-                **({"item": event.item} if event.item else {}),
-                **({"text": event.text} if event.text else {}),
-                **({"error_kind": event.error_kind} if event.error_kind else {}),
-                "total": tally.total,
-                "done": tally.done,
-                "failed": tally.failed,
-                "in_flight": tally.in_flight,
-            }
-        )
+        with suppress(DiskError):  # the run goes on; `put` says so at its end
+            self.put({"t": self._clock.stamp(), **self._described(event)})
 
     def put(self, record: dict[str, Any]) -> None:
-        """Write one object."""
-        text = encodable(json.dumps(record, ensure_ascii=False), self._stream)
-        print(text, file=self._stream, flush=True)  # stdout is this listener's purpose
+        """Write one object; raises DiskError where stdout has not taken all of them so far."""
+        if self._unwritten is None:
+            try:
+                result(json.dumps(record), self._stream)
+            except DiskError as error:
+                self._unwritten = error
+        if self._unwritten is not None:
+            raise self._unwritten
+
+    def _described(self, event: Event) -> dict[str, Any]:
+        words = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
+        tally = self.tally
+        return {
+            "event": event.kind.value,
+            **{name: value for name, value in words.items() if value},
+            "total": tally.total,
+            "done": tally.done,
+            "failed": tally.failed,
+            "in_flight": tally.in_flight,
+        }
 
 
 def listener(choice: str, console: Console) -> Silent:

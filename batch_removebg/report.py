@@ -24,7 +24,9 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         f"results   {summary.results}",
     ]
     if summary.stopped is not None:
-        lines.append(str(summary.stopped) if isinstance(summary.stopped, Interrupted) else f"stopped: {summary.stopped}")
+        lines.append(
+            str(summary.stopped) if isinstance(summary.stopped, Interrupted) else f"stopped: {summary.stopped}"
+        )
         lines += getattr(summary.stopped, "__notes__", [])
     following = _next(summary, argv)
     return "\n".join([*lines, *([following] if following else [])])
@@ -70,8 +72,9 @@ def _next(summary: Summary, argv: Sequence[str]) -> str | None:
     if isinstance(summary.stopped, AbortError | Interrupted) or summary.pending:
         return f"to go on where this stopped: {shlex.join(again)}"
     if summary.failed:
-        extra = [] if "--retry-failed" in argv else ["--retry-failed"]
-        return f"to try the failed ones again: {shlex.join([*again, *extra])}"
+        # Right after `run`: at the end it could follow a `--`, and would be taken for an INPUT.
+        again[2:2] = [] if "--retry-failed" in argv else ["--retry-failed"]
+        return f"to try the failed ones again: {shlex.join(again)}"
     return None
 
 

@@ -68,7 +68,7 @@ def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any]) -> 
         "prediction_id": state.prediction_id,
         "attempts": state.attempts,
         "seconds": state.seconds if saved else None,
-        "reused": state.reused,
+        "reused": saved and state.reused,
         "error": {"kind": state.error_kind, "message": state.error_message} if failed else None,
         **({"meta": dict(meta)} if meta else {}),
         **({"notes": list(state.notes)} if state.notes else {}),

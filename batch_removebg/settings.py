@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -106,12 +108,14 @@ class Settings:
         _check_choices(self)
         _check_numbers(self)
         _check_base_url(self)
-        check_template(self.name)
+        with _named("--name"):
+            check_template(self.name)
         self.finish()
 
     def finish(self) -> Finish:
         """How the pictures are made."""
-        colour = parse_colour(self.background) if self.background is not None else None
+        with _named("--background"):
+            colour = parse_colour(self.background) if self.background is not None else None
         return Finish(format=self.format, mask_only=self.mask_only, background=colour, quality=self.quality)
 
     def endpoint(self) -> Endpoint:
@@ -139,7 +143,7 @@ class Settings:
                 f"--provider replicate needs a key: put it into the environment variable {self.token_env}, or name "
                 "another variable with --token-env (without a key, --provider local works on this machine)"
             )
-        if key and self.base.startswith("http:") and not _is_near(self.base):
+        if key and urlsplit(self.base).scheme == "http" and not _is_near(self.base):
             raise SettingsError(f"--base-url {self.base}: the key would travel unencrypted; use https")
         return key or None
 
@@ -172,12 +176,23 @@ class Settings:
         shown = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         if self.base_url:
             shown["base_url"] = _without_secrets(self.base)
+        if self.grace == inf:
+            shown["grace"] = "inf"  # JSON has no number for it
         if self.model_inputs:
             shown["model_inputs"] = sorted(self.model_inputs)
         return shown
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
+
+
+@contextmanager
+def _named(flag: str) -> Iterator[None]:
+    """Put the flag before what is said of its value."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{flag}: {error}") from error
 
 
 def _check_choices(settings: Settings) -> None:
@@ -187,17 +202,20 @@ def _check_choices(settings: Settings) -> None:
         raise SettingsError(f"--format {settings.format}: choose one of {', '.join(EXTENSIONS)}")
     if settings.on_lost not in ("retry", "fail"):
         raise SettingsError(f"--on-lost {settings.on_lost}: choose retry or fail")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", settings.token_env):
+    if not re.fullmatch(r"(?!r8_)[A-Za-z_][A-Za-z0-9_]*", settings.token_env):
         raise SettingsError(
             "--token-env takes the name of an environment variable, such as REPLICATE_API_TOKEN; never the key itself"
         )
-    if not re.fullmatch(
-        r"([\w.-]+/[\w.-]+:)?[0-9A-Za-z._-]+", settings.model_version
-    ) or settings.model_version.endswith(":latest"):
+    if (
+        not re.fullmatch(r"([\w.-]+/[\w.-]+:)?[0-9A-Za-z._-]+", settings.model_version)
+        or settings.model_version.rpartition(":")[2] == "latest"
+    ):
         raise SettingsError(
             f"--model-version {settings.model_version}: give the version's 64-digit id, or owner/name:id; "
             "`latest` is not a version"
         )
+    if not settings.input_field:
+        raise SettingsError("--input-field is empty; name the model's input for the picture, such as image")
     if settings.input_field in settings.model_inputs:
         raise SettingsError(f"--input {settings.input_field}=…: that field takes the picture itself")
 
@@ -215,13 +233,13 @@ def _check_numbers(settings: Settings) -> None:
     }
     for name, low in least.items():
         value = getattr(settings, name)
-        if value is not None and value < low:
+        if value is not None and not value >= low:
             raise SettingsError(f"--{name.replace('_', '-')} {value}: give {low} or more")
     if settings.quality > 100:
         raise SettingsError(f"--quality {settings.quality}: give 1 to 100")
     if settings.concurrency is not None and settings.concurrency > 1000:
         raise SettingsError(f"--concurrency {settings.concurrency}: give 1000 or less")
-    if settings.rate is not None and not settings.rate > 0:
+    if settings.rate is not None and not 0 < settings.rate < inf:
         raise SettingsError(f"--rate {settings.rate:g}: give a number of creates a minute above 0")
 
 
@@ -239,7 +257,7 @@ def _check_base_url(settings: Settings) -> None:
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or parts.query or parts.fragment:
+    if not sound or parts.query or parts.fragment or not settings.base_url.isprintable() or " " in settings.base_url:
         raise SettingsError("--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1")
     if parts.username or parts.password:
         raise SettingsError("--base-url must not hold a user or password; put the key into the environment")

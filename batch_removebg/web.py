@@ -48,8 +48,11 @@ def shown(url: str) -> str:
     """A URL as it may be shown: without user, password and query, where secrets of signed URLs lie."""
     if url.startswith("data:"):
         return f"{url[:24]}…"
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:
+        return "a malformed URL"
 
 
 def data_uri(url: str) -> bytes:
@@ -59,7 +62,7 @@ def data_uri(url: str) -> bytes:
         raise OutputBroken("the output is a data URI without data")
     try:
         raw = unquote_to_bytes(body)
-        return base64.b64decode(raw, validate=True) if header.endswith(";base64") else raw
+        return base64.b64decode(raw, validate=True) if header.lower().endswith(";base64") else raw
     except binascii.Error as error:
         raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
 
@@ -80,21 +83,18 @@ async def get(
 
     timeout = aiohttp.ClientTimeout(total=caps.seconds, sock_connect=20, sock_read=60)
     for _ in range(caps.redirects + 1):
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise SourceError(f"{shown(url)}: only http and https are fetched")
-        key = (keyed or {}).get(origin(url))
-        headers = {"Authorization": key} if key else {}
-        with_context = f"fetching {shown(url)}"
-        async with (
-            connection_errors(with_context),
-            session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer,
-        ):
-            if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
-                url = urljoin(url, answer.headers["Location"])
-                continue
-            if answer.status != 200:
-                raise _refusal(url, answer.status)
-            return await _body(answer, url, caps)
+        async with connection_errors(f"fetching {shown(url)}"):
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise SourceError(f"{shown(url)}: only http and https are fetched")
+            key = (keyed or {}).get(origin(url))
+            headers = {"Authorization": key} if key else {}
+            async with session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer:
+                if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
+                    url = urljoin(url, answer.headers["Location"])
+                    continue
+                if answer.status != 200:
+                    raise _refusal(url, answer.status)
+                return await _body(answer, url, caps)
     raise SourceError(f"{shown(url)}: more than {caps.redirects} redirects")
 
 
@@ -127,6 +127,8 @@ async def connection_errors(doing: str) -> AsyncIterator[None]:
         yield
     except TimeoutError as error:
         raise ConnectionFailed(f"{doing}: no answer in time") from error
+    except aiohttp.InvalidURL as error:  # its text is the whole URL, secrets included
+        raise SourceError(f"{doing}: this is no URL") from error
     except (aiohttp.ClientError, OSError) as error:
         raise ConnectionFailed(f"{doing}: {_said(error)}") from error
     except ValueError as error:

@@ -175,7 +175,12 @@ def test_a_tree_deeper_than_the_stack_is_walked() -> None:
         os.chdir("d")
     make("a.jpg")
     os.chdir(top)
-    assert ids(".") == [f"{deep.as_posix()}/a.jpg"]
+    try:
+        assert ids(".") == [f"{deep.as_posix()}/a.jpg"]
+    finally:  # rmtree may not get down there
+        (deep / "a.jpg").unlink()
+        for folder in (deep, *deep.parents[:-1]):
+            folder.rmdir()
 
 
 @pytest.mark.parametrize("name", ["a b", "line\nbreak", "鞋", "👟", "-", "#1", "%20", "{x}", "[1]", "s3:x", "a*b"])
@@ -203,7 +208,7 @@ def test_a_file_name_that_is_no_utf8_gets_an_id_that_can_be_written() -> None:
 def test_an_image_input_is_taken_whatever_its_extension() -> None:
     make("a.jpg", "photos/b.raw")
     assert list(read(["photos/b.raw"], out=None)) == [
-        Item("photos/b.raw", "photos/b.raw", "command line", path=Path("photos/b.raw"))
+        Item("photos/b.raw", "photos/b.raw", "command line", path=Path("photos/b.raw"), name="b.raw")
     ]
     assert ids("a.jpg", "photos/b.raw") == ["a.jpg", "photos/b.raw"]
 
@@ -563,7 +568,7 @@ def test_nothing_to_do_is_an_error(inputs: list[str], stdin: bytes) -> None:
 def test_the_check_finds_a_bad_manifest_before_anything_is_bought() -> None:
     make(*(f"photos/{number}.jpg" for number in range(20)))
     Path("a.csv").write_text("image,id\n" + "".join(f"{number}.jpg,{number}\n" for number in range(20)) + "b.jpg\n")
-    check(["a.csv"], out=None, rows=20)
+    assert check(["a.csv"], out=None, rows=19) is None
     with pytest.raises(ManifestError, match=r"a\.csv:22"):
         check(["a.csv"], out=None)
     with pytest.raises(ManifestError, match=r"a\.csv:22"):
@@ -572,6 +577,23 @@ def test_the_check_finds_a_bad_manifest_before_anything_is_bought() -> None:
         check([], out=None)
     with pytest.raises(ManifestError, match="does not exist"):
         check(["-", "gone.csv"], out=None)
+
+
+def test_the_check_counts_what_it_has_read_to_the_end_and_shows_each_item() -> None:
+    make("photos/a.jpg", "photos/b.jpg")
+    shown: list[str] = []
+    assert check(["photos"], out=None, look=lambda item: shown.append(item.id)) == 2
+    assert shown == ["a.jpg", "b.jpg"]
+    assert check(["photos"], out=None, rows=2) == 2
+    assert check(["photos"], out=None, rows=1) is None
+
+
+def test_names_of_single_pictures_start_below_their_folder_and_those_of_globs_below_the_first_wildcard() -> None:
+    make("p/x/main.jpg", "p/y/main.jpg")
+    assert [item.name for item in read(["p/x/main.jpg"], out=None)] == ["main.jpg"]
+    assert [item.name for item in read([f"{Path.cwd()}/p/x/main.jpg"], out=None)] == ["main.jpg"]
+    assert [item.name for item in read(["p/*/main.jpg"], out=None)] == ["x/main.jpg", "y/main.jpg"]
+    assert [item.name for item in read(["p/**/*.jpg"], out=None)] == ["x/main.jpg", "y/main.jpg"]
 
 
 def test_the_check_leaves_stdin_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import fnmatch
 import glob
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
@@ -47,6 +48,8 @@ class Input:
     origin: str = COMMAND_LINE
     pattern: tuple[str, ...] = ()
     """Of a tree: what the components below the folder must match."""
+    base: str | None = None
+    """Of a picture: the folder its output's name starts below; its own by default."""
 
 
 def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:
@@ -109,15 +112,15 @@ def _expand(pattern: str, out: Path | None, warn: Callable[[str], None]) -> Iter
             continue
         if stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not is_out(match, out)):
             count += 1
-            yield _classify(match, mode, printable(pattern))
+            yield replace(_classify(match, mode, printable(pattern)), base=str(_fixed(Path(pattern).parts)))
     if not count:
         raise ManifestError(f"{printable(pattern)} matches nothing; see to its spelling.")
 
 
 def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
     # Not glob's own `**`: it follows links to folders, round in circles if they lead back.
-    depth = next(index for index, part in enumerate(parts) if not _MAGIC.isdisjoint(part))
-    tree = Input(Kind.TREE, str(Path(*parts[:depth])), printable(pattern), parts[depth:])
+    root = _fixed(parts)
+    tree = Input(Kind.TREE, str(root), printable(pattern), parts[len(root.parts) :])
     paths = walk(Path(tree.value), out=out, warn=lambda _: None)
     try:
         found = any(error is not None or matches(path, tree.pattern) for path, error in paths)
@@ -126,6 +129,11 @@ def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
     if not found:
         raise ManifestError(f"{printable(pattern)} matches no picture; see to its spelling.")
     return tree
+
+
+def _fixed(parts: Sequence[str]) -> Path:
+    """The folder before a glob's first wildcard."""
+    return Path(*itertools.takewhile(_MAGIC.isdisjoint, parts))
 
 
 def matches(path: str, pattern: Sequence[str]) -> bool:

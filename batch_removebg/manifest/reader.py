@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,19 +48,29 @@ def read(
         raise _nothing_to_do(inputs)
 
 
-def check(inputs: Sequence[str], *, out: Path | None, rows: int = 10_000) -> None:
+def check(
+    inputs: Sequence[str], *, out: Path | None, rows: int = 10_000, look: Callable[[Item], object] = lambda _: None
+) -> int | None:
     """Read at most `rows` Items and raise the ManifestError met there, so that it stops a run before it costs.
 
-    Manifests are read first. Stdin can't be read twice and is left alone.
+    Manifests are read first. Stdin can't be read twice and is left alone. `look` is shown each Item, and may raise.
+    Returns the number of Items, or None where not all were read.
     """
     found = resolve(inputs, out, _ignore)
     rereadable = [each for each in found if each.kind is not Kind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not Kind.MANIFEST)
     reader = _Reader(out, _ignore, None, many=len(found) > 1)
     with contextlib.closing(reader.items(rereadable)) as items:
-        empty = not sum(1 for _ in itertools.islice(items, rows))
-    if empty and rows and len(rereadable) == len(found):
+        count = 0
+        for item in itertools.islice(items, rows):
+            look(item)
+            count += 1
+        whole = count < rows or next(items, None) is None
+    if not whole or len(rereadable) < len(found):
+        return None
+    if count == 0:
         raise _nothing_to_do(inputs)
+    return count
 
 
 def _nothing_to_do(inputs: Sequence[str]) -> ManifestError:
@@ -95,8 +106,11 @@ class _Reader:
             return self._manifest(Path(each.value))
         if each.kind is Kind.STDIN:
             return _rows(self._stdin or sys.stdin.buffer, "stdin", read_mixed, Path())
-        make = path_item if each.kind is Kind.FILE else value_item
-        return iter([make(each.value, each.origin, Path())])
+        if each.kind is Kind.FILE:
+            base = each.base if each.base is not None else Path(each.value).parent
+            name = printable(Path(each.value).relative_to(base).as_posix())
+            return iter([replace(path_item(each.value, each.origin, Path()), name=name)])
+        return iter([value_item(each.value, each.origin, Path())])
 
     def _folder(self, each: Input) -> Iterator[Item]:
         root = Path(each.value)
@@ -109,7 +123,8 @@ class _Reader:
         prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
         for path, error in self._walk(root):
             if error is not None or matches(path, each.pattern):
-                yield _walked(path, error, root, prefix=prefix, origin=each.origin)
+                item = _walked(path, error, root, prefix=prefix, origin=each.origin)
+                yield replace(item, name=printable(path))
 
     def _walk(self, root: Path) -> Iterator[tuple[str, OSError | None]]:
         try:

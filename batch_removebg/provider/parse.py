@@ -7,8 +7,9 @@ fields out, wrap the object in `data`, or use other words for a status.
 from __future__ import annotations
 
 import email.utils
-import json
+import math
 import re
+import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -47,17 +48,29 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
-_NO_CREDIT = re.compile(r"insufficient|quota|credit|balance|billing", re.IGNORECASE)
+_NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
+_DEEPEST = 8
+"""Levels of nesting that are looked into: a hostile body must not exhaust the stack."""
+_WRAPPINGS = 3
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 120
 
 
-def prediction(body: Any) -> Prediction | None:
-    """The prediction in a JSON body, bare or wrapped; None where there is none."""
+def prediction(body: Any, *, image_field: str = "image") -> Prediction | None:
+    """The prediction in a JSON body, bare or wrapped; None where there is none.
+
+    `image_field` is the model's input that a lost create is recognised by: other inputs may be URLs too.
+    """
+    for _ in range(_WRAPPINGS):
+        # {"data": {…}}, with a status and a message of the wrapper's own, as gateways like it.
+        if not isinstance(body, dict) or not isinstance(body.get("data"), dict) or {"id", "status"} <= body.keys():
+            break
+        body = body["data"]
     if not isinstance(body, dict):
         return None
-    if isinstance(body.get("data"), dict) and "status" not in body:
-        return prediction(body["data"])
     if isinstance(body.get("data"), list) and "status" not in body and "id" not in body:
         # An immediate result without an id, as one gateway documents it: {"created": …, "data": [{"url": …}]}.
         url = first_url(body["data"])
@@ -65,34 +78,46 @@ def prediction(body: Any) -> Prediction | None:
     if not isinstance(body.get("status"), str):
         return None
     metrics, given = body.get("metrics"), body.get("input")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
     return Prediction(
-        id=body["id"] if isinstance(body.get("id"), str) and body["id"] else None,
+        id=_id(body.get("id")),
         status=_WORDS.get(body["status"].strip().lower(), Status.UNKNOWN),
         output=first_url(body.get("output")),
         error=_said(body.get("error")),
-        image=first_url(given),
+        image=first_url(given.get(image_field)) if isinstance(given, dict) else None,
         created_at=when(body.get("created_at")),
         data_removed=body.get("data_removed") is True,
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=_number(metrics.get("predict_time")) if isinstance(metrics, dict) else None,
     )
 
 
-def page(body: Any) -> PredictionPage | None:
+def _id(value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    # What can't be printed can't be put into a URL either.
+    return value if isinstance(value, str) and value and value.isprintable() else None
+
+
+def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
     """One page of a list of predictions, newest first; None where the body is no list."""
     if not isinstance(body, dict) or not isinstance(body.get("results"), list):
         return None
-    found = tuple(p for p in map(prediction, body["results"]) if p is not None)
-    following = body.get("next")
-    cursor = parse_qs(urlsplit(following).query).get("cursor", [None])[0] if isinstance(following, str) else None
-    return PredictionPage(found, cursor)
+    read = (prediction(each, image_field=image_field) for each in body["results"])
+    return PredictionPage(tuple(p for p in read if p is not None), _cursor(body.get("next")))
+
+
+def _cursor(following: Any) -> str | None:
+    try:
+        query = urlsplit(following).query if isinstance(following, str) else ""
+    except ValueError:
+        return None
+    return parse_qs(query).get("cursor", [None])[0]
 
 
 def first_url(value: Any, depth: int = 0) -> str | None:
     """The first `https:`, `http:` or `data:` string in an output of any shape."""
     if isinstance(value, str):
         return value if value.lower().startswith(("https:", "http:", "data:")) else None
-    if depth > 8:
+    if depth > _DEEPEST:
         return None
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return next((url for part in inner if (url := first_url(part, depth + 1))), None)
@@ -111,41 +136,64 @@ def when(text: Any) -> datetime | None:
 
 def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
     """Seconds the server asks to wait: body `retry_after`, header in seconds or as a date, or the text's word."""
-    asked: float | None = None
-    if isinstance(body, dict) and isinstance(body.get("retry_after"), int | float | str):
-        asked = _seconds(body["retry_after"])
-    if asked is None and (header := headers.get("Retry-After")):
-        asked = _seconds(header)
-        if asked is None and (parsed := email.utils.parsedate_tz(header)):
-            asked = email.utils.mktime_tz(parsed) - now
+    header = headers.get("Retry-After", "")
+    asked = _number(body.get("retry_after")) if isinstance(body, dict) else None
+    if asked is None:
+        asked = _number(header)
+    if asked is None:
+        asked = _until(header, now)
     if asked is None and (match := _RESETS_IN.search(detail(body))):
-        asked = float(match.group(1))
-    return None if asked is None or asked != asked else max(0.0, asked)
+        asked = _number(match.group(1))
+    return None if asked is None else max(0.0, asked)
 
 
-def _seconds(value: object) -> float | None:
-    try:
-        return float(value)  # type: ignore[arg-type]  # whatever it is, it must read as a number
-    except (TypeError, ValueError, OverflowError):
+def _number(value: Any) -> float | None:
+    """A finite number out of whatever JSON or a header holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
-def detail(body: Any) -> str:
+def _until(date: str, now: float) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def detail(body: Any, depth: int = 0) -> str:
     """What an error body says, in one line; empty where it says nothing."""
     if isinstance(body, str):
         return body.strip()
+    if depth > _DEEPEST:
+        return ""
     if isinstance(body, list):
-        return "; ".join(filter(None, map(detail, body)))
+        return "; ".join(filter(None, (detail(part, depth + 1) for part in body)))
     if not isinstance(body, dict):
         return ""
-    parts = [detail(body.get(name)) for name in ("detail", "error", "message", "msg", "title")]
-    return next(filter(None, parts), "")
+    said = (detail(body.get(name), depth + 1) for name in ("detail", "error", "message", "msg", "title"))
+    return next(filter(None, said), "")
+
+
+def glimpse(value: Any) -> str:
+    """The beginning of a JSON value, for a message."""
+    return _repr.repr(value)[:300]
+
+
+def is_page(headers: Mapping[str, str], body: Any) -> bool:
+    """Whether an answer is a web page where JSON should be; `body` is its parsed JSON, or None where it was none."""
+    return body is None and "html" in headers.get("Content-Type", "").lower()
 
 
 def _said(error: Any) -> str | None:
     if error is None or error == "":
         return None
-    return detail(error) or json.dumps(error)[:500]
+    return detail(error) or glimpse(error)
 
 
 def may_have_been_accepted(status: int) -> bool:
@@ -158,21 +206,28 @@ def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, n
     said = detail(body)
     text = f"{doing}: the server answers {status}" + (f" ({said[:400]})" if said else "")
     code = _code(body)
-    if status == 429:
+    if status in (409, 429):  # 409: all slots of a self-hosted server are busy
         return RateLimited(text, retry_after=retry_after(headers, body, now=now))
     if status == 401 or (status == 403 and not _NO_CREDIT.search(f"{code} {said}")):
         return KeyRejected(f"{text}; check the key in the environment variable that --token-env names")
     if status in (402, 403):
         return OutOfCredit(f"{text}; top up the account, then run the same command again")
-    if 300 <= status < 400 or (body is None and 400 <= status < 500 and status not in (408, 413)):
-        return NotAnApi(
-            f"{text}, which is not a predictions API's; check --base-url: predictions are created at BASE/predictions"
-        )
+    # No input is to blame for a path that does not exist: every other item would meet the same.
+    wrong_path = 300 <= status < 400 or status in (404, 405)
+    if wrong_path or (is_page(headers, body) and status < 500 and status not in (408, 413)):
+        return not_an_api(text)
     if status == 422 and _NO_VERSION.search(said):
         return VersionRejected(f"{text}; check --model-version")
     if status == 408 or (status >= 500 and code != "invalid_request"):
         return ServerError(text, retry_after=retry_after(headers, body, now=now))
     return InputRejected(text)
+
+
+def not_an_api(text: str) -> NotAnApi:
+    """The error for an answer that no predictions API gives; `text` says what was asked and answered."""
+    return NotAnApi(
+        f"{text}, which is not a predictions API's; check --base-url: predictions are created at BASE/predictions"
+    )
 
 
 def _code(body: Any) -> str:

@@ -1,7 +1,9 @@
 """Creates no faster than the account allows, without being told the limit.
 
-A token bucket; each 429 empties it until the time the server names, and slows it to one create per that time; every
-create that is let through speeds it up again. aiolimiter was looked at: it has no way to be slowed from outside.
+A token bucket; a 429 pauses it for the time the server names, and then spaces creates by at least that time, or more
+if that was not enough; every create that is let through narrows the spacing a little, until the next 429 tells where
+the limit lies. A tenth of all creates at most is refused so. aiolimiter was looked at: it has no way to be slowed from
+outside.
 """
 
 from __future__ import annotations
@@ -9,10 +11,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import anyio
+
 from batch_removebg.errors import RateLimited
 from batch_removebg.model import CreateRequest, Prediction, Provider
 
 from .wrapper import Wrapper
+
+_WIDER = 1.2
+"""What a 429 makes of the spacing."""
+_NARROWER = 0.98
+"""What a success makes of it: it takes nine to undo one 429."""
+_NONE_LEFT = 0.05
+"""Seconds of spacing that are not worth keeping."""
+_CLOCK = 1e-6
+"""Seconds that clocks can't tell apart."""
 
 
 @dataclass(slots=True)
@@ -23,44 +36,38 @@ class TokenBucket:
     """
 
     per_second: float | None = None
-    burst: float = 10.0
+    burst: float = 1.0
+    """Creates that may go at once after a rest; a server's own burst may be as small as one."""
     longest_pause: float = 120.0
     """Seconds; a server that asks for more is asked again after this."""
-    _tokens: float = field(default=0.0, init=False)
-    _filled: float | None = field(default=None, init=False)
+    _due: float = field(default=0.0, init=False)
+    """When the creates so far would have used up their time at `per_second`."""
     _paused_until: float = field(default=0.0, init=False)
     _spacing: float = field(default=0.0, init=False)
     _next: float = field(default=0.0, init=False)
 
     def take(self, now: float) -> float:
-        """Take a token, and return the seconds until it may be used."""
-        at = max(now, self._paused_until, self._next if self._spacing else now)
-        if self._spacing:
-            self._next = at + self._spacing
-        if self.per_second is not None:
-            if self._filled is None:
-                self._tokens, self._filled = self.burst, now
-            self._tokens = min(self.burst, self._tokens + (now - self._filled) * self.per_second) - 1
-            self._filled = now
-            at = max(at, now - min(0.0, self._tokens) / self.per_second)
-        return at - now
+        """Take a token and return 0; or take none, and return the seconds until it is worth asking again."""
+        interval = 1 / self.per_second if self.per_second is not None else 0.0
+        wait = max(self._paused_until, self._next, self._due - (self.burst - 1) * interval) - now
+        if wait > _CLOCK:
+            return wait
+        self._due = max(self._due, now) + interval
+        self._next = now + self._spacing
+        return 0.0
 
-    def paused(self, now: float) -> bool:
-        """Whether a 429 forbids creates at this moment."""
-        return now < self._paused_until
-
-    def rejected(self, now: float, retry_after: float | None) -> float:
-        """Take a 429 in: pause, and go slowly after it. Returns the pause in seconds."""
+    def rejected(self, now: float, retry_after: float | None) -> None:
+        """Take a 429 in: pause, and go more slowly after it."""
         pause = min(self.longest_pause, 5.0 if retry_after is None else max(0.1, retry_after))
+        # What was sent together is rejected together: only the first says something about the spacing.
+        wider = self._spacing if now < self._paused_until else self._spacing * _WIDER
+        self._spacing = min(self.longest_pause, max(wider, pause))
         self._paused_until = max(self._paused_until, now + pause)
-        self._spacing = min(self.longest_pause, max(self._spacing, pause))
-        self._next = max(self._next, self._paused_until)
-        return pause
 
     def accepted(self) -> None:
-        """Take a success in: the spacing shrinks, and is gone after some forty successes."""
-        self._spacing *= 0.9
-        if self._spacing < 0.05:
+        """Take a success in: the spacing narrows, and is gone in the end."""
+        self._spacing *= _NARROWER
+        if self._spacing < _NONE_LEFT:
             self._spacing = 0.0
 
 
@@ -79,15 +86,14 @@ class Throttled(Wrapper):
         self._bucket = bucket
         self._monotonic = monotonic
         self._sleep = sleep
+        self._turn = anyio.Lock()
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create when the bucket allows."""
-        wait = self._bucket.take(self._monotonic())
-        while wait > 0:
-            await self._sleep(wait)
-            # A 429 that another create met meanwhile holds for this one as well.
-            now = self._monotonic()
-            wait = self._bucket.take(now) if self._bucket.paused(now) else 0.0
+        """Create when the bucket allows, first come, first served."""
+        async with self._turn:
+            # Asked again after each wait: a 429 that another create met meanwhile holds for this one as well.
+            while (wait := self._bucket.take(self._monotonic())) > 0:
+                await self._sleep(wait)
         try:
             created = await self.inner.create(request)
         except RateLimited as error:

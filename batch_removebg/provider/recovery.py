@@ -1,7 +1,8 @@
 """A create whose answer was lost is looked for before it is sent again.
 
 No idempotency key exists in this API. Where the server lists predictions and echoes their input, a create is
-recognised by its input URL; where it doesn't (gateways, data URIs) the policy says whether to risk a duplicate.
+recognised by its input URL; where it doesn't (gateways, data URIs, inputs wiped since) the policy says whether to
+risk a duplicate.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Recovery:
         self._policy = policy
         self._clock = clock
         self._known = known
+        self._taken: set[str] = set()
+        """Ids found by this run, of which `known` may not tell yet."""
 
     async def create(self, request: CreateRequest, lost: Lost | None = None) -> Prediction:
         """Create a prediction, or take up the one that an earlier create without an answer made.
@@ -70,11 +73,11 @@ class Recovery:
         resent = losses = 0
         while True:
             if lost is not None:
-                if self._findable(lost.key):
-                    found = await self._look(lost)
-                    if found is not None:
-                        await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
-                        return found
+                found, told = await self._look(lost) if self._findable(lost.key) else (None, False)
+                if found is not None:
+                    await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
+                    return found
+                if told:
                     await self._ledger.append("rejected", item=request.item, kind="not-found")
                     if losses >= self._policy.losses:
                         raise ServerError(f"{losses} creates in a row got no answer, and the server lists none of them")
@@ -97,26 +100,35 @@ class Recovery:
     def _findable(self, key: str) -> bool:
         return self._provider.capabilities.list and not key.startswith("sha256:")
 
-    async def _look(self, lost: Lost) -> Prediction | None:
+    async def _look(self, lost: Lost) -> tuple[Prediction | None, bool]:
+        """The lost prediction, or None; and whether the list could tell."""
         since = (parse.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(seconds=self._policy.skew)
         # A create that an earlier run lost has had its time to appear in the list.
         age = self._clock.wall() - since.timestamp() - self._policy.skew
         waits = (0.0,) if age > sum(self._policy.looks) else self._policy.looks
+        told = False
         for wait in waits:
             await self._clock.sleep(wait)
-            if (found := await self._look_once(lost.key, since)) is not None:
-                return found
-        return None
+            found, told = await self._look_once(lost.key, since)
+            if found is not None:
+                return found, True
+        return None, told
 
-    async def _look_once(self, key: str, since: datetime) -> Prediction | None:
-        known, cursor = self._known(), None
+    async def _look_once(self, key: str, since: datetime) -> tuple[Prediction | None, bool]:
+        cursor, told = None, True
         for _ in range(self._policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
+            known = self._known()
             for candidate in page.predictions:
-                if candidate.image == key and candidate.id and candidate.id not in known:
-                    return candidate
+                if candidate.id is None or candidate.id in known or candidate.id in self._taken:
+                    continue
+                if candidate.image == key:
+                    self._taken.add(candidate.id)
+                    return candidate, True
+                # Its input was wiped an hour after its end: it may be the one.
+                told = told and not candidate.data_removed
             oldest = page.predictions[-1].created_at if page.predictions else None
-            if page.next is None or oldest is None or oldest < since:
-                return None
+            if page.next is None or (oldest is not None and oldest < since):
+                return None, told
             cursor = page.next
-        return None
+        return None, False

@@ -40,6 +40,10 @@ GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 
 _ANSWER_LIMIT = 32 * (1 << 20)
 """Bytes of one API answer; a data URI output of a large picture fits."""
+_REFUSAL_LIMIT = 1 << 20
+"""Bytes of an error body that are read."""
+_ENDED = frozenset({404, 409, 410})
+"""Answers to the cancel of a prediction that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Endpoint:
     run_limit: float | None = None
     """Seconds after which the server itself is asked to cancel (`Cancel-After`), where it can."""
     seconds: float = 60.0
-    """Read timeout of one exchange."""
+    """Longest silence of the server in one exchange; the whole of it may take ten times as long."""
 
 
 class Replicate:
@@ -100,27 +104,27 @@ class Replicate:
         except _AnswerLost as error:
             raise CreateLost(str(error)) from error
         if status >= 300:
-            refused = parse.refusal(status, answer_headers, answer, doing=doing, now=self._clock.wall())
+            refused = self._refusal(status, answer_headers, answer, doing)
             if isinstance(refused, ServerError) and parse.may_have_been_accepted(status):
                 raise CreateLost(str(refused))
             raise refused
-        created = parse.prediction(answer)
+        created = parse.prediction(answer, image_field=end.image_field)
         if created is None:
             # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
-            raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {_glimpse(answer)}")
+            raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
         return created
 
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
         doing = f"asking for prediction {prediction_id}"
         status, headers, answer = await self._repeatable("GET", f"/predictions/{quote(prediction_id, safe='')}", doing)
-        if status in (404, 410):
+        if status in (404, 410) and not parse.is_page(headers, answer):
             raise PredictionLost(f"{doing}: the server does not know it ({status})")
         if status >= 300:
-            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
-        found = parse.prediction(answer)
+            raise self._refusal(status, headers, answer, doing)
+        found = parse.prediction(answer, image_field=self._endpoint.image_field)
         if found is None:
-            raise ServerError(f"{doing}: the answer holds no prediction: {_glimpse(answer)}")
+            raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
         return found
 
     async def cancel(self, prediction_id: str) -> None:
@@ -130,8 +134,8 @@ class Replicate:
         doing = f"cancelling prediction {prediction_id}"
         path = f"/predictions/{quote(prediction_id, safe='')}/cancel"
         status, headers, answer = await self._repeatable("POST", path, doing)
-        if status >= 300 and status != 404:
-            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        if status >= 300 and status not in _ENDED:
+            raise self._refusal(status, headers, answer, doing)
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
         """`GET {base}/predictions`, newest first, 100 a page."""
@@ -141,10 +145,10 @@ class Replicate:
             params["cursor"] = cursor
         status, headers, answer = await self._repeatable("GET", "/predictions", doing, params=params)
         if status >= 300:
-            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
-        found = parse.page(answer)
+            raise self._refusal(status, headers, answer, doing)
+        found = parse.page(answer, image_field=self._endpoint.image_field)
         if found is None:
-            raise ServerError(f"{doing}: the answer is no list: {_glimpse(answer)}")
+            raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
         return found
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
@@ -156,11 +160,11 @@ class Replicate:
         doing = f"uploading {filename}"
         status, headers, answer = await self._repeatable("POST", "/files", doing, data=form)
         if status >= 300:
-            raise parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+            raise self._refusal(status, headers, answer, doing)
         urls = answer.get("urls") if isinstance(answer, dict) else None
         url = urls.get("get") if isinstance(urls, dict) else None
         if not isinstance(url, str):
-            raise ServerError(f"{doing}: the answer names no file: {_glimpse(answer)}")
+            raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
         return Upload(url, parse.when(answer.get("expires_at")))
 
     async def fetch(self, url: str) -> bytes:
@@ -192,15 +196,15 @@ class Replicate:
         sent = {"Accept": "application/json", **(headers or {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=20, sock_read=end.seconds)
+        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=end.seconds)
         try:
             async with self._session.request(
                 method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
             ) as answer:
-                raw = await answer.content.read(_ANSWER_LIMIT + 1) if answer.status < 300 else await _some(answer)
-                if answer.status < 300:
-                    raw += await answer.content.read()
-                return answer.status, answer.headers, _json(raw)
+                parsed = _json(await _body(answer, doing))
+                if answer.status < 300 and parse.is_page(answer.headers, parsed):
+                    raise parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page")
+                return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectionFailed(f"{doing}: no connection to {web.shown(self._base)} ({error})") from error
         except aiohttp.InvalidURL as error:
@@ -211,18 +215,40 @@ class Replicate:
             ) from error
 
 
+    def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:
+        refused = parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        refused.args = (self._masked(str(refused)),)
+        return refused
+
+    def _glimpse(self, answer: Any) -> str:
+        return "no JSON" if answer is None else self._masked(parse.glimpse(answer))
+
+    def _masked(self, text: str) -> str:
+        """Some servers say a key they don't like back; it must not get into the ledger."""
+        key = self._endpoint.key
+        return text.replace(key, "[key]") if key else text
+
+
 class _AnswerLost(BatchError):
     """The request went out and no whole answer came back."""
 
 
-async def _some(answer: aiohttp.ClientResponse) -> bytes:
-    """The head of an error body; an endless one is nobody's business."""
-    chunks, size = [], 0
-    async for chunk in answer.content.iter_chunked(1 << 16):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > 1 << 20:
-            break
+async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
+    """The bytes of an answer. Of a refusal as many as came: the status says what counts, and the rest may be cut."""
+    import aiohttp
+
+    chunks, size, refused = [], 0, answer.status >= 300
+    try:
+        async for chunk in answer.content.iter_chunked(1 << 16):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
+                if refused:
+                    break
+                raise _AnswerLost(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        if not refused:
+            raise
     return b"".join(chunks)
 
 
@@ -232,6 +258,3 @@ def _json(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
 
-
-def _glimpse(answer: Any) -> str:
-    return "no JSON" if answer is None else json.dumps(answer)[:200]
