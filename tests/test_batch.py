@@ -1,0 +1,75 @@
+"""The library: what a caller of run_batch gets, and what it raises."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import anyio
+import pytest
+
+import batch_removebg
+from batch_removebg import LockedError, ManifestError, SettingsError, run_batch, run_batch_sync
+from batch_removebg.batch import run
+from batch_removebg.clock import Clock
+from batch_removebg.local import engine
+from batch_removebg.lock import locked
+from tests.doubles import photo
+from tests.local_doubles import LeftHalf
+
+
+@pytest.fixture(autouse=True)
+def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "bring", lambda name, *, progress: Path("u2netp.onnx"))
+    monkeypatch.setattr(engine, "load", lambda name, *, progress: LeftHalf())
+
+
+def test_the_sync_twin_does_the_same_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo())
+    summary = run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", format="webp")
+    assert (summary.saved, summary.exit_code) == (1, 0)
+    assert (tmp_path / "out" / "a.webp").is_file()
+    assert summary.results == tmp_path / "out" / "results.json"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.anyio
+async def test_several_inputs_may_be_given_as_paths_or_text(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(photo())
+    summary = await run_batch([tmp_path / "a.jpg", str(tmp_path / "b.jpg")], out=tmp_path / "out")
+    assert summary.saved == 2
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_right_is_raised_and_nothing_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError):
+        await run_batch(tmp_path / "gone", out=tmp_path / "out")
+    with pytest.raises(SettingsError, match="concurrency"):
+        await run_batch(tmp_path, out=tmp_path / "out", concurrency=0)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.anyio
+async def test_an_out_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo())
+    state = tmp_path / "out" / ".batch-removebg"
+    state.mkdir(parents=True)
+    with locked(state, clock=Clock()), pytest.raises(LockedError, match="process"):
+        await run_batch(tmp_path / "a.jpg", out=tmp_path / "out")
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_cancels_leaves_a_ledger_to_go_on_from(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.jpg").write_bytes(photo(50 + number, 40))
+    settings = batch_removebg.Settings(out=tmp_path / "out", concurrency=1)
+    with anyio.CancelScope() as scope:
+        await run([str(tmp_path)], settings, listener=lambda event: scope.cancel() if event.text == "0.png" else None)
+    assert scope.cancelled_caught
+    summary = await run([str(tmp_path)], settings)
+    assert (summary.saved, summary.skipped >= 1) == (6, True)
+
+
+def test_both_twins_take_the_same_arguments() -> None:
+    assert inspect.signature(run_batch) == inspect.signature(run_batch_sync)

@@ -1,0 +1,73 @@
+"""README says what the program does: its commands, flags, exit codes and links."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from batch_removebg.flags import EXIT_CODES, parser
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    found = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def flags(of: argparse.ArgumentParser) -> set[str]:
+    return {word for action in of._actions for word in action.option_strings} - {"-h", "--help"}
+
+
+def command_lines() -> list[list[str]]:
+    """Every example of the command in an indented or fenced block, its continued lines joined."""
+    lines = README.replace("\\\n", " ").splitlines()
+    examples = [line.strip().split(" | ")[-1] for line in lines if re.match(r"    \S", line)]
+    words = [shlex.split(line, comments=True) for line in examples if "batch-removebg " in line]
+    return [line[1:] for line in words if line[0] == "batch-removebg" and not any("[" in w or "..." in w for w in line)]
+
+
+def test_every_flag_of_run_is_in_the_readme_and_every_flag_there_exists() -> None:
+    table = README[README.index("| flag of `run`") : README.index("Weights are looked for")]
+    named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", re.sub(r"\| [^|`][^|]*\|$", "|", table, flags=re.MULTILINE)))
+    short = {"--quiet", "--verbose"}  # shown as -q and -v
+    assert flags(commands()["run"]) - short <= named
+    everywhere = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    known = set.union(*(flags(command) for command in commands().values())) | {"--json"}
+    assert everywhere <= known
+
+
+@pytest.mark.parametrize("line", command_lines(), ids=" ".join)
+def test_every_example_parses(line: list[str]) -> None:
+    if line[0] == "models":
+        line = [word for word in line if word != "|"][:2]
+    assert parser().parse_args(line).command == line[0]
+
+
+def test_there_are_examples_of_every_command() -> None:
+    assert {line[0] for line in command_lines()} >= {"run", "status", "serve"}
+    assert len(command_lines()) >= 8
+
+
+def test_the_exit_codes_are_those_of_the_help_text() -> None:
+    table = README[README.index("## Exit codes") : README.index("## How it is built")]
+    assert set(re.findall(r"^\| (\d+)", table, flags=re.MULTILINE)) == {"0", "1", "2", "3", "4", "11", "130"}
+    for code in ("0", "1", "2", "3", "4", "11", "130", "143"):
+        assert re.search(rf"\b{code}\b", EXIT_CODES)
+        assert re.search(rf"\b{code}\b", table)
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    for target in re.findall(r"\]\(((?!https?:|#)[^)]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"(?:^    |`)make ([a-z]+)", README, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
