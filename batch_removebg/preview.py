@@ -8,14 +8,14 @@ from pathlib import Path
 
 from batch_removebg import assemble
 from batch_removebg.alphas import Alphas
-from batch_removebg.errors import ItemError, RetryError
+from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
 from batch_removebg.files import digest
 from batch_removebg.fold import Step
 from batch_removebg.ledger import NAME as LEDGER
 from batch_removebg.ledger import replay
 from batch_removebg.model import Item
-from batch_removebg.planner import Planned
+from batch_removebg.planner import Planned, Planner
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
 
@@ -47,29 +47,33 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     recipe = assemble.recipe_of(settings)
     planner, alphas = assemble.planner(settings, fold, recipe), Alphas(settings.out / assemble.STATE / "alpha")
     found = Preview(billed=settings.provider != "local")
+    begun = 0
     for item in assemble.read(inputs, settings, listener):
         found.total += 1
-        try:
-            _count(found, planner.plan(item), recipe, alphas)
-        except (ItemError, RetryError):
-            found.bad += 1
-        if settings.limit is not None and found.kept + found.taken_up + found.bought + found.bad >= settings.limit:
+        begun += _count(found, planner, item, recipe, alphas)
+        if begun == settings.limit:
             break
     if settings.max_predictions is not None:
         found.bought = min(found.bought, settings.max_predictions)
     return found
 
 
-def _count(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas) -> None:
-    todo = planned.todo
+def _count(found: Preview, planner: Planner, item: Item, recipe: Recipe, alphas: Alphas) -> int:
+    """Put the item under its heading; 1 if a worker would take it up."""
+    try:
+        planned = planner.plan(item)
+    except ItemError:
+        found.bad += 1
+        return 1
     if planned.step is Step.DONE:
         found.done += 1
     elif planned.step is Step.LEAVE:
         found.left += 1
-    elif todo.item.problem is not None:
+    elif item.problem is not None:
         found.bad += 1
     else:
         _count_work(found, planned, recipe, alphas)
+    return planned.step is Step.DO
 
 
 def _count_work(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas) -> None:
@@ -95,5 +99,5 @@ def _sha256(item: Item) -> str | None:
     path: Path | None = item.path
     try:
         return digest(path) if path is not None else None
-    except OSError:
+    except (OSError, ItemError):
         return None

@@ -71,7 +71,7 @@ class Silent:
             self._console.warning(f"{name}: {text}" if name else text)
         elif event.kind is Kind.STOPPING:
             self._console.warning(
-                f"stopping: {text}. Nothing more is created; {self.tally.in_flight} in flight are brought home"
+                f"stopping: {text}. Nothing more is created; what is in flight is brought home"
             )
         elif event.kind is Kind.FAILED:
             self._console.detail(f"failed {name}: {text}")

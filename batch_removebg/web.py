@@ -130,11 +130,12 @@ async def connection_errors(doing: str) -> AsyncIterator[None]:
     except aiohttp.InvalidURL as error:  # its text is the whole URL, secrets included
         raise SourceError(f"{doing}: this is no URL") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise ConnectionFailed(f"{doing}: {_said(error)}") from error
+        raise ConnectionFailed(f"{doing}: {said(error)}") from error
     except ValueError as error:
-        raise SourceError(f"{doing}: {error}") from error
+        raise SourceError(f"{doing}: {said(error)}") from error
 
 
-def _said(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+def said(error: BaseException) -> str:
+    """An exception's text in one line of bearable length."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"

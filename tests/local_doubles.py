@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import anyio
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.local import engine, weights
 from batch_removebg.local.jobs import Jobs, Render, Rendered
+from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.shelf import Shelf
 
 BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -135,3 +139,54 @@ def real_engine() -> engine.Engine:
         return engine.load("u2netp", progress=lambda done, total: None)
     except weights.WeightsMissing as error:
         pytest.skip(str(error))
+
+
+@dataclass
+class Api:
+    """A client of the running server."""
+
+    base: str
+    session: aiohttp.ClientSession
+    hands: Hands
+
+    async def ask(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
+        """Status and JSON."""
+        async with self.session.request(method, self.base + path, **kwargs) as answer:
+            return answer.status, await answer.json() if answer.content_type == "application/json" else None
+
+    async def create(self, image: str, *, wait: bool = True, **headers: str) -> Any:
+        """A prediction that was accepted."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()} | ({"Prefer": "wait"} if wait else {})
+        status, body = await self.ask(
+            "POST", "/predictions", json={"version": MODEL.sha256, "input": {"image": image}}, headers=sent
+        )
+        assert status == 201, body
+        return body
+
+    async def upload(self, data: bytes, name: str = "cat.png", kind: str = "image/png", **fields: str) -> Any:
+        """A file that was accepted."""
+        form = aiohttp.FormData(fields, quote_fields=False)
+        form.add_field("content", data, filename=name, content_type=kind)
+        status, body = await self.ask("POST", "/files", data=form)
+        assert status == 201, body
+        return body
+
+
+@asynccontextmanager
+async def api_server(network: engine.Network | None = None, **settings: Any) -> AsyncIterator[Api]:
+    """A server on loopback, and a client of it; a stalled network is let go at the end."""
+    hands = Hands()
+    run = ServeSettings(port=0, workers=1, **settings)
+    async with (
+        serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
+        aiohttp.ClientSession() as session,
+    ):
+        try:
+            yield Api(base, session, hands)
+        finally:
+            if isinstance(network, Stalled):
+                network.released.set()
+
+
+def data_uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()

@@ -168,7 +168,8 @@ def test_a_ledger_that_is_not_there_yet_is_empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "tail", [b"\0" * 512, b"\0\0\n", b"{}\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"v":true}\n', b'{"v":"1"}\n', b"[" * 9999]
+    "tail",
+    [b"\0" * 512, b"\0\0\n", b"{}\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"v":true}\n', b'{"v":"1"}\n', b"[" * 9999],
 )
 def test_what_a_power_cut_puts_at_the_end_is_cut_too(path: Path, tail: bytes) -> None:
     path.write_bytes(line("saved", **SAVED) + tail)
@@ -260,7 +261,9 @@ def test_invariant_6_unknown_events_and_fields_are_ignored(path: Path) -> None:
 async def test_invariant_6_a_larger_version_is_refused_and_the_ledger_left_alone(path: Path) -> None:
     newer = line("saved", item="a") + b'{"v":2,"event":"saved","item":"b"}\n'
     path.write_bytes(newer)
-    with pytest.raises(LedgerError, match="line 2: written in format 2, and this batch-removebg knows up to 1; upgrade"):
+    with pytest.raises(
+        LedgerError, match="line 2: written in format 2, and this batch-removebg knows up to 1; upgrade"
+    ):
         await opened(path).__aenter__()
     assert path.read_bytes() == newer
 

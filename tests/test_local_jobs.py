@@ -155,6 +155,7 @@ async def test_a_job_canceled_in_the_queue_is_never_rendered(hands: Hands, tmp_p
         third = await jobs.wait(create(jobs).id, 10)  # has passed the second in the queue
         assert third is not None
         assert third.status is Status.SUCCEEDED
+        assert jobs.get(second.id) == canceled
         assert stalled.calls == 2
 
 
@@ -239,6 +240,20 @@ async def test_after_an_hour_input_logs_and_output_are_gone(hands: Hands, tmp_pa
         assert (wiped.status, wiped.removed) == (Status.SUCCEEDED, True)
         assert (wiped.input, wiped.output, wiped.logs) == ({}, None, "")
         assert list((tmp_path / "outputs").iterdir()) == []
+
+
+async def test_after_an_hour_the_input_of_a_failed_job_is_gone_too(hands: Hands, tmp_path: Path) -> None:
+    async def lost() -> bytes:
+        raise SourceError("gone")
+
+    async with running(Rendered, tmp_path, hands) as jobs:
+        ended = await jobs.wait(create(jobs, lost).id, 10)
+        assert ended is not None
+        hands.now += 3600
+        jobs.sweep()
+        wiped = jobs.get(ended.id)
+        assert wiped is not None
+        assert (wiped.status, wiped.removed, wiped.input, wiped.error) == (Status.FAILED, True, {}, "gone")
 
 
 async def test_an_output_that_was_crowded_out_is_reported_as_removed(hands: Hands, tmp_path: Path) -> None:

@@ -2,97 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator
 
 import aiohttp
 import anyio
-import anyio.lowlevel
 import pytest
-from aiohttp import web
-from local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture
+from local_doubles import BEGIN, MODEL, Api, Stalled, api_server, data_uri, picture
 from PIL import Image
 from yarl import URL
 
-from batch_removebg.local.engine import Network
-from batch_removebg.local.server import app as app_module
 from batch_removebg.local.server import protocol
 from batch_removebg.local.server.app import Sizes
-from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.shelf import Shelf
-from batch_removebg.web import Caps
 
 pytestmark = pytest.mark.anyio
 
 VERSION = MODEL.sha256
 
 
-@dataclass
-class Api:
-    """A client of the running server."""
-
-    base: str
-    session: aiohttp.ClientSession
-    hands: Hands
-
-    async def ask(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
-        """Status and JSON."""
-        async with self.session.request(method, self.base + path, **kwargs) as answer:
-            return answer.status, await answer.json() if answer.content_type == "application/json" else None
-
-    async def create(self, image: str, *, wait: bool = True, **headers: str) -> Any:
-        """A prediction that was accepted."""
-        sent = {name.replace("_", "-"): value for name, value in headers.items()} | ({"Prefer": "wait"} if wait else {})
-        status, body = await self.ask(
-            "POST", "/predictions", json={"version": VERSION, "input": {"image": image}}, headers=sent
-        )
-        assert status == 201, body
-        return body
-
-    async def upload(self, data: bytes, name: str = "cat.png", kind: str = "image/png", **fields: str) -> Any:
-        """A file that was accepted."""
-        form = aiohttp.FormData(fields, quote_fields=False)
-        form.add_field("content", data, filename=name, content_type=kind)
-        status, body = await self.ask("POST", "/files", data=form)
-        assert status == 201, body
-        return body
-
-
-Start = Callable[..., AbstractAsyncContextManager[Api]]
-
-
 @pytest.fixture
-def start() -> Start:
-    @asynccontextmanager
-    async def started(network: Network | None = None, **settings: Any) -> AsyncIterator[Api]:
-        hands = Hands()
-        run = ServeSettings(port=0, workers=1, **settings)
-        async with (
-            serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
-            aiohttp.ClientSession() as session,
-        ):
-            try:
-                yield Api(base, session, hands)
-            finally:
-                if isinstance(network, Stalled):
-                    network.released.set()
-
-    return started
-
-
-@pytest.fixture
-async def api(start: Start) -> AsyncIterator[Api]:
-    async with start() as running:
+async def api() -> AsyncIterator[Api]:
+    async with api_server() as running:
         yield running
-
-
-def data_uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 async def test_a_prediction_is_accepted_at_once_and_ends_with_a_cutout(api: Api) -> None:
@@ -118,10 +51,10 @@ async def test_a_client_that_waits_gets_the_ended_prediction(api: Api) -> None:
         assert (await answer.json())["status"] == "succeeded"
 
 
-async def test_a_wait_that_runs_out_leaves_the_job_running(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wait_that_runs_out_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "prefer_wait", lambda header: 0.05)
     network = Stalled()
-    async with start(network) as api:
+    async with api_server(network) as api:
         made = await api.create(data_uri(picture()))
         assert made["status"] == "starting"
         network.released.set()
@@ -174,148 +107,6 @@ async def test_the_servers_disk_holds_no_input_once_its_prediction_has_ended(
     assert len(dropped) == 2
 
 
-# Files
-
-
-async def test_a_file_lives_from_upload_to_delete(api: Api) -> None:
-    data = picture()
-    made = await api.upload(data, "my cat.png", metadata='{"shelf": 3}')
-    assert (made["name"], made["content_type"], made["size"]) == ("my cat.png", "image/png", len(data))
-    assert (made["metadata"], made["created_at"]) == ({"shelf": 3}, "2026-01-01T00:00:00.000000Z")
-    assert made["expires_at"] == "2026-01-01T01:00:00.000000Z"
-    assert await api.ask("GET", f"/files/{made['id']}") == (200, made)
-    other = await api.upload(b"dog", "dog.txt", "text/html")
-    assert (await api.ask("GET", "/files"))[1] == {"previous": None, "next": None, "results": [other, made]}
-    async with api.session.get(made["urls"]["get"]) as answer:
-        assert await answer.read() == data
-    async with api.session.get(other["urls"]["get"]) as answer:  # a browser must not run it as a page of ours
-        assert answer.headers["Content-Disposition"] == "attachment"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert (await api.ask("DELETE", f"/files/{made['id']}"))[0] == 204
-    for method in ("GET", "DELETE"):
-        assert (await api.ask(method, f"/files/{made['id']}"))[0] == 404
-    assert (await api.ask("GET", "/files"))[1]["results"] == [other]
-
-
-async def test_a_file_is_gone_after_its_hour(api: Api) -> None:
-    made = await api.upload(picture())
-    await anyio.wait_all_tasks_blocked()
-    api.hands.advance(3600)
-    await anyio.wait_all_tasks_blocked()
-    assert (await api.ask("GET", f"/files/{made['id']}"))[0] == 404
-    assert (await api.ask("GET", "/files"))[1]["results"] == []
-
-
-async def test_a_file_of_another_form_is_refused(api: Api) -> None:
-    assert (await api.ask("POST", "/files", data=b"x"))[0] == 415
-    form = aiohttp.FormData({"other": "x"})
-    form.add_field("x", b"x", filename="x")
-    status, body = await api.ask("POST", "/files", data=form)
-    assert (status, body["detail"]) == (422, "- content is required\n")
-    for metadata, expected in (("[]", 422), ("{", 400)):
-        form = aiohttp.FormData({"metadata": metadata})
-        form.add_field("content", b"x", filename="x")
-        assert (await api.ask("POST", "/files", data=form))[0] == expected
-
-
-async def test_a_file_above_the_limit_is_refused_in_json(start: Start) -> None:
-    async with start(sizes=Sizes(file=100, body=1000)) as api:
-        assert (await api.upload(bytes(100)))["size"] == 100
-        form = aiohttp.FormData()
-        form.add_field("content", bytes(101), filename="x")
-        status, body = await api.ask("POST", "/files", data=form)
-        assert (status, body["status"], body["title"]) == (413, 413, "Request Entity Too Large")
-
-
-# Inputs
-
-
-async def test_an_uploaded_file_is_read_from_the_disk_not_over_http(start: Start) -> None:
-    """The server asks for a key, so a fetch of its own URL could only fail."""
-    async with start(token="secret") as api:
-        api.session.headers["Authorization"] = "Bearer secret"
-        uploaded = await api.upload(picture(40, 20))
-        for url in (uploaded["urls"]["get"], f"{api.base}/files/{uploaded['id']}"):
-            assert (await api.create(url))["status"] == "succeeded"
-        by_another_name = uploaded["urls"]["get"].replace("127.0.0.1", "images.internal")
-        assert (await api.create(by_another_name))["status"] == "succeeded"
-
-
-async def test_an_uploaded_file_that_was_deleted_fails_its_prediction(api: Api) -> None:
-    uploaded = await api.upload(picture())
-    await api.ask("DELETE", f"/files/{uploaded['id']}")
-    made = await api.create(uploaded["urls"]["get"])
-    assert (made["status"], made["error"]) == (
-        "failed",
-        "the uploaded file does not exist, or its hour is over",
-    )
-
-
-@asynccontextmanager
-async def site(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """Some other server on loopback; gives its URL."""
-    other = web.Application()
-    other.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(other, shutdown_timeout=0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-async def test_a_url_is_fetched_over_up_to_five_redirects(api: Api) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        left = int(request.match_info["path"])
-        if left:
-            raise web.HTTPFound(f"/{left - 1}")
-        return web.Response(body=picture())
-
-    async with site(handler) as other:
-        assert (await api.create(f"{other}/5"))["status"] == "succeeded"
-        made = await api.create(f"{other}/6")
-    assert made["status"] == "failed"
-    assert "more than 5 redirects" in made["error"]
-
-
-async def test_a_redirect_to_another_scheme_is_not_followed(api: Api) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        raise web.HTTPFound("file:///etc/hostname")
-
-    async with site(handler) as other:
-        made = await api.create(other)
-    assert made["status"] == "failed"
-    assert "only http and https are fetched" in made["error"]
-
-
-async def test_a_url_that_is_refused_fails_its_prediction(api: Api) -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=403)
-
-    async with site(handler) as other:
-        made = await api.create(f"{other}/cat.jpg?signature=secret")
-    assert (made["status"], made["error"]) == ("failed", f"{other}/cat.jpg answers 403")
-
-
-async def test_a_body_above_the_cap_is_not_read_to_its_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "CAPS", Caps(size=1 << 20))
-
-    async def handler(request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        while True:  # without an end
-            try:
-                await answer.write(bytes(1 << 20))
-            except ConnectionError:
-                return answer
-
-    async with start() as capped, site(handler) as other:
-        made = await capped.create(other)
-    assert made["status"] == "failed"
-    assert made["error"].endswith("larger than 1 MiB")
-
-
 # Refusals
 
 
@@ -349,14 +140,14 @@ async def test_a_create_that_is_no_json_is_refused(api: Api) -> None:
     assert (await api.ask("POST", "/predictions", json={"input": {}}))[0] == 422
 
 
-async def test_a_body_above_the_limit_is_refused_in_json(start: Start) -> None:
-    async with start(sizes=Sizes(file=100, body=1000)) as api:
+async def test_a_body_above_the_limit_is_refused_in_json() -> None:
+    async with api_server(sizes=Sizes(file=100, body=1000)) as api:
         status, body = await api.ask("POST", "/predictions", json={"x": "x" * 1000})
         assert (status, body["status"]) == (413, 413)
 
 
-async def test_a_full_queue_answers_503_with_retry_after(start: Start) -> None:
-    async with start(Stalled(), room=1) as api:
+async def test_a_full_queue_answers_503_with_retry_after() -> None:
+    async with api_server(Stalled(), room=1) as api:
         await api.create(data_uri(picture()), wait=False)
         sent = {"version": VERSION, "input": {"image": data_uri(picture())}}
         async with api.session.post(f"{api.base}/predictions", json=sent) as answer:
@@ -393,8 +184,8 @@ async def test_a_full_disk_answers_503(api: Api, monkeypatch: pytest.MonkeyPatch
         ("Token s3cret", 200),
     ],
 )
-async def test_a_key_is_asked_for_where_there_is_one(start: Start, header: str | None, status: int) -> None:
-    async with start(token="s3cret") as api:
+async def test_a_key_is_asked_for_where_there_is_one(header: str | None, status: int) -> None:
+    async with api_server(token="s3cret") as api:
         sent = {"Authorization": header} if header else {}
         answered, body = await api.ask("GET", "/predictions", headers=sent)
         assert answered == status
@@ -403,8 +194,8 @@ async def test_a_key_is_asked_for_where_there_is_one(start: Start, header: str |
             assert (await api.ask("GET", "/nowhere", headers=sent))[0] == 401
 
 
-async def test_outputs_need_no_key_and_all_else_does(start: Start) -> None:
-    async with start(token="s3cret") as api:
+async def test_outputs_need_no_key_and_all_else_does() -> None:
+    async with api_server(token="s3cret") as api:
         key = {"Authorization": "Bearer s3cret"}
         sent = {"version": VERSION, "input": {"image": data_uri(picture())}}
         _, made = await api.ask("POST", "/predictions", json=sent, headers=key | {"Prefer": "wait"})
@@ -418,11 +209,9 @@ async def test_outputs_need_no_key_and_all_else_does(start: Start) -> None:
 # Lists, cancelling, expiry
 
 
-async def test_a_list_is_walked_by_its_links_and_keeps_its_bounds(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_list_is_walked_by_its_links_and_keeps_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_removebg.local.jobs.PAGE", 2)
-    async with start(Stalled()) as api:
+    async with api_server(Stalled()) as api:
         ids = []
         for _ in range(6):
             ids.append((await api.create(data_uri(picture()), wait=False))["id"])
@@ -436,16 +225,16 @@ async def test_a_list_is_walked_by_its_links_and_keeps_its_bounds(
         assert (await api.ask("GET", last["previous"].removeprefix(api.base)))[1] == page
 
 
-async def test_a_prediction_can_be_canceled(start: Start) -> None:
-    async with start(Stalled()) as api:
+async def test_a_prediction_can_be_canceled() -> None:
+    async with api_server(Stalled()) as api:
         made = await api.create(data_uri(picture()), wait=False)
         status, canceled = await api.ask("POST", f"/predictions/{made['id']}/cancel")
         assert (status, canceled["status"]) == (200, "canceled")
         assert (await api.ask("GET", f"/predictions/{made['id']}"))[1] == canceled
 
 
-async def test_cancel_after_is_honoured(start: Start) -> None:
-    async with start(Stalled()) as api:
+async def test_cancel_after_is_honoured() -> None:
+    async with api_server(Stalled()) as api:
         made = await api.create(data_uri(picture()), wait=False, Cancel_After="1m")
         await anyio.wait_all_tasks_blocked()
         api.hands.advance(60)

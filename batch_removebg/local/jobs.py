@@ -154,7 +154,7 @@ class Jobs:
         *,
         model: str,
         version: str,
-        input: Mapping[str, Any],  # noqa: A002 - the API's own word
+        input: Mapping[str, Any],  # noqa: A002  # the API's own word
         logs: str = "",
         cancel_after: float | None = None,
     ) -> Job:

@@ -80,7 +80,7 @@ def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
     scratch.mkdir()
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(  # noqa: S603 - our own interpreter, fixed arguments
+        subprocess.Popen(  # noqa: S603  # our own interpreter, fixed arguments
             command,
             stdin=subprocess.DEVNULL,
             stdout=said,

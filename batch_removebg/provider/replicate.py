@@ -206,13 +206,12 @@ class Replicate:
                     raise parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page")
                 return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ConnectionFailed(f"{doing}: no connection to {web.shown(self._base)} ({error})") from error
+            raise ConnectionFailed(f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})") from error
         except aiohttp.InvalidURL as error:
             raise NotAnApi(f"{doing}: {self._base} is no URL; check --base-url") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _AnswerLost(
-                f"{doing}: the connection broke before the answer ({str(error) or type(error).__name__})"
-            ) from error
+            said = self._masked(web.said(error))
+            raise _AnswerLost(f"{doing}: the connection broke before the answer ({said})") from error
 
 
     def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:

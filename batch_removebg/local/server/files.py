@@ -71,7 +71,7 @@ class FileHandlers:
         """The file itself, never to be shown by a browser as a page of this server."""
         file = self._found(request)
         headers = {"Content-Type": file.content_type, "Content-Disposition": "attachment"}
-        path = self._files.path(file.id)
+        path = self._files.path(file)
         if path is None:
             raise not_found("the file")
         return web.FileResponse(path, headers=headers | {"X-Content-Type-Options": "nosniff"})

@@ -6,9 +6,10 @@ import asyncio
 import ipaddress
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,16 +90,15 @@ def _load(name: str, progress: Progress | None) -> Network:
 
 @contextmanager
 def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop, told = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
-    with suppress(NotImplementedError):  # Windows, where Ctrl-C cancels the main task
-        for number in told:
-            loop.add_signal_handler(number, stop)
+    loop = asyncio.get_running_loop()
+    told = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)  # there, Ctrl-C cancels the main task
+    for number in told:
+        loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        with suppress(NotImplementedError):
-            for number in told:
-                loop.remove_signal_handler(number)
+        for number in told:
+            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ class Uploads:
 
     def get(self, file_id: str) -> UploadedFile | None:
         """The file of that id; None where there is none, or its time is up."""
-        return self._files.get(file_id) if self.path(file_id) else None
+        return self._files.get(file_id) if self._shelf.path(file_id) else None
 
     def list(self) -> list[UploadedFile]:
         """All files there are, newest first."""
@@ -67,9 +67,9 @@ class Uploads:
             self._shelf.drop(file_id)
         return there
 
-    def path(self, file_id: str) -> Path | None:
-        """Where the file lies; None where there is none."""
-        return self._shelf.path(file_id) if file_id in self._files else None
+    def path(self, file: UploadedFile) -> Path | None:
+        """Where the file lies; None where its time is up."""
+        return self._shelf.path(file.id)
 
     def until(self, file: UploadedFile) -> float:
         """When the file will be gone, in seconds since 1970."""
