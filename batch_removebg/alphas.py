@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import OutputBroken
-from batch_removebg.files import make_folder, write_atomic
+from batch_removebg.files import disk_errors, make_folder, write_atomic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,8 @@ class Alphas:
         from batch_removebg.pixels import decode
 
         path = self._path(fingerprint)
+        with disk_errors(self._folder):
+            self._folder.stat()  # never created here: see `files.inside`
         make_folder(path.parent)
         write_atomic(path, decode.encode_alpha(alpha))
 

@@ -14,7 +14,7 @@ from batch_removebg import assemble, manifest, names, results
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, deaf
-from batch_removebg.files import disk_errors, sweep
+from batch_removebg.files import make_folder, sweep
 from batch_removebg.fold import Fold
 from batch_removebg.ledger import NAME as LEDGER
 from batch_removebg.ledger import Ledger
@@ -156,5 +156,4 @@ def _bring_weights(model: str, progress: Progress) -> None:
 
 
 def _make_out(out: Path) -> None:
-    with disk_errors(out):
-        (out / assemble.STATE).mkdir(parents=True, exist_ok=True)
+    make_folder(out / assemble.STATE / "alpha")

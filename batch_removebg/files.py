@@ -134,15 +134,16 @@ def make_folder(path: Path) -> None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root/name`, its folders created durably, ready to be written.
+    """`root/name`, its folders created durably below an existing `root`, ready to be written.
 
     Raises SourceError where that would leave `root` (`..`, a symlink planted on the way) or something is in the way,
-    DiskError where a folder can't be created.
+    DiskError where a folder can't be created, or `root` is not there.
     """
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or "\0" in name or Path(name).is_absolute() or Path(name).drive:
         raise SourceError(f"{name!r} is no name inside {root}.")
-    make_folder(root)
+    with disk_errors(root):
+        root.stat()  # never created here: a folder removed during a run must end it, not be filled without its ledger
     path = root
     for depth, part in enumerate(parts, 1):
         path = path / part

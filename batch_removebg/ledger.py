@@ -15,6 +15,7 @@ first writes everybody's lines.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -163,8 +164,11 @@ class Ledger:
 
     def _write(self, lines: list[bytes]) -> None:
         with disk_errors(self.path):
+            if os.fstat(self._fd).st_nlink == 0:
+                # Removed, with its folder or alone: what is written now would be found by nobody.
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             for line in lines:
                 if os.write(self._fd, line) != len(line):
                     # A short write means that the disk is full; the next write would say so, after a torn line.
-                    raise OSError(28, os.strerror(28))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)

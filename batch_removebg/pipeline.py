@@ -143,7 +143,11 @@ class Pipeline:
     async def _write_snapshots(self) -> None:
         while True:
             await self._clock.sleep(self._shape.snapshot)
-            await self._snapshot()
+            try:
+                await self._snapshot()
+            except BatchError as error:
+                self.gate.close(error)
+                return
 
     # The reader
 

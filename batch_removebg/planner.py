@@ -34,8 +34,7 @@ class Planner:
     def plan(self, item: Item) -> Planned:
         """What to do with the item; raises ManifestError or SourceError where no name can be had for it."""
         state = self._fold.items.get(item.id)
-        known = state.output if state is not None else None
-        output = self._claims.claim(item, exists=lambda name: name != known and self._taken(name))
+        output = self._claims.claim(item, exists=self._taken)
         state = replace(state) if state is not None else ItemState()
         mark = _signature(item)
         intact = state.outcome == "saved" and self._intact(state)

@@ -35,6 +35,8 @@ class Preview:
     """Predictions of an earlier run, still to be brought home."""
     bought: int = 0
     """Predictions to be bought."""
+    beyond: int = 0
+    """Would need a prediction that --max-predictions does not allow."""
     bad: int = 0
     """Would fail: unreadable, or nothing that can be fetched."""
     billed: bool = False
@@ -54,7 +56,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
         if begun == settings.limit:
             break
     if settings.max_predictions is not None:
-        found.bought = min(found.bought, settings.max_predictions)
+        found.beyond = max(0, found.bought - settings.max_predictions)
+        found.bought -= found.beyond
     return found
 
 

@@ -70,9 +70,7 @@ class Silent:
         if event.kind is Kind.WARNING:
             self._console.warning(f"{name}: {text}" if name else text)
         elif event.kind is Kind.STOPPING:
-            self._console.warning(
-                f"stopping: {text}. Nothing more is created; what is in flight is brought home"
-            )
+            self._console.warning(f"stopping: {text}. Nothing more is created; what is in flight is brought home")
         elif event.kind is Kind.FAILED:
             self._console.detail(f"failed {name}: {text}")
         elif event.kind is Kind.SAVED:

@@ -88,6 +88,7 @@ def preview(found: Preview, settings: Settings) -> str:
         (found.taken_up, "have a prediction in flight that would be brought home"),
         (found.bad, "would fail: the source can't be read"),
         (found.bought, "would need a new prediction"),
+        (found.beyond, "would have to wait for another run: --max-predictions is reached"),
     ]
     lines += [f"{count:>9} {what}" for count, what in rows if count]
     where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"

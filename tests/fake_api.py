@@ -24,16 +24,16 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiohttp
 import anyio
 from aiohttp import web
-from doubles import cutout
 from PIL import Image, UnidentifiedImageError
 
 from batch_removebg.model import Capabilities
 from batch_removebg.provider.replicate import GATEWAY_CAN, HOSTED_CAN, Endpoint, Replicate
+from tests.doubles import cutout
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Json = dict[str, Any]
@@ -147,11 +147,13 @@ class FakeApi:
 
     def asked(self, method: str, pattern: str) -> list[Seen]:
         """The requests so far to paths like these."""
-        return [seen for seen in self.requests if seen.method == method and fnmatchcase(self._below(seen.path), pattern)]
+        return [
+            seen for seen in self.requests if seen.method == method and fnmatchcase(self._below(seen.path), pattern)
+        ]
 
     async def normal(self, request: web.Request) -> web.StreamResponse:
         """The answer where no rule intervenes."""
-        parts = self._below(request.path).strip("/").split("/")
+        parts = [unquote(part) for part in self._below(request.rel_url.raw_path).strip("/").split("/")]
         if self.key and parts[0] != "out" and request.headers.get("Authorization") != f"Bearer {self.key}":
             return web.json_response({"title": "Unauthenticated", "detail": "no valid key", "status": 401}, status=401)
         match request.method, parts:
@@ -181,14 +183,18 @@ class FakeApi:
     def _query(self, name: str) -> web.Response:
         made = self.made(name)
         if made is None:
-            return web.json_response({"detail": "The requested resource could not be found.", "status": 404}, status=404)
+            return web.json_response(
+                {"detail": "The requested resource could not be found.", "status": 404}, status=404
+            )
         made.polls -= 1
         return web.json_response(self.shape(self._json(made)))
 
     def _cancel(self, name: str) -> web.Response:
         made = self.made(name)
         if made is None:
-            return web.json_response({"detail": "The requested resource could not be found.", "status": 404}, status=404)
+            return web.json_response(
+                {"detail": "The requested resource could not be found.", "status": 404}, status=404
+            )
         made.canceled = made.canceled or made.polls > 0
         return web.json_response(self.shape(self._json(made)))
 
@@ -252,7 +258,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(await _seen(request))
-        path = self._below(request.path)
+        path = self._below(request.rel_url.raw_path)
         for rule in self._rules:
             if rule.left > 0 and rule.method in (request.method, "*") and fnmatchcase(path, rule.pattern):
                 rule.left -= 1
@@ -277,7 +283,9 @@ class FakeApi:
 
 
 @asynccontextmanager
-async def connected(api: FakeApi, *, capabilities: Capabilities | None = None, **endpoint: Any) -> AsyncIterator[Replicate]:
+async def connected(
+    api: FakeApi, *, capabilities: Capabilities | None = None, **endpoint: Any
+) -> AsyncIterator[Replicate]:
     """A provider that talks to the server, with a session of its own; `endpoint` are fields of Endpoint."""
     settings = {"base": api.base, "key": api.key, "image_field": api.image_field, "version": "v1", **endpoint}
     can = capabilities or (GATEWAY_CAN if api.gateway else HOSTED_CAN)
@@ -468,11 +476,11 @@ async def bottomless(request: web.Request) -> web.StreamResponse:
     return web.Response(text='{"data":' * 900 + "[" * 900, content_type="application/json")
 
 
-def nested(depth: int) -> Json:
+def nested(depth: int, name: str = "data") -> Json:
     """Valid JSON of this depth."""
     inner: Json = {}
     for _ in range(depth):
-        inner = {"data": inner, "detail": inner, "output": inner}
+        inner = {name: inner}
     return inner
 
 

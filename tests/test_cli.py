@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 import pytest
@@ -30,6 +30,7 @@ from batch_removebg.settings import Settings
 from tests.doubles import ScriptedProvider, photo
 
 KEY = "r8_SecretOfTheShop1234567890"
+Said = Callable[..., tuple[int, str, str]]
 API = ["--provider", "replicate", "--base-url", "http://127.0.0.1:9/v1"]
 
 
@@ -58,7 +59,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
     """A command's exit code, stdout and stderr."""
 
     def command(*argv: str) -> tuple[int, str, str]:
@@ -68,7 +69,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     return command
 
 
-Said = Callable[..., tuple[int, str, str]]
+def deserted() -> TextIO:
+    """The writing end of a pipe that nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w", encoding="utf-8")
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -286,11 +291,9 @@ def test_a_reader_who_goes_away_changes_neither_the_work_nor_the_exit_code(
     shop: Path, provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, progress: str
 ) -> None:
     (shop / "in" / "b.jpg").write_bytes(b"")
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "w", encoding="utf-8") as deserted, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", deserted)
-        patch.setattr(sys, "stderr", deserted)
+    with deserted() as out, deserted() as err, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
         assert cli.run_command(["run", "in", "--out", "out", "--progress", progress, "-v", *API]) == 3
     assert json.loads((shop / "out" / "results.json").read_text())["counts"]["saved"] == 2
 

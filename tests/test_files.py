@@ -175,12 +175,19 @@ def test_a_file_system_that_can_not_fsync_folders_is_no_error(tmp_path: Path, mo
 
 def test_new_folders_are_durable_before_a_file_is_put_into_them(tmp_path: Path, calls: list[str]) -> None:
     root = tmp_path / "out"
+    make_folder(root)
     path = inside(root, "a/b/shoe.png")
     assert path == root / "a/b/shoe.png"
     assert calls == ["mkdir out", f"fsync {tmp_path.name}", "mkdir a", "fsync out", "mkdir b", "fsync a"]
     calls.clear()
     assert inside(root, "a/b/shoe.png") == path
     assert calls == []
+
+
+def test_an_out_that_is_gone_is_never_created_anew(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="the folder is gone"):
+        inside(tmp_path / "out", "a.png")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../a.png", "a/../../b.png", "/etc/passwd", "a\0b"])

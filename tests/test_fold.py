@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_removebg.fold import Fold, ItemState, Lost, Step, plan
+from batch_removebg.fold import Fold, ItemState, Lost, Outcome, Step, plan
 
 SUBMITTING = {
     "event": "submitting",
@@ -268,12 +268,13 @@ def test_an_item_the_ledger_does_not_know_is_to_be_done(flags: tuple[bool, bool,
 
 
 def test_what_is_left_to_do_is_this_table() -> None:
-    table: dict[Step, set[tuple[str, bool, bool, bool, bool, bool]]] = {step: set() for step in Step}
-    for outcome in ("pending", "saved", "failed"):
+    table: dict[Step, set[tuple[str | bool, ...]]] = {step: set() for step in Step}
+    outcomes: tuple[Outcome, ...] = ("pending", "saved", "failed")
+    for outcome in outcomes:
         for row in itertools.product([False, True], repeat=5):
             same_recipe, same_source, same_output, intact, retry_failed = row
             step = plan(
-                ItemState(outcome=outcome, recipe="r1", output="shoe.png"),  # type: ignore[arg-type]  # a Literal
+                ItemState(outcome=outcome, recipe="r1", output="shoe.png"),
                 recipe="r1" if same_recipe else "r2",
                 output="shoe.png" if same_output else "shoe-2.png",
                 retry_failed=retry_failed,

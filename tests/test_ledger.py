@@ -54,6 +54,21 @@ class Disk:
         self.calls.append("fsync")
 
 
+class Held:
+    """An fsync that takes until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self._reached = threading.Event()
+
+    def __call__(self) -> None:
+        self._reached.set()
+        assert self.go_on.wait(20)
+
+    async def reached(self) -> None:
+        assert await anyio.to_thread.run_sync(self._reached.wait, 20)
+
+
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     made = Disk(monkeypatch)
@@ -105,7 +120,7 @@ def test_any_text_survives_the_line(text: str) -> None:
 
 @pytest.mark.anyio
 async def test_invariants_1_and_2_append_returns_only_after_its_line_is_durable(path: Path, disk: Disk) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+    held = Held()
 
     async def append(ledger: Ledger) -> None:
         await ledger.append("submitting", item="shoe", key="k")
@@ -113,13 +128,13 @@ async def test_invariants_1_and_2_append_returns_only_after_its_line_is_durable(
 
     async with opened(path) as ledger, anyio.create_task_group() as tasks:
         disk.calls.clear()
-        disk.on_fsync = lambda: (reached.set(), go_on.wait(20))[0]
+        disk.on_fsync = held
         tasks.start_soon(append, ledger)
-        await anyio.to_thread.run_sync(reached.wait, 20)
+        await held.reached()
         assert disk.calls == ["write"]
         assert ledger.fold.items == {}
         assert entries(path)[-1]["item"] == "shoe"
-        go_on.set()
+        held.go_on.set()
     assert disk.calls == ["write", "fsync", "returned"]
     assert ledger.fold.items["shoe"].lost is not None
 
@@ -169,7 +184,17 @@ def test_a_ledger_that_is_not_there_yet_is_empty(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "tail",
-    [b"\0" * 512, b"\0\0\n", b"{}\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"v":true}\n', b'{"v":"1"}\n', b"[" * 9999],
+    [
+        b"\0" * 512,
+        b"\0\0\n",
+        b"{}\n",
+        b"[1]\n",
+        b"\n",
+        b"\xff\xfe\n",
+        b'{"v":true}\n',
+        b'{"v":"1"}\n',
+        b"[" * 99_999 + b"\n",
+    ],
 )
 def test_what_a_power_cut_puts_at_the_end_is_cut_too(path: Path, tail: bytes) -> None:
     path.write_bytes(line("saved", **SAVED) + tail)
@@ -292,7 +317,7 @@ async def test_appends_that_wait_together_share_an_fsync_and_keep_their_order(pa
 
 @pytest.mark.anyio
 async def test_what_comes_while_a_flush_is_under_way_waits_for_the_next(path: Path, disk: Disk) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+    held = Held()
     done: list[str] = []
 
     async def append(ledger: Ledger, item: str) -> None:
@@ -301,14 +326,14 @@ async def test_what_comes_while_a_flush_is_under_way_waits_for_the_next(path: Pa
 
     async with opened(path) as ledger, anyio.create_task_group() as tasks:
         disk.calls.clear()
-        disk.on_fsync = lambda: (reached.set(), go_on.wait(20))[0]
+        disk.on_fsync = held
         tasks.start_soon(append, ledger, "first")
-        await anyio.to_thread.run_sync(reached.wait, 20)
+        await held.reached()
         for item in ("second", "third"):
             tasks.start_soon(append, ledger, item)
         await anyio.wait_all_tasks_blocked()
         assert len(entries(path)) == 1
-        go_on.set()
+        held.go_on.set()
     assert disk.calls == ["write", "fsync", "write", "write", "fsync"]
     assert done == ["first", "second", "third"]
 
@@ -378,17 +403,17 @@ async def test_a_ledger_that_cannot_be_opened_is_a_disk_error(tmp_path: Path) ->
 
 @pytest.mark.anyio
 async def test_cancelling_appends_that_wait_loses_no_line(path: Path, disk: Disk) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+    held = Held()
 
     async with opened(path) as ledger:
-        disk.on_fsync = lambda: (reached.set(), go_on.wait(20))[0]
+        disk.on_fsync = held
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: ledger.append("saved", **{**SAVED, "item": "writing"}))
-            await anyio.to_thread.run_sync(reached.wait, 20)
+            await held.reached()
             tasks.start_soon(lambda: ledger.append("saved", **{**SAVED, "item": "waiting"}))
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
-            go_on.set()
+            held.go_on.set()
         assert list(ledger.fold.items) == ["writing", "waiting"]
     assert [entry["item"] for entry in entries(path)] == ["writing", "waiting"]
 

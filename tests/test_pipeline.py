@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ import anyio
 import pytest
 from PIL import Image
 
-from batch_removebg import assemble, batch, files
+from batch_removebg import assemble, batch, files, results
 from batch_removebg.errors import (
     CreateLost,
     DiskError,
@@ -424,6 +424,37 @@ async def test_a_full_disk_stops_the_run_and_a_resume_buys_nothing_anew(
     monkeypatch.setattr(download, "write_atomic", files.write_atomic)
     assert (await bench.run()).saved == 2
     assert bench.provider.bill == max(2, bought)
+
+
+async def test_a_snapshot_that_cannot_be_written_stops_the_run_and_brings_home_what_is_in_flight(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg")
+    write = results.write
+
+    def full(path: Path, parts: Any) -> None:
+        if not bench.provider.bill:  # fake time may run ahead of the worker
+            return write(path, parts)
+        monkeypatch.setattr(results, "write", write)
+        raise DiskError(f"{path}: no space left on the device")
+
+    monkeypatch.setattr(results, "write", full)
+
+    def slow(request: CreateRequest) -> Prediction:
+        done = bench.provider.succeed(request)
+        answers = iter([processing(str(done.id))] * 40)
+        bench.provider.get = lambda _: polled(answers, done)  # type: ignore[method-assign,assignment]
+        return processing(str(done.id))
+
+    bench.provider.script.append(slow)
+    summary = await bench.run()
+    assert (summary.saved, summary.exit_code) == (1, 4)
+    assert bench.results()["counts"]["saved"] == 1
+
+
+async def polled(answers: Iterator[Prediction], done: Prediction) -> Prediction:
+    await anyio.lowlevel.checkpoint()
+    return next(answers, done)
 
 
 async def test_a_saved_line_names_a_file_that_is_already_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

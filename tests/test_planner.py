@@ -132,6 +132,12 @@ def test_failed_is_left_alone_unless_the_run_or_the_source_says_otherwise(shop: 
     assert verdict(shop.plan()) == (Step.DO, False)
 
 
+def test_a_source_that_was_missing_is_looked_for_in_every_run(shop: Shop) -> None:
+    shop.photo.unlink()
+    shop.fold.apply({"event": "failed", "item": shop.item.id, "recipe": RECIPE.digest})
+    assert verdict(shop.plan()) == (Step.DO, False)
+
+
 def test_a_url_is_the_same_source_as_long_as_it_reads_the_same(shop: Shop) -> None:
     (shop.out / "boot.png").write_bytes(b"cutout")
     shop.saved(item=URL.id, source=URL.source, output="boot.png", signature=None)

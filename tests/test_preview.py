@@ -76,6 +76,12 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
+def kept(shop: Shop) -> Alphas:
+    folder = shop.out / ".batch-removebg" / "alpha"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Alphas(folder)
+
+
 def test_a_first_run_would_buy_everything(shop: Shop) -> None:
     shop.add("a.jpg")
     shop.add("b.jpg")
@@ -94,7 +100,7 @@ def test_every_item_is_under_one_heading(shop: Shop) -> None:
     shop.saved("changed.jpg", settings)
     (shop.photos / "changed.jpg").write_bytes(photo(50, 50))
     shop.entry("failed", "left.jpg", settings)
-    Alphas(shop.out / ".batch-removebg" / "alpha").keep(shop.fingerprint("kept.jpg", settings), ramp(3, 4))
+    kept(shop).keep(shop.fingerprint("kept.jpg", settings), ramp(3, 4))
     flying = {"output": "flying.png", "key": "k", "fingerprint": shop.fingerprint("flying.jpg", settings)}
     shop.entry("submitting", "flying.jpg", settings, **flying)
     shop.entry("submitted", "flying.jpg", settings, prediction_id="p1")
@@ -121,7 +127,7 @@ def test_another_format_costs_nothing_where_alphas_are_kept(shop: Shop) -> None:
     shop.add("a.jpg")
     shop.saved("a.jpg", shop.settings())
     assert shop.preview(shop.settings(format="webp")) == Preview(total=1, bought=1)
-    Alphas(shop.out / ".batch-removebg" / "alpha").keep(shop.fingerprint("a.jpg", shop.settings()), ramp(3, 4))
+    kept(shop).keep(shop.fingerprint("a.jpg", shop.settings()), ramp(3, 4))
     assert shop.preview(shop.settings(format="webp")) == Preview(total=1, kept=1)
 
 
@@ -130,6 +136,15 @@ def test_a_prediction_in_flight_for_other_content_is_not_taken_up(shop: Shop) ->
     shop.add("a.jpg")
     shop.entry("submitting", "a.jpg", settings, output="a.png", key="k", fingerprint="of something else")
     shop.entry("submitted", "a.jpg", settings, prediction_id="p1")
+    assert shop.preview(settings) == Preview(total=1, bought=1, billed=True)
+
+
+def test_a_create_without_an_answer_may_have_to_be_bought_again(shop: Shop) -> None:
+    settings = shop.settings(provider="replicate")
+    shop.add("a.jpg")
+    shop.entry(
+        "submitting", "a.jpg", settings, output="a.png", key="k", fingerprint=shop.fingerprint("a.jpg", settings)
+    )
     assert shop.preview(settings) == Preview(total=1, bought=1, billed=True)
 
 
@@ -156,8 +171,8 @@ def test_a_limit_ends_the_count_where_it_would_end_the_run(shop: Shop) -> None:
 def test_no_more_is_bought_than_the_run_may_buy(shop: Shop) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         shop.add(name)
-    assert shop.preview(shop.settings(max_predictions=2)) == Preview(total=3, bought=2)
-    assert shop.preview(shop.settings(max_predictions=0)) == Preview(total=3, bought=0)
+    assert shop.preview(shop.settings(max_predictions=2)) == Preview(total=3, bought=2, beyond=1)
+    assert shop.preview(shop.settings(max_predictions=0)) == Preview(total=3, bought=0, beyond=3)
 
 
 def test_the_manifests_own_errors_are_raised(shop: Shop) -> None:

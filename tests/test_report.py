@@ -190,13 +190,13 @@ def fold_of(*entries: dict[str, Any]) -> Fold:
 
 
 STARTED = {"event": "run_started", "provider": "replicate", "version": "95fc"}
-BOUGHT = [
+BOUGHT: list[dict[str, Any]] = [
     {"event": "submitting", "item": "a", "key": "k"},
     {"event": "submitted", "item": "a", "prediction_id": "p1"},
     {"event": "submitting", "item": "b", "key": "k", "possible_duplicate": True},
     {"event": "submitted", "item": "b", "prediction_id": "p2"},
 ]
-ENDED = [
+ENDED: list[dict[str, Any]] = [
     {"event": "saved", "item": "a", "output": "a.png"},
     {"event": "failed", "item": "c", "kind": "source", "message": "is empty"},
 ]

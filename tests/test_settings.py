@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -43,7 +44,7 @@ def test_the_arguments_of_run_batch_are_the_fields_of_settings_but_out() -> None
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_setting_has_its_flag(name: str) -> None:
     commands = next(action for action in parser()._actions if action.dest == "command")
-    run = commands.choices["run"]  # type: ignore[index,call-overload]  # argparse types it as any iterable
+    run = commands.choices["run"]  # type: ignore[index]  # argparse types it as any iterable
     flag = "--input" if name == "model_inputs" else f"--{name.replace('_', '-')}"
     [action] = [action for action in run._actions if action.dest == name]
     assert action.option_strings == [flag]
@@ -245,14 +246,16 @@ def test_a_gateway_and_a_server_nearby_may_do_without_a_key() -> None:
 
 @pytest.mark.parametrize("key", ["r8_\nnew line", "schlüssel", "r8_\x7f", "r8_\x00"])
 def test_a_key_that_no_header_could_hold_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    monkeypatch.setattr(module.os, "environ", {"SHOP_KEY": key})  # a real environment takes no NUL
+    monkeypatch.setattr(os, "environ", {"SHOP_KEY": key})  # a real environment takes no NUL
     with pytest.raises(SettingsError, match="SHOP_KEY") as error:
         made(**GATEWAY, token_env="SHOP_KEY").key()
     assert key not in str(error.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "HTTP", "hTTp"])
-@pytest.mark.parametrize("host", ["gateway.example", "93.184.216.34", "[2606:2800:220:1::1]", "localhost.example"])
+@pytest.mark.parametrize(
+    "host", ["gateway.example", "93.184.216.34", "[2606:2800:220:1::1]", "localhost.example", "notlocalhost"]
+)
 @pytest.mark.parametrize("provider", ["gateway", "replicate"])
 def test_a_key_does_not_travel_unencrypted_to_a_public_host(
     monkeypatch: pytest.MonkeyPatch, provider: Any, scheme: str, host: str

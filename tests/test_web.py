@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web as server
-from doubles import cutout
-from fake_api import FakeApi, Handler, cut_short, dripping, endless, hang, hang_up, page, redirect, reset, says
 
 from batch_removebg import web
 from batch_removebg.errors import BatchError, ConnectionFailed, OutputBroken, PredictionLost, RateLimited, ServerError
 from batch_removebg.errors import SourceError as Refused
+from tests.doubles import cutout
+from tests.fake_api import FakeApi, Handler, cut_short, dripping, endless, hang, hang_up, page, redirect, reset, says
 
 pytestmark = pytest.mark.anyio
 

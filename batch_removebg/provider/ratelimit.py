@@ -8,6 +8,7 @@ outside.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -44,16 +45,16 @@ class TokenBucket:
     """When the creates so far would have used up their time at `per_second`."""
     _paused_until: float = field(default=0.0, init=False)
     _spacing: float = field(default=0.0, init=False)
-    _next: float = field(default=0.0, init=False)
+    _last: float = field(default=-math.inf, init=False)
 
     def take(self, now: float) -> float:
         """Take a token and return 0; or take none, and return the seconds until it is worth asking again."""
         interval = 1 / self.per_second if self.per_second is not None else 0.0
-        wait = max(self._paused_until, self._next, self._due - (self.burst - 1) * interval) - now
+        wait = max(self._paused_until, self._last + self._spacing, self._due - (self.burst - 1) * interval) - now
         if wait > _CLOCK:
             return wait
         self._due = max(self._due, now) + interval
-        self._next = now + self._spacing
+        self._last = now
         return 0.0
 
     def rejected(self, now: float, retry_after: float | None) -> None:

@@ -213,7 +213,6 @@ class Replicate:
             said = self._masked(web.said(error))
             raise _AnswerLost(f"{doing}: the connection broke before the answer ({said})") from error
 
-
     def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:
         refused = parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
         refused.args = (self._masked(str(refused)),)
@@ -256,4 +255,3 @@ def _json(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
-

@@ -1,0 +1,82 @@
+"""Which addresses a foreign URL may lead to: public ones only, looked at after resolving and before connecting.
+
+The addresses that are checked are the ones that are connected to, so a name that resolves differently the second time
+(DNS rebinding) gains nothing. Redirects pass here again, hop by hop.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from batch_removebg.errors import SourceError
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver, ResolveResult
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def is_public(text: str) -> bool:
+    """Whether an IP address belongs to the public internet: not private, link-local, loopback, multicast, reserved.
+
+    Addresses that carry an IPv4 address inside (mapped, 6to4, Teredo, NAT64) are judged by that one as well.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.is_site_local:
+        return False
+    return all(one.is_global and not one.is_multicast for one in (address, *_carried(address)))
+
+
+def _carried(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in _NAT64:
+        found.append(IPv4Address(address.packed[-4:]))
+    return [one for one in found if one is not None]
+
+
+def check(url: str) -> None:
+    """Raise SourceError for a URL whose host is itself an address that may not be reached."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        # Left to the resolver, which also turns short and octal spellings into addresses.
+        return
+    if not is_public(host):
+        raise SourceError(_refusal(host))
+
+
+def _refusal(host: str) -> str:
+    return f"{host} is not on the public internet; --allow-private permits such addresses"
+
+
+def public_resolver() -> AbstractResolver:
+    """A resolver for aiohttp that keeps public addresses only."""
+    from aiohttp.abc import AbstractResolver
+    from aiohttp.resolver import ThreadedResolver
+
+    class PublicResolver(AbstractResolver):
+        def __init__(self) -> None:
+            self._inner = ThreadedResolver()
+
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            found = await self._inner.resolve(host, port, family)
+            public = [one for one in found if is_public(one["host"])]
+            if not public:
+                raise SourceError(_refusal(host))
+            return public
+
+        async def close(self) -> None:
+            await self._inner.close()
+
+    return PublicResolver()

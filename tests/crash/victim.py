@@ -1,0 +1,90 @@
+"""The real command, killed by SIGKILL at its N-th tick.
+
+    python tests/crash/victim.py N WORDS...
+
+A tick lies before and after each write, fsync, rename and unlink under OUT and each exchange with the API, and in the
+middle of each ledger line. With N = 0 nothing happens, and the number of ticks goes to stderr at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batch_removebg import assemble, files
+from batch_removebg.cli import run_command
+from batch_removebg.provider import recovery
+from batch_removebg.provider.replicate import Replicate
+
+FATAL = int(sys.argv[1])
+_lock = threading.Lock()
+_count = 0
+
+
+def tick() -> None:
+    """Die, if it is time."""
+    global _count
+    with _lock:
+        _count += 1
+        if _count == FATAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def around(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The call with a tick on either side."""
+
+    def ticking(*args: Any, **kwargs: Any) -> Any:
+        tick()
+        result = call(*args, **kwargs)
+        tick()
+        return result
+
+    return ticking
+
+
+_write = os.write
+
+
+def torn_write(descriptor: int, data: bytes) -> int:
+    """A write that a crash may find half done."""
+    if not data.startswith(b'{"v":'):
+        return _write(descriptor, data)
+    tick()
+    half = len(data) // 2
+    _write(descriptor, data[:half])
+    tick()
+    _write(descriptor, data[half:])
+    tick()
+    return len(data)
+
+
+def main() -> None:
+    """Set the ticks and run."""
+    os.write = torn_write  # type: ignore[assignment]
+    os.fsync = around(os.fsync)
+    Path.replace = around(Path.replace)  # type: ignore[method-assign]
+    files._GuardedFile.write = around(files._GuardedFile.write)  # type: ignore[method-assign]
+    exchange = Replicate._exchange
+
+    async def ticking(*args: Any, **kwargs: Any) -> Any:
+        tick()
+        answer = await exchange(*args, **kwargs)
+        tick()
+        return answer
+
+    Replicate._exchange = ticking  # type: ignore[method-assign]
+    # The real policy waits for creates to appear on the list; this list is up to date.
+    assemble.LostPolicy = partial(recovery.LostPolicy, looks=(0.0,))  # type: ignore[assignment,misc]
+    code = run_command(sys.argv[2:])
+    print(f"ticks={_count}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
