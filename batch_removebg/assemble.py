@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 STATE = ".batch-removebg"
 """Folder in OUT for the lock and the alphas."""
 
+ALPHAS = "alpha"
+"""Folder in that for the alphas."""
+
 
 @asynccontextmanager
 async def provider(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
@@ -156,7 +159,7 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    alphas = Alphas(settings.out / STATE / "alpha")
+    alphas = Alphas(settings.out / STATE / ALPHAS)
     return Tools(recipe_of(settings), sources, alphas, Cpu(), settings.limits(), clock)
 
 

@@ -76,7 +76,7 @@ async def run(
         await anyio.to_thread.run_sync(_bring_weights, settings.model, weights_progress)
     await anyio.to_thread.run_sync(_make_out, out)
     with locked(out / assemble.STATE, clock=clock):
-        await anyio.to_thread.run_sync(sweep, out)
+        await anyio.to_thread.run_sync(_prepare_out, out)
         async with (
             Ledger(out / LEDGER, clock=clock) as ledger,
             assemble.provider(settings, clock) as (provider, session),
@@ -156,4 +156,9 @@ def _bring_weights(model: str, progress: Progress) -> None:
 
 
 def _make_out(out: Path) -> None:
-    make_folder(out / assemble.STATE / "alpha")
+    make_folder(out / assemble.STATE)
+
+
+def _prepare_out(out: Path) -> None:
+    make_folder(out / assemble.STATE / assemble.ALPHAS)
+    sweep(out)

@@ -47,7 +47,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
     fold, _ = replay(settings.out / LEDGER)
     recipe = assemble.recipe_of(settings)
-    planner, alphas = assemble.planner(settings, fold, recipe), Alphas(settings.out / assemble.STATE / "alpha")
+    planner, alphas = assemble.planner(settings, fold, recipe), Alphas(settings.out / assemble.STATE / assemble.ALPHAS)
     found = Preview(billed=settings.provider != "local")
     begun = 0
     for item in assemble.read(inputs, settings, listener):

@@ -466,7 +466,7 @@ def dripping(status: int = 200) -> Handler:
         await response.prepare(request)
         while True:
             await response.write(b" ")
-            await anyio.sleep(0.005)
+            await anyio.sleep(0.001)
 
     return answer
 

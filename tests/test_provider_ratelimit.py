@@ -153,18 +153,17 @@ def test_no_sequence_makes_the_bucket_exceed_its_rate_or_forget_a_pause(
             bucket.accepted()
         else:
             wait = bucket.take(now)
-            assert 0.0 <= wait <= 120.0 + (60 / rate if rate else 0.0)
+            assert 0.0 <= wait <= max(120.0, 1 / (rate or 1.0)) + 1e-5
             if wait == 0.0:
-                assert now >= paused_until - 2e-6
+                assert now >= paused_until - 1e-5
                 taken.append(now)
-            elif rate is None:
-                assert bucket.take(now + wait) == 0.0
-                now += wait
+            else:
+                assert bucket.take(now + wait + 1e-5) == 0.0
+                now += wait + 1e-5
                 taken.append(now)
     if rate is not None:
         for first, moment in enumerate(taken):
-            sent = sum(1 for later in taken[first:] if later <= moment + 30.0)
-            assert sent <= burst + 30.0 * rate + 1e-3 * rate + 1
+            assert sum(1 for later in taken[first:] if later <= moment + 30.0) <= burst + 30.0 * rate + 1
 
 
 # An hour with a server that is strict

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 from aiohttp import web
 
@@ -273,6 +274,13 @@ async def test_a_create_without_a_usable_answer_may_have_been_accepted(
     assert KEY not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+async def test_a_server_that_is_never_silent_does_not_hold_an_exchange_for_ever(api: FakeApi) -> None:
+    api.respond("*", "*", dripping())
+    async with connected(api, seconds=0.05) as provider:
+        with anyio.fail_after(10), pytest.raises(CreateLost):
+            await provider.create(REQUEST)
 
 
 async def test_a_create_that_was_accepted_before_its_answer_was_lost_is_lost_not_refused(

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.crash.bench import Crashes, FakeApi
 from tests.doubles import encoded
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
 
 @pytest.fixture

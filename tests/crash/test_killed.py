@@ -10,7 +10,7 @@ import pytest
 from tests.crash.bench import LONG, Crashes
 from tests.fake_api import FakeApi
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.timeout(1500)]
 ITEMS = 3
 
 
