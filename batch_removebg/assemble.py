@@ -23,6 +23,7 @@ from batch_removebg.names import Claims
 from batch_removebg.pipeline import Pipeline
 from batch_removebg.planner import Planner
 from batch_removebg.predict import Predictor, PredictPolicy, Tools
+from batch_removebg.provider.breaker import Breaker, Breaking
 from batch_removebg.provider.budget import Budgeted
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.journal import Journaled
@@ -130,7 +131,7 @@ def pipeline(
     lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
     tools = toolbox(settings, session, gate, clock)
-    predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(), gate=gate)
+    predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(deadline=settings.deadline), gate=gate)
     seen: dict[str, Item] = {}
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
@@ -166,18 +167,21 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
 def wrapped(
     bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, *, clock: Clock, listener: Listener
 ) -> Provider:
-    """The provider, safe to pay: tried again ← held to the rate ← within the budget ← on record ← one exchange."""
+    """The provider, safe to pay.
+
+    Tried again ← held while the server is down ← to the rate ← within the budget ← on record ← one exchange.
+    """
     bucket = TokenBucket(per_second=settings.rate / 60 if settings.rate else None)
     on_record = Journaled(bare, ledger, gate)
-    budgeted = Budgeted(on_record, settings.max_predictions)
+    limit, named = settings.budget()
+    budgeted = Budgeted(on_record, limit, named=named)
     throttled = Throttled(budgeted, bucket, monotonic=clock.monotonic, sleep=gate.sleep)
-    return Retrying(
-        throttled,
-        RetryPolicy(),
-        clock=clock,
-        sleep_before_create=gate.sleep,
-        waiting=lambda text: listener(Event(Kind.WAITING, text=text)),
-    )
+
+    def waiting(text: str) -> None:
+        listener(Event(Kind.WAITING, text=text))
+
+    held = Breaking(throttled, Breaker(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
+    return Retrying(held, RetryPolicy(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
 
 
 async def snapshot(settings: Settings, ledger: Ledger, seen: dict[str, Item]) -> None:

@@ -84,6 +84,12 @@ def _provider(group: Any) -> None:
         help="fetch URL sources and keep their pixels, instead of passing the URL to the API",
     )
     group.add_argument(
+        "--allow-private",
+        action="store_true",
+        default=None,
+        help="fetch from private and loopback addresses too (default: only if the API is at one)",
+    )
+    group.add_argument(
         "--proxy-size", type=int, metavar="PX", help="longest side of what is uploaded to an API (default 2048)"
     )
     group.add_argument(
@@ -116,6 +122,9 @@ def _work(group: Any) -> None:
     group.add_argument("--rate", type=float, metavar="N", help="creates per minute (default: what the server allows)")
     group.add_argument("--limit", type=int, metavar="N", help="do at most N items in this run")
     group.add_argument("--max-predictions", type=int, metavar="N", help="buy at most N predictions, then stop (exit 4)")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="spend at most this in this run; needs --price")
+    group.add_argument("--price", type=float, metavar="USD", help="of one prediction, for --max-cost and the summary")
+    group.add_argument("--deadline", type=float, metavar="S", help="seconds a prediction may take (default 900)")
     group.add_argument("--retry-failed", action="store_true", default=None, help="try items again that failed before")
     group.add_argument("--grace", type=float, metavar="S", help="seconds to bring home what is in flight (default 30)")
     group.add_argument("--dry-run", action="store_true", help="say what would be done and bought, and do nothing")

@@ -58,6 +58,8 @@ class Lost:
     """The input URL it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
     since: str
     """When `submitting` was written: an ISO stamp."""
+    earlier: Lost | None = None
+    """The one that this create may be a duplicate of."""
 
 
 @dataclass(slots=True)
@@ -127,13 +129,17 @@ def _submitting(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     _claimed(fold, state, entry)
     state.in_flight = False
     state.fingerprint = _opt(entry.get("fingerprint"), str)
-    state.lost = Lost(_text(entry.get("key")), _text(entry.get("t")))
-    if entry.get("possible_duplicate") is True:
-        fold.possible_duplicates += 1
+    again = entry.get("possible_duplicate") is True
+    state.lost = Lost(_text(entry.get("key")), _text(entry.get("t")), state.lost if again else None)
+    fold.possible_duplicates += again
 
 
-def _rejected(_fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
-    state.lost = None
+def _rejected(fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
+    # A second create that was refused duplicates nothing, and the first is as lost as before.
+    earlier = state.lost.earlier if state.lost is not None else None
+    if earlier is not None:
+        fold.possible_duplicates -= 1
+    state.lost = earlier
 
 
 def _submitted(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
@@ -144,7 +150,6 @@ def _submitted(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
 
 
 def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
-    state.lost, state.in_flight = None, False
     state.source = _text(entry.get("source"))
     state.attempts = _opt(entry.get("attempts"), int) or 0
     state.recipe = _opt(entry.get("recipe"), str)
@@ -158,6 +163,7 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
 def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     _ended(state, entry)
     state.outcome = "saved"
+    state.lost, state.in_flight = None, False
     state.output = _opt(entry.get("output"), str)
     state.sha256 = _opt(entry.get("sha256"), str)
     state.bytes = _opt(entry.get("bytes"), int)
@@ -174,6 +180,9 @@ def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.outcome = "failed"
     state.error_kind, state.error_message = _text(entry.get("kind")), _text(entry.get("message"))
     state.retryable = entry.get("retryable") is True
+    if not state.retryable:
+        # Otherwise a prediction that could not be asked for may still be there, and is paid for.
+        state.lost, state.in_flight = None, False
     state.sha256 = state.bytes = state.width = state.height = state.seconds = None
 
 

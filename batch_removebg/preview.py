@@ -36,7 +36,7 @@ class Preview:
     bought: int = 0
     """Predictions to be bought."""
     beyond: int = 0
-    """Would need a prediction that --max-predictions does not allow."""
+    """Would need a prediction that the budget does not allow."""
     bad: int = 0
     """Would fail: unreadable, or nothing that can be fetched."""
     billed: bool = False
@@ -55,8 +55,9 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
         begun += _count(found, planner, item, recipe, alphas)
         if begun == settings.limit:
             break
-    if settings.max_predictions is not None:
-        found.beyond = max(0, found.bought - settings.max_predictions)
+    allowed, _ = settings.budget()
+    if allowed is not None:
+        found.beyond = max(0, found.bought - allowed)
         found.bought -= found.beyond
     return found
 

@@ -46,7 +46,8 @@ def _cost(summary: Summary, settings: Settings) -> str:
     if settings.provider == "local":
         text = f"predictions: {summary.predictions} by the engine on this machine, nothing billed"
     else:
-        text = f"predictions: {summary.predictions} bought from {settings.base}"
+        price = f", {summary.predictions * settings.price:.4g} USD" if settings.price is not None else ""
+        text = f"predictions: {summary.predictions} bought from {settings.base}{price}"
     if summary.reused:
         text += f"; {summary.reused} made from kept alphas, without one"
     if summary.possible_duplicates:
@@ -88,7 +89,7 @@ def preview(found: Preview, settings: Settings) -> str:
         (found.taken_up, "have a prediction in flight that would be brought home"),
         (found.bad, "would fail: the source can't be read"),
         (found.bought, "would need a new prediction"),
-        (found.beyond, "would have to wait for another run: --max-predictions is reached"),
+        (found.beyond, "would have to wait for another run: the budget is reached"),
     ]
     lines += [f"{count:>9} {what}" for count, what in rows if count]
     where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"

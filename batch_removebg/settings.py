@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,10 @@ class SettingsArguments(TypedDict, total=False):
     retry_failed: bool
     limit: int | None
     max_predictions: int | None
+    max_cost: float | None
+    price: float | None
+    deadline: float
+    allow_private: bool
     on_lost: Literal["retry", "fail"]
     proxy_size: int
     max_size: int
@@ -93,6 +98,14 @@ class Settings:
     """Items to be done in this run at most."""
     max_predictions: int | None = None
     """Predictions to be bought in this run at most."""
+    max_cost: float | None = None
+    """US dollars to be spent in this run at most; needs `price`."""
+    price: float | None = None
+    """US dollars a prediction."""
+    deadline: float = 900.0
+    """Seconds a prediction may take; then it is cancelled, and another is tried. The hosted API is told as well."""
+    allow_private: bool = False
+    """Fetch from private and loopback addresses too; otherwise only where the API itself is at one."""
     on_lost: Literal["retry", "fail"] = "retry"
     """A create whose answer was lost and that can't be looked for: send it once more, or fail the item."""
     proxy_size: int = 2048
@@ -126,7 +139,23 @@ class Settings:
             image_field=self.input_field,
             inputs=dict(self.model_inputs),
             key=self.key(),
+            run_limit=self.deadline,
         )
+
+    def budget(self) -> tuple[int | None, str]:
+        """Predictions that may be bought in this run, and the name of the setting that says so."""
+        limits = [(self.max_predictions, f"--max-predictions {self.max_predictions}")]
+        if self.max_cost is not None and self.price is not None:
+            # Rounded first: 0.3 / 0.1 is a little less than 3.
+            affordable = math.floor(round(self.max_cost / self.price, 9))
+            limits.append((affordable, f"--max-cost {self.max_cost:g} at --price {self.price:g}"))
+        given = [(limit, named) for limit, named in limits if limit is not None]
+        return min(given, default=(None, ""))
+
+    @property
+    def public_only(self) -> bool:
+        """Whether sources and outputs are fetched from the public internet alone."""
+        return not (self.allow_private or (self.provider != "local" and _is_near(self.base)))
 
     @property
     def base(self) -> str:
@@ -225,6 +254,8 @@ def _check_numbers(settings: Settings) -> None:
         "concurrency": 1,
         "limit": 1,
         "max_predictions": 0,
+        "max_cost": 0,
+        "deadline": 1,
         "proxy_size": 64,
         "max_size": 1,
         "max_pixels": 1,
@@ -239,6 +270,10 @@ def _check_numbers(settings: Settings) -> None:
         raise SettingsError(f"--quality {settings.quality}: give 1 to 100")
     if settings.concurrency is not None and settings.concurrency > 1000:
         raise SettingsError(f"--concurrency {settings.concurrency}: give 1000 or less")
+    if settings.price is not None and not (settings.price > 0 and math.isfinite(settings.price)):
+        raise SettingsError(f"--price {settings.price:g}: give the US dollars of one prediction, above 0")
+    if settings.max_cost is not None and settings.price is None:
+        raise SettingsError("--max-cost needs --price, the US dollars of one prediction, such as 0.00044")
     if settings.rate is not None and not 0 < settings.rate < inf:
         raise SettingsError(f"--rate {settings.rate:g}: give a number of creates a minute above 0")
 

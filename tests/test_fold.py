@@ -120,6 +120,28 @@ def test_saved_after_submitted_holds_everything_the_line_says() -> None:
     )
 
 
+def test_a_failure_that_may_pass_keeps_what_is_paid_for_and_one_that_may_not_forgets_it() -> None:
+    """--retry-failed after an outage asks for the prediction again instead of buying another."""
+    passing = FAILED | {"retryable": True}
+    assert (shoe(SUBMITTING, SUBMITTED, passing).in_flight, shoe(SUBMITTING, SUBMITTED, passing).prediction_id) == (
+        True,
+        "p1",
+    )
+    assert shoe(SUBMITTING, passing).lost is not None
+    permanent = FAILED | {"retryable": False}
+    assert (shoe(SUBMITTING, SUBMITTED, permanent).in_flight, shoe(SUBMITTING, permanent).lost) == (False, None)
+
+
+def test_a_second_create_that_was_refused_is_no_duplicate_and_leaves_the_first_lost() -> None:
+    second = SUBMITTING | {"key": "second", "possible_duplicate": True}
+    fold = Fold()
+    for entry in (SUBMITTING, second, REJECTED, second, REJECTED):
+        fold.apply(entry)
+    assert (fold.possible_duplicates, fold.items["shoe"].lost) == (0, Lost(SUBMITTING["key"], SUBMITTING["t"]))
+    fold.apply(second)
+    assert fold.possible_duplicates == 1
+
+
 def test_an_end_clears_what_was_lost() -> None:
     assert shoe(SUBMITTING, SAVED).lost is None
     assert shoe(SUBMITTING, FAILED).lost is None

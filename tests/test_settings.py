@@ -71,6 +71,10 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "retry_failed": True,
         "limit": 3,
         "max_predictions": 4,
+        "max_cost": 1.5,
+        "price": 0.5,
+        "deadline": 60.0,
+        "allow_private": True,
         "on_lost": "fail",
         "proxy_size": 512,
         "max_size": 20,
@@ -339,3 +343,52 @@ def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.Mon
     assert made(concurrency=3).shape(stream=False).workers == 3
     assert made(concurrency=3).shape(stream=False).queue == 8
     assert made(concurrency=1000).shape(stream=False).queue == 64
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "named"),
+    [
+        ({}, None, ""),
+        ({"max_predictions": 7}, 7, "--max-predictions 7"),
+        ({"max_cost": 0.3, "price": 0.1}, 3, "--max-cost 0.3 at --price 0.1"),
+        ({"max_cost": 1.0, "price": 0.3}, 3, "--max-cost 1 at --price 0.3"),
+        ({"max_cost": 0.0001, "price": 0.00044}, 0, "--max-cost 0.0001 at --price 0.00044"),
+        ({"max_cost": 5.0, "price": 1.0, "max_predictions": 2}, 2, "--max-predictions 2"),
+    ],
+)
+def test_the_budget_is_the_smaller_of_count_and_cost_and_never_passes_it(
+    tmp_path: Path, given: dict[str, Any], limit: int | None, named: str
+) -> None:
+    assert Settings(out=tmp_path, **given).budget() == (limit, named)
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        ({"max_cost": 1.0}, "--price"),
+        ({"price": 0.0}, "--price"),
+        ({"price": float("nan")}, "--price"),
+        ({"deadline": 0}, "--deadline"),
+    ],
+)
+def test_a_cost_without_a_price_and_senseless_prices_are_refused(
+    tmp_path: Path, given: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(SettingsError, match=flag):
+        Settings(out=tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "public_only"),
+    [
+        ({}, True),
+        ({"allow_private": True}, False),
+        ({"provider": "replicate"}, True),
+        ({"provider": "gateway", "base_url": "http://127.0.0.1:5055/v1"}, False),
+        ({"provider": "gateway", "base_url": "https://gateway.example/v1"}, True),
+    ],
+)
+def test_private_addresses_are_fetched_from_only_on_request_or_beside_a_private_api(
+    tmp_path: Path, given: dict[str, Any], public_only: bool
+) -> None:
+    assert Settings(out=tmp_path, **given).public_only is public_only
