@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test check fix clean
+.PHONY: help run test test-crash check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
+	@echo "make test-crash  kill real runs and fill real disks, in short"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
 	@echo "make clean   remove what the other targets have made"
@@ -31,6 +32,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/pytest $(TESTS)
+
+test-crash: $(VENV)/.dev
+	$(BIN)/pytest -m crash tests/crash $(TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --no-cache $(CODE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import anyio
 import anyio.to_thread
 
-from batch_removebg import manifest, results
+from batch_removebg import manifest, results, web
 from batch_removebg.alphas import Alphas
 from batch_removebg.clock import Clock
 from batch_removebg.cpu import Cpu
@@ -49,14 +49,13 @@ ALPHAS = "alpha"
 @asynccontextmanager
 async def provider(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
     """The provider that the settings name, bare, and the session that sources are fetched with."""
-    import aiohttp
-
-    connector = aiohttp.TCPConnector(limit=0)
-    # No cookies and no key in the session: it also talks to foreign servers.
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        chosen = _local(settings, clock) if settings.provider == "local" else _remote(settings, session, clock)
+    async with (
+        web.open_session(public_only=False) as api,
+        web.open_session(public_only=settings.public_only) as foreign,
+    ):
+        chosen = _local(settings, clock) if settings.provider == "local" else _remote(settings, api, foreign, clock)
         try:
-            yield chosen, session
+            yield chosen, foreign
         finally:
             await chosen.aclose()
 
@@ -69,14 +68,15 @@ def _local(settings: Settings, clock: Clock) -> Provider:
     return LocalProvider(weights.known(settings.model), load, clock=clock)
 
 
-def _remote(settings: Settings, session: aiohttp.ClientSession, clock: Clock) -> Provider:
+def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
     hosted = settings.provider == "replicate"
     return Replicate(
-        session,
+        api,
         settings.endpoint(),
         name=settings.provider,
         capabilities=HOSTED_CAN if hosted else GATEWAY_CAN,
         proxy=ProxySpec(longest=settings.proxy_size),
+        foreign=foreign,
         caps=settings.caps(),
         clock=clock,
     )

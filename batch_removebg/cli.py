@@ -106,13 +106,20 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
 
 
 def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from dataclasses import replace
+
     import anyio
 
-    from batch_removebg.local.server import ServeSettings, serve
+    from batch_removebg.local.server import CAPS, ServeSettings, serve
     from batch_removebg.progress import listener
 
     settings = ServeSettings(
-        host=args.host, port=args.port, model=args.model, token=_token(args.token_env), limits=_limits(args.max_pixels)
+        host=args.host,
+        port=args.port,
+        model=args.model,
+        token=_token(args.token_env),
+        limits=_limits(args.max_pixels),
+        caps=replace(CAPS, public_only=not args.allow_private),
     )
 
     async def main() -> None:

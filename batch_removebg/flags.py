@@ -156,6 +156,9 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--port", type=int, default=5055, help="default 5055; 0 takes a free one")
     serve.add_argument("--model", default="u2netp", metavar="NAME", help="weights (default u2netp)")
     serve.add_argument("--token-env", metavar="NAME", help="environment variable with the key that callers must send")
+    serve.add_argument(
+        "--allow-private", action="store_true", help="fetch inputs from private and loopback addresses too"
+    )
     serve.add_argument("--max-pixels", type=int, metavar="N", help="largest picture decoded (default 120000000)")
     _logging(serve)
 

@@ -182,7 +182,7 @@ class Settings:
 
     def caps(self) -> Caps:
         """What is read and fetched at most."""
-        return Caps(size=self.max_size << 20)
+        return Caps(size=self.max_size << 20, public_only=self.public_only)
 
     def shape(self, *, stream: bool) -> Shape:
         """How wide the pipeline is."""

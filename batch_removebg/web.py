@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
+from batch_removebg import guard
 from batch_removebg.errors import (
     BatchError,
     ConnectionFailed,
@@ -36,9 +37,32 @@ class Caps:
     seconds: float = 300.0
     """Of the whole exchange."""
     redirects: int = 5
+    public_only: bool = False
+    """Only addresses on the public internet; the session must come from `open_session(public_only=True)`."""
 
 
-def origin(url: str) -> tuple[str, str, int | None]:
+Origin = tuple[str, str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The API's own origin: the one place that may see the key, and may lie on a private address."""
+
+    origin: Origin
+    session: aiohttp.ClientSession
+    authorization: str | None = field(default=None, repr=False)
+
+
+def open_session(*, public_only: bool) -> aiohttp.ClientSession:
+    """A session without cookies and without a key, for the caller to close; as many connections as are wanted."""
+    import aiohttp
+
+    resolver = guard.public_resolver() if public_only else None
+    connector = aiohttp.TCPConnector(limit=0, resolver=resolver)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def origin(url: str) -> Origin:
     """Scheme, host and port: what a key may be sent to."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -72,12 +96,12 @@ async def get(
     url: str,
     *,
     caps: Caps,
-    keyed: Mapping[tuple[str, str, int | None], str] | None = None,
+    own: Own | None = None,
 ) -> bytes:
     """The body behind an http(s) URL, redirects followed, caps kept.
 
-    `keyed` maps an origin to the Authorization header it may see; no other origin sees one, redirects included.
-    Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for passing trouble.
+    `own` is the origin that is asked through its own session, with its key; no other origin sees that, redirects
+    included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for passing trouble.
     """
     import aiohttp
 
@@ -86,9 +110,12 @@ async def get(
         async with connection_errors(f"fetching {shown(url)}"):
             if urlsplit(url).scheme not in ("http", "https"):
                 raise SourceError(f"{shown(url)}: only http and https are fetched")
-            key = (keyed or {}).get(origin(url))
-            headers = {"Authorization": key} if key else {}
-            async with session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer:
+            ours = own if own is not None and origin(url) == own.origin else None
+            if caps.public_only and ours is None:
+                guard.check(url)
+            headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
+            asked = ours.session if ours else session
+            async with asked.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer:
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
                     continue

@@ -23,6 +23,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.local import engine, weights
 from batch_removebg.local.jobs import Jobs, Render, Rendered
+from batch_removebg.local.server.inputs import CAPS
 from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.shelf import Shelf
 
@@ -176,7 +177,8 @@ class Api:
 async def api_server(network: engine.Network | None = None, **settings: Any) -> AsyncIterator[Api]:
     """A server on loopback, and a client of it; a stalled network is let go at the end."""
     hands = Hands()
-    run = ServeSettings(port=0, workers=1, **settings)
+    # Inputs of these tests lie on loopback, which the server itself would not fetch from.
+    run = ServeSettings(**{"port": 0, "workers": 1, "caps": replace(CAPS, public_only=False), **settings})
     async with (
         serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
         aiohttp.ClientSession() as session,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import noise
 
 from batch_removebg import files
 from batch_removebg.alphas import Alphas
 from batch_removebg.errors import DiskError
+from tests.pictures import noise
 
 PRINT = "ab" * 16
 ALPHA = noise(7, 5, 1)

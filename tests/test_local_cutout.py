@@ -6,13 +6,13 @@ import io
 
 import numpy as np
 import pytest
-from local_doubles import GivesUp, LeftHalf, picture
 from PIL import Image
 
 from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.local import cutout
 from batch_removebg.model import ProxySpec
 from batch_removebg.pixels.spec import Limits
+from tests.local_doubles import GivesUp, LeftHalf, picture
 
 
 def test_a_matte_is_a_grey_png_of_the_networks_size() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_doubles import real_engine
 from PIL import Image
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.local import engine, weights
+from tests.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
 

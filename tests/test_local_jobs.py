@@ -10,12 +10,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from local_doubles import BEGIN, Hands, Stalled, running
 
 from batch_removebg.errors import SourceError
 from batch_removebg.local import jobs as jobs_module
 from batch_removebg.local.jobs import Busy, Cursor, Job, Jobs, Rendered, Source
 from batch_removebg.model import Status
+from tests.local_doubles import BEGIN, Hands, Stalled, running
 
 pytestmark = pytest.mark.anyio
 

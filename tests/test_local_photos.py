@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from local_doubles import real_engine
 from PIL import Image
 
 from batch_removebg.local import weights
@@ -16,6 +15,7 @@ from batch_removebg.model import CreateRequest
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.spec import Limits
 from batch_removebg.provider import parse
+from tests.local_doubles import real_engine
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 TOLERANCE = 0.012  # mean absolute difference, 0–1: the other tool decodes at full size and rounds down

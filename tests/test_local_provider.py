@@ -8,7 +8,6 @@ import re
 import anyio
 import numpy as np
 import pytest
-from local_doubles import MODEL, GivesUp, LeftHalf, picture
 from PIL import Image
 
 from batch_removebg.errors import OutputBroken, PredictionLost, SettingsError
@@ -16,6 +15,7 @@ from batch_removebg.local.engine import Network
 from batch_removebg.local.provider import LocalProvider
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, Provider, Status
 from batch_removebg.provider import parse
+from tests.local_doubles import MODEL, GivesUp, LeftHalf, picture
 
 pytestmark = pytest.mark.anyio
 

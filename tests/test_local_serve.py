@@ -11,13 +11,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from local_doubles import MODEL, LeftHalf
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.local import engine, weights
 from batch_removebg.local.engine import Network
 from batch_removebg.local.pull import Progress
 from batch_removebg.local.server.listen import ServeSettings, serve, serving
+from tests.local_doubles import MODEL, LeftHalf
 
 
 @pytest.fixture

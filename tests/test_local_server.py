@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import anyio
 import pytest
-from local_doubles import BEGIN, MODEL, Api, Stalled, api_server, data_uri, picture
 from PIL import Image
 from yarl import URL
 
 from batch_removebg.local.server import protocol
 from batch_removebg.local.server.app import Sizes
 from batch_removebg.local.shelf import Shelf
+from tests.local_doubles import BEGIN, MODEL, Api, Stalled, api_server, data_uri, picture
 
 pytestmark = pytest.mark.anyio
 

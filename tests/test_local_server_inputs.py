@@ -9,11 +9,11 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
-from local_doubles import Api, api_server, picture
 
-from batch_removebg.local.server import app as app_module
 from batch_removebg.local.server.app import Sizes
+from batch_removebg.local.server.inputs import CAPS
 from batch_removebg.web import Caps
+from tests.local_doubles import Api, api_server, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -142,9 +142,22 @@ async def test_a_url_that_is_refused_fails_its_prediction(api: Api) -> None:
     assert (made["status"], made["error"]) == ("failed", f"{other}/cat.jpg answers 403")
 
 
-async def test_a_body_above_the_cap_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "CAPS", Caps(size=1 << 20))
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "0x7f000001"])
+async def test_the_server_fetches_nothing_from_private_addresses(host: str) -> None:
+    asked: list[str] = []
 
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(body=b"secret")
+
+    async with api_server(caps=CAPS) as guarded, site(handler) as other:
+        made = await guarded.create(f"http://{host}:{other.rpartition(':')[2]}/latest/meta-data")
+    assert made["status"] == "failed"
+    assert "not on the public internet" in made["error"]
+    assert asked == []
+
+
+async def test_a_body_above_the_cap_is_not_read_to_its_end() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -154,7 +167,7 @@ async def test_a_body_above_the_cap_is_not_read_to_its_end(monkeypatch: pytest.M
             except ConnectionError:
                 return answer
 
-    async with api_server() as capped, site(handler) as other:
+    async with api_server(caps=Caps(size=1 << 20)) as capped, site(handler) as other:
         made = await capped.create(other)
     assert made["status"] == "failed"
     assert made["error"].endswith("larger than 1 MiB")

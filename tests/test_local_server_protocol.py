@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from local_doubles import BEGIN
 
 from batch_removebg.local.jobs import Cursor, Job
 from batch_removebg.local.server import protocol, uploads
 from batch_removebg.local.server.protocol import Create, Refusal
 from batch_removebg.model import Status
+from tests.local_doubles import BEGIN
 
 SERVED = {"a" * 64: "batch-removebg/stub", protocol.REMOVE_BG_VERSION: "lucataco/remove-bg"}
 IMAGE = "https://host/cat.jpg"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from local_doubles import Hands, shelf
+
+from tests.local_doubles import Hands, shelf
 
 pytestmark = pytest.mark.anyio
 

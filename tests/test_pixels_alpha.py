@@ -2,12 +2,12 @@ import struct
 
 import numpy as np
 import pytest
-from pictures import chunk, encoded, noise, png, ramp
 from PIL import Image
 
 from batch_removebg.errors import OutputBroken, Verdict
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.spec import Limits
+from tests.pictures import chunk, encoded, noise, png, ramp
 
 ALPHA = ramp(4, 256)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from pictures import cmyk_profile, grey_profile, swapped_profile
 from PIL import Image
 
 from batch_removebg.pixels.colour import fit_profile, from_srgb, srgb_profile, to_srgb
+from tests.pictures import cmyk_profile, grey_profile, swapped_profile
 
 
 def colour_of(image):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from pictures import encoded, exif, grey_profile, noise, ramp, swapped_profile
 from PIL import Image
 
 from batch_removebg.pixels import compose, decode
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.decode import Picture
 from batch_removebg.pixels.spec import Finish, Limits
+from tests.pictures import encoded, exif, grey_profile, noise, ramp, swapped_profile
 
 PLAIN = Finish()
 RED = (255, 0, 0)

@@ -2,13 +2,13 @@ import struct
 
 import numpy as np
 import pytest
-from pictures import chunk, cmyk_profile, encoded, exif, grey_profile, noise, png, ramp, swapped_profile
 from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.spec import Limits
+from tests.pictures import chunk, cmyk_profile, encoded, exif, grey_profile, noise, png, ramp, swapped_profile
 
 LIMITS = Limits()
 DEEP = ("16 bits a channel reduced to 8",)

@@ -2,13 +2,13 @@ import io
 
 import numpy as np
 import pytest
-from pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
 from PIL import Image, JpegImagePlugin
 
 from batch_removebg.errors import ItemError
 from batch_removebg.pixels import decode, encode
 from batch_removebg.pixels.compose import Composed, compose
 from batch_removebg.pixels.spec import Finish, Limits
+from tests.pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
 
 LOSSLESS = ["png", "webp", "tiff"]
 EVERY = [*LOSSLESS, "jpeg"]

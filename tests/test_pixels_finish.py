@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from pictures import cmyk_profile, encoded, exif, grey_profile, noise, opened, png, ramp, swapped_profile
 from PIL import Image
 
 from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.finish import finish, finish_cutout
 from batch_removebg.pixels.spec import Finish, Limits
+from tests.pictures import cmyk_profile, encoded, exif, grey_profile, noise, opened, png, ramp, swapped_profile
 
 LIMITS = Limits()
 PLAIN = Finish()

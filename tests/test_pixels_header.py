@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, exif, noise, opened, png
 from PIL import Image
 
 from batch_removebg.errors import SourceError
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.spec import Finish, Limits
+from tests.pictures import encoded, exif, noise, opened, png
 
 LIMITS = Limits()
 FRAMES = [Image.fromarray(noise(6, 8, seed=seed)) for seed in range(3)]

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from pictures import cmyk_profile, encoded, exif, noise, opened, swapped_profile
 from PIL import Image, JpegImagePlugin
 
 from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.model import ProxySpec
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.spec import Limits
+from tests.pictures import cmyk_profile, encoded, exif, noise, opened, swapped_profile
 
 BMP = ProxySpec(longest=100, encoding="bmp")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictures import ramp
 
 from batch_removebg import assemble
 from batch_removebg.alphas import Alphas
@@ -20,6 +19,7 @@ from batch_removebg.ledger import encode
 from batch_removebg.preview import Preview, preview
 from batch_removebg.settings import Settings
 from tests.doubles import photo
+from tests.pictures import ramp
 
 
 class Shop:

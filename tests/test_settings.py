@@ -329,8 +329,9 @@ def test_how_pictures_are_made_follows_the_settings() -> None:
 
 def test_limits_and_caps_follow_the_settings() -> None:
     settings = made(max_pixels=5, max_size=3)
-    assert (settings.limits(), settings.caps()) == (Limits(max_pixels=5), Caps(size=3 * 2**20))
-    assert (made().limits(), made().caps()) == (Limits(), Caps())
+    assert (settings.limits(), settings.caps()) == (Limits(max_pixels=5), Caps(size=3 * 2**20, public_only=True))
+    assert (made().limits(), made().caps()) == (Limits(), Caps(public_only=True))
+    assert made(allow_private=True).caps() == Caps()
 
 
 def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.MonkeyPatch) -> None:

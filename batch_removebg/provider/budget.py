@@ -21,9 +21,7 @@ class Budgeted(Wrapper):
     async def create(self, request: CreateRequest) -> Prediction:
         """Create within the budget; raises BudgetReached where it is spent."""
         if self._limit is not None and self.bought >= self._limit:
-            raise BudgetReached(
-                f"{self._named} is reached; raise it and run the same command again to go on"
-            )
+            raise BudgetReached(f"{self._named} is reached; raise it and run the same command again to go on")
         self.bought += 1
         try:
             return await self.inner.create(request)

@@ -75,6 +75,7 @@ class Replicate:
         name: str = "replicate",
         capabilities: Capabilities = HOSTED_CAN,
         proxy: ProxySpec | None = None,
+        foreign: aiohttp.ClientSession | None = None,
         caps: web.Caps | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -84,6 +85,7 @@ class Replicate:
         self.capabilities = capabilities
         self.proxy = proxy or ProxySpec()
         self._session = session
+        self._foreign = foreign or session
         self._endpoint = endpoint
         self._base = endpoint.base.rstrip("/")
         self._caps = caps or web.Caps()
@@ -172,8 +174,8 @@ class Replicate:
         if url.startswith("data:"):
             return web.data_uri(url)
         key = self._endpoint.key
-        keyed = {web.origin(self._base): f"Bearer {key}"} if key else {}
-        return await web.get(self._session, url, caps=self._caps, keyed=keyed)
+        own = web.Own(web.origin(self._base), self._session, f"Bearer {key}" if key else None)
+        return await web.get(self._foreign, url, caps=self._caps, own=own)
 
     async def aclose(self) -> None:
         """Nothing: the session is the caller's."""

@@ -12,7 +12,6 @@ import anyio
 import httpx
 import pytest
 from anyio import to_thread
-from local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
 from PIL import Image, ImageDraw
 from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
@@ -23,6 +22,7 @@ from batch_removebg.local.engine import Network
 from batch_removebg.local.server.app import Sizes
 from batch_removebg.local.server.listen import ServeSettings, serving
 from batch_removebg.local.server.protocol import REMOVE_BG, REMOVE_BG_VERSION
+from tests.local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
 
 pytestmark = pytest.mark.anyio
 

@@ -6,12 +6,13 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from aiohttp import ClientSession, DummyCookieJar, web
+from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from batch_removebg.clock import Clock
 from batch_removebg.local.jobs import Jobs
 from batch_removebg.local.weights import Weights
+from batch_removebg.web import Caps, open_session
 
 from .files import FileHandlers
 from .inputs import CAPS, Inputs
@@ -33,7 +34,7 @@ class Sizes:
 
 
 def make_app(
-    jobs: Jobs, *, model: Weights, clock: Clock, token: str | None = None, sizes: Sizes | None = None
+    jobs: Jobs, *, model: Weights, clock: Clock, token: str | None = None, sizes: Sizes | None = None, caps: Caps = CAPS
 ) -> web.Application:
     """The API over a prediction store that the caller runs; `token` is asked of every request where there is one."""
     sizes = sizes or Sizes()
@@ -43,8 +44,8 @@ def make_app(
     uploads = Uploads(jobs.inputs, clock)
 
     async def inputs(app: web.Application) -> AsyncIterator[None]:
-        async with ClientSession(cookie_jar=DummyCookieJar()) as session:
-            app[_INPUTS] = Inputs(jobs.inputs, uploads, session, CAPS)
+        async with open_session(public_only=caps.public_only) as session:
+            app[_INPUTS] = Inputs(jobs.inputs, uploads, session, caps)
             yield
 
     app.cleanup_ctx.append(inputs)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .uploads import Uploads
 
-CAPS = web.Caps(size=100 << 20, seconds=60.0, redirects=5)
+CAPS = web.Caps(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 
 
 async def fetch_source(session: aiohttp.ClientSession, url: str, caps: web.Caps) -> bytes:

@@ -28,8 +28,10 @@ from batch_removebg.local.pull import Progress
 from batch_removebg.local.shelf import KEEP, Shelf
 from batch_removebg.local.weights import Weights
 from batch_removebg.pixels.spec import Limits
+from batch_removebg.web import Caps
 
 from .app import Sizes, make_app
+from .inputs import CAPS
 
 _SHUTDOWN = 2.0  # seconds that answers under way get to finish
 
@@ -52,6 +54,8 @@ class ServeSettings:
     """Seconds until results and uploads are removed."""
     sizes: Sizes = field(default_factory=Sizes)
     limits: Limits = field(default_factory=Limits)
+    caps: Caps = CAPS
+    """Of what is fetched for clients."""
 
     def __post_init__(self) -> None:
         if not self.token and not _is_loopback(self.host):
@@ -118,7 +122,9 @@ async def serving(
             room=settings.room,
             keep=settings.keep,
         ) as jobs:
-            app = make_app(jobs, model=model, clock=clock, token=settings.token, sizes=settings.sizes)
+            app = make_app(
+                jobs, model=model, clock=clock, token=settings.token, sizes=settings.sizes, caps=settings.caps
+            )
             async with _listening(app, settings.host, settings.port) as url:
                 yield url
 
