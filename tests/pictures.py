@@ -16,7 +16,7 @@ from batch_removebg.pixels.colour import srgb_profile
 Array = npt.NDArray[np.uint8]
 
 
-def encoded(picture: Image.Image | Array, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002 -- Pillow's word
+def encoded(picture: Image.Image | Array, format: str = "PNG", **options: Any) -> bytes:  # noqa: A002  # Pillow's word
     """The bytes of a file."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     buffer = io.BytesIO()

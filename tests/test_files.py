@@ -94,7 +94,7 @@ def test_a_new_file_has_the_rights_the_umask_leaves(tmp_path: Path) -> None:
 def test_a_block_that_fails_leaves_nothing_behind_and_keeps_its_error(
     tmp_path: Path, fault: type[BaseException]
 ) -> None:
-    with pytest.raises(fault), open_atomic(tmp_path / "a.png") as file:  # noqa: PT012 - the block is what fails
+    with pytest.raises(fault), open_atomic(tmp_path / "a.png") as file:  # noqa: PT012  # the block is what fails
         file.write(b"half")
         raise fault
     assert names(tmp_path) == []

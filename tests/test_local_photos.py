@@ -44,5 +44,5 @@ async def test_the_alpha_agrees_with_another_tools(name: str) -> None:
         theirs = np.asarray(image.convert("L")) / 255
     assert ours.shape == theirs.shape
     difference = float(np.abs(ours - theirs).mean())
-    print(f"{name}: {difference:.5f}")  # noqa: T201  # shown with -s, for the record
+    print(f"{name}: {difference:.5f}")  # shown with -s, for the record
     assert difference <= TOLERANCE

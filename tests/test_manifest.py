@@ -509,7 +509,7 @@ def test_stdin_takes_paths_and_json_objects_relative_to_the_current_folder() -> 
 
 def test_a_slow_pipe_gives_each_line_as_it_comes() -> None:
     receiver, sender = os.pipe()
-    with open(receiver, "rb") as stdin, open(sender, "wb", buffering=0) as writer:  # noqa: PTH123 - descriptors
+    with open(receiver, "rb") as stdin, open(sender, "wb", buffering=0) as writer:  # noqa: PTH123  # descriptors
         items = read(["-"], out=None, stdin=stdin)
         for name in ("a.jpg", "b.jpg"):
             writer.write(f"{name}\n".encode())

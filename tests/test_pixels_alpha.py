@@ -12,7 +12,7 @@ from tests.pictures import chunk, encoded, noise, png, ramp
 ALPHA = ramp(4, 256)
 
 
-def alpha_of(data, width=256, height=4, limits=Limits()):  # noqa: B008 -- frozen
+def alpha_of(data, width=256, height=4, limits=Limits()):  # noqa: B008  # frozen
     return decode.alpha_of(data, width=width, height=height, limits=limits)
 
 

@@ -90,4 +90,4 @@ class _Listing:
 
 
 def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - quicker than a path for each file
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122  # quicker than a path for each file

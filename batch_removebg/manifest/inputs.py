@@ -104,7 +104,7 @@ def _classify(value: str, mode: int, origin: str) -> Input:
 def _expand(pattern: str, out: Path | None, warn: Callable[[str], None]) -> Iterator[Input]:
     """The matches of a glob, as a shell would hand them over, less what can only fail."""
     count = 0
-    for match in sorted(glob.glob(pattern)):  # noqa: PTH207 - Path.glob takes no absolute pattern
+    for match in sorted(glob.glob(pattern)):  # noqa: PTH207  # Path.glob takes no absolute pattern
         try:
             mode = Path(match).stat().st_mode
         except OSError as error:

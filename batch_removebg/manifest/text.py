@@ -29,7 +29,7 @@ def printable(path: str | os.PathLike[str]) -> str:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The manifest's bytes, unpacked where its name ends in `.gz`; raises ManifestError."""
     try:
-        stream = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # noqa: SIM115 - closed below
+        stream = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # noqa: SIM115  # closed below
     except OSError as error:
         raise ManifestError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
     with stream:
