@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-crash check fix clean
+.PHONY: help run test test-crash test-long check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-crash  kill real runs and fill real disks, in short"
+	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
 	@echo "make clean   remove what the other targets have made"
@@ -35,6 +36,15 @@ test: $(VENV)/.dev
 
 test-crash: $(VENV)/.dev
 	$(BIN)/pytest -m crash tests/crash $(TESTS)
+
+# What the suites have counted becomes one table at the end, also where one of them has failed.
+LONG := tests/crash tests/fuzz tests/test_disk_simulation.py $(wildcard tests/test_faults.py)
+REPORT := $(CURDIR)/.pytest_cache/long.jsonl
+test-long: $(VENV)/.dev
+	@mkdir -p $(dir $(REPORT)) && rm -f $(REPORT)
+	@export BATCH_REMOVEBG_LONG=1 BATCH_REMOVEBG_REPORT=$(REPORT); \
+	timeout 1740 $(BIN)/python -m pytest -p tests.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
+	$(BIN)/python tests/long_report.py $(REPORT) && exit $$ended
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --no-cache $(CODE)

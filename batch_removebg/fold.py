@@ -7,6 +7,7 @@ from it and never kept beside it.
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -120,6 +121,14 @@ def _seconds(value: object) -> float | None:
     return float(value)
 
 
+def _writable(value: object, levels: int = 100) -> bool:
+    """Whether the value can be written as JSON again: no NaN, no infinity, not nested without end."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_writable(part, levels - 1) for part in inner)
+
+
 def _claimed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.output = _opt(entry.get("output"), str) or state.output
     state.outcome = "pending"
@@ -155,7 +164,8 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.recipe = _opt(entry.get("recipe"), str)
     state.source_sha256 = _opt(entry.get("source_sha256"), str)
     state.signature = _opt(entry.get("signature"), str)
-    state.meta = _opt(entry.get("meta"), dict)
+    meta = _opt(entry.get("meta"), dict)
+    state.meta = meta if _writable(meta) else None
     notes = entry.get("notes")
     state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
 

@@ -229,10 +229,12 @@ class Pipeline:
         while True:
             try:
                 return await self._downloader.save(predicted)
-            except ResubmitError:
+            except ResubmitError as error:
                 # The prediction ended well and its output is of no use: within the item's budget, another one.
                 if not self._predictor.may_buy(predicted.attempts):
                     raise
+                item = predicted.prepared.todo.item.id
+                self._tell(Event(Kind.WARNING, item, text=f"{error}; another prediction is bought"))
                 predicted = await self._predictor.buy(predicted.prepared, attempts=predicted.attempts)
 
     async def _unchanged(self, todo: Todo) -> None:

@@ -1,4 +1,4 @@
-"""A predictions API on loopback that keeps the bill and can be told to fail: each fault is a handler named after it.
+"""A predictions API on loopback that keeps the bill and can be told to fail: the faults are in `wire.py`.
 
     async with FakeApi() as api, connected(api) as provider:
         api.respond("GET", "/predictions/*", hang_up, times=1)
@@ -15,7 +15,6 @@ import base64
 import io
 import itertools
 import json
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -120,6 +119,7 @@ class FakeApi:
     """The other origin; `/out/…` there is a picture, all else needs a key that nobody here has."""
     _rules: list[_Rule] = field(default_factory=list)
     _runners: list[web.AppRunner] = field(default_factory=list)
+    _sites: list[web.TCPSite] = field(default_factory=list)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def __aenter__(self) -> Self:
@@ -141,6 +141,19 @@ class FakeApi:
         The latest rule that fits is used first. `*` as method is any.
         """
         self._rules.insert(0, _Rule(method, pattern, handler, times))
+
+    async def stop(self) -> None:
+        """Refuse connections from now on."""
+        await self._sites[0].stop()
+
+    async def start(self) -> None:
+        """Accept connections again, at the same port."""
+        port = urlsplit(self.origin).port
+        await web.TCPSite(self._runners[0], "127.0.0.1", port).start()
+
+    def recover(self) -> None:
+        """Answer normally from now on."""
+        self._rules.clear()
 
     def made(self, prediction_id: str) -> Made | None:
         return next((made for made in self.bill if made.id == prediction_id), None)
@@ -219,13 +232,16 @@ class FakeApi:
 
     # What they share
 
-    def _cutout(self, image: str) -> bytes | None:
+    def source(self, image: str) -> bytes | None:
+        """The bytes of an input; None for a URL that is not ours to fetch."""
         if image.startswith("data:"):
-            data = base64.b64decode(image.partition(",")[2])
-        elif image in self.uploads:
-            data = self.uploads[image]
-        else:
-            return cutout()  # a URL that is not ours to fetch
+            return base64.b64decode(image.partition(",")[2])
+        return self.uploads.get(image)
+
+    def _cutout(self, image: str) -> bytes | None:
+        data = self.source(image)
+        if data is None:
+            return cutout()
         try:
             return cutout(*Image.open(io.BytesIO(data)).size)
         except UnidentifiedImageError:
@@ -278,7 +294,8 @@ class FakeApi:
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self._sites.append(web.TCPSite(runner, "127.0.0.1", 0))
+        await self._sites[-1].start()
         return f"http://127.0.0.1:{runner.addresses[0][1]}"
 
 
@@ -347,147 +364,6 @@ def output_inline(api: FakeApi) -> Shape:
 
 def data_uri(data: bytes, kind: str = "image/jpeg") -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-# Answers
-
-
-def says(status: int, body: Any = None, **headers: str) -> Handler:
-    """JSON; `Retry_After` as keyword is the header Retry-After."""
-
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.json_response(body, status=status, headers=sent)
-
-    return answer
-
-
-def page(status: int) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response(text=PAGE, status=status, content_type="text/html")
-
-    return answer
-
-
-def empty(status: int) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response(status=status)
-
-    return answer
-
-
-def redirect(to: str, status: int = 302) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, headers={"Location": to})
-
-    return answer
-
-
-def after(first: Handler, then: Handler) -> Handler:
-    """What `first` does is done, and its answer is lost: `after(api.normal, reset)` accepts a create, then breaks."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        await first(request)
-        return await then(request)
-
-    return answer
-
-
-# Faults of the wire
-
-
-async def hang_up(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer."""
-    await request.read()
-    return _gone(request)
-
-
-async def reset(request: web.Request) -> web.StreamResponse:
-    """Reset the connection (RST) without an answer."""
-    await request.read()
-    assert request.transport is not None
-    request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    return _gone(request)
-
-
-async def hang(request: web.Request) -> web.StreamResponse:
-    """Never answer."""
-    await anyio.sleep_forever()
-    raise AssertionError
-
-
-def raw(head: bytes, body: bytes = b"") -> Handler:
-    """Exactly these bytes, then the end."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        assert request.transport is not None
-        request.transport.write(head.replace(b"\n", b"\r\n") + b"\r\n" + body)
-        return _gone(request, abort=False)
-
-    return answer
-
-
-def cut_short(status: int = 200, body: bytes = b'{"id": "p1", "status": "succeeded"}') -> Handler:
-    """The head promises more than comes."""
-    return raw(b"HTTP/1.1 %d X\nContent-Type: application/json\nContent-Length: 9999\n" % status, body)
-
-
-def wrong_length(status: int = 200, body: bytes = b'{"id": "p1", "status": "succeeded"}') -> Handler:
-    """The head promises less than comes."""
-    return raw(b"HTTP/1.1 %d X\nContent-Type: application/json\nContent-Length: 9\n" % status, body)
-
-
-def not_gzip(status: int = 200) -> Handler:
-    """The head says gzip, and the body is none."""
-    return raw(b"HTTP/1.1 %d X\nContent-Encoding: gzip\nContent-Length: 2\n" % status, b"{}")
-
-
-def endless(status: int, chunk: bytes = b"x" * (1 << 16)) -> Handler:
-    """A body without end."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
-        await response.prepare(request)
-        while True:
-            await response.write(chunk)
-
-    return answer
-
-
-def dripping(status: int = 200) -> Handler:
-    """A body that never falls silent and never ends."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
-        await response.prepare(request)
-        while True:
-            await response.write(b" ")
-            await anyio.sleep(0.001)
-
-    return answer
-
-
-async def bottomless(request: web.Request) -> web.StreamResponse:
-    """JSON nested so deep that walking it exhausts the stack."""
-    return web.Response(text='{"data":' * 900 + "[" * 900, content_type="application/json")
-
-
-def nested(depth: int, name: str = "data") -> Json:
-    """Valid JSON of this depth."""
-    inner: Json = {}
-    for _ in range(depth):
-        inner = {name: inner}
-    return inner
-
-
-def _gone(request: web.Request, *, abort: bool = True) -> web.StreamResponse:
-    assert request.transport is not None
-    (request.transport.abort if abort else request.transport.close)()
-    return web.Response()  # goes nowhere
 
 
 async def _seen(request: web.Request) -> Seen:

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, InputRejected, ServerError
-from batch_removebg.model import CreateRequest, Prediction
+from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.provider.breaker import Breaker, Breaking, ServerDown
 from batch_removebg.provider.retry import Retrying, RetryPolicy
 from tests.doubles import FakeClock, ScriptedProvider
@@ -131,6 +131,22 @@ async def test_a_lost_create_is_handed_on_to_be_looked_for_even_while_open() -> 
             await breaking.create(REQUEST)
     assert sum(fake.slept) == 2.0  # the third waited for its turn
     assert isinstance(await breaking.create(REQUEST), Prediction)
+
+
+async def test_answered_polls_do_not_hide_that_creates_fail() -> None:
+    provider = ScriptedProvider(creates=[ServerError("503")] * 2)
+    provider.known["p9"] = Prediction("p9", Status.PROCESSING)
+    breaking = Breaking(
+        provider, breaker := Breaker(threshold=2), clock=(fake := FakeClock()).clock,
+        sleep_before_create=fake.clock.sleep, waiting=_hush,
+    )  # fmt: skip
+    with pytest.raises(ServerError):
+        await breaking.create(REQUEST)
+    await breaking.get("p9")
+    await breaking.create(REQUEST)
+    assert fake.slept == [2.0]
+    assert provider.bill == 2
+    assert not breaker.open
 
 
 async def _never(seconds: float) -> None:

@@ -25,7 +25,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.provider import parse
-from tests.fake_api import nested
+from tests.wire import nested
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 URL = "https://replicate.delivery/xezq/abc/output.png"

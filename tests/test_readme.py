@@ -71,3 +71,11 @@ def test_every_make_target_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"(?:^    |`)make ([a-z]+)", README, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    table = README[README.index("## What it promises") : README.index("What it does not promise")]
+    named = re.findall(r"`(tests/[\w./]+)`", table)
+    assert len(named) >= 12
+    for path in named:
+        assert (ROOT / path).exists(), path

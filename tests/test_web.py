@@ -13,7 +13,8 @@ from batch_removebg import web
 from batch_removebg.errors import BatchError, ConnectionFailed, OutputBroken, PredictionLost, RateLimited, ServerError
 from batch_removebg.errors import SourceError as Refused
 from tests.doubles import cutout
-from tests.fake_api import FakeApi, Handler, cut_short, dripping, endless, hang, hang_up, page, redirect, reset, says
+from tests.fake_api import FakeApi, Handler
+from tests.wire import cut_short, dripping, endless, hang, hang_up, page, redirect, reset, says
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ open, where this has to hold them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -89,7 +89,10 @@ class Breaker:
 
 
 class Breaking(Wrapper):
-    """Holds every call of the API while the server is down; outputs lie elsewhere and pass."""
+    """Holds every call of the API while the server is down; outputs lie elsewhere and pass.
+
+    Creates have a breaker of their own: where nothing but them fails, polls that are answered must not keep it closed.
+    """
 
     def __init__(
         self,
@@ -100,32 +103,37 @@ class Breaking(Wrapper):
         sleep_before_create: Sleep,
         waiting: Callable[[str], None],
     ) -> None:
+        """`breaker` is that of the creates; all else gets one with the same limits."""
         super().__init__(inner)
-        self._breaker = breaker
+        self._creating = breaker
+        self._asking = replace(breaker)
         self._clock = clock
         self._sleep_before_create = sleep_before_create
         self._waiting = waiting
 
     async def create(self, request: CreateRequest) -> Prediction:
         """See Provider."""
-        return await self._held(lambda: self.inner.create(request), self._sleep_before_create)
+        return await self._held(self._creating, lambda: self.inner.create(request), self._sleep_before_create)
 
     async def get(self, prediction_id: str) -> Prediction:
         """See Provider."""
-        return await self._held(lambda: self.inner.get(prediction_id), self._clock.sleep)
+        return await self._held(self._asking, lambda: self.inner.get(prediction_id), self._clock.sleep)
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
         """See Provider."""
-        return await self._held(lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep)
+        return await self._held(
+            self._asking, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
+        )
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
         """See Provider."""
         return await self._held(
-            lambda: self.inner.upload(data, filename=filename, content_type=content_type), self._sleep_before_create
+            self._asking,
+            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
+            self._sleep_before_create,
         )
 
-    async def _held(self, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
-        breaker = self._breaker
+    async def _held(self, breaker: Breaker, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
         while True:
             while (wait := breaker.wait(self._clock.monotonic())) > 0:
                 await sleep(wait)

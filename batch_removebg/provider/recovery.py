@@ -33,8 +33,11 @@ class LostPolicy:
 
     resend: int = 1
     """How often one that can't be looked for is sent again."""
-    losses: int = 4
-    """How many answers in a row may be lost, and found not to be on the list, before the item fails."""
+    losses: int = 12
+    """How many answers in a row may be lost, and found not to be on the list, before the item fails.
+
+    Enough for an outage of the creates to be ended by the breaker, and not by the items of the run one by one.
+    """
     looks: tuple[float, ...] = (1.0, 4.0, 10.0)
     """Seconds before each look: a create may take a moment to appear in the list."""
     skew: float = 120.0

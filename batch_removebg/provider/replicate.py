@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -110,7 +110,7 @@ class Replicate:
             if isinstance(refused, ServerError) and parse.may_have_been_accepted(status):
                 raise CreateLost(str(refused))
             raise refused
-        created = parse.prediction(answer, image_field=end.image_field)
+        created = self._read(answer)
         if created is None:
             # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
             raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
@@ -124,7 +124,7 @@ class Replicate:
             raise PredictionLost(f"{doing}: the server does not know it ({status})")
         if status >= 300:
             raise self._refusal(status, headers, answer, doing)
-        found = parse.prediction(answer, image_field=self._endpoint.image_field)
+        found = self._read(answer)
         if found is None:
             raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
         return found
@@ -151,7 +151,7 @@ class Replicate:
         found = parse.page(answer, image_field=self._endpoint.image_field)
         if found is None:
             raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
-        return found
+        return replace(found, predictions=tuple(map(self._without_key, found.predictions)))
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
         """`POST {base}/files`, multipart part `content`."""
@@ -175,7 +175,13 @@ class Replicate:
             return web.data_uri(url)
         key = self._endpoint.key
         own = web.Own(web.origin(self._base), self._session, f"Bearer {key}" if key else None)
-        return await web.get(self._foreign, url, caps=self._caps, own=own)
+        try:
+            return await web.get(self._foreign, url, caps=self._caps, own=own)
+        except BatchError as error:
+            # aiohttp's errors hold the request's headers: none of them may stay in the chain.
+            error.args = (self._masked(str(error)),)
+            error.__cause__ = error.__context__ = None
+            raise
 
     async def aclose(self) -> None:
         """Nothing: the session is the caller's."""
@@ -208,17 +214,28 @@ class Replicate:
                     raise parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page")
                 return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ConnectionFailed(f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})") from error
-        except aiohttp.InvalidURL as error:
-            raise NotAnApi(f"{doing}: {self._base} is no URL; check --base-url") from error
+            failure: BatchError = ConnectionFailed(
+                f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})"
+            )
+        except aiohttp.InvalidURL:
+            failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = self._masked(web.said(error))
-            raise _AnswerLost(f"{doing}: the connection broke before the answer ({said})") from error
+            failure = _AnswerLost(f"{doing}: the connection broke before the answer ({said})")
+        # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
+        raise failure
 
     def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:
         refused = parse.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
         refused.args = (self._masked(str(refused)),)
         return refused
+
+    def _read(self, answer: Any) -> Prediction | None:
+        found = parse.prediction(answer, image_field=self._endpoint.image_field)
+        return None if found is None else self._without_key(found)
+
+    def _without_key(self, found: Prediction) -> Prediction:
+        return replace(found, error=self._masked(found.error)) if found.error else found
 
     def _glimpse(self, answer: Any) -> str:
         return "no JSON" if answer is None else self._masked(parse.glimpse(answer))

@@ -3,7 +3,8 @@
     python tests/crash/victim.py N WORDS...
 
 A tick lies before and after each write, fsync, rename and unlink under OUT and each exchange with the API, and in the
-middle of each ledger line. With N = 0 nothing happens, and the number of ticks goes to stderr at the end.
+middle of each ledger line. With N = 0 nothing happens, and the number of ticks goes to stderr at the end. `begun` on
+stdout says that the imports are done.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def main() -> None:
     Replicate._exchange = ticking  # type: ignore[method-assign]
     # The real policy waits for creates to appear on the list; this list is up to date.
     assemble.LostPolicy = partial(recovery.LostPolicy, looks=(0.0,))  # type: ignore[assignment,misc]
+    print("begun", flush=True)
     code = run_command(sys.argv[2:])
     print(f"ticks={_count}", file=sys.stderr)
     sys.exit(code)

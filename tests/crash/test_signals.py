@@ -1,0 +1,77 @@
+"""Signals to a real process: what is paid for comes home or stays on record, and nothing hangs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from aiohttp import web
+
+from tests.crash.bench import Crashes
+from tests.fake_api import FakeApi
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.crash,
+    pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs a system with these signals"),
+]
+ITEMS = 6
+AT_ONCE = 15
+"""Seconds; half the grace period that a first signal gives."""
+
+
+async def until(true: Callable[[], object]) -> None:
+    while not true():  # noqa: ASYNC110  # what the server has seen has no event to wait for
+        await anyio.sleep(0.005)
+
+
+async def said(stream: anyio.abc.ByteReceiveStream, words: bytes) -> None:
+    """Read until the command has said these words."""
+    text = b""
+    while words not in text:
+        text += await stream.receive()
+
+
+async def test_a_hangup_brings_home_what_is_paid_for_and_a_resume_does_the_rest(tmp_path: Path) -> None:
+    async with FakeApi() as api:
+        bench = Crashes(tmp_path, api)
+        bench.prepare(ITEMS)
+        async with bench.begun() as process:
+            await until(lambda: api.bill)
+            process.send_signal(signal.SIGHUP)
+            code, _ = await bench.ended(process)
+        assert code == 128 + signal.SIGHUP
+        assert len(api.bill) < ITEMS
+        assert len(list(bench.out.glob("*.png"))) == len(api.bill)
+        bench.check_ledger()
+        await bench.finish(ITEMS)
+
+
+async def test_two_interrupts_end_a_run_at_once_and_what_is_in_flight_is_taken_up_later(tmp_path: Path) -> None:
+    async with FakeApi() as api:
+        never = True
+
+        async def polled(request: web.Request) -> web.StreamResponse:
+            made = api.made(request.path.rpartition("/")[2])
+            if never and made is not None:
+                made.polls = 2
+            return await api.normal(request)
+
+        api.respond("GET", "/predictions/*", polled)
+        bench = Crashes(tmp_path, api)
+        bench.prepare(ITEMS)
+        async with bench.begun() as process:
+            await until(lambda: len(api.asked("GET", "/predictions/*")) > 1)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            await said(process.stderr, b"stopping")
+            with anyio.fail_after(AT_ONCE):
+                process.send_signal(signal.SIGINT)
+                code, _ = await bench.ended(process)
+        assert code == 130
+        assert 1 <= len(api.bill) < ITEMS
+        never = False
+        await bench.finish(ITEMS)
