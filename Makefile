@@ -8,7 +8,7 @@ CODE := batch_removebg tests
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
-	@echo "make test-crash  kill real runs and fill real disks, in short"
+	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
@@ -35,7 +35,7 @@ test: $(VENV)/.dev
 	$(BIN)/pytest $(TESTS)
 
 test-crash: $(VENV)/.dev
-	$(BIN)/pytest -m crash tests/crash $(TESTS)
+	$(BIN)/pytest -m crash $(TESTS)
 
 # What the suites have counted becomes one table at the end, also where one of them has failed.
 LONG := tests/crash tests/fuzz tests/test_disk_simulation.py $(wildcard tests/test_faults.py)

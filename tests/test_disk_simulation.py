@@ -41,7 +41,7 @@ from tests.test_pipeline import Bench, bench
 
 __all__ = ["bench"]
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.timeout(600)]
 NAMES = ["a.jpg", "b.jpg", "sub/c.jpg"]
 MIXTURES = 40 if LONG else 2
 PARTS = 4

@@ -19,7 +19,7 @@ from batch_removebg.names import Claims
 from tests.fuzz.mutate import bytes_of, fuzz
 from tests.long_report import LONG
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 NOW = 1_800_000_000.0
 SAVED = {"source": "a.jpg", "output": "a.png", "sha256": "ab" * 32, "bytes": 9, "width": 3, "height": 2}

@@ -17,7 +17,7 @@ from batch_removebg.manifest import reader
 from tests.fuzz.mutate import bytes_of, fuzz
 from tests.long_report import LONG
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 NAMES = ["a.csv", "a.tsv", "a.jsonl", "a.ndjson", "a.txt", "a.csv.gz", "a.jsonl.gz", "a.txt.gz"]
 SEEDS = [

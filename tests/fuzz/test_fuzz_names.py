@@ -16,7 +16,7 @@ from batch_removebg.names import RESERVED, Claims, safe_name
 from tests.fuzz.mutate import fuzz, text_of
 from tests.long_report import LONG
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 PIECES = [
     "..",

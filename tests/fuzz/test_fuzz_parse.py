@@ -16,7 +16,7 @@ from batch_removebg.provider import parse
 from tests.fuzz.mutate import fuzz, json_of, text_of
 from tests.long_report import LONG
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
 NOW = 1_800_000_000.0
 PREDICTION = {
