@@ -180,7 +180,11 @@ def wrapped(
     def waiting(text: str) -> None:
         listener(Event(Kind.WAITING, text=text))
 
-    held = Breaking(throttled, Breaker(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
+    def down(text: str) -> None:
+        listener(Event(Kind.WARNING, text=text))
+
+    breaker = Breaker(known=ledger.fold.predictions > 0)
+    held = Breaking(throttled, breaker, clock=clock, sleep_before_create=gate.sleep, waiting=down)
     return Retrying(held, RetryPolicy(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
 
 

@@ -126,6 +126,7 @@ def summarise(pipeline: Pipeline, fold: Fold, before: tuple[int, int], out: Path
         seconds=seconds,
         failures=failures(fold, pipeline.seen),
         stopped=pipeline.gate.reason,
+        limited=pipeline.limited,
     )
 
 

@@ -61,6 +61,8 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     with listener(args.progress, console) as shown:
         summary: Summary = anyio.run(main)
     console.info(report.closing(summary, settings, argv))
+    if args.quiet and summary.exit_code != 0:
+        console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
     else:
@@ -87,6 +89,8 @@ def _settings(args: argparse.Namespace) -> Any:
     from batch_removebg.settings import Settings
 
     given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) is not None}
+    if not args.out:
+        raise SettingsError("--out is empty; name a folder for the pictures (is a shell variable unset?)")
     given["out"] = Path(args.out)
     if "model_inputs" in given:
         given["model_inputs"] = dict(given["model_inputs"])

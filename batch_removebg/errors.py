@@ -21,7 +21,8 @@
     ├── RetryError             RETRY: the same request again, after `retry_after` or a back-off
     │   ├── RateLimited            429
     │   ├── ServerError            408, 5xx
-    │   └── ConnectionFailed       the request never reached the server
+    │   └── ConnectionFailed       the connection broke where repeating does no harm
+    │       └── Unreachable            no connection came about at all
     ├── CreateLost             LOOK_UP: the create may have been accepted; never sent again blindly
     ├── ResubmitError          RESUBMIT: this prediction is spent, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
@@ -201,6 +202,10 @@ class ConnectionFailed(RetryError):
     """No connection, or it broke where repeating the request does no harm."""
 
     kind = "connection"
+
+
+class Unreachable(ConnectionFailed):
+    """No connection came about at all: nothing listens there, or the name does not resolve."""
 
 
 class CreateLost(BatchError):

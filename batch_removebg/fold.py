@@ -23,7 +23,9 @@ class ItemState:
     outcome: Outcome = "pending"
     source: str = ""
     output: str | None = None
-    """Name claimed or written, relative to OUT."""
+    """Name claimed or written last, relative to OUT."""
+    others: tuple[str, ...] = ()
+    """Names that the item had before, under another format or template: the files there are ours as well."""
     sha256: str | None = None
     """Of the output file."""
     bytes: int | None = None
@@ -100,10 +102,11 @@ class Fold:
         return {state.prediction_id for state in self.items.values() if state.prediction_id is not None}
 
     def outputs(self) -> Iterator[tuple[str, str]]:
-        """Every item with the output name it holds."""
+        """Every item with the output names it holds, or has held."""
         for item, state in self.items.items():
-            if state.output is not None:
-                yield item, state.output
+            for name in (state.output, *state.others):
+                if name is not None:
+                    yield item, name
 
 
 def _text(value: object) -> str:
@@ -129,8 +132,14 @@ def _writable(value: object, levels: int = 100) -> bool:
     return levels > 0 and all(_writable(part, levels - 1) for part in inner)
 
 
+def _named(state: ItemState, output: str | None) -> None:
+    if state.output is not None and state.output != output:
+        state.others = (*(name for name in state.others if name != output), state.output)
+    state.output = output
+
+
 def _claimed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
-    state.output = _opt(entry.get("output"), str) or state.output
+    _named(state, _opt(entry.get("output"), str) or state.output)
     state.outcome = "pending"
 
 
@@ -174,7 +183,7 @@ def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     _ended(state, entry)
     state.outcome = "saved"
     state.lost, state.in_flight = None, False
-    state.output = _opt(entry.get("output"), str)
+    _named(state, _opt(entry.get("output"), str))
     state.sha256 = _opt(entry.get("sha256"), str)
     state.bytes = _opt(entry.get("bytes"), int)
     state.width, state.height = _opt(entry.get("width"), int), _opt(entry.get("height"), int)

@@ -95,6 +95,8 @@ class Pipeline:
         self.gate = gate
         self.skipped = 0
         """Items that were finished already."""
+        self.limited = False
+        """The reader stopped at the limit."""
         self.reused = 0
         """Items saved without a prediction."""
 
@@ -161,6 +163,7 @@ class Pipeline:
                     self._tell(Event(Kind.FOUND, planned.todo.item.id))
                     begun += await self._dispatch(planned, todos)
                     if begun == self._shape.limit:
+                        self.limited = True
                         break
                 if failure is not None:
                     self.gate.close(failure)

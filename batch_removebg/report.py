@@ -28,8 +28,16 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
             str(summary.stopped) if isinstance(summary.stopped, Interrupted) else f"stopped: {summary.stopped}"
         )
         lines += getattr(summary.stopped, "__notes__", [])
+    if summary.limited:
+        lines.append(f"--limit {settings.limit} is reached; run the same command again for the next ones")
     following = _next(summary, argv)
     return "\n".join([*lines, *([following] if following else [])])
+
+
+def outcome(summary: Summary) -> str:
+    """One line on a run that did not go well, for those who want to hear of nothing else."""
+    why = f"; {summary.stopped}" if summary.stopped is not None else ""
+    return f"{_counts(summary)}{why}; see {summary.results}"
 
 
 def _counts(summary: Summary) -> str:

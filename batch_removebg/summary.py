@@ -45,6 +45,8 @@ class Summary:
     failures: tuple[Failures, ...]
     stopped: BatchError | None
     """Why the run ended before its manifest did."""
+    limited: bool = False
+    """The run did as many items as `limit` allows, and did not look at what comes after them."""
 
     @property
     def total(self) -> int:

@@ -503,3 +503,25 @@ async def test_no_temporary_files_stay_behind(bench: Bench) -> None:
     bench.out.mkdir()
     await bench.run()
     assert [p.name for p in bench.out.rglob("*.tmp")] == []
+
+
+async def test_formats_may_be_changed_back_and_forth_and_the_files_stay_ours(bench: Bench) -> None:
+    bench.add("a.jpg")
+    for form in ("png", "webp", "png", "webp", "png"):
+        summary = await bench.run(format=form)
+        assert (summary.saved, summary.failed) == (1, 0)
+    assert bench.provider.bill == 1
+    assert sorted(p.name for p in bench.out.glob("a*")) == ["a.png", "a.webp"]
+
+
+async def test_names_may_be_changed_back_and_forth_too(bench: Bench) -> None:
+    bench.add("a.jpg")
+    for template in ("{stem}-x", "{stem}-y", "{stem}-x", "{stem}-y"):
+        assert (await bench.run(name=template)).saved == 1
+    assert bench.saved() == ["a-x.png", "a-y.png"]
+
+
+async def test_a_limit_that_was_reached_is_said(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    assert (await bench.run(limit=2)).limited
+    assert not (await bench.run(limit=2)).limited

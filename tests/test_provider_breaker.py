@@ -15,8 +15,8 @@ pytestmark = pytest.mark.anyio
 REQUEST = CreateRequest("a", "https://shop.example/a.jpg", "a.png")
 
 
-def opened(*, at: float = 0.0) -> Breaker:
-    breaker = Breaker()
+def opened(*, at: float = 0.0, known: bool = True) -> Breaker:
+    breaker = Breaker(known=known)
     for _ in range(breaker.threshold):
         breaker.failed(at)
     return breaker
@@ -73,9 +73,18 @@ def test_after_half_an_hour_of_nothing_but_errors_the_run_is_given_up() -> None:
         breaker.failed(1800.0)
 
 
+def test_an_address_where_nothing_has_ever_answered_is_given_up_after_five_minutes_and_the_flag_is_named() -> None:
+    breaker = opened(known=False)
+    breaker.failed(299.0)
+    with pytest.raises(ServerDown, match="5 minutes; see to --base-url"):
+        breaker.failed(300.0)
+
+
 def built(provider: ScriptedProvider, fake: FakeClock) -> Retrying:
     clock = fake.clock
-    breaking = Breaking(provider, Breaker(), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None)
+    breaking = Breaking(
+        provider, Breaker(known=True), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None
+    )
     return Retrying(breaking, RetryPolicy(), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None)
 
 

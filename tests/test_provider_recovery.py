@@ -261,7 +261,7 @@ async def test_what_cannot_be_looked_for_is_sent_once_more_and_counted(
     inner = Listing(creates=[CreateLost("x")], capabilities=capabilities)
     assert (await recovery(inner, ledger, time).create(replace(REQUEST, image=image))).id == "p1"
     assert events(ledger) == ["submitting", "submitting duplicate", "submitted"]
-    assert (ledger.fold.possible_duplicates, inner.asked, time.slept) == (1, [], [])
+    assert (ledger.fold.possible_duplicates, inner.asked, time.slept) == (1, [], [5.0])
 
 
 @pytest.mark.parametrize(("capabilities", "image"), BLIND)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import AbortError, ConnectionFailed, CreateLost, ServerError
+from batch_removebg.errors import AbortError, ConnectionFailed, CreateLost, ServerError, Unreachable
 from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
 
 from .wrapper import Wrapper
@@ -43,6 +43,10 @@ class Breaker:
     longest: float = 60.0
     outage: float = 1800.0
     """Seconds of nothing but failures after which the run is given up."""
+    stranger: float = 300.0
+    """The same where no connection has ever come about: more likely a mistyped address than an outage."""
+    known: bool = False
+    """The server has been reached before, in this run or an earlier one."""
     _failures: int = field(default=0, init=False)
     _down_since: float | None = field(default=None, init=False)
     _pause: float = field(default=0.0, init=False)
@@ -68,15 +72,17 @@ class Breaker:
     def answered(self) -> None:
         """Take in that the server answered, whatever it said."""
         self._failures, self._pause, self._down_since, self._probing = 0, 0.0, None, False
+        self.known = True
 
     def failed(self, now: float) -> None:
         """Take in a failure; raises ServerDown after too long an outage."""
         self._failures += 1
         self._down_since = now if self._down_since is None else self._down_since
-        if now - self._down_since >= self.outage:
+        if now - self._down_since >= (self.outage if self.known else self.stranger):
+            hint = "" if self.known else "see to --base-url if it has never worked, and "
             raise ServerDown(
                 f"the server has given nothing but errors for {(now - self._down_since) / 60:.0f} minutes; "
-                "run the same command again when it is back"
+                f"{hint}run the same command again when it is back"
             )
         if self._probing or self._failures == self.threshold:
             self._pause = min(self.longest, self._pause * 2) if self.open else self.first
@@ -134,6 +140,7 @@ class Breaking(Wrapper):
         )
 
     async def _held(self, breaker: Breaker, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
+        told = False
         while True:
             while (wait := breaker.wait(self._clock.monotonic())) > 0:
                 await sleep(wait)
@@ -143,11 +150,15 @@ class Breaking(Wrapper):
                 heard = True
             except _DOWN as error:
                 heard = True
+                if not isinstance(error, Unreachable):
+                    self._creating.known = self._asking.known = True  # something is there, if not well
                 breaker.failed(self._clock.monotonic())
                 # A lost create has to be looked for, whatever the state of the server: that look-up waits instead.
                 if not breaker.open or isinstance(error, CreateLost):
                     raise
-                self._waiting(f"{error}; the server seems to be down, creating pauses")
+                if not told:
+                    self._waiting(f"{error}; the server seems to be down: the run pauses, and tries again by itself")
+                told = True
             except BaseException as error:
                 heard = _is_answer(error)
                 if heard:
@@ -155,6 +166,7 @@ class Breaking(Wrapper):
                 raise
             else:
                 breaker.answered()
+                self._creating.known = self._asking.known = True
                 return result
             finally:
                 if not heard:

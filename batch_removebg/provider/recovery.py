@@ -40,6 +40,8 @@ class LostPolicy:
     """
     looks: tuple[float, ...] = (1.0, 4.0, 10.0)
     """Seconds before each look: a create may take a moment to appear in the list."""
+    pause: float = 5.0
+    """Seconds before one that can't be looked for is sent again."""
     skew: float = 120.0
     """Seconds by which our clock and the server's may differ."""
     pages: int = 50
@@ -90,6 +92,8 @@ class Recovery:
                         "look at the account, then run again with --retry-failed"
                     )
                 else:
+                    # At once it would meet the same trouble.
+                    await self._clock.sleep(self._policy.pause)
                     resent += 1
                     request = replace(request, possible_duplicate=True)
             since = self._clock.stamp()

@@ -22,6 +22,7 @@ from batch_removebg.errors import (
     NotAnApi,
     PredictionLost,
     ServerError,
+    Unreachable,
 )
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
 
@@ -214,9 +215,7 @@ class Replicate:
                     raise parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page")
                 return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            failure: BatchError = ConnectionFailed(
-                f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})"
-            )
+            failure: BatchError = Unreachable(f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})")
         except aiohttp.InvalidURL:
             failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

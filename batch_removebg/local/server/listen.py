@@ -58,6 +58,8 @@ class ServeSettings:
     """Of what is fetched for clients."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
         if not self.token and not _is_loopback(self.host):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
