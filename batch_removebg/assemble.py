@@ -85,15 +85,17 @@ def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.Cli
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
     finish = settings.finish()
+    limits = (settings.max_size, settings.max_pixels, settings.public_only)
     if settings.provider == "local":
         from batch_removebg.local import weights
         from batch_removebg.local.cutout import PROXY
 
-        return Recipe("local", weights.known(settings.model).version, {}, PROXY, finish, passes_urls=False)
+        version = weights.known(settings.model).version
+        return Recipe("local", version, {}, PROXY, finish, passes_urls=False, limits=limits)
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
     passes_urls = not settings.fetch_sources
-    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls)
+    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
 def planner(settings: Settings, fold: Fold, recipe: Recipe) -> Planner:

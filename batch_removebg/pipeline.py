@@ -254,7 +254,7 @@ class Pipeline:
             try:
                 await self._ledger.append(
                     "failed",
-                    **described(todo, self._recipe),
+                    **described(todo, self._recipe) | {"recipe": self._recipe.tried},
                     kind=error.kind,
                     message=str(error),
                     retryable=error.verdict is not Verdict.FAIL,

@@ -28,7 +28,7 @@ class Planner:
         self._fold = fold
         self._claims = claims
         self._out = out
-        self._recipe = recipe.digest
+        self._recipe = recipe
         self._retry_failed = retry_failed
 
     def plan(self, item: Item) -> Planned:
@@ -45,7 +45,7 @@ class Planner:
     def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
         return plan(
             state,
-            recipe=self._recipe,
+            recipe=self._recipe.tried if state.outcome == "failed" else self._recipe.digest,
             output=output,
             retry_failed=self._retry_failed,
             same_source=same_source,

@@ -24,11 +24,18 @@ class Recipe:
     finish: Finish
     passes_urls: bool
     """URLs go to the provider as they are, and its cutout is the picture."""
+    limits: tuple[int | bool, ...] = ()
+    """What is refused: no part of how a picture looks, but of whether an item fails."""
 
     @property
     def digest(self) -> str:
         """Of the whole recipe: another one means that saved pictures are made anew, from kept alphas where possible."""
         return _digest([self._bought(), asdict(self.finish), self.passes_urls])
+
+    @property
+    def tried(self) -> str:
+        """Of the recipe and the limits: an item that failed under others is tried again."""
+        return _digest([self.digest, *self.limits])
 
     def fingerprint(self, source: str) -> str:
         """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""

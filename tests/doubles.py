@@ -30,7 +30,9 @@ from batch_removebg.model import (
 class FakeClock:
     """Time that passes only in sleeps: the sleeper due first wakes as soon as nobody else has anything to do."""
 
-    def __init__(self, start: float = 1_800_000_000.0) -> None:
+    def __init__(self, start: float = 1_800_000_000.0, *, idle: float = 0.002) -> None:
+        """`idle`: real seconds without anything to do after which fake time moves; longer where sockets are at work."""
+        self._idle = idle
         self.now = start
         self.slept: list[float] = []
         self._sleepers: list[tuple[float, int, anyio.Event]] = []
@@ -47,7 +49,7 @@ class FakeClock:
         try:
             while not entry[2].is_set():
                 # Real work (threads, loopback sockets) goes first; fake time moves when none has come for a moment.
-                with anyio.move_on_after(0.002):
+                with anyio.move_on_after(self._idle):
                     await entry[2].wait()
                 if not entry[2].is_set() and self._sleepers and self._sleepers[0] is entry:
                     self.now = max(self.now, entry[0])

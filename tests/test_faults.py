@@ -86,14 +86,14 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    clock = FakeClock()
+    clock = FakeClock(idle=0.01)
     async with FakeApi(now=lambda: clock.now) as api:
         yield Bench(tmp_path, api, monkeypatch, clock)
 
 
 @pytest.fixture
 async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    clock = FakeClock()
+    clock = FakeClock(idle=0.01)
     async with FakeApi(now=lambda: clock.now, gateway=True) as api:
         yield Bench(tmp_path, api, monkeypatch, clock, provider="gateway")
 
@@ -102,7 +102,7 @@ async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 async def test_a_fault_costs_what_it_must_and_nothing_is_lost(
     fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = FakeClock()
+    clock = FakeClock(idle=0.01)
     async with FakeApi(gateway=fault.provider == "gateway", page=fault.page, now=lambda: clock.now) as api:
         bench = Bench(tmp_path, api, monkeypatch, clock, provider=fault.provider)
         bench.add()

@@ -525,3 +525,12 @@ async def test_a_limit_that_was_reached_is_said(bench: Bench) -> None:
     bench.add("a.jpg", "b.jpg", "c.jpg")
     assert (await bench.run(limit=2)).limited
     assert not (await bench.run(limit=2)).limited
+
+
+async def test_an_item_that_failed_by_a_limit_is_tried_again_under_another_limit(bench: Bench) -> None:
+    bench.add("a.jpg")
+    assert (await bench.run(max_pixels=100)).failed == 1
+    assert (await bench.run(max_pixels=100)).failed == 1
+    assert bench.provider.bill == 0
+    assert (await bench.run()).saved == 1
+    assert (await bench.run(max_pixels=100)).skipped == 1

@@ -55,7 +55,7 @@ class Shop:
 
     def failed(self) -> None:
         self.fold.apply(
-            {"event": "failed", "item": self.item.id, "recipe": RECIPE.digest, "signature": signature(self.photo)}
+            {"event": "failed", "item": self.item.id, "recipe": RECIPE.tried, "signature": signature(self.photo)}
         )
 
     def touch(self) -> None:
@@ -134,7 +134,7 @@ def test_failed_is_left_alone_unless_the_run_or_the_source_says_otherwise(shop: 
 
 def test_a_source_that_was_missing_is_looked_for_in_every_run(shop: Shop) -> None:
     shop.photo.unlink()
-    shop.fold.apply({"event": "failed", "item": shop.item.id, "recipe": RECIPE.digest})
+    shop.fold.apply({"event": "failed", "item": shop.item.id, "recipe": RECIPE.tried})
     assert verdict(shop.plan()) == (Step.DO, False)
 
 

@@ -39,11 +39,11 @@ class Shop:
         return path
 
     def entry(self, event: str, name: str, settings: Settings, **fields: Any) -> None:
-        path = self.photos / name
+        path, recipe = self.photos / name, assemble.recipe_of(settings)
         known = {
             "item": name,
             "source": str(path),
-            "recipe": assemble.recipe_of(settings).digest,
+            "recipe": recipe.tried if event == "failed" else recipe.digest,
             "signature": signature(path),
             "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             **fields,
