@@ -10,6 +10,7 @@
     │   ├── OutOfCredit            402, a gateway's quota
     │   ├── VersionRejected        422 "Invalid version or not permitted"
     │   ├── NotAnApi               HTML or a redirect where the API should answer
+    │   │   └── PageInstead            HTML with status 200: a create may have been accepted all the same
     │   ├── BudgetReached          --max-predictions
     │   ├── DiskError              OUT can't be written
     │   └── LedgerError            the ledger can't be read or written
@@ -122,6 +123,10 @@ class NotAnApi(AbortError):
     """Something answers at the base URL, but it is not a predictions API."""
 
     kind = "base-url"
+
+
+class PageInstead(NotAnApi):
+    """A web page with status 200: no API's answer, and yet a create behind it may have been accepted."""
 
 
 class BudgetReached(AbortError):

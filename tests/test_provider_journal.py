@@ -19,6 +19,7 @@ from batch_removebg.errors import (
     DiskError,
     InputRejected,
     KeyRejected,
+    PageInstead,
     RateLimited,
     ServerError,
     Stopping,
@@ -84,9 +85,10 @@ async def test_a_refusal_closes_the_create(ledger: Ledger, error: BatchError) ->
     assert ledger.fold.predictions == 0
 
 
-async def test_a_lost_create_stays_open(ledger: Ledger) -> None:
-    with pytest.raises(CreateLost):
-        await journaled(ScriptedProvider(creates=[CreateLost("x")]), ledger).create(REQUEST)
+@pytest.mark.parametrize("error", [CreateLost("x"), PageInstead("x")], ids=["no answer", "page with status 200"])
+async def test_a_create_that_may_have_been_accepted_stays_open(ledger: Ledger, error: BatchError) -> None:
+    with pytest.raises(type(error)):
+        await journaled(ScriptedProvider(creates=[error]), ledger).create(REQUEST)
     assert events(ledger) == ["submitting"]
     lost = ledger.fold.items["shoe"].lost
     assert lost is not None

@@ -18,6 +18,7 @@ from batch_removebg.errors import (
     KeyRejected,
     NotAnApi,
     OutOfCredit,
+    PageInstead,
     PredictionInterrupted,
     PredictionLost,
     RateLimited,
@@ -237,8 +238,8 @@ NO_ANSWER = {
 STATUSES: dict[str, tuple[Handler, type[BatchError]]] = {
     "redirect": (redirect("/v1/elsewhere"), NotAnApi),
     "redirect_307": (redirect("/v1/elsewhere", 307), NotAnApi),
-    "html_200": (page(200), NotAnApi),
-    "html_201": (page(201), NotAnApi),
+    "html_200": (page(200), PageInstead),
+    "html_201": (page(201), PageInstead),
     "html_404": (page(404), NotAnApi),
     "html_400": (page(400), NotAnApi),
     "html_401": (page(401), KeyRejected),

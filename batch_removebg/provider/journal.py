@@ -10,7 +10,7 @@ import hashlib
 
 import anyio
 
-from batch_removebg.errors import BatchError, CreateLost
+from batch_removebg.errors import BatchError, CreateLost, PageInstead
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Provider
 
@@ -34,7 +34,7 @@ class Journaled(Wrapper):
             await self._write_submitting(request)
             try:
                 created = await self.inner.create(request)
-            except CreateLost:
+            except (CreateLost, PageInstead):
                 raise
             except BatchError as refused:
                 await self._ledger.append("rejected", item=request.item, kind=refused.kind)

@@ -20,6 +20,7 @@ from batch_removebg.errors import (
     ConnectionFailed,
     CreateLost,
     NotAnApi,
+    PageInstead,
     PredictionLost,
     ServerError,
     Unreachable,
@@ -212,7 +213,9 @@ class Replicate:
             ) as answer:
                 parsed = _json(await _body(answer, doing))
                 if answer.status < 300 and parse.is_page(answer.headers, parsed):
-                    raise parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page")
+                    raise PageInstead(
+                        str(parse.not_an_api(f"{doing}: {web.shown(self._base)} answers with a web page"))
+                    )
                 return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             failure: BatchError = Unreachable(f"{doing}: no connection to {web.shown(self._base)} ({web.said(error)})")
