@@ -27,7 +27,7 @@ from tests.doubles import FakeClock, photo
 from tests.fake_api import FakeApi
 from tests.faults import FAULTS, ITEMS, STOPS, VICTIM, Fault
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
 
 @dataclass
