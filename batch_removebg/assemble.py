@@ -35,6 +35,7 @@ from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
 from batch_removebg.sources import Sources
 from batch_removebg.stdin import endable_stdin
+from batch_removebg.twins import Twins
 
 if TYPE_CHECKING:
     import aiohttp
@@ -132,8 +133,9 @@ def pipeline(
     chain = wrapped(bare, settings, ledger, gate, clock=clock, listener=listener)
     lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
-    tools = toolbox(settings, session, gate, clock)
-    predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(deadline=settings.deadline), gate=gate)
+    tools = toolbox(settings, session, gate, clock, ledger.fold)
+    policy = PredictPolicy(deadline=settings.deadline)
+    predictor = Predictor(chain, recovery, tools, policy=policy, gate=gate, unsettled=ledger.fold.unsettled())
     seen: dict[str, Item] = {}
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
@@ -154,7 +156,7 @@ def pipeline(
     )
 
 
-def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, clock: Clock) -> Tools:
+def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, clock: Clock, fold: Fold) -> Tools:
     """What workers and downloaders share."""
     sources = Sources(
         session,
@@ -162,8 +164,9 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    alphas = Alphas(settings.out / STATE / ALPHAS)
-    return Tools(recipe_of(settings), sources, alphas, Cpu(), settings.limits(), clock)
+    recipe, alphas = recipe_of(settings), Alphas(settings.out / STATE / ALPHAS)
+    twins = Twins(fold.made, settings.out, recipe.digest)
+    return Tools(recipe, sources, alphas, twins, Cpu(), settings.limits(), clock)
 
 
 def wrapped(

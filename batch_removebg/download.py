@@ -74,6 +74,8 @@ class Downloader:
                 attempts=predicted.attempts,
                 seconds=round(self._clock.monotonic() - prepared.started, 3),
                 reused=predicted.reused,
+                # Where no alpha is kept, another item with the same source is made from this one's file.
+                **({"fingerprint": prepared.fingerprint} if prepared.sha256 is None else {}),
                 **({"notes": list(notes)} if notes else {}),
             )
         return Saved(todo.output, finished.width, finished.height, notes, predicted.reused)
@@ -82,6 +84,8 @@ class Downloader:
         from batch_removebg.pixels import finish
 
         prepared = predicted.prepared
+        if predicted.twin is not None:
+            return finish.Finished(predicted.twin.data, predicted.twin.width, predicted.twin.height)
         if prepared.sha256 is None:
             cutout = await self._fetch(predicted)
             return await self._cpu.run(finish.finish_cutout, cutout, self._recipe.finish, self._limits)

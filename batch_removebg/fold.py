@@ -51,6 +51,10 @@ class ItemState:
     """`prediction_id` was submitted and its result is not saved yet."""
     lost: Lost | None = None
     """A create was begun and its answer is not on record."""
+    upload: Held | None = None
+    """What was uploaded for `fingerprint`."""
+    spent: tuple[str, ...] = ()
+    """Predictions bought before `prediction_id` that gave nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,15 @@ class Lost:
     """When `submitting` was written: an ISO stamp."""
     earlier: Lost | None = None
     """The one that this create may be a duplicate of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file that the server holds for a while."""
+
+    url: str
+    until: str
+    """When it is forgotten there: an ISO stamp."""
 
 
 @dataclass(slots=True)
@@ -78,6 +91,8 @@ class Fold:
     """Creates sent again although an earlier one may have been accepted."""
     finished: Mapping[str, Any] | None = None
     """The last `run_finished`, unless a later run has begun."""
+    _made: dict[str, str] = field(default_factory=dict)
+    """Items by the fingerprint that their `saved` lines name."""
 
     def apply(self, entry: Mapping[str, Any]) -> None:
         """Take one entry in; unknown events and fields are ignored (invariant 6)."""
@@ -100,6 +115,15 @@ class Fold:
     def prediction_ids(self) -> set[str]:
         """Ids of predictions that belong to items already."""
         return {state.prediction_id for state in self.items.values() if state.prediction_id is not None}
+
+    def made(self, fingerprint: str) -> ItemState | None:
+        """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
+        state = self.items.get(self._made.get(fingerprint, ""))
+        return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
+
+    def unsettled(self) -> Iterator[ItemState]:
+        """The states with a prediction in flight, or a create without an answer."""
+        return (state for state in self.items.values() if state.in_flight or state.lost is not None)
 
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Every item with the output names it holds, or has held."""
@@ -147,6 +171,8 @@ def _submitting(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     _claimed(fold, state, entry)
     state.in_flight = False
     state.fingerprint = _opt(entry.get("fingerprint"), str)
+    until = _opt(entry.get("until"), str)
+    state.upload = Held(_text(entry.get("key")), until) if until is not None else None
     again = entry.get("possible_duplicate") is True
     state.lost = Lost(_text(entry.get("key")), _text(entry.get("t")), state.lost if again else None)
     fold.possible_duplicates += again
@@ -163,6 +189,8 @@ def _rejected(fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
 def _submitted(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     fold.predictions += 1
     state.lost = None
+    if state.prediction_id is not None:
+        state.spent = (*state.spent, state.prediction_id)
     state.prediction_id = _opt(entry.get("prediction_id"), str)
     state.in_flight = state.prediction_id is not None
 
@@ -179,10 +207,13 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
 
 
-def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     _ended(state, entry)
     state.outcome = "saved"
-    state.lost, state.in_flight = None, False
+    state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
+    state.fingerprint = _opt(entry.get("fingerprint"), str)
+    if state.fingerprint is not None:
+        fold._made[state.fingerprint] = entry["item"]
     _named(state, _opt(entry.get("output"), str))
     state.sha256 = _opt(entry.get("sha256"), str)
     state.bytes = _opt(entry.get("bytes"), int)
@@ -201,7 +232,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.retryable = entry.get("retryable") is True
     if not state.retryable:
         # Otherwise a prediction that could not be asked for may still be there, and is paid for.
-        state.lost, state.in_flight = None, False
+        state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
     state.sha256 = state.bytes = state.width = state.height = state.seconds = None
 
 

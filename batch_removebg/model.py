@@ -96,6 +96,10 @@ class CreateRequest:
     attempt: int = 1
     possible_duplicate: bool = False
     """An earlier create for the same may have been accepted, and can't be looked for."""
+    until: datetime | None = None
+    """When the server forgets `image`, where that is an upload."""
+    spent: tuple[str, ...] = ()
+    """Predictions bought for the same image before: on a server's list, none of them is the one looked for."""
 
 
 @dataclass(frozen=True, slots=True)

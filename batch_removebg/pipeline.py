@@ -221,8 +221,10 @@ class Pipeline:
                 try:
                     saved = await self._save(predicted)
                 except BatchError as error:
+                    self._predictor.settled(predicted.prepared, error)
                     await self._settle(todo, error)
                 else:
+                    self._predictor.settled(predicted.prepared)
                     for note in saved.notes:
                         self._tell(Event(Kind.WARNING, todo.item.id, text=note))
                     self.reused += saved.reused

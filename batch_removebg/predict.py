@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.alphas import Alphas
@@ -22,12 +23,14 @@ from batch_removebg.errors import (
     SourceError,
 )
 from batch_removebg.fold import ItemState
-from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec
+from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec, Upload
 from batch_removebg.provider import parse
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import Recovery
 from batch_removebg.recipe import Recipe
+from batch_removebg.singleflight import Singleflight
 from batch_removebg.sources import Sources
+from batch_removebg.twins import Twin, Twins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,6 +84,8 @@ class Predicted:
     prediction_id: str | None
     attempts: int
     reused: bool
+    twin: Twin | None = None
+    """The finished picture itself, made for another item from the same URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class PredictPolicy:
     longest_poll: float = 5.0
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
+    upload_left: float = 600.0
+    """Seconds that an upload must still be held for to be used again: a prediction may wait before it reads it."""
 
     def poll_delay(self, elapsed: float) -> float:
         """Seconds until the next poll: a fifth of the time waited so far, so that the end is seen soon after it."""
@@ -107,39 +114,85 @@ class Tools:
     recipe: Recipe
     sources: Sources
     alphas: Alphas
+    twins: Twins
     cpu: Cpu
     limits: Limits
     clock: Clock
+
+
+@dataclass(slots=True)
+class _Bought:
+    """What this run has uploaded and bought for a source that is being worked on."""
+
+    upload: Upload | None = None
+    spent: list[str] = field(default_factory=list)
 
 
 class Predictor:
     """Turns items to be done into predictions that have ended well."""
 
     def __init__(
-        self, provider: Provider, recovery: Recovery, tools: Tools, *, policy: PredictPolicy, gate: Gate
+        self,
+        provider: Provider,
+        recovery: Recovery,
+        tools: Tools,
+        *,
+        policy: PredictPolicy,
+        gate: Gate,
+        unsettled: Iterable[ItemState] = (),
     ) -> None:
+        """`unsettled`: what earlier runs have begun to buy; whichever item has the same source takes it up."""
         self._provider = provider
         self._recovery = recovery
         self._recipe = tools.recipe
         self._sources = tools.sources
         self._alphas = tools.alphas
+        self._twins = tools.twins
         self._cpu = tools.cpu
         self._limits = tools.limits
         self._clock = tools.clock
         self._policy = policy
         self._gate = gate
+        self._flights = Singleflight()
+        self._bought: dict[str, _Bought] = {}
+        self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
 
     async def predict(self, todo: Todo) -> Predicted | Prepared:
-        """The item with its alpha in reach, or merely prepared where it turns out to be finished already."""
+        """The item with its alpha in reach, or merely prepared where it turns out to be finished already.
+
+        Of items with the same content one is worked on at a time: what comes of it must be told to `settled`.
+        """
         started = self._clock.monotonic()
         prepared, data = await self._prepare(todo, started)
         if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
             return prepared
-        if data is not None:
-            alpha = await self._cpu.run(self._alphas.load, prepared.fingerprint)
-            if alpha is not None:
-                return Predicted(prepared, None, alpha, todo.state.prediction_id, todo.state.attempts, reused=True)
-        return await self.buy(prepared, data=data)
+        if self._flights.busy(prepared.fingerprint):
+            data = None  # read again when it is its turn: those that wait shall cost no memory
+        await self._flights.enter(prepared.fingerprint)
+        self._bought[prepared.fingerprint] = _Bought()
+        try:
+            return await self._kept(prepared) or await self.buy(prepared, data=data)
+        except BaseException as error:
+            self.settled(prepared, error)
+            raise
+
+    def settled(self, prepared: Prepared, error: BaseException | None = None) -> None:
+        """Take in that an item is saved, or came to `error`: the next one with the same content may go on."""
+        del self._bought[prepared.fingerprint]
+        self._flights.leave(prepared.fingerprint, error)
+
+    async def _kept(self, prepared: Prepared) -> Predicted | None:
+        """What an earlier prediction for the same content has left: its alpha, or a finished picture."""
+        if prepared.sha256 is None:
+            twin = await self._cpu.run(self._twins.load, prepared.fingerprint)
+            if twin is None:
+                return None
+            return Predicted(prepared, None, None, twin.prediction_id, twin.attempts, reused=True, twin=twin)
+        alpha = await self._cpu.run(self._alphas.load, prepared.fingerprint)
+        if alpha is None:
+            return None
+        state = prepared.todo.state
+        return Predicted(prepared, None, alpha, state.prediction_id, state.attempts, reused=True)
 
     async def buy(self, prepared: Prepared, *, data: bytes | None = None, attempts: int = 0) -> Predicted:
         """A prediction that gives a picture: the one in flight since an earlier run, or a new one.
@@ -147,14 +200,17 @@ class Predictor:
         `attempts` have been bought before and gave nothing. Raises the last ResubmitError once the policy's number is
         spent, Stopping if the run ends before one could be bought.
         """
-        in_flight = None if attempts else self._in_flight(prepared)
+        known = None if attempts else self._known(prepared)
+        in_flight = known.prediction_id if known is not None and known.in_flight else None
         while True:
             try:
                 if in_flight is not None:
                     seen = await self._provider.get(in_flight)
                 else:
                     attempts += 1
-                    seen = await self._create(prepared, data, attempts)
+                    seen = await self._create(prepared, data, attempts, known)
+                if seen.id is not None:
+                    self._bought[prepared.fingerprint].spent.append(seen.id)
                 ended = await self._await_end(seen)
                 url = parse.result(ended)
             except ResubmitError as error:
@@ -166,7 +222,7 @@ class Predictor:
                 raise
             else:
                 return Predicted(prepared, url, None, ended.id, max(1, attempts), reused=False)
-            in_flight = None
+            in_flight = known = None
             await self._gate.sleep(self._policy.pause)
 
     def may_buy(self, attempts: int) -> bool:
@@ -182,9 +238,11 @@ class Predictor:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
-    def _in_flight(self, prepared: Prepared) -> str | None:
-        state = prepared.todo.state
-        return state.prediction_id if state.in_flight and state.fingerprint == prepared.fingerprint else None
+    def _known(self, prepared: Prepared) -> ItemState | None:
+        """What an earlier run has begun to buy for this content, be it under another item's name."""
+        own, other = prepared.todo.state, self._unsettled.pop(prepared.fingerprint, None)
+        begun = (own.in_flight or own.lost is not None) and own.fingerprint == prepared.fingerprint
+        return own if begun else other
 
     async def _prepare(self, todo: Todo, started: float) -> tuple[Prepared, bytes | None]:
         from batch_removebg.pixels import decode
@@ -211,30 +269,53 @@ class Predictor:
         )
         return prepared, data
 
-    async def _create(self, prepared: Prepared, data: bytes | None, attempt: int) -> Prediction:
+    async def _create(
+        self, prepared: Prepared, data: bytes | None, attempt: int, known: ItemState | None
+    ) -> Prediction:
+        """Buy a prediction; `known`: what an earlier run has begun to buy, of which a create may have been lost."""
         todo = prepared.todo
+        image = await self._image(prepared, data)
+        earlier = (todo.state.prediction_id, *todo.state.spent, *(known.spent if known is not None else ()))
         request = CreateRequest(
             item=todo.item.id,
-            image=await self._image(prepared, data),
+            image=image.url,
             output=todo.output,
             fingerprint=prepared.fingerprint,
             attempt=attempt,
+            until=image.expires_at,
+            spent=(*filter(None, earlier), *self._bought[prepared.fingerprint].spent),
         )
-        # A lost create of an earlier run, unless it was for other content, or cost nothing.
-        known = attempt == 1 and self._provider.capabilities.billed and todo.state.fingerprint == prepared.fingerprint
-        return await self._recovery.create(request, todo.state.lost if known else None)
+        lost = known.lost if known is not None and self._provider.capabilities.billed else None
+        return await self._recovery.create(request, lost)
 
-    async def _image(self, prepared: Prepared, data: bytes | None) -> str:
+    async def _image(self, prepared: Prepared, data: bytes | None) -> Upload:
         """The model's input: the URL itself, an uploaded proxy, or a proxy as data URI."""
         if prepared.sha256 is None:
-            return prepared.todo.item.source
-        data = data if data is not None else await self.source_data(prepared)
+            return Upload(prepared.todo.item.source)
+        if self._provider.capabilities.files:
+            return self._held(prepared) or await self._upload(prepared, data)
+        return Upload(await self._data_uri(prepared, data))
+
+    def _held(self, prepared: Prepared) -> Upload | None:
+        """The upload of an earlier attempt, in this run or another, if the server says it is held for long enough."""
+        state, upload = prepared.todo.state, self._bought[prepared.fingerprint].upload
+        if upload is None and state.upload is not None and state.fingerprint == prepared.fingerprint:
+            upload = Upload(state.upload.url, parse.when(state.upload.until))
+        if upload is None or upload.expires_at is None:
+            return None
+        left = upload.expires_at.timestamp() - self._clock.wall()
+        return upload if left >= self._policy.upload_left else None
+
+    async def _upload(self, prepared: Prepared, data: bytes | None) -> Upload:
+        spec = self._provider.proxy
+        proxy = await self._proxy(prepared, data, spec)
+        name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
+        upload = await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
+        self._bought[prepared.fingerprint].upload = upload
+        return upload
+
+    async def _data_uri(self, prepared: Prepared, data: bytes | None) -> str:
         can, spec = self._provider.capabilities, self._provider.proxy
-        if can.files:
-            proxy = await self._proxy(prepared, data, spec)
-            suffix = "jpg" if spec.encoding == "jpeg" else spec.encoding
-            name = f"{prepared.fingerprint}.{suffix}"
-            return (await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)).url
         while True:
             proxy = await self._proxy(prepared, data, spec)
             if len(proxy.data) * 4 // 3 + 64 <= can.data_uri_limit:
@@ -243,9 +324,10 @@ class Predictor:
                 raise InputRejected("can't be made small enough for a data URI")
             spec = replace(spec, longest=min(spec.longest, max(proxy.width, proxy.height)) * 4 // 5)
 
-    async def _proxy(self, prepared: Prepared, data: bytes, spec: ProxySpec) -> Proxy:
+    async def _proxy(self, prepared: Prepared, data: bytes | None, spec: ProxySpec) -> Proxy:
         from batch_removebg.pixels import decode
 
+        data = data if data is not None else await self.source_data(prepared)
         async with self._cpu.memory(prepared.cost):
             return await self._cpu.run(decode.proxy, data, spec, self._limits)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_removebg import assemble
@@ -18,6 +18,7 @@ from batch_removebg.model import Item
 from batch_removebg.planner import Planned, Planner
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
+from batch_removebg.twins import Twins
 
 
 @dataclass(slots=True)
@@ -30,7 +31,9 @@ class Preview:
     left: int = 0
     """Failed before, and left alone without --retry-failed."""
     kept: int = 0
-    """Made from alphas that were kept: no prediction."""
+    """Made from what earlier predictions gave: no prediction."""
+    copies: int = 0
+    """The same content as an item before it: no prediction of its own."""
     taken_up: int = 0
     """Predictions of an earlier run, still to be brought home."""
     bought: int = 0
@@ -43,16 +46,36 @@ class Preview:
     """Whether a prediction costs money."""
 
 
+@dataclass(slots=True)
+class _Look:
+    """What is looked at, and what has come by."""
+
+    recipe: Recipe
+    alphas: Alphas
+    twins: Twins
+    underway: set[str]
+    """Fingerprints that earlier runs have begun to buy."""
+    found: Preview
+    seen: set[int] = field(default_factory=set)
+    """Hashes of the fingerprints that a prediction is counted for."""
+
+
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
     fold, _ = replay(settings.out / LEDGER)
     recipe = assemble.recipe_of(settings)
-    planner, alphas = assemble.planner(settings, fold, recipe), Alphas(settings.out / assemble.STATE / assemble.ALPHAS)
-    found = Preview(billed=settings.provider != "local")
+    planner = assemble.planner(settings, fold, recipe)
+    look = _Look(
+        recipe,
+        Alphas(settings.out / assemble.STATE / assemble.ALPHAS),
+        Twins(fold.made, settings.out, recipe.digest),
+        {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
+        found := Preview(billed=settings.provider != "local"),
+    )
     begun = 0
     for item in assemble.read(inputs, settings, listener):
         found.total += 1
-        begun += _count(found, planner, item, recipe, alphas)
+        begun += _count(look, planner, item)
         if begun == settings.limit:
             break
     allowed, _ = settings.budget()
@@ -62,8 +85,9 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     return found
 
 
-def _count(found: Preview, planner: Planner, item: Item, recipe: Recipe, alphas: Alphas) -> int:
+def _count(look: _Look, planner: Planner, item: Item) -> int:
     """Put the item under its heading; 1 if a worker would take it up."""
+    found = look.found
     try:
         planned = planner.plan(item)
     except ItemError:
@@ -76,27 +100,32 @@ def _count(found: Preview, planner: Planner, item: Item, recipe: Recipe, alphas:
     elif item.problem is not None:
         found.bad += 1
     else:
-        _count_work(found, planned, recipe, alphas)
+        _count_work(look, planned)
     return planned.step is Step.DO
 
 
-def _count_work(found: Preview, planned: Planned, recipe: Recipe, alphas: Alphas) -> None:
-    todo, sha256 = planned.todo, _sha256(planned.todo.item)
-    passed_on = todo.item.path is None and recipe.passes_urls
+def _count_work(look: _Look, planned: Planned) -> None:
+    found, todo, sha256 = look.found, planned.todo, _sha256(planned.todo.item)
+    passed_on = todo.item.path is None and look.recipe.passes_urls
+    fingerprint = look.recipe.fingerprint(todo.item.source if passed_on else sha256 or "")
     if todo.item.path is not None and sha256 is None:
         found.bad += 1
     elif todo.finished_if_same and sha256 is not None and sha256 == todo.state.source_sha256:
         found.done += 1
-    elif sha256 is not None and alphas.has(recipe.fingerprint(sha256)):
+    elif (sha256 is not None and look.alphas.has(fingerprint)) or (passed_on and look.twins.load(fingerprint)):
         found.kept += 1
-    elif (
-        found.billed
-        and todo.state.in_flight
-        and todo.state.fingerprint == recipe.fingerprint(todo.item.source if passed_on else sha256 or "")
-    ):
+    elif (sha256 is not None or passed_on) and _came_before(look, fingerprint):
+        found.copies += 1
+    elif found.billed and fingerprint in look.underway:
         found.taken_up += 1
     else:
         found.bought += 1
+
+
+def _came_before(look: _Look, fingerprint: str) -> bool:
+    before = len(look.seen)
+    look.seen.add(int(fingerprint[:16], 16))
+    return len(look.seen) == before
 
 
 def _sha256(item: Item) -> str | None:

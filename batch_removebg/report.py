@@ -57,7 +57,7 @@ def _cost(summary: Summary, settings: Settings) -> str:
         price = f", {summary.predictions * settings.price:.4g} USD" if settings.price is not None else ""
         text = f"predictions: {summary.predictions} bought from {settings.base}{price}"
     if summary.reused:
-        text += f"; {summary.reused} made from kept alphas, without one"
+        text += f"; {summary.reused} made without one, from what earlier ones gave"
     if summary.possible_duplicates:
         n = summary.possible_duplicates
         text += f"; {n} sent again after an answer was lost, and possibly billed twice"
@@ -93,7 +93,8 @@ def preview(found: Preview, settings: Settings) -> str:
     rows = [
         (found.done, "are saved and unchanged"),
         (found.left, "failed before and are left alone (--retry-failed tries them again)"),
-        (found.kept, "would be made from kept alphas, without a prediction"),
+        (found.kept, "would be made from what earlier predictions gave, without a new one"),
+        (found.copies, "have the same content as one before them, and would be made from its prediction"),
         (found.taken_up, "have a prediction in flight that would be brought home"),
         (found.bad, "would fail: the source can't be read"),
         (found.bought, "would need a new prediction"),

@@ -36,7 +36,7 @@ class Summary:
     skipped: int
     """Of the saved: finished by an earlier run and unchanged."""
     reused: int
-    """Of the saved in this run: made from an alpha that was kept, without a prediction."""
+    """Of the saved in this run: made without a prediction, from what earlier ones gave."""
     predictions: int
     """Bought in this run."""
     possible_duplicates: int

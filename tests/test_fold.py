@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_removebg.fold import Fold, ItemState, Lost, Outcome, Step, plan
+from batch_removebg.fold import Fold, Held, ItemState, Lost, Outcome, Step, plan
 
 SUBMITTING = {
     "event": "submitting",
@@ -116,7 +116,6 @@ def test_saved_after_submitted_holds_everything_the_line_says() -> None:
         signature="10:1:1",
         meta={"sku": "7"},
         notes=("profile left out",),
-        fingerprint="f1",
     )
 
 
@@ -309,3 +308,35 @@ def test_what_is_left_to_do_is_this_table() -> None:
         ("failed", True, True, same_output, intact, False) for same_output in (False, True) for intact in (False, True)
     }
     assert len(table[Step.DO]) == 3 * 2**5 - 2 - 4
+
+
+def test_a_saved_item_is_found_by_what_it_was_bought_for_until_it_is_another() -> None:
+    fold = fold_of({**SAVED, "fingerprint": "f1"})
+    assert fold.made("f1") is fold.items["shoe"]
+    assert fold.made("f2") is None
+    fold.apply({**SAVED, "fingerprint": "f2"})
+    assert (fold.made("f1"), fold.made("f2")) == (None, fold.items["shoe"])
+    fold.apply(SUBMITTING)
+    assert fold.made("f2") is None
+    assert fold_of(SUBMITTING, SUBMITTED, SAVED).made("f1") is None
+
+
+def test_what_is_begun_and_not_ended_is_unsettled() -> None:
+    fold = fold_of(SUBMITTING, {**SUBMITTING, "item": "hat"}, {**SUBMITTED, "item": "hat"}, {**SAVED, "item": "bag"})
+    assert [(state.in_flight, state.lost is not None) for state in fold.unsettled()] == [(False, True), (True, False)]
+
+
+def test_an_upload_is_known_until_the_item_is_settled() -> None:
+    uploaded = {**SUBMITTING, "until": "2026-02-01T00:00:00.000Z"}
+    held = Held("https://files.example/shoe.jpg", "2026-02-01T00:00:00.000Z")
+    assert shoe(uploaded, SUBMITTED).upload == held
+    assert shoe(uploaded, SUBMITTED, {**FAILED, "retryable": True}).upload == held
+    assert shoe(uploaded, SUBMITTED, FAILED).upload is None
+    assert shoe(uploaded, SUBMITTED, SAVED).upload is None
+    assert shoe(uploaded, SUBMITTING).upload is None
+
+
+def test_predictions_that_gave_nothing_are_remembered_until_the_item_is_saved() -> None:
+    second = {**SUBMITTED, "prediction_id": "p2"}
+    assert shoe(SUBMITTING, SUBMITTED, SUBMITTING, second).spent == ("p1",)
+    assert shoe(SUBMITTING, SUBMITTED, SUBMITTING, second, SAVED).spent == ()

@@ -36,7 +36,7 @@ class Bench:
         clock: Clock = FakeClock().clock
         gate = Gate(clock)
         settings = Settings(out=tmp_path / "out", provider="replicate", base_url="http://127.0.0.1:9/v1")
-        tools = assemble.toolbox(settings, None, gate, clock)  # type: ignore[arg-type]  # nothing is fetched by URL
+        tools = assemble.toolbox(settings, None, gate, clock, ledger.fold)  # type: ignore[arg-type]  # nothing is fetched by URL
         recovery = Recovery(provider, ledger, LostPolicy(), clock=clock, known=set)
         self.predictor = Predictor(provider, recovery, tools, policy=PredictPolicy(), gate=gate)
 

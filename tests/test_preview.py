@@ -35,7 +35,7 @@ class Shop:
 
     def add(self, name: str) -> Path:
         path = self.photos / name
-        path.write_bytes(photo(colour=(len(name), 7, sum(name.encode()) % 256)))
+        path.write_bytes(photo(colour=(len(name), 7, sum(name.encode()) * 37 % 256)))
         return path
 
     def entry(self, event: str, name: str, settings: Settings, **fields: Any) -> None:
@@ -187,3 +187,14 @@ def test_warnings_reach_the_listener(shop: Shop) -> None:
     heard: list[Event] = []
     assert preview([str(manifest)], shop.settings(), heard.append).total == 1
     assert [event.kind.value for event in heard] == ["warning"]
+
+
+def test_copies_are_counted_once(shop: Shop) -> None:
+    shop.add("a.jpg")
+    for name in ("b.jpg", "c.jpg"):
+        (shop.photos / name).write_bytes((shop.photos / "a.jpg").read_bytes())
+    assert shop.preview(shop.settings()) == Preview(total=3, bought=1, copies=2)
+    manifest = shop.photos / "list.csv"
+    manifest.write_text("image,id\nhttps://shop.example/a.jpg,1\nhttps://shop.example/a.jpg,2\n")
+    remote = shop.settings(provider="gateway", base_url="http://127.0.0.1:9/v1")
+    assert shop.preview(remote, str(manifest)) == Preview(total=2, bought=1, copies=1, billed=True)

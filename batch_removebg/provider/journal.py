@@ -7,9 +7,11 @@ there would make a create that is known to have been answered into one that is n
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import anyio
 
+from batch_removebg.clock import stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Provider
@@ -43,7 +45,9 @@ class Journaled(Wrapper):
         return created
 
     async def _write_submitting(self, request: CreateRequest) -> None:
-        duplicate = {"possible_duplicate": True} if request.possible_duplicate else {}
+        more: dict[str, Any] = {"possible_duplicate": True} if request.possible_duplicate else {}
+        if request.until is not None:
+            more["until"] = stamp(request.until.timestamp())
         await self._ledger.append(
             "submitting",
             item=request.item,
@@ -51,7 +55,7 @@ class Journaled(Wrapper):
             key=key_of(request.image),
             output=request.output,
             fingerprint=request.fingerprint,
-            **duplicate,
+            **more,
         )
 
 

@@ -78,7 +78,7 @@ class Recovery:
         resent = losses = 0
         while True:
             if lost is not None:
-                found, told = await self._look(lost) if self._findable(lost.key) else (None, False)
+                found, told = await self._look(lost, request.spent) if self._findable(lost.key) else (None, False)
                 if found is not None:
                     await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
                     return found
@@ -107,7 +107,7 @@ class Recovery:
     def _findable(self, key: str) -> bool:
         return self._provider.capabilities.list and not key.startswith("sha256:")
 
-    async def _look(self, lost: Lost) -> tuple[Prediction | None, bool]:
+    async def _look(self, lost: Lost, spent: Container[str]) -> tuple[Prediction | None, bool]:
         """The lost prediction, or None; and whether the list could tell."""
         since = (parse.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(seconds=self._policy.skew)
         # A create that an earlier run lost has had its time to appear in the list.
@@ -116,18 +116,18 @@ class Recovery:
         told = False
         for wait in waits:
             await self._clock.sleep(wait)
-            found, told = await self._look_once(lost.key, since)
+            found, told = await self._look_once(lost.key, since, spent)
             if found is not None:
                 return found, True
         return None, told
 
-    async def _look_once(self, key: str, since: datetime) -> tuple[Prediction | None, bool]:
+    async def _look_once(self, key: str, since: datetime, spent: Container[str]) -> tuple[Prediction | None, bool]:
         cursor, told = None, True
         for _ in range(self._policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             known = self._known()
             for candidate in page.predictions:
-                if candidate.id is None or candidate.id in known or candidate.id in self._taken:
+                if candidate.id is None or any(candidate.id in ids for ids in (known, spent, self._taken)):
                     continue
                 if candidate.image == key:
                     self._taken.add(candidate.id)
