@@ -184,7 +184,8 @@ class Predictor:
     async def _kept(self, prepared: Prepared) -> Predicted | None:
         """What an earlier prediction for the same content has left: its alpha, or a finished picture."""
         if prepared.sha256 is None:
-            twin = await self._cpu.run(self._twins.load, prepared.fingerprint)
+            made = self._twins.find(prepared.fingerprint)
+            twin = await self._cpu.run(self._twins.load, made) if made is not None else None
             if twin is None:
                 return None
             return Predicted(prepared, None, None, twin.prediction_id, twin.attempts, reused=True, twin=twin)

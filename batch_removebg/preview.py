@@ -112,7 +112,7 @@ def _count_work(look: _Look, planned: Planned) -> None:
         found.bad += 1
     elif todo.finished_if_same and sha256 is not None and sha256 == todo.state.source_sha256:
         found.done += 1
-    elif (sha256 is not None and look.alphas.has(fingerprint)) or (passed_on and look.twins.load(fingerprint)):
+    elif (sha256 is not None and look.alphas.has(fingerprint)) or (passed_on and _has_twin(look, fingerprint)):
         found.kept += 1
     elif (sha256 is not None or passed_on) and _came_before(look, fingerprint):
         found.copies += 1
@@ -120,6 +120,11 @@ def _count_work(look: _Look, planned: Planned) -> None:
         found.taken_up += 1
     else:
         found.bought += 1
+
+
+def _has_twin(look: _Look, fingerprint: str) -> bool:
+    made = look.twins.find(fingerprint)
+    return made is not None and look.twins.load(made) is not None
 
 
 def _came_before(look: _Look, fingerprint: str) -> bool:

@@ -27,7 +27,7 @@ class Twin:
 
 
 class Twins:
-    """Finds finished pictures by what they were bought for; its method blocks and belongs in a thread."""
+    """Finds finished pictures by what they were bought for."""
 
     def __init__(self, made: Callable[[str], ItemState | None], out: Path, recipe: str) -> None:
         """`made` gives the state of a saved item by its fingerprint; `recipe` is the digest a twin must have."""
@@ -35,13 +35,15 @@ class Twins:
         self._out = out
         self._recipe = recipe
 
-    def load(self, fingerprint: str) -> Twin | None:
-        """The twin, or None where there is none, or its file is not what it was."""
+    def find(self, fingerprint: str) -> ItemState | None:
+        """The saved item that may be a twin, by the ledger alone."""
         state = self._made(fingerprint)
-        if state is None or state.recipe != self._recipe or state.output is None:
-            return None
+        return state if state is not None and state.recipe == self._recipe else None
+
+    def load(self, state: ItemState) -> Twin | None:
+        """The twin that `find` found, or None where its file is not what it was; blocks."""
         try:
-            data = (self._out / state.output).read_bytes()
+            data = (self._out / (state.output or "")).read_bytes()
         except OSError:
             return None
         if hashlib.sha256(data).hexdigest() != state.sha256:

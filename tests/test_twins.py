@@ -17,7 +17,9 @@ def saved(**changes: object) -> ItemState:
 
 
 def found(out: Path, state: ItemState | None) -> Twin | None:
-    return Twins(lambda fingerprint: state if fingerprint == "f" else None, out, "r").load("f")
+    twins = Twins(lambda fingerprint: state if fingerprint == "f" else None, out, "r")
+    made = twins.find("f")
+    return twins.load(made) if made is not None else None
 
 
 def test_a_whole_file_of_the_same_recipe_is_a_twin(tmp_path: Path) -> None:
