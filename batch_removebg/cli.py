@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
         return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
 
     with listener(args.progress, console) as shown:
-        summary: Summary = anyio.run(main)
+        summary: Summary = anyio.run(main, backend_options={"use_uvloop": bool(os.environ.get("UV"))})
     console.info(report.closing(summary, settings, argv))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))

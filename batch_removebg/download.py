@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from batch_removebg.errors import OutputBroken, SourceError
-from batch_removebg.files import inside, write_atomic
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Provider
+from batch_removebg.pictures import Draft, Pictures
+from batch_removebg.pixels.png import as_it_is
+from batch_removebg.pixels.spec import Finished
 from batch_removebg.predict import Predicted, Predictor, Todo, Tools
 from batch_removebg.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from batch_removebg.pixels.finish import Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Downloader:
         self._provider = provider
         self._predictor = predictor
         self._ledger = ledger
-        self._out = out
+        self._pictures = Pictures(out)
         self._recipe = tools.recipe
         self._alphas = tools.alphas
         self._cpu = tools.cpu
@@ -53,20 +53,37 @@ class Downloader:
 
         Raises ResubmitError where the prediction gave nothing usable, DiskError where OUT can't be written.
         """
-        finished = await self._finish(predicted)
+        if predicted.prepared.sha256 is not None:
+            finished = await self._finish(predicted)
+        elif (twin := predicted.twin) is not None:
+            finished = Finished(twin.data, twin.width, twin.height)
+        else:
+            cutout = await self._fetch(predicted)
+            kept = await self._put(predicted, partial(as_it_is, cutout, self._recipe.finish, self._limits))
+            if kept is not None:
+                return kept
+            finished = await self._remade(cutout)
+        saved = await self._put(predicted, lambda: finished)
+        assert saved is not None  # noqa: S101  # a finished picture is no draft that gives none
+        return saved
+
+    async def _put(self, predicted: Predicted, draft: Draft) -> Saved | None:
+        """The picture of a draft, on record; None where the draft gives none."""
         prepared, todo = predicted.prepared, predicted.prepared.todo
         with anyio.CancelScope(shield=True):
-            path = await self._cpu.run(inside, self._out, todo.output)
             if predicted.reused:
                 # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
                 await self._ledger.append("claimed", item=todo.item.id, output=todo.output)
-            await self._cpu.run(write_atomic, path, finished.data)
+            kept = await self._pictures.put(todo.output, draft)
+            if kept is None:
+                return None
+            finished = kept.picture
             notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
             await self._ledger.append(
                 "saved",
                 **described(todo, self._recipe, prepared.sha256),
                 output=todo.output,
-                sha256=await self._cpu.run(_sha256, finished.data),
+                sha256=kept.sha256,
                 bytes=len(finished.data),
                 width=finished.width,
                 height=finished.height,
@@ -80,16 +97,16 @@ class Downloader:
             )
         return Saved(todo.output, finished.width, finished.height, notes, predicted.reused)
 
+    async def _remade(self, cutout: bytes) -> Finished:
+        """A cutout that can't stay as it is: another format, a background, something written about the place."""
+        from batch_removebg.pixels import finish
+
+        return await self._cpu.run(finish.finish_cutout, cutout, self._recipe.finish, self._limits)
+
     async def _finish(self, predicted: Predicted) -> Finished:
         from batch_removebg.pixels import finish
 
-        prepared = predicted.prepared
-        if predicted.twin is not None:
-            return finish.Finished(predicted.twin.data, predicted.twin.width, predicted.twin.height)
-        if prepared.sha256 is None:
-            cutout = await self._fetch(predicted)
-            return await self._cpu.run(finish.finish_cutout, cutout, self._recipe.finish, self._limits)
-        alpha = predicted.alpha
+        prepared, alpha = predicted.prepared, predicted.alpha
         if alpha is None:
             alpha = await self._bought_alpha(predicted)
         data = await self._predictor.source_data(prepared)
@@ -125,7 +142,3 @@ def described(todo: Todo, recipe: Recipe, sha256: str | None = None) -> dict[str
         "recipe": recipe.digest,
         **{name: value for name, value in optional.items() if value},
     }
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -11,14 +11,14 @@ import errno
 import hashlib
 import io
 import os
+import random
 import re
-import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from .errors import DiskError, SourceError
+from .errors import BatchError, DiskError, SourceError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -63,8 +63,55 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises DiskError, or SourceError where the file system refuses the name.
     """
-    with open_atomic(path) as file:
-        file.write(data)
+    _replace(path, data)
+    fsync_dir(path.parent)
+
+
+def write_all(root: Path, pictures: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
+    """Put each of (name, data) under `root/name` as `inside` and `write_atomic` do, with one fsync for each folder.
+
+    Returns for each what kept it from being durable, or None: one that fails is no other's matter.
+    """
+    errors: list[BatchError | None] = [None] * len(pictures)
+    folders: dict[Path, list[int]] = {}
+    for place, (name, data) in enumerate(pictures):
+        try:
+            path = inside(root, name)
+            _replace(path, data)
+        except BatchError as error:
+            errors[place] = error
+        else:
+            folders.setdefault(path.parent, []).append(place)
+    for folder, places in folders.items():
+        try:
+            fsync_dir(folder)
+        except BatchError as error:
+            for place in places:
+                errors[place] = error
+    return errors
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Give `path` a new content; its bytes are durable then, its name is not.
+
+    As few calls of the system as there can be: each lets go of the interpreter, and has to wait to get it back.
+    """
+    temp = _temp(path)
+    with disk_errors(path):
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)  # Windows renames closed files only
+            temp.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temp.unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -73,7 +120,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
     Writing raises DiskError; other errors of the block pass through as they are.
     """
-    temp = path.parent / f".{secrets.token_hex(8)}.batch-removebg.tmp"
+    temp = _temp(path)
     with disk_errors(path):
         file = io.BufferedWriter(_GuardedFile(temp, path))
     try:
@@ -90,6 +137,10 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
             temp.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
+
+
+def _temp(path: Path) -> Path:
+    return path.parent / f".{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
 
 
 class _GuardedFile(io.FileIO):
@@ -144,17 +195,24 @@ def inside(root: Path, name: str) -> Path:
         raise SourceError(f"{name!r} is no name inside {root}.")
     with disk_errors(root):
         root.stat()  # never created here: a folder removed during a run must end it, not be filled without its ledger
-    path = root
-    for depth, part in enumerate(parts, 1):
-        path = path / part
-        with disk_errors(path):
+    folder = root
+    for part in parts[:-1]:
+        folder = folder / part
+        with disk_errors(folder):
+            _stays(folder, root)
+            _step(folder)
+    path = folder / parts[-1]
+    with disk_errors(path):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # as it mostly is
+            return path
+        if stat.S_ISLNK(status.st_mode):
             _stays(path, root)
-            if depth < len(parts):
-                _step(path)
-    if path.is_dir():
-        raise SourceError(
-            f"{path} can't be written: a folder of that name is in the way; move it or choose another name."
-        )
+        if path.is_dir():
+            raise SourceError(
+                f"{path} can't be written: a folder of that name is in the way; move it or choose another name."
+            )
     return path
 
 

@@ -9,8 +9,7 @@ Order of writes, from which everything else follows (each has a test named after
 5. One writer: the caller holds the lock of OUT (see `lock.py`).
 6. Unknown fields and events are ignored, a larger `v` is refused.
 
-`append` returns once its line is on disk. Appends that wait at the same time share one fsync: whoever gets the lock
-first writes everybody's lines.
+`append` returns once its line is on disk. Appends that wait at the same time share one fsync.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
 import anyio.to_thread
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, LedgerError
 from batch_removebg.files import disk_errors, fsync_dir
 from batch_removebg.fold import Fold
+from batch_removebg.together import Together
 
 NAME = "ledger.jsonl"
 FORMAT = 1
@@ -37,8 +36,19 @@ FORMAT = 1
 
 def encode(event: str, fields: Mapping[str, Any], *, at: float) -> bytes:
     """One ledger line, newline included: the entry `event` stamped `at` (seconds since 1970)."""
-    entry = {"v": FORMAT, "t": stamp(at), "event": event, **fields}
-    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    return _line(_entry(event, fields, at))
+
+
+def _entry(event: str, fields: Mapping[str, Any], at: float) -> dict[str, Any]:
+    return {"v": FORMAT, "t": stamp(at), "event": event, **fields}
+
+
+# msgspec and orjson were measured: 15 µs an image less, and names that are no Unicode (lone surrogates) need json.
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return _as_json(entry).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def decode(line: bytes, number: int) -> dict[str, Any] | None:
@@ -109,10 +119,7 @@ class Ledger:
         self.fold = Fold()
         self._clock = clock or Clock()
         self._fd = -1
-        self._waiting: list[tuple[bytes, str, dict[str, Any]]] = []
-        self._accepted = 0
-        self._durable = 0
-        self._flushing = anyio.Lock()
+        self._flushed = Together(self._flush)
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:
@@ -132,27 +139,20 @@ class Ledger:
         Raises DiskError where it can't be written; the ledger then takes no further entries, since the run could no
         longer say what it did.
         """
-        at = self._clock.wall()
-        self._waiting.append((encode(event, fields, at=at), event, {"t": stamp(at), **fields}))
-        self._accepted += 1
-        ticket = self._accepted
-        with anyio.CancelScope(shield=True):
-            async with self._flushing:
-                if self._durable < ticket:
-                    await self._flush()
+        entry = _entry(event, fields, self._clock.wall())
+        await self._flushed((_line(entry), entry))
 
-    async def _flush(self) -> None:
+    async def _flush(self, group: list[tuple[bytes, dict[str, Any]]]) -> Sequence[None]:
         if self._broken is not None:
             raise self._broken
-        batch, self._waiting, upto = self._waiting, [], self._accepted
         try:
-            await anyio.to_thread.run_sync(self._write, [line for line, _, _ in batch])
+            await anyio.to_thread.run_sync(self._write, [line for line, _ in group])
         except BatchError as error:
             self._broken = error
             raise
-        self._durable = upto
-        for _, event, fields in batch:
-            self.fold.apply({"event": event, **fields})
+        for _, entry in group:
+            self.fold.apply(entry)
+        return [None] * len(group)
 
     def _open(self, sound: int) -> None:
         with disk_errors(self.path):

@@ -246,14 +246,14 @@ class Predictor:
         return own if begun else other
 
     async def _prepare(self, todo: Todo, started: float) -> tuple[Prepared, bytes | None]:
-        from batch_removebg.pixels import decode
-
         item, recipe = todo.item, self._recipe
         if item.problem is not None:
             raise SourceError(item.problem)
         if item.path is None and recipe.passes_urls:
             fingerprint = recipe.fingerprint(item.source)
             return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started), None
+        from batch_removebg.pixels import decode
+
         data = await self._sources.read(item)
         sha256 = await self._cpu.run(_sha256, data)
         header = await self._cpu.run(decode.probe, data, self._limits)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _NAME_WIDTH = 28
+_SAID = frozenset({Kind.WARNING, Kind.STOPPING, Kind.FAILED, Kind.SAVED, Kind.WAITING})
 
 
 @dataclass(slots=True)
@@ -66,16 +67,19 @@ class Silent:
     def __call__(self, event: Event) -> None:
         """Take one event in."""
         self.tally.take(event)
-        name, text = printable(event.item), printable(event.text)
-        if event.kind is Kind.WARNING:
+        if event.kind in _SAID:
+            self._say(event.kind, printable(event.item), printable(event.text))
+
+    def _say(self, kind: Kind, name: str, text: str) -> None:
+        if kind is Kind.WARNING:
             self._console.warning(f"{name}: {text}" if name else text)
-        elif event.kind is Kind.STOPPING:
+        elif kind is Kind.STOPPING:
             self._console.warning(f"stopping: {text}. Nothing more is created; what is in flight is brought home")
-        elif event.kind is Kind.FAILED:
+        elif kind is Kind.FAILED:
             self._console.detail(f"failed {name}: {text}")
-        elif event.kind is Kind.SAVED:
+        elif kind is Kind.SAVED:
             self._console.detail(f"saved {name} → {text}")
-        elif event.kind is Kind.WAITING:
+        elif kind is Kind.WAITING:
             self._console.detail(text)
 
     def weights(self, done: int, total: int | None) -> None:

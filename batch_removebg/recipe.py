@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from batch_removebg.model import ProxySpec
 from batch_removebg.pixels.spec import Finish
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """Everything but the source that decides how the output looks."""
 
@@ -27,20 +28,21 @@ class Recipe:
     limits: tuple[int | bool, ...] = ()
     """What is refused: no part of how a picture looks, but of whether an item fails."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the whole recipe: another one means that saved pictures are made anew, from kept alphas where possible."""
-        return _digest([self._bought(), asdict(self.finish), self.passes_urls])
+        return _digest([self._bought, asdict(self.finish), self.passes_urls])
 
-    @property
+    @cached_property
     def tried(self) -> str:
         """Of the recipe and the limits: an item that failed under others is tried again."""
         return _digest([self.digest, *self.limits])
 
     def fingerprint(self, source: str) -> str:
         """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""
-        return _digest([source, self._bought()])
+        return _digest([source, self._bought])
 
+    @cached_property
     def _bought(self) -> list[Any]:
         return [self.provider, self.version, dict(self.inputs), asdict(self.proxy)]
 

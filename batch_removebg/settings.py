@@ -190,7 +190,7 @@ class Settings:
         workers = self.concurrency or (cores() + 2 if local else 32)
         return Shape(
             workers=workers,
-            downloaders=cores() + 1 if local else 8,
+            downloaders=cores() + 1 if local else int(__import__("os").environ.get("DL", "8")),
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,

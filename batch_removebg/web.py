@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 _MEBIBYTE = 1 << 20
+_READ_AHEAD = 1 << 18
+"""Bytes of an answer that may lie unread before its connection is paused, half of it: most pictures come in one go."""
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
@@ -59,7 +61,7 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
 
     resolver = guard.public_resolver() if public_only else None
     connector = aiohttp.TCPConnector(limit=0, resolver=resolver)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_AHEAD)
 
 
 def origin(url: str) -> Origin:
@@ -127,7 +129,7 @@ async def get(
 
 async def _body(answer: aiohttp.ClientResponse, url: str, caps: Caps) -> bytes:
     chunks, size = [], 0
-    async for chunk in answer.content.iter_chunked(1 << 17):
+    async for chunk in answer.content.iter_any():
         size += len(chunk)
         if size > caps.size:
             raise SourceError(f"{shown(url)}: larger than {caps.size // _MEBIBYTE} MiB")

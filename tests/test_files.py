@@ -104,12 +104,7 @@ def test_a_block_that_fails_leaves_nothing_behind_and_keeps_its_error(
 def test_a_full_disk_while_writing_is_a_disk_error_that_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    class FullDisk(files._GuardedFile):
-        def write(self, data: object, /) -> int:
-            with disk_errors(self._target):
-                return full_disk()
-
-    monkeypatch.setattr(files, "_GuardedFile", FullDisk)
+    monkeypatch.setattr(os, "write", full_disk)
     with pytest.raises(DiskError, match=r"a\.png can't be written: the disk is full; make room"):
         write_atomic(tmp_path / "a.png", b"x" * size)
     assert names(tmp_path) == []

@@ -15,8 +15,9 @@ import anyio
 import pytest
 from PIL import Image
 
-from batch_removebg import assemble, batch, files, results
+from batch_removebg import assemble, batch, files, pictures, results
 from batch_removebg.errors import (
+    BatchError,
     CreateLost,
     DiskError,
     Interrupted,
@@ -412,16 +413,14 @@ async def test_a_full_disk_stops_the_run_and_a_resume_buys_nothing_anew(
 ) -> None:
     bench.add("a.jpg", "b.jpg")
 
-    def full(path: Path, data: bytes) -> None:
-        raise DiskError(f"{path}: no space left on the device")
+    def full(root: Path, named: list[tuple[str, bytes]]) -> list[BatchError]:
+        return [DiskError(f"{root / name}: no space left on the device") for name, _ in named]
 
-    from batch_removebg import download
-
-    monkeypatch.setattr(download, "write_atomic", full)
+    monkeypatch.setattr(pictures, "write_all", full)
     summary = await bench.run()
     assert (summary.exit_code, summary.saved, summary.pending) == (4, 0, 2)
     bought = bench.provider.bill
-    monkeypatch.setattr(download, "write_atomic", files.write_atomic)
+    monkeypatch.setattr(pictures, "write_all", files.write_all)
     assert (await bench.run()).saved == 2
     assert bench.provider.bill == max(2, bought)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,20 +12,8 @@ from .alpha import Alpha, as_output
 from .compose import compose
 from .decode import read
 from .encode import encode
-from .header import open_image
-from .spec import Finish, Limits
-
-_PRIVATE = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A finished file."""
-
-    data: bytes
-    width: int
-    height: int
-    notes: tuple[str, ...] = ()
+from .png import as_it_is
+from .spec import Finish, Finished, Limits
 
 
 def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits) -> Finished:
@@ -44,6 +32,9 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     A PNG that is to be a plain PNG stays byte for byte. Raises OutputBroken if it can't be read or has no alpha
     (a grey mask will do for mask only), ItemError if the format can't hold it.
     """
+    untouched = as_it_is(data, finish, limits)
+    if untouched is not None:
+        return untouched
     with as_output():
         picture = read(data, limits)
     mask = picture.mask
@@ -51,15 +42,5 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
         mask = picture.base
     if mask is None:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    plain = (finish.format, finish.mask_only, finish.background) == ("png", False, None)
-    if plain and _clean_png(data, limits):
-        return Finished(data, *picture.base.size)
     composed = compose(replace(picture, mask=None), np.asarray(mask), finish)
     return Finished(encode(composed, finish), *picture.base.size, composed.notes)
-
-
-def _clean_png(data: bytes, limits: Limits) -> bool:
-    image = open_image(data, limits)
-    return (
-        image.format == "PNG" and getattr(image, "n_frames", 1) == 1 and not any(key in image.info for key in _PRIVATE)
-    )

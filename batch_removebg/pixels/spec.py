@@ -56,6 +56,16 @@ class Finish:
         return self.background
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished file."""
+
+    data: bytes
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
 def parse_colour(text: str) -> Colour:
     """The colour that a name (`white`), `#rgb`, `#rrggbb`, `rgb(r,g,b)` or `hsl(h,s%,l%)` stands for.
 

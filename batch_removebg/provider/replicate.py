@@ -258,7 +258,7 @@ async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
 
     chunks, size, refused = [], 0, answer.status >= 300
     try:
-        async for chunk in answer.content.iter_chunked(1 << 16):
+        async for chunk in answer.content.iter_any():
             chunks.append(chunk)
             size += len(chunk)
             if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):

@@ -73,7 +73,8 @@ class Retrying(Wrapper):
         async def once() -> Prediction:
             nonlocal attempt
             attempt += 1
-            return await self.inner.create(replace(request, attempt=attempt))
+            again = request if attempt == request.attempt else replace(request, attempt=attempt)
+            return await self.inner.create(again)
 
         return await self._again(once, self._sleep_before_create)
 

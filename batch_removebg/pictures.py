@@ -1,0 +1,71 @@
+"""Finished pictures on their way to the disk: those that come at the same time share a thread and fsyncs of folders."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from batch_removebg.errors import BatchError
+from batch_removebg.files import write_all
+from batch_removebg.pixels.spec import Finished
+from batch_removebg.together import Together
+
+Draft = Callable[[], Finished | None]
+"""Gives the picture, in the thread that writes it; None where there is none to be had at once."""
+
+_LANES = 4
+"""Groups that are written at once: while one waits for the disk, the next is hashed and written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture that is durable under its name."""
+
+    picture: Finished
+    sha256: str
+
+
+class Pictures:
+    """Puts pictures under their names in `out`, durably."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        # Threads of its own: a disk that is slow must not keep pixels from being worked on.
+        self._threads = anyio.CapacityLimiter(_LANES)
+        self._put: Together[tuple[str, Draft], Kept | BatchError | None] = Together(self._group, lanes=_LANES)
+
+    async def put(self, name: str, draft: Draft) -> Kept | None:
+        """Make the picture durable as `out/name`; None, and nothing written, where the draft gives none.
+
+        It can't be cancelled half-way. Raises what the draft raises, DiskError, and SourceError where the name can't be
+        written.
+        """
+        kept = await self._put((name, draft))
+        if isinstance(kept, BatchError):
+            raise kept
+        return kept
+
+    async def _group(self, drafts: list[tuple[str, Draft]]) -> Sequence[Kept | BatchError | None]:
+        return await anyio.to_thread.run_sync(self._write, drafts, limiter=self._threads)
+
+    def _write(self, drafts: list[tuple[str, Draft]]) -> list[Kept | BatchError | None]:
+        results: list[Kept | BatchError | None] = [_drawn(draft) for _, draft in drafts]
+        made = [(place, kept) for place, kept in enumerate(results) if isinstance(kept, Kept)]
+        errors = write_all(self._out, [(drafts[place][0], kept.picture.data) for place, kept in made])
+        for (place, _), error in zip(made, errors, strict=True):
+            if error is not None:
+                results[place] = error
+        return results
+
+
+def _drawn(draft: Draft) -> Kept | BatchError | None:
+    try:
+        picture = draft()
+    except BatchError as error:
+        return error
+    return None if picture is None else Kept(picture, hashlib.sha256(picture.data).hexdigest())
