@@ -15,6 +15,7 @@ import math
 import random
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,16 +35,15 @@ _EXPIRED = "the input's file does not exist: cannot identify image file"
 class Api:
     """The endpoints. One event loop uses it, and no await interrupts it."""
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, now: Callable[[], float] = time.time) -> None:
         self.url = ""
-        self._connections: set[Connection] = set()
-        self.facts = Facts()
+        self._now = now
         self.reset(behaviour or Behaviour())
 
     def reset(self, behaviour: Behaviour) -> None:
-        """Begin anew; connections stay open."""
+        """Begin anew; connections that are open now are not counted."""
         self.behaviour = behaviour
-        self.facts = Facts(open=self.facts.open)
+        self.facts = Facts()
         self._random = random.Random(behaviour.seed)
         self._creates = Bucket(behaviour.creates, behaviour.rejected_count)
         self._others = Bucket(behaviour.others)
@@ -83,7 +83,7 @@ class Api:
             self._other(exchange, path)
 
     def _create(self, exchange: Exchange) -> None:
-        now, facts = time.time(), self.facts
+        now, facts = self._now(), self.facts
         self._began = now if self._began is None else self._began
         while self._changes and now - self._began >= self._changes[0][0]:
             self._creates.become(self._changes.pop(0)[1], now)
@@ -122,7 +122,7 @@ class Api:
             answer()
 
     def _other(self, exchange: Exchange, path: str) -> None:
-        if wait := self._others.take(time.time()):
+        if wait := self._others.take(self._now()):
             self.facts.throttled += 1
             body, more = refusal(self.behaviour.others, wait, low_credit=False)
             return exchange.answer(429, body, more=more)
@@ -142,7 +142,7 @@ class Api:
 
     def _cancel(self, made: Made) -> None:
         self.facts.cancels += 1
-        if (now := time.time()) < made.ready:
+        if (now := self._now()) < made.ready:
             made.canceled, made.ready = True, now
 
     def _list(self, exchange: Exchange) -> bytes:
@@ -164,7 +164,7 @@ class Api:
         data = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
         self.facts.uploads += 1
         self.facts.uploaded += len(data)
-        expires = time.time() + self.behaviour.file_seconds
+        expires = self._now() + self.behaviour.file_seconds
         url = f"{self.url}/v1/files/f{self.facts.uploads}"
         self._files[url] = (expires, size_of(data))
         body = {"id": f"f{self.facts.uploads}", "urls": {"get": url}, "expires_at": _stamp(expires)}
@@ -175,7 +175,7 @@ class Api:
         if made is None:
             return exchange.answer(404, _NOT_FOUND)
         self.facts.downloads += 1
-        made.fetched = made.fetched or time.time()
+        made.fetched = made.fetched or self._now()
         if made.size is None:
             return exchange.send(self._picture)
         if made.size not in self._sized:
@@ -188,13 +188,13 @@ class Api:
 
     def _told(self, made: Made) -> bytes:
         """The prediction as it stands, for an answer that goes out now."""
-        now = time.time()
+        now = self._now()
         if now >= made.ready and not made.told:
             made.told = now
         return json.dumps(self._json(made)).encode()
 
     def _json(self, made: Made) -> dict[str, object]:
-        ended = made.told > 0 or time.time() >= made.ready
+        ended = made.told > 0 or self._now() >= made.ready
         status = "canceled" if made.canceled else "failed" if made.failed else "succeeded"
         run = made.ready - made.created
         return {

@@ -77,7 +77,7 @@ class Bucket:
     limit: Limit
     rejected_count: bool = False
     _tokens: float = field(init=False)
-    _at: float = field(default=-math.inf, init=False)
+    _at: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._tokens = float(self.limit.burst)
@@ -89,19 +89,23 @@ class Bucket:
         """
         if self.limit.per_minute is None:
             return 0.0
-        rate = self.limit.per_minute / 60
-        self._tokens = min(self.limit.burst, self._tokens + (max(0.0, now - self._at) if self._at > 0 else 0.0) * rate)
-        self._at = now
+        self._fill(now)
         if self._tokens >= 1 - 1e-9:
             self._tokens -= 1
             return 0.0
         if self.rejected_count:
             self._tokens = max(-float(self.limit.burst), self._tokens - 1)
-        return (1 - self._tokens) / rate
+        return (1 - self._tokens) * 60 / self.limit.per_minute
 
     def become(self, limit: Limit, now: float) -> None:
         """Another limit from now on; what was owed is forgiven."""
-        self.limit, self._tokens, self._at = limit, max(0.0, self._tokens), now
+        self._fill(now)
+        self.limit, self._tokens = limit, max(0.0, self._tokens)
+
+    def _fill(self, now: float) -> None:
+        passed = now - self._at if self._at is not None else 0.0
+        self._tokens = min(float(self.limit.burst), self._tokens + passed * (self.limit.per_minute or 0.0) / 60)
+        self._at = now
 
 
 def refusal(limit: Limit, wait: float, *, low_credit: bool) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 _REASONS = {200: b"OK", 201: b"Created", 404: b"Not Found", 413: b"Content Too Large", 429: b"Too Many Requests"}
 
@@ -65,8 +66,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._opened(1)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
             body, end = taken
             del self._buffer[:end]
             method, path, _ = line.decode("latin-1").split(" ")
-            self._handler(Exchange(method, path, head, body, self._transport))  # type: ignore[arg-type]
+            self._handler(Exchange(method, path, head, body, self._transport))
 
     def _body(self, head: bytes, begin: int) -> tuple[bytes, int] | None:
         """The body and where it ends; None while it is not there whole."""

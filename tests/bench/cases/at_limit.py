@@ -62,7 +62,7 @@ CASE = Case(
     "1",
     "At the limit",
     "600 URL images; 600 creates a minute, burst 10, rejected attempts count; run time log-normal, median 2 s, σ 0.35, "
-    "1 % cold starts of 20 s, drawn anew in each run. Seconds: the whole process, start-up included. Ideal: each create "
-    "sent the moment the limit allows it, until the last result.",
+    "1 % cold starts of 20 s, drawn anew in each run. Seconds: the whole process, start-up included. Ideal: each "
+    "create sent the moment the limit allows it, until the last result.",
     run,
 )

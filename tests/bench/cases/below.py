@@ -65,7 +65,9 @@ def once(bench: Bench, low_seconds: float, seed: int) -> tuple[int, float, float
 
 def run(bench: Bench) -> Measured:
     low_seconds = 12.0 if bench.quick else 60.0
-    bench.say(f"{LOW.per_minute:g} creates a minute for {low_seconds:.0f} s, then {FULL.per_minute:g}: {bench.runs} runs")
+    bench.say(
+        f"{LOW.per_minute:g} creates a minute for {low_seconds:.0f} s, then {FULL.per_minute:g}: {bench.runs} runs"
+    )
     jobs = [partial(once, bench, low_seconds, seed) for seed in range(1, bench.runs + 1)]
     rejected, shares, back, facts = zip(*side_by_side(jobs), strict=True)
     first = facts[0]["first_create"]
@@ -87,7 +89,7 @@ CASE = Case(
     "2",
     "Below it",
     "Low credit scaled up by ten: 60 creates a minute, burst 1, the hosted API's own 429 with whole seconds, rejected "
-    "attempts count; after 60 s the limit becomes 600 a minute, burst 10. A window is a minute scaled down, 6 s. Back at "
-    "full speed: 5 s begin in which 90 % of the new limit is used; given up after 90 s, a bound of this benchmark.",
+    "attempts count; after 60 s the limit becomes 600 a minute, burst 10. A window is a minute scaled down, 6 s. Back "
+    "at full speed: 5 s begin in which 90 % of the new limit is used; given up after 90 s, a bound of this benchmark.",
     run,
 )

@@ -95,8 +95,8 @@ def run(bench: Bench) -> Measured:
 CASE = Case(
     "4",
     "Concurrency by itself",
-    "300 URL images at 600 creates a minute, burst 10, for run times around 0.5 s and 8 s; 600 images without any limit "
-    "at 4 s. Speed: creates a second once two run times have passed. In flight: created, and not yet known to have "
-    "ended; Little's law: the limit × the mean run time. Bounds for speed and connections are this benchmark's.",
+    "300 URL images at 600 creates a minute, burst 10, for run times around 0.5 s and 8 s; 600 images without any "
+    "limit at 4 s. Speed: creates a second once two run times have passed. In flight: created, and not yet known to "
+    "have ended; Little's law: the limit × the mean run time. Bounds for speed and connections are this benchmark's.",
     run,
 )

@@ -56,8 +56,8 @@ def run(bench: Bench) -> Measured:
 CASE = Case(
     "3",
     "Few requests",
-    "300 URL images of the same model and limit as in 1. Requests: creates (rejected ones too), polls, lists and cancels "
-    "as the API counted them; outputs are not the API's. Steady state: all but the first fifth of the run. In hand: the "
-    "first answer that tells the result.",
+    "300 URL images of the same model and limit as in 1. Requests: creates (rejected ones too), polls, lists and "
+    "cancels as the API counted them; outputs are not the API's. Steady state: all but the first fifth of the run. In "
+    "hand: the first answer that tells the result.",
     run,
 )

@@ -133,9 +133,9 @@ def run(bench: Bench) -> Measured:
 CASE = Case(
     "6",
     "A million rows",
-    "URL rows, outputs of 300 bytes, a server that answers at once and knows no limit; 100,000 and more items once each. "
-    "Time an item: from the first create to the end; CPU: start-up (a run of one) taken off. Resume and status at a "
-    "million: over a ledger and files that were written for it after the pattern of a real run's. Memory: VmHWM. The "
+    "URL rows, outputs of 300 bytes, a server that answers at once and knows no limit; 100,000 and more items once "
+    "each. Time an item: from the first create to the end; CPU: start-up (a run of one) taken off. Resume and status "
+    "at a million: over a ledger and files that were written for it after the pattern of a real run's. Memory: VmHWM. The "
     "bound for CPU an item is this benchmark's.",
     run,
 )
