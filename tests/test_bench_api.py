@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -21,9 +22,12 @@ from batch_removebg.provider.replicate import Endpoint, Replicate
 from tests.bench.api import Api
 from tests.bench.behaviour import Behaviour, Bucket, Limit, RunTimes, refusal
 from tests.bench.material import cutout_of_bytes
+from tests.bench.peers import bare, official
 from tests.doubles import cutout
 
 pytestmark = pytest.mark.anyio
+
+Loop = Callable[[str, list[tuple[str, str]], Path], Awaitable[None]]
 
 TWO_SECONDS = RunTimes(median=2.0, sigma=0.0)
 
@@ -197,6 +201,18 @@ async def test_requests_in_pieces_and_in_chunks_are_read_whole_and_settings_come
         await writer.wait_closed()
     assert api.behaviour == Behaviour(seed=7, creates=Limit(6, 1), changes=((1.5, Limit(60, 2)),))
     assert (told["accepted"], told["predictions"], told["opened"]) == (0, [], 0)
+
+
+@pytest.mark.parametrize("loop", [official, bare])
+async def test_the_loops_we_are_compared_with_write_every_picture(loop: Loop, tmp_path: Path) -> None:
+    rows = [(f"{number}/x", f"https://photos.example/{number}.jpg") for number in range(70)]
+    async with running() as (api, _):
+        await loop(api.url, rows, tmp_path)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == {
+        f"{n}/x.png" for n in range(70)
+    }
+    assert {path.read_bytes() for path in tmp_path.rglob("*.png")} == {cutout_of_bytes(300)}
+    assert (len(api.facts.made), api.facts.waits, api.facts.downloads, api.facts.unknown) == (70, 70, 70, 0)
 
 
 def test_rejected_attempts_push_the_next_token_back_by_a_burst_at_most() -> None:

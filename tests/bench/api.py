@@ -43,7 +43,7 @@ class Api:
     def reset(self, behaviour: Behaviour) -> None:
         """Begin anew; connections that are open now are not counted."""
         self.behaviour = behaviour
-        self.facts = Facts()
+        self.facts, self._cpu = Facts(), time.process_time()
         self._random = random.Random(behaviour.seed)
         self._creates = Bucket(behaviour.creates, behaviour.rejected_count)
         self._others = Bucket(behaviour.others)
@@ -78,7 +78,8 @@ class Api:
             exchange.answer(200, b"{}")
         elif path == "/_facts":
             more = self.facts.series() if exchange.path.endswith("?series") else {}
-            exchange.answer(200, json.dumps(self.facts.counts() | more).encode())
+            cpu = {"cpu": time.process_time() - self._cpu}
+            exchange.answer(200, json.dumps(self.facts.counts() | cpu | more).encode())
         else:
             self._other(exchange, path)
 

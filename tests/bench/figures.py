@@ -52,7 +52,7 @@ class Figure:
         return {
             "name": self.name,
             "unit": self.unit,
-            "values": [round(v, 6) if math.isfinite(v) else None for v in self.values],
+            "values": finite(self.values),
             "target": [self.target.sense, self.target.bound] if self.target else None,
         }
 
@@ -105,3 +105,8 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) >= 0.001 else f"{value:.2g}"
+
+
+def finite(values: Sequence[float]) -> list[float | None]:
+    """For JSON, which has no infinity."""
+    return [round(value, 6) if math.isfinite(value) else None for value in values]

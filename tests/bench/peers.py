@@ -34,15 +34,15 @@ async def spread(rows: list[tuple[str, str]], out: Path, one: One) -> None:
 
 async def official(url: str, rows: list[tuple[str, str]], out: Path) -> None:
     import httpx
-    import replicate
+    from replicate.client import Client
 
-    client = replicate.Client(api_token="none", base_url=url)
-    async with httpx.AsyncClient() as plain:
+    client = Client(api_token="none", base_url=url)
+    async with client._async_client, httpx.AsyncClient(trust_env=False) as plain:
 
         async def one(image: str, path: Path) -> None:
             prediction = await client.predictions.async_create(version=VERSION, input={"image": image}, wait=True)
             await prediction.async_wait()
-            answer = await plain.get(prediction.output)
+            answer = await plain.get(str(prediction.output))
             answer.raise_for_status()
             path.write_bytes(answer.content)
 

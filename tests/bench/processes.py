@@ -43,7 +43,7 @@ class Ran:
     cpu: float
     """Seconds, user and system, of the process and its children."""
     rss: int
-    """Bytes at its peak: VmHWM of the process, seen up to 50 ms before its end; 0 where the system doesn't tell."""
+    """Bytes at its peak: on Linux VmHWM of the process, seen up to 50 ms before its end."""
     said: str
 
     @property
@@ -72,7 +72,7 @@ def measured(words: Sequence[str | Path], *, limit: float) -> Ran:
     reader.start()
     killer.start()
     peak, done = _watch_memory(process.pid)
-    # wait4 tells the use of this child alone, which getrusage(RUSAGE_CHILDREN) can't while others run.
+    # wait4 (not on Windows) tells the use of this child alone; getrusage(RUSAGE_CHILDREN) can't while others run.
     _, status, usage = os.wait4(process.pid, 0)
     ended = time.time()
     killer.cancel()
@@ -81,7 +81,9 @@ def measured(words: Sequence[str | Path], *, limit: float) -> Ran:
     reader.join(5)
     process.stderr.close()
     text = b"".join(said).decode(errors="replace")
-    return Ran(began, ended, process.returncode, usage.ru_utime + usage.ru_stime, peak[0], text)
+    # The second is for systems without /proc: there it is the child's own, and on macOS it counts bytes.
+    rss = peak[0] or usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Ran(began, ended, process.returncode, usage.ru_utime + usage.ru_stime, rss, text)
 
 
 def ours(api: Simulated, manifest: Path, out: Path, *flags: str, limit: float = 300.0, code: int | None = 0) -> Ran:
