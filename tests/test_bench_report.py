@@ -14,15 +14,25 @@ from tests.bench.cases.at_limit import ideal
 from tests.bench.cases.below import FULL, back_at_speed, rejected_a_window
 from tests.bench.cases.concurrency import in_flight, most_in_flight
 from tests.bench.figures import Case, Figure, Measured, at_least, at_most, number
-from tests.bench.machine import machine
+from tests.bench.machine import described, machine
+from tests.bench.table import Results, markdown, plain
 
 README = report.ROOT / "README.md"
 CASE = Case("6", "A million rows", "as said", lambda bench: Measured())
 
 
-def case(*figures: Figure, sizes: tuple[int, ...] = ()) -> report.Results:
-    around = {"cores": 2, "cpu": "x", "system": "y", "python": "3", "packages": {}, "load_at_start": 0.1, "busy": False}
-    found = Measured(list(figures), {"sizes": [{"items": n} for n in sizes]})
+def case(*figures: Figure, sizes: tuple[int, ...] = ()) -> Results:
+    around = {"cores": 2, "cpu": "x", "system": "y", "python": "3", "packages": {}, "load_at_start": 0.1}
+    once = {
+        "first_create": [0.5],
+        "rss": [60.0],
+        "seconds": [2.5],
+        "cpu": [2.25],
+        "resume": [None],
+        "resume_rss": [40.0],
+    }
+    series = [{"items": n, **once, "status": [0.125]} for n in sizes]
+    found = Measured(list(figures), {"sizes": series})
     return {"6": report.block(CASE, found, around, 60.0)}
 
 
@@ -38,7 +48,7 @@ def test_the_table_of_the_results_is_made_of_the_results_file() -> None:
     if not measured.exists():
         assert not (report.RESULTS / "results.json").exists()
         return
-    assert measured.read_text(encoding="utf-8") == report.markdown(report.load())
+    assert measured.read_text(encoding="utf-8") == markdown(report.load())
 
 
 def test_a_target_is_met_by_the_median_alone() -> None:
@@ -54,8 +64,8 @@ def test_what_falls_short_is_printed_as_such(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# x\n{report.BEGIN}\nold\n{report.END}\nend\n")
     report.write(case(*figures), tmp_path, tmp_path / "README.md")
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| 6 A million rows | speed | ≥ 2.50 × | 1.50 × (1.00–2.00; 3) | **falls short** |" in page
-    assert "|  | back | ≤ 90.0 s | never s (1) | **falls short** |" in page
+    assert "| 6 A million rows | speed | ≥ 2.50 × | 1.50 × (1–2; 3) | **falls short** |" in page
+    assert "|  | back | ≤ 90 s | never (1) | **falls short** |" in page
     assert "0 targets are met, 2 fall short." in page
     assert page.endswith(f"{report.END}\nend\n")
     assert "old" not in page
@@ -64,10 +74,9 @@ def test_what_falls_short_is_printed_as_such(tmp_path: Path) -> None:
 
 def test_a_case_that_broke_off_falls_short_too() -> None:
     broken = {"6": case()["6"] | {"failed": "the run ended with exit code 1\nTraceback"}}
-    assert report.lines(broken) == [
-        ["6 A million rows", "the case broke off", "", "the run ended with exit code 1", "**falls short**"]
-    ]
-    assert "0 targets are met, 1 fall short." in report.markdown(broken)
+    row = "| 6 A million rows | the case broke off |  | the run ended with exit code 1 | **falls short** |"
+    assert row in markdown(broken)
+    assert "0 targets are met, 1 falls short." in markdown(broken)
 
 
 def test_the_figures_of_a_million_rows_are_kept_until_they_are_measured_again() -> None:
@@ -78,12 +87,36 @@ def test_the_figures_of_a_million_rows_are_kept_until_they_are_measured_again() 
         ("time an item, 1,000,000 items", [2.0]),
     ]
     assert [size["items"] for size in after["6"]["series"]["sizes"]] == [1000, 1_000_000]
-    assert "of an earlier run" in report.markdown(after)
+    assert "of an earlier run" in markdown(after)
+
+
+def test_sizes_have_a_table_and_figures_without_a_target_a_list() -> None:
+    found = case(Figure("connections", [3, 4, 5]), Figure("first create", [0.5], "s", at_most(1)), sizes=(1000, 10_000))
+    shown = markdown(found)
+    assert "| 10,000 | 0.500 s | 60 MB | 2.50 ms | 2.25 ms | never | 40 MB | 0.125 s | 1 |" in shown
+    assert "- **6** connections: 4 (3–5; 3)." in shown
+    assert "| connections |" not in shown
+    assert "connections  " in plain(found)
+
+
+def test_a_machine_is_named_once_with_the_highest_load_and_said_to_be_busy() -> None:
+    one = machine() | {"load_at_start": 0.1}
+    [line] = described([one, one | {"load_at_start": 0.75}])
+    assert line.endswith("load at the start 0.75: **it was busy with something else**")
+    assert described([one])[0].endswith("load at the start 0.10")
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.0, "0"), (0.05, "0.0500"), (1.05, "1.05"), (12.345, "12.3"), (1234.5, "1,234"), (math.inf, "never")],
+    [
+        (0.0, "0"),
+        (30.0, "30"),
+        (0.05, "0.0500"),
+        (1.05, "1.05"),
+        (12.345, "12.3"),
+        (1234.5, "1,234"),
+        (math.inf, "never"),
+    ],
 )
 def test_numbers_have_three_digits_that_count(value: float, shown: str) -> None:
     assert number(value) == shown

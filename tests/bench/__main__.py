@@ -13,6 +13,7 @@ from tests.bench.cases import CASES
 from tests.bench.figures import Bench, Case, Measured
 from tests.bench.machine import described, machine
 from tests.bench.processes import CaseFailed
+from tests.bench.table import plain
 
 
 def perform(case: Case, *, quick: bool, million: bool) -> Measured | str:
@@ -40,14 +41,14 @@ def main() -> int:
     if unknown := [name for name in chosen if name not in CASES]:
         arguments.error(f"there is no case {', '.join(unknown)}; choose of {' '.join(CASES)}")
     around = machine()
-    say(f"on {described(around)}")
+    say(f"on {described([around])[0]}")
     found = {}
     for name in chosen:
         say(f"{name} {CASES[name].title}")
         begun = time.monotonic()
         measured = perform(CASES[name], quick=given.quick, million=given.million)
         found[name] = report.block(CASES[name], measured, around, time.monotonic() - begun)
-    print(report.plain(found))
+    print(plain(found))
     if given.quick:
         say("short runs: nothing was written")
     else:

@@ -97,11 +97,11 @@ class Case:
 
 
 def number(value: float) -> str:
-    """With three digits that count."""
+    """With three digits that count; whole numbers whole."""
     if not math.isfinite(value):
         return "never"
-    if value == 0:
-        return "0"
+    if abs(value - round(value)) < 1e-9:
+        return f"{value:,.0f}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}" if abs(value) >= 0.001 else f"{value:.2g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,25 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in ("aiohttp", "replicate", "uvloop") if (found := _version(name))},
         "load_at_start": load,
-        "busy": load is not None and load > BUSY,
     }
 
 
-def described(of: dict[str, Any]) -> str:
-    """In one line."""
-    packages = ", ".join(f"{name} {found}" for name, found in of["packages"].items())
-    load = "unknown" if of["load_at_start"] is None else f"{of['load_at_start']:.2f}"
-    busy = ": **it was busy with something else**" if of["busy"] else ""
-    return f"{of['cores']} cores, {of['cpu']}, {of['system']}, Python {of['python']}, {packages}; load {load}{busy}"
+def described(machines: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each machine that differs in more than its load."""
+    lines: dict[str, list[float | None]] = {}
+    for one in machines:
+        packages = ", ".join(f"{name} {found}" for name, found in one["packages"].items())
+        line = f"{one['cores']} cores, {one['cpu']}, {one['system']}, Python {one['python']}, {packages}"
+        lines.setdefault(line, []).append(one["load_at_start"])
+    return [f"{line}; {_load(loads)}" for line, loads in lines.items()]
+
+
+def _load(loads: Sequence[float | None]) -> str:
+    known = [load for load in loads if load is not None]
+    if not known:
+        return "its load is not known"
+    said = f"load at the start {max(known):.2f}"
+    return f"{said}: **it was busy with something else**" if max(known) > BUSY else said
 
 
 def _cpu() -> str:

@@ -17,8 +17,8 @@ LEARNING = 0.2
 """Share of the run before its steady state."""
 
 
-def once(bench: Bench, images: int, seed: int, *, prefer_wait: bool) -> tuple[float, list[list[float]]]:
-    """Requests an image, and (delay, run time) of each in the steady state."""
+def once(bench: Bench, images: int, seed: int, *, prefer_wait: bool) -> tuple[float, float, list[list[float]]]:
+    """Requests an image, share of creates with `Prefer: wait`, and (delay, run time) of each in the steady state."""
     folder = bench.scratch / f"{seed}{prefer_wait}"
     folder.mkdir()
     manifest = url_manifest(folder / "manifest.csv", images)
@@ -32,7 +32,8 @@ def once(bench: Bench, images: int, seed: int, *, prefer_wait: bool) -> tuple[fl
     refused = sum(t >= steady[0][0] for t in facts["rejected"])
     others = facts["lists"] + facts["cancels"] + facts["throttled"] + facts["unknown"]
     asked = len(steady) + sum(p[3] for p in steady) + refused + others
-    return asked / len(steady), [[told - ready, ready - created] for created, ready, told, *_ in steady]
+    waited = 100 * facts["waits"] / images
+    return asked / len(steady), waited, [[told - ready, ready - created] for created, ready, told, *_ in steady]
 
 
 def run(bench: Bench) -> Measured:
@@ -40,13 +41,14 @@ def run(bench: Bench) -> Measured:
     for prefer_wait, name, most in ((True, "with Prefer: wait", 2.2), (False, "by polling alone", 4.0)):
         bench.say(f"{images} images {name}: {bench.runs} runs side by side")
         jobs = [partial(once, bench, images, seed, prefer_wait=prefer_wait) for seed in range(1, bench.runs + 1)]
-        asked, delays = zip(*side_by_side(jobs), strict=True)
+        asked, waited, delays = zip(*side_by_side(jobs), strict=True)
         late = [[delay for delay, _ in one] for one in delays]
         soon = [100 * sum(d <= max(0.5, 0.1 * ran) for d, ran in one) / len(one) for one in delays]
         measured.figures += [
             Figure(f"API requests an image, {name}", asked, "", at_most(most)),
             Figure(f"result in hand after it is ready, median, {name}", [median(d) for d in late], "s", at_most(0.5)),
             Figure(f"the same, 95th percentile, {name}", [quantiles(d, n=20)[-1] for d in late], "s"),
+            Figure(f"creates that say Prefer: wait, {name}", waited, "%"),
             Figure(f"in hand within 0.5 s or 10 % of the run time, {name}", soon, "%", at_least(95)),
         ]
         measured.series["wait" if prefer_wait else "poll"] = [round(d, 4) for one in late for d in one]
