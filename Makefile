@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-crash test-long check fix clean
+.PHONY: help run test test-crash test-long bench check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
+	@echo "make bench   measure speed, memory and requests against a simulated API; half an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
 	@echo "make clean   remove what the other targets have made"
@@ -28,6 +29,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.bench: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev,bench]'
+	@touch $@ $(VENV)/.dev $(VENV)/.run
+
 run: $(VENV)/.run
 	$(BIN)/batch-removebg run samples/photos --out samples/cutouts
 
@@ -45,6 +50,11 @@ test-long: $(VENV)/.dev
 	@export BATCH_REMOVEBG_LONG=1 BATCH_REMOVEBG_REPORT=$(REPORT); \
 	timeout 1740 $(BIN)/python -m pytest -p tests.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
 	$(BIN)/python tests/long_report.py $(REPORT) && exit $$ended
+
+# On a quiet machine. CASES="1 5": some of the cases; MILLION=1: a run of a million rows as well; QUICK=1: short runs
+# that show that the cases work, and write nothing.
+bench: $(VENV)/.bench
+	$(BIN)/python -m tests.bench $(CASES) $(if $(QUICK),--quick) $(if $(MILLION),--million)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --no-cache $(CODE)
