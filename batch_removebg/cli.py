@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
         return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
 
     with listener(args.progress, console) as shown:
-        summary: Summary = anyio.run(main, backend_options={"use_uvloop": bool(os.environ.get("UV"))})
+        summary: Summary = anyio.run(main, backend_options=_backend())
     console.info(report.closing(summary, settings, argv))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
@@ -68,6 +68,13 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     else:
         result(str(summary.results))
     return summary.exit_code
+
+
+def _backend() -> dict[str, bool]:
+    """Options of the event loop; a library's caller has a loop of their own, this process runs on the quickest one."""
+    from importlib.util import find_spec
+
+    return {"use_uvloop": find_spec("uvloop") is not None}
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
