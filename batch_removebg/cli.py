@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +38,8 @@ def run_command(argv: Sequence[str]) -> int:
         console.error("interrupted")
         return INTERRUPTED
     except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
+        import traceback
+
         console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
         return BUG
 
