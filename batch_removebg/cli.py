@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +38,8 @@ def run_command(argv: Sequence[str]) -> int:
         console.error("interrupted")
         return INTERRUPTED
     except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
+        import traceback
+
         console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
         return BUG
 
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
         return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
 
     with listener(args.progress, console) as shown:
-        summary: Summary = anyio.run(main, backend_options={"use_uvloop": bool(os.environ.get("UV"))})
+        summary: Summary = anyio.run(main, backend_options=_backend())
     console.info(report.closing(summary, settings, argv))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
@@ -68,6 +69,13 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     else:
         result(str(summary.results))
     return summary.exit_code
+
+
+def _backend() -> dict[str, bool]:
+    """Options of the event loop; a library's caller has a loop of their own, this process runs on the quickest one."""
+    from importlib.util import find_spec
+
+    return {"use_uvloop": find_spec("uvloop") is not None}
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:

@@ -18,8 +18,9 @@ from batch_removebg.together import Together
 Draft = Callable[[], Finished | None]
 """Gives the picture, in the thread that writes it; None where there is none to be had at once."""
 
-_LANES = 4
-"""Groups that are written at once: while one waits for the disk, the next is hashed and written."""
+_LANES = 2
+"""Groups that are written at once: while one waits for the disk, the next is hashed and written. More of them get
+into each other's way, at the interpreter's lock and at the folder's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from batch_removebg.web import Caps
 
 ProviderName = Literal["local", "replicate", "gateway"]
 PROVIDERS: tuple[ProviderName, ...] = ("local", "replicate", "gateway")
+_DOWNLOADERS = 32
+"""Outputs of an API on their way to the disk at once; each holds one picture in memory."""
 
 
 class SettingsArguments(TypedDict, total=False):
@@ -190,7 +192,7 @@ class Settings:
         workers = self.concurrency or (cores() + 2 if local else 32)
         return Shape(
             workers=workers,
-            downloaders=cores() + 1 if local else int(__import__("os").environ.get("DL", "8")),
+            downloaders=cores() + 1 if local else _DOWNLOADERS,
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,

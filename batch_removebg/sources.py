@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import aiofiles
 import anyio
 
 from batch_removebg import web
@@ -39,6 +38,8 @@ class Sources:
         return await (self._file(item) if item.path is not None else self._url(item.source))
 
     async def _file(self, item: Item) -> bytes:
+        import aiofiles  # a run over URLs does without
+
         assert item.path is not None  # noqa: S101  # narrows the type; `read` has looked
         try:
             # Shielded: a file whose opening is cancelled half-way would be left open.

@@ -340,7 +340,7 @@ def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.Mon
     local = made().shape(stream=False)
     assert local == Shape(workers=6, downloaders=5, queue=12, stream=False, limit=None, grace=30.0)
     api = made(**GATEWAY, limit=5, grace=1.0).shape(stream=True)
-    assert api == Shape(workers=32, downloaders=8, queue=64, stream=True, limit=5, grace=1.0)
+    assert api == Shape(workers=32, downloaders=32, queue=64, stream=True, limit=5, grace=1.0)
     assert made(concurrency=3).shape(stream=False).workers == 3
     assert made(concurrency=3).shape(stream=False).queue == 8
     assert made(concurrency=1000).shape(stream=False).queue == 64
