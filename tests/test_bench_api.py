@@ -83,6 +83,9 @@ async def test_a_prediction_ends_after_its_run_time_and_every_step_is_counted() 
         "cancels": 0,
         "uploads": 0,
         "uploaded": 0,
+        "uploaded_once": 0,
+        "longest_side": 0,
+        "overlapped": 0,
         "expired": 0,
         "downloads": 1,
         "waits": 0,
@@ -175,7 +178,25 @@ async def test_an_uploaded_file_is_an_input_until_it_expires_and_gives_an_output
     assert file.expires_at.timestamp() == 1_000_060.0
     with pytest.raises(PredictionFailed, match="does not exist"):
         parse.result(late)
-    assert (api.facts.uploads, api.facts.uploaded, api.facts.expired) == (1, len(data), 1)
+    counts = api.facts.counts()
+    assert (counts["uploads"], counts["uploaded"], counts["longest_side"], counts["expired"]) == (1, len(data), 33, 1)
+
+
+async def test_content_that_comes_up_again_is_counted_once_and_uploads_beside_a_prediction_are_told() -> None:
+    hands = Hands()
+    async with running(hands, run=TWO_SECONDS) as (api, provider):
+        for data, seconds in ((cutout(33, 21), 0.0), (cutout(33, 21), 1.0), (cutout(21, 34), 2.5)):
+            hands.time = 1_000_000.0 + seconds
+            file = await provider.upload(data, filename="a.png", content_type="image/png")
+            if seconds == 0:
+                await provider.create(request(file.url))
+    counts, once = api.facts.counts(), len(cutout(33, 21)) + len(cutout(21, 34))
+    assert (counts["uploads"], counts["uploaded_once"], counts["longest_side"], counts["overlapped"]) == (
+        3,
+        once,
+        34,
+        1,
+    )
 
 
 async def test_an_interrupted_prediction_may_be_tried_again() -> None:

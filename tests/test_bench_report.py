@@ -64,7 +64,7 @@ def test_what_falls_short_is_printed_as_such(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(f"# x\n{report.BEGIN}\nold\n{report.END}\nend\n")
     report.write(case(*figures), tmp_path, tmp_path / "README.md")
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| 6 A million rows | speed | ≥ 2.50 × | 1.50 × (1–2; 3) | **falls short** |" in page
+    assert "| 6 A million rows | speed | ≥ 2.5 × | 1.50 × (1–2; 3) | **falls short** |" in page
     assert "|  | back | ≤ 90 s | never (1) | **falls short** |" in page
     assert "0 targets are met, 2 fall short." in page
     assert page.endswith(f"{report.END}\nend\n")

@@ -49,6 +49,7 @@ class Api:
         self._others = Bucket(behaviour.others)
         self._changes = list(behaviour.changes)
         self._began: float | None = None
+        self._busy_until = 0.0
         self._files: dict[str, tuple[float, tuple[int, int] | None]] = {}
         """By URL: when it expires, and its size in pixels."""
         self._picture = message(200, cutout_of_bytes(behaviour.picture), b"image/png")
@@ -101,26 +102,26 @@ class Api:
         kept = "" if image.startswith("data:") else image
         made = Made(f"p{len(facts.made)}", kept, now, now + run, unlucky or now >= expires, size)
         facts.made.append(made)
-        return self._created(exchange, made, run)
+        self._busy_until = max(self._busy_until, made.ready)
+        return self._created(exchange, made)
 
-    def _created(self, exchange: Exchange, made: Made, run: float) -> None:
+    def _created(self, exchange: Exchange, made: Made) -> None:
         prefer = exchange.header(b"prefer") or ""
         self.facts.waits += prefer.startswith("wait")
         if not (prefer.startswith("wait") and self.behaviour.prefer_wait):
             return exchange.answer(201, self._told(made))
+        seconds = LONGEST_WAIT
         with contextlib.suppress(ValueError):  # `wait` alone
-            run = min(run, float(prefer.partition("=")[2]))
-        self._later(min(run, LONGEST_WAIT), exchange, made)
-        return None
+            seconds = min(seconds, float(prefer.partition("=")[2]))
+        return self._when_ready(made.created + seconds, exchange, made)
 
-    def _later(self, seconds: float, exchange: Exchange, made: Made) -> None:
-        def answer() -> None:
+    def _when_ready(self, at_the_latest: float, exchange: Exchange, made: Made) -> None:
+        left = min(made.ready, at_the_latest) - self._now()
+        if left <= 0:
             exchange.answer(201, self._told(made), more=b"Preference-Applied: wait\r\n")
-
-        if seconds > 0:
-            asyncio.get_running_loop().call_later(seconds, answer)
         else:
-            answer()
+            # Looked at anew: a loop's timers are as coarse as a millisecond, and may be early by half of it.
+            asyncio.get_running_loop().call_later(left, self._when_ready, at_the_latest, exchange, made)
 
     def _other(self, exchange: Exchange, path: str) -> None:
         if wait := self._others.take(self._now()):
@@ -163,11 +164,11 @@ class Api:
         assert first.lower() == b"--" + boundary.encode()
         part = next(p for p in exchange.body.split(first) if b'name="content"' in p[:400])
         data = part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-        self.facts.uploads += 1
-        self.facts.uploaded += len(data)
-        expires = self._now() + self.behaviour.file_seconds
+        now, size = self._now(), size_of(data)
+        self.facts.upload(data, size, overlapped=now < self._busy_until)
+        expires = now + self.behaviour.file_seconds
         url = f"{self.url}/v1/files/f{self.facts.uploads}"
-        self._files[url] = (expires, size_of(data))
+        self._files[url] = (expires, size)
         body = {"id": f"f{self.facts.uploads}", "urls": {"get": url}, "expires_at": _stamp(expires)}
         return json.dumps(body).encode()
 

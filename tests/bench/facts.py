@@ -39,6 +39,12 @@ class Facts:
     uploads: int = 0
     uploaded: int = 0
     """Bytes of files, not of requests."""
+    distinct: dict[int, int] = field(default_factory=dict)
+    """Bytes of each file, by the hash of what it holds."""
+    longest_side: int = 0
+    """Of all files, in pixels."""
+    overlapped: int = 0
+    """Uploads while a prediction ran."""
     expired: int = 0
     """Creates whose file had expired."""
     downloads: int = 0
@@ -58,6 +64,13 @@ class Facts:
         self.opened += change > 0
         self.most_open = max(self.most_open, self.open)
 
+    def upload(self, data: bytes, size: tuple[int, int], *, overlapped: bool) -> None:
+        self.uploads += 1
+        self.uploaded += len(data)
+        self.distinct[hash(data)] = len(data)
+        self.longest_side = max(self.longest_side, *size)
+        self.overlapped += overlapped
+
     def counts(self) -> dict[str, Any]:
         """The numbers, JSON-ready."""
         return {
@@ -72,6 +85,9 @@ class Facts:
             "cancels": self.cancels,
             "uploads": self.uploads,
             "uploaded": self.uploaded,
+            "uploaded_once": sum(self.distinct.values()),
+            "longest_side": self.longest_side,
+            "overlapped": self.overlapped,
             "expired": self.expired,
             "downloads": self.downloads,
             "waits": self.waits,

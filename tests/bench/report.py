@@ -41,14 +41,14 @@ def merged(before: Results, now: Results) -> Results:
     for name in before.keys() & now.keys():
         names = {figure["name"] for figure in now[name]["figures"]}
         old = [f for f in before[name]["figures"] if "1,000,000" in f["name"] and f["name"] not in names]
-        sizes = now[name]["series"].get("sizes")
-        if old and sizes is not None:
-            large = [s for s in before[name]["series"]["sizes"] if s["items"] == 1_000_000]
+        if old:
+            sizes = now[name]["series"].get("sizes", [])
+            large = [s for s in before[name]["series"].get("sizes", []) if s["items"] == 1_000_000]
             figures = [*now[name]["figures"], *old]
             result[name] = now[name] | {
                 "figures": figures,
                 "series": now[name]["series"] | {"sizes": sizes + large},
-                "kept": "rows of 1,000,000 items are of an earlier run",
+                "kept": "figures of 1,000,000 items are of an earlier run",
             }
     return dict(sorted(result.items()))
 

@@ -81,7 +81,8 @@ def _sizes(results: Results) -> list[list[str]]:
 def _about(results: Results) -> str:
     judged = [figure.met for case in results.values() for figure in _figures(case)]
     short = judged.count(False) + sum(bool(case["failed"]) for case in results.values())
-    verdict = f"{judged.count(True)} targets are met, {short} {'falls' if short == 1 else 'fall'} short."
+    met = judged.count(True)
+    verdict = f"{met} target{' is' if met == 1 else 's are'} met, {short} {'falls' if short == 1 else 'fall'} short."
     methods = "\n".join(f"- **{n} {c['title']}.** {c['method']}{_kept(c)}" for n, c in results.items())
     machines = " ".join(f"Measured on {line}." for line in described([case["machine"] for case in results.values()]))
     took = f"All of it took {sum(case['seconds'] for case in results.values()) / 60:.1f} minutes."
@@ -93,7 +94,7 @@ def _figures(case: dict[str, Any]) -> list[Figure]:
 
 
 def _target(figure: Figure) -> str:
-    return f"{figure.target.sense} {_with_unit(figure.target.bound, figure.unit)}" if figure.target else ""
+    return f"{figure.target.sense} {figure.target.bound:,g} {figure.unit}".rstrip() if figure.target else ""
 
 
 def _with_unit(value: float, unit: str) -> str:
