@@ -22,10 +22,11 @@ from batch_removebg.errors import (
     SourceError,
 )
 from batch_removebg.fold import ItemState
-from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec
+from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec, Status
 from batch_removebg.provider import parse
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import Recovery
+from batch_removebg.provider.runtimes import RunTimes
 from batch_removebg.recipe import Recipe
 from batch_removebg.sources import Sources
 
@@ -90,14 +91,10 @@ class PredictPolicy:
     predictions: int = 3
     deadline: float = 900.0
     """Seconds from our first sight of a prediction to its end; then it is cancelled and another is tried."""
-    first_poll: float = 0.5
-    longest_poll: float = 5.0
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
-
-    def poll_delay(self, elapsed: float) -> float:
-        """Seconds until the next poll: a fifth of the time waited so far, so that the end is seen soon after it."""
-        return min(self.longest_poll, max(self.first_poll, elapsed / 5))
+    requests: float = 3.9
+    """API requests for one item that are aimed at, without `Prefer: wait`: uploads, the create, and polls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +113,16 @@ class Predictor:
     """Turns items to be done into predictions that have ended well."""
 
     def __init__(
-        self, provider: Provider, recovery: Recovery, tools: Tools, *, policy: PredictPolicy, gate: Gate
+        self,
+        provider: Provider,
+        recovery: Recovery,
+        tools: Tools,
+        *,
+        policy: PredictPolicy,
+        gate: Gate,
+        times: RunTimes | None = None,
     ) -> None:
+        """`times`: how long the model takes, learned here and used by others too."""
         self._provider = provider
         self._recovery = recovery
         self._recipe = tools.recipe
@@ -128,6 +133,7 @@ class Predictor:
         self._clock = tools.clock
         self._policy = policy
         self._gate = gate
+        self._times = times if times is not None else RunTimes()
 
     async def predict(self, todo: Todo) -> Predicted | Prepared:
         """The item with its alpha in reach, or merely prepared where it turns out to be finished already."""
@@ -155,7 +161,8 @@ class Predictor:
                 else:
                     attempts += 1
                     seen = await self._create(prepared, data, attempts)
-                ended = await self._await_end(seen)
+                uploads = prepared.sha256 is not None and self._provider.capabilities.files
+                ended = await self._await_end(seen, polls=self._policy.requests - 1 - uploads)
                 url = parse.result(ended)
             except ResubmitError as error:
                 error.attempts = attempts
@@ -249,9 +256,13 @@ class Predictor:
         async with self._cpu.memory(prepared.cost):
             return await self._cpu.run(decode.proxy, data, spec, self._limits)
 
-    async def _await_end(self, seen: Prediction) -> Prediction:
-        """Poll until the prediction has ended; raises PredictionStuck after the deadline, having cancelled it."""
-        begun, with_output = self._clock.monotonic(), 0
+    async def _await_end(self, seen: Prediction, *, polls: float) -> Prediction:
+        """Poll until the prediction has ended; raises PredictionStuck after the deadline, having cancelled it.
+
+        `polls`: how many a prediction of the usual length may cost.
+        """
+        begun, with_output, before = self._clock.monotonic() - seen.held, 0, 0.0
+        timed = seen.held > 0  # begun here and now, and not in an earlier run
         while not seen.status.terminal:
             if seen.id is None:
                 raise PredictionLost("the server gave a prediction without an id, and without a result")
@@ -259,12 +270,16 @@ class Predictor:
             with_output += seen.output is not None
             if with_output > 1:
                 break
-            elapsed = self._clock.monotonic() - begun
-            if elapsed >= self._policy.deadline:
+            before = self._clock.monotonic() - begun
+            if before >= self._policy.deadline:
                 await self._give_up_on(seen.id)
                 raise PredictionStuck(f"prediction {seen.id} did not end within {self._policy.deadline:.0f} s")
-            await self._clock.sleep(self._policy.poll_delay(elapsed))
+            await self._clock.sleep(self._times.schedule(polls).delay(before))
             seen = await self._provider.get(seen.id)
+        if seen.status is Status.SUCCEEDED and seen.ran is not None:
+            self._times.add(seen.ran)
+        elif seen.status is Status.SUCCEEDED and timed:
+            self._times.between(before, self._clock.monotonic() - begun)
         return seen
 
     async def _give_up_on(self, prediction_id: str) -> None:
