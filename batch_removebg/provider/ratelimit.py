@@ -121,7 +121,8 @@ class _Queue:
     async def _answer_or(self, seconds: float, sleep: Sleep) -> None:
         stopped: BatchError | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._wake, group.cancel_scope)
+            # The event of this very moment: an answer may come before the task has begun.
+            group.start_soon(_wake, self._changed, group.cancel_scope)
             try:
                 await sleep(seconds)
             except BatchError as error:
@@ -130,6 +131,7 @@ class _Queue:
         if stopped is not None:
             raise stopped
 
-    async def _wake(self, scope: anyio.CancelScope) -> None:
-        await self._changed.wait()
-        scope.cancel()
+
+async def _wake(changed: anyio.Event, scope: anyio.CancelScope) -> None:
+    await changed.wait()
+    scope.cancel()
