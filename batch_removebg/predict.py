@@ -94,7 +94,15 @@ class PredictPolicy:
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
     requests: float = 3.9
-    """API requests for one item that are aimed at, without `Prefer: wait`: uploads, the create, and polls."""
+    """API requests for one item that are aimed at: uploads, the create, and polls."""
+    late_polls: float = 8.0
+    """Polls for one whose create was kept back in vain: such items are few."""
+
+    def polls(self, prepared: Prepared, created: Prediction) -> float:
+        """Polls that one prediction may cost, as far as it takes no longer than is usual."""
+        if created.wait_honoured and not created.status.terminal:
+            return self.late_polls
+        return self.requests - 1 - (prepared.sha256 is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +169,7 @@ class Predictor:
                 else:
                     attempts += 1
                     seen = await self._create(prepared, data, attempts)
-                uploads = prepared.sha256 is not None and self._provider.capabilities.files
-                ended = await self._await_end(seen, polls=self._policy.requests - 1 - uploads)
+                ended = await self._await_end(seen, polls=self._policy.polls(prepared, seen))
                 url = parse.result(ended)
             except ResubmitError as error:
                 error.attempts = attempts

@@ -1,7 +1,8 @@
 """How many items are in flight: as many as keep the limit busy. Pure; the time is an argument.
 
 Where the limit is known, Little's law says it: rate × time in flight, and some for chance. Where none is, the number
-doubles as long as that brings more items home a second, and stays where it doesn't; trouble on the server shrinks it.
+doubles as long as items come home as soon as before, which is twice as many a second; where they come later instead,
+the server has no more to give, and the doubling is taken back. Trouble on the server shrinks it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ CAP = 256
 _LEAST = 8
 _KEPT = 64
 """Items over which the time in flight is averaged."""
-_WORTH_IT = 1.15
-"""What a doubling has to make of the throughput to be kept."""
+_LATER = 1.4
+"""What a doubling may make of the time in flight and be kept."""
 _SHRINK, _REST = 0.7, 5.0
 """What trouble makes of the number, and the seconds within which it counts once."""
 _RETRY = 10
-"""Generations after which more is tried again."""
+"""Generations after which more is tried again: one is as many items as are in flight."""
 
 
 class Width:
@@ -32,13 +33,13 @@ class Width:
         self._in_flight: dict[int, float] = {}
         self._ids = 0
         self._items = self._span = self._held = 0.0
-        self._ended = 0
-        self._begun_at: float | None = None
-        """Start of the present generation."""
-        self._before = 0.0
-        """Throughput of the generation before, and the number it was had with."""
-        self._tried = 0
-        self._rest_until = -math.inf
+        self._changed_at = self._rest_until = -math.inf
+        self._generation: list[float] = []
+        """Seconds in flight of the items begun since the number has changed."""
+        self._before = math.inf
+        """Their mean before it was last doubled."""
+        self._rests = 0
+        """Generations until the next doubling."""
 
     def began(self, now: float) -> int:
         """Take in that an item goes into flight; what comes back names it."""
@@ -57,14 +58,16 @@ class Width:
             keep = 1 - 1 / _KEPT
             self._items, self._span, self._held = self._items * keep, self._span * keep, self._held * keep
         self._items, self._span = self._items + 1, self._span + now - begun
-        self._ended += 1
-        self._judge(now)
+        if begun >= self._changed_at and now >= self._rest_until:
+            self._generation.append(now - begun)
+            if len(self._generation) >= max(_LEAST, self._found):
+                self._judge(now)
 
     def trouble(self, now: float) -> None:
         """Take in that the server fails: fewer, once for all that fail together."""
         if now >= self._rest_until:
-            self._found = max(1.0, self._found * _SHRINK)
-            self._rest_until, self._before, self._begun_at = now + max(_REST, self.mean), 0.0, None
+            self._become(max(1.0, self._found * _SHRINK), now)
+            self._rest_until, self._before, self._rests = now + max(_REST, self.mean), math.inf, 1
 
     @property
     def mean(self) -> float:
@@ -89,18 +92,18 @@ class Width:
         return max(1, min(self.cap, wanted))
 
     def _judge(self, now: float) -> None:
-        """At the end of a generation, see whether more in flight has brought more home."""
-        if self._begun_at is None:
-            self._begun_at, self._ended = now, 0
-            return
-        passed = now - self._begun_at
-        if self._ended < self._found or passed < 0.5 * self.mean or passed <= 0:
-            return
-        throughput, self._begun_at, self._ended = self._ended / passed, now, 0
-        self._tried += 1
-        if throughput >= _WORTH_IT * self._before or self._tried >= _RETRY:
-            self._before, self._tried = throughput, 0
-            self._found = min(float(self.cap), self._found * 2)
-        elif self._tried == 1:
-            # The last doubling was for nothing.
-            self._found = max(float(_LEAST), self._found / 2)
+        """At the end of a generation, see whether more in flight only means that each takes longer."""
+        mean = sum(self._generation) / len(self._generation)
+        if mean > _LATER * self._before:
+            self._become(max(float(_LEAST), self._found / 2), now)
+            self._before, self._rests = math.inf, _RETRY
+        elif self._rests:
+            self._generation.clear()
+            self._rests -= 1
+        else:
+            self._before = mean
+            self._become(min(float(self.cap), self._found * 2), now)
+
+    def _become(self, found: float, now: float) -> None:
+        self._found, self._changed_at = found, now
+        self._generation.clear()

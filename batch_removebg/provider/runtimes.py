@@ -18,7 +18,8 @@ _GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.55, 0.65, 0.75, 0.85, 1.0)
 _EARLY, _USUAL = 0.045, 0.97
 """Quantiles of the run times: next to none end before the first, few after the second."""
 _PATIENCE = 0.13
-"""Part of the time waited that a gap grows to: the end is seen a fifteenth too late, on average."""
+"""Part of the time waited that a gap grows to: the end is seen a fifteenth too late, on average. Less where polls are
+few anyway."""
 _LONGEST = 30.0
 
 
@@ -30,12 +31,14 @@ class Schedule:
     gap: float = 0.5
     usual: float = 0.0
     """From then on it takes longer than it should, and gaps grow."""
+    patience: float = _PATIENCE
+    """Part of the time waited that they grow to."""
 
     def delay(self, elapsed: float) -> float:
         """Seconds until the next poll."""
         if elapsed < self.first:
             return max(self.first - elapsed, 0.05)
-        return self.gap if elapsed < self.usual else min(_LONGEST, max(self.gap, _PATIENCE * elapsed))
+        return self.gap if elapsed < self.usual else min(_LONGEST, max(self.gap, self.patience * elapsed))
 
 
 class RunTimes:
@@ -79,14 +82,15 @@ class RunTimes:
         return self._schedules[polls]
 
     def _made(self, polls: float) -> Schedule:
+        patience = min(_PATIENCE, 3 * _PATIENCE / polls)
         early, middle = self.quantile(_EARLY), self.quantile(0.5)
         if early is None or middle is None:
-            return Schedule()
+            return Schedule(patience=patience)
         usual = self._sorted[: max(1, int(_USUAL * len(self._sorted)))]
         scale = max(1.0, 0.2 * middle)
         candidate = Schedule()
         for gap in _GAPS:
-            candidate = Schedule(early + gap * scale, gap * scale, usual[-1])
+            candidate = Schedule(early + gap * scale, gap * scale, usual[-1], patience)
             if sum(_polls(candidate, ran) for ran in usual) <= polls * len(usual):
                 break
         return candidate
