@@ -28,6 +28,10 @@ _GROWTH = (0.1, 0.003, 0.0003, 0.0)
 _QUICKEST_GROWTH = (0.2, 0.03, 0.01, 0.0)
 """The same a second, where calls are many."""
 _PROBES_APART = 60.0
+_JITTER = 0.01
+"""Seconds added to each gap at first, where a single call that arrives early is refused."""
+_APART_IF_TOLD = 4
+"""Windows until the first probe of a limit that was spelled out: a server may count what it refuses."""
 _MOST_APART = 8
 """Windows between two probes, however many have failed."""
 
@@ -112,7 +116,7 @@ class Limit:
         self._paused_until = self._heard = -math.inf
         self._mark: _Mark | None = None
         self._sent = self._rejections = self._streak = self._lessons = 0
-        self._burst = 1.0
+        self._burst, self._jitter = 1.0, _JITTER
         self._told: Told | None = None
         self._probe_at, self._apart = math.inf, 1
         self.crowded = False
@@ -221,8 +225,11 @@ class Limit:
             self._apart = 1
         if told is not None:
             # A limit that is spelled out is one that will change: no use to measure it.
-            self._apart = 2 if told != self._told else self._apart
-            self._burst = max(1.0, told.burst if told != self._told else self._burst / 2)
+            if told != self._told:
+                self._apart, self._burst, self._jitter = _APART_IF_TOLD, max(1.0, told.burst), _JITTER
+            else:
+                # Known, and yet too fast: the way there is less even than was thought.
+                self._burst, self._jitter = max(1.0, self._burst / 2), min(2 * self._jitter, 0.03 / told.per_second)
             self._told, self._lessons = told, len(_GROWTH)
             return self._paced(told.per_second)
         self._told = None
@@ -263,7 +270,7 @@ class Limit:
     def _paced(self, rate: float) -> Pacer:
         rate = max(_SLOWEST, rate)
         single = self._burst < 2
-        return Pacer(rate, jitter=0.01) if single else Pacer(rate, lag=(self._burst - 1) / rate)
+        return Pacer(rate, jitter=self._jitter) if single else Pacer(rate, lag=(self._burst - 1) / rate)
 
 
 def _reasonable(asked: float | None) -> float:
