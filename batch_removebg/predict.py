@@ -93,7 +93,7 @@ class PredictPolicy:
     """Seconds from our first sight of a prediction to its end; then it is cancelled and another is tried."""
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
-    requests: float = 3.9
+    requests: float = 4.0
     """API requests for one item that are aimed at: uploads, the create, and polls."""
     late_polls: float = 8.0
     """Polls for one whose create was kept back in vain: such items are few."""

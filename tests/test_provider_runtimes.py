@@ -51,8 +51,8 @@ def soon(seen: list[tuple[float, float]]) -> float:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_three_polls_find_nearly_all_within_half_a_second(seed: int) -> None:
     times, runs = RunTimes(), drawn(seed, 2.0, 0.35, cold=0.01)
-    run(times, runs, 120, polls=2.9)
-    mean, seen = run(times, runs, 480, polls=2.9)
+    run(times, runs, 120, polls=3.0)
+    mean, seen = run(times, runs, 480, polls=3.0)
     assert mean <= 3.08
     assert soon(seen) >= 0.92
 
@@ -60,17 +60,17 @@ def test_three_polls_find_nearly_all_within_half_a_second(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_polls_find_the_middle_one_within_half_a_second(seed: int) -> None:
     times, runs = RunTimes(), drawn(seed, 2.0, 0.35, cold=0.01)
-    run(times, runs, 120, polls=1.9)
-    mean, seen = run(times, runs, 480, polls=1.9)
-    assert mean <= 2.15
+    run(times, runs, 120, polls=2.0)
+    mean, seen = run(times, runs, 480, polls=2.0)
+    assert mean <= 2.2
     assert sorted(seen)[240][0] <= 0.5
 
 
 @pytest.mark.parametrize("median", [0.05, 0.5, 2.0, 8.0, 60.0])
 def test_a_steady_model_is_asked_once(median: float) -> None:
     times = RunTimes()
-    run(times, drawn(1, median, 0.0), 10, polls=2.9)
-    mean, seen = run(times, drawn(1, median, 0.0), 50, polls=2.9)
+    run(times, drawn(1, median, 0.0), 10, polls=3.0)
+    mean, seen = run(times, drawn(1, median, 0.0), 50, polls=3.0)
     assert mean == 1.0
     assert soon(seen) == 1.0
 
@@ -79,11 +79,11 @@ def test_a_steady_model_is_asked_once(median: float) -> None:
 @pytest.mark.parametrize("then", [0.4, 10.0])
 def test_another_pace_of_the_model_is_learned_anew(seed: int, then: float) -> None:
     times = RunTimes()
-    run(times, drawn(seed, 2.0, 0.1), 200, polls=2.9)
-    run(times, drawn(seed, then, 0.1), 200, polls=2.9)
-    mean, seen = run(times, drawn(seed + 9, then, 0.1), 200, polls=2.9)
+    run(times, drawn(seed, 2.0, 0.1), 200, polls=3.0)
+    run(times, drawn(seed, then, 0.1), 200, polls=3.0)
+    mean, seen = run(times, drawn(seed + 9, then, 0.1), 200, polls=3.0)
     assert mean <= 3.0
-    assert soon(seen) >= 0.9
+    assert soon(seen) >= 0.85
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -91,7 +91,7 @@ def test_it_is_learned_from_looks_alone_where_the_server_does_not_say(seed: int)
     times, runs, total, late = RunTimes(), drawn(seed, 2.0, 0.2), 0, []
     for number in range(400):
         ran, at, before, count = next(runs), 0.0, 0.0, 0
-        schedule = times.schedule(2.9)
+        schedule = times.schedule(3.0)
         while at < ran:
             before = at
             at += schedule.delay(at)
@@ -105,9 +105,9 @@ def test_it_is_learned_from_looks_alone_where_the_server_does_not_say(seed: int)
 
 
 def test_while_nothing_is_known_polls_are_half_a_second_apart_and_rarer_with_time() -> None:
-    schedule = RunTimes().schedule(2.9)
+    schedule = RunTimes().schedule(3.0)
     assert [schedule.delay(at) for at in (0.0, 0.5, 2.0)] == [0.5, 0.5, 0.5]
-    assert schedule.delay(20.0) == pytest.approx(2.6)
+    assert schedule.delay(20.0) == pytest.approx(20.0 * 0.4 / 3)
     assert schedule.delay(900.0) == 30.0
 
 

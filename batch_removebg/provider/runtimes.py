@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 _KEPT = 200
 _ENOUGH = 4
-_GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.55, 0.65, 0.75, 0.85, 1.0)
+_GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.52, 0.57, 0.65, 0.75, 0.85, 1.0)
 """Seconds between polls, for models of a few seconds; in proportion for slower ones."""
-_EARLY, _USUAL = 0.045, 0.97
+_SOON, _CHEAP = 0.48, 0.75
+"""A smaller gap than that is taken only where it costs less than this part of the polls that are allowed."""
+_EARLY, _USUAL = 0.04, 0.97
 """Quantiles of the run times: next to none end before the first, few after the second."""
-_PATIENCE = 0.13
-"""Part of the time waited that a gap grows to: the end is seen a fifteenth too late, on average. Less where polls are
+_PATIENCE = 0.2
+"""Part of the time waited that a gap grows to: the end is seen a tenth of it too late, on average. Less where polls are
 few anyway."""
 _LONGEST = 30.0
 
@@ -82,7 +84,7 @@ class RunTimes:
         return self._schedules[polls]
 
     def _made(self, polls: float) -> Schedule:
-        patience = min(_PATIENCE, 3 * _PATIENCE / polls)
+        patience = min(_PATIENCE, 0.4 / polls)
         early, middle = self.quantile(_EARLY), self.quantile(0.5)
         if early is None or middle is None:
             return Schedule(patience=patience)
@@ -91,7 +93,8 @@ class RunTimes:
         candidate = Schedule()
         for gap in _GAPS:
             candidate = Schedule(early + gap * scale, gap * scale, usual[-1], patience)
-            if sum(_polls(candidate, ran) for ran in usual) <= polls * len(usual):
+            allowed = polls if gap > _SOON else _CHEAP * polls
+            if sum(_polls(candidate, ran) for ran in usual) <= allowed * len(usual):
                 break
         return candidate
 
