@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, BinaryIO
 
 import anyio
@@ -27,15 +29,19 @@ from batch_removebg.provider.breaker import Breaker, Breaking
 from batch_removebg.provider.budget import Budgeted
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.journal import Journaled
-from batch_removebg.provider.ratelimit import Throttled, TokenBucket
+from batch_removebg.provider.limit import Limit
+from batch_removebg.provider.ratelimit import Throttled
 from batch_removebg.provider.recovery import LostPolicy, Recovery
 from batch_removebg.provider.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.provider.retry import Retrying, RetryPolicy
+from batch_removebg.provider.runtimes import RunTimes
+from batch_removebg.provider.waiting import Waiting, WaitPolicy
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
 from batch_removebg.sources import Sources
 from batch_removebg.stdin import endable_stdin
 from batch_removebg.twins import Twins
+from batch_removebg.width import Width
 
 if TYPE_CHECKING:
     import aiohttp
@@ -45,6 +51,9 @@ STATE = ".batch-removebg"
 
 ALPHAS = "alpha"
 """Folder in that for the alphas."""
+
+_OTHERS_AT_ONCE = 16.0
+"""Polls and uploads that may be under way at first: their limit is five times that of creates, and bursts pass."""
 
 
 @asynccontextmanager
@@ -130,12 +139,14 @@ def pipeline(
 ) -> Pipeline:
     """Everything between the manifest and the ledger."""
     gate = Gate(clock)
-    chain = wrapped(bare, settings, ledger, gate, clock=clock, listener=listener)
+    pace = pace_of(settings)
+    chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
     lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
     tools = toolbox(settings, session, gate, clock, ledger.fold)
     policy = PredictPolicy(deadline=settings.deadline)
-    predictor = Predictor(chain, recovery, tools, policy=policy, gate=gate, unsettled=ledger.fold.unsettled())
+    unsettled = ledger.fold.unsettled()
+    predictor = Predictor(chain, recovery, tools, policy=policy, gate=gate, times=pace.times, unsettled=unsettled)
     seen: dict[str, Item] = {}
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
@@ -151,9 +162,30 @@ def pipeline(
         clock=clock,
         listener=listener,
         snapshot=partial(snapshot, settings, ledger, seen),
+        width=pace.width,
+        rate=lambda: pace.creates.rate,
         stop_reading=ending.end if ending is not None else lambda: None,
         handle_signals=handle_signals,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a run learns of the server, and goes by."""
+
+    creates: Limit
+    others: Limit
+    times: RunTimes
+    width: Width
+
+
+def pace_of(settings: Settings) -> Pace:
+    """What is known before the first answer."""
+    # There is nobody to say no in this process.
+    window = inf if settings.provider == "local" else 1.0
+    creates = Limit(settings.rate / 60 if settings.rate else None, window=window)
+    others = Limit(window=max(window, _OTHERS_AT_ONCE))
+    return Pace(creates, others, RunTimes(), settings.width())
 
 
 def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, clock: Clock, fold: Fold) -> Tools:
@@ -170,17 +202,25 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
 
 
 def wrapped(
-    bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, *, clock: Clock, listener: Listener
+    bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, pace: Pace, *, clock: Clock, listener: Listener
 ) -> Provider:
     """The provider, safe to pay.
 
-    Tried again ← held while the server is down ← to the rate ← within the budget ← on record ← one exchange.
+    Tried again ← held while the server is down ← to the rate ← within the budget ← on record ← kept waiting ← one
+    exchange.
     """
-    bucket = TokenBucket(per_second=settings.rate / 60 if settings.rate else None)
-    on_record = Journaled(bare, ledger, gate)
+    on_record = Journaled(Waiting(bare, WaitPolicy(), pace.times), ledger, gate)
     limit, named = settings.budget()
     budgeted = Budgeted(on_record, limit, named=named)
-    throttled = Throttled(budgeted, bucket, monotonic=clock.monotonic, sleep=gate.sleep)
+    throttled = Throttled(
+        budgeted,
+        pace.creates,
+        pace.others,
+        clock=clock,
+        sleep_before_create=gate.sleep,
+        waited=pace.width.waited,
+        trouble=pace.width.trouble,
+    )
 
     def waiting(text: str) -> None:
         listener(Event(Kind.WAITING, text=text))

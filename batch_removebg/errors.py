@@ -198,6 +198,13 @@ class RateLimited(RetryError):
 
     kind = "rate-limit"
 
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
+    ) -> None:
+        """`limit`: requests a second and burst, where the server spelled them out."""
+        super().__init__(message, retry_after=retry_after)
+        self.limit = limit
+
 
 class ServerError(RetryError):
     """408 or 5xx: the server is in trouble."""

@@ -118,7 +118,12 @@ def _pictures(group: Any) -> None:
 
 
 def _work(group: Any) -> None:
-    group.add_argument("--concurrency", type=int, metavar="N", help="items in flight (default 32; local: cores + 2)")
+    group.add_argument(
+        "--concurrency",
+        type=_concurrency,
+        metavar="auto|N",
+        help="items in flight (default auto: what keeps the API's limit busy, 256 at most; local: cores + 2)",
+    )
     group.add_argument("--rate", type=float, metavar="N", help="creates per minute (default: what the server allows)")
     group.add_argument("--limit", type=int, metavar="N", help="do at most N items in this run")
     group.add_argument("--max-predictions", type=int, metavar="N", help="buy at most N predictions, then stop (exit 4)")
@@ -168,6 +173,16 @@ def _models(models: argparse.ArgumentParser) -> None:
     what.add_parser("list", help="the weights that are known, and where they lie", allow_abbrev=False)
     pull = what.add_parser("pull", help="bring weights to this machine", allow_abbrev=False)
     pull.add_argument("name", metavar="NAME")
+
+
+def _concurrency(text: str) -> int | None:
+    """`auto`, or a number."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give auto or a number") from None
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -70,6 +70,12 @@ class Prediction:
     data_removed: bool = False
     seconds: float | None = None
     """Time the model ran, by the server's own account."""
+    ran: float | None = None
+    """Seconds from creation to completion, queue included, by the server's own account."""
+    held: float = field(default=0.0, compare=False)
+    """Seconds that the create took to be answered."""
+    wait_honoured: bool = field(default=False, compare=False)
+    """The answer says that it was kept back as `Prefer: wait` asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,8 @@ class CreateRequest:
     """When the server forgets `image`, where that is an upload."""
     spent: tuple[str, ...] = ()
     """Predictions bought for the same image before: on a server's list, none of them is the one looked for."""
+    wait: int | None = None
+    """Seconds, 1–60, that the server is asked to keep the answer back until the prediction has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,8 @@ class Capabilities:
     files: bool = False
     list: bool = False
     cancel: bool = False
+    wait: bool = False
+    """May honour `Prefer: wait`."""
     urls: bool = True
     """Takes a public URL as input; without it the bytes have to be brought to it."""
     billed: bool = True

@@ -31,6 +31,7 @@ from batch_removebg.planner import Planned, Planner
 from batch_removebg.predict import Predicted, Predictor, Todo
 from batch_removebg.provider.gate import Gate
 from batch_removebg.recipe import Recipe
+from batch_removebg.width import Width
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Shape:
     """How wide the pipeline is, and how it ends."""
 
     workers: int = 32
-    """Items in flight."""
+    """Items in flight at most."""
     downloaders: int = 8
     queue: int = 64
     """Items read ahead."""
@@ -52,6 +53,8 @@ class Shape:
     """Seconds for what is in flight to come home once the gate is closed."""
     snapshot: float = 60.0
     """Seconds between two writes of results.json."""
+    steer: float = 0.25
+    """Seconds between two looks at how many items should be in flight."""
 
 
 class Pipeline:
@@ -72,11 +75,14 @@ class Pipeline:
         clock: Clock,
         listener: Listener,
         snapshot: Callable[[], Awaitable[None]],
+        width: Width | None = None,
+        rate: Callable[[], float | None] = lambda: None,
         stop_reading: Callable[[], None] = lambda: None,
         handle_signals: bool = False,
     ) -> None:
         """`seen` takes every item read, by id; `stop_reading` ends a manifest that comes in as it is made.
 
+        `width` says how many workers may work at a time, by the `rate` at which creates are let through.
         `snapshot` writes results.json; `handle_signals` belongs to a process that is nothing but this run.
         """
         self._items = items
@@ -91,6 +97,9 @@ class Pipeline:
         self._snapshot = snapshot
         self._handle_signals = handle_signals
         self._stop_reading = stop_reading
+        self._rate = rate
+        self.width = width or Width(fixed=shape.workers)
+        self._slots = anyio.CapacityLimiter(self.width.target(clock.monotonic(), rate()))
         self.seen = seen
         self.gate = gate
         self.skipped = 0
@@ -107,6 +116,7 @@ class Pipeline:
                 await watchers.start(self._watch_signals, watchers.cancel_scope)
             watchers.start_soon(self._watch_gate, watchers.cancel_scope)
             watchers.start_soon(self._write_snapshots)
+            watchers.start_soon(self._steer)
             async with anyio.create_task_group() as stages:
                 self._start_stages(stages)
             watchers.cancel_scope.cancel()
@@ -150,6 +160,12 @@ class Pipeline:
             except BatchError as error:
                 self.gate.close(error)
                 return
+
+    async def _steer(self) -> None:
+        """Let as many workers work as keep the limit busy."""
+        while True:
+            self._slots.total_tokens = self.width.target(self._clock.monotonic(), self._rate())
+            await self._clock.sleep(self._shape.steer)
 
     # The reader
 
@@ -200,19 +216,30 @@ class Pipeline:
 
     async def _worker(self, todos: MemoryObjectReceiveStream[Todo], ready: MemoryObjectSendStream[Predicted]) -> None:
         with todos, ready:
-            async for todo in todos:
-                if self.gate.reason is not None and not todo.state.in_flight:
-                    self._tell(Event(Kind.PENDING, todo.item.id))
-                    continue
-                self._tell(Event(Kind.STARTED, todo.item.id))
-                try:
-                    predicted = await self._predictor.predict(todo)
-                    if isinstance(predicted, Predicted):
-                        await ready.send(predicted)
-                    else:
-                        await self._unchanged(todo)
-                except BatchError as error:
-                    await self._settle(todo, error)
+            while True:
+                async with self._slots:
+                    try:
+                        todo = await todos.receive()
+                    except anyio.EndOfStream:
+                        return
+                    await self._work(todo, ready)
+
+    async def _work(self, todo: Todo, ready: MemoryObjectSendStream[Predicted]) -> None:
+        if self.gate.reason is not None and not todo.state.in_flight:
+            self._tell(Event(Kind.PENDING, todo.item.id))
+            return
+        self._tell(Event(Kind.STARTED, todo.item.id))
+        number = self.width.began(self._clock.monotonic())
+        try:
+            predicted = await self._predictor.predict(todo)
+            if isinstance(predicted, Predicted):
+                await ready.send(predicted)
+            else:
+                await self._unchanged(todo)
+        except BatchError as error:
+            await self._settle(todo, error)
+        finally:
+            self.width.ended(number, self._clock.monotonic())
 
     async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
         with ready:

@@ -23,10 +23,11 @@ from batch_removebg.errors import (
     SourceError,
 )
 from batch_removebg.fold import ItemState
-from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec, Upload
+from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec, Status, Upload
 from batch_removebg.provider import parse
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import Recovery
+from batch_removebg.provider.runtimes import RunTimes
 from batch_removebg.recipe import Recipe
 from batch_removebg.singleflight import Singleflight
 from batch_removebg.sources import Sources
@@ -95,16 +96,20 @@ class PredictPolicy:
     predictions: int = 3
     deadline: float = 900.0
     """Seconds from our first sight of a prediction to its end; then it is cancelled and another is tried."""
-    first_poll: float = 0.5
-    longest_poll: float = 5.0
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
     upload_left: float = 600.0
     """Seconds that an upload must still be held for to be used again: a prediction may wait before it reads it."""
+    requests: float = 4.0
+    """API requests for one item that are aimed at: uploads, the create, and polls."""
+    late_polls: float = 8.0
+    """Polls for one whose create was kept back in vain: such items are few."""
 
-    def poll_delay(self, elapsed: float) -> float:
-        """Seconds until the next poll: a fifth of the time waited so far, so that the end is seen soon after it."""
-        return min(self.longest_poll, max(self.first_poll, elapsed / 5))
+    def polls(self, prepared: Prepared, created: Prediction) -> float:
+        """Polls that one prediction may cost, as far as it takes no longer than is usual."""
+        if created.wait_honoured and not created.status.terminal:
+            return self.late_polls
+        return self.requests - 1 - (prepared.sha256 is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +144,13 @@ class Predictor:
         *,
         policy: PredictPolicy,
         gate: Gate,
+        times: RunTimes | None = None,
         unsettled: Iterable[ItemState] = (),
     ) -> None:
-        """`unsettled`: what earlier runs have begun to buy; whichever item has the same source takes it up."""
+        """`times`: how long the model takes, learned here and used by others too.
+
+        `unsettled`: what earlier runs have begun to buy; whichever item has the same source takes it up.
+        """
         self._provider = provider
         self._recovery = recovery
         self._recipe = tools.recipe
@@ -156,6 +165,7 @@ class Predictor:
         self._flights = Singleflight()
         self._bought: dict[str, _Bought] = {}
         self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
+        self._times = times if times is not None else RunTimes()
 
     async def predict(self, todo: Todo) -> Predicted | Prepared:
         """The item with its alpha in reach, or merely prepared where it turns out to be finished already.
@@ -212,7 +222,7 @@ class Predictor:
                     seen = await self._create(prepared, data, attempts, known)
                 if seen.id is not None:
                     self._bought[prepared.fingerprint].spent.append(seen.id)
-                ended = await self._await_end(seen)
+                ended = await self._await_end(seen, polls=self._policy.polls(prepared, seen))
                 url = parse.result(ended)
             except ResubmitError as error:
                 error.attempts = attempts
@@ -332,9 +342,13 @@ class Predictor:
         async with self._cpu.memory(prepared.cost):
             return await self._cpu.run(decode.proxy, data, spec, self._limits)
 
-    async def _await_end(self, seen: Prediction) -> Prediction:
-        """Poll until the prediction has ended; raises PredictionStuck after the deadline, having cancelled it."""
-        begun, with_output = self._clock.monotonic(), 0
+    async def _await_end(self, seen: Prediction, *, polls: float) -> Prediction:
+        """Poll until the prediction has ended; raises PredictionStuck after the deadline, having cancelled it.
+
+        `polls`: how many a prediction of the usual length may cost.
+        """
+        begun, with_output, before = self._clock.monotonic() - seen.held, 0, 0.0
+        timed = seen.held > 0  # begun here and now, and not in an earlier run
         while not seen.status.terminal:
             if seen.id is None:
                 raise PredictionLost("the server gave a prediction without an id, and without a result")
@@ -342,12 +356,16 @@ class Predictor:
             with_output += seen.output is not None
             if with_output > 1:
                 break
-            elapsed = self._clock.monotonic() - begun
-            if elapsed >= self._policy.deadline:
+            before = self._clock.monotonic() - begun
+            if before >= self._policy.deadline:
                 await self._give_up_on(seen.id)
                 raise PredictionStuck(f"prediction {seen.id} did not end within {self._policy.deadline:.0f} s")
-            await self._clock.sleep(self._policy.poll_delay(elapsed))
+            await self._clock.sleep(self._times.schedule(polls).delay(before))
             seen = await self._provider.get(seen.id)
+        if seen.status is Status.SUCCEEDED and seen.ran is not None:
+            self._times.add(seen.ran)
+        elif seen.status is Status.SUCCEEDED and timed:
+            self._times.between(before, self._clock.monotonic() - begun)
         return seen
 
     async def _give_up_on(self, prediction_id: str) -> None:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from batch_removebg.cpu import cores
+from batch_removebg.cpu import cores, memory
 from batch_removebg.errors import SettingsError
 from batch_removebg.names import DEFAULT_TEMPLATE, check_template
 from batch_removebg.pipeline import Shape
 from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits, parse_colour
 from batch_removebg.provider.replicate import HOSTED, REMOVE_BG, Endpoint
 from batch_removebg.web import Caps
+from batch_removebg.width import CAP, START, Width
 
 ProviderName = Literal["local", "replicate", "gateway"]
 PROVIDERS: tuple[ProviderName, ...] = ("local", "replicate", "gateway")
@@ -82,7 +83,7 @@ class Settings:
     model: str = "u2netp"
     """Weights of the local engine."""
     concurrency: int | None = None
-    """Items in flight; None: 32 for an API, two more than there are cores for the local engine."""
+    """Items in flight; None: what keeps an API's limit busy, or two more than cores for the local engine."""
     rate: float | None = None
     """Creates a minute; None: as fast as the server lets us."""
     format: str = "png"
@@ -188,8 +189,7 @@ class Settings:
 
     def shape(self, *, stream: bool) -> Shape:
         """How wide the pipeline is."""
-        local = self.provider == "local"
-        workers = self.concurrency or (cores() + 2 if local else 32)
+        local, workers = self.provider == "local", self.width().cap
         return Shape(
             workers=workers,
             downloaders=cores() + 1 if local else _DOWNLOADERS,
@@ -198,6 +198,12 @@ class Settings:
             limit=self.limit,
             grace=self.grace,
         )
+
+    def width(self) -> Width:
+        """How many items are in flight."""
+        if self.concurrency is not None or self.provider == "local":
+            return Width(fixed=self.concurrency or cores() + 2)
+        return Width(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     def shown(self) -> dict[str, Any]:
         """The settings as the ledger keeps them: what is not the default, and never a key."""
@@ -213,6 +219,11 @@ class Settings:
             shown["model_inputs"] = sorted(self.model_inputs)
         return shown
 
+
+_ITEM = 16 << 20
+"""Bytes that an item in flight may take: its source, its proxy and the answer of the server."""
+_MEMORY_SHARE = 4
+"""One part in so many of the machine's memory may be taken by items in flight."""
 
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
 

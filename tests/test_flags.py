@@ -12,6 +12,7 @@ from batch_removebg import __version__
 from batch_removebg.flags import parser
 from batch_removebg.pixels.spec import EXTENSIONS
 from batch_removebg.settings import PROVIDERS, Settings
+from batch_removebg.width import CAP
 
 CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --model --concurrency --rate "
@@ -92,7 +93,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
         ("grace", f"(default {defaults.grace:g})"),
         ("name", f"{defaults.name} (default)"),
         ("provider", f"default {defaults.provider}:"),
-        ("concurrency", "(default 32; local: cores + 2)"),
+        ("concurrency", f"(default auto: what keeps the API's limit busy, {CAP} at most; local: cores + 2)"),
     ]:
         option = f"--{name.replace('_', '-')} "
         assert said in text[text.index(option, text.index("provider:")) :][:400], name
@@ -173,6 +174,7 @@ def test_further_inputs_have_a_name(capsys: pytest.CaptureFixture[str], text: st
         [*RUN, "--provider", "LOCAL"],
         [*RUN, "--limit", "many"],
         [*RUN, "--concurrency", "1.5"],
+        [*RUN, "--concurrency", "many"],
         ["ru", "in", "--out", "out"],
         ["status"],
         ["status", "out", "--js"],

@@ -44,11 +44,6 @@ class Bench:
         return await self.predictor.predict(Todo(self.item, "noise.png", ItemState()))
 
 
-def test_polls_come_at_once_at_first_and_never_rarer_than_every_few_seconds() -> None:
-    policy = PredictPolicy()
-    assert [policy.poll_delay(at) for at in (0, 1, 2.5, 5, 10, 25, 800)] == [0.5, 0.5, 0.5, 1.0, 2.0, 5.0, 5.0]
-
-
 async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:
     provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=120_000))
     async with Ledger(tmp_path / "ledger.jsonl") as ledger:

@@ -56,7 +56,50 @@ def test_a_prediction_of_the_hosted_api_is_read_whole() -> None:
         image="https://example.com/shoe.jpg",
         created_at=datetime(2026, 1, 1, 0, 0, 0, 123456, UTC),
         seconds=1.25,
+        ran=3.5,
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "ran"),
+    [
+        ({"metrics": {"total_time": 3.5}}, 3.5),
+        ({"created_at": "2026-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:02.5Z"}, 2.5),
+        ({"created_at": "2026-01-01T00:00:00Z"}, None),
+        ({"created_at": "2026-01-01T00:00:03Z", "completed_at": "2026-01-01T00:00:02Z"}, None),
+        ({"created_at": "1970-01-01T00:00:00Z", "completed_at": "2026-01-01T00:00:00Z"}, None),
+        ({"metrics": {"total_time": "soon"}}, None),
+        ({"metrics": {"total_time": -1}}, None),
+        ({"metrics": {"predict_time": 1.0}}, None),
+    ],
+)
+def test_how_long_it_ran_is_told_by_the_servers_clock_alone(fields: dict[str, Any], ran: float | None) -> None:
+    read = parse.prediction({"id": "a", "status": "succeeded", "output": URL, **fields})
+    assert read is not None
+    assert read.ran == ran
+
+
+LOW_CREDIT = (
+    "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a burst "
+    "of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~7s."
+)
+
+
+@pytest.mark.parametrize(
+    ("detail", "limit"),
+    [
+        (LOW_CREDIT, (0.1, 1.0)),
+        ("limited to 600 requests per minute", (10.0, 1.0)),
+        ("5 requests per second with a burst of 20", (5.0, 20.0)),
+        ("0 requests per minute", None),
+        ("9" * 400 + " requests per second", None),
+        ("Request was throttled.", None),
+    ],
+)
+def test_a_limit_that_is_spelled_out_is_read(detail: str, limit: tuple[float, float] | None) -> None:
+    refused = parse.refusal(429, {}, {"detail": detail}, doing="asking", now=0.0)
+    assert isinstance(refused, RateLimited)
+    assert refused.limit == limit
 
 
 def test_an_id_and_a_status_are_enough() -> None:

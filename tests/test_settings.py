@@ -336,14 +336,25 @@ def test_limits_and_caps_follow_the_settings() -> None:
 
 def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "cores", lambda: 4)
+    monkeypatch.setattr(module, "memory", lambda: 64 << 30)
     assert cpu.cores() >= 1
+    assert cpu.memory() >= 1 << 20
     local = made().shape(stream=False)
     assert local == Shape(workers=6, downloaders=5, queue=12, stream=False, limit=None, grace=30.0)
     api = made(**GATEWAY, limit=5, grace=1.0).shape(stream=True)
-    assert api == Shape(workers=32, downloaders=32, queue=64, stream=True, limit=5, grace=1.0)
+    assert api == Shape(workers=256, downloaders=32, queue=64, stream=True, limit=5, grace=1.0)
     assert made(concurrency=3).shape(stream=False).workers == 3
     assert made(concurrency=3).shape(stream=False).queue == 8
     assert made(concurrency=1000).shape(stream=False).queue == 64
+
+
+@pytest.mark.parametrize(("gibibytes", "widest"), [(1, 32), (4, 64), (8, 128), (16, 256), (512, 256)])
+def test_as_many_are_in_flight_as_a_quarter_of_the_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, gibibytes: int, widest: int
+) -> None:
+    monkeypatch.setattr(module, "memory", lambda: gibibytes << 30)
+    assert made(**GATEWAY).width().cap == widest
+    assert made(**GATEWAY, concurrency=7).width().cap == 7
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,16 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE)
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _DEEPEST = 8
 """Levels of nesting that are looked into: a hostile body must not exhaust the stack."""
 _WRAPPINGS = 3
+_LONGEST_RUN = 86_400.0
+"""Seconds; what claims to have run longer has its clock wrong."""
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120
@@ -87,7 +91,17 @@ def prediction(body: Any, *, image_field: str = "image") -> Prediction | None:
         created_at=when(body.get("created_at")),
         data_removed=body.get("data_removed") is True,
         seconds=_number(metrics.get("predict_time")) if isinstance(metrics, dict) else None,
+        ran=_ran(body, metrics),
     )
+
+
+def _ran(body: dict[str, Any], metrics: Any) -> float | None:
+    """Seconds from creation to completion, by the server's clock alone."""
+    total = _number(metrics.get("total_time")) if isinstance(metrics, dict) else None
+    created, completed = when(body.get("created_at")), when(body.get("completed_at"))
+    if created is not None and completed is not None:
+        total = (completed - created).total_seconds()
+    return total if total is not None and 0 <= total < _LONGEST_RUN else None
 
 
 def _id(value: Any) -> str | None:
@@ -145,6 +159,15 @@ def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float |
     if asked is None and (match := _RESETS_IN.search(detail(body))):
         asked = _number(match.group(1))
     return None if asked is None else max(0.0, asked)
+
+
+def limit(body: Any) -> tuple[float, float] | None:
+    """Requests a second and burst, where a 429 spells them out: "6 requests per minute with a burst of 1"."""
+    found = _LIMIT.search(detail(body))
+    if found is None or len(found.group(1)) > 12 or not float(found.group(1)):
+        return None
+    burst = float(found.group(3)[:6]) if found.group(3) else 1.0
+    return float(found.group(1)) / _SECONDS[found.group(2).lower()], max(1.0, burst)
 
 
 def _number(value: Any) -> float | None:
@@ -207,7 +230,7 @@ def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, n
     text = f"{doing}: the server answers {status}" + (f" ({said[:400]})" if said else "")
     code = _code(body)
     if status in (409, 429):  # 409: all slots of a self-hosted server are busy
-        return RateLimited(text, retry_after=retry_after(headers, body, now=now))
+        return RateLimited(text, retry_after=retry_after(headers, body, now=now), limit=limit(body))
     if status == 401 or (status == 403 and not _NO_CREDIT.search(f"{code} {said}")):
         return KeyRejected(f"{text}; check the key in the environment variable that --token-env names")
     if status in (402, 403):

@@ -1,104 +1,137 @@
-"""Creates no faster than the account allows, without being told the limit.
-
-A token bucket; a 429 pauses it for the time the server names, and then spaces creates by at least that time, or more
-if that was not enough; every create that is let through narrows the spacing a little, until the next 429 tells where
-the limit lies. A tenth of all creates at most is refused so. aiolimiter was looked at: it has no way to be slowed from
-outside.
-"""
+"""Calls are held back to what the server allows: creates and everything else each have a limit of their own."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
 import anyio
 
-from batch_removebg.errors import RateLimited
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.clock import Clock
+from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
+from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
 
+from .limit import Limit, Ticket, Told
 from .wrapper import Wrapper
 
-_WIDER = 1.2
-"""What a 429 makes of the spacing."""
-_NARROWER = 0.98
-"""What a success makes of it: it takes nine to undo one 429."""
-_NONE_LEFT = 0.05
-"""Seconds of spacing that are not worth keeping."""
-_CLOCK = 1e-6
-"""Seconds that clocks can't tell apart."""
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class TokenBucket:
-    """Decides when the next create may go; pure, the time is an argument.
-
-    `per_second` is None for no limit of our own.
-    """
-
-    per_second: float | None = None
-    burst: float = 1.0
-    """Creates that may go at once after a rest; a server's own burst may be as small as one."""
-    longest_pause: float = 120.0
-    """Seconds; a server that asks for more is asked again after this."""
-    _due: float = field(default=0.0, init=False)
-    """When the creates so far would have used up their time at `per_second`."""
-    _paused_until: float = field(default=0.0, init=False)
-    _spacing: float = field(default=0.0, init=False)
-    _last: float = field(default=-math.inf, init=False)
-
-    def take(self, now: float) -> float:
-        """Take a token and return 0; or take none, and return the seconds until it is worth asking again."""
-        interval = 1 / self.per_second if self.per_second is not None else 0.0
-        wait = max(self._paused_until, self._last + self._spacing, self._due - (self.burst - 1) * interval) - now
-        if wait > _CLOCK:
-            return wait
-        self._due = max(self._due, now) + interval
-        self._last = now
-        return 0.0
-
-    def rejected(self, now: float, retry_after: float | None) -> None:
-        """Take a 429 in: pause, and go more slowly after it."""
-        pause = min(self.longest_pause, 5.0 if retry_after is None else max(0.1, retry_after))
-        # What was sent together is rejected together: only the first says something about the spacing.
-        wider = self._spacing if now < self._paused_until else self._spacing * _WIDER
-        self._spacing = min(self.longest_pause, max(wider, pause))
-        self._paused_until = max(self._paused_until, now + pause)
-
-    def accepted(self) -> None:
-        """Take a success in: the spacing narrows, and is gone in the end."""
-        self._spacing *= _NARROWER
-        if self._spacing < _NONE_LEFT:
-            self._spacing = 0.0
+def _nobody(_: float) -> None:
+    pass
 
 
 class Throttled(Wrapper):
-    """Holds creates back to what the bucket allows."""
+    """Holds calls until their limit lets them go, first come, first served; outputs and cancels pass."""
 
     def __init__(
         self,
         inner: Provider,
-        bucket: TokenBucket,
+        creates: Limit,
+        others: Limit,
         *,
-        monotonic: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
+        clock: Clock,
+        sleep_before_create: Sleep,
+        waited: Callable[[float], None] = _nobody,
+        trouble: Callable[[float], None] = _nobody,
     ) -> None:
+        """`waited` is told how many seconds a create was held, `trouble` of the moment at which a server fails."""
         super().__init__(inner)
-        self._bucket = bucket
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._turn = anyio.Lock()
+        self._creates = _Queue(creates, clock)
+        self._others = _Queue(others, clock)
+        self._clock = clock
+        self._sleep_before_create = sleep_before_create
+        self._waited = waited
+        self._trouble = trouble
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create when the bucket allows, first come, first served."""
-        async with self._turn:
-            # Asked again after each wait: a 429 that another create met meanwhile holds for this one as well.
-            while (wait := self._bucket.take(self._monotonic())) > 0:
-                await self._sleep(wait)
+        """See Provider."""
+        wanted = self._clock.monotonic()
+        return await self._held(
+            self._creates,
+            lambda: self.inner.create(request),
+            self._sleep_before_create,
+            lambda: self._waited(self._clock.monotonic() - wanted),
+        )
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """See Provider."""
+        return await self._held(self._others, lambda: self.inner.get(prediction_id), self._clock.sleep)
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """See Provider."""
+        return await self._held(
+            self._others, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
+        )
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """See Provider."""
+        return await self._held(
+            self._others,
+            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
+            self._sleep_before_create,
+        )
+
+    async def _held(
+        self, queue: _Queue, once: Callable[[], Awaitable[T]], sleep: Sleep, go: Callable[[], None] = lambda: None
+    ) -> T:
+        ticket = await queue.turn(sleep)
+        go()
         try:
-            created = await self.inner.create(request)
+            result = await once()
         except RateLimited as error:
-            self._bucket.rejected(self._monotonic(), error.retry_after)
+            told = Told(*error.limit) if error.limit is not None else None
+            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, told=told)
             raise
-        self._bucket.accepted()
-        return created
+        except (ServerError, ConnectionFailed, CreateLost):
+            self._trouble(self._clock.monotonic())
+            raise
+        else:
+            queue.limit.accepted(ticket, self._clock.monotonic())
+            return result
+        finally:
+            queue.limit.ended(ticket)
+            queue.changed()
+
+
+class _Queue:
+    """First come, first served before one limit."""
+
+    def __init__(self, limit: Limit, clock: Clock) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._turn = anyio.Lock()
+        self._changed = anyio.Event()
+
+    def changed(self) -> None:
+        """An answer has come: whoever waits for one may ask again."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def turn(self, sleep: Sleep) -> Ticket:
+        """Wait until a call may go."""
+        async with self._turn:
+            # Asked again after each wait: a 429 that another call met meanwhile holds for this one as well.
+            while (wait := self.limit.wait(self._clock.monotonic())) > 0:
+                await (self._answer_or(wait, sleep) if self.limit.crowded else sleep(wait))
+            return self.limit.sent(self._clock.monotonic())
+
+    async def _answer_or(self, seconds: float, sleep: Sleep) -> None:
+        stopped: BatchError | None = None
+        async with anyio.create_task_group() as group:
+            # The event of this very moment: an answer may come before the task has begun.
+            group.start_soon(_wake, self._changed, group.cancel_scope)
+            try:
+                await sleep(seconds)
+            except BatchError as error:
+                stopped = error  # out here it would come as a group of one
+            group.cancel_scope.cancel()
+        if stopped is not None:
+            raise stopped
+
+
+async def _wake(changed: anyio.Event, scope: anyio.CancelScope) -> None:
+    await changed.wait()
+    scope.cancel()

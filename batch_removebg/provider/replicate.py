@@ -36,7 +36,7 @@ HOSTED = "https://api.replicate.com/v1"
 REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
 """Version id of lucataco/remove-bg."""
 
-HOSTED_CAN = Capabilities(files=True, list=True, cancel=True)
+HOSTED_CAN = Capabilities(files=True, list=True, cancel=True, wait=True)
 GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 """A gateway documents create and query only; data URIs are advised to stay below 1 MB."""
 
@@ -100,10 +100,13 @@ class Replicate:
         headers = {}
         if self.capabilities.cancel and end.run_limit is not None:
             headers["Cancel-After"] = f"{max(5, round(end.run_limit))}s"
+        if request.wait is not None:
+            headers["Prefer"] = f"wait={request.wait}"
         doing = f"creating a prediction for {request.item}"
+        asked, patience = self._clock.monotonic(), max(end.seconds, (request.wait or 0) + 10.0)
         try:
             status, answer_headers, answer = await self._exchange(
-                "POST", "/predictions", doing, json=body, headers=headers
+                "POST", "/predictions", doing, json=body, headers=headers, patience=patience
             )
         except _AnswerLost as error:
             raise CreateLost(str(error)) from error
@@ -116,7 +119,8 @@ class Replicate:
         if created is None:
             # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
             raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
-        return created
+        honoured = "wait" in answer_headers.get("Preference-Applied", "").lower()
+        return replace(created, held=self._clock.monotonic() - asked, wait_honoured=honoured)
 
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
@@ -197,7 +201,14 @@ class Replicate:
             raise ConnectionFailed(str(error)) from error
 
     async def _exchange(
-        self, method: str, path: str, doing: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+        **kwargs: Any,
     ) -> tuple[int, Mapping[str, str], Any]:
         """One request and its answer: status, headers, parsed JSON (None where it is none)."""
         import aiohttp
@@ -206,7 +217,7 @@ class Replicate:
         sent = {"Accept": "application/json", **(headers or {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=end.seconds)
+        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=patience or end.seconds)
         try:
             async with self._session.request(
                 method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs

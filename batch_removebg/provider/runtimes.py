@@ -1,0 +1,108 @@
+"""How long this model takes, learned in this run, and when to ask for a result so that few questions find it soon.
+
+The polls of a prediction begin a gap after the time before which next to none end, and are that gap apart; the gap is
+the smallest that costs no more polls than allowed. Beyond what is usual (a cold start) gaps grow with the time waited.
+stamina's back-off was looked at: it knows the number of tries, and nothing of how long the thing usually takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+_KEPT = 200
+_ENOUGH = 4
+_GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.52, 0.57, 0.65, 0.75, 0.85, 1.0)
+"""Seconds between polls, for models of a few seconds; in proportion for slower ones."""
+_SOON, _CHEAP = 0.48, 0.75
+"""A smaller gap than that is taken only where it costs less than this part of the polls that are allowed."""
+_EARLY, _USUAL = 0.04, 0.97
+"""Quantiles of the run times: next to none end before the first, few after the second."""
+_PATIENCE = 0.2
+"""Part of the time waited that a gap grows to: the end is seen a tenth of it too late, on average. Less where polls are
+few anyway."""
+_LONGEST = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to poll, in seconds since the create."""
+
+    first: float = 0.5
+    gap: float = 0.5
+    usual: float = 0.0
+    """From then on it takes longer than it should, and gaps grow."""
+    patience: float = _PATIENCE
+    """Part of the time waited that they grow to."""
+
+    def delay(self, elapsed: float) -> float:
+        """Seconds until the next poll."""
+        if elapsed < self.first:
+            return max(self.first - elapsed, 0.05)
+        return self.gap if elapsed < self.usual else min(_LONGEST, max(self.gap, self.patience * elapsed))
+
+
+class RunTimes:
+    """Run times from create to end, the latest of them."""
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=_KEPT)
+        self._sorted: list[float] = []
+        self._schedules: dict[float, Schedule] = {}
+        self._new = 0
+
+    def add(self, seconds: float) -> None:
+        """Take in how long one took."""
+        if not 0 <= seconds < math.inf:
+            return
+        self._seen.append(seconds)
+        self._new += 1
+        # Sorting has its price too.
+        if self._new >= min(10, len(self._sorted) // 2):
+            self._sorted, self._new = sorted(self._seen), 0
+            self._schedules.clear()
+
+    def between(self, unfinished: float, finished: float) -> None:
+        """Take in that one ended between two looks, where the server does not say when; `unfinished` 0: at the second.
+
+        Placed near the first look: a poll too many shows a mistake, and a model that gets quicker is found out.
+        """
+        gaps = [schedule.gap for schedule in self._schedules.values()]
+        self.add(max(unfinished, finished - 1.1 * max(gaps, default=0.5)) if unfinished else finished)
+
+    def quantile(self, share: float) -> float | None:
+        """The run time that this share of predictions ends within; None while too few are known."""
+        if len(self._sorted) < _ENOUGH:
+            return None
+        return self._sorted[min(len(self._sorted) - 1, int(share * len(self._sorted)))]
+
+    def schedule(self, polls: float) -> Schedule:
+        """The schedule that costs so many polls a prediction at most, on average, where that is possible."""
+        if polls not in self._schedules:
+            self._schedules[polls] = self._made(polls)
+        return self._schedules[polls]
+
+    def _made(self, polls: float) -> Schedule:
+        patience = min(_PATIENCE, 0.4 / polls)
+        early, middle = self.quantile(_EARLY), self.quantile(0.5)
+        if early is None or middle is None:
+            return Schedule(patience=patience)
+        usual = self._sorted[: max(1, int(_USUAL * len(self._sorted)))]
+        scale = max(1.0, 0.2 * middle)
+        candidate = Schedule()
+        for gap in _GAPS:
+            candidate = Schedule(early + gap * scale, gap * scale, usual[-1], patience)
+            allowed = polls if gap > _SOON else _CHEAP * polls
+            if sum(_polls(candidate, ran) for ran in usual) <= allowed * len(usual):
+                break
+        return candidate
+
+
+def _polls(schedule: Schedule, ran: float) -> int:
+    """Polls until a prediction that runs so long is seen to have ended."""
+    count, at = 1, schedule.first
+    while at < ran and count < 100:
+        at += schedule.delay(at)
+        count += 1
+    return count
