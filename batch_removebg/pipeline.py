@@ -54,7 +54,7 @@ class Shape:
     snapshot: float = 60.0
     """Seconds between two writes of results.json."""
     steer: float = 0.25
-    """Seconds between two looks at how many items should be in flight."""
+    """Seconds between two looks at how many items should be in flight, while that changes."""
 
 
 class Pipeline:
@@ -163,9 +163,13 @@ class Pipeline:
 
     async def _steer(self) -> None:
         """Let as many workers work as keep the limit busy."""
+        wait = self._shape.steer
         while True:
-            self._slots.total_tokens = self.width.target(self._clock.monotonic(), self._rate())
-            await self._clock.sleep(self._shape.steer)
+            target = self.width.target(self._clock.monotonic(), self._rate())
+            # A look that changes nothing makes the next one rarer.
+            wait = self._shape.steer if target != self._slots.total_tokens else min(2 * wait, 16 * self._shape.steer)
+            self._slots.total_tokens = target
+            await self._clock.sleep(wait)
 
     # The reader
 

@@ -53,7 +53,7 @@ class Bench:
     async def run(self, patience: float = 60.0, **given: Any) -> Summary:
         endpoint, caps = Settings.endpoint, Settings.caps
         with self.monkeypatch.context() as patch:
-            patch.setattr(settings, "Shape", partial(Shape, snapshot=math.inf))
+            patch.setattr(settings, "Shape", partial(Shape, snapshot=math.inf, steer=math.inf))
             patch.setattr(Settings, "endpoint", lambda self: replace(endpoint(self), seconds=patience))
             patch.setattr(Settings, "caps", lambda self: replace(caps(self), seconds=10 * patience))
             given = {"provider": self.provider, "base_url": self.api.base, "grace": math.inf, **given}
