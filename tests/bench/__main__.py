@@ -48,15 +48,15 @@ def main() -> int:
         begun = time.monotonic()
         measured = perform(CASES[name], quick=given.quick, million=given.million)
         found[name] = report.block(CASES[name], measured, around, time.monotonic() - begun)
+        if not given.quick:  # after each case: none is lost to what happens in a later one
+            report.write(report.merged(report.load(), {name: found[name]}))
     print(plain(found))
     if given.quick:
         say("short runs: nothing was written")
     else:
         from tests.bench import plots  # matplotlib takes its memory only now, when nothing is measured any more
 
-        together = report.merged(report.load(), found)
-        report.write(together)
-        plots.draw(together, report.RESULTS)
+        plots.draw(report.load(), report.RESULTS)
         say(f"written to {report.RESULTS.relative_to(report.ROOT)} and README.md")
     minutes = sum(block["seconds"] for block in found.values()) / 60
     say(f"took {minutes:.1f} minutes")
