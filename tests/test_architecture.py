@@ -28,6 +28,44 @@ def test_importing_the_package_and_its_command_line_imports_nothing_heavy(heavy:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+_URL_RUN = """
+import os
+import sys
+from batch_removebg.cli import run_command
+from batch_removebg.provider.replicate import Replicate
+
+async def create(self, request):
+    sys.stdout.write(" ".join(sys.modules))
+    sys.stdout.flush()
+    os._exit(0)
+
+Replicate.create = create
+os.environ["REPLICATE_API_TOKEN"] = "key"
+run_command(["run", "https://shop.example/a.jpg", "--out", sys.argv[1], "--provider", "replicate"])
+"""
+
+
+def test_a_run_over_urls_reaches_its_first_create_without_what_only_pictures_need(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _URL_RUN, str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+    loaded = set(done.stdout.split())
+    assert "aiohttp" in loaded, done.stderr
+    assert not loaded & {"PIL", "numpy", "onnxruntime", "aiohttp.web", "tqdm", "sqlite3", "aiofiles"}
+
+
+def test_help_imports_no_event_loop_and_nothing_of_a_run() -> None:
+    code = (
+        "import sys\nfrom batch_removebg.cli import run_command\nrun_command(['run', '--help'])\n"
+        "sys.stdout.write('\\n' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    heavy = {"asyncio", "uvloop", "aiohttp", "PIL", "numpy", "onnxruntime", "tqdm", "filelock"}
+    assert "batch_removebg.flags" in loaded
+    assert not loaded & heavy
+
+
 def test_everything_exported_exists_and_the_list_is_sorted() -> None:
     import batch_removebg
 
