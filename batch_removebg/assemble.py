@@ -131,7 +131,7 @@ def pipeline(
     gate = Gate(clock)
     chain = wrapped(bare, settings, ledger, gate, clock=clock, listener=listener)
     lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
-    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
+    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.has_prediction)
     tools = toolbox(settings, session, gate, clock)
     predictor = Predictor(chain, recovery, tools, policy=PredictPolicy(deadline=settings.deadline), gate=gate)
     seen: dict[str, Item] = {}

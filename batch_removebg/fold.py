@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class Lost:
 class Fold:
     """The ledger so far: `apply` every entry in order."""
 
-    items: dict[str, ItemState] = field(default_factory=dict)
+    items: MutableMapping[str, ItemState] = field(default_factory=dict)
     provider: str = ""
     version: str = ""
     predictions: int = 0
@@ -94,19 +94,38 @@ class Fold:
     def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
         """Items by outcome, and their total: all of the ledger, or `ids`, of which the ledger need not know all."""
         keys = self.items if ids is None else ids
-        by = Counter(self.items[key].outcome if key in self.items else "pending" for key in keys)
+        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
         return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
 
-    def prediction_ids(self) -> set[str]:
-        """Ids of predictions that belong to items already."""
-        return {state.prediction_id for state in self.items.values() if state.prediction_id is not None}
+    def in_flight(self) -> int:
+        """Items whose prediction was submitted and whose result is not saved yet."""
+        return sum(state.in_flight for state in self.items.values())
+
+    def failed(self) -> Iterator[tuple[str, ItemState]]:
+        """The items that failed, as the ledger first names them."""
+        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
+
+    def has_prediction(self, prediction_id: str) -> bool:
+        """Whether the prediction belongs to an item already."""
+        return any(state.prediction_id == prediction_id for state in self.items.values())
+
+    def made(self, fingerprint: str) -> tuple[str, ItemState] | None:
+        """A saved item, and its id, whose picture is what a prediction bought for `fingerprint` gave as it is."""
+        for key, state in self.items.items():
+            if state.outcome == "saved" and state.fingerprint == fingerprint and state.source_sha256 is None:
+                return key, state
+        return None
 
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Every item with the output names it holds, or has held."""
         for item, state in self.items.items():
-            for name in (state.output, *state.others):
-                if name is not None:
-                    yield item, name
+            for name in names_of(state):
+                yield item, name
+
+
+def names_of(state: ItemState) -> Iterator[str]:
+    """The output names that an item holds, or has held."""
+    return (name for name in (state.output, *state.others) if name is not None)
 
 
 def _text(value: object) -> str:
@@ -173,8 +192,7 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.recipe = _opt(entry.get("recipe"), str)
     state.source_sha256 = _opt(entry.get("source_sha256"), str)
     state.signature = _opt(entry.get("signature"), str)
-    meta = _opt(entry.get("meta"), dict)
-    state.meta = meta if _writable(meta) else None
+    state.meta = _meta(entry)
     notes = entry.get("notes")
     state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
 
@@ -190,6 +208,9 @@ def _saved(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.prediction_id = _opt(entry.get("prediction_id"), str)
     state.seconds = _seconds(entry.get("seconds"))
     state.reused = entry.get("reused") is True
+    if state.reused:
+        # What was bought for this item, if anything, is not what this picture was made from.
+        state.fingerprint = _opt(entry.get("fingerprint"), str)
     state.error_kind = state.error_message = None
     state.retryable = False
 
@@ -207,6 +228,14 @@ def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
 
 def _unchanged(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.signature = _opt(entry.get("signature"), str)
+    if "source" in entry:  # told anew, with what else the manifest says of it
+        state.source = _text(entry["source"])
+        state.meta = _meta(entry)
+
+
+def _meta(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    meta = _opt(entry.get("meta"), dict)
+    return meta if _writable(meta) else None
 
 
 _STEPS = {

@@ -26,13 +26,17 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
+from batch_removebg import codec
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, LedgerError
 from batch_removebg.files import disk_errors, fsync_dir
 from batch_removebg.fold import Fold
+from batch_removebg.index import Batch, Bits, Damaged, IndexedFold, Store, remove
 
 NAME = "ledger.jsonl"
 FORMAT = 1
+COMMIT = 4000
+"""Items that change before the index is told."""
 
 
 def encode(event: str, fields: Mapping[str, Any], *, at: float) -> bytes:
@@ -47,7 +51,7 @@ def decode(line: bytes, number: int) -> dict[str, Any] | None:
     Raises LedgerError for a line written by a newer format than this program knows.
     """
     try:
-        entry = json.loads(line)
+        entry = codec.decode(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
@@ -70,17 +74,91 @@ def replay(path: Path) -> tuple[Fold, int]:
     dropping what follows would forget finished work.
     """
     fold, sound = Fold(), 0
-    for entry, end in _entries(path):
+    for entry, line in _entries(path):
         fold.apply(entry)
-        sound = end
+        sound += len(line)
     return fold, sound
 
 
-def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    end, damaged = 0, 0
+def catch_up(fold: IndexedFold, path: Path, *, commit: bool = True) -> None:
+    """Apply what the ledger holds beyond the fold's cover; raises like `replay`, and sqlite3.Error.
+
+    Few of the states are in memory at a time where they may be committed.
+    """
+    lines: list[bytes] = []
+    for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+        fold.apply(entry)
+        lines.append(line)
+        if len(lines) >= COMMIT * 3:
+            fold.cover = fold.cover.longer(lines)
+            lines.clear()
+            if commit:
+                fold.commit()
+    fold.cover = fold.cover.longer(lines)
+    fold.states.unheard = None
+    if lines and commit:
+        fold.commit()
+
+
+def open_indexed(path: Path, index: Path) -> IndexedFold:
+    """The fold of the ledger at `path`, out of the index as far as that goes; the index is brought up to date.
+
+    An index that is not of this ledger's past, or damaged, is made anew; where no file can be made of it at all it is
+    temporary, and the next run has to read the ledger again. Raises LedgerError like `replay`.
+    """
+    import sqlite3
+
+    for anew in (False, True):
+        try:
+            if anew:
+                remove(index)
+            fold = _covering(Store.open(index), path)
+            if fold is not None:
+                catch_up(fold, path)
+                return fold
+        except (sqlite3.Error, Damaged, TypeError, ValueError):
+            continue
+    fold = IndexedFold(Store.temporary())
+    catch_up(fold, path)
+    return fold
+
+
+def look(path: Path, index: Path) -> IndexedFold:
+    """The same for those who only look: nothing is written, and a run may be going on."""
+    import sqlite3
+
+    try:
+        fold = _covering(Store.look(index), path)
+        if fold is not None:
+            catch_up(fold, path, commit=False)
+            return fold
+    except (sqlite3.Error, Damaged, TypeError, ValueError):
+        pass
+    fold = IndexedFold(Store.temporary())
+    catch_up(fold, path)
+    return fold
+
+
+def _covering(store: Store, path: Path) -> IndexedFold | None:
+    """The fold in an index, if what it covers is how the ledger begins; the store is closed otherwise."""
+    try:
+        fold = IndexedFold(store)
+        if fold.cover.holds(path):
+            return fold
+    except BaseException:
+        store.close()
+        raise
+    store.close()
+    return None
+
+
+def _entries(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The entries with their lines, from the byte `start` on, where `before` lines end."""
+    damaged = 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            file.seek(start)
+            for number, line in enumerate(file, before + 1):
                 entry = decode(line, number) if line.endswith(b"\n") else None
                 if entry is None:
                     damaged = damaged or number
@@ -90,8 +168,7 @@ def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
                         f"or delete line {damaged} if you know what it said"
                     )
                 else:
-                    yield entry, end + len(line)
-                end += len(line)
+                    yield entry, line
     except FileNotFoundError:
         return
     except OSError as error:
@@ -104,9 +181,15 @@ class Ledger:
     `fold` always holds what is on disk, no more.
     """
 
-    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, *, clock: Clock | None = None, index: Path | None = None) -> None:
+        """`index`: where the fold is kept between runs; without it all of it is in memory."""
         self.path = path
         self.fold = Fold()
+        self.indexed: IndexedFold | None = None
+        """The same fold, where it is kept in an index."""
+        self._index = index
+        self._committing = anyio.Lock()
+        self._due = anyio.Event()
         self._clock = clock or Clock()
         self._fd = -1
         self._waiting: list[tuple[bytes, str, dict[str, Any]]] = []
@@ -116,15 +199,46 @@ class Ledger:
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:
-        self.fold, sound = await anyio.to_thread.run_sync(replay, self.path)
-        await anyio.to_thread.run_sync(self._open, sound)
+        if self._index is None:
+            self.fold, sound = await anyio.to_thread.run_sync(replay, self.path)
+            await anyio.to_thread.run_sync(self._open, sound)
+        else:
+            # What the index says must not be ahead of what a power cut would leave of the ledger.
+            await anyio.to_thread.run_sync(self._open, None)
+            self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
+            await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
+            self.indexed.states.touched = Bits()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.commit()
+            if self.indexed is not None:
+                await anyio.to_thread.run_sync(self.indexed.store.close)
         os.close(self._fd)
         self._fd = -1
+
+    async def commit(self) -> None:
+        """Take what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
+        fold = self.indexed
+        if fold is None:
+            return
+        async with self._committing:
+            self._due = anyio.Event()
+            fold.cover = fold.cover.stamped(os.fstat(self._fd))
+            batch, written = fold.begin_commit(), False
+            try:
+                written = await anyio.to_thread.run_sync(_written, fold, batch)
+            finally:
+                fold.end_commit(batch, written=written)
+
+    async def keep_index(self) -> None:
+        """Commit whenever enough has changed; for ever."""
+        while True:
+            await self._due.wait()
+            await self.commit()
 
     async def append(self, event: str, **fields: Any) -> None:
         """Put an entry on disk; returns once it is durable, and can't be cancelled half-way.
@@ -153,11 +267,17 @@ class Ledger:
         self._durable = upto
         for _, event, fields in batch:
             self.fold.apply({"event": event, **fields})
+        if self.indexed is not None:
+            self.indexed.cover = self.indexed.cover.longer([line for line, _, _ in batch])
+            if len(self.indexed.states.live) >= COMMIT:
+                self._due.set()
 
-    def _open(self, sound: int) -> None:
+    def _open(self, sound: int | None) -> None:
+        """Open the file, and cut it after `sound` bytes, where that is known; all that is left is durable."""
         with disk_errors(self.path):
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            if os.fstat(self._fd).st_size > sound:
+            if self._fd == -1:
+                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            if sound is not None and os.fstat(self._fd).st_size > sound:
                 os.ftruncate(self._fd, sound)
             os.fsync(self._fd)
         fsync_dir(self.path.parent)
@@ -172,3 +292,13 @@ class Ledger:
                     # A short write means that the disk is full; the next write would say so, after a torn line.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)
+
+
+def _written(fold: IndexedFold, batch: Batch) -> bool:
+    import sqlite3
+
+    try:
+        fold.write(batch)
+    except sqlite3.Error:
+        return False
+    return True

@@ -42,7 +42,7 @@ def safe_name(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
     parts = [part for part in re.split(r"[/\\]", text) if part not in {"", ".", ".."}]
     safe = [_safe_component(part) for part in parts] or ["_"]
-    if _fold(safe[0]) in RESERVED:
+    if name_key(safe[0]) in RESERVED:
         safe[0] = f"_{safe[0]}"
     if len("/".join(safe).encode()) <= _LONGEST_PATH:
         return "/".join(safe)
@@ -158,8 +158,10 @@ def _require(field: str, known: Iterable[str], template: str) -> None:
         raise SettingsError(f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}.")
 
 
-def _fold(name: str) -> str:
+def name_key(name: str) -> str:
     """The form in which names meet on a file system that ignores case and composition."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
@@ -187,9 +189,9 @@ class Claims:
         place of the item's second name too: nothing is overwritten.
         """
         candidates = list(self._candidates(item))
-        owner = _fingerprint(item.id)
+        owner = hash64(item.id)
         for name in candidates:
-            if self._owners.get(_fingerprint(_fold(name))) == owner:
+            if self._owners.get(hash64(name_key(name))) == owner:
                 return name
         for name in candidates:
             if not self._free(name):
@@ -214,22 +216,22 @@ class Claims:
         yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
 
     def _free(self, name: str) -> bool:
-        key = _fingerprint(_fold(name))
+        key = hash64(name_key(name))
         if key in self._owners or key in self._folders:
             return False
-        return not any(folder in self._owners for folder in _folders(name))
+        return not any(folder in self._owners for folder in folders_of(name))
 
     def _take(self, name: str, item_id: str) -> None:
-        self._owners.setdefault(_fingerprint(_fold(name)), _fingerprint(item_id))
-        self._folders.update(_folders(name))
+        self._owners.setdefault(hash64(name_key(name)), hash64(item_id))
+        self._folders.update(folders_of(name))
 
 
-def _folders(name: str) -> Iterator[int]:
+def folders_of(name: str) -> Iterator[int]:
     """Fingerprints of the folders on the way to `name`."""
-    parts = _fold(name).split("/")
-    return (_fingerprint("/".join(parts[:depth])) for depth in range(1, len(parts)))
+    parts = name_key(name).split("/") if "/" in name else ()
+    return (hash64("/".join(parts[:depth])) for depth in range(1, len(parts)))
 
 
-def _fingerprint(text: str) -> int:
+def hash64(text: str) -> int:
     """Eight bytes in place of a text: a million names stay small, and a chance hit only costs a hashed name."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,227 @@
+"""The index's file: rows in, rows out. All of it blocks and may be called from any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from .rows import FORMAT, SCHEMA, Damaged, Row
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_OURS = 0x62726267
+"""SQLite's application id: another program's database is not taken for an index."""
+_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608  # question marks
+_SELECT_MANY = 500
+"""Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
+
+
+class Store:
+    """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The index at `path`, empty if there was none of ours and of this format; raises sqlite3.Error."""
+        try:
+            return cls._open(path)
+        except (_sqlite().DatabaseError, Damaged):
+            remove(path)
+            return cls._open(path)
+
+    @classmethod
+    def _open(cls, path: Path) -> Self:
+        store = cls(_connect(str(path)), path)
+        try:
+            # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
+            store._execute("PRAGMA journal_mode = WAL")
+            store._execute("PRAGMA synchronous = NORMAL")
+            if store._value("SELECT count(*) FROM sqlite_master") == 0:
+                store._create()
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def temporary(cls) -> Self:
+        """An empty index that goes when it is closed; raises sqlite3.Error."""
+        store = cls(_connect(""), None)
+        store._create()
+        return store
+
+    @classmethod
+    def look(cls, path: Path) -> Self:
+        """The index at `path` for reading, without a trace on the disk; raises sqlite3.Error, Damaged or OSError.
+
+        A run may be writing to it. An index that nobody has open is read as it lies there, since SQLite would put files
+        beside it otherwise.
+        """
+        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        store = cls(_connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True), path)
+        try:
+            store._execute("BEGIN")  # one state of things for all that is asked
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _create(self) -> None:
+        with self._connection:
+            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA application_id = {_OURS}; COMMIT;")
+            self._execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _check(self) -> None:
+        if (self._value("PRAGMA application_id"), self._value("PRAGMA user_version")) != (_OURS, FORMAT):
+            raise Damaged("not an index of this format")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    # What is said of the whole
+
+    def meta(self, key: str) -> Any:
+        """What was kept under the key, None where nothing was."""
+        with self._lock:
+            found = self._execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found is not None else None
+
+    def put_meta(self, key: str, value: Any) -> None:
+        """Keep a JSON value under a key."""
+        with self._lock:
+            self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # Items
+
+    def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
+        """All of it, or nothing; a name stays with its first owner."""
+        with self._lock:
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(_INSERT, rows)
+                self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
+                self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
+                for key, value in meta.items():
+                    self.put_meta(key, value)
+                self._execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(_sqlite().Error):
+                    self._execute("ROLLBACK")
+                raise
+
+    def last(self) -> int:
+        """The highest number of an item; 0 where there is none."""
+        return self._value("SELECT coalesce(max(n), 0) FROM item")
+
+    def find(self, h: int) -> list[tuple[int, bytes, bytes, int]]:
+        """(n, id, state, crc) of the items with that hash: one, but for chance."""
+        return self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))
+
+    def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
+        found: dict[int, tuple[int, int]] = {}
+        for start in range(0, len(hashes), _SELECT_MANY):
+            some = hashes[start : start + _SELECT_MANY]
+            marks = ",".join("?" * len(some))
+            rows = self._all(f"SELECT h, n, done FROM item INDEXED BY by_id WHERE h IN ({marks})", some)  # noqa: S608
+            single = {h: (n, done) for h, n, done in rows}
+            if len(single) < len(rows):
+                twice = [h for h, _, _ in rows]
+                single = {h: hint for h, hint in single.items() if twice.count(h) == 1}
+            found |= {h: hint for h, hint in single.items() if hint[1] is not None}
+        return found
+
+    def unsaved(self) -> list[tuple[int, int]]:
+        """(n, outcome) of every item that is not saved."""
+        return self._all(
+            "SELECT n, outcome FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND outcome <> 1"
+        )
+
+    def total(self) -> int:
+        """All items."""
+        return self._value("SELECT count(*) FROM item")
+
+    def flying(self) -> int:
+        """Items with a prediction in flight."""
+        return self._value("SELECT count(*) FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND flying")
+
+    def by(self, column: str, key: int) -> list[tuple[int, bytes, bytes, int]]:
+        """(n, id, state, crc) of the items with that short key in `bought` or `made`."""
+        if column not in {"bought", "made"}:
+            raise ValueError(column)
+        return self._all(f"SELECT n, id, state, crc FROM item WHERE {column} = ?", (key,))  # noqa: S608  # see above
+
+    def rows(self, where: str = "") -> Iterator[tuple[int, bytes, bytes, int]]:
+        """(n, id, state, crc) of the items in order, a few at a time, as of one moment."""
+        with self._snapshot() as connection:
+            cursor = connection.execute(f"SELECT n, id, state, crc FROM item {where} ORDER BY n")  # noqa: S608
+            while some := cursor.fetchmany(_SELECT_MANY):
+                yield from some
+
+    # Names
+
+    def owner(self, h: int) -> int | None:
+        """The hash of the item that a name on record belongs to."""
+        found = self._all("SELECT owner FROM name WHERE h = ?", (h,))
+        return int(found[0][0]) if found else None
+
+    def has_folder(self, h: int) -> bool:
+        """Whether a name on record lies below that folder."""
+        return bool(self._all("SELECT 1 FROM folder WHERE h = ?", (h,)))
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of things; only a temporary index stands still for it."""
+        if self.path is None or self._connection.in_transaction:
+            with self._lock:
+                yield self._connection
+            return
+        connection = _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, cache=1000)
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        finally:
+            connection.close()
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, values)
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._lock:
+            return self._execute(sql, values).fetchall()
+
+    def _value(self, sql: str) -> Any:
+        return self._all(sql)[0][0]
+
+
+def remove(path: Path) -> None:
+    """Throw the index at `path` away."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
+        with contextlib.suppress(OSError):
+            path.with_name(name).unlink()
+
+
+def _connect(name: str, *, uri: bool = False, cache: int = 8000) -> sqlite3.Connection:
+    """A connection without transactions of its own making; `cache` in KiB."""
+    connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
+    connection.execute(f"PRAGMA cache_size = -{cache}")
+    return connection
+
+
+def _sqlite() -> Any:
+    import sqlite3  # not needed for --help
+
+    return sqlite3
