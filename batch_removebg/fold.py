@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -97,6 +97,10 @@ class Fold:
         by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
         return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
 
+    def each(self) -> Iterator[tuple[str, ItemState]]:
+        """Every item with its state, as the ledger first names them."""
+        return iter(self.items.items())
+
     def in_flight(self) -> int:
         """Items whose prediction was submitted and whose result is not saved yet."""
         return sum(state.in_flight for state in self.items.values())
@@ -115,6 +119,10 @@ class Fold:
             if state.outcome == "saved" and state.fingerprint == fingerprint and state.source_sha256 is None:
                 return key, state
         return None
+
+    def hints(self, hashes: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        """Nothing: what an index knows of saved items by the hashes of their ids, to skip them quickly."""
+        return {}
 
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Every item with the output names it holds, or has held."""

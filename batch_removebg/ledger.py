@@ -18,7 +18,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,7 +32,7 @@ from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, LedgerError
 from batch_removebg.files import disk_errors, fsync_dir
 from batch_removebg.fold import Fold
-from batch_removebg.index import Batch, Bits, Damaged, IndexedFold, Store, remove
+from batch_removebg.index import Batch, Damaged, IndexedFold, Reading, Store, remove
 
 NAME = "ledger.jsonl"
 FORMAT = 1
@@ -108,19 +109,15 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
     """
     import sqlite3
 
-    for anew in (False, True):
+    for _ in range(2):
         try:
-            if anew:
-                remove(index)
-            fold = _covering(Store.open(index), path)
+            fold = _caught_up(Store.open(index), path)
             if fold is not None:
-                catch_up(fold, path)
                 return fold
-        except (sqlite3.Error, Damaged, TypeError, ValueError):
-            continue
-    fold = IndexedFold(Store.temporary())
-    catch_up(fold, path)
-    return fold
+        except (sqlite3.Error, Damaged):
+            pass
+        remove(index)
+    return _from_the_start(path)
 
 
 def look(path: Path, index: Path) -> IndexedFold:
@@ -128,22 +125,28 @@ def look(path: Path, index: Path) -> IndexedFold:
     import sqlite3
 
     try:
-        fold = _covering(Store.look(index), path)
-        if fold is not None:
-            catch_up(fold, path, commit=False)
-            return fold
-    except (sqlite3.Error, Damaged, TypeError, ValueError):
-        pass
-    fold = IndexedFold(Store.temporary())
-    catch_up(fold, path)
+        fold = _caught_up(Store.look(index), path, commit=False)
+    except (sqlite3.Error, Damaged):
+        fold = None
+    return fold or _from_the_start(path)
+
+
+def _from_the_start(path: Path) -> IndexedFold:
+    fold = _caught_up(Store.temporary(), path)
+    assert fold is not None  # noqa: S101  # a cover of nothing holds
     return fold
 
 
-def _covering(store: Store, path: Path) -> IndexedFold | None:
-    """The fold in an index, if what it covers is how the ledger begins; the store is closed otherwise."""
+def _caught_up(store: Store, path: Path, *, commit: bool = True) -> IndexedFold | None:
+    """The fold in an index and what has come since; None if it covers what the ledger does not begin with."""
     try:
         fold = IndexedFold(store)
-        if fold.cover.holds(path):
+        try:
+            holds = fold.cover.holds(path)
+        except OSError as error:
+            raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
+        if holds:
+            catch_up(fold, path, commit=commit)
             return fold
     except BaseException:
         store.close()
@@ -207,7 +210,6 @@ class Ledger:
             await anyio.to_thread.run_sync(self._open, None)
             self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
             await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
-            self.indexed.states.touched = Bits()
         return self
 
     async def __aexit__(
@@ -220,19 +222,34 @@ class Ledger:
         os.close(self._fd)
         self._fd = -1
 
+    def reading(self) -> Reading:
+        """What a run over the index is to tell what it reads; there is one at a time."""
+        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
+        return Reading(self.indexed)
+
     async def commit(self) -> None:
         """Take what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
-        fold = self.indexed
-        if fold is None:
-            return
-        async with self._committing:
-            self._due = anyio.Event()
-            fold.cover = fold.cover.stamped(os.fstat(self._fd))
-            batch, written = fold.begin_commit(), False
-            try:
+        if self.indexed is not None:
+            async with self._committing:
+                await self._commit(self.indexed)
+
+    async def _commit(self, fold: IndexedFold) -> None:
+        self._due = anyio.Event()
+        fold.cover = fold.cover.stamped(os.fstat(self._fd))
+        batch, written = fold.begin_commit(), False
+        try:
+            with anyio.CancelScope(shield=True):
                 written = await anyio.to_thread.run_sync(_written, fold, batch)
-            finally:
-                fold.end_commit(batch, written=written)
+        finally:
+            fold.end_commit(batch, written=written)
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[IndexedFold]:
+        """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
+        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
+        async with self._committing:
+            await self._commit(self.indexed)
+            yield self.indexed.frozen()
 
     async def keep_index(self) -> None:
         """Commit whenever enough has changed; for ever."""

@@ -7,6 +7,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from .errors import SettingsError, SourceError
@@ -165,6 +166,43 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
+class Owners(Protocol):
+    """Who has which name; names, items and folders by their hashes."""
+
+    def owner(self, h: int) -> int | None:
+        """The item that has the name."""
+        ...
+
+    def has_folder(self, h: int) -> bool:
+        """Whether a name lies below that folder."""
+        ...
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """Give the name to an item, unless it has an owner."""
+        ...
+
+
+class InMemory:
+    """Owners of names, in memory."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, int] = {}
+        self._folders: set[int] = set()
+
+    def owner(self, h: int) -> int | None:
+        """See Owners."""
+        return self._owners.get(h)
+
+    def has_folder(self, h: int) -> bool:
+        """See Owners."""
+        return h in self._folders
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """See Owners."""
+        self._owners.setdefault(h, owner)
+        self._folders.update(folders)
+
+
 class Claims:
     """Gives every item a name of its own, the same one in every run.
 
@@ -172,13 +210,19 @@ class Claims:
     other. The first item to ask keeps the plain name; a later one gets `name-<8 hex of its id's sha256>`.
     """
 
-    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, known: Iterable[tuple[str, str]] = ()) -> None:
-        """`known`: (item id, output) pairs of earlier runs, which stay theirs."""
+    def __init__(
+        self,
+        extension: str,
+        template: str = DEFAULT_TEMPLATE,
+        known: Iterable[tuple[str, str]] = (),
+        *,
+        owners: Owners | None = None,
+    ) -> None:
+        """`known`: (item id, output) pairs of earlier runs, which stay theirs; `owners` knows of others."""
         check_template(template)
         self._extension = extension.lower().lstrip(".")
         self._template = template
-        self._owners: dict[int, int] = {}
-        self._folders: set[int] = set()
+        self._owners = owners if owners is not None else InMemory()
         for item_id, output in known:
             self._take(output, item_id)
 
@@ -191,7 +235,7 @@ class Claims:
         candidates = list(self._candidates(item))
         owner = hash64(item.id)
         for name in candidates:
-            if self._owners.get(hash64(name_key(name))) == owner:
+            if self._owners.owner(hash64(name_key(name))) == owner:
                 return name
         for name in candidates:
             if not self._free(name):
@@ -206,8 +250,15 @@ class Claims:
                 )
         raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
 
+    def plain(self, item: Item) -> str:
+        """The name that the item gets if it is the first to ask."""
+        return f"{self._plain(item)}.{self._extension}"
+
+    def _plain(self, item: Item) -> str:
+        return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+
     def _candidates(self, item: Item) -> Iterator[str]:
-        plain = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+        plain = self._plain(item)
         digest = sha256_hex(item.id)
         yield f"{plain}.{self._extension}"
         yield f"{plain}-{digest[:8]}.{self._extension}"
@@ -217,13 +268,12 @@ class Claims:
 
     def _free(self, name: str) -> bool:
         key = hash64(name_key(name))
-        if key in self._owners or key in self._folders:
+        if self._owners.owner(key) is not None or self._owners.has_folder(key):
             return False
-        return not any(folder in self._owners for folder in folders_of(name))
+        return all(self._owners.owner(folder) is None for folder in folders_of(name))
 
     def _take(self, name: str, item_id: str) -> None:
-        self._owners.setdefault(hash64(name_key(name)), hash64(item_id))
-        self._folders.update(folders_of(name))
+        self._owners.take(hash64(name_key(name)), hash64(item_id), folders_of(name))
 
 
 def folders_of(name: str) -> Iterator[int]:
@@ -234,4 +284,6 @@ def folders_of(name: str) -> Iterator[int]:
 
 def hash64(text: str) -> int:
     """Eight bytes in place of a text: a million names stay small, and a chance hit only costs a hashed name."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True
+    )

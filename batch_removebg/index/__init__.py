@@ -12,7 +12,8 @@ SQLite from the standard library keeps it: a B-tree that survives kills and powe
 from .bits import Bits
 from .cover import Cover
 from .fold import Batch, IndexedFold
+from .reading import Names, Reading
 from .rows import Damaged
 from .store import Store, remove
 
-__all__ = ["Batch", "Bits", "Cover", "Damaged", "IndexedFold", "Store", "remove"]
+__all__ = ["Batch", "Bits", "Cover", "Damaged", "IndexedFold", "Names", "Reading", "Store", "remove"]

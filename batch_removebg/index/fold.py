@@ -12,8 +12,8 @@ from batch_removebg.names import folders_of, hash64, name_key
 
 from .bits import Bits
 from .cover import Cover
-from .rows import OUTCOMES, SAVED, row, short_key, unpack, unpack_id
-from .store import Store
+from .rows import OUTCOMES, SAVED, row, short_key
+from .store import Found, Store
 
 _NEAR = 4096
 """States that are kept at hand after they were looked at."""
@@ -73,13 +73,11 @@ class States(MutableMapping[str, ItemState]):
 
     def _load(self, key: str) -> Held | None:
         h = hash64(key)
-        if self.unheard is not None:
-            if h not in self.unheard:
-                self.unheard.add(h)
-                return None
-        for n, name, data, crc in self.store.find(h):
-            state = unpack(name, data, crc)
-            if unpack_id(name) == key:
+        if self.unheard is not None and h not in self.unheard:
+            self.unheard.add(h)
+            return None
+        for n, found, state in self.store.find(h):
+            if found == key:
                 return Held(n, state, OUTCOMES[state.outcome], state.in_flight)
         return None
 
@@ -106,7 +104,7 @@ class States(MutableMapping[str, ItemState]):
         return held.state
 
     def __iter__(self) -> Iterator[str]:
-        return (key for _, key, _ in self.rows())
+        return (key for _, key, _ in self.every())
 
     def __len__(self) -> int:
         return self.last
@@ -117,15 +115,11 @@ class States(MutableMapping[str, ItemState]):
     def __delitem__(self, key: str) -> None:
         raise TypeError("the ledger forgets nothing")
 
-    def rows(self, where: str = "") -> Iterator[tuple[int, str, ItemState]]:
-        """(n, id, state) of every item in order, or those the SQL clause picks; what changed of late comes anyway."""
+    def every(self, outcome: int | None = None) -> Iterator[tuple[int, str, ItemState]]:
+        """(n, id, state) of the items in order, all or those that ended so; what changed of late comes anyway."""
         waiting = {held.n: (key, held) for source in (self.moving, self.live) for key, held in source.items()}
-        for n, name, data, crc in self.store.rows(where):
-            if n in waiting:
-                key, held = waiting.pop(n)
-                yield n, key, held.state
-            else:
-                yield n, unpack_id(name), unpack(name, data, crc)
+        for n, key, state in self.store.every(outcome):
+            yield n, key, waiting.pop(n)[1].state if n in waiting else state
         for n, (key, held) in sorted(waiting.items()):
             yield n, key, held.state
 
@@ -144,6 +138,16 @@ class IndexedFold(Fold):
         super().__init__(items=self.states, **known)
         self.cover = Cover(**(store.meta("cover") or {}))
         """Of what has been applied."""
+
+    def frozen(self) -> IndexedFold:
+        """The fold as it is, to be read in another thread while no commit is made; made on the event loop."""
+        still = IndexedFold(self.store)
+        for name, value in self.known().items():
+            setattr(still, name, value)
+        still.states.live = {
+            key: Held(held.n, replace(held.state), held.was, held.flew) for key, held in self.states.live.items()
+        }
+        return still
 
     # Commits
 
@@ -221,35 +225,45 @@ class IndexedFold(Fold):
         named: dict[Outcome, int] = {outcome: by[number] for outcome, number in OUTCOMES.items()}
         return {"total": by.total(), **{outcome: named[outcome] for outcome in ("saved", "failed", "pending")}}
 
+    def each(self) -> Iterator[tuple[str, ItemState]]:
+        """See Fold."""
+        return ((key, state) for _, key, state in self.states.every())
+
     def in_flight(self) -> int:
         """See Fold."""
         return self.store.flying() + sum(held.state.in_flight - held.flew for held in self.states.live.values())
 
     def failed(self, among: Bits | None = None) -> Iterator[tuple[str, ItemState]]:
         """See Fold; of all items, or of those that are `among`."""
-        for n, key, state in self.states.rows(f"WHERE (outcome <> 1 OR flying) AND outcome = {OUTCOMES['failed']}"):
+        for n, key, state in self.states.every(OUTCOMES["failed"]):
             if state.outcome == "failed" and (among is None or n in among):
                 yield key, state
 
     def has_prediction(self, prediction_id: str) -> bool:
         """See Fold."""
-        return any(state.prediction_id == prediction_id for _, state in self._by("bought", prediction_id))
+        return any(
+            state.prediction_id == prediction_id
+            for _, state in self._among(self.store.by_prediction(short_key(prediction_id)))
+        )
 
     def made(self, fingerprint: str) -> tuple[str, ItemState] | None:
         """See Fold."""
-        for key, state in self._by("made", fingerprint):
+        for key, state in self._among(self.store.by_fingerprint(short_key(fingerprint))):
             if state.outcome == "saved" and state.fingerprint == fingerprint and state.source_sha256 is None:
                 return key, state
         return None
 
-    def _by(self, column: str, text: str) -> Iterator[tuple[str, ItemState]]:
+    def _among(self, found: list[Found]) -> Iterator[tuple[str, ItemState]]:
+        """What was found in the file, as it is now, and all that has changed of late."""
         states = self.states
-        for source in (states.live, states.moving):
+        moving = {key: held for key, held in states.moving.items() if key not in states.live}
+        for source in (states.live, moving):
             yield from ((key, held.state) for key, held in list(source.items()))
-        for _, name, data, crc in self.store.by(column, short_key(text)):
-            key = unpack_id(name)
-            if key not in states.live:
-                yield key, unpack(name, data, crc)
+        yield from ((key, state) for _, key, state in found if not self.changing(key))
+
+    def changing(self, key: str) -> bool:
+        """Whether the file does not have the item's present state yet."""
+        return key in self.states.live or key in self.states.moving
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
         """See Store; what has changed since the last commit has to be left aside by the caller."""

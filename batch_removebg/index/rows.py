@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from batch_removebg.codec import decode, encode
+from batch_removebg.errors import LedgerError
 from batch_removebg.fold import ItemState, Lost, Outcome
 from batch_removebg.names import hash64
 
@@ -35,8 +36,13 @@ _LOST = [field.name for field in fields(ItemState)].index("lost")
 _TUPLES = [nth for nth, field in enumerate(fields(ItemState)) if field.name in {"others", "notes"}]
 
 
-class Damaged(Exception):
-    """A row does not say what was written."""
+class Damaged(LedgerError):
+    """The index is not what was written: it goes, and the next run makes it anew."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(
+            f"the index of the ledger can't be read ({what}); run the same command again, which makes it anew"
+        )
 
 
 class Row(NamedTuple):
@@ -107,7 +113,7 @@ def pack(state: ItemState) -> bytes:
 def unpack(name: bytes, data: bytes, crc: int) -> ItemState:
     """The state again; raises Damaged where the columns are not what was written."""
     if zlib.crc32(data, zlib.crc32(name)) != crc:
-        raise Damaged("a row of the index does not match its checksum")
+        raise Damaged("a row does not match its checksum")
     values = decode(data)
     for nth in _TUPLES:
         values[nth] = tuple(values[nth])

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .rows import FORMAT, SCHEMA, Damaged, Row
+from batch_removebg.fold import ItemState
+
+from .rows import FORMAT, SCHEMA, Damaged, Row, unpack, unpack_id
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,12 +23,17 @@ _SELECT_MANY = 500
 """Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
 
 
+Found = tuple[int, str, ItemState]
+"""An item's number, id and state."""
+
+
 class Store:
     """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self._connection = connection
         self._lock = threading.RLock()
+        self._spoilt = False
         self.path = path
 
     @classmethod
@@ -45,7 +52,7 @@ class Store:
             # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
             store._execute("PRAGMA journal_mode = WAL")
             store._execute("PRAGMA synchronous = NORMAL")
-            if store._value("SELECT count(*) FROM sqlite_master") == 0:
+            if store._number("SELECT count(*) FROM sqlite_master") == 0:
                 store._create()
             store._check()
         except BaseException:
@@ -83,21 +90,25 @@ class Store:
             self._execute(f"PRAGMA user_version = {FORMAT}")
 
     def _check(self) -> None:
-        if (self._value("PRAGMA application_id"), self._value("PRAGMA user_version")) != (_OURS, FORMAT):
+        if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
             raise Damaged("not an index of this format")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; one that was found damaged is thrown away."""
         with self._lock:
             self._connection.close()
+        if self._spoilt and self.path is not None:
+            remove(self.path)
 
     # What is said of the whole
 
     def meta(self, key: str) -> Any:
         """What was kept under the key, None where nothing was."""
-        with self._lock:
-            found = self._execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found is not None else None
+        found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
+        try:
+            return json.loads(found[0][0]) if found else None
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     def put_meta(self, key: str, value: Any) -> None:
         """Keep a JSON value under a key."""
@@ -124,11 +135,11 @@ class Store:
 
     def last(self) -> int:
         """The highest number of an item; 0 where there is none."""
-        return self._value("SELECT coalesce(max(n), 0) FROM item")
+        return self._number("SELECT coalesce(max(n), 0) FROM item")
 
-    def find(self, h: int) -> list[tuple[int, bytes, bytes, int]]:
-        """(n, id, state, crc) of the items with that hash: one, but for chance."""
-        return self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))
+    def find(self, h: int) -> list[Found]:
+        """The items with that hash: one, but for chance."""
+        return [self._found(columns) for columns in self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))]
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
@@ -144,6 +155,15 @@ class Store:
             found |= {h: hint for h, hint in single.items() if hint[1] is not None}
         return found
 
+    def known(self, hashes: Sequence[int]) -> set[int]:
+        """Those of the hashes that items have."""
+        found: set[int] = set()
+        for start in range(0, len(hashes), _SELECT_MANY):
+            some = hashes[start : start + _SELECT_MANY]
+            marks = ",".join("?" * len(some))
+            found.update(h for (h,) in self._all(f"SELECT h FROM item WHERE h IN ({marks})", some))  # noqa: S608
+        return found
+
     def unsaved(self) -> list[tuple[int, int]]:
         """(n, outcome) of every item that is not saved."""
         return self._all(
@@ -152,24 +172,32 @@ class Store:
 
     def total(self) -> int:
         """All items."""
-        return self._value("SELECT count(*) FROM item")
+        return self._number("SELECT count(*) FROM item")
 
     def flying(self) -> int:
         """Items with a prediction in flight."""
-        return self._value("SELECT count(*) FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND flying")
+        return self._number("SELECT count(*) FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND flying")
 
-    def by(self, column: str, key: int) -> list[tuple[int, bytes, bytes, int]]:
-        """(n, id, state, crc) of the items with that short key in `bought` or `made`."""
-        if column not in {"bought", "made"}:
-            raise ValueError(column)
-        return self._all(f"SELECT n, id, state, crc FROM item WHERE {column} = ?", (key,))  # noqa: S608  # see above
+    def by_prediction(self, key: int) -> list[Found]:
+        """The items whose prediction's id has that short key."""
+        rows = self._all("SELECT n, id, state, crc FROM item WHERE bought = ?", (key,))
+        return [self._found(columns) for columns in rows]
 
-    def rows(self, where: str = "") -> Iterator[tuple[int, bytes, bytes, int]]:
-        """(n, id, state, crc) of the items in order, a few at a time, as of one moment."""
+    def by_fingerprint(self, key: int) -> list[Found]:
+        """The items with `made` whose fingerprint has that short key."""
+        rows = self._all("SELECT n, id, state, crc FROM item WHERE made = ?", (key,))
+        return [self._found(columns) for columns in rows]
+
+    def every(self, outcome: int | None = None) -> Iterator[Found]:
+        """The items in order, all or those that ended so, as of one moment and a few at a time."""
+        some = "" if outcome is None else f"WHERE (outcome <> 1 OR flying) AND outcome = {outcome:d}"
         with self._snapshot() as connection:
-            cursor = connection.execute(f"SELECT n, id, state, crc FROM item {where} ORDER BY n")  # noqa: S608
-            while some := cursor.fetchmany(_SELECT_MANY):
-                yield from some
+            try:
+                cursor = connection.execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
+                while rows := cursor.fetchmany(_SELECT_MANY):
+                    yield from map(self._found, rows)
+            except _sqlite().DatabaseError as error:
+                raise self._damaged(error) from error
 
     # Names
 
@@ -200,11 +228,25 @@ class Store:
         return self._connection.execute(sql, values)
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
-            return self._execute(sql, values).fetchall()
+        try:
+            with self._lock:
+                return self._execute(sql, values).fetchall()
+        except _sqlite().DatabaseError as error:
+            raise self._damaged(error) from error
 
-    def _value(self, sql: str) -> Any:
-        return self._all(sql)[0][0]
+    def _found(self, columns: tuple[int, bytes, bytes, int]) -> Found:
+        n, name, data, crc = columns
+        try:
+            return n, unpack_id(name), unpack(name, data, crc)
+        except (Damaged, ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: Exception) -> Damaged:
+        self._spoilt = True
+        return why if isinstance(why, Damaged) else Damaged(why)
+
+    def _number(self, sql: str) -> int:
+        return int(self._all(sql)[0][0])
 
 
 def remove(path: Path) -> None:
@@ -216,7 +258,7 @@ def remove(path: Path) -> None:
 
 def _connect(name: str, *, uri: bool = False, cache: int = 8000) -> sqlite3.Connection:
     """A connection without transactions of its own making; `cache` in KiB."""
-    connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
+    connection: sqlite3.Connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
     connection.execute(f"PRAGMA cache_size = -{cache}")
     return connection
 
