@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import string
+import struct
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -26,13 +28,23 @@ RESERVED = frozenset({".batch-removebg", "ledger.jsonl", "results.json"})
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _FIELDS = frozenset({"id", "name", "parent", "stem"})
+_PLAIN = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9]) *(?:\.|\Z)|(?:ledger\.jsonl|results\.json)\Z)"
+    r"[a-z0-9_-](?:[a-z0-9_. -]{0,150}[a-z0-9_-])?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A name of one component that needs no change: what most names are, told at one glance."""
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
+"""A URL whose path reads as it is written."""
+_blake2b = hashlib.blake2b
+_number = struct.Struct(">q").unpack
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
     """Whether `text` is an http or https URL."""
-    return text[:8].lower().startswith(("http://", "https://"))
+    return text.startswith(("https://", "http://")) or text[:8].lower().startswith(("http://", "https://"))
 
 
 def safe_name(text: str) -> str:
@@ -40,6 +52,8 @@ def safe_name(text: str) -> str:
 
     Each component is at most 200 bytes of UTF-8 and the whole at most 1000. Different texts may give the same name.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
     parts = [part for part in re.split(r"[/\\]", text) if part not in {"", ".", ".."}]
     safe = [_safe_component(part) for part in parts] or ["_"]
@@ -101,7 +115,10 @@ def render(template: str, item: Item) -> str:
     Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
     every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
     """
-    path = _id_path(item.name or item.id)
+    full = item.name or item.id
+    path = _id_path(full)
+    if template == DEFAULT_TEMPLATE:
+        return safe_name(without_suffix(path.rpartition("/")[2] if is_url(full) else path))
     name = path.rpartition("/")[2]
     own = {
         "id": without_suffix(name if is_url(item.name or item.id) else path),
@@ -123,7 +140,7 @@ def render(template: str, item: Item) -> str:
 def without_suffix(path: str) -> str:
     """`path` less the extension of a picture at its end; any other ending stays."""
     stem, dot, suffix = path.rpartition(".")
-    if stem and not stem.endswith(("/", "\\")) and dot + suffix.lower() in PICTURE_SUFFIXES:
+    if stem and dot + suffix.lower() in PICTURE_SUFFIXES and not stem.endswith(("/", "\\")):
         return stem
     return path
 
@@ -132,6 +149,8 @@ def _id_path(item_id: str) -> str:
     """The id as a posix path; for a URL its decoded path, or the host where that is empty."""
     if not is_url(item_id):
         return item_id.replace("\\", "/")
+    if plain := _PLAIN_URL.fullmatch(item_id):
+        return plain[1]
     try:
         parts = urlsplit(item_id)
         host = parts.hostname
@@ -140,6 +159,7 @@ def _id_path(item_id: str) -> str:
     return unquote(parts.path).strip("/") or host or item_id
 
 
+@functools.lru_cache(maxsize=16)
 def _parse(template: str) -> list[tuple[str, str | None]]:
     """The template as (literal, field) pairs; a trailing literal has the field None."""
     try:
@@ -284,6 +304,4 @@ def folders_of(name: str) -> Iterator[int]:
 
 def hash64(text: str) -> int:
     """Eight bytes in place of a text: a million names stay small, and a chance hit only costs a hashed name."""
-    return int.from_bytes(
-        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True
-    )
+    return int(_number(_blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())[0])

@@ -62,6 +62,7 @@ class Planner:
         self._fold = fold
         self._claims = claims
         self._out = out
+        self._prefix = f"{out}{os.sep}"
         self._retry_failed = retry_failed
         self._reading = reading
         self._digest, self._tried = recipe.digest, recipe.tried
@@ -72,9 +73,10 @@ class Planner:
         An item for which no name can be had is to be done, with that as its problem.
         """
         found = Plan()
-        hints = self._fold.hints([hash64(item.id) for item in items])
-        for item in items:
-            hint = hints.get(hash64(item.id)) if hints else None
+        hashes = [hash64(item.id) for item in items]
+        hints = self._fold.hints(hashes)
+        for item, h in zip(items, hashes, strict=True):
+            hint = hints.get(h)
             if hint is not None and self._is_done(item, hint[1]):
                 found.done += 1
                 if self._reading is not None:
@@ -119,7 +121,7 @@ class Planner:
             return False
         try:
             output = self._claims.plain(item)
-            size = os.stat(f"{self._out}/{output}").st_size  # noqa: PTH116  # quicker than a path for each of a million
+            size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million
             mark = signature(item.path) if item.path is not None else None
         except (OSError, ItemError):
             return False

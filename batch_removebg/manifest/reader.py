@@ -89,6 +89,7 @@ class _Reader:
         self._stdin = stdin
         self._many = many
         self._seen = Seen()
+        self._files = Seen()
 
     def items(self, found: Sequence[Input]) -> Generator[Item]:
         for each in found:
@@ -140,14 +141,14 @@ class _Reader:
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
         """Whether the item has to be done; raises ManifestError where its id stands for another picture already."""
         source = self._seen.source(item)
-        earlier = self._seen.add(f"id:{item.id}", source, item.origin)
+        earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
             raise ManifestError(
                 f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
                 "give each its own in an id column, or rename one of two folders with the same name."
             )
         if earlier is None and by_file:
-            earlier = self._seen.add(f"file:{source}", source, item.origin)
+            earlier = self._files.add(source, source, item.origin)
         if earlier is not None:
             self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
         return earlier is None
