@@ -38,6 +38,8 @@ NAME = "ledger.jsonl"
 FORMAT = 1
 COMMIT = 4000
 """Items that change before the index is told."""
+DURABLE = 600_000
+"""Lines after which an index that is being made would not be begun from the start."""
 
 
 def encode(event: str, fields: Mapping[str, Any], *, at: float) -> bytes:
@@ -81,24 +83,35 @@ def replay(path: Path) -> tuple[Fold, int]:
     return fold, sound
 
 
-def catch_up(fold: IndexedFold, path: Path, *, commit: bool = True) -> None:
-    """Apply what the ledger holds beyond the fold's cover; raises like `replay`, and sqlite3.Error.
+def catch_up(fold: IndexedFold, path: Path) -> None:
+    """Apply what the ledger holds beyond the fold's cover, and commit it; raises like `replay`, and sqlite3.Error.
 
-    Few of the states are in memory at a time where they may be committed.
+    Few of the states are in memory at a time.
     """
+    lines: list[bytes] = []
+    with fold.store.bulk() as make_durable:
+        for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+            fold.apply(entry)
+            lines.append(line)
+            if len(lines) >= 4 * COMMIT:
+                fold.cover = fold.cover.longer(lines)
+                lines.clear()
+                fold.commit()
+                if fold.cover.lines % DURABLE < 4 * COMMIT:
+                    make_durable()
+        fold.cover = fold.cover.longer(lines)
+        fold.states.unheard = None
+        if lines:
+            fold.commit()
+
+
+def _apply_rest(fold: IndexedFold, path: Path) -> None:
+    """The same, in memory alone."""
     lines: list[bytes] = []
     for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
         fold.apply(entry)
         lines.append(line)
-        if len(lines) >= COMMIT * 3:
-            fold.cover = fold.cover.longer(lines)
-            lines.clear()
-            if commit:
-                fold.commit()
     fold.cover = fold.cover.longer(lines)
-    fold.states.unheard = None
-    if lines and commit:
-        fold.commit()
 
 
 def open_indexed(path: Path, index: Path) -> IndexedFold:
@@ -146,7 +159,7 @@ def _caught_up(store: Store, path: Path, *, commit: bool = True) -> IndexedFold 
         except OSError as error:
             raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
         if holds:
-            catch_up(fold, path, commit=commit)
+            (catch_up if commit else _apply_rest)(fold, path)
             return fold
     except BaseException:
         store.close()

@@ -134,9 +134,14 @@ class IndexedFold(Fold):
     def __init__(self, store: Store) -> None:
         self.store = store
         self.states: Final = States(store)
-        known = store.meta("fold") or {}
-        super().__init__(items=self.states, **known)
-        self.cover = Cover(**(store.meta("cover") or {}))
+        try:
+            super().__init__(items=self.states, **(store.meta("fold") or {}))
+            self.cover = Cover(**(store.meta("cover") or {}))
+            sound = isinstance(self.cover.end + self.cover.lines + self.cover.crc, int)
+        except TypeError as error:
+            raise store.damaged(error) from error
+        if not sound:
+            raise store.damaged("its cover makes no sense")
         """Of what has been applied."""
 
     def frozen(self) -> IndexedFold:

@@ -109,6 +109,11 @@ class Names:
         self._folders: set[int] = set()
         self._scratch: Scratch | None = None
 
+    def close(self) -> None:
+        """Let go of what was kept on the disk."""
+        if self._scratch is not None:
+            self._scratch.close()
+
     def owner(self, h: int) -> int | None:
         """The hash of the item that the name with hash `h` belongs to."""
         owner = self._owners.get(h)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _OURS = 0x62726267
 """SQLite's application id: another program's database is not taken for an index."""
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608  # question marks
+_CACHE, _BULK_CACHE = 8_000, 96_000
+"""KiB of the file in memory, in a run and while the index is made."""
 _SELECT_MANY = 500
 """Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
 
@@ -30,9 +32,11 @@ Found = tuple[int, str, ItemState]
 class Store:
     """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, *, ours: bool = True) -> None:
+        """`path` of the file, where it has one; `ours` to throw away if it turns out to be damaged."""
         self._connection = connection
         self._lock = threading.RLock()
+        self._ours = ours
         self._spoilt = False
         self._next = 1
         self.path = path
@@ -76,7 +80,11 @@ class Store:
         beside it otherwise.
         """
         at_rest = not path.with_name(f"{path.name}-wal").exists()
-        store = cls(_connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True), path)
+        store = cls(
+            _connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True),
+            path,
+            ours=False,
+        )
         try:
             store._execute("BEGIN")  # one state of things for all that is asked
             store._check()
@@ -98,7 +106,7 @@ class Store:
         """Let go of the file; one that was found damaged is thrown away."""
         with self._lock:
             self._connection.close()
-        if self._spoilt and self.path is not None:
+        if self._spoilt and self._ours and self.path is not None:
             remove(self.path)
 
     # What is said of the whole
@@ -109,7 +117,7 @@ class Store:
         try:
             return json.loads(found[0][0]) if found else None
         except ValueError as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
     def put_meta(self, key: str, value: Any) -> None:
         """Keep a JSON value under a key."""
@@ -121,18 +129,49 @@ class Store:
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
         """All of it, or nothing; a name stays with its first owner."""
         with self._lock:
+            if self._connection.in_transaction:  # within `bulk`
+                self._put(rows, names, folders, meta)
+                return
             self._execute("BEGIN IMMEDIATE")
             try:
-                self._connection.executemany(_INSERT, rows)
-                self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
-                self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
-                for key, value in meta.items():
-                    self.put_meta(key, value)
+                self._put(rows, names, folders, meta)
                 self._execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(_sqlite().Error):
                     self._execute("ROLLBACK")
                 raise
+
+    def _put(
+        self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], meta: Mapping[str, Any]
+    ) -> None:
+        self._connection.executemany(_INSERT, rows)
+        self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
+        self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
+        for key, value in meta.items():
+            self.put_meta(key, value)
+
+    @contextlib.contextmanager
+    def bulk(self) -> Iterator[Callable[[], None]]:
+        """All that is written in the block costs little, and memory; what is yielded makes it durable so far."""
+
+        def so_far() -> None:
+            self._execute("COMMIT")
+            self._execute("BEGIN IMMEDIATE")
+
+        with self._lock:
+            # The B-trees of hashes are written all over: in small commits each of their pages would be, every time.
+            self._execute(f"PRAGMA cache_size = -{_BULK_CACHE}")
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield so_far
+                self._execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(_sqlite().Error):
+                    self._execute("ROLLBACK")
+                raise
+            finally:
+                self._execute(f"PRAGMA cache_size = -{_CACHE}")
+                self._execute("PRAGMA shrink_memory")
 
     def last(self) -> int:
         """The highest number of an item; 0 where there is none."""
@@ -209,7 +248,7 @@ class Store:
                 while rows := cursor.fetchmany(_SELECT_MANY):
                     yield from map(self._found, rows)
             except _sqlite().DatabaseError as error:
-                raise self._damaged(error) from error
+                raise self.damaged(error) from error
 
     # Names
 
@@ -225,16 +264,17 @@ class Store:
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees one state of things; only a temporary index stands still for it."""
-        if self.path is None or self._connection.in_transaction:
+        connection = None
+        if self.path is not None and not self._connection.in_transaction:
+            with contextlib.suppress(_sqlite().OperationalError):  # the file's name may be gone
+                connection = _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, cache=1000)
+        if connection is None:
             with self._lock:
                 yield self._connection
             return
-        connection = _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, cache=1000)
-        try:
+        with contextlib.closing(connection):
             connection.execute("BEGIN")
             yield connection
-        finally:
-            connection.close()
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
@@ -244,16 +284,17 @@ class Store:
             with self._lock:
                 return self._execute(sql, values).fetchall()
         except _sqlite().DatabaseError as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
     def _found(self, columns: tuple[int, bytes, bytes, int]) -> Found:
         n, name, data, crc = columns
         try:
             return n, unpack_id(name), unpack(name, data, crc)
         except (Damaged, ValueError, TypeError) as error:
-            raise self._damaged(error) from error
+            raise self.damaged(error) from error
 
-    def _damaged(self, why: Exception) -> Damaged:
+    def damaged(self, why: object) -> Damaged:
+        """What to raise where the file makes no sense; it will be thrown away."""
         self._spoilt = True
         return why if isinstance(why, Damaged) else Damaged(why)
 
@@ -268,7 +309,7 @@ def remove(path: Path) -> None:
             path.with_name(name).unlink()
 
 
-def _connect(name: str, *, uri: bool = False, cache: int = 8000) -> sqlite3.Connection:
+def _connect(name: str, *, uri: bool = False, cache: int = _CACHE) -> sqlite3.Connection:
     """A connection without transactions of its own making; `cache` in KiB."""
     connection: sqlite3.Connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
     connection.execute(f"PRAGMA cache_size = -{cache}")
