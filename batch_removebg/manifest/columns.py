@@ -39,11 +39,8 @@ class Columns:
     image: str
     id: str | None
     output: str | None
-
-    @property
-    def known(self) -> tuple[str | None, ...]:
-        """All of them."""
-        return self.image, self.id, self.output
+    others: tuple[str, ...]
+    """What travels through."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -52,7 +49,10 @@ def _columns(names: tuple[str, ...]) -> Columns | None:
     for name in names:
         by_name.setdefault(name.strip().lower(), name)
     image = next((by_name[column] for column in IMAGE_COLUMNS if column in by_name), None)
-    return None if image is None else Columns(image, by_name.get("id"), by_name.get("output"))
+    if image is None:
+        return None
+    known = (image, by_name.get("id"), by_name.get("output"))
+    return Columns(*known, tuple(name for name in names if name not in known))
 
 
 def find_columns(names: tuple[str, ...], origin: str) -> Columns:
@@ -79,7 +79,7 @@ def cells_item(cells: Mapping[str, Any], columns: Columns, origin: str, base: Pa
         raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
     item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
-    meta = {name: cells[name] for name in cells if name not in columns.known}
+    meta = {name: cells[name] for name in columns.others}
     if _PLAIN_URL.fullmatch(value):
         return Item(item_id or value, value, origin, None, None, output, meta)
     return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)

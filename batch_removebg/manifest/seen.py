@@ -13,7 +13,7 @@ from batch_removebg.names import hash64
 
 _LINE_BITS, _PLACE_BITS = 26, 6
 _LAST_LINE, _LAST_PLACE = (1 << _LINE_BITS) - 1, (1 << _PLACE_BITS) - 1
-_PARTS = 256
+_PARTS, _MARK_PARTS = 256, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,44 @@ class Seen:
         named = [place for place, number in self._places.items() if number == index]
         place = named[0] if len(named) == 1 else "another input"
         return f"{place}:{line}" if line and len(named) == 1 else place
+
+
+class Marks:
+    """Tells whether a key may have come before, in six bytes or so a row: where it says no, that is certain.
+
+    Of a million keys one in thirty runs has one that only looks as if it had come before.
+    """
+
+    def __init__(self) -> None:
+        self._tables = [array("I", bytes(16)) for _ in range(_MARK_PARTS)]
+        self._left = [3] * _MARK_PARTS
+
+    def add(self, key: str) -> bool:
+        """Remember `key`; whether it may have been there."""
+        digest = hash64(key) & 0xFFFF_FFFF_FFFF_FFFF
+        part, mark = digest & (_MARK_PARTS - 1), digest >> 32 or 1
+        table = self._tables[part]
+        at = mark % len(table)
+        while found := table[at]:
+            if found == mark:
+                return True
+            at = at + 1 if at + 1 < len(table) else 0
+        table[at] = mark
+        self._left[part] -= 1
+        if not self._left[part]:
+            self._grow(part)
+        return False
+
+    def _grow(self, part: int) -> None:
+        marks = [mark for mark in self._tables[part] if mark]
+        size = len(marks) * 2
+        table = array("I", bytes(4 * size))
+        for mark in marks:
+            at = mark % size
+            while table[at]:
+                at = at + 1 if at + 1 < size else 0
+            table[at] = mark
+        self._tables[part], self._left[part] = table, size * 3 // 4 - len(marks)
 
 
 class _Table:
