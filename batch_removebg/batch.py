@@ -82,6 +82,9 @@ async def run(
             Ledger(out / LEDGER, clock=clock, index=out / assemble.STATE / assemble.INDEX) as ledger,
             assemble.provider(settings, clock) as (provider, session),
         ):
+            if ledger.fold.finished is None:
+                # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
+                await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
             reading = ledger.reading()
             await ledger.append(
@@ -140,6 +143,7 @@ def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out
 async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
     """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
     try:
+        await write_snapshot(summary.results, ledger, reading)
         await ledger.append(
             "run_finished",
             saved=summary.saved,
@@ -149,7 +153,6 @@ async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
             possible_duplicates=summary.possible_duplicates,
             seconds=round(summary.seconds, 3),
         )
-        await write_snapshot(summary.results, ledger, reading)
     except BatchError as error:
         if summary.stopped is None:
             raise
@@ -169,4 +172,3 @@ def _make_out(out: Path) -> None:
 
 def _prepare_out(out: Path) -> None:
     make_folder(out / assemble.STATE / assemble.ALPHAS)
-    sweep(out)

@@ -34,6 +34,8 @@ _PLAIN = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """A name of one component that needs no change: what most names are, told at one glance."""
+_WORD = re.compile(r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9_-]{1,150}", re.IGNORECASE | re.ASCII)
+"""A plain name without an ending."""
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path reads as it is written."""
 _blake2b = hashlib.blake2b
@@ -272,6 +274,13 @@ class Claims:
 
     def plain(self, item: Item) -> str:
         """The name that the item gets if it is the first to ask."""
+        if (
+            self._template == DEFAULT_TEMPLATE
+            and item.output is None
+            and item.name is None
+            and _WORD.fullmatch(item.id)
+        ):
+            return f"{item.id}.{self._extension}"  # what follows would give as well
         return f"{self._plain(item)}.{self._extension}"
 
     def _plain(self, item: Item) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from batch_removebg.errors import ItemError
 from batch_removebg.files import signature
 from batch_removebg.fold import Fold, ItemState, Step, plan
-from batch_removebg.index import IndexedFold, Reading
+from batch_removebg.index import Reading
 from batch_removebg.index.rows import done_key
 from batch_removebg.model import Item
 from batch_removebg.names import Claims, hash64
@@ -74,17 +74,18 @@ class Planner:
         """
         found = Plan()
         hashes = [hash64(item.id) for item in items]
-        hints = self._fold.hints(hashes)
+        hints, done = self._fold.hints(hashes), []
         for item, h in zip(items, hashes, strict=True):
             hint = hints.get(h)
             if hint is not None and self._is_done(item, hint[1]):
-                found.done += 1
-                if self._reading is not None:
-                    self._reading.done(hint[0])
+                done.append(hint[0])
                 continue
             self._add(found, item)
             if len(found.todos) == most:
                 break
+        found.done += len(done)
+        if self._reading is not None:
+            self._reading.done(done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:
@@ -117,8 +118,6 @@ class Planner:
 
     def _is_done(self, item: Item, done: int) -> bool:
         """Whether `plan` would find nothing to do, and nothing new to tell: all it would compare, in one hash."""
-        if isinstance(self._fold, IndexedFold) and self._fold.changing(item.id):
-            return False
         try:
             output = self._claims.plain(item)
             size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million

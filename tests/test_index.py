@@ -468,7 +468,7 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
     fold.commit()
     fold.states.unheard = None
     reading = Reading(fold)
-    reading.done(1)
+    reading.done([1])
     for name in ("b", "e", "new"):
         reading.begin(Item(name, name, "in"))
     assert reading.counts() == {"total": 4, "saved": 1, "failed": 1, "pending": 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class Bits:
     """Numbers from 0 up."""
@@ -15,6 +17,11 @@ class Bits:
         if at >= len(self._bytes):
             self._bytes.extend(bytes(max(at + 1 - len(self._bytes), len(self._bytes))))
         self._bytes[at] |= 1 << (n & 7)
+
+    def update(self, numbers: Iterable[int]) -> None:
+        """Take numbers in."""
+        for n in numbers:
+            self.add(n)
 
     def __contains__(self, n: int) -> bool:
         at = n >> 3

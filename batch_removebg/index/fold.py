@@ -271,5 +271,8 @@ class IndexedFold(Fold):
         return key in self.states.live or key in self.states.moving
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """See Store; what has changed since the last commit has to be left aside by the caller."""
-        return self.store.hints(hashes)
+        """See Fold; there is none for what has changed since the last commit."""
+        # Looked at first: what leaves them meanwhile is in the file by then.
+        changing = {held.n for source in (self.states.live, self.states.moving) for held in list(source.values())}
+        found = self.store.hints(hashes)
+        return {h: hint for h, hint in found.items() if hint[0] not in changing} if changing else found

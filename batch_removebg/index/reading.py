@@ -42,9 +42,9 @@ class Reading:
         if self._scratch is not None:
             self._scratch.close()
 
-    def done(self, n: int) -> None:
-        """Take in an item on record that nothing is to be done about."""
-        self.numbers.add(n)
+    def done(self, numbers: Iterable[int]) -> None:
+        """Take in items on record that nothing is to be done about."""
+        self.numbers.update(numbers)
 
     def begin(self, item: Item) -> None:
         """Take in an item that is to be done."""

@@ -95,7 +95,7 @@ def done_key(
 ) -> int:
     """What a row of the manifest, the output's size on the disk and the recipe come to: the same, nothing to do."""
     more = encode(meta).decode() if meta else ""
-    return hash64(f"{len(item)},{len(source)},{len(output)},{size},{recipe},{signature},{item}{source}{output}{more}")
+    return hash64("\0".join((source, output, str(size), recipe, signature or "", more, item)))
 
 
 def unpack_id(name: bytes) -> str:

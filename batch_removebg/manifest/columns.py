@@ -73,14 +73,15 @@ def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
 def cells_item(cells: Mapping[str, Any], columns: Columns, origin: str, base: Path) -> Item:
     """The same, where the columns are known."""
     value = cells[columns.image]
-    if not isinstance(value, str) or not value.strip():
+    plain = isinstance(value, str) and _PLAIN_URL.fullmatch(value)
+    if not plain and (not isinstance(value, str) or not value.strip()):
         raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
-    if "\0" in value:
+    if not plain and "\0" in value:
         raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
     item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
-    if _PLAIN_URL.fullmatch(value):
+    if plain:
         return Item(item_id or value, value, origin, None, None, output, meta)
     return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)
 
