@@ -9,9 +9,6 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, BinaryIO
 
-import anyio
-import anyio.to_thread
-
 from batch_removebg import manifest, results, web
 from batch_removebg.alphas import Alphas
 from batch_removebg.clock import Clock
@@ -19,6 +16,7 @@ from batch_removebg.cpu import Cpu
 from batch_removebg.download import Downloader
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.fold import Fold
+from batch_removebg.index import IndexedFold, Names, Reading
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Item, Provider, ProxySpec
 from batch_removebg.names import Claims
@@ -38,6 +36,7 @@ from batch_removebg.provider.runtimes import RunTimes
 from batch_removebg.provider.waiting import Waiting, WaitPolicy
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
+from batch_removebg.snapshot import write_snapshot
 from batch_removebg.sources import Sources
 from batch_removebg.stdin import endable_stdin
 from batch_removebg.twins import Twins
@@ -48,6 +47,9 @@ if TYPE_CHECKING:
 
 STATE = ".batch-removebg"
 """Folder in OUT for the lock and the alphas."""
+
+INDEX = "index.sqlite"
+"""The ledger's index in that folder."""
 
 ALPHAS = "alpha"
 """Folder in that for the alphas."""
@@ -108,10 +110,10 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
-def planner(settings: Settings, fold: Fold, recipe: Recipe) -> Planner:
+def planner(settings: Settings, fold: IndexedFold, recipe: Recipe, reading: Reading | None = None) -> Planner:
     """What decides on each item, with the names that earlier runs have given."""
-    claims = Claims(recipe.finish.extension, settings.name, fold.outputs())
-    return Planner(fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed)
+    claims = Claims(recipe.finish.extension, settings.name, owners=Names(fold))
+    return Planner(fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed, reading=reading)
 
 
 def read(
@@ -132,6 +134,7 @@ def pipeline(
     bare: Provider,
     session: aiohttp.ClientSession,
     ledger: Ledger,
+    reading: Reading,
     *,
     clock: Clock,
     listener: Listener,
@@ -142,26 +145,24 @@ def pipeline(
     pace = pace_of(settings)
     chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
     lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
-    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.prediction_ids)
+    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.has_prediction)
     tools = toolbox(settings, session, gate, clock, ledger.fold)
     policy = PredictPolicy(deadline=settings.deadline)
     unsettled = ledger.fold.unsettled()
     predictor = Predictor(chain, recovery, tools, policy=policy, gate=gate, times=pace.times, unsettled=unsettled)
-    seen: dict[str, Item] = {}
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
         lambda: read(inputs, settings, listener, stdin),
-        planner(settings, ledger.fold, tools.recipe),
+        planner(settings, reading.fold, tools.recipe, reading),
         predictor,
         Downloader(chain, predictor, ledger, tools, out=settings.out),
         ledger,
-        seen=seen,
         recipe=tools.recipe,
         gate=gate,
         shape=settings.shape(stream="-" in inputs),
         clock=clock,
         listener=listener,
-        snapshot=partial(snapshot, settings, ledger, seen),
+        snapshot=partial(write_snapshot, settings.out / results.NAME, ledger, reading),
         width=pace.width,
         rate=lambda: pace.creates.rate,
         stop_reading=ending.end if ending is not None else lambda: None,
@@ -231,10 +232,3 @@ def wrapped(
     breaker = Breaker(known=ledger.fold.predictions > 0)
     held = Breaking(throttled, breaker, clock=clock, sleep_before_create=gate.sleep, waiting=down)
     return Retrying(held, RetryPolicy(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
-
-
-async def snapshot(settings: Settings, ledger: Ledger, seen: dict[str, Item]) -> None:
-    """Write results.json as things stand."""
-    # Rendered here, where nothing else touches the fold meanwhile; written in a thread.
-    parts = list(results.render(ledger.fold, seen))
-    await anyio.to_thread.run_sync(results.write, settings.out / results.NAME, parts)

@@ -10,17 +10,18 @@ from typing import Unpack
 import anyio
 import anyio.to_thread
 
-from batch_removebg import assemble, manifest, names, results
+from batch_removebg import assemble, manifest, names
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, deaf
 from batch_removebg.files import make_folder, sweep
-from batch_removebg.fold import Fold
+from batch_removebg.index import Reading
 from batch_removebg.ledger import NAME as LEDGER
 from batch_removebg.ledger import Ledger
 from batch_removebg.lock import locked
 from batch_removebg.pipeline import Pipeline
 from batch_removebg.settings import Settings, SettingsArguments
+from batch_removebg.snapshot import write_snapshot
 from batch_removebg.summary import Summary, failures
 
 CHECKED_ROWS = 10_000
@@ -78,10 +79,14 @@ async def run(
     with locked(out / assemble.STATE, clock=clock):
         await anyio.to_thread.run_sync(_prepare_out, out)
         async with (
-            Ledger(out / LEDGER, clock=clock) as ledger,
+            Ledger(out / LEDGER, clock=clock, index=out / assemble.STATE / assemble.INDEX) as ledger,
             assemble.provider(settings, clock) as (provider, session),
         ):
+            if ledger.fold.finished is None:
+                # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
+                await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
+            reading = ledger.reading()
             await ledger.append(
                 "run_started", provider=provider.name, version=provider.version, settings=settings.shown()
             )
@@ -91,13 +96,18 @@ async def run(
                 provider,
                 session,
                 ledger,
+                reading,
                 clock=clock,
                 listener=listener,
                 handle_signals=handle_signals,
             )
             await pipeline.run()
-            summary = summarise(pipeline, ledger.fold, before, out, clock.monotonic() - begun)
-            return await _close(ledger, pipeline, summary)
+            async with ledger.still() as fold:
+                seconds = clock.monotonic() - begun
+                summary = await anyio.to_thread.run_sync(
+                    summarise, pipeline, reading.frozen(fold), before, out, seconds
+                )
+            return await _close(ledger, reading, summary)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
@@ -111,9 +121,9 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look)
 
 
-def summarise(pipeline: Pipeline, fold: Fold, before: tuple[int, int], out: Path, seconds: float) -> Summary:
+def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out: Path, seconds: float) -> Summary:
     """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
-    counts = fold.counts(pipeline.seen)
+    fold, counts = reading.fold, reading.counts()
     return Summary(
         out=out,
         saved=counts["saved"],
@@ -124,15 +134,16 @@ def summarise(pipeline: Pipeline, fold: Fold, before: tuple[int, int], out: Path
         predictions=fold.predictions - before[0],
         possible_duplicates=fold.possible_duplicates - before[1],
         seconds=seconds,
-        failures=failures(fold, pipeline.seen),
+        failures=failures(reading.failed()),
         stopped=pipeline.gate.reason,
         limited=pipeline.limited,
     )
 
 
-async def _close(ledger: Ledger, pipeline: Pipeline, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
     """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
     try:
+        await write_snapshot(summary.results, ledger, reading)
         await ledger.append(
             "run_finished",
             saved=summary.saved,
@@ -142,7 +153,6 @@ async def _close(ledger: Ledger, pipeline: Pipeline, summary: Summary) -> Summar
             possible_duplicates=summary.possible_duplicates,
             seconds=round(summary.seconds, 3),
         )
-        await anyio.to_thread.run_sync(results.write, summary.results, results.render(ledger.fold, pipeline.seen))
     except BatchError as error:
         if summary.stopped is None:
             raise
@@ -162,4 +172,3 @@ def _make_out(out: Path) -> None:
 
 def _prepare_out(out: Path) -> None:
     make_folder(out / assemble.STATE / assemble.ALPHAS)
-    sweep(out)

@@ -107,12 +107,13 @@ def _settings(args: argparse.Namespace) -> Any:
 
 def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
     from batch_removebg import report
-    from batch_removebg.ledger import NAME, replay
+    from batch_removebg.assemble import INDEX, STATE
+    from batch_removebg.ledger import NAME, look
 
     path = Path(args.dir) / NAME
     if not path.is_file():
         raise SettingsError(f"{args.dir} holds no {NAME}; give the --out of a run")
-    fold, _ = replay(path)
+    fold = look(path, path.parent / STATE / INDEX)
     result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
     return 0
 

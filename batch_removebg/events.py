@@ -38,7 +38,8 @@ class Event:
     text: str = ""
     """For people: the output's name, the error, the reason."""
     error_kind: str = ""
-    count: int = 0
+    count: int = 1
+    """Items that this stands for: many where `item` is empty, and nothing is to be done about them."""
     started: bool = False
     """The item was in flight before this."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ class Held:
 class Fold:
     """The ledger so far: `apply` every entry in order."""
 
-    items: dict[str, ItemState] = field(default_factory=dict)
+    items: MutableMapping[str, ItemState] = field(default_factory=dict)
     provider: str = ""
     version: str = ""
     predictions: int = 0
@@ -91,8 +91,8 @@ class Fold:
     """Creates sent again although an earlier one may have been accepted."""
     finished: Mapping[str, Any] | None = None
     """The last `run_finished`, unless a later run has begun."""
-    _made: dict[str, str] = field(default_factory=dict)
-    """Items by the fingerprint that their `saved` lines name."""
+    saved_for: dict[str, str] = field(default_factory=dict)
+    """Saved items by the fingerprint that their `saved` lines name; an index keeps those of late only."""
 
     def apply(self, entry: Mapping[str, Any]) -> None:
         """Take one entry in; unknown events and fields are ignored (invariant 6)."""
@@ -109,16 +109,32 @@ class Fold:
     def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
         """Items by outcome, and their total: all of the ledger, or `ids`, of which the ledger need not know all."""
         keys = self.items if ids is None else ids
-        by = Counter(self.items[key].outcome if key in self.items else "pending" for key in keys)
+        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
         return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
 
-    def prediction_ids(self) -> set[str]:
-        """Ids of predictions that belong to items already."""
-        return {state.prediction_id for state in self.items.values() if state.prediction_id is not None}
+    def each(self) -> Iterator[tuple[str, ItemState]]:
+        """Every item with its state, as the ledger first names them."""
+        return iter(self.items.items())
+
+    def in_flight(self) -> int:
+        """Items whose prediction was submitted and whose result is not saved yet."""
+        return sum(state.in_flight for state in self.items.values())
+
+    def failed(self) -> Iterator[tuple[str, ItemState]]:
+        """The items that failed, as the ledger first names them."""
+        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
+
+    def has_prediction(self, prediction_id: str) -> bool:
+        """Whether the prediction belongs to an item already."""
+        return any(state.prediction_id == prediction_id for state in self.items.values())
+
+    def hints(self, hashes: Sequence[int]) -> Mapping[int, tuple[int, int]]:
+        """Nothing: what an index knows of saved items by the hashes of their ids, to skip them quickly."""
+        return {}
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
-        state = self.items.get(self._made.get(fingerprint, ""))
+        state = self.items.get(self.saved_for.get(fingerprint, ""))
         return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
 
     def unsettled(self) -> Iterator[ItemState]:
@@ -128,9 +144,13 @@ class Fold:
     def outputs(self) -> Iterator[tuple[str, str]]:
         """Every item with the output names it holds, or has held."""
         for item, state in self.items.items():
-            for name in (state.output, *state.others):
-                if name is not None:
-                    yield item, name
+            for name in names_of(state):
+                yield item, name
+
+
+def names_of(state: ItemState) -> Iterator[str]:
+    """The output names that an item holds, or has held."""
+    return (name for name in (state.output, *state.others) if name is not None)
 
 
 def _text(value: object) -> str:
@@ -201,8 +221,7 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.recipe = _opt(entry.get("recipe"), str)
     state.source_sha256 = _opt(entry.get("source_sha256"), str)
     state.signature = _opt(entry.get("signature"), str)
-    meta = _opt(entry.get("meta"), dict)
-    state.meta = meta if _writable(meta) else None
+    state.meta = _meta(entry)
     notes = entry.get("notes")
     state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
 
@@ -213,7 +232,7 @@ def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
     state.fingerprint = _opt(entry.get("fingerprint"), str)
     if state.fingerprint is not None:
-        fold._made[state.fingerprint] = entry["item"]
+        fold.saved_for[state.fingerprint] = entry["item"]
     _named(state, _opt(entry.get("output"), str))
     state.sha256 = _opt(entry.get("sha256"), str)
     state.bytes = _opt(entry.get("bytes"), int)
@@ -238,6 +257,14 @@ def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
 
 def _unchanged(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.signature = _opt(entry.get("signature"), str)
+    if "source" in entry:  # told anew, with what else the manifest says of it
+        state.source = _text(entry["source"])
+        state.meta = _meta(entry)
+
+
+def _meta(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    meta = _opt(entry.get("meta"), dict)
+    return meta if _writable(meta) else None
 
 
 _STEPS = {

@@ -17,21 +17,28 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import anyio.to_thread
 
+from batch_removebg import codec
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, LedgerError
 from batch_removebg.files import disk_errors, fsync_dir
 from batch_removebg.fold import Fold
+from batch_removebg.index import Batch, Damaged, IndexedFold, Reading, Store, remove
 from batch_removebg.together import Together
 
 NAME = "ledger.jsonl"
 FORMAT = 1
+COMMIT = 4000
+"""Items that change before the index is told."""
+DURABLE = 600_000
+"""Lines after which an index that is being made would not be begun from the start."""
 
 
 def encode(event: str, fields: Mapping[str, Any], *, at: float) -> bytes:
@@ -57,7 +64,7 @@ def decode(line: bytes, number: int) -> dict[str, Any] | None:
     Raises LedgerError for a line written by a newer format than this program knows.
     """
     try:
-        entry = json.loads(line)
+        entry = codec.decode(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
@@ -80,17 +87,104 @@ def replay(path: Path) -> tuple[Fold, int]:
     dropping what follows would forget finished work.
     """
     fold, sound = Fold(), 0
-    for entry, end in _entries(path):
+    for entry, line in _entries(path):
         fold.apply(entry)
-        sound = end
+        sound += len(line)
     return fold, sound
 
 
-def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    end, damaged = 0, 0
+def catch_up(fold: IndexedFold, path: Path) -> None:
+    """Apply what the ledger holds beyond the fold's cover, and commit it; raises like `replay`, and sqlite3.Error.
+
+    Few of the states are in memory at a time.
+    """
+    lines: list[bytes] = []
+    with fold.store.bulk() as make_durable:
+        for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+            fold.apply(entry)
+            lines.append(line)
+            if len(lines) >= 4 * COMMIT:
+                fold.cover = fold.cover.longer(lines)
+                lines.clear()
+                fold.commit()
+                if fold.cover.lines % DURABLE < 4 * COMMIT:
+                    make_durable()
+        fold.cover = fold.cover.longer(lines)
+        fold.states.unheard = None
+        if lines:
+            fold.commit()
+
+
+def _apply_rest(fold: IndexedFold, path: Path) -> None:
+    """The same, in memory alone."""
+    lines: list[bytes] = []
+    for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+        fold.apply(entry)
+        lines.append(line)
+    fold.cover = fold.cover.longer(lines)
+
+
+def open_indexed(path: Path, index: Path) -> IndexedFold:
+    """The fold of the ledger at `path`, out of the index as far as that goes; the index is brought up to date.
+
+    An index that is not of this ledger's past, or damaged, is made anew; where no file can be made of it at all it is
+    temporary, and the next run has to read the ledger again. Raises LedgerError like `replay`.
+    """
+    import sqlite3
+
+    for _ in range(2):
+        try:
+            fold = _caught_up(Store.open(index), path)
+            if fold is not None:
+                return fold
+        except (sqlite3.Error, Damaged):
+            pass
+        remove(index)
+    return _from_the_start(path)
+
+
+def look(path: Path, index: Path) -> IndexedFold:
+    """The same for those who only look: nothing is written, and a run may be going on."""
+    import sqlite3
+
+    try:
+        fold = _caught_up(Store.look(index), path, commit=False)
+    except (sqlite3.Error, Damaged):
+        fold = None
+    return fold or _from_the_start(path)
+
+
+def _from_the_start(path: Path) -> IndexedFold:
+    fold = _caught_up(Store.temporary(), path)
+    assert fold is not None  # noqa: S101  # a cover of nothing holds
+    return fold
+
+
+def _caught_up(store: Store, path: Path, *, commit: bool = True) -> IndexedFold | None:
+    """The fold in an index and what has come since; None if it covers what the ledger does not begin with."""
+    try:
+        fold = IndexedFold(store)
+        try:
+            holds = fold.cover.holds(path)
+        except OSError as error:
+            raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
+        if holds:
+            (catch_up if commit else _apply_rest)(fold, path)
+            return fold
+    except BaseException:
+        store.close()
+        raise
+    store.close()
+    return None
+
+
+def _entries(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The entries with their lines, from the byte `start` on, where `before` lines end."""
+    damaged = 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            file.seek(start)
+            for number, line in enumerate(file, before + 1):
                 entry = decode(line, number) if line.endswith(b"\n") else None
                 if entry is None:
                     damaged = damaged or number
@@ -100,8 +194,7 @@ def _entries(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
                         f"or delete line {damaged} if you know what it said"
                     )
                 else:
-                    yield entry, end + len(line)
-                end += len(line)
+                    yield entry, line
     except FileNotFoundError:
         return
     except OSError as error:
@@ -114,24 +207,75 @@ class Ledger:
     `fold` always holds what is on disk, no more.
     """
 
-    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+    def __init__(self, path: Path, *, clock: Clock | None = None, index: Path | None = None) -> None:
+        """`index`: where the fold is kept between runs; without it all of it is in memory."""
         self.path = path
         self.fold = Fold()
+        self.indexed: IndexedFold | None = None
+        """The same fold, where it is kept in an index."""
+        self._index = index
+        self._committing = anyio.Lock()
+        self._due = anyio.Event()
         self._clock = clock or Clock()
         self._fd = -1
         self._flushed = Together(self._flush)
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:
-        self.fold, sound = await anyio.to_thread.run_sync(replay, self.path)
-        await anyio.to_thread.run_sync(self._open, sound)
+        if self._index is None:
+            self.fold, sound = await anyio.to_thread.run_sync(replay, self.path)
+            await anyio.to_thread.run_sync(self._open, sound)
+        else:
+            # What the index says must not be ahead of what a power cut would leave of the ledger.
+            await anyio.to_thread.run_sync(self._open, None)
+            self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
+            await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.commit()
+            if self.indexed is not None:
+                await anyio.to_thread.run_sync(self.indexed.store.close)
         os.close(self._fd)
         self._fd = -1
+
+    def reading(self) -> Reading:
+        """What a run over the index is to tell what it reads; there is one at a time."""
+        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
+        return Reading(self.indexed)
+
+    async def commit(self) -> None:
+        """Take what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
+        if self.indexed is not None:
+            async with self._committing:
+                await self._commit(self.indexed)
+
+    async def _commit(self, fold: IndexedFold) -> None:
+        self._due = anyio.Event()
+        fold.cover = fold.cover.stamped(os.fstat(self._fd))
+        batch, written = fold.begin_commit(), False
+        try:
+            with anyio.CancelScope(shield=True):
+                written = await anyio.to_thread.run_sync(_written, fold, batch)
+        finally:
+            fold.end_commit(batch, written=written)
+
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[IndexedFold]:
+        """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
+        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
+        async with self._committing:
+            await self._commit(self.indexed)
+            yield self.indexed.frozen()
+
+    async def keep_index(self) -> None:
+        """Commit whenever enough has changed; for ever."""
+        while True:
+            await self._due.wait()
+            await self.commit()
 
     async def append(self, event: str, **fields: Any) -> None:
         """Put an entry on disk; returns once it is durable, and can't be cancelled half-way.
@@ -152,12 +296,18 @@ class Ledger:
             raise
         for _, entry in group:
             self.fold.apply(entry)
+        if self.indexed is not None:
+            self.indexed.cover = self.indexed.cover.longer([line for line, _ in group])
+            if len(self.indexed.states.live) >= COMMIT:
+                self._due.set()
         return [None] * len(group)
 
-    def _open(self, sound: int) -> None:
+    def _open(self, sound: int | None) -> None:
+        """Open the file, and cut it after `sound` bytes, where that is known; all that is left is durable."""
         with disk_errors(self.path):
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            if os.fstat(self._fd).st_size > sound:
+            if self._fd == -1:
+                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+            if sound is not None and os.fstat(self._fd).st_size > sound:
                 os.ftruncate(self._fd, sound)
             os.fsync(self._fd)
         fsync_dir(self.path.parent)
@@ -172,3 +322,13 @@ class Ledger:
                     # A short write means that the disk is full; the next write would say so, after a torn line.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)
+
+
+def _written(fold: IndexedFold, batch: Batch) -> bool:
+    import sqlite3
+
+    try:
+        fold.write(batch)
+    except sqlite3.Error:
+        return False
+    return True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import string
+import struct
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from .errors import SettingsError, SourceError
@@ -25,13 +28,25 @@ RESERVED = frozenset({".batch-removebg", "ledger.jsonl", "results.json"})
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _FIELDS = frozenset({"id", "name", "parent", "stem"})
+_PLAIN = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9]) *(?:\.|\Z)|(?:ledger\.jsonl|results\.json)\Z)"
+    r"[a-z0-9_-](?:[a-z0-9_. -]{0,150}[a-z0-9_-])?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A name of one component that needs no change: what most names are, told at one glance."""
+_WORD = re.compile(r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9_-]{1,150}", re.IGNORECASE | re.ASCII)
+"""A plain name without an ending."""
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
+"""A URL whose path reads as it is written."""
+_blake2b = hashlib.blake2b
+_number = struct.Struct(">q").unpack
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
     """Whether `text` is an http or https URL."""
-    return text[:8].lower().startswith(("http://", "https://"))
+    return text.startswith(("https://", "http://")) or text[:8].lower().startswith(("http://", "https://"))
 
 
 def safe_name(text: str) -> str:
@@ -39,10 +54,12 @@ def safe_name(text: str) -> str:
 
     Each component is at most 200 bytes of UTF-8 and the whole at most 1000. Different texts may give the same name.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
     parts = [part for part in re.split(r"[/\\]", text) if part not in {"", ".", ".."}]
     safe = [_safe_component(part) for part in parts] or ["_"]
-    if _fold(safe[0]) in RESERVED:
+    if name_key(safe[0]) in RESERVED:
         safe[0] = f"_{safe[0]}"
     if len("/".join(safe).encode()) <= _LONGEST_PATH:
         return "/".join(safe)
@@ -100,7 +117,10 @@ def render(template: str, item: Item) -> str:
     Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
     every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
     """
-    path = _id_path(item.name or item.id)
+    full = item.name or item.id
+    path = _id_path(full)
+    if template == DEFAULT_TEMPLATE:
+        return safe_name(without_suffix(path.rpartition("/")[2] if is_url(full) else path))
     name = path.rpartition("/")[2]
     own = {
         "id": without_suffix(name if is_url(item.name or item.id) else path),
@@ -122,7 +142,7 @@ def render(template: str, item: Item) -> str:
 def without_suffix(path: str) -> str:
     """`path` less the extension of a picture at its end; any other ending stays."""
     stem, dot, suffix = path.rpartition(".")
-    if stem and not stem.endswith(("/", "\\")) and dot + suffix.lower() in PICTURE_SUFFIXES:
+    if stem and dot + suffix.lower() in PICTURE_SUFFIXES and not stem.endswith(("/", "\\")):
         return stem
     return path
 
@@ -131,6 +151,8 @@ def _id_path(item_id: str) -> str:
     """The id as a posix path; for a URL its decoded path, or the host where that is empty."""
     if not is_url(item_id):
         return item_id.replace("\\", "/")
+    if plain := _PLAIN_URL.fullmatch(item_id):
+        return plain[1]
     try:
         parts = urlsplit(item_id)
         host = parts.hostname
@@ -139,6 +161,7 @@ def _id_path(item_id: str) -> str:
     return unquote(parts.path).strip("/") or host or item_id
 
 
+@functools.lru_cache(maxsize=16)
 def _parse(template: str) -> list[tuple[str, str | None]]:
     """The template as (literal, field) pairs; a trailing literal has the field None."""
     try:
@@ -158,9 +181,48 @@ def _require(field: str, known: Iterable[str], template: str) -> None:
         raise SettingsError(f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}.")
 
 
-def _fold(name: str) -> str:
+def name_key(name: str) -> str:
     """The form in which names meet on a file system that ignores case and composition."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+class Owners(Protocol):
+    """Who has which name; names, items and folders by their hashes."""
+
+    def owner(self, h: int) -> int | None:
+        """The item that has the name."""
+        ...
+
+    def has_folder(self, h: int) -> bool:
+        """Whether a name lies below that folder."""
+        ...
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """Give the name to an item, unless it has an owner."""
+        ...
+
+
+class InMemory:
+    """Owners of names, in memory."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, int] = {}
+        self._folders: set[int] = set()
+
+    def owner(self, h: int) -> int | None:
+        """See Owners."""
+        return self._owners.get(h)
+
+    def has_folder(self, h: int) -> bool:
+        """See Owners."""
+        return h in self._folders
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """See Owners."""
+        self._owners.setdefault(h, owner)
+        self._folders.update(folders)
 
 
 class Claims:
@@ -170,13 +232,19 @@ class Claims:
     other. The first item to ask keeps the plain name; a later one gets `name-<8 hex of its id's sha256>`.
     """
 
-    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, known: Iterable[tuple[str, str]] = ()) -> None:
-        """`known`: (item id, output) pairs of earlier runs, which stay theirs."""
+    def __init__(
+        self,
+        extension: str,
+        template: str = DEFAULT_TEMPLATE,
+        known: Iterable[tuple[str, str]] = (),
+        *,
+        owners: Owners | None = None,
+    ) -> None:
+        """`known`: (item id, output) pairs of earlier runs, which stay theirs; `owners` knows of others."""
         check_template(template)
         self._extension = extension.lower().lstrip(".")
         self._template = template
-        self._owners: dict[int, int] = {}
-        self._folders: set[int] = set()
+        self._owners = owners if owners is not None else InMemory()
         for item_id, output in known:
             self._take(output, item_id)
 
@@ -187,9 +255,9 @@ class Claims:
         place of the item's second name too: nothing is overwritten.
         """
         candidates = list(self._candidates(item))
-        owner = _fingerprint(item.id)
+        owner = hash64(item.id)
         for name in candidates:
-            if self._owners.get(_fingerprint(_fold(name))) == owner:
+            if self._owners.owner(hash64(name_key(name))) == owner:
                 return name
         for name in candidates:
             if not self._free(name):
@@ -204,8 +272,22 @@ class Claims:
                 )
         raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
 
+    def plain(self, item: Item) -> str:
+        """The name that the item gets if it is the first to ask."""
+        if (
+            self._template == DEFAULT_TEMPLATE
+            and item.output is None
+            and item.name is None
+            and _WORD.fullmatch(item.id)
+        ):
+            return f"{item.id}.{self._extension}"  # what follows would give as well
+        return f"{self._plain(item)}.{self._extension}"
+
+    def _plain(self, item: Item) -> str:
+        return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+
     def _candidates(self, item: Item) -> Iterator[str]:
-        plain = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+        plain = self._plain(item)
         digest = sha256_hex(item.id)
         yield f"{plain}.{self._extension}"
         yield f"{plain}-{digest[:8]}.{self._extension}"
@@ -214,22 +296,21 @@ class Claims:
         yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
 
     def _free(self, name: str) -> bool:
-        key = _fingerprint(_fold(name))
-        if key in self._owners or key in self._folders:
+        key = hash64(name_key(name))
+        if self._owners.owner(key) is not None or self._owners.has_folder(key):
             return False
-        return not any(folder in self._owners for folder in _folders(name))
+        return all(self._owners.owner(folder) is None for folder in folders_of(name))
 
     def _take(self, name: str, item_id: str) -> None:
-        self._owners.setdefault(_fingerprint(_fold(name)), _fingerprint(item_id))
-        self._folders.update(_folders(name))
+        self._owners.take(hash64(name_key(name)), hash64(item_id), folders_of(name))
 
 
-def _folders(name: str) -> Iterator[int]:
+def folders_of(name: str) -> Iterator[int]:
     """Fingerprints of the folders on the way to `name`."""
-    parts = _fold(name).split("/")
-    return (_fingerprint("/".join(parts[:depth])) for depth in range(1, len(parts)))
+    parts = name_key(name).split("/") if "/" in name else ()
+    return (hash64("/".join(parts[:depth])) for depth in range(1, len(parts)))
 
 
-def _fingerprint(text: str) -> int:
+def hash64(text: str) -> int:
     """Eight bytes in place of a text: a million names stay small, and a chance hit only costs a hashed name."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+    return int(_number(_blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())[0])

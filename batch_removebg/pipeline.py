@@ -10,9 +10,10 @@ flight has the grace period to come home, and what is not done by then stays pen
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -22,12 +23,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from batch_removebg.clock import Clock
 from batch_removebg.download import Downloader, Saved, described
-from batch_removebg.errors import BatchError, Interrupted, ItemError, ResubmitError, Stopping, Verdict
+from batch_removebg.errors import BatchError, Interrupted, ResubmitError, Stopping, Verdict
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.fold import ItemState, Step
+from batch_removebg.fold import Step
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Item
-from batch_removebg.planner import Planned, Planner
+from batch_removebg.planner import Plan, Planner, unchanged
 from batch_removebg.predict import Predicted, Predictor, Todo
 from batch_removebg.provider.gate import Gate
 from batch_removebg.recipe import Recipe
@@ -45,6 +46,8 @@ class Shape:
     """Items read ahead."""
     chunk: int = 32
     """Items read in one hop to a thread."""
+    longest_chunk: int = 1024
+    """The same where nothing has been to do for a while."""
     stream: bool = False
     """The manifest comes in as it is made (stdin): one item at a time, and the rest is not waited for at the end."""
     limit: int | None = None
@@ -68,7 +71,6 @@ class Pipeline:
         downloader: Downloader,
         ledger: Ledger,
         *,
-        seen: dict[str, Item],
         recipe: Recipe,
         gate: Gate,
         shape: Shape,
@@ -80,7 +82,7 @@ class Pipeline:
         stop_reading: Callable[[], None] = lambda: None,
         handle_signals: bool = False,
     ) -> None:
-        """`seen` takes every item read, by id; `stop_reading` ends a manifest that comes in as it is made.
+        """`stop_reading` ends a manifest that comes in as it is made.
 
         `width` says how many workers may work at a time, by the `rate` at which creates are let through.
         `snapshot` writes results.json; `handle_signals` belongs to a process that is nothing but this run.
@@ -100,7 +102,6 @@ class Pipeline:
         self._rate = rate
         self.width = width or Width(fixed=shape.workers)
         self._slots = anyio.CapacityLimiter(self.width.target(clock.monotonic(), rate()))
-        self.seen = seen
         self.gate = gate
         self.skipped = 0
         """Items that were finished already."""
@@ -117,6 +118,7 @@ class Pipeline:
             watchers.start_soon(self._watch_gate, watchers.cancel_scope)
             watchers.start_soon(self._write_snapshots)
             watchers.start_soon(self._steer)
+            watchers.start_soon(self._ledger.keep_index)
             async with anyio.create_task_group() as stages:
                 self._start_stages(stages)
             watchers.cancel_scope.cancel()
@@ -153,13 +155,17 @@ class Pipeline:
         run.cancel()
 
     async def _write_snapshots(self) -> None:
+        took = 0.0
         while True:
-            await self._clock.sleep(self._shape.snapshot)
+            # Of a large catalogue a snapshot takes a while: a twentieth of the run, at most.
+            await self._clock.sleep(max(self._shape.snapshot, 20 * took))
+            begun = self._clock.monotonic()
             try:
                 await self._snapshot()
             except BatchError as error:
                 self.gate.close(error)
                 return
+            took = self._clock.monotonic() - begun
 
     async def _steer(self) -> None:
         """Let as many workers work as keep the limit busy."""
@@ -174,47 +180,60 @@ class Pipeline:
     # The reader
 
     async def _reader(self, todos: MemoryObjectSendStream[Todo]) -> None:
-        items, begun = self._items(), 0
+        items, begun, size = self._items(), 0, 1 if self._shape.stream else self._shape.chunk
         with todos:
-            while self._shape.limit is None or begun < self._shape.limit:
-                chunk, failure = await anyio.to_thread.run_sync(self._read, items)
-                for planned in chunk:
-                    self.seen[planned.todo.item.id] = planned.todo.item
+            while True:
+                room = None if self._shape.limit is None else self._shape.limit - begun
+                plan, failure = await anyio.to_thread.run_sync(self._read, items, size, room)
+                await self._pass_by(plan)
+                for planned in plan.todos:
                     self._tell(Event(Kind.FOUND, planned.todo.item.id))
-                    begun += await self._dispatch(planned, todos)
-                    if begun == self._shape.limit:
-                        self.limited = True
-                        break
+                    await self._dispatch(planned.todo, todos)
+                begun += len(plan.todos)
+                if room is not None and len(plan.todos) == room:
+                    self.limited = True
+                    return
                 if failure is not None:
                     self.gate.close(failure)
-                if failure is not None or not chunk:
+                if failure is not None or not plan.read:
                     return
+                if not self._shape.stream:
+                    # Whatever is to be done is handed on soon; what is not is got over with.
+                    size = self._shape.chunk if plan.todos else min(2 * size, self._shape.longest_chunk)
 
-    def _read(self, items: Iterator[Item]) -> tuple[list[Planned], BatchError | None]:
+    def _read(self, items: Iterator[Item], size: int, room: int | None) -> tuple[Plan, BatchError | None]:
         """The next items with what is to be done; a manifest that fails further down hands over what came before."""
-        chunk: list[Planned] = []
+        some: list[Item] = []
+        failure: BatchError | None = None
         try:
-            for item in islice(items, 1 if self._shape.stream else self._shape.chunk):
-                try:
-                    chunk.append(self._planner.plan(item))
-                except ItemError as error:
-                    chunk.append(Planned(Step.DO, Todo(_with_problem(item, error), "", ItemState())))
+            some.extend(islice(items, size))
         except BatchError as error:
-            return chunk, error
-        return chunk, None
+            failure = error
+        return self._planner.plan_all(some, room), failure
 
-    async def _dispatch(self, planned: Planned, todos: MemoryObjectSendStream[Todo]) -> int:
-        """Pass an item on; 1 if it was one to be done."""
-        if planned.step is Step.DO:
-            if self.gate.reason is None or planned.todo.state.in_flight:
-                await todos.send(planned.todo)
-            else:
-                self._tell(Event(Kind.PENDING, planned.todo.item.id))
-            return 1
-        if planned.step is Step.DONE:
-            self.skipped += 1
-        self._tell(Event(Kind.SKIPPED, planned.todo.item.id, text=planned.step.value))
-        return 0
+    async def _pass_by(self, plan: Plan) -> None:
+        """Take in the items that nothing is to be done about."""
+        self.skipped += plan.done
+        for step, count in ((Step.DONE, plan.done), (Step.LEAVE, plan.left)):
+            if count:
+                self._tell(Event(Kind.FOUND, count=count))
+                self._tell(Event(Kind.SKIPPED, text=step.value, count=count))
+        # Together, for the ledger to write them at once.
+        async with anyio.create_task_group() as together:
+            for fields in plan.told:
+                together.start_soon(self._tell_anew, fields)
+
+    async def _tell_anew(self, fields: Mapping[str, Any]) -> None:
+        try:
+            await self._ledger.append("unchanged", **fields)
+        except BatchError as error:
+            self.gate.close(error)
+
+    async def _dispatch(self, todo: Todo, todos: MemoryObjectSendStream[Todo]) -> None:
+        if self.gate.reason is None or todo.state.in_flight:
+            await todos.send(todo)
+        else:
+            self._tell(Event(Kind.PENDING, todo.item.id))
 
     # The stages
 
@@ -274,7 +293,7 @@ class Pipeline:
                 predicted = await self._predictor.buy(predicted.prepared, attempts=predicted.attempts)
 
     async def _unchanged(self, todo: Todo) -> None:
-        await self._ledger.append("unchanged", item=todo.item.id, signature=todo.signature)
+        await self._ledger.append("unchanged", **unchanged(todo, todo.signature))
         self.skipped += 1
         self._tell(Event(Kind.SKIPPED, todo.item.id, text=Step.DONE.value, started=True))
 
@@ -300,7 +319,3 @@ class Pipeline:
                 return
         self.gate.close(error)
         self._tell(Event(Kind.PENDING, todo.item.id, started=True))
-
-
-def _with_problem(item: Item, error: ItemError) -> Item:
-    return item if item.problem is not None else replace(item, problem=str(error))

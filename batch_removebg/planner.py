@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from batch_removebg.errors import ItemError
 from batch_removebg.files import signature
 from batch_removebg.fold import Fold, ItemState, Step, plan
+from batch_removebg.index import Reading
+from batch_removebg.index.rows import done_key
 from batch_removebg.model import Item
-from batch_removebg.names import Claims
+from batch_removebg.names import Claims, hash64
 from batch_removebg.predict import Todo
 from batch_removebg.recipe import Recipe
 
@@ -21,15 +27,83 @@ class Planned:
     todo: Todo
 
 
+@dataclass(slots=True)
+class Plan:
+    """What is to be done with a few items."""
+
+    todos: list[Planned] = field(default_factory=list)
+    """Those that something is to be done about."""
+    done: int = 0
+    left: int = 0
+    """Failed before, and left alone."""
+    told: list[Mapping[str, Any]] = field(default_factory=list)
+    """`unchanged` entries for those of which the manifest says something new, and nothing is to be done."""
+
+    @property
+    def read(self) -> int:
+        """All items."""
+        return len(self.todos) + self.done + self.left
+
+
 class Planner:
     """Claims names and decides, one item after the other; it blocks, and belongs in one thread at a time."""
 
-    def __init__(self, fold: Fold, claims: Claims, *, out: Path, recipe: Recipe, retry_failed: bool) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        claims: Claims,
+        *,
+        out: Path,
+        recipe: Recipe,
+        retry_failed: bool,
+        reading: Reading | None = None,
+    ) -> None:
+        """`reading` is told of every item."""
         self._fold = fold
         self._claims = claims
         self._out = out
-        self._recipe = recipe
+        self._prefix = f"{out}{os.sep}"
         self._retry_failed = retry_failed
+        self._reading = reading
+        self._digest, self._tried = recipe.digest, recipe.tried
+
+    def plan_all(self, items: Sequence[Item], most: int | None = None) -> Plan:
+        """What to do with the items; stops after the one that is the `most`-th to be done.
+
+        An item for which no name can be had is to be done, with that as its problem.
+        """
+        found = Plan()
+        hashes = [hash64(item.id) for item in items]
+        hints, done = self._fold.hints(hashes), []
+        for item, h in zip(items, hashes, strict=True):
+            hint = hints.get(h)
+            if hint is not None and self._is_done(item, hint[1]):
+                done.append(hint[0])
+                continue
+            self._add(found, item)
+            if len(found.todos) == most:
+                break
+        found.done += len(done)
+        if self._reading is not None:
+            self._reading.done(done)
+        return found
+
+    def _add(self, found: Plan, item: Item) -> None:
+        try:
+            planned = self.plan(item)
+        except ItemError as error:
+            item = item if item.problem is not None else replace(item, problem=str(error))
+            planned = Planned(Step.DO, Todo(item, "", ItemState()))
+        if self._reading is not None:
+            self._reading.begin(item)
+        if planned.step is Step.DO:
+            found.todos.append(planned)
+            return
+        found.done += planned.step is Step.DONE
+        found.left += planned.step is Step.LEAVE
+        state = planned.todo.state
+        if state.source != item.source or (state.meta or {}) != item.meta:
+            found.told.append(unchanged(planned.todo, state.signature))
 
     def plan(self, item: Item) -> Planned:
         """What to do with the item; raises ManifestError or SourceError where no name can be had for it."""
@@ -42,10 +116,20 @@ class Planner:
         same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
+    def _is_done(self, item: Item, done: int) -> bool:
+        """Whether `plan` would find nothing to do, and nothing new to tell: all it would compare, in one hash."""
+        try:
+            output = self._claims.plain(item)
+            size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million
+            mark = signature(item.path) if item.path is not None else None
+        except (OSError, ItemError):
+            return False
+        return done_key(item.id, item.source, output, size, self._digest, mark, item.meta) == done
+
     def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
         return plan(
             state,
-            recipe=self._recipe.tried if state.outcome == "failed" else self._recipe.digest,
+            recipe=self._tried if state.outcome == "failed" else self._digest,
             output=output,
             retry_failed=self._retry_failed,
             same_source=same_source,
@@ -62,6 +146,12 @@ class Planner:
             return state.output is not None and (self._out / state.output).stat().st_size == state.bytes
         except OSError:
             return False
+
+
+def unchanged(todo: Todo, mark: str | None) -> dict[str, Any]:
+    """The fields of an `unchanged` entry: the source's signature, and what the manifest says now."""
+    meta = {"meta": dict(todo.item.meta)} if todo.item.meta else {}
+    return {"item": todo.item.id, "signature": mark, "source": todo.item.source, **meta}
 
 
 def _signature(item: Item) -> str | None:

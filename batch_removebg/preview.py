@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from batch_removebg import assemble
@@ -11,14 +12,17 @@ from batch_removebg.alphas import Alphas
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
 from batch_removebg.files import digest
-from batch_removebg.fold import Step
+from batch_removebg.index import IndexedFold
 from batch_removebg.ledger import NAME as LEDGER
-from batch_removebg.ledger import replay
+from batch_removebg.ledger import look
 from batch_removebg.model import Item
-from batch_removebg.planner import Planned, Planner
+from batch_removebg.planner import Planned
 from batch_removebg.recipe import Recipe
 from batch_removebg.settings import Settings
 from batch_removebg.twins import Twins
+
+CHUNK = 500
+"""Items looked at together."""
 
 
 @dataclass(slots=True)
@@ -62,7 +66,14 @@ class _Look:
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
-    fold, _ = replay(settings.out / LEDGER)
+    fold = look(settings.out / LEDGER, settings.out / assemble.STATE / assemble.INDEX)
+    try:
+        return _preview(inputs, settings, listener, fold)
+    finally:
+        fold.store.close()
+
+
+def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, fold: IndexedFold) -> Preview:
     recipe = assemble.recipe_of(settings)
     planner = assemble.planner(settings, fold, recipe)
     look = _Look(
@@ -72,12 +83,17 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
         {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
         found := Preview(billed=settings.provider != "local"),
     )
-    begun = 0
-    for item in assemble.read(inputs, settings, listener):
-        found.total += 1
-        begun += _count(look, planner, item)
-        if begun == settings.limit:
+    begun, items = 0, assemble.read(inputs, settings, listener)
+    while settings.limit is None or begun < settings.limit:
+        plan = planner.plan_all(list(islice(items, CHUNK)), None if settings.limit is None else settings.limit - begun)
+        if not plan.read:
             break
+        found.total += plan.read
+        found.done += plan.done
+        found.left += plan.left
+        begun += len(plan.todos)
+        for planned in plan.todos:
+            _count(look, planned)
     allowed, _ = settings.budget()
     if allowed is not None:
         found.beyond = max(0, found.bought - allowed)
@@ -85,23 +101,12 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     return found
 
 
-def _count(look: _Look, planner: Planner, item: Item) -> int:
-    """Put the item under its heading; 1 if a worker would take it up."""
-    found = look.found
-    try:
-        planned = planner.plan(item)
-    except ItemError:
-        found.bad += 1
-        return 1
-    if planned.step is Step.DONE:
-        found.done += 1
-    elif planned.step is Step.LEAVE:
-        found.left += 1
-    elif item.problem is not None:
-        found.bad += 1
+def _count(look: _Look, planned: Planned) -> None:
+    """Put an item that is to be done under its heading."""
+    if planned.todo.item.problem is not None:
+        look.found.bad += 1
     else:
         _count_work(look, planned)
-    return planned.step is Step.DO
 
 
 def _count_work(look: _Look, planned: Planned) -> None:

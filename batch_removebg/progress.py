@@ -37,11 +37,11 @@ class Tally:
         if event.kind is Kind.TOTAL:
             self.total = event.count
         elif event.kind is Kind.FOUND:
-            self.found += 1
+            self.found += event.count
         elif event.kind is Kind.STARTED:
             self.in_flight += 1
         elif event.kind in (Kind.SAVED, Kind.FAILED, Kind.SKIPPED, Kind.PENDING):
-            self.done += event.kind is not Kind.PENDING
+            self.done += 0 if event.kind is Kind.PENDING else event.count
             self.failed += event.kind is Kind.FAILED
             self.in_flight = max(0, self.in_flight - event.started)
 
@@ -174,7 +174,9 @@ class JsonLines(Silent):
             raise self._unwritten
 
     def _described(self, event: Event) -> dict[str, Any]:
-        words = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
+        words: dict[str, Any] = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
+        if not event.item and event.kind in (Kind.FOUND, Kind.SKIPPED):
+            words["count"] = event.count
         tally = self.tally
         return {
             "event": event.kind.value,

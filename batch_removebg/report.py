@@ -112,10 +112,10 @@ def status(fold: Fold) -> dict[str, Any]:
         "provider": fold.provider,
         "version": fold.version,
         "counts": fold.counts(),
-        "in_flight": sum(state.in_flight for state in fold.items.values()),
+        "in_flight": fold.in_flight(),
         "predictions": fold.predictions,
         "possible_duplicates": fold.possible_duplicates,
-        "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold)],
+        "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.failed())],
         "finished": fold.finished is not None,
     }
 
@@ -128,7 +128,7 @@ def status_text(fold: Fold) -> str:
         f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
         f"predictions in flight: {known['in_flight']}",
         f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']})",
-        *_failures(failures(fold)),
+        *_failures(failures(fold.failed())),
     ]
     if known["possible_duplicates"]:
         lines.append(f"possibly billed twice: {known['possible_duplicates']}")

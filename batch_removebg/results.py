@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from batch_removebg.codec import encode
 from batch_removebg.files import open_atomic
 from batch_removebg.fold import Fold, ItemState
 from batch_removebg.model import Item
@@ -21,15 +22,27 @@ def write(path: Path, parts: Iterable[str]) -> None:
             file.write(part.encode("utf-8", "backslashreplace"))
 
 
-def render(fold: Fold, seen: Mapping[str, Item]) -> Iterator[str]:
+class Read(Protocol):
+    """What a run has read of its manifest."""
+
+    def get(self, key: str) -> Item | None:
+        """The item as the manifest has it, where that is not on record yet."""
+        ...
+
+    def unknown(self) -> Iterable[Item]:
+        """The items that the ledger does not know yet."""
+        ...
+
+
+def render(fold: Fold, read: Read) -> Iterator[str]:
     """The JSON text of the snapshot in pieces, an item a line.
 
     It holds every item of the ledger, and those read in this run that the ledger does not know yet.
     """
-    unknown = [item for key, item in seen.items() if key not in fold.items]
+    unknown = sum(1 for _ in read.unknown())
     counts = fold.counts()
-    counts["total"] += len(unknown)
-    counts["pending"] += len(unknown)
+    counts["total"] += unknown
+    counts["pending"] += unknown
     head = {
         "v": 1,
         "provider": fold.provider,
@@ -40,17 +53,17 @@ def render(fold: Fold, seen: Mapping[str, Item]) -> Iterator[str]:
     }
     yield json.dumps(head, ensure_ascii=False)[:-1] + ', "items": ['
     separator = "\n"
-    for entry in _entries(fold, seen, unknown):
-        yield separator + json.dumps(entry, ensure_ascii=False)
+    for entry in _entries(fold, read):
+        yield separator + encode(entry).decode()
         separator = ",\n"
     yield "\n]}\n"
 
 
-def _entries(fold: Fold, seen: Mapping[str, Item], unknown: Iterable[Item]) -> Iterator[dict[str, Any]]:
-    for key, state in fold.items.items():
-        item = seen.get(key)
+def _entries(fold: Fold, read: Read) -> Iterator[dict[str, Any]]:
+    for key, state in fold.each():
+        item = read.get(key)
         yield _entry(key, state, item.source if item else state.source, (item.meta if item else state.meta) or {})
-    for item in unknown:
+    for item in read.unknown():
         yield _entry(item.id, ItemState(), item.source, item.meta)
 
 

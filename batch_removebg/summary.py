@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batch_removebg.errors import BatchError, Interrupted
-from batch_removebg.fold import Fold
+from batch_removebg.fold import ItemState
 
 EXAMPLES = 3
 """Failures of one kind that are told in full."""
@@ -96,12 +97,14 @@ class Summary:
         }
 
 
-def failures(fold: Fold, ids: Iterable[str] | None = None) -> tuple[Failures, ...]:
-    """The failures among `ids` (all items by default) by kind, the most frequent first."""
-    by_kind: dict[str, list[tuple[str, str]]] = {}
-    for key in fold.items if ids is None else ids:
-        state = fold.items.get(key)
-        if state is not None and state.outcome == "failed":
-            by_kind.setdefault(state.error_kind or "error", []).append((key, state.error_message or ""))
-    found = (Failures(kind, len(items), tuple(items[:EXAMPLES])) for kind, items in by_kind.items())
+def failures(failed: Iterable[tuple[str, ItemState]]) -> tuple[Failures, ...]:
+    """The failed items by kind, the most frequent first."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, list[tuple[str, str]]] = {}
+    for key, state in failed:
+        kind = state.error_kind or "error"
+        counts[kind] += 1
+        if counts[kind] <= EXAMPLES:
+            examples.setdefault(kind, []).append((key, state.error_message or ""))
+    found = (Failures(kind, count, tuple(examples[kind])) for kind, count in counts.items())
     return tuple(sorted(found, key=lambda f: (-f.count, f.kind)))

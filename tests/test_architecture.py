@@ -51,7 +51,7 @@ def test_a_run_over_urls_reaches_its_first_create_without_what_only_pictures_nee
     )
     loaded = set(done.stdout.split())
     assert "aiohttp" in loaded, done.stderr
-    assert not loaded & {"PIL", "numpy", "onnxruntime", "aiohttp.web", "tqdm", "sqlite3", "aiofiles"}
+    assert not loaded & {"PIL", "numpy", "onnxruntime", "aiohttp.web", "tqdm", "aiofiles"}
 
 
 def test_help_imports_no_event_loop_and_nothing_of_a_run() -> None:

@@ -10,7 +10,7 @@ from batch_removebg.events import Event, Kind, deaf
 
 
 def test_an_event_is_a_value() -> None:
-    assert Event(Kind.SAVED, "shoe", text="shoe.png") == Event(Kind.SAVED, item="shoe", text="shoe.png", count=0)
+    assert Event(Kind.SAVED, "shoe", text="shoe.png") == Event(Kind.SAVED, item="shoe", text="shoe.png", count=1)
     with pytest.raises(FrozenInstanceError):
         Event(Kind.SAVED).item = "hat"  # type: ignore[misc]  # that is the point
 

@@ -78,13 +78,13 @@ def test_a_submitted_prediction_is_in_flight_and_not_lost() -> None:
     assert (state.outcome, state.in_flight, state.prediction_id, state.lost) == ("pending", True, "p1", None)
     assert state.fingerprint == "f1"
     assert fold.predictions == 1
-    assert fold.prediction_ids() == {"p1"}
+    assert fold.has_prediction("p1")
 
 
 def test_a_submitted_prediction_without_an_id_is_paid_for_but_cannot_be_taken_up() -> None:
     fold = fold_of(SUBMITTING, {"event": "submitted", "item": "shoe", "prediction_id": None})
     assert (fold.items["shoe"].in_flight, fold.items["shoe"].lost, fold.predictions) == (False, None, 1)
-    assert fold.prediction_ids() == set()
+    assert not fold.has_prediction("p1")
 
 
 def test_a_rejected_create_is_neither_lost_nor_in_flight_nor_paid_for() -> None:

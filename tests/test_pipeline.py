@@ -533,3 +533,44 @@ async def test_an_item_that_failed_by_a_limit_is_tried_again_under_another_limit
     assert bench.provider.bill == 0
     assert (await bench.run()).saved == 1
     assert (await bench.run(max_pixels=100)).skipped == 1
+
+
+async def test_what_the_manifest_says_anew_is_in_results_and_told_the_ledger_once(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    catalogue = bench.photos / "list.csv"
+    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,2\n")
+    await bench.run(str(catalogue))
+    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,3\n")
+    summary = await bench.run(str(catalogue))
+    assert (summary.skipped, summary.saved, bench.provider.bill) == (2, 2, 2)
+    assert [item["meta"] for item in bench.results()["items"]] == [{"sku": "1"}, {"sku": "3"}]
+    lines = len(bench.ledger())
+    await bench.run(str(catalogue))
+    assert [item["meta"] for item in bench.results()["items"]] == [{"sku": "1"}, {"sku": "3"}]
+    assert [line["event"] for line in bench.ledger()[lines:]] == ["run_started", "run_finished"]
+
+
+async def test_results_are_left_as_they_are_where_nothing_has_changed(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run()
+    path = bench.out / "results.json"
+    before = path.stat().st_ino, path.read_bytes()
+    await bench.run()
+    assert (path.stat().st_ino, path.read_bytes()) == before
+    path.write_text("{}")  # by whatever hand
+    await bench.run()
+    assert path.read_bytes() == before[1]
+    (bench.out / ".batch-removebg" / "index.sqlite").unlink()
+    await bench.run()
+    assert path.read_bytes() == before[1]
+
+
+async def test_items_done_before_are_passed_by_in_bulk(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    await bench.run()
+    (bench.out / "b.png").unlink()
+    bench.events.clear()
+    await bench.run()
+    passed = [(event.kind, event.item, event.count) for event in bench.events if event.kind is Kind.SKIPPED]
+    assert passed == [(Kind.SKIPPED, "", 2)]
+    assert [event.item for event in bench.events if event.kind is Kind.FOUND] == ["", "b.jpg"]

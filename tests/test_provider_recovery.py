@@ -68,7 +68,7 @@ async def ledger(tmp_path: Path, time: FakeClock) -> AsyncIterator[Ledger]:
 
 def recovery(inner: Provider, ledger: Ledger, time: FakeClock, policy: LostPolicy | None = None) -> Recovery:
     on_record = Journaled(inner, ledger, Gate(time.clock))
-    return Recovery(on_record, ledger, policy or LostPolicy(), clock=time.clock, known=ledger.fold.prediction_ids)
+    return Recovery(on_record, ledger, policy or LostPolicy(), clock=time.clock, known=ledger.fold.has_prediction)
 
 
 def events(ledger: Ledger) -> list[str]:
@@ -307,7 +307,7 @@ def over_the_wire(provider: Provider, ledger: Ledger, time: FakeClock) -> Recove
     chain = Retrying(
         on_record, RetryPolicy(), clock=time.clock, sleep_before_create=time.sleep, waiting=lambda text: None
     )
-    return Recovery(chain, ledger, LostPolicy(), clock=time.clock, known=ledger.fold.prediction_ids)
+    return Recovery(chain, ledger, LostPolicy(), clock=time.clock, known=ledger.fold.has_prediction)
 
 
 @pytest.mark.parametrize("accepted", [True, False])

@@ -39,6 +39,17 @@ FAILED = {
 }
 
 
+class Read(dict[str, Item]):
+    """What a run has read."""
+
+    def __init__(self, fold: Fold, *items: Item) -> None:
+        super().__init__({item.id: item for item in items})
+        self.fold = fold
+
+    def unknown(self) -> Iterator[Item]:
+        return (item for key, item in self.items() if key not in self.fold.items)
+
+
 def fold_of(*entries: dict[str, Any]) -> Fold:
     fold = Fold()
     for entry in entries:
@@ -47,7 +58,7 @@ def fold_of(*entries: dict[str, Any]) -> Fold:
 
 
 def read(fold: Fold, *items: Item) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads("".join(results.render(fold, {item.id: item for item in items})))
+    loaded: dict[str, Any] = json.loads("".join(results.render(fold, Read(fold, *items))))
     return loaded
 
 
@@ -120,7 +131,7 @@ def test_the_shape_is_the_contract() -> None:
 
 
 def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
-    text = "".join(results.render(fold_of(SAVED, FAILED), {}))
+    text = "".join(results.render(fold_of(SAVED, FAILED), Read(Fold())))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
         "v", "provider", "version", "counts", "predictions", "possible_duplicates", "items",
@@ -169,7 +180,7 @@ def test_meta_and_notes_travel_where_there_are_any() -> None:
 def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     fold = fold_of({**SAVED, "item": text, "source": text}, {**FAILED, "item": f"{text}2", "message": text})
-    results.write(path, results.render(fold, {"new": Item("new", text, "in", meta={text: text})}))
+    results.write(path, results.render(fold, Read(fold, Item("new", text, "in", meta={text: text}))))
     read_back = json.loads(path.read_bytes().decode("utf-8"))
     assert [item["id"] for item in read_back["items"]] == [text, f"{text}2", "new"]
     assert read_back["items"][1]["error"]["message"] == text
@@ -178,7 +189,7 @@ def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
 
 def test_it_is_rendered_as_it_is_asked_for_an_item_at_a_time() -> None:
     fold = fold_of(*({**SAVED, "item": f"i{n}"} for n in range(100)))
-    parts = results.render(fold, {})
+    parts = results.render(fold, Read(fold))
     assert '"items": [' in next(parts)
     fold.items["i0"].output = "seen late.png"
     assert "seen late.png" in next(parts)

@@ -21,6 +21,8 @@ from .text import printable
 IMAGE_COLUMNS = ("image", "source", "url", "path", "file")
 """Accepted for the picture; the first of them wins."""
 
+_PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
+"""A sound URL of the usual kind, which is its own source and id."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
 _REMEDIES = {
     "file": "write the plain path instead",
@@ -37,6 +39,8 @@ class Columns:
     image: str
     id: str | None
     output: str | None
+    others: tuple[str, ...]
+    """What travels through."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -45,7 +49,10 @@ def _columns(names: tuple[str, ...]) -> Columns | None:
     for name in names:
         by_name.setdefault(name.strip().lower(), name)
     image = next((by_name[column] for column in IMAGE_COLUMNS if column in by_name), None)
-    return None if image is None else Columns(image, by_name.get("id"), by_name.get("output"))
+    if image is None:
+        return None
+    known = (image, by_name.get("id"), by_name.get("output"))
+    return Columns(*known, tuple(name for name in names if name not in known))
 
 
 def find_columns(names: tuple[str, ...], origin: str) -> Columns:
@@ -60,26 +67,30 @@ def find_columns(names: tuple[str, ...], origin: str) -> Columns:
 
 def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
     """The Item of a row whose paths are relative to `base`; raises ManifestError naming the row."""
-    columns = find_columns(tuple(cells), origin)
+    return cells_item(cells, find_columns(tuple(cells), origin), origin, base)
+
+
+def cells_item(cells: Mapping[str, Any], columns: Columns, origin: str, base: Path) -> Item:
+    """The same, where the columns are known."""
     value = cells[columns.image]
-    if not isinstance(value, str) or not value.strip():
+    plain = isinstance(value, str) and _PLAIN_URL.fullmatch(value)
+    if not plain and (not isinstance(value, str) or not value.strip()):
         raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
-    if "\0" in value:
+    if not plain and "\0" in value:
         raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
     item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
-    known = (columns.image, columns.id, columns.output)
-    item = value_item(value, origin, base)
-    return dataclasses.replace(
-        item,
-        id=item_id or item.id,
-        output=output and _checked_output(output, origin),
-        meta={name: cell for name, cell in cells.items() if name not in known},
-    )
+    output = output and _checked_output(output, origin)
+    meta = {name: cells[name] for name in columns.others}
+    if plain:
+        return Item(item_id or value, value, origin, None, None, output, meta)
+    return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:
     """An optional cell; None where it is missing or empty."""
     cell = None if column is None else cells[column]
+    if type(cell) is str:
+        return cell or None
     if isinstance(cell, int) and not isinstance(cell, bool):
         cell = str(cell)
     if cell is not None and not isinstance(cell, str):

@@ -17,7 +17,7 @@ from .columns import path_item, row_item, value_item
 from .folder import walk
 from .inputs import Input, Kind, matches, resolve
 from .rows import Parser, parser_for, read_mixed, read_txt
-from .seen import Seen
+from .seen import Marks, Seen
 from .text import lines, opened, printable
 
 
@@ -89,8 +89,15 @@ class _Reader:
         self._stdin = stdin
         self._many = many
         self._seen = Seen()
+        self._files = Seen()
+        self._marks: Marks | None = None
+        self._found: Sequence[Input] = ()
+        self._passed = 0
 
     def items(self, found: Sequence[Input]) -> Generator[Item]:
+        # What can be read twice is, should an id come twice: until then a mark for each is enough.
+        self._found = found
+        self._marks = Marks() if all(each.kind is Kind.MANIFEST for each in found) else None
         for each in found:
             named = self._many and each.kind not in {Kind.MANIFEST, Kind.STDIN}
             for item in self._read(each):
@@ -139,18 +146,30 @@ class _Reader:
 
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
         """Whether the item has to be done; raises ManifestError where its id stands for another picture already."""
+        if self._marks is not None:
+            if not self._marks.add(item.id):
+                self._passed += 1
+                return True
+            self._look_back()
         source = self._seen.source(item)
-        earlier = self._seen.add(f"id:{item.id}", source, item.origin)
+        earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
             raise ManifestError(
                 f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
                 "give each its own in an id column, or rename one of two folders with the same name."
             )
         if earlier is None and by_file:
-            earlier = self._seen.add(f"file:{source}", source, item.origin)
+            earlier = self._files.add(source, source, item.origin)
         if earlier is not None:
             self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
         return earlier is None
+
+    def _look_back(self) -> None:
+        """Read what has passed once more, to know from now on where each id came first, and what it stands for."""
+        self._marks = None
+        again = itertools.chain.from_iterable(self._read(each) for each in self._found)
+        for item in itertools.islice(again, self._passed):
+            self._seen.add(item.id, self._seen.source(item), item.origin)
 
 
 def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Item]:

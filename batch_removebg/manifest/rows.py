@@ -7,9 +7,8 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batch_removebg.errors import ManifestError
 
@@ -20,8 +19,7 @@ DEEPEST = 64
 """Levels to which JSON may be nested."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row, its cells by column."""
 
     origin: str
@@ -85,9 +83,13 @@ def _table(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[R
     records = _records(lines, name, delimiter)
     number, cells = next(records, (1, []))
     header = _header(cells, f"{name}:{number}")
+    width, gaps = len(header), not all(header)
     for number, cells in records:
         origin = f"{name}:{number}"
-        if any(cell.strip() for cell in cells[len(header) :]) or len(cells) < len(header):
+        if len(cells) == width and not gaps:
+            yield Row(origin, dict(zip(header, cells)))  # noqa: B905  # the same length, as was just seen
+            continue
+        if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
             raise ManifestError(
                 f"{origin}: the row has {len(cells)} cells where the header has {len(header)}; "
                 "a cell that holds the delimiter must stand in quotes."
@@ -124,7 +126,7 @@ def _records(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator
             raise ManifestError(f"{name}:{start}: the row can't be read ({error}); see to its quotes.") from error
         if cells is None:
             return
-        if any(cell.strip() for cell in cells):
+        if (cells and cells[0].strip()) or any(cell.strip() for cell in cells):
             yield start, cells
 
 

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from batch_removebg.errors import ManifestError
 LONGEST_LINE = 1_000_000
 """Characters."""
 
+_BLOCK = 1 << 16
+"""Characters."""
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 
@@ -50,6 +53,9 @@ def lines(stream: BinaryIO, name: str) -> Iterator[str]:
         encoding = "utf-16" if mark in _UTF16_MARKS else "utf-8-sig"
         # Escaping wrong bytes instead of stopping at them tells which line they are in.
         text = io.TextIOWrapper(buffered, encoding, errors="surrogateescape", newline="")
+        if encoding == "utf-8-sig" and isinstance(buffered, io.BufferedReader) and _is_file(buffered):
+            yield from _in_blocks(text, name)
+            return
         while line := text.readline(LONGEST_LINE + 1):
             number += 1
             _require_sound(line, f"{name}:{number}")
@@ -66,6 +72,34 @@ def lines(stream: BinaryIO, name: str) -> Iterator[str]:
             text.detach()
         if buffered is not stream and not stream.closed:
             cast("io.BufferedReader", buffered).detach()
+
+
+def _is_file(stream: io.BufferedReader) -> bool:
+    """Whether the stream ends somewhere, and hands over at once what there is."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:
+        return False
+
+
+def _in_blocks(text: io.TextIOWrapper, name: str) -> Iterator[str]:
+    """The lines of a text on the disk; a block is looked at as a whole, line by line only where it must be."""
+    number, rest = 0, ""
+    while block := text.read(_BLOCK):
+        block = rest + block
+        whole = io.StringIO(block, newline="").readlines()
+        rest = "" if block.endswith("\n") else whole.pop()
+        if len(block) > LONGEST_LINE or "\0" in block or not block.isascii():
+            for nth, line in enumerate((*whole, rest), number + 1):
+                _require_sound(line, f"{name}:{nth}")
+                if nth <= number + len(whole):
+                    yield line
+        else:
+            yield from whole
+        number += len(whole)
+    if rest:
+        _require_sound(rest, f"{name}:{number + 1}")
+        yield rest
 
 
 def _require_sound(line: str, where: str) -> None:

@@ -58,9 +58,9 @@ class Recovery:
         policy: LostPolicy,
         *,
         clock: Clock,
-        known: Callable[[], Container[str]],
+        known: Callable[[str], bool],
     ) -> None:
-        """`known` gives the ids that belong to other creates already."""
+        """`known` tells whether a prediction of that id belongs to a create already."""
         self._provider = provider
         self._ledger = ledger
         self._policy = policy
@@ -125,9 +125,10 @@ class Recovery:
         cursor, told = None, True
         for _ in range(self._policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
-            known = self._known()
             for candidate in page.predictions:
-                if candidate.id is None or any(candidate.id in ids for ids in (known, spent, self._taken)):
+                if candidate.id is None or candidate.id in self._taken:
+                    continue
+                if candidate.id in spent or self._known(candidate.id):
                     continue
                 if candidate.image == key:
                     self._taken.add(candidate.id)

@@ -83,11 +83,21 @@ def holds(path: Path, case: Case) -> None:
     usable(fold)
 
 
+class Nothing:
+    """A manifest of which nothing has been read."""
+
+    def get(self, key: str) -> None:
+        return None
+
+    def unknown(self) -> tuple[()]:
+        return ()
+
+
 def usable(fold: Fold) -> None:
     """What a run does with a fold first: count, take names, and write it for people and scripts to read."""
     assert fold.counts()["total"] == len(fold.items)
     Claims("png", "{id}", fold.outputs())
-    text = "".join(results.render(fold, {})).encode("utf-8", "backslashreplace")
+    text = "".join(results.render(fold, Nothing())).encode("utf-8", "backslashreplace")
     json.loads(text, parse_constant=_refused)
 
 

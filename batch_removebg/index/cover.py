@@ -1,0 +1,57 @@
+"""How far into the ledger an index reaches, and whether that part is still what it was."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The part of a ledger that has been folded: its first `end` bytes."""
+
+    end: int = 0
+    lines: int = 0
+    crc: int = 0
+    """CRC-32 of those bytes."""
+    stat: str | None = None
+    """What `stat` gave when the ledger ended there: as long as it stays the same, so does the file."""
+
+    def longer(self, lines: list[bytes]) -> Cover:
+        """The cover with these lines after it."""
+        data = b"".join(lines)
+        return Cover(self.end + len(data), self.lines + len(lines), zlib.crc32(data, self.crc))
+
+    def stamped(self, status: os.stat_result) -> Cover:
+        """The cover with the file's present state, if the file ends where the cover does."""
+        return Cover(self.end, self.lines, self.crc, _stat(status) if status.st_size == self.end else None)
+
+    def holds(self, path: Path) -> bool:
+        """Whether the ledger still begins with what is covered; raises OSError.
+
+        A file that was not touched is believed; of any other the covered bytes are read and compared.
+        """
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return self.end == 0
+        if self.stat is not None and self.stat == _stat(status):
+            return True
+        return status.st_size >= self.end and _crc(path, self.end) == self.crc
+
+
+def _stat(status: os.stat_result) -> str:
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
+
+
+def _crc(path: Path, size: int) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, _BLOCK))):
+            crc = zlib.crc32(block, crc)
+            size -= len(block)
+    return crc

@@ -1,0 +1,147 @@
+"""An item's state as a row of the index."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from batch_removebg.codec import decode, encode
+from batch_removebg.errors import LedgerError
+from batch_removebg.fold import Held, ItemState, Lost, Outcome
+from batch_removebg.names import hash64
+
+OUTCOMES: Final[Mapping[Outcome, int]] = {"pending": 0, "saved": 1, "failed": 2}
+SAVED = OUTCOMES["saved"]
+SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE item(
+    n INTEGER PRIMARY KEY, h INTEGER NOT NULL, done INTEGER, outcome INTEGER NOT NULL, flying INTEGER NOT NULL,
+    bought INTEGER, made INTEGER, id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
+);
+CREATE INDEX by_id ON item(h, done);
+CREATE INDEX unsettled ON item(outcome, flying) WHERE outcome <> 1 OR flying;
+CREATE INDEX by_prediction ON item(bought) WHERE bought IS NOT NULL;
+CREATE INDEX by_fingerprint ON item(made) WHERE made IS NOT NULL;
+CREATE TABLE name(h INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
+CREATE TABLE folder(h INTEGER PRIMARY KEY);
+"""
+FORMAT = 1
+"""To be raised with every change of the schema, of `ItemState`, or of what its fields mean."""
+
+_fields = attrgetter(*(field.name for field in fields(ItemState)))
+_LOST, _UPLOAD = (([field.name for field in fields(ItemState)]).index(name) for name in ("lost", "upload"))
+_TUPLES = [nth for nth, field in enumerate(fields(ItemState)) if field.name in {"others", "notes", "spent"}]
+
+
+class Damaged(LedgerError):
+    """The index is not what was written: it goes, and the next run makes it anew."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(
+            f"the index of the ledger can't be read ({what}); run the same command again, which makes it anew"
+        )
+
+
+class Row(NamedTuple):
+    """The columns of `item`."""
+
+    n: int
+    """Its place: items are numbered from 1 as the ledger first names them."""
+    h: int
+    done: int | None
+    """Of a saved item: what `done_key` gives for it as long as there is nothing to do."""
+    outcome: int
+    flying: int
+    """1: with a prediction in flight, 2: with a create whose answer is not on record."""
+    bought: int | None
+    """Of the prediction's id, to be compared with the whole."""
+    made: int | None
+    """Of the fingerprint of a picture that a prediction gave as it is, to be compared with the whole."""
+    id: bytes
+    state: bytes
+    crc: int
+
+
+def row(n: int, item: str, state: ItemState) -> Row:
+    """The row of an item in that state."""
+    saved = state.outcome == "saved"
+    data = pack(state)
+    name = item.encode("utf-8", "surrogatepass")
+    made = saved and state.fingerprint is not None
+    return Row(
+        n,
+        hash64(item),
+        _done(item, state) if saved and not state.in_flight else None,
+        OUTCOMES[state.outcome],
+        int(state.in_flight) or 2 * (state.lost is not None),
+        short_key(state.prediction_id) if state.prediction_id is not None else None,
+        short_key(state.fingerprint) if made and state.fingerprint is not None else None,
+        name,
+        data,
+        zlib.crc32(data, zlib.crc32(name)),
+    )
+
+
+def _done(item: str, state: ItemState) -> int | None:
+    if state.output is None or state.bytes is None or state.recipe is None:
+        return None
+    return done_key(item, state.source, state.output, state.bytes, state.recipe, state.signature, state.meta)
+
+
+def done_key(
+    item: str, source: str, output: str, size: int, recipe: str, signature: str | None, meta: Mapping[str, Any] | None
+) -> int:
+    """What a row of the manifest, the output's size on the disk and the recipe come to: the same, nothing to do."""
+    more = encode(meta).decode() if meta else ""
+    return hash64("\0".join((source, output, str(size), recipe, signature or "", more, item)))
+
+
+def unpack_id(name: bytes) -> str:
+    """The item's id out of its column."""
+    return name.decode("utf-8", "surrogatepass")
+
+
+def pack(state: ItemState) -> bytes:
+    """A state as bytes."""
+    values = list(_fields(state))
+    values[_LOST] = _pack_lost(state.lost)
+    values[_UPLOAD] = (state.upload.url, state.upload.until) if state.upload is not None else None
+    return encode(values)
+
+
+def unpack(name: bytes, data: bytes, crc: int) -> ItemState:
+    """The state again; raises Damaged where the columns are not what was written."""
+    if zlib.crc32(data, zlib.crc32(name)) != crc:
+        raise Damaged("a row does not match its checksum")
+    values = decode(data)
+    for nth in _TUPLES:
+        values[nth] = tuple(values[nth])
+    values[_LOST] = _unpack_lost(values[_LOST])
+    values[_UPLOAD] = Held(*values[_UPLOAD]) if values[_UPLOAD] is not None else None
+    return ItemState(*values)
+
+
+def _pack_lost(lost: Lost | None) -> list[tuple[str, str]] | None:
+    # A list instead of a chain: many creates lost in a row must not nest without end.
+    if lost is None:
+        return None
+    chain = []
+    while lost is not None:
+        chain.append((lost.key, lost.since))
+        lost = lost.earlier
+    return chain
+
+
+def _unpack_lost(chain: list[tuple[str, str]] | None) -> Lost | None:
+    lost = None
+    for key, since in reversed(chain or []):
+        lost = Lost(key, since, lost)
+    return lost
+
+
+def short_key(text: str) -> int:
+    """Four bytes to find a text by; what is found has to be compared."""
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
