@@ -22,7 +22,7 @@ def test_imports_point_one_way() -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("heavy", ["numpy", "PIL", "aiohttp", "onnxruntime", "tqdm", "asyncio"])
+@pytest.mark.parametrize("heavy", ["numpy", "PIL", "aiohttp", "onnxruntime", "tqdm", "asyncio", "msgspec", "sqlite3"])
 def test_importing_the_package_and_its_command_line_imports_nothing_heavy(heavy: str) -> None:
     code = f"import sys, batch_removebg, batch_removebg.cli; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,13 +4,14 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.manifest import check, read
+from batch_removebg.manifest import text as text_module
+from batch_removebg.manifest.seen import Marks, Seen
 from batch_removebg.manifest.text import lines
 from batch_removebg.model import Item
 
@@ -701,3 +704,57 @@ def test_the_samples_name_pictures_that_are_there(name: str) -> None:
         assert item.path is not None
         assert item.path.is_file(), item.path
         assert item.meta["title"]
+
+
+# What makes long manifests cheap changes nothing
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.text(st.sampled_from("ab,é\n\r\0\ud800"), max_size=40), st.integers(1, 9))
+def test_a_text_read_in_blocks_has_the_lines_and_the_errors_of_one_read_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, block: int
+) -> None:
+    path = tmp_path / "t.txt"
+    path.write_bytes(written.encode("utf-8", "surrogatepass"))
+    monkeypatch.setattr(text_module, "_BLOCK", block)
+
+    def found(*, in_blocks: bool) -> list[str]:
+        with monkeypatch.context() as patch, path.open("rb") as stream:
+            patch.setattr(text_module, "_is_file", lambda _: in_blocks)
+            got = []
+            try:
+                got.extend(text_module.lines(stream, "t.txt"))
+            except ManifestError as error:
+                got.append(str(error))
+            return got
+
+    assert found(in_blocks=True)[-1:] == found(in_blocks=False)[-1:]
+    assert "".join(found(in_blocks=True)) == "".join(found(in_blocks=False))
+
+
+def test_an_id_that_only_looks_as_if_it_had_come_before_is_an_item_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"https://shop.example/{number}.jpg\n" for number in range(50)))
+    whole = list(read([str(path)], out=None))
+    count = itertools.count()
+    monkeypatch.setattr(Marks, "add", lambda *_: next(count) == 30)
+    assert list(read([str(path)], out=None)) == whole
+    assert len(whole) == 50
+
+
+@pytest.mark.parametrize("kind", [Marks, Seen])
+def test_what_came_before_takes_few_bytes_a_row(kind: Any) -> None:
+    def size(rows: int) -> int:
+        tracemalloc.start()
+        kept = kind()
+        for number in range(rows):
+            known = kept.add(f"item {number}") if kind is Marks else kept.add(f"item {number}", "a", "a.csv:1")
+            assert not known
+        assert kept.add("item 7") if kind is Marks else kept.add("item 7", "a", "b").origin == "a.csv:1"
+        taken = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return taken
+
+    assert (size(40_000) - size(20_000)) / 20_000 < {Marks: 12, Seen: 40}[kind]

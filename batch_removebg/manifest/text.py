@@ -90,10 +90,11 @@ def _in_blocks(text: io.TextIOWrapper, name: str) -> Iterator[str]:
         whole = io.StringIO(block, newline="").readlines()
         rest = "" if block.endswith("\n") else whole.pop()
         if len(block) > LONGEST_LINE or "\0" in block or not block.isascii():
-            for nth, line in enumerate((*whole, rest), number + 1):
+            for nth, line in enumerate(whole, number + 1):
                 _require_sound(line, f"{name}:{nth}")
-                if nth <= number + len(whole):
-                    yield line
+                yield line
+            if len(rest) > LONGEST_LINE:
+                _require_sound(rest, f"{name}:{number + len(whole) + 1}")
         else:
             yield from whole
         number += len(whole)
