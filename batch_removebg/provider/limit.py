@@ -136,7 +136,7 @@ class Limit:
         if self._learned is not None:
             wait = max(wait, self._learned.wait(now))
         elif len(self._open) + 1 > self._window and self._own is None:
-            room = min(self._open.values()) + self._patience - now
+            room = next(iter(self._open.values()), now) + self._patience - now
             # A probe is no slower than the pace it may lead back to.
             room = room if self._held is None else min(room, self._held.wait(now))
             self.crowded = room > wait
