@@ -167,6 +167,14 @@ class Limit:
         if self._open.pop(ticket.number, None) is not None:
             self._widen()
 
+    def exhausted(self, ticket: Ticket, now: float, reset: float) -> None:
+        """Take in that a call was the last one for `reset` seconds: a rejection's lesson without the rejection.
+
+        Only while nothing is known: buckets say so after every call, and round up.
+        """
+        if self.rate is None and 0 < reset <= _LONGEST_PAUSE:
+            self.rejected(ticket, now, reset)
+
     def ended(self, ticket: Ticket) -> None:
         """Take in that a call ended without telling anything about the limit."""
         self._open.pop(ticket.number, None)
