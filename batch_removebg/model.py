@@ -76,6 +76,8 @@ class Prediction:
     """Seconds that the create took to be answered."""
     wait_honoured: bool = field(default=False, compare=False)
     """The answer says that it was kept back as `Prefer: wait` asks."""
+    exhausted: float | None = field(default=None, compare=False)
+    """Seconds until another create is allowed, where the answer says that this was the last."""
 
 
 @dataclass(frozen=True, slots=True)

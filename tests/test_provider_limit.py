@@ -212,6 +212,27 @@ def test_a_limit_that_is_spelled_out_is_kept_to_at_once() -> None:
     assert grants(limit, until=35.0) == pytest.approx([10.0, 20.06, 30.12])
 
 
+def test_a_server_that_announces_its_end_need_not_reject() -> None:
+    limit = Limit(window=8)
+    tickets = [limit.sent(0.01 * nth) for nth in range(6)]
+    for ticket in tickets:
+        limit.accepted(ticket, 0.1)
+    limit.exhausted(tickets[-1], 0.1, 1.0)
+    assert limit.wait(0.1) == pytest.approx(1.0)
+    assert limit.rate == pytest.approx(5 / 1.05)
+    limit.exhausted(limit.sent(1.1), 1.1, 60.0)
+    assert limit.wait(1.1) < 1.0
+
+
+@pytest.mark.parametrize("reset", [0.0, -1.0, 1.8e9, math.nan, math.inf])
+def test_an_announcement_that_makes_no_sense_is_nothing(reset: float) -> None:
+    limit = Limit()
+    ticket = limit.sent(0.0)
+    limit.accepted(ticket, 0.0)
+    limit.exhausted(ticket, 0.0, reset)
+    assert (limit.rate, limit.wait(0.0)) == (None, 0.0)
+
+
 def test_where_a_call_may_come_early_the_time_lost_is_made_up_for() -> None:
     pacer = Pacer(10.0, lag=1.0)
     pacer.sent(0.0)

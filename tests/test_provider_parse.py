@@ -79,6 +79,21 @@ def test_how_long_it_ran_is_told_by_the_servers_clock_alone(fields: dict[str, An
     assert read.ran == ran
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7.0),
+        ({"ratelimit-remaining": "1", "ratelimit-reset": "7"}, None),
+        ({"ratelimit-remaining": "0"}, None),
+        ({"ratelimit-reset": "7"}, None),
+        ({"ratelimit-remaining": "none", "ratelimit-reset": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_an_answer_may_say_that_it_was_the_last(headers: dict[str, str], seconds: float | None) -> None:
+    assert parse.exhausted(headers) == seconds
+
+
 LOW_CREDIT = (
     "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a burst "
     "of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~7s."

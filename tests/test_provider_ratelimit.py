@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from batch_removebg.errors import BudgetReached, CreateLost, RateLimited, ServerError, Stopping
-from batch_removebg.model import CreateRequest
+from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.limit import Limit
 from batch_removebg.provider.ratelimit import Throttled
@@ -102,6 +102,17 @@ async def test_who_waits_for_an_answer_goes_as_soon_as_one_comes() -> None:
             for _ in range(5):
                 tasks.start_soon(provider.create, REQUEST)
     assert inner.bill == 5
+
+
+@pytest.mark.anyio
+async def test_an_announced_end_holds_the_next_create() -> None:
+    time = FakeClock()
+    last = Prediction("p", Status.STARTING, exhausted=3.0)
+    inner, begun = ScriptedProvider(creates=[last]), time.now
+    provider = throttled(inner, time)
+    await provider.create(REQUEST)
+    await provider.create(REQUEST)
+    assert time.now == pytest.approx(begun + 3.0)
 
 
 @pytest.mark.anyio

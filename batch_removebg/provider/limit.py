@@ -136,7 +136,7 @@ class Limit:
         if self._learned is not None:
             wait = max(wait, self._learned.wait(now))
         elif len(self._open) + 1 > self._window and self._own is None:
-            room = min(self._open.values()) + self._patience - now
+            room = next(iter(self._open.values()), now) + self._patience - now
             # A probe is no slower than the pace it may lead back to.
             room = room if self._held is None else min(room, self._held.wait(now))
             self.crowded = room > wait
@@ -166,6 +166,14 @@ class Limit:
         self._patience = min(0.5, 1.6 * self._quickest + 0.05)
         if self._open.pop(ticket.number, None) is not None:
             self._widen()
+
+    def exhausted(self, ticket: Ticket, now: float, reset: float) -> None:
+        """Take in that a call was the last one for `reset` seconds: a rejection's lesson without the rejection.
+
+        Only while nothing is known: buckets say so after every call, and round up.
+        """
+        if self.rate is None and 0 < reset <= _LONGEST_PAUSE:
+            self.rejected(ticket, now, reset)
 
     def ended(self, ticket: Ticket) -> None:
         """Take in that a call ended without telling anything about the limit."""

@@ -161,6 +161,13 @@ def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float |
     return None if asked is None else max(0.0, asked)
 
 
+def exhausted(headers: Mapping[str, str]) -> float | None:
+    """Seconds until more is allowed, where an answer was the last (`ratelimit-remaining: 0`, `ratelimit-reset`)."""
+    if _number(headers.get("ratelimit-remaining")) != 0:
+        return None
+    return _number(headers.get("ratelimit-reset"))
+
+
 def limit(body: Any) -> tuple[float, float] | None:
     """Requests a second and burst, where a 429 spells them out: "6 requests per minute with a burst of 1"."""
     found = _LIMIT.search(detail(body))

@@ -19,6 +19,10 @@ T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
+_FRESH = 1.0
+"""Seconds within which an answer tells of the present."""
+
+
 def _nobody(_: float) -> None:
     pass
 
@@ -89,7 +93,11 @@ class Throttled(Wrapper):
             self._trouble(self._clock.monotonic())
             raise
         else:
-            queue.limit.accepted(ticket, self._clock.monotonic())
+            now = self._clock.monotonic()
+            queue.limit.accepted(ticket, now)
+            # What an answer says that was kept back is out of date.
+            if isinstance(result, Prediction) and result.exhausted is not None and now - ticket.at < _FRESH:
+                queue.limit.exhausted(ticket, now, result.exhausted)
             return result
         finally:
             queue.limit.ended(ticket)

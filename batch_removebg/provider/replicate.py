@@ -120,7 +120,8 @@ class Replicate:
             # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
             raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
         honoured = "wait" in answer_headers.get("Preference-Applied", "").lower()
-        return replace(created, held=self._clock.monotonic() - asked, wait_honoured=honoured)
+        held, exhausted = self._clock.monotonic() - asked, parse.exhausted(answer_headers)
+        return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
 
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
