@@ -101,9 +101,9 @@ def _replace(path: Path, data: bytes) -> None:
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
+                written = os.write(descriptor, data)
+                while written < len(data):  # as a signal, or a limit of the system, may have it
+                    written += os.write(descriptor, data[written:])
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)  # Windows renames closed files only

@@ -110,6 +110,13 @@ def test_a_full_disk_while_writing_is_a_disk_error_that_leaves_nothing_behind(
     assert names(tmp_path) == []
 
 
+def test_what_the_system_takes_in_parts_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    write_atomic(tmp_path / "a.png", b"0123456789")
+    assert (tmp_path / "a.png").read_bytes() == b"0123456789"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_write_that_the_system_refuses_is_a_disk_error() -> None:
     file = files._GuardedFile.__new__(files._GuardedFile)
