@@ -209,7 +209,7 @@ def test_a_limit_that_is_spelled_out_is_kept_to_at_once() -> None:
     limit.accepted(limit.sent(0.0), 0.0)
     limit.rejected(limit.sent(0.0), 0.0, 10.0, told=Told(0.1, 1))
     assert limit.rate == 0.1
-    assert grants(limit, until=35.0) == pytest.approx([10.0, 20.06, 30.12])
+    assert grants(limit, until=35.0) == pytest.approx([10.0, 20.065, 30.13])
 
 
 def test_a_server_that_announces_its_end_need_not_reject() -> None:

@@ -28,7 +28,7 @@ _GROWTH = (0.1, 0.003, 0.0003, 0.0)
 _QUICKEST_GROWTH = (0.2, 0.03, 0.01, 0.0)
 """The same a second, where calls are many."""
 _PROBES_APART = 60.0
-_JITTER = 0.01
+_JITTER = 0.015
 """Seconds added to each gap at first, where a single call that arrives early is refused."""
 _APART_IF_TOLD = 4
 """Windows until the first probe of a limit that was spelled out: a server may count what it refuses."""

@@ -40,7 +40,7 @@ class Schedule:
         """Seconds until the next poll."""
         if elapsed < self.first:
             return max(self.first - elapsed, 0.05)
-        return self.gap if elapsed < self.usual else min(_LONGEST, max(self.gap, self.patience * elapsed))
+        return min(_LONGEST, self.gap if elapsed < self.usual else max(self.gap, self.patience * elapsed))
 
 
 class RunTimes:
