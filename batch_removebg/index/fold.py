@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Final
 
 from batch_removebg.fold import Fold, ItemState, Outcome, names_of
@@ -117,11 +119,11 @@ class States(MutableMapping[str, ItemState]):
 
     def every(self, outcome: int | None = None, *, flying: bool = False) -> Iterator[tuple[int, str, ItemState]]:
         """(n, id, state) of the items in order, as the store's `every`; what changed of late comes anyway."""
-        waiting = {held.n: (key, held) for source in (self.moving, self.live) for key, held in source.items()}
-        for n, key, state in self.store.every(outcome, flying=flying):
-            yield n, key, waiting.pop(n)[1].state if n in waiting else state
-        for n, (key, held) in sorted(waiting.items()):
-            yield n, key, held.state
+        waiting = {
+            held.n: (held.n, key, held.state) for source in (self.moving, self.live) for key, held in source.items()
+        }
+        kept = (found for found in self.store.every(outcome, flying=flying) if found[0] not in waiting)
+        return heapq.merge(kept, [waiting[n] for n in sorted(waiting)], key=itemgetter(0))
 
 
 class IndexedFold(Fold):
@@ -257,10 +259,8 @@ class IndexedFold(Fold):
         of_late = super().made(fingerprint)
         if of_late is not None:
             return of_late
-        for _, key, state in self.store.by_fingerprint(short_key(fingerprint)):
-            if state.fingerprint == fingerprint and not self.changing(key):
-                return state
-        return None
+        found = (self.states[key] for _, key, _ in self.store.by_fingerprint(short_key(fingerprint)))
+        return next((now for now in found if (now.outcome, now.fingerprint) == ("saved", fingerprint)), None)
 
     def unsettled(self) -> Iterator[ItemState]:
         """See Fold."""
