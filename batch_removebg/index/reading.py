@@ -48,7 +48,7 @@ class Reading:
 
     def begin(self, item: Item) -> None:
         """Take in an item that is to be done."""
-        held = self.fold.states.held(item.id)
+        held = self.fold.states.expect(item.id)
         if held is not None:
             self.numbers.add(held.n)
         if len(self._waiting) >= _AT_HAND:
