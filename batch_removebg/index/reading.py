@@ -26,6 +26,7 @@ class Reading:
         self.fold = fold
         self.numbers = fold.states.touched = Bits()
         """Items of this run that are on record."""
+        self.names = Names(fold)
         self._waiting: dict[str, Item] = {}
         self._scratch: Scratch | None = None
         self._spilled = 0
@@ -39,6 +40,7 @@ class Reading:
 
     def close(self) -> None:
         """Let go of what was kept on the disk."""
+        self.names.close()
         if self._scratch is not None:
             self._scratch.close()
 
