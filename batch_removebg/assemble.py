@@ -16,7 +16,7 @@ from batch_removebg.cpu import Cpu
 from batch_removebg.download import Downloader
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.fold import Fold
-from batch_removebg.index import IndexedFold, Names, Reading
+from batch_removebg.index import Reading
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Item, Provider, ProxySpec
 from batch_removebg.names import Claims
@@ -110,10 +110,12 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
-def planner(settings: Settings, fold: IndexedFold, recipe: Recipe, reading: Reading | None = None) -> Planner:
+def planner(settings: Settings, reading: Reading, recipe: Recipe) -> Planner:
     """What decides on each item, with the names that earlier runs have given."""
-    claims = Claims(recipe.finish.extension, settings.name, owners=Names(fold))
-    return Planner(fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed, reading=reading)
+    claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
+    return Planner(
+        reading.fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed, reading=reading
+    )
 
 
 def read(
@@ -153,7 +155,7 @@ def pipeline(
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     return Pipeline(
         lambda: read(inputs, settings, listener, stdin),
-        planner(settings, reading.fold, tools.recipe, reading),
+        planner(settings, reading, tools.recipe),
         predictor,
         Downloader(chain, predictor, ledger, tools, out=settings.out),
         ledger,

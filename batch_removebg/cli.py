@@ -7,6 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     if not path.is_file():
         raise SettingsError(f"{args.dir} holds no {NAME}; give the --out of a run")
     fold = look(path, path.parent / STATE / INDEX)
-    result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    with closing(fold.store):
+        result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
     return 0
 
 

@@ -214,6 +214,7 @@ class Ledger:
         self.indexed: IndexedFold | None = None
         """The same fold, where it is kept in an index."""
         self._index = index
+        self._reading: Reading | None = None
         self._committing = anyio.Lock()
         self._due = anyio.Event()
         self._clock = clock or Clock()
@@ -228,8 +229,12 @@ class Ledger:
         else:
             # What the index says must not be ahead of what a power cut would leave of the ledger.
             await anyio.to_thread.run_sync(self._open, None)
-            self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
-            await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
+            try:
+                self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
+                await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
+            except BaseException:
+                self._close()
+                raise
         return self
 
     async def __aexit__(
@@ -237,15 +242,21 @@ class Ledger:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.commit()
-            if self.indexed is not None:
-                await anyio.to_thread.run_sync(self.indexed.store.close)
+        self._close()
+
+    def _close(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+        if self.indexed is not None:
+            self.indexed.store.close()
         os.close(self._fd)
         self._fd = -1
 
     def reading(self) -> Reading:
         """What a run over the index is to tell what it reads; there is one at a time."""
         assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
-        return Reading(self.indexed)
+        self._reading = Reading(self.indexed)
+        return self._reading
 
     async def commit(self) -> None:
         """Take what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ from batch_removebg.alphas import Alphas
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
 from batch_removebg.files import digest
-from batch_removebg.index import IndexedFold
+from batch_removebg.index import Reading
 from batch_removebg.ledger import NAME as LEDGER
 from batch_removebg.ledger import look
 from batch_removebg.model import Item
@@ -67,15 +68,13 @@ class _Look:
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
     fold = look(settings.out / LEDGER, settings.out / assemble.STATE / assemble.INDEX)
-    try:
-        return _preview(inputs, settings, listener, fold)
-    finally:
-        fold.store.close()
+    with closing(fold.store), closing(Reading(fold)) as reading:
+        return _preview(inputs, settings, listener, reading)
 
 
-def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, fold: IndexedFold) -> Preview:
+def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, reading: Reading) -> Preview:
     recipe = assemble.recipe_of(settings)
-    planner = assemble.planner(settings, fold, recipe)
+    planner, fold = assemble.planner(settings, reading, recipe), reading.fold
     look = _Look(
         recipe,
         Alphas(settings.out / assemble.STATE / assemble.ALPHAS),

@@ -122,6 +122,29 @@ def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: lis
     store.close()
 
 
+def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
+    fold = IndexedFold(Store.temporary())
+    fold.apply({"event": "claimed", "item": "a", "output": "a.png"})
+    fold.commit()
+    fold.states.unheard = None
+    find = fold.store.find
+
+    def changed_meanwhile(h: int) -> Any:
+        fold.store.find = find  # type: ignore[method-assign]
+        found = find(h)
+        fold.apply({"event": "submitted", "item": "a", "prediction_id": "p"})
+        fold.commit()
+        return found
+
+    fold.states.near.clear()
+    fold.store.find = changed_meanwhile  # type: ignore[method-assign]
+    assert not fold.items["a"].in_flight  # as it was when the look began
+    assert fold.items["a"].in_flight
+    fold.apply({"event": "claimed", "item": "a", "output": "b.png"})
+    assert fold.items["a"].in_flight
+    fold.store.close()
+
+
 # A ledger and its index, after all kinds of accidents
 
 

@@ -18,7 +18,7 @@ from .rows import OUTCOMES, SAVED, row, short_key
 from .store import Found, Store
 
 _NEAR = 4096
-"""States that are kept at hand after they were looked at."""
+"""States that are kept at hand for what is to change soon."""
 
 
 @dataclass(slots=True)
@@ -29,6 +29,9 @@ class Held:
     state: ItemState
     was: int | None = None
     flew: bool = False
+
+
+_NOT_NEAR = Held(0, ItemState())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +56,32 @@ class States(MutableMapping[str, ItemState]):
         self.moving: dict[str, Held] = {}
         """On their way to the file, and not to be changed any more."""
         self.near: dict[str, Held | None] = {}
-        """Looked up of late; None where there is none."""
+        """What will change soon, as the file has it; None where it has nothing."""
         self.touched: Bits | None = None
         """Takes the numbers of the items that change, if there is anyone to look at it."""
         self.last = store.last()
         self.unheard: set[int] | None = set() if self.last == 0 else None
         """While a fold starts from nothing: hashes of all ids so far, which saves looking for what is not there."""
 
+    def expect(self, key: str) -> Held | None:
+        """The state with its number, kept at hand, so that the event loop will not have to ask the file.
+
+        For an item that is not under way yet: what is changing in another thread would be kept as it was.
+        """
+        held = self.held(key)
+        if key not in self.live and key not in self.moving:
+            if len(self.near) >= _NEAR:
+                self.near = {}
+            self.near[key] = held
+        return held
+
     def held(self, key: str) -> Held | None:
         """The state with its number."""
         held = self.live.get(key) or self.moving.get(key)
         if held is not None:
             return held
-        if key in self.near:
-            return self.near.get(key)
-        held = self._load(key)
-        if len(self.near) >= _NEAR:
-            self.near = {}
-        self.near[key] = held
-        return held
+        near = self.near.get(key, _NOT_NEAR)
+        return self._load(key) if near is _NOT_NEAR else near
 
     def _load(self, key: str) -> Held | None:
         h = hash64(key)

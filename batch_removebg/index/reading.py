@@ -26,6 +26,7 @@ class Reading:
         self.fold = fold
         self.numbers = fold.states.touched = Bits()
         """Items of this run that are on record."""
+        self.names = Names(fold)
         self._waiting: dict[str, Item] = {}
         self._scratch: Scratch | None = None
         self._spilled = 0
@@ -39,6 +40,7 @@ class Reading:
 
     def close(self) -> None:
         """Let go of what was kept on the disk."""
+        self.names.close()
         if self._scratch is not None:
             self._scratch.close()
 
@@ -48,7 +50,7 @@ class Reading:
 
     def begin(self, item: Item) -> None:
         """Take in an item that is to be done."""
-        held = self.fold.states.held(item.id)
+        held = self.fold.states.expect(item.id)
         if held is not None:
             self.numbers.add(held.n)
         if len(self._waiting) >= _AT_HAND:
