@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -144,6 +144,8 @@ class IndexedFold(Fold):
     def __init__(self, store: Store) -> None:
         self.store = store
         self.states: Final = States(store)
+        self._fresh: set[str] = set()
+        """Fingerprints of what has changed since the last commit, and maybe of some before."""
         try:
             super().__init__(items=self.states, **(store.meta("fold") or {}))
             self.cover = Cover(**(store.meta("cover") or {}))
@@ -162,7 +164,16 @@ class IndexedFold(Fold):
         still.states.live = {
             key: Held(held.n, replace(held.state), held.was, held.flew) for key, held in self.states.live.items()
         }
+        still._fresh = set(self._fresh)
         return still
+
+    def apply(self, entry: Mapping[str, Any]) -> None:
+        """See Fold."""
+        super().apply(entry)
+        key = entry.get("item")
+        held = self.states.live.get(key) if isinstance(key, str) else None
+        if held is not None and held.state.fingerprint is not None:
+            self._fresh.add(held.state.fingerprint)
 
     # Commits
 
@@ -188,6 +199,8 @@ class IndexedFold(Fold):
         """Let go of what the file has now, or take it back where it could not be written; on the event loop."""
         states = self.states
         if written:
+            live = (held.state.fingerprint for held in states.live.values())
+            self._fresh = {fingerprint for fingerprint in live if fingerprint is not None}
             near = ((key, held) for key, held in batch.held.items() if held.state.outcome != "saved")
             for key, held in near:
                 if key not in states.live and len(states.near) < _NEAR:
@@ -263,7 +276,13 @@ class IndexedFold(Fold):
 
     def made(self, fingerprint: str) -> tuple[str, ItemState] | None:
         """See Fold."""
-        for key, state in self._among(self.store.by_fingerprint(short_key(fingerprint))):
+        found = self.store.by_fingerprint(short_key(fingerprint))
+        candidates: Iterator[tuple[str, ItemState]]
+        if fingerprint not in self._fresh:  # then none of those in memory has it
+            candidates = ((key, state) for _, key, state in found if not self.changing(key))
+        else:
+            candidates = self._among(found)
+        for key, state in candidates:
             if state.outcome == "saved" and state.fingerprint == fingerprint and state.source_sha256 is None:
                 return key, state
         return None
