@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -30,4 +31,10 @@ class Clock:
 
 def stamp(seconds: float) -> str:
     """Seconds since 1970 as `2026-01-31T02:00:00.123Z`."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    thousandths = round(seconds * 1_000_000) // 1000
+    return f"{_whole(thousandths // 1000)}.{thousandths % 1000:03d}Z"
+
+
+@functools.lru_cache(maxsize=2)
+def _whole(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

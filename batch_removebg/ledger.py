@@ -15,7 +15,6 @@ Order of writes, from which everything else follows (each has a test named after
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -50,12 +49,8 @@ def _entry(event: str, fields: Mapping[str, Any], at: float) -> dict[str, Any]:
     return {"v": FORMAT, "t": stamp(at), "event": event, **fields}
 
 
-# msgspec and orjson were looked at: a hundredth of an image's time, and they refuse names with lone surrogates.
-_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
 def _line(entry: Mapping[str, Any]) -> bytes:
-    return _as_json(entry).encode("utf-8", "backslashreplace") + b"\n"
+    return codec.encode(entry) + b"\n"
 
 
 def decode(line: bytes, number: int) -> dict[str, Any] | None:

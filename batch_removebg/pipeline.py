@@ -241,11 +241,13 @@ class Pipeline:
         with todos, ready:
             while True:
                 async with self._slots:
-                    try:
-                        todo = await todos.receive()
-                    except anyio.EndOfStream:
-                        return
-                    await self._work(todo, ready)
+                    # A slot is kept until there are fewer of them.
+                    while self._slots.borrowed_tokens <= self._slots.total_tokens:
+                        try:
+                            todo = await todos.receive()
+                        except anyio.EndOfStream:
+                            return
+                        await self._work(todo, ready)
 
     async def _work(self, todo: Todo, ready: MemoryObjectSendStream[Predicted]) -> None:
         if self.gate.reason is not None and not todo.state.in_flight:

@@ -40,7 +40,12 @@ class Recipe:
 
     def fingerprint(self, source: str) -> str:
         """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""
-        return _digest([source, self._bought])
+        # What `_digest([source, self._bought])` gives, without writing the second part anew for each source.
+        return _digest_of(f"[{json.dumps(source)}, {self._bought_text}]")
+
+    @cached_property
+    def _bought_text(self) -> str:
+        return json.dumps(self._bought, sort_keys=True)
 
     @cached_property
     def _bought(self) -> list[Any]:
@@ -48,4 +53,8 @@ class Recipe:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+    return _digest_of(json.dumps(value, sort_keys=True))
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

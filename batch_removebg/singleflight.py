@@ -16,7 +16,8 @@ class Singleflight:
     """Turns by key; a turn may begin in one task and end in another."""
 
     def __init__(self) -> None:
-        self._busy: dict[str, anyio.Event] = {}
+        self._busy: dict[str, anyio.Event | None] = {}
+        """The event is made by the first that waits."""
         self._refused: OrderedDict[str, ItemError] = OrderedDict()
 
     def busy(self, key: str) -> bool:
@@ -29,12 +30,14 @@ class Singleflight:
         Raises the error with which the content was refused for good in an earlier turn: asked again, and paid again,
         it would be refused again.
         """
-        while (busy := self._busy.get(key)) is not None:
-            await busy.wait()
+        while key in self._busy:
+            ended = self._busy[key] or anyio.Event()
+            self._busy[key] = ended
+            await ended.wait()
         refused = self._refused.get(key)
         if refused is not None:
             raise type(refused)(str(refused))
-        self._busy[key] = anyio.Event()
+        self._busy[key] = None
 
     def leave(self, key: str, error: BaseException | None = None) -> None:
         """End the turn of `key`; `error` is what it came to, where it came to nothing."""
@@ -42,4 +45,6 @@ class Singleflight:
             self._refused[key] = error
             if len(self._refused) > _REFUSALS:
                 self._refused.popitem(last=False)
-        self._busy.pop(key).set()
+        ended = self._busy.pop(key)
+        if ended is not None:
+            ended.set()

@@ -36,17 +36,17 @@ class Together(Generic[T, R]):
         self._next: _Group[T, R] = _Group()
 
     async def __call__(self, part: T) -> R:
-        """The result for this part, worked on in the order of the calls; it can't be cancelled half-way.
+        """The result for this part, worked on in the order of the calls, also where the caller is cancelled meanwhile.
 
         Raises what `work` raises: the same error for its whole group.
         """
         group, place = self._next, len(self._next.parts)
         group.parts.append(part)
-        with anyio.CancelScope(shield=True):
-            if place == 0:
+        if place == 0:
+            with anyio.CancelScope(shield=True):  # the others in the group depend on it
                 await self._lead(group)
-            else:
-                await group.done.wait()
+        else:
+            await group.done.wait()
         if group.error is not None:
             raise group.error
         return group.results[place]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
@@ -109,8 +107,8 @@ async def get(
 
     timeout = aiohttp.ClientTimeout(total=caps.seconds, sock_connect=20, sock_read=60)
     for _ in range(caps.redirects + 1):
-        async with connection_errors(f"fetching {shown(url)}"):
-            if urlsplit(url).scheme not in ("http", "https"):
+        try:
+            if not url[:8].lower().startswith(("http://", "https://")):
                 raise SourceError(f"{shown(url)}: only http and https are fetched")
             ours = own if own is not None and origin(url) == own.origin else None
             if caps.public_only and ours is None:
@@ -124,6 +122,8 @@ async def get(
                 if answer.status != 200:
                     raise _refusal(url, answer.status)
                 return await _body(answer, url, caps)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _trouble(url, error) from error
     raise SourceError(f"{shown(url)}: more than {caps.redirects} redirects")
 
 
@@ -147,21 +147,18 @@ def _refusal(url: str, status: int) -> BatchError:
     return SourceError(f"{shown(url)} answers {status}")
 
 
-@asynccontextmanager
-async def connection_errors(doing: str) -> AsyncIterator[None]:
-    """Turn aiohttp's and the system's connection errors into ConnectionFailed, with what was being done."""
+def _trouble(url: str, error: Exception) -> BatchError:
+    """What an error of aiohttp's, or of the system's, comes to."""
     import aiohttp
 
-    try:
-        yield
-    except TimeoutError as error:
-        raise ConnectionFailed(f"{doing}: no answer in time") from error
-    except aiohttp.InvalidURL as error:  # its text is the whole URL, secrets included
-        raise SourceError(f"{doing}: this is no URL") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ConnectionFailed(f"{doing}: {said(error)}") from error
-    except ValueError as error:
-        raise SourceError(f"{doing}: {said(error)}") from error
+    doing = f"fetching {shown(url)}"
+    if isinstance(error, TimeoutError):
+        return ConnectionFailed(f"{doing}: no answer in time")
+    if isinstance(error, aiohttp.InvalidURL):  # its text is the whole URL, secrets included
+        return SourceError(f"{doing}: this is no URL")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return ConnectionFailed(f"{doing}: {said(error)}")
+    return SourceError(f"{doing}: {said(error)}")
 
 
 def said(error: BaseException) -> str:

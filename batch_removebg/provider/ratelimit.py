@@ -115,11 +115,14 @@ class _Queue:
 
     def changed(self) -> None:
         """An answer has come: whoever waits for one may ask again."""
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._turn.locked():
+            self._changed.set()
+            self._changed = anyio.Event()
 
     async def turn(self, sleep: Sleep) -> Ticket:
         """Wait until a call may go."""
+        if not self._turn.locked() and self.limit.wait(self._clock.monotonic()) <= 0:
+            return self.limit.sent(self._clock.monotonic())
         async with self._turn:
             # Asked again after each wait: a 429 that another call met meanwhile holds for this one as well.
             while (wait := self.limit.wait(self._clock.monotonic())) > 0:
