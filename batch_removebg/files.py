@@ -74,9 +74,10 @@ def write_all(root: Path, pictures: Sequence[tuple[str, bytes]]) -> list[BatchEr
     """
     errors: list[BatchError | None] = [None] * len(pictures)
     folders: dict[Path, list[int]] = {}
+    known: set[Path] = set()
     for place, (name, data) in enumerate(pictures):
         try:
-            path = inside(root, name)
+            path = inside(root, name, known)
             _replace(path, data)
         except BatchError as error:
             errors[place] = error
@@ -184,24 +185,21 @@ def make_folder(path: Path) -> None:
         fsync_dir(path.parent)
 
 
-def inside(root: Path, name: str) -> Path:
+def inside(root: Path, name: str, known: set[Path] | None = None) -> Path:
     """`root/name`, its folders created durably below an existing `root`, ready to be written.
 
+    `known` takes the folders that were looked at, and spares those in it from being looked at again.
     Raises SourceError where that would leave `root` (`..`, a symlink planted on the way) or something is in the way,
     DiskError where a folder can't be created, or `root` is not there.
     """
     parts = PurePosixPath(name).parts
     if not parts or ".." in parts or "\0" in name or Path(name).is_absolute() or Path(name).drive:
         raise SourceError(f"{name!r} is no name inside {root}.")
-    with disk_errors(root):
-        root.stat()  # never created here: a folder removed during a run must end it, not be filled without its ledger
-    folder = root
-    for part in parts[:-1]:
-        folder = folder / part
-        with disk_errors(folder):
-            _stays(folder, root)
-            _step(folder)
-    path = folder / parts[-1]
+    path = root.joinpath(*parts)
+    if known is None or path.parent not in known:
+        _look_at_folders(root, parts[:-1])
+        if known is not None:
+            known.add(path.parent)
     with disk_errors(path):
         try:
             status = path.lstat()
@@ -214,6 +212,17 @@ def inside(root: Path, name: str) -> Path:
                 f"{path} can't be written: a folder of that name is in the way; move it or choose another name."
             )
     return path
+
+
+def _look_at_folders(root: Path, parts: Sequence[str]) -> None:
+    with disk_errors(root):
+        root.stat()  # never created here: a folder removed during a run must end it, not be filled without its ledger
+    folder = root
+    for part in parts:
+        folder = folder / part
+        with disk_errors(folder):
+            _stays(folder, root)
+            _step(folder)
 
 
 def _stays(path: Path, root: Path) -> None:

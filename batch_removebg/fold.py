@@ -134,7 +134,8 @@ class Fold:
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
-        state = self.items.get(self.saved_for.get(fingerprint, ""))
+        key = self.saved_for.get(fingerprint)
+        state = self.items.get(key) if key is not None else None
         return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
 
     def unsettled(self) -> Iterator[ItemState]:

@@ -47,6 +47,7 @@ _TRANSIENT = re.compile(
     r"|Service is temporarily unavailable",
     re.IGNORECASE,
 )
+_TOO_FINE = re.compile(r"(\.\d{6})\d+")
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE)
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
@@ -142,7 +143,7 @@ def when(text: Any) -> datetime | None:
     if not isinstance(text, str):
         return None
     try:
-        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.strip()))
+        moment = datetime.fromisoformat(_TOO_FINE.sub(r"\1", text.strip()) if len(text) > 26 else text.strip())
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
