@@ -18,6 +18,9 @@ from batch_removebg.names import Claims, hash64
 from batch_removebg.predict import Todo
 from batch_removebg.recipe import Recipe
 
+_FEW = 64
+"""Items for which the index is locked once instead of for each question."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -72,6 +75,12 @@ class Planner:
 
         An item for which no name can be had is to be done, with that as its problem.
         """
+        if self._reading is None or len(items) > _FEW:  # of many, most are done, and asked for together
+            return self._plan_all(items, most)
+        with self._reading.steady():
+            return self._plan_all(items, most)
+
+    def _plan_all(self, items: Sequence[Item], most: int | None) -> Plan:
         found = Plan()
         hashes = [hash64(item.id) for item in items]
         hints, done = self._fold.hints(hashes), []

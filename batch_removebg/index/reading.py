@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from batch_removebg.fold import ItemState
 from batch_removebg.model import Item
@@ -43,6 +44,10 @@ class Reading:
         self.names.close()
         if self._scratch is not None:
             self._scratch.close()
+
+    def steady(self) -> AbstractContextManager[None]:
+        """What is asked of the index in the block costs less; other threads wait meanwhile."""
+        return self.fold.store.steady()
 
     def done(self, numbers: Iterable[int]) -> None:
         """Take in items on record that nothing is to be done about."""
