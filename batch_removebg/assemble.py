@@ -168,6 +168,7 @@ def pipeline(
         width=pace.width,
         rate=lambda: pace.creates.rate,
         stop_reading=ending.end if ending is not None else lambda: None,
+        abandon=bare.abandon,
         handle_signals=handle_signals,
     )
 

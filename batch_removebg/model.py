@@ -186,6 +186,10 @@ class Provider(Protocol):
         """The bytes behind an output URL (also `data:`)."""
         ...
 
+    async def abandon(self) -> None:
+        """Break off what is under way: a create that is broken off may have been accepted all the same."""
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections and threads."""
         ...

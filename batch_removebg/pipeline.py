@@ -80,9 +80,10 @@ class Pipeline:
         width: Width | None = None,
         rate: Callable[[], float | None] = lambda: None,
         stop_reading: Callable[[], None] = lambda: None,
+        abandon: Callable[[], Awaitable[None]] | None = None,
         handle_signals: bool = False,
     ) -> None:
-        """`stop_reading` ends a manifest that comes in as it is made.
+        """`stop_reading` ends a manifest that comes in as it is made; `abandon` breaks off what is asked of the API.
 
         `width` says how many workers may work at a time, by the `rate` at which creates are let through.
         `snapshot` writes results.json; `handle_signals` belongs to a process that is nothing but this run.
@@ -99,6 +100,7 @@ class Pipeline:
         self._snapshot = snapshot
         self._handle_signals = handle_signals
         self._stop_reading = stop_reading
+        self._abandon = abandon
         self._rate = rate
         self.width = width or Width(fixed=shape.workers)
         self._slots = anyio.CapacityLimiter(self.width.target(clock.monotonic(), rate()))
@@ -143,6 +145,10 @@ class Pipeline:
             async for number in received:
                 if self.gate.reason is not None:
                     run.cancel()
+                    # A create that the server keeps back is shielded: only its connection can be made to give up.
+                    with CancelScope(shield=True):
+                        if self._abandon is not None:
+                            await self._abandon()
                     return
                 self.gate.close(Interrupted(number))
 

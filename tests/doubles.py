@@ -151,5 +151,8 @@ class ScriptedProvider:
             raise PredictionLost(f"{url} is not there")
         return self.outputs[url]
 
+    async def abandon(self) -> None:
+        self.calls.append("abandon")
+
     async def aclose(self) -> None:
         pass

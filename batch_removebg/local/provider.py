@@ -93,6 +93,9 @@ class LocalProvider:
             raise OutputBroken(f"{url} is not an output of this process, or was fetched before")
         return data
 
+    async def abandon(self) -> None:
+        """Nothing: an inference that has begun is soon over, and costs nothing."""
+
     async def aclose(self) -> None:
         """Let go of everything kept."""
         self._inputs.clear()

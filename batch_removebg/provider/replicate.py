@@ -190,6 +190,10 @@ class Replicate:
             error.__cause__ = error.__context__ = None
             raise
 
+    async def abandon(self) -> None:
+        """Close the connections to the API; what was asked there gets no answer any more."""
+        await self._session.close()
+
     async def aclose(self) -> None:
         """Nothing: the session is the caller's."""
 

@@ -41,6 +41,10 @@ class Wrapper:
         """See Provider."""
         return await self.inner.fetch(url)
 
+    async def abandon(self) -> None:
+        """See Provider."""
+        await self.inner.abandon()
+
     async def aclose(self) -> None:
         """See Provider."""
         await self.inner.aclose()

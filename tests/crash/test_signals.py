@@ -50,6 +50,36 @@ async def test_a_hangup_brings_home_what_is_paid_for_and_a_resume_does_the_rest(
         await bench.finish(ITEMS)
 
 
+async def test_two_interrupts_break_off_creates_whose_answers_are_kept_back_and_none_is_bought_twice(
+    tmp_path: Path,
+) -> None:
+    async with FakeApi() as api:
+        kept_back = True
+
+        async def created(request: web.Request) -> web.StreamResponse:
+            answer = await api.normal(request)
+            if kept_back:
+                await anyio.sleep_forever()
+            return answer
+
+        api.respond("POST", "/predictions", created)
+        bench = Crashes(tmp_path, api)
+        bench.prepare(ITEMS)
+        async with bench.begun() as process:
+            await until(lambda: api.bill)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            await said(process.stderr, b"stopping")
+            with anyio.fail_after(AT_ONCE):
+                process.send_signal(signal.SIGINT)
+                code, _ = await bench.ended(process)
+        assert code == 130
+        assert 1 <= len(api.bill) < ITEMS
+        kept_back = False
+        await bench.finish(ITEMS)
+        assert len(api.bill) == ITEMS
+
+
 async def test_two_interrupts_end_a_run_at_once_and_what_is_in_flight_is_taken_up_later(tmp_path: Path) -> None:
     async with FakeApi() as api:
         never = True
