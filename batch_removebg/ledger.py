@@ -259,7 +259,7 @@ class Ledger:
             async with self._committing:
                 await self._commit(self.indexed)
 
-    async def _commit(self, fold: IndexedFold) -> None:
+    async def _commit(self, fold: IndexedFold) -> bool:
         self._due = anyio.Event()
         fold.cover = fold.cover.stamped(os.fstat(self._fd))
         batch, written = fold.begin_commit(), False
@@ -268,14 +268,22 @@ class Ledger:
                 written = await anyio.to_thread.run_sync(_written, fold, batch)
         finally:
             fold.end_commit(batch, written=written)
+        return written
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[IndexedFold]:
         """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
         assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
         async with self._committing:
-            await self._commit(self.indexed)
-            yield self.indexed.frozen()
+            written = await self._commit(self.indexed)
+            pinned = await anyio.to_thread.run_sync(self.indexed.store.pinned) if written else None
+            if pinned is None:  # no commit may come between, and what changes meanwhile has to stay in memory
+                yield self.indexed.frozen()
+                return
+        try:
+            yield IndexedFold(pinned)
+        finally:
+            pinned.close()
 
     async def keep_index(self) -> None:
         """Commit whenever enough has changed; for ever."""

@@ -9,26 +9,33 @@ import anyio.to_thread
 
 from batch_removebg import results
 from batch_removebg.files import signature
-from batch_removebg.index import IndexedFold, Reading
+from batch_removebg.index import IndexedFold, Reading, Store
 from batch_removebg.ledger import Ledger
 
 
 async def write_snapshot(path: Path, ledger: Ledger, reading: Reading) -> None:
     """Write `path` as things stand; raises DiskError, and LedgerError where the index can't be read."""
     async with ledger.still() as fold:
-        await anyio.to_thread.run_sync(_write, path, fold, reading.frozen(fold))
+        still = reading.frozen(fold)
+        said = await anyio.to_thread.run_sync(_write, path, fold, still)
+    if said is not None:
+        await anyio.to_thread.run_sync(_note, reading.fold.store, [*said, signature(path)])
 
 
-def _write(path: Path, fold: IndexedFold, reading: Reading) -> None:
-    import sqlite3
-
+def _write(path: Path, fold: IndexedFold, reading: Reading) -> list[object] | None:
+    """Write it, unless it is there; returns what it follows from, where that has to be noted."""
     says = _says(fold, reading)
     if says is not None and path.exists() and fold.store.meta("results") == [*says, signature(path)]:
-        return
+        return None
     results.write(path, results.render(fold, reading))
-    if says is not None:
-        with suppress(sqlite3.Error):  # it will be written once more, that is all
-            fold.store.put_meta("results", [*says, signature(path)])
+    return says
+
+
+def _note(store: Store, says: list[object]) -> None:
+    import sqlite3
+
+    with suppress(sqlite3.Error):  # it will be written once more, that is all
+        store.put_meta("results", says)
 
 
 def _says(fold: IndexedFold, reading: Reading) -> list[object] | None:

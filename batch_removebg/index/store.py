@@ -93,6 +93,15 @@ class Store:
             raise
         return store
 
+    def pinned(self) -> Store | None:
+        """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
+        if self.path is None:
+            return None
+        try:
+            return self.look(self.path)
+        except (_sqlite().Error, Damaged, OSError):
+            return None
+
     def _create(self) -> None:
         with self._connection:
             self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA application_id = {_OURS}; COMMIT;")
