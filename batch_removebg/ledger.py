@@ -260,7 +260,6 @@ class Ledger:
                 await self._commit(self.indexed)
 
     async def _commit(self, fold: IndexedFold) -> bool:
-        self._due = anyio.Event()
         fold.cover = fold.cover.stamped(os.fstat(self._fd))
         batch, written = fold.begin_commit(), False
         try:
@@ -289,6 +288,7 @@ class Ledger:
         """Commit whenever enough has changed; for ever."""
         while True:
             await self._due.wait()
+            self._due = anyio.Event()
             await self.commit()
 
     async def append(self, event: str, **fields: Any) -> None:

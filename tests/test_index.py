@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -508,3 +509,36 @@ def test_an_index_is_smaller_than_its_ledger(out: Path) -> None:
     agrees(out)
     assert index(out).stat().st_size < 1.2 * (out / NAME).stat().st_size
     assert json.loads((out / NAME).read_bytes().splitlines()[0])["v"] == 1
+
+
+@pytest.mark.anyio
+async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.COMMIT", 10)
+    async with Ledger(tmp_path / NAME, index=tmp_path / "index.sqlite") as ledger, anyio.create_task_group() as tasks:
+        tasks.start_soon(ledger.keep_index)
+        most = 0
+        for n in range(60):
+            await ledger.append("claimed", item=str(n), output=f"{n}.png")
+            await anyio.wait_all_tasks_blocked()
+            if n == 25:
+                async with ledger.still() as fold:
+                    assert fold.counts()["total"] == 26
+            assert ledger.indexed is not None
+            most = max(most, len(ledger.indexed.states.live))
+        tasks.cancel_scope.cancel()
+    assert most <= 12
+
+
+@pytest.mark.anyio
+async def test_a_snapshot_stays_what_it_was_while_the_run_goes_on(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / NAME, index=tmp_path / "index.sqlite") as ledger:
+        await ledger.append("claimed", item="a", output="a.png")
+        async with ledger.still() as fold:
+            await ledger.append("claimed", item="b", output="b.png")
+            await ledger.commit()
+            assert [key for key, _ in fold.each()] == ["a"]
+            assert fold.counts()["total"] == 1
+        async with ledger.still() as fold:
+            assert [key for key, _ in fold.each()] == ["a", "b"]
