@@ -14,7 +14,7 @@ from batch_removebg.fold import Fold, ItemState, Step, plan
 from batch_removebg.index import Reading
 from batch_removebg.index.rows import done_key
 from batch_removebg.model import Item
-from batch_removebg.names import Claims, hash64
+from batch_removebg.names import Claims
 from batch_removebg.predict import Todo
 from batch_removebg.recipe import Recipe
 
@@ -73,12 +73,11 @@ class Planner:
         An item for which no name can be had is to be done, with that as its problem.
         """
         found = Plan()
-        hashes = [hash64(item.id) for item in items]
-        hints, done = self._fold.hints(hashes), []
-        for item, h in zip(items, hashes, strict=True):
-            hint = hints.get(h)
-            if hint is not None and self._is_done(item, hint[1]):
-                done.append(hint[0])
+        numbers = self._fold.done([self._key(item) for item in items], [item.id for item in items])
+        done = []
+        for item, number in zip(items, numbers, strict=True):
+            if number is not None:
+                done.append(number)
                 continue
             self._add(found, item)
             if len(found.todos) == most:
@@ -116,15 +115,18 @@ class Planner:
         same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
-    def _is_done(self, item: Item, done: int) -> bool:
-        """Whether `plan` would find nothing to do, and nothing new to tell: all it would compare, in one hash."""
+    def _key(self, item: Item) -> int | None:
+        """What an item on record is done with if `plan` would find nothing to do, and nothing new to tell.
+
+        All that would be compared, in one hash; None where something is missing.
+        """
         try:
             output = self._claims.plain(item)
             size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million
             mark = signature(item.path) if item.path is not None else None
         except (OSError, ItemError):
-            return False
-        return done_key(item.id, item.source, output, size, self._digest, mark, item.meta) == done
+            return None
+        return done_key(item.id, item.source, output, size, self._digest, mark, item.meta)
 
     def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
         return plan(

@@ -22,6 +22,7 @@ CREATE TABLE item(
     bought INTEGER, made INTEGER, id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
 );
 CREATE INDEX by_id ON item(h, done);
+CREATE INDEX finished ON item(n, done) WHERE done IS NOT NULL;
 CREATE INDEX unsettled ON item(outcome, flying) WHERE outcome <> 1 OR flying;
 CREATE INDEX by_prediction ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_fingerprint ON item(made) WHERE made IS NOT NULL;
