@@ -13,7 +13,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from .errors import SettingsError, SourceError
-from .model import Item
+from .model import Item, UrlRow
 
 DEFAULT_TEMPLATE = "{id}"
 PICTURE_SUFFIXES = frozenset(
@@ -111,7 +111,7 @@ def check_template(template: str, columns: Iterable[str] | None = None) -> None:
                 _require(field, known, template)
 
 
-def render(template: str, item: Item) -> str:
+def render(template: str, item: Item | UrlRow) -> str:
     """The name `template` gives to `item`: a safe relative posix path, without extension.
 
     Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
@@ -272,7 +272,7 @@ class Claims:
                 )
         raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
 
-    def plain(self, item: Item) -> str:
+    def plain(self, item: Item | UrlRow) -> str:
         """The name that the item gets if it is the first to ask."""
         if (
             self._template == DEFAULT_TEMPLATE
@@ -283,7 +283,7 @@ class Claims:
             return f"{item.id}.{self._extension}"  # what follows would give as well
         return f"{self._plain(item)}.{self._extension}"
 
-    def _plain(self, item: Item) -> str:
+    def _plain(self, item: Item | UrlRow) -> str:
         return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
 
     def _candidates(self, item: Item) -> Iterator[str]:
