@@ -41,12 +41,10 @@ class Ahead:
         """Find the others by their ids; go on from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
         hints = self._store.hints(hashes)
-        by_id = 0
+        met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
             n, key = hints.get(h, (None, None))
             if n is not None and key == keys[nth]:
-                found[nth] = n
-                by_id += 1
-        if by_id > len(found) - len(missed):
-            self._numbers = {}
-            self._next = next(n for n in reversed(found) if n is not None) + 1
+                found[nth], by_id, last = n, by_id + 1, n
+        if by_id > met:
+            self._numbers, self._next = {}, last + 1
