@@ -18,7 +18,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.fold import Fold
 from batch_removebg.index import Reading
 from batch_removebg.ledger import Ledger
-from batch_removebg.model import Item, Provider, ProxySpec
+from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.names import Claims
 from batch_removebg.pipeline import Pipeline
 from batch_removebg.planner import Planner
@@ -120,9 +120,9 @@ def planner(settings: Settings, reading: Reading, recipe: Recipe) -> Planner:
 
 def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
-) -> Iterator[Item]:
+) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    return manifest.read(
+    return manifest.read_rows(
         inputs,
         out=settings.out,
         stdin=stdin,

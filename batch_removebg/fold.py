@@ -128,9 +128,9 @@ class Fold:
         """Whether the prediction belongs to an item already."""
         return any(state.prediction_id == prediction_id for state in self.items.values())
 
-    def hints(self, hashes: Sequence[int]) -> Mapping[int, tuple[int, int]]:
-        """Nothing: what an index knows of saved items by the hashes of their ids, to skip them quickly."""
-        return {}
+    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> Sequence[int | None]:
+        """For each `done_key` the number of the saved item of that id that an index finds done with it; here none."""
+        return [None] * len(keys)
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,24 @@ class Item:
     """The manifest's other columns."""
     problem: str | None = None
     """Why this item can't even be tried (an unreadable folder, a `file:` URL); it ends failed."""
+
+
+@dataclass(slots=True)
+class UrlRow:
+    """A row of a table that names a URL: what tells whether it is done, and an Item only where it is not.
+
+    Not frozen, which would take three times as long to make: there may be a million of them.
+    """
+
+    id: str
+    source: str
+    """The URL as it is written."""
+    meta: Mapping[str, Any]
+    manifest: str
+    line: int
+    path: ClassVar[None] = None
+    name: ClassVar[None] = None
+    output: ClassVar[None] = None
 
 
 class Status(enum.Enum):

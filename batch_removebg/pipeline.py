@@ -27,7 +27,7 @@ from batch_removebg.errors import BatchError, Interrupted, ResubmitError, Stoppi
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.fold import Step
 from batch_removebg.ledger import Ledger
-from batch_removebg.model import Item
+from batch_removebg.model import Item, UrlRow
 from batch_removebg.planner import Plan, Planner, unchanged
 from batch_removebg.predict import Predicted, Predictor, Todo
 from batch_removebg.provider.gate import Gate
@@ -65,7 +65,7 @@ class Pipeline:
 
     def __init__(
         self,
-        items: Callable[[], Iterator[Item]],
+        items: Callable[[], Iterator[Item | UrlRow]],
         planner: Planner,
         predictor: Predictor,
         downloader: Downloader,
@@ -207,9 +207,9 @@ class Pipeline:
                     # Whatever is to be done is handed on soon; what is not is got over with.
                     size = self._shape.chunk if plan.todos else min(2 * size, self._shape.longest_chunk)
 
-    def _read(self, items: Iterator[Item], size: int, room: int | None) -> tuple[Plan, BatchError | None]:
+    def _read(self, items: Iterator[Item | UrlRow], size: int, room: int | None) -> tuple[Plan, BatchError | None]:
         """The next items with what is to be done; a manifest that fails further down hands over what came before."""
-        some: list[Item] = []
+        some: list[Item | UrlRow] = []
         failure: BatchError | None = None
         try:
             some.extend(islice(items, size))

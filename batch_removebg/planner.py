@@ -13,8 +13,9 @@ from batch_removebg.files import signature
 from batch_removebg.fold import Fold, ItemState, Step, plan
 from batch_removebg.index import Reading
 from batch_removebg.index.rows import done_key
-from batch_removebg.model import Item
-from batch_removebg.names import Claims, hash64
+from batch_removebg.manifest import as_item
+from batch_removebg.model import Item, UrlRow
+from batch_removebg.names import Claims
 from batch_removebg.predict import Todo
 from batch_removebg.recipe import Recipe
 
@@ -70,8 +71,8 @@ class Planner:
         self._reading = reading
         self._digest, self._tried = recipe.digest, recipe.tried
 
-    def plan_all(self, items: Sequence[Item], most: int | None = None) -> Plan:
-        """What to do with the items; stops after the one that is the `most`-th to be done.
+    def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
+        """What to do with each; stops after the one that is the `most`-th to be done.
 
         An item for which no name can be had is to be done, with that as its problem.
         """
@@ -82,14 +83,13 @@ class Planner:
 
     def _plan_all(self, items: Sequence[Item], most: int | None) -> Plan:
         found = Plan()
-        hashes = [hash64(item.id) for item in items]
-        hints, done = self._fold.hints(hashes), []
-        for item, h in zip(items, hashes, strict=True):
-            hint = hints.get(h)
-            if hint is not None and self._is_done(item, hint[1]):
-                done.append(hint[0])
+        numbers = self._fold.done([self._key(row) for row in rows], [row.id for row in rows])
+        done = []
+        for row, number in zip(rows, numbers, strict=True):
+            if number is not None:
+                done.append(number)
                 continue
-            self._add(found, item)
+            self._add(found, as_item(row))
             if len(found.todos) == most:
                 break
         found.done += len(done)
@@ -125,15 +125,18 @@ class Planner:
         same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
-    def _is_done(self, item: Item, done: int) -> bool:
-        """Whether `plan` would find nothing to do, and nothing new to tell: all it would compare, in one hash."""
+    def _key(self, row: Item | UrlRow) -> int | None:
+        """What an item on record is done with if `plan` would find nothing to do, and nothing new to tell.
+
+        All that would be compared, in one hash; None where something is missing.
+        """
         try:
-            output = self._claims.plain(item)
+            output = self._claims.plain(row)
             size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million
-            mark = signature(item.path) if item.path is not None else None
+            mark = signature(row.path) if row.path is not None else None
         except (OSError, ItemError):
-            return False
-        return done_key(item.id, item.source, output, size, self._digest, mark, item.meta) == done
+            return None
+        return done_key(row.id, row.source, output, size, self._digest, mark, row.meta)
 
     def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
         return plan(

@@ -503,6 +503,25 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
     fold.store.close()
 
 
+def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
+    fold = IndexedFold(Store.temporary())
+    for number in range(600):
+        fold.apply({"event": "saved", "item": f"i{number}", "output": f"{number}.png"})
+    fold.apply({"event": "submitted", "item": "i7", "prediction_id": "p7"})
+    fold.commit()
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    fold.store._connection.set_progress_handler(count, 10)
+    assert len(list(fold.unsettled())) == 1
+    assert list(fold.failed()) == []
+    assert steps < 20
+    fold.store.close()
+
+
 def test_an_index_is_smaller_than_its_ledger(out: Path) -> None:
     with (out / NAME).open("ab") as ledger:
         ledger.writelines(bought(f"n{number}") for number in range(2000))

@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.manifest import check, read
+from batch_removebg.manifest import check, read, read_rows
 from batch_removebg.manifest import text as text_module
+from batch_removebg.manifest.columns import UrlRows
 from batch_removebg.manifest.seen import Marks, Seen
 from batch_removebg.manifest.text import lines
-from batch_removebg.model import Item
+from batch_removebg.model import Item, UrlRow
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -721,7 +722,7 @@ def test_a_text_read_in_blocks_has_the_lines_and_the_errors_of_one_read_line_by_
     def found(*, in_blocks: bool) -> list[str]:
         with monkeypatch.context() as patch, path.open("rb") as stream:
             patch.setattr(text_module, "_is_file", lambda _: in_blocks)
-            got = []
+            got: list[str] = []
             try:
                 got.extend(text_module.lines(stream, "t.txt"))
             except ManifestError as error:
@@ -730,6 +731,55 @@ def test_a_text_read_in_blocks_has_the_lines_and_the_errors_of_one_read_line_by_
 
     assert found(in_blocks=True)[-1:] == found(in_blocks=False)[-1:]
     assert "".join(found(in_blocks=True)) == "".join(found(in_blocks=False))
+
+
+CELLS = ["", " ", "p1", "p2", "https://x.example/a.jpg", "https://x.example/b.jpg ", "http://", "HTTPS://x.example/a b"]
+CELLS += [
+    "https://x.example:0/a",
+    "https://é.example/ü,1.jpg",
+    "in/a.jpg",
+    "../up",
+    "file:///a.jpg",
+    'say "no"',
+    "a\nb",
+]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.permutations(["id", "output", "sku", "image"])
+    | st.lists(st.sampled_from(["image", "URL", "id", "sku"]), max_size=4),
+    st.lists(st.lists(st.sampled_from(CELLS) | st.just(CELLS[4]), min_size=1, max_size=5), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_rows_taken_as_they_are_give_the_items_and_the_errors_of_those_looked_at_closely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: list[str], cells: list[list[str]], padded: bool
+) -> None:
+    path = tmp_path / "t.csv"
+    with path.open("w", newline="") as file:
+        width = len(header)
+        csv.writer(file).writerows([header, *((row * width)[:width] if padded else row for row in cells)])
+
+    def found(*, closely: bool) -> list[Any]:
+        with monkeypatch.context() as patch:
+            if closely:
+                patch.setattr(UrlRows, "take", lambda *_: None)
+            got: list[Any] = []
+            try:
+                got.extend(read([str(path)], out=None, on_warning=got.append))
+            except ManifestError as error:
+                got.append(str(error))
+            return got
+
+    assert found(closely=False) == found(closely=True)
+
+
+def test_a_plain_row_of_a_table_is_no_item_yet() -> None:
+    url = "https://x.example/a.jpg"
+    Path("a.csv").write_text(f"sku,id,image,output\n7,shoe,{url},\n7,hat,in/a.jpg,\n7,bag,{url},bag\n7,,{url},\n")
+    first, *others = read_rows(["a.csv"], out=None)
+    assert first == UrlRow("shoe", url, {"sku": "7"}, "a.csv", 2)
+    assert [isinstance(row, Item) for row in others] == [True] * 3
 
 
 def test_an_id_that_only_looks_as_if_it_had_come_before_is_an_item_like_the_others(

@@ -12,6 +12,7 @@ from typing import Any, Final
 from batch_removebg.fold import Fold, ItemState, Outcome, names_of
 from batch_removebg.names import folders_of, hash64, name_key
 
+from .ahead import Ahead
 from .bits import Bits
 from .cover import Cover
 from .rows import OUTCOMES, SAVED, row, short_key
@@ -146,6 +147,7 @@ class IndexedFold(Fold):
     def __init__(self, store: Store) -> None:
         self.store = store
         self.states: Final = States(store)
+        self._ahead = Ahead(store)
         try:
             super().__init__(items=self.states, **(store.meta("fold") or {}))
             self.cover = Cover(**(store.meta("cover") or {}))
@@ -290,9 +292,9 @@ class IndexedFold(Fold):
         """Whether the file does not have the item's present state yet."""
         return key in self.states.live or key in self.states.moving
 
-    def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """See Fold; there is none for what has changed since the last commit."""
+    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
+        """See Fold; none has changed since the last commit."""
         # Looked at first: what leaves them meanwhile is in the file by then.
         changing = {held.n for source in (self.states.live, self.states.moving) for held in list(source.values())}
-        found = self.store.hints(hashes)
-        return {h: hint for h, hint in found.items() if hint[0] not in changing} if changing else found
+        found = self._ahead.find(keys, ids)
+        return [None if n in changing else n for n in found] if changing else found

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from batch_removebg.codec import decode, encode
 from batch_removebg.errors import LedgerError
 from batch_removebg.fold import Held, ItemState, Lost, Outcome
-from batch_removebg.names import hash64
+from batch_removebg.names import hash64, hash64_of
 
 OUTCOMES: Final[Mapping[Outcome, int]] = {"pending": 0, "saved": 1, "failed": 2}
 SAVED = OUTCOMES["saved"]
@@ -22,13 +22,14 @@ CREATE TABLE item(
     bought INTEGER, made INTEGER, id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
 );
 CREATE INDEX by_id ON item(h, done);
+CREATE INDEX finished ON item(n, done) WHERE done IS NOT NULL;
 CREATE INDEX unsettled ON item(outcome, flying) WHERE outcome <> 1 OR flying;
 CREATE INDEX by_prediction ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_fingerprint ON item(made) WHERE made IS NOT NULL;
 CREATE TABLE name(h INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
 CREATE TABLE folder(h INTEGER PRIMARY KEY);
 """
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of the schema, of `ItemState`, or of what its fields mean."""
 
 _fields = attrgetter(*(field.name for field in fields(ItemState)))
@@ -95,8 +96,7 @@ def done_key(
     item: str, source: str, output: str, size: int, recipe: str, signature: str | None, meta: Mapping[str, Any] | None
 ) -> int:
     """What a row of the manifest, the output's size on the disk and the recipe come to: the same, nothing to do."""
-    more = encode(meta).decode() if meta else ""
-    return hash64("\0".join((source, output, str(size), recipe, signature or "", more, item)))
+    return hash64_of(encode((source, output, size, recipe, signature, meta or None, item)))
 
 
 def unpack_id(name: bytes) -> str:

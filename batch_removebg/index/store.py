@@ -38,7 +38,6 @@ class Store:
         self._lock = threading.RLock()
         self._ours = ours
         self._spoilt = False
-        self._next = 1
         self.path = path
 
     @classmethod
@@ -205,9 +204,7 @@ class Store:
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
-        asked, found = hashes, self._following(hashes)
-        if found:
-            hashes = [h for h in asked if h not in found]
+        found: dict[int, tuple[int, int]] = {}
         for start in range(0, len(hashes), _SELECT_MANY):
             some = hashes[start : start + _SELECT_MANY]
             marks = ",".join("?" * len(some))
@@ -217,16 +214,12 @@ class Store:
                 twice = [h for h, _, _ in rows]
                 single = {h: hint for h, hint in single.items() if twice.count(h) == 1}
             found |= {h: hint for h, hint in single.items() if hint[1] is not None}
-        if last := next((found[h] for h in reversed(asked) if h in found), None):
-            self._next = last[0] + 1
         return found
 
-    def _following(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """The hints for those of the hashes that come next in the ledger: it mostly has the order of the manifest."""
-        first = self._next
-        rows = self._all("SELECT h, n, done FROM item WHERE n >= ? AND n < ?", (first, first + len(hashes)))
-        wanted = set(hashes)
-        return {h: (n, done) for h, n, done in rows if h in wanted and done is not None}
+    def finished(self, first: int, most: int) -> list[tuple[int, int]]:
+        """(n, what it is done with) of the next saved items, from number `first` on."""
+        sql = "SELECT n, done FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
+        return self._all(sql, (first, most))
 
     def known(self, hashes: Sequence[int]) -> set[int]:
         """Those of the hashes that items have."""
@@ -265,9 +258,11 @@ class Store:
 
     def every(self, outcome: int | None = None, *, flying: bool = False) -> Iterator[Found]:
         """The items in order, as of one moment and a few at a time: all, those that ended so, or those on their way."""
-        some = "" if outcome is None else f"WHERE (outcome <> 1 OR flying) AND outcome = {outcome:d}"
+        # Named, the index is used: SQLite would rather go through all items than sort the few that are asked for.
+        few = "INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND"
+        some = "" if outcome is None else f"{few} outcome = {outcome:d}"
         if flying:
-            some = "WHERE (outcome <> 1 OR flying) AND flying"
+            some = f"{few} flying"
         with self._snapshot() as connection:
             try:
                 cursor = connection.execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608

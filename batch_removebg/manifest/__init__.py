@@ -1,5 +1,6 @@
 """Folders, globs, manifests and URLs, read lazily as Items."""
 
-from .reader import check, read
+from .columns import as_item
+from .reader import check, read, read_rows
 
-__all__ = ["check", "read"]
+__all__ = ["as_item", "check", "read", "read_rows"]

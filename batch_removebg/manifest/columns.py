@@ -6,14 +6,14 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.model import Item
+from batch_removebg.model import Item, UrlRow
 from batch_removebg.names import is_url, sha256_hex
 
 from .text import printable
@@ -73,17 +73,53 @@ def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
 def cells_item(cells: Mapping[str, Any], columns: Columns, origin: str, base: Path) -> Item:
     """The same, where the columns are known."""
     value = cells[columns.image]
-    plain = isinstance(value, str) and _PLAIN_URL.fullmatch(value)
-    if not plain and (not isinstance(value, str) or not value.strip()):
+    if not isinstance(value, str) or not value.strip():
         raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
-    if not plain and "\0" in value:
+    if "\0" in value:
         raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
     item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
-    if plain:
+    return _row_item(item_id, value, output, meta, origin, base)
+
+
+def _row_item(
+    item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path
+) -> Item:
+    if _PLAIN_URL.fullmatch(value):
         return Item(item_id or value, value, origin, None, None, output, meta)
     return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)
+
+
+def as_item(row: Item | UrlRow) -> Item:
+    """The Item, if it is not one yet."""
+    if isinstance(row, Item):
+        return row
+    return _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
+
+
+class UrlRows:
+    """Tells the rows of a table that can be taken as they are."""
+
+    def __init__(self, header: Sequence[str], manifest: str) -> None:
+        """Of a table with these columns, all of them named."""
+        columns = find_columns(tuple(header), manifest)
+        self._manifest = manifest
+        self._image = header.index(columns.image)
+        # Without an id of its own a row has the URL's, which may have to be put right first.
+        self._id = None if columns.id is None else header.index(columns.id)
+        self._output = None if columns.output is None else header.index(columns.output)
+        self._others = [(name, header.index(name)) for name in columns.others]
+
+    def take(self, cells: Sequence[str], line: int) -> UrlRow | None:
+        """The row, or None where `cells_item` is needed to tell what it says."""
+        url = cells[self._image]
+        if self._id is None or not url.startswith(("https://", "http://")):
+            return None
+        item_id = cells[self._id]
+        if not item_id or (self._output is not None and cells[self._output]):
+            return None
+        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others}, self._manifest, line)
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:

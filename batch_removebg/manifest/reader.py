@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.model import Item
+from batch_removebg.model import Item, UrlRow
 
-from .columns import path_item, row_item, value_item
+from .columns import as_item, path_item, row_item, value_item
 from .folder import walk
 from .inputs import Input, Kind, matches, resolve
 from .rows import Parser, parser_for, read_mixed, read_txt
@@ -32,7 +32,19 @@ def read(
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = _ignore,
 ) -> Iterator[Item]:
-    """Every picture the INPUTs name, once, in a stable order, read lazily.
+    """Every picture the INPUTs name, once, in a stable order, read lazily; see `read_rows`."""
+    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning):
+        yield as_item(row)
+
+
+def read_rows(
+    inputs: Sequence[str],
+    *,
+    out: Path | None,
+    stdin: BinaryIO | None = None,
+    on_warning: Callable[[str], None] = _ignore,
+) -> Iterator[Item | UrlRow]:
+    """The same, where a row that can be looked at as it is may stay one: `as_item` makes the Item of it.
 
     `out` is left out of folders; `stdin` stands for the process's own. What a person should know but need not act on
     goes to `on_warning`. Raises ManifestError, before the first Item for an INPUT that does not exist, later for a row
@@ -41,9 +53,9 @@ def read(
     found = resolve(inputs, out, on_warning)
     reader = _Reader(out, on_warning, stdin, many=len(found) > 1)
     empty = True
-    for item in reader.items(found):
+    for row in reader.rows(found):
         empty = False
-        yield item
+        yield row
     if empty:
         raise _nothing_to_do(inputs)
 
@@ -60,10 +72,10 @@ def check(
     rereadable = [each for each in found if each.kind is not Kind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not Kind.MANIFEST)
     reader = _Reader(out, _ignore, None, many=len(found) > 1)
-    with contextlib.closing(reader.items(rereadable)) as items:
+    with contextlib.closing(reader.rows(rereadable)) as items:
         count = 0
-        for item in itertools.islice(items, rows):
-            look(item)
+        for row in itertools.islice(items, rows):
+            look(as_item(row))
             count += 1
         whole = count < rows or next(items, None) is None
     if not whole or len(rereadable) < len(found):
@@ -94,17 +106,17 @@ class _Reader:
         self._found: Sequence[Input] = ()
         self._passed = 0
 
-    def items(self, found: Sequence[Input]) -> Generator[Item]:
+    def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
         # What can be read twice is, should an id come twice: until then a mark for each is enough.
         self._found = found
         self._marks = Marks() if all(each.kind is Kind.MANIFEST for each in found) else None
         for each in found:
             named = self._many and each.kind not in {Kind.MANIFEST, Kind.STDIN}
-            for item in self._read(each):
-                if self._is_new(item, by_file=named):
-                    yield item
+            for row in self._read(each):
+                if (self._marks is not None and self._is_unmarked(row)) or self._is_new(as_item(row), by_file=named):
+                    yield row
 
-    def _read(self, each: Input) -> Iterator[Item]:
+    def _read(self, each: Input) -> Iterator[Item | UrlRow]:
         if each.kind is Kind.FOLDER:
             return self._folder(each)
         if each.kind is Kind.TREE:
@@ -139,18 +151,22 @@ class _Reader:
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
-    def _manifest(self, path: Path) -> Iterator[Item]:
+    def _manifest(self, path: Path) -> Iterator[Item | UrlRow]:
         parser = parser_for(path) or read_txt
         with opened(path) as stream:
             yield from _rows(stream, printable(path), parser, path.parent)
 
+    def _is_unmarked(self, row: Item | UrlRow) -> bool:
+        """Whether it is certain that the id comes for the first time; there are no marks any more where it is not."""
+        assert self._marks is not None  # noqa: S101  # narrows the type
+        if self._marks.add(row.id):
+            self._look_back()
+            return False
+        self._passed += 1
+        return True
+
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
         """Whether the item has to be done; raises ManifestError where its id stands for another picture already."""
-        if self._marks is not None:
-            if not self._marks.add(item.id):
-                self._passed += 1
-                return True
-            self._look_back()
         source = self._seen.source(item)
         earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
@@ -168,13 +184,13 @@ class _Reader:
         """Read what has passed once more, to know from now on where each id came first, and what it stands for."""
         self._marks = None
         again = itertools.chain.from_iterable(self._read(each) for each in self._found)
-        for item in itertools.islice(again, self._passed):
+        for item in map(as_item, itertools.islice(again, self._passed)):
             self._seen.add(item.id, self._seen.source(item), item.origin)
 
 
-def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Item]:
+def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Item | UrlRow]:
     for row in parser(lines(stream, name), name):
-        yield row_item(row.cells, row.origin, base)
+        yield row if isinstance(row, UrlRow) else row_item(row.cells, row.origin, base)
 
 
 def _own_name(root: Path) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.model import UrlRow
 
-from .columns import find_columns
+from .columns import UrlRows, find_columns
 from .text import LONGEST_LINE
 
 DEEPEST = 64
@@ -27,7 +28,7 @@ class Row(NamedTuple):
     cells: Mapping[str, Any]
 
 
-Parser = Callable[[Iterator[str], str], Iterator[Row]]
+Parser = Callable[[Iterator[str], str], Iterator[Row | UrlRow]]
 """Lines and the manifest's name → rows."""
 
 
@@ -37,12 +38,12 @@ def parser_for(path: Path) -> Parser | None:
     return _PARSERS.get(Path(name).suffix)
 
 
-def read_csv(lines: Iterator[str], name: str) -> Iterator[Row]:
+def read_csv(lines: Iterator[str], name: str) -> Iterator[Row | UrlRow]:
     """Rows of comma separated values, or semicolon separated ones where the header has no comma."""
     return _table(lines, name, None)
 
 
-def read_tsv(lines: Iterator[str], name: str) -> Iterator[Row]:
+def read_tsv(lines: Iterator[str], name: str) -> Iterator[Row | UrlRow]:
     """Rows of tab separated values."""
     return _table(lines, name, "\t")
 
@@ -79,16 +80,16 @@ _PARSERS: Mapping[str, Parser] = {
 }
 
 
-def _table(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row]:
+def _table(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row | UrlRow]:
     records = _records(lines, name, delimiter)
     number, cells = next(records, (1, []))
     header = _header(cells, f"{name}:{number}")
-    width, gaps = len(header), not all(header)
+    width, urls = len(header), UrlRows(header, name) if all(header) else None
     for number, cells in records:
-        origin = f"{name}:{number}"
-        if len(cells) == width and not gaps:
-            yield Row(origin, dict(zip(header, cells)))  # noqa: B905  # the same length, as was just seen
+        if urls is not None and len(cells) == width and (row := urls.take(cells, number)):
+            yield row
             continue
+        origin = f"{name}:{number}"
         if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
             raise ManifestError(
                 f"{origin}: the row has {len(cells)} cells where the header has {len(header)}; "
