@@ -76,12 +76,12 @@ class Planner:
 
         An item for which no name can be had is to be done, with that as its problem.
         """
-        if self._reading is None or len(items) > _FEW:  # of many, most are done, and asked for together
-            return self._plan_all(items, most)
+        if self._reading is None or len(rows) > _FEW:  # of many, most are done, and asked for together
+            return self._plan_all(rows, most)
         with self._reading.steady():
-            return self._plan_all(items, most)
+            return self._plan_all(rows, most)
 
-    def _plan_all(self, items: Sequence[Item], most: int | None) -> Plan:
+    def _plan_all(self, rows: Sequence[Item | UrlRow], most: int | None) -> Plan:
         found = Plan()
         numbers = self._fold.done([self._key(row) for row in rows], [row.id for row in rows])
         done = []

@@ -311,7 +311,7 @@ class Store:
         n, name, data, crc = columns
         try:
             return n, unpack_id(name), unpack(name, data, crc)
-        except (Damaged, ValueError, TypeError) as error:
+        except (Damaged, ValueError, TypeError, IndexError) as error:
             raise self.damaged(error) from error
 
     def damaged(self, why: object) -> Damaged:
