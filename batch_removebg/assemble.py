@@ -213,7 +213,7 @@ def wrapped(
     Tried again ← held while the server is down ← to the rate ← within the budget ← on record ← kept waiting ← one
     exchange.
     """
-    on_record = Journaled(Waiting(bare, WaitPolicy(), pace.times), ledger, gate)
+    on_record = Journaled(Waiting(bare, WaitPolicy(), pace.times), ledger, gate, clock)
     limit, named = settings.budget()
     budgeted = Budgeted(on_record, limit, named=named)
     throttled = Throttled(

@@ -28,6 +28,7 @@
     ├── ResubmitError          RESUBMIT: this prediction is spent, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
     │   ├── PredictionInterrupted  failed with a transient code, aborted, canceled
+    │   ├── UploadExpired          the server has forgotten the input before the create could go
     │   ├── PredictionStuck        no end within the deadline
     │   └── OutputBroken           not a picture, no alpha, wrong size
     ├── Stopping               the run is being stopped; the item stays pending
@@ -244,6 +245,12 @@ class PredictionInterrupted(ResubmitError):
     """Ended `failed` with a code that a new attempt may not meet, or `aborted`, or `canceled`."""
 
     kind = "prediction-interrupted"
+
+
+class UploadExpired(ResubmitError):
+    """What was uploaded is no longer held by the server at the moment of its create; nothing was bought."""
+
+    kind = "upload-expired"
 
 
 class PredictionStuck(ResubmitError):

@@ -27,7 +27,7 @@ from batch_removebg.model import CreateRequest, Item, Prediction, Provider, Prox
 from batch_removebg.provider import parse
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import Recovery
-from batch_removebg.provider.runtimes import RunTimes
+from batch_removebg.provider.runtimes import RunTimes, Watches
 from batch_removebg.recipe import Recipe
 from batch_removebg.singleflight import Singleflight
 from batch_removebg.sources import Sources
@@ -166,6 +166,7 @@ class Predictor:
         self._bought: dict[str, _Bought] = {}
         self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
         self._times = times if times is not None else RunTimes()
+        self._watches = Watches(self._times)
 
     async def predict(self, todo: Todo) -> Predicted | Prepared:
         """The item with its alpha in reach, or merely prepared where it turns out to be finished already.
@@ -322,6 +323,8 @@ class Predictor:
         proxy = await self._proxy(prepared, data, spec)
         name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
         upload = await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
+        if upload.expires_at is not None and upload.expires_at.timestamp() <= self._clock.wall():
+            upload = replace(upload, expires_at=None)  # by a clock that is not ours
         self._bought[prepared.fingerprint].upload = upload
         return upload
 
@@ -349,6 +352,7 @@ class Predictor:
         """
         begun, with_output, before = self._clock.monotonic() - seen.held, 0, 0.0
         timed = seen.held > 0  # begun here and now, and not in an earlier run
+        watch = self._watches.begin()
         while not seen.status.terminal:
             if seen.id is None:
                 raise PredictionLost("the server gave a prediction without an id, and without a result")
@@ -360,8 +364,15 @@ class Predictor:
             if before >= self._policy.deadline:
                 await self._give_up_on(seen.id)
                 raise PredictionStuck(f"prediction {seen.id} did not end within {self._policy.deadline:.0f} s")
-            await self._clock.sleep(self._times.schedule(polls).delay(before))
+            waited = 0.0
+            # Looked at anew now and then: what others have shown meanwhile holds for this one as well.
+            while (wait := watch.delay(self._times.schedule(polls), before) - waited) > 0.001:
+                await self._clock.sleep(min(wait, max(1.0, (before + waited) / 8)))
+                waited = self._clock.monotonic() - begun - before
             seen = await self._provider.get(seen.id)
+            if not seen.status.terminal:
+                watch.goes_on(self._clock.monotonic() - begun)
+        watch.ended()
         if seen.status is Status.SUCCEEDED and seen.ran is not None:
             self._times.add(seen.ran)
         elif seen.status is Status.SUCCEEDED and timed:

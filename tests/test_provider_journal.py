@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from batch_removebg.errors import (
     RateLimited,
     ServerError,
     Stopping,
+    UploadExpired,
 )
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Status
@@ -198,3 +201,13 @@ def test_the_key_of_a_url_is_the_url_and_of_a_data_uri_a_digest() -> None:
     uri = "data:image/jpeg;base64,AAAA"
     assert key_of(URL) == URL
     assert key_of(uri) == "sha256:" + hashlib.sha256(uri.encode()).hexdigest()
+
+
+async def test_nothing_is_bought_with_an_upload_that_has_expired_while_its_create_was_held(ledger: Ledger) -> None:
+    time, provider = FakeClock(), ScriptedProvider()
+    buyer = Journaled(provider, ledger, Gate(time.clock), time.clock)
+    now = datetime.fromtimestamp(time.now, UTC)
+    await buyer.create(replace(REQUEST, until=now + timedelta(seconds=1)))
+    with pytest.raises(UploadExpired):
+        await buyer.create(replace(REQUEST, until=now))
+    assert (len(provider.requests), events(ledger)) == (1, ["submitting", "submitted"])

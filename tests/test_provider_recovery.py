@@ -344,3 +344,17 @@ async def test_a_refusal_is_not_a_loss(ledger: Ledger, time: FakeClock, error: B
     with pytest.raises(type(error)):
         await recovery(inner, ledger, time).create(REQUEST)
     assert (inner.asked, events(ledger)) == ([], ["submitting", "rejected"])
+
+
+async def test_a_server_whose_clock_is_hours_behind_hides_no_lost_create(ledger: Ledger, time: FakeClock) -> None:
+    behind = BEGIN - timedelta(hours=3)
+    answered = replace(listed("p1", "https://files.example/hat.jpg"), created_at=behind)
+    found = replace(listed("p2"), created_at=behind)
+    server = Listing([PredictionPage((found,))], creates=[answered, CreateLost("no answer")])
+    buyer = recovery(server, ledger, time)
+    await buyer.create(replace(REQUEST, item="hat", image="https://files.example/hat.jpg"))
+    assert (await buyer.create(REQUEST)).id == "p2"
+    asked = server.asked[0][0]
+    assert asked is not None
+    assert asked <= behind
+    assert len(server.requests) == 2

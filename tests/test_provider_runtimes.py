@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_removebg.provider.runtimes import RunTimes, Schedule
+from batch_removebg.provider.runtimes import RunTimes, Schedule, Watches
 
 SEEDS = range(1, 6)
 
@@ -135,3 +135,35 @@ def test_no_run_times_make_it_poll_all_the_time_or_never(runs: list[float], elap
     schedule = times.schedule(polls)
     assert schedule.delay(elapsed) >= 0.05
     assert schedule.delay(elapsed) <= max(30.0, schedule.first - elapsed)
+
+
+def known(seconds: float) -> RunTimes:
+    times = RunTimes()
+    for _ in range(200):
+        times.add(seconds)
+    return times
+
+
+def test_of_a_slow_model_one_in_sixteen_is_looked_for_early() -> None:
+    watches = Watches(known(15))
+    schedule = watches.times.schedule(3)
+    delays = [watches.begin().delay(schedule, 0) for _ in range(32)]
+    assert sorted(delays)[:2] == [1.0, 1.0]
+    assert min(sorted(delays)[2:]) > 14
+    quick = Watches(known(2))
+    assert len({quick.begin().delay(quick.times.schedule(3), 0) for _ in range(32)}) == 1
+
+
+def test_a_few_cold_starts_teach_nothing_and_many_late_ones_that_the_model_is_slower() -> None:
+    watches = Watches(known(2))
+    some = [watches.begin() for _ in range(60)]
+    for watch in some[:4]:
+        watch.goes_on(8)
+    assert (watches.late, watches.times.quantile(0.99)) == (4, 2)
+    for watch in some:
+        watch.goes_on(8)
+    assert 5 <= watches.late < 60  # learned before all of them were late
+    assert watches.times.quantile(0.97) == 12
+    for watch in some:
+        watch.ended()
+    assert watches.late == 0

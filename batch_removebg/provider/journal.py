@@ -11,8 +11,8 @@ from typing import Any
 
 import anyio
 
-from batch_removebg.clock import stamp
-from batch_removebg.errors import BatchError, CreateLost, PageInstead
+from batch_removebg.clock import Clock, stamp
+from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Provider
 
@@ -23,14 +23,17 @@ from .wrapper import Wrapper
 class Journaled(Wrapper):
     """Writes `submitting` before a create, then `submitted`, or `rejected` if it was refused for certain."""
 
-    def __init__(self, inner: Provider, ledger: Ledger, gate: Gate) -> None:
+    def __init__(self, inner: Provider, ledger: Ledger, gate: Gate, clock: Clock | None = None) -> None:
         super().__init__(inner)
+        self._clock = clock or Clock()
         self._ledger = ledger
         self._gate = gate
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, on record; raises Stopping instead where the gate is closed."""
         self._gate.check()
+        if request.until is not None and request.until.timestamp() <= self._clock.wall():
+            raise UploadExpired("the upload had expired before its create could be sent; it is uploaded anew")
         created: Prediction
         with anyio.CancelScope(shield=True):
             await self._write_submitting(request)

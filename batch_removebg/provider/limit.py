@@ -248,7 +248,9 @@ class Limit:
             self._burst = min(_LARGEST_BURST, max(1.0, accepted - rate * seconds))
             return self._paced(rate)
         rate = self._measured(pacer, accepted, seconds, pause)
-        self._lessons = min(len(_GROWTH), self._lessons + 1) if accepted else 2
+        # A pause in whole seconds may have been longer than the bucket takes to fill: in a short while, that counts.
+        short = self._mark is not None and seconds < 5 * self._mark.pause
+        self._lessons = min(len(_GROWTH), self._lessons + 1) if accepted and not short else 2
         return self._paced(rate)
 
     def _failed(self, held: Pacer, accepted: int, seconds: float, told: Told | None) -> bool:

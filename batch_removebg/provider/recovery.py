@@ -66,6 +66,8 @@ class Recovery:
         self._policy = policy
         self._clock = clock
         self._known = known
+        self._behind = 0.0
+        """Seconds by which the server's clock was seen to be behind ours, at most."""
         self._taken: set[str] = set()
         """Ids found by this run, of which `known` may not tell yet."""
 
@@ -98,20 +100,28 @@ class Recovery:
                     request = replace(request, possible_duplicate=True)
             since = self._clock.stamp()
             try:
-                return await self._provider.create(request)
+                created = await self._provider.create(request)
+                self._compare_clocks(created)
+                return created
             except CreateLost:
                 losses += 1
                 lost = Lost(key_of(request.image), since)
                 request = replace(request, attempt=request.attempt + 1)
+
+    def _compare_clocks(self, created: Prediction) -> None:
+        if created.created_at is not None:
+            self._behind = max(self._behind, self._clock.wall() - created.created_at.timestamp())
 
     def _findable(self, key: str) -> bool:
         return self._provider.capabilities.list and not key.startswith("sha256:")
 
     async def _look(self, lost: Lost, spent: Container[str]) -> tuple[Prediction | None, bool]:
         """The lost prediction, or None; and whether the list could tell."""
-        since = (parse.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(seconds=self._policy.skew)
+        since = (parse.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(
+            seconds=self._policy.skew + self._behind
+        )
         # A create that an earlier run lost has had its time to appear in the list.
-        age = self._clock.wall() - since.timestamp() - self._policy.skew
+        age = self._clock.wall() - since.timestamp() - self._policy.skew - self._behind
         waits = (0.0,) if age > sum(self._policy.looks) else self._policy.looks
         told = False
         for wait in waits:

@@ -23,6 +23,11 @@ _PATIENCE = 0.2
 """Part of the time waited that a gap grows to: the end is seen a tenth of it too late, on average. Less where polls are
 few anyway."""
 _LONGEST = 30.0
+_SCOUTS, _SLOW = 16, 3.0
+"""One prediction in so many is asked for early, where the first poll comes later than so many seconds: a model that has
+become quicker would not be found out before."""
+_LATE, _MANY = 2.0, 5
+"""So many that take so many times as long as is usual, at one time, are no cold starts: the model has become slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,52 @@ class RunTimes:
             if sum(_polls(candidate, ran) for ran in usual) <= allowed * len(usual):
                 break
         return candidate
+
+
+class Watches:
+    """The predictions that are waited for, as far as they tell that the model has changed its pace."""
+
+    def __init__(self, times: RunTimes) -> None:
+        self.times = times
+        self.late = 0
+        """Those that take far longer than is usual."""
+        self._begun = 0
+
+    def begin(self) -> Watch:
+        """Take in that one more is waited for."""
+        self._begun += 1
+        return Watch(self, scout=self._begun % _SCOUTS == 0)
+
+
+class Watch:
+    """One prediction that is waited for."""
+
+    def __init__(self, all_of_them: Watches, *, scout: bool) -> None:
+        self._all = all_of_them
+        self._scout = scout
+        self._told = 0.0
+        self._late = False
+
+    def delay(self, schedule: Schedule, elapsed: float) -> float:
+        """Seconds from `elapsed` until the next poll."""
+        delay = schedule.delay(elapsed)
+        return min(delay, max(1.0, elapsed)) if self._scout and schedule.first > _SLOW else delay
+
+    def goes_on(self, elapsed: float) -> None:
+        """Take in that it has not ended after so many seconds."""
+        usual = self._all.times.quantile(_USUAL)
+        if usual is None or elapsed < _LATE * max(usual, self._told):
+            return
+        self._all.late += not self._late
+        self._late = True
+        if self._all.late >= _MANY:
+            self._all.times.add(1.5 * elapsed)
+            self._told = elapsed
+
+    def ended(self) -> None:
+        """Take in that it is not waited for any more."""
+        self._all.late -= self._late
+        self._late = False
 
 
 def _polls(schedule: Schedule, ran: float) -> int:
