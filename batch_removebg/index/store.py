@@ -80,7 +80,7 @@ class Store:
         """
         at_rest = not path.with_name(f"{path.name}-wal").exists()
         store = cls(
-            _connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True),
+            _connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True, cache=1000),
             path,
             ours=False,
         )
