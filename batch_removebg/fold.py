@@ -46,7 +46,10 @@ class ItemState:
     meta: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     fingerprint: str | None = None
-    """What the prediction in flight was bought for: source content, provider, version, inputs, proxy."""
+    """What the prediction in flight was bought for: source content, provider, version, inputs, proxy.
+
+    Of a saved item only where its line names it: then its file is all that is left of what was bought.
+    """
     in_flight: bool = False
     """`prediction_id` was submitted and its result is not saved yet."""
     lost: Lost | None = None
@@ -141,12 +144,6 @@ class Fold:
     def unsettled(self) -> Iterator[ItemState]:
         """The states with a prediction in flight, or a create without an answer."""
         return (state for state in self.items.values() if state.in_flight or state.lost is not None)
-
-    def outputs(self) -> Iterator[tuple[str, str]]:
-        """Every item with the output names it holds, or has held."""
-        for item, state in self.items.items():
-            for name in names_of(state):
-                yield item, name
 
 
 def names_of(state: ItemState) -> Iterator[str]:

@@ -292,7 +292,7 @@ class Ledger:
             await self.commit()
 
     async def append(self, event: str, **fields: Any) -> None:
-        """Put an entry on disk; returns once it is durable, and can't be cancelled half-way.
+        """Put an entry on disk; returns once it is durable. Where the caller is cancelled, it is written all the same.
 
         Raises DiskError where it can't be written; the ledger then takes no further entries, since the run could no
         longer say what it did.

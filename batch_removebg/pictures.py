@@ -43,8 +43,8 @@ class Pictures:
     async def put(self, name: str, draft: Draft) -> Kept | None:
         """Make the picture durable as `out/name`; None, and nothing written, where the draft gives none.
 
-        It can't be cancelled half-way. Raises what the draft raises, DiskError, and SourceError where the name can't be
-        written.
+        Where the caller is cancelled, it is written all the same. Raises what the draft raises, DiskError, and
+        SourceError where the name can't be written.
         """
         kept = await self._put((name, draft))
         if isinstance(kept, BatchError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_removebg.fold import Fold, Held, ItemState, Lost, Outcome, Step, plan
+from batch_removebg.fold import Fold, Held, ItemState, Lost, Outcome, Step, names_of, plan
 
 SUBMITTING = {
     "event": "submitting",
@@ -208,11 +208,11 @@ def test_every_item_ends_saved_failed_or_pending_and_counts_come_from_the_fold()
 
 def test_the_order_of_items_is_that_of_their_first_line() -> None:
     fold = fold_of({**SAVED, "item": "b"}, {**SAVED, "item": "a", "output": "a.png"}, {**SAVED, "item": "b"})
-    assert list(fold.outputs()) == [("b", "shoe.png"), ("a", "a.png")]
+    assert [(item, *names_of(state)) for item, state in fold.each()] == [("b", "shoe.png"), ("a", "a.png")]
 
 
 def test_items_without_a_name_hold_none() -> None:
-    assert list(fold_of(FAILED).outputs()) == []
+    assert list(names_of(shoe(FAILED))) == []
 
 
 # Invariant 6, and lines that somebody edited

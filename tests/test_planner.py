@@ -13,7 +13,7 @@ import pytest
 
 from batch_removebg.errors import SourceError
 from batch_removebg.files import signature
-from batch_removebg.fold import Fold, ItemState, Step
+from batch_removebg.fold import Fold, ItemState, Step, names_of
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.names import Claims
 from batch_removebg.pixels.spec import Finish
@@ -62,7 +62,7 @@ class Shop:
         os.utime(self.photo, ns=(0, 1))
 
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
-        claims = Claims("png", known=self.fold.outputs())
+        claims = Claims("png", known=[(item, name) for item, state in self.fold.each() for name in names_of(state)])
         planner = Planner(self.fold, claims, out=self.out, recipe=recipe, retry_failed=retry_failed)
         return planner.plan(item or self.item)
 

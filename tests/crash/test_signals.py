@@ -35,6 +35,20 @@ async def said(stream: anyio.abc.ByteReceiveStream, words: bytes) -> None:
         text += await stream.receive()
 
 
+async def interrupted_twice(bench: Crashes, seen: Callable[[], object]) -> None:
+    """A run that gets two interrupts once the server has `seen` enough: it ends at once, with some of it bought."""
+    async with bench.begun() as process:
+        await until(seen)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        await said(process.stderr, b"stopping")
+        with anyio.fail_after(AT_ONCE):
+            process.send_signal(signal.SIGINT)
+            code, _ = await bench.ended(process)
+    assert code == 130
+    assert 1 <= len(bench.api.bill) < ITEMS
+
+
 async def test_a_hangup_brings_home_what_is_paid_for_and_a_resume_does_the_rest(tmp_path: Path) -> None:
     async with FakeApi() as api:
         bench = Crashes(tmp_path, api)
@@ -65,16 +79,7 @@ async def test_two_interrupts_break_off_creates_whose_answers_are_kept_back_and_
         api.respond("POST", "/predictions", created)
         bench = Crashes(tmp_path, api)
         bench.prepare(ITEMS)
-        async with bench.begun() as process:
-            await until(lambda: api.bill)
-            process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            await said(process.stderr, b"stopping")
-            with anyio.fail_after(AT_ONCE):
-                process.send_signal(signal.SIGINT)
-                code, _ = await bench.ended(process)
-        assert code == 130
-        assert 1 <= len(api.bill) < ITEMS
+        await interrupted_twice(bench, lambda: api.bill)
         kept_back = False
         await bench.finish(ITEMS)
         assert len(api.bill) == ITEMS
@@ -93,15 +98,6 @@ async def test_two_interrupts_end_a_run_at_once_and_what_is_in_flight_is_taken_u
         api.respond("GET", "/predictions/*", polled)
         bench = Crashes(tmp_path, api)
         bench.prepare(ITEMS)
-        async with bench.begun() as process:
-            await until(lambda: len(api.asked("GET", "/predictions/*")) > 1)
-            process.send_signal(signal.SIGINT)
-            assert process.stderr is not None
-            await said(process.stderr, b"stopping")
-            with anyio.fail_after(AT_ONCE):
-                process.send_signal(signal.SIGINT)
-                code, _ = await bench.ended(process)
-        assert code == 130
-        assert 1 <= len(api.bill) < ITEMS
+        await interrupted_twice(bench, lambda: len(api.asked("GET", "/predictions/*")) > 1)
         never = False
         await bench.finish(ITEMS)

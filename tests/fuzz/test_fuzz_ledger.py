@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batch_removebg import results
 from batch_removebg.errors import LedgerError
-from batch_removebg.fold import Fold
+from batch_removebg.fold import Fold, names_of
 from batch_removebg.ledger import encode, replay
 from batch_removebg.names import Claims
 from tests.fuzz.mutate import bytes_of, fuzz
@@ -96,7 +96,7 @@ class Nothing:
 def usable(fold: Fold) -> None:
     """What a run does with a fold first: count, take names, and write it for people and scripts to read."""
     assert fold.counts()["total"] == len(fold.items)
-    Claims("png", "{id}", fold.outputs())
+    Claims("png", "{id}", [(item, name) for item, state in fold.each() for name in names_of(state)])
     text = "".join(results.render(fold, Nothing())).encode("utf-8", "backslashreplace")
     json.loads(text, parse_constant=_refused)
 
