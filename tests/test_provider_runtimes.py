@@ -54,7 +54,7 @@ def test_three_polls_find_nearly_all_within_half_a_second(seed: int) -> None:
     run(times, runs, 120, polls=3.0)
     mean, seen = run(times, runs, 480, polls=3.0)
     assert mean <= 3.08
-    assert soon(seen) >= 0.92
+    assert soon(seen) >= 0.95
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -107,7 +107,7 @@ def test_it_is_learned_from_looks_alone_where_the_server_does_not_say(seed: int)
 def test_while_nothing_is_known_polls_are_half_a_second_apart_and_rarer_with_time() -> None:
     schedule = RunTimes().schedule(3.0)
     assert [schedule.delay(at) for at in (0.0, 0.5, 2.0)] == [0.5, 0.5, 0.5]
-    assert schedule.delay(20.0) == pytest.approx(20.0 * 0.4 / 3)
+    assert schedule.delay(20.0) == pytest.approx(20.0 * 0.3 / 3)
     assert schedule.delay(900.0) == 30.0
 
 

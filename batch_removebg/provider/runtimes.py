@@ -17,7 +17,7 @@ _GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.52, 0.57, 0.65, 0.75, 0.85, 1.0)
 """Seconds between polls, for models of a few seconds; in proportion for slower ones."""
 _SOON, _CHEAP = 0.48, 0.75
 """A smaller gap than that is taken only where it costs less than this part of the polls that are allowed."""
-_EARLY, _USUAL = 0.04, 0.97
+_EARLY, _USUAL = 0.03, 0.97
 """Quantiles of the run times: next to none end before the first, few after the second."""
 _PATIENCE = 0.2
 """Part of the time waited that a gap grows to: the end is seen a tenth of it too late, on average. Less where polls are
@@ -89,7 +89,7 @@ class RunTimes:
         return self._schedules[polls]
 
     def _made(self, polls: float) -> Schedule:
-        patience = min(_PATIENCE, 0.4 / polls)
+        patience = min(_PATIENCE, 0.3 / polls)
         early, middle = self.quantile(_EARLY), self.quantile(0.5)
         if early is None or middle is None:
             return Schedule(patience=patience)
