@@ -149,4 +149,4 @@ def test_an_item_is_found_by_its_id_where_the_manifest_has_another_order() -> No
         ahead = Ahead(store)
         assert ahead.find([1041], ["p40"]) == [41]
         assert ahead.find([1003, None, 7], ["p2", "p3", "new"]) == [3, None, None]
-        assert store.finished(ahead._next, 2) == [(4, 1004), (5, 1005)]  # and goes on from there
+        assert store.finished(ahead._next, 2) == [(1004, 4), (1005, 5)]  # and goes on from there
