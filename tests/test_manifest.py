@@ -777,6 +777,7 @@ def test_rows_taken_as_they_are_give_the_items_and_the_errors_of_those_looked_at
                 patch.setattr(UrlRows, "take", lambda *_: None)
                 patch.setattr(UrlRows, "take_all", lambda *_: None)
                 patch.setattr(table, "_one_a_line", lambda *_: None)
+                patch.setattr(table, "_MANY", 1000)
             got: list[Any] = []
             try:
                 got.extend(read([str(path)], out=None, on_warning=got.append))
@@ -793,6 +794,9 @@ def test_a_plain_row_of_a_table_is_no_item_yet() -> None:
     first, *others = read_rows(["a.csv"], out=None)
     assert first == UrlRow("shoe", url, {"sku": "7"}, "a.csv", 2)
     assert [isinstance(row, Item) for row in others] == [True] * 3
+    for number, row in enumerate([f"7,,{url},", "7,hat,in/a.jpg,", f"7,bag,{url},bag", f"7,shoe,{url},"]):
+        Path("a.csv").write_text(f"sku,id,image,output\n{row}\n")
+        assert isinstance(next(read_rows(["a.csv"], out=None)), Item) == (number < 3)
 
 
 def test_what_comes_before_an_error_is_handed_over_first() -> None:
@@ -802,6 +806,18 @@ def test_what_comes_before_an_error_is_handed_over_first() -> None:
     assert [next(rows).id, next(rows).id] == ["p1", "p2"]
     with pytest.raises(ManifestError, match=r"a\.csv:4: the line holds a NUL byte"):
         next(rows)
+
+
+def test_of_long_rows_few_are_in_memory_at_a_time() -> None:
+    row = f"p%d,https://x.example/{'a' * 100_000}.jpg\n"
+    Path("a.csv").write_text("".join(["id,image\n", *(row % number for number in range(200))]))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_rows(["a.csv"], out=None)) == 200
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

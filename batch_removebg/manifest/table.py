@@ -13,8 +13,8 @@ from batch_removebg.model import UrlRow
 from .columns import Row, find_columns
 from .text import LONGEST_LINE
 
-_MANY = 512
-"""Lines looked at together."""
+_MANY, _LONG = 512, 1 << 17
+"""Lines looked at together, fewer where they are long: so many characters and one line more."""
 _HTTP = ("https://", "http://")
 
 
@@ -49,8 +49,13 @@ def table_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterat
 def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
     """Some lines, and the others; an error comes after the lines before it."""
     some: list[str] = []
+    size = 0
     try:
-        some.extend(islice(lines, _MANY))
+        for line in islice(lines, _MANY):
+            some.append(line)
+            size += len(line)
+            if size > _LONG:
+                break
     except ManifestError as error:
         if not some:
             raise
