@@ -8,6 +8,7 @@ exactly, since it reads lone surrogates and large numbers in its own ways.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -30,3 +31,11 @@ def encode(value: Any) -> bytes:
         return _encode(value)
     except (msgspec.MsgspecError, ValueError, OverflowError):
         return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def encode_all(values: Sequence[Any]) -> list[bytes]:
+    """`encode` each."""
+    try:
+        return list(map(_encode, values))
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        return list(map(encode, values))

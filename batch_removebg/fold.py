@@ -132,7 +132,7 @@ class Fold:
         return any(state.prediction_id == prediction_id for state in self.items.values())
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> Sequence[int | None]:
-        """For each `done_key` the number of the saved item of that id that an index finds done with it; here none."""
+        """For each of `done_keys` the number of the saved item of that id that an index finds done so; here none."""
         return [None] * len(keys)
 
     def made(self, fingerprint: str) -> ItemState | None:

@@ -7,7 +7,9 @@ import hashlib
 import re
 import string
 import struct
+import sys
 import unicodedata
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -28,13 +30,12 @@ RESERVED = frozenset({".batch-removebg", "ledger.jsonl", "results.json"})
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _FIELDS = frozenset({"id", "name", "parent", "stem"})
-_PLAIN = re.compile(
-    r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9]) *(?:\.|\Z)|(?:ledger\.jsonl|results\.json)\Z)"
-    r"[a-z0-9_-](?:[a-z0-9_. -]{0,150}[a-z0-9_-])?",
-    re.IGNORECASE | re.ASCII,
-)
-"""A name of one component that needs no change: what most names are, told at one glance."""
-_WORD = re.compile(r"(?!(?:con|prn|aux|nul|com[1-9]|lpt[1-9])\Z)[a-z0-9_-]{1,150}", re.IGNORECASE | re.ASCII)
+_DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
+_PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0-9_-])?"
+_PLAIN = re.compile(rf"(?!(?i:ledger\.jsonl|results\.json)(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII)
+"""A name that needs no change: what most names are, told at one glance."""
+_WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"
+_WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)
 """A plain name without an ending."""
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path reads as it is written."""
@@ -70,15 +71,11 @@ def _safe_component(part: str) -> str:
     safe = _UNSAFE.sub("_", part).rstrip(". ") or "_"
     if _DEVICE.match(safe):
         safe = f"_{safe}"
-    return _cut(safe, _LONGEST_COMPONENT, sha256_hex(part)[:8])
-
-
-def _cut(text: str, limit: int, tail: str) -> str:
-    """`text` if it fits into `limit` bytes, else its beginning and `-tail`."""
-    data = text.encode()
-    if len(data) <= limit:
-        return text
-    return f"{data[: limit - len(tail) - 1].decode(errors='ignore')}-{tail}"
+    data = safe.encode()
+    if len(data) <= _LONGEST_COMPONENT:
+        return safe
+    tail = sha256_hex(part)[:8]
+    return f"{data[: _LONGEST_COMPONENT - len(tail) - 1].decode(errors='ignore')}-{tail}"
 
 
 def _shortened(parts: list[str], digest: str) -> str:
@@ -278,7 +275,7 @@ class Claims:
             self._template == DEFAULT_TEMPLATE
             and item.output is None
             and item.name is None
-            and _WORD.fullmatch(item.id)
+            and _WORDS.fullmatch(item.id)
         ):
             return f"{item.id}.{self._extension}"  # what follows would give as well
         return f"{self._plain(item)}.{self._extension}"
@@ -319,3 +316,11 @@ def hash64(text: str) -> int:
 def hash64_of(data: bytes) -> int:
     """The same of bytes."""
     return int(_number(_sha256(data).digest())[0])  # quicker than a BLAKE2 of eight bytes, which takes longer to set up
+
+
+def hash64_all(many: Iterable[bytes]) -> list[int]:
+    """`hash64_of` each."""
+    numbers = array("q", b"".join([_sha256(data).digest() for data in many]))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers[::4].tolist()  # of the 32 bytes of each the first eight

@@ -12,7 +12,7 @@ from batch_removebg.errors import ItemError
 from batch_removebg.files import signature
 from batch_removebg.fold import Fold, ItemState, Step, plan
 from batch_removebg.index import Reading
-from batch_removebg.index.rows import done_key
+from batch_removebg.index.rows import Done, done_keys
 from batch_removebg.manifest import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.names import Claims
@@ -83,15 +83,14 @@ class Planner:
 
     def _plan_all(self, rows: Sequence[Item | UrlRow], most: int | None) -> Plan:
         found = Plan()
-        numbers = self._fold.done([self._key(row) for row in rows], [row.id for row in rows])
-        done = []
-        for row, number in zip(rows, numbers, strict=True):
-            if number is not None:
-                done.append(number)
-                continue
-            self._add(found, as_item(row))
+        numbers = self._fold.done(self._keys(rows), [row.id for row in rows])
+        looked = len(rows)
+        for nth in (nth for nth, number in enumerate(numbers) if number is None):
+            self._add(found, as_item(rows[nth]))
             if len(found.todos) == most:
+                looked = nth + 1
                 break
+        done = [number for number in numbers[:looked] if number is not None]
         found.done += len(done)
         if self._reading is not None:
             self._reading.done(done)
@@ -125,18 +124,27 @@ class Planner:
         same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
-    def _key(self, row: Item | UrlRow) -> int | None:
-        """What an item on record is done with if `plan` would find nothing to do, and nothing new to tell.
+    def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
+        """What each is done with on record if `plan` would find nothing to do, and nothing new to tell.
 
         All that would be compared, in one hash; None where something is missing.
         """
-        try:
-            output = self._claims.plain(row)
-            size = os.stat(self._prefix + output).st_size  # noqa: PTH116  # quicker than a path for each of a million
-            mark = signature(row.path) if row.path is not None else None
-        except (OSError, ItemError):
-            return None
-        return done_key(row.id, row.source, output, size, self._digest, mark, row.meta)
+        there: list[Done] = []
+        missing: list[int] = []
+        plain, prefix, digest, stat = self._claims.plain, self._prefix, self._digest, os.stat
+        for nth, row in enumerate(rows):
+            try:
+                output = plain(row)
+                size = stat(prefix + output).st_size  # quicker than a path for each of a million
+                mark = signature(row.path) if row.path is not None else None
+            except (OSError, ItemError):
+                missing.append(nth)
+            else:
+                there.append((row.source, output, size, digest, mark, row.meta or None, row.id))
+        keys: list[int | None] = [*done_keys(there)]
+        for nth in missing:  # in order: each is put where it belongs
+            keys.insert(nth, None)
+        return keys
 
     def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
         return plan(

@@ -149,4 +149,22 @@ def test_an_item_is_found_by_its_id_where_the_manifest_has_another_order() -> No
         ahead = Ahead(store)
         assert ahead.find([1041], ["p40"]) == [41]
         assert ahead.find([1003, None, 7], ["p2", "p3", "new"]) == [3, None, None]
-        assert store.finished(ahead._next, 2) == [(4, 1004), (5, 1005)]  # and goes on from there
+        assert store.finished(ahead._next, 2) == [(1004, 4), (1005, 5)]  # and goes on from there
+
+
+def test_what_is_done_is_not_looked_at_closely_and_nothing_is_said_of_what_follows_the_last_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [url_row(number, **({"id": "new"} if number == 3 else {})) for number in range(6)]
+    for row in rows:
+        (tmp_path / f"{row.id}.png").write_bytes(b"cut")
+    with finished(list(range(6))) as fold, closing(Reading(fold)) as reading:
+        planner = Planner(
+            fold, Claims("png", owners=reading.names), out=tmp_path, recipe=RECIPE, retry_failed=False, reading=reading
+        )
+        looked_at = []
+        monkeypatch.setattr(planner, "_add", lambda found, item: (looked_at.append(item.id), found.todos.append(item)))
+        plan = planner.plan_all(rows, most=1)
+        assert (looked_at, len(plan.todos), plan.done) == (["new"], 1, 3)
+        assert [number in reading.numbers for number in range(1, 7)] == [True] * 3 + [False] * 3
+        assert planner.plan_all(rows, most=2).done == 5

@@ -426,9 +426,11 @@ def test_a_state_comes_back_as_it_was() -> None:
 
 @given(st.sets(st.integers(0, 100_000), max_size=30))
 def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
-    bits = Bits()
+    bits, updated = Bits(), Bits()
     for number in numbers:
         bits.add(number)
+    updated.update(number for number in numbers)
+    assert bits._bytes.rstrip(b"\0") == updated._bytes.rstrip(b"\0")
     assert len(bits) == len(numbers)
     assert all(number in bits for number in numbers)
     assert 100_001 not in bits

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import unicodedata
 from pathlib import PurePosixPath
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_removebg import names
 from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.model import Item
-from batch_removebg.names import Claims, check_template, render, safe_name, without_suffix
+from batch_removebg.names import Claims, check_template, hash64, hash64_all, render, safe_name, without_suffix
 
 
 def item(item_id: str, *, output: str | None = None, **meta: object) -> Item:
@@ -257,3 +259,49 @@ def test_no_two_items_ever_share_a_name_or_a_folder(ids: list[str], template: st
     assert len(set(names)) == len(names)
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     assert not folders & set(names)
+
+
+# What makes names cheap changes nothing
+
+PARTS = [
+    "con",
+    "NUL ",
+    "com1",
+    "lpt9x",
+    "prn.txt",
+    "a",
+    "B-2_",
+    "x.y",
+    "x.png",
+    "ledger.jsonl",
+    "Results.json",
+    "..",
+    ".",
+]
+PARTS += ["", " ", "é", "\\", ":", "\n", ".batch-removebg", "x" * 150, "y" * 151, "z" * 201]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=8).map("/".join) | HOSTILE)
+def test_a_name_told_at_one_glance_is_the_one_a_close_look_gives(text: str) -> None:
+    def found() -> tuple[str, str]:
+        return safe_name(text), Claims("png").plain(item(text))
+
+    at_one_glance = found()
+    with pytest.MonkeyPatch.context() as patch:
+        never = re.compile(r"(?!)")
+        patch.setattr(names, "_PLAIN", never)
+        patch.setattr(names, "_WORDS", never)
+        assert at_one_glance == found()
+
+
+@pytest.mark.parametrize("text", ["0012/0012345", "shop/shoe-2", "a", "a/b/c/d/e/f"])
+def test_an_ordinary_id_is_told_at_one_glance(text: str) -> None:
+    assert names._WORDS.fullmatch(text)
+    assert names._PLAIN.fullmatch(f"{text}.x")
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_hashes_made_together_are_those_made_one_by_one(texts: list[str]) -> None:
+    together = hash64_all([text.encode("utf-8", "surrogatepass") for text in texts])
+    assert together == [hash64(text) for text in texts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from batch_removebg.names import hash64
 
@@ -18,22 +19,22 @@ class Ahead:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._next = 1
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[int | None, int] = {}
 
     def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """For each `done_key` the number of the saved item of that id that is done with it."""
+        """For each of `done_keys` the number of the saved item of that id that is done with it."""
         self._load(len(keys))
-        take = self._numbers.pop
-        found = [None if key is None else take(key, None) for key in keys]
-        missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
-        if missed:
-            self._look_up(missed, keys, ids, found)
+        found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
+        if None in found:
+            missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
+            if missed:
+                self._look_up(missed, keys, ids, found)
         return found
 
     def _load(self, count: int) -> None:
         if len(self._numbers) < 2 * count and (rows := self._store.finished(self._next, 2 * count)):
-            self._next = rows[-1][0] + 1
-            self._numbers.update([(key, n) for n, key in rows])
+            self._next = rows[-1][1] + 1
+            self._numbers.update(rows)
 
     def _look_up(
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]

@@ -20,8 +20,13 @@ class Bits:
 
     def update(self, numbers: Iterable[int]) -> None:
         """Take numbers in."""
+        numbers = list(numbers)
+        if not numbers:
+            return
+        self.add(max(numbers))  # from here on there is room
+        bits = self._bytes
         for n in numbers:
-            self.add(n)
+            bits[n >> 3] |= 1 << (n & 7)
 
     def __contains__(self, n: int) -> bool:
         at = n >> 3

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from batch_removebg.codec import decode, encode
+from batch_removebg.codec import decode, encode, encode_all
 from batch_removebg.errors import LedgerError
 from batch_removebg.fold import Held, ItemState, Lost, Outcome
-from batch_removebg.names import hash64, hash64_of
+from batch_removebg.names import hash64, hash64_all
 
 OUTCOMES: Final[Mapping[Outcome, int]] = {"pending": 0, "saved": 1, "failed": 2}
 SAVED = OUTCOMES["saved"]
@@ -53,7 +53,7 @@ class Row(NamedTuple):
     """Its place: items are numbered from 1 as the ledger first names them."""
     h: int
     done: int | None
-    """Of a saved item: what `done_key` gives for it as long as there is nothing to do."""
+    """Of a saved item: what `done_keys` gives for it as long as there is nothing to do."""
     outcome: int
     flying: int
     """1: with a prediction in flight, 2: with a create whose answer is not on record."""
@@ -89,14 +89,20 @@ def row(n: int, item: str, state: ItemState) -> Row:
 def _done(item: str, state: ItemState) -> int | None:
     if state.output is None or state.bytes is None or state.recipe is None:
         return None
-    return done_key(item, state.source, state.output, state.bytes, state.recipe, state.signature, state.meta)
+    done = (state.source, state.output, state.bytes, state.recipe, state.signature, state.meta or None, item)
+    return done_keys([done])[0]
 
 
-def done_key(
-    item: str, source: str, output: str, size: int, recipe: str, signature: str | None, meta: Mapping[str, Any] | None
-) -> int:
-    """What a row of the manifest, the output's size on the disk and the recipe come to: the same, nothing to do."""
-    return hash64_of(encode((source, output, size, recipe, signature, meta or None, item)))
+Done = tuple[str, str, int, str, str | None, Mapping[str, Any] | None, str]
+"""Source, output, its size, recipe, signature of the source, meta (None where it is empty), id."""
+
+
+def done_keys(many: Sequence[Done]) -> list[int]:
+    """What rows of the manifest, the sizes of their outputs on the disk and the recipe come to.
+
+    The same as of the state on record: nothing to do.
+    """
+    return hash64_all(encode_all(many))
 
 
 def unpack_id(name: bytes) -> str:

@@ -217,8 +217,8 @@ class Store:
         return found
 
     def finished(self, first: int, most: int) -> list[tuple[int, int]]:
-        """(n, what it is done with) of the next saved items, from number `first` on."""
-        sql = "SELECT n, done FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
+        """(What it is done with, n) of the next saved items, from number `first` on."""
+        sql = "SELECT done, n FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
         return self._all(sql, (first, most))
 
     def known(self, hashes: Sequence[int]) -> set[int]:

@@ -6,10 +6,10 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_removebg.errors import ManifestError
@@ -30,6 +30,14 @@ _REMEDIES = {
     "http": "write it as http://host/path",
     "https": "write it as https://host/path",
 }
+
+
+class Row(NamedTuple):
+    """One row of a manifest, its cells by column."""
+
+    origin: str
+    """`catalogue.csv:12`, the line it starts in."""
+    cells: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +104,6 @@ def as_item(row: Item | UrlRow) -> Item:
     if isinstance(row, Item):
         return row
     return _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
-
-
-class UrlRows:
-    """Tells the rows of a table that can be taken as they are."""
-
-    def __init__(self, header: Sequence[str], manifest: str) -> None:
-        """Of a table with these columns, all of them named."""
-        columns = find_columns(tuple(header), manifest)
-        self._manifest = manifest
-        self._image = header.index(columns.image)
-        # Without an id of its own a row has the URL's, which may have to be put right first.
-        self._id = None if columns.id is None else header.index(columns.id)
-        self._output = None if columns.output is None else header.index(columns.output)
-        self._others = [(name, header.index(name)) for name in columns.others]
-
-    def take(self, cells: Sequence[str], line: int) -> UrlRow | None:
-        """The row, or None where `cells_item` is needed to tell what it says."""
-        url = cells[self._image]
-        if self._id is None or not url.startswith(("https://", "http://")):
-            return None
-        item_id = cells[self._id]
-        if not item_id or (self._output is not None and cells[self._output]):
-            return None
-        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others}, self._manifest, line)
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:

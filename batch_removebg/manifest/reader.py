@@ -52,12 +52,12 @@ def read_rows(
     """
     found = resolve(inputs, out, on_warning)
     reader = _Reader(out, on_warning, stdin, many=len(found) > 1)
-    empty = True
-    for row in reader.rows(found):
-        empty = False
-        yield row
-    if empty:
-        raise _nothing_to_do(inputs)
+    rows = reader.rows(found)
+    for first in rows:
+        yield first
+        yield from rows
+        return
+    raise _nothing_to_do(inputs)
 
 
 def check(
@@ -112,19 +112,27 @@ class _Reader:
         self._marks = Marks() if all(each.kind is Kind.MANIFEST for each in found) else None
         for each in found:
             named = self._many and each.kind not in {Kind.MANIFEST, Kind.STDIN}
-            for row in self._read(each):
-                if (self._marks is not None and self._is_unmarked(row)) or self._is_new(as_item(row), by_file=named):
-                    yield row
+            for some in self._read(each):
+                if self._marks is not None and self._are_unmarked(some):
+                    yield from some
+                    continue
+                for row in some:
+                    if self._is_new(as_item(row), by_file=named):
+                        yield row
 
-    def _read(self, each: Input) -> Iterator[Item | UrlRow]:
-        if each.kind is Kind.FOLDER:
-            return self._folder(each)
-        if each.kind is Kind.TREE:
-            return self._tree(each)
+    def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
+        """The rows, one or several at a time."""
         if each.kind is Kind.MANIFEST:
             return self._manifest(Path(each.value))
         if each.kind is Kind.STDIN:
             return _rows(self._stdin or sys.stdin.buffer, "stdin", read_mixed, Path())
+        return ([item] for item in self._pictures(each))
+
+    def _pictures(self, each: Input) -> Iterator[Item]:
+        if each.kind is Kind.FOLDER:
+            return self._folder(each)
+        if each.kind is Kind.TREE:
+            return self._tree(each)
         if each.kind is Kind.FILE:
             base = each.base if each.base is not None else Path(each.value).parent
             name = printable(Path(each.value).relative_to(base).as_posix())
@@ -151,18 +159,18 @@ class _Reader:
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
-    def _manifest(self, path: Path) -> Iterator[Item | UrlRow]:
+    def _manifest(self, path: Path) -> Iterator[Sequence[Item | UrlRow]]:
         parser = parser_for(path) or read_txt
         with opened(path) as stream:
             yield from _rows(stream, printable(path), parser, path.parent)
 
-    def _is_unmarked(self, row: Item | UrlRow) -> bool:
-        """Whether it is certain that the id comes for the first time; there are no marks any more where it is not."""
+    def _are_unmarked(self, rows: Sequence[Item | UrlRow]) -> bool:
+        """Whether it is certain that each id comes for the first time; there are no marks any more where it is not."""
         assert self._marks is not None  # noqa: S101  # narrows the type
-        if self._marks.add(row.id):
+        if self._marks.add([row.id for row in rows]):
             self._look_back()
             return False
-        self._passed += 1
+        self._passed += len(rows)
         return True
 
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
@@ -183,14 +191,14 @@ class _Reader:
     def _look_back(self) -> None:
         """Read what has passed once more, to know from now on where each id came first, and what it stands for."""
         self._marks = None
-        again = itertools.chain.from_iterable(self._read(each) for each in self._found)
+        again = itertools.chain.from_iterable(some for each in self._found for some in self._read(each))
         for item in map(as_item, itertools.islice(again, self._passed)):
             self._seen.add(item.id, self._seen.source(item), item.origin)
 
 
-def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Item | UrlRow]:
+def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:
     for row in parser(lines(stream, name), name):
-        yield row if isinstance(row, UrlRow) else row_item(row.cells, row.origin, base)
+        yield row if isinstance(row, list) else [row_item(row.cells, row.origin, base)]
 
 
 def _own_name(root: Path) -> str:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
 
-from .columns import UrlRows, find_columns
-from .text import LONGEST_LINE
+from .columns import Row
+from .table import table_rows
 
 DEEPEST = 64
 """Levels to which JSON may be nested."""
 
 
-class Row(NamedTuple):
-    """One row, its cells by column."""
-
-    origin: str
-    """`catalogue.csv:12`, the line it starts in."""
-    cells: Mapping[str, Any]
-
-
-Parser = Callable[[Iterator[str], str], Iterator[Row | UrlRow]]
-"""Lines and the manifest's name → rows."""
+Parser = Callable[[Iterator[str], str], Iterator[Row | list[UrlRow]]]
+"""Lines and the manifest's name → rows, one by one or several that can be taken as they are."""
 
 
 def parser_for(path: Path) -> Parser | None:
@@ -38,14 +27,14 @@ def parser_for(path: Path) -> Parser | None:
     return _PARSERS.get(Path(name).suffix)
 
 
-def read_csv(lines: Iterator[str], name: str) -> Iterator[Row | UrlRow]:
+def read_csv(lines: Iterator[str], name: str) -> Iterator[Row | list[UrlRow]]:
     """Rows of comma separated values, or semicolon separated ones where the header has no comma."""
-    return _table(lines, name, None)
+    return table_rows(lines, name, None)
 
 
-def read_tsv(lines: Iterator[str], name: str) -> Iterator[Row | UrlRow]:
+def read_tsv(lines: Iterator[str], name: str) -> Iterator[Row | list[UrlRow]]:
     """Rows of tab separated values."""
-    return _table(lines, name, "\t")
+    return table_rows(lines, name, "\t")
 
 
 def read_jsonl(lines: Iterator[str], name: str) -> Iterator[Row]:
@@ -78,72 +67,6 @@ _PARSERS: Mapping[str, Parser] = {
     ".ndjson": read_jsonl,
     ".txt": read_txt,
 }
-
-
-def _table(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row | UrlRow]:
-    records = _records(lines, name, delimiter)
-    number, cells = next(records, (1, []))
-    header = _header(cells, f"{name}:{number}")
-    width, urls = len(header), UrlRows(header, name) if all(header) else None
-    for number, cells in records:
-        if urls is not None and len(cells) == width and (row := urls.take(cells, number)):
-            yield row
-            continue
-        origin = f"{name}:{number}"
-        if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
-            raise ManifestError(
-                f"{origin}: the row has {len(cells)} cells where the header has {len(header)}; "
-                "a cell that holds the delimiter must stand in quotes."
-            )
-        yield Row(origin, {column: cell for column, cell in zip(header, cells, strict=False) if column})
-
-
-def _records(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
-    """(Line it starts in, cells) of each row that is not blank."""
-    skipped, first = 0, ""
-    for first in lines:
-        if first.strip():
-            break
-        skipped += 1
-    if delimiter is None:
-        delimiter = ";" if ";" in first and "," not in first else ","
-    start, size = 0, 0
-
-    def feed() -> Iterator[str]:
-        nonlocal size
-        for line in itertools.chain([first], lines):
-            size += len(line)
-            if size > LONGEST_LINE:
-                raise ManifestError(f"{name}:{start}: the row is longer than {LONGEST_LINE:,} characters.")
-            yield line
-
-    # Strict, or a quote that is never closed would swallow the rest of the file as one cell.
-    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
-    while True:
-        start, size = skipped + reader.line_num + 1, 0
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise ManifestError(f"{name}:{start}: the row can't be read ({error}); see to its quotes.") from error
-        if cells is None:
-            return
-        if (cells and cells[0].strip()) or any(cell.strip() for cell in cells):
-            yield start, cells
-
-
-def _header(cells: list[str], origin: str) -> list[str]:
-    """The columns' names; an unnamed one, as a table program may leave it, is the empty string."""
-    header = [cell.strip() for cell in cells]
-    while header and not header[-1]:
-        header.pop()
-    named = [column for column in header if column]
-    find_columns(tuple(named), origin)
-    seen: set[str] = set()
-    for column in named:
-        if column in seen:
-            raise ManifestError(f"{origin}: there are two columns named {column!r}; rename one.")
-        seen.add(column)
-    return header
 
 
 def _json_row(line: str, origin: str) -> Row:

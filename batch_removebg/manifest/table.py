@@ -1,0 +1,199 @@
+"""Tables: lines → rows, many at a time where they are all of the usual kind."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count, islice, repeat
+from typing import Any
+
+from batch_removebg.errors import ManifestError
+from batch_removebg.model import UrlRow
+
+from .columns import Row, find_columns
+from .text import LONGEST_LINE
+
+_MANY, _LONG = 512, 1 << 17
+"""Lines looked at together, fewer where they are long: so many characters and one line more."""
+_HTTP = ("https://", "http://")
+
+
+def table_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row | list[UrlRow]]:
+    """The rows of a table after its header; without a delimiter `,` or, where the header has none, `;`."""
+    skipped, first = 0, ""
+    for first in lines:
+        if first.strip():
+            break
+        skipped += 1
+    if delimiter is None:
+        delimiter = ";" if ";" in first and "," not in first else ","
+    number, end, cells = next(_records(chain([first], lines), name, skipped, delimiter), (1, 0, []))
+    table = _Table(cells, name, number)
+    while True:
+        some, lines = _next(lines)
+        if not some:
+            return
+        rows = _one_a_line(some, delimiter)
+        if rows is not None:
+            yield from table.rows(rows, end + 1)
+            end += len(some)
+            continue
+        before, end = end, end + len(some)
+        for number, last, cells in _records(chain(some, lines), name, before, delimiter):
+            yield table.row(cells, number)
+            if last >= end:
+                end = last
+                break
+
+
+def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
+    """Some lines, and the others; an error comes after the lines before it."""
+    some: list[str] = []
+    size = 0
+    try:
+        for line in islice(lines, _MANY):
+            some.append(line)
+            size += len(line)
+            if size > _LONG:
+                break
+    except ManifestError as error:
+        if not some:
+            raise
+        return some, _failing(error)
+    return some, lines
+
+
+def _failing(error: ManifestError) -> Iterator[str]:
+    yield from ()
+    raise error
+
+
+def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    """The rows, where each of them is a line."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:  # or a row goes on after these lines
+        return None
+    return rows if len(rows) == len(lines) else None
+
+
+def _records(lines: Iterator[str], name: str, before: int, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
+    """(Line it starts in, line it ends in, cells) of each row that is not blank; `before` lines precede."""
+    start, size = 0, 0
+
+    def feed() -> Iterator[str]:
+        nonlocal size
+        for line in lines:
+            size += len(line)
+            if size > LONGEST_LINE:
+                raise ManifestError(f"{name}:{start}: the row is longer than {LONGEST_LINE:,} characters.")
+            yield line
+
+    # Strict, or a quote that is never closed would swallow the rest of the file as one cell.
+    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+    while True:
+        start, size = before + reader.line_num + 1, 0
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise ManifestError(f"{name}:{start}: the row can't be read ({error}); see to its quotes.") from error
+        if cells is None:
+            return
+        if _filled(cells):
+            yield start, before + reader.line_num, cells
+
+
+def _filled(cells: Sequence[str]) -> bool:
+    return bool(cells and cells[0].strip()) or any(cell.strip() for cell in cells)
+
+
+class _Table:
+    """Cells → rows."""
+
+    def __init__(self, cells: Sequence[str], name: str, number: int) -> None:
+        """By the cells of the header, in line `number`."""
+        self._name = name
+        self._header = _header(cells, f"{name}:{number}")
+        self._urls = UrlRows(self._header, name) if all(self._header) else None
+
+    def rows(self, many: Sequence[Sequence[str]], number: int) -> Iterator[Row | list[UrlRow]]:
+        """The rows of one line each, the first in line `number`, that are not blank."""
+        if self._urls is not None and (taken := self._urls.take_all(many, number)):
+            yield taken
+            return
+        for line, cells in enumerate(many, number):
+            if _filled(cells):
+                yield self.row(cells, line)
+
+    def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow]:
+        """The row that starts in line `number`."""
+        header, width = self._header, len(self._header)
+        if self._urls is not None and len(cells) == width and (taken := self._urls.take(cells, number)):
+            return [taken]
+        origin = f"{self._name}:{number}"
+        if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
+            raise ManifestError(
+                f"{origin}: the row has {len(cells)} cells where the header has {width}; "
+                "a cell that holds the delimiter must stand in quotes."
+            )
+        return Row(origin, {column: cell for column, cell in zip(header, cells, strict=False) if column})
+
+
+def _header(cells: Sequence[str], origin: str) -> list[str]:
+    """The columns' names; an unnamed one, as a table program may leave it, is the empty string."""
+    header = [cell.strip() for cell in cells]
+    while header and not header[-1]:
+        header.pop()
+    named = [column for column in header if column]
+    find_columns(tuple(named), origin)
+    seen: set[str] = set()
+    for column in named:
+        if column in seen:
+            raise ManifestError(f"{origin}: there are two columns named {column!r}; rename one.")
+        seen.add(column)
+    return header
+
+
+class UrlRows:
+    """Tells the rows of a table that can be taken as they are."""
+
+    def __init__(self, header: Sequence[str], manifest: str) -> None:
+        """Of a table with these columns, all of them named."""
+        columns = find_columns(tuple(header), manifest)
+        self._manifest = manifest
+        self._width = len(header)
+        self._image = header.index(columns.image)
+        # Without an id of its own a row has the URL's, which may have to be put right first.
+        self._id = None if columns.id is None else header.index(columns.id)
+        self._output = None if columns.output is None else header.index(columns.output)
+        self._others = [(name, header.index(name)) for name in columns.others]
+
+    def take(self, cells: Sequence[str], line: int) -> UrlRow | None:
+        """The row, or None where `cells_item` is needed to tell what it says."""
+        url = cells[self._image]
+        if self._id is None or not url.startswith(_HTTP):
+            return None
+        item_id = cells[self._id]
+        if not item_id or (self._output is not None and cells[self._output]):
+            return None
+        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others}, self._manifest, line)
+
+    def take_all(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
+        """What `take` gives for each of the rows, which are of one line each, the first `line`; None if not for all."""
+        try:
+            columns = list(zip(*rows, strict=True))
+        except ValueError:  # some are longer than others
+            return None
+        if self._id is None or len(columns) != self._width:
+            return None
+        ids, urls = columns[self._id], columns[self._image]
+        if not all(ids) or False in [url.startswith(_HTTP) for url in urls]:
+            return None
+        if self._output is not None and any(columns[self._output]):
+            return None
+        metas: Iterable[Mapping[str, Any]] = repeat({})
+        if self._others:
+            names = [name for name, _ in self._others]
+            others = [columns[nth] for _, nth in self._others]
+            metas = [dict(zip(names, cells, strict=True)) for cells in zip(*others, strict=True)]
+        return list(map(UrlRow, ids, urls, metas, repeat(self._manifest), count(line)))
