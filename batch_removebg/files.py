@@ -43,7 +43,7 @@ _FOLDER_FSYNC_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF,
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path | str) -> Iterator[None]:
     """Turn an OSError met while writing `path` into a DiskError that says what to do.
 
     A name the file system refuses is one item's matter: SourceError.
@@ -73,26 +73,26 @@ def write_all(root: Path, pictures: Sequence[tuple[str, bytes]]) -> list[BatchEr
     Returns for each what kept it from being durable, or None: one that fails is no other's matter.
     """
     errors: list[BatchError | None] = [None] * len(pictures)
-    folders: dict[Path, list[int]] = {}
-    known: set[Path] = set()
+    folders: dict[str, list[int]] = {}
+    known: dict[str, str] = {}
     for place, (name, data) in enumerate(pictures):
         try:
-            path = inside(root, name, known)
+            path = _inside(root, name, known)
             _replace(path, data)
         except BatchError as error:
             errors[place] = error
         else:
-            folders.setdefault(path.parent, []).append(place)
+            folders.setdefault(os.path.dirname(path), []).append(place)  # noqa: PTH120  # as below
     for folder, places in folders.items():
         try:
-            fsync_dir(folder)
+            fsync_dir(Path(folder))
         except BatchError as error:
             for place in places:
                 errors[place] = error
     return errors
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path | str, data: bytes) -> None:
     """Give `path` a new content; its bytes are durable then, its name is not.
 
     As few calls of the system as there can be: each lets go of the interpreter, and has to wait to get it back.
@@ -108,10 +108,10 @@ def _replace(path: Path, data: bytes) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)  # Windows renames closed files only
-            temp.replace(path)
+            os.replace(temp, path)  # noqa: PTH105  # strings: a Path for each of a million takes as long as the calls
         except BaseException:
             with contextlib.suppress(OSError):
-                temp.unlink(missing_ok=True)
+                os.unlink(temp)  # noqa: PTH108
             raise
 
 
@@ -121,7 +121,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
     Writing raises DiskError; other errors of the block pass through as they are.
     """
-    temp = _temp(path)
+    temp = Path(_temp(path))
     with disk_errors(path):
         file = io.BufferedWriter(_GuardedFile(temp, path))
     try:
@@ -140,8 +140,9 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     fsync_dir(path.parent)
 
 
-def _temp(path: Path) -> Path:
-    return path.parent / f".{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
+def _temp(path: Path | str) -> str:
+    folder = os.path.dirname(path)  # noqa: PTH120
+    return f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
 
 
 class _GuardedFile(io.FileIO):
@@ -185,29 +186,37 @@ def make_folder(path: Path) -> None:
         fsync_dir(path.parent)
 
 
-def inside(root: Path, name: str, known: set[Path] | None = None) -> Path:
+def inside(root: Path, name: str) -> Path:
     """`root/name`, its folders created durably below an existing `root`, ready to be written.
 
-    `known` takes the folders that were looked at, and spares those in it from being looked at again.
     Raises SourceError where that would leave `root` (`..`, a symlink planted on the way) or something is in the way,
     DiskError where a folder can't be created, or `root` is not there.
     """
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or "\0" in name or Path(name).is_absolute() or Path(name).drive:
-        raise SourceError(f"{name!r} is no name inside {root}.")
-    path = root.joinpath(*parts)
-    if known is None or path.parent not in known:
+    return Path(_inside(root, name, {}))
+
+
+def _inside(root: Path, name: str, known: dict[str, str]) -> str:
+    """The same as a string; folders in `known` are not looked at again."""
+    folder, _, last = name.rpartition("/")
+    place = known.get(folder)
+    # A plain name in a folder that was looked at; anything else is taken apart.
+    if place is None or not last or last in (".", "..") or "\0" in last or "\\" in last or ":" in last:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or "\0" in name or Path(name).is_absolute() or Path(name).drive:
+            raise SourceError(f"{name!r} is no name inside {root}.")
         _look_at_folders(root, parts[:-1])
-        if known is not None:
-            known.add(path.parent)
+        place, last = str(root.joinpath(*parts[:-1])), parts[-1]
+        if "/".join(parts[:-1]) == folder:
+            known[folder] = place
+    path = f"{place}{os.sep}{last}"
     with disk_errors(path):
         try:
-            status = path.lstat()
+            status = os.lstat(path)
         except FileNotFoundError:  # as it mostly is
             return path
         if stat.S_ISLNK(status.st_mode):
-            _stays(path, root)
-        if path.is_dir():
+            _stays(Path(path), root)
+        if Path(path).is_dir():
             raise SourceError(
                 f"{path} can't be written: a folder of that name is in the way; move it or choose another name."
             )

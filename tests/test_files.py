@@ -55,7 +55,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return "temp" if TEMP.fullmatch(name) else name
 
     monkeypatch.setattr(os, "fsync", watched("fsync", os.fsync, of_descriptor))
-    monkeypatch.setattr(Path, "replace", watched("rename", Path.replace, lambda _, target: target.name))
+    monkeypatch.setattr(os, "replace", watched("rename", os.replace, lambda _, target: Path(target).name))
     monkeypatch.setattr(Path, "mkdir", watched("mkdir", Path.mkdir, lambda path, *_: path.name))
     return made
 

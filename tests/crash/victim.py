@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from batch_removebg import assemble, files
@@ -69,7 +68,7 @@ def main() -> None:
     """Set the ticks and run."""
     os.write = torn_write  # type: ignore[assignment]
     os.fsync = around(os.fsync)
-    Path.replace = around(Path.replace)  # type: ignore[method-assign]
+    os.replace = around(os.replace)
     files._GuardedFile.write = around(files._GuardedFile.write)  # type: ignore[method-assign]
     exchange = Replicate._exchange
 
