@@ -55,6 +55,8 @@ FOOT = {"shoe": 0.57, "mug": 0.84, "cup": 0.9, "box": 0.88, "ball": 0.9, "sungla
 """Where what stands throws its shadow, units below its middle."""
 FLYING = {"feather", "brush", "rocket", "cat"}
 """What has no foot to throw a shadow."""
+ALIKE = {("photographer", "dark"), ("photographer", "walnut"), ("photographer", "night"), ("rocket", "night")}
+"""Subjects that nobody would take before such a backdrop: they can't be told from it."""
 SHAPES = {1: ((1024, 1024), (1200, 834), (834, 1200)), 4: ((2000, 2000), (2448, 1632), (1632, 2448))}
 SHAPES[12] = ((4000, 3000), (3000, 4000), (3464, 3464))
 """Widths and heights by size in megapixels."""
@@ -100,12 +102,15 @@ def catalogue() -> list[Scene]:
                     decks[kind] = list(rng.permutation(subjects[kind]))
                 if not backdrops:
                     backdrops = list(rng.permutation(list(BACKDROPS)))
+                subject, backdrop = decks[kind].pop(), backdrops.pop()
+                if (subject, backdrop) in ALIKE:
+                    backdrop = "cream"
                 width, height = SHAPES[megapixels][int(rng.integers(3))] if number else SHAPES[megapixels][0]
                 scenes.append(
                     Scene(
                         index=len(scenes),
-                        subject=str(decks[kind].pop()),
-                        backdrop=str(backdrops.pop()),
+                        subject=str(subject),
+                        backdrop=str(backdrop),
                         megapixels=megapixels,
                         width=width,
                         height=height,

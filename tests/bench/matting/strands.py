@@ -100,7 +100,7 @@ def portrait(canvas: Canvas) -> None:
     rng = canvas.rng
     hair = ((58, 38, 28), (170, 112, 56), (214, 178, 116), (36, 32, 36))[int(rng.integers(4))]
     skin, shirt = ((222, 176, 148), (150, 102, 74))[int(rng.integers(2))], paint(canvas)
-    half = ((0, -0.92), (0.36, -0.8), (0.48, -0.4), (0.52, 0.1), (0.46, 0.56), (0, 0.6))
+    half = ((0, -0.9), (0.3, -0.82), (0.44, -0.5), (0.46, 0.0), (0.42, 0.5), (0, 0.6))
     back = smooth(*half, *((-u, v) for u, v in half[-2:0:-1]))
     canvas.part(back, slope(_dim(hair, 0.8), _dim(hair, 0.5), 1.2))
     number = 2600
@@ -109,9 +109,9 @@ def portrait(canvas: Canvas) -> None:
     roots[:, 1] += 1.1 * roots[:, 0] ** 2
     out = rng.normal(0.35, 0.18, number)
     paths = grown(roots, out, rng.uniform(0.8, 1.75, number), rng.normal(1.4, 0.16, number))
-    paths[..., 0] *= side[:, None] * 0.72
+    paths[..., 0] *= side[:, None] * 0.5
     strands(canvas, paths, tints(rng, number, hair), 0.004)
-    fringe(canvas, back, 900, 0.14, tints(rng, 900, hair), 0.0028)
+    fringe(canvas, back, 1200, 0.1, tints(rng, 1200, hair), 0.0028)
     _bust(canvas, skin, shirt, hair)
 
 
