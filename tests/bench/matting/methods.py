@@ -60,17 +60,17 @@ def runnable(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the methods can be run here, and for each other one why not."""
     words = [sys.executable, "-m", "batch_removebg", "run", "--help"]
     listed = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
-    able, notes = [], []
-    for name in names:
-        method = METHODS[name]
-        missing = [flag for flag in method.flags if flag.startswith("--") and flag not in listed]
-        if method.peer and not _rembg().exists():
-            notes.append(f"{name}: left out, rembg is not here; `make truth` brings it")
-        elif not method.peer and missing:
-            notes.append(f"{name}: left out, `run` has no {', '.join(missing)}")
-        else:
-            able.append(name)
-    return able, notes
+    missing = {name: lacking(METHODS[name], listed) for name in names}
+    able = [name for name in names if not missing[name]]
+    return able, [f"{name}: left out, {why}" for name, why in missing.items() if why]
+
+
+def lacking(method: Method, listed: str) -> str:
+    """Why a method can't be run where `run --help` says this; empty: it can."""
+    if method.peer:
+        return "" if _rembg().exists() else "rembg is not here; `make truth` brings it"
+    flags = [flag for flag in method.flags if flag.startswith("--") and flag not in listed.split()]
+    return f"`run` has no {', '.join(flags)}" if flags else ""
 
 
 def run(name: str, photos: Sequence[Path], out: Path, limit: float) -> Timed:
@@ -116,6 +116,12 @@ def remember(timed: Timed, path: Path) -> None:
 def remembered(path: Path) -> Timed | None:
     """What `remember` has written."""
     return Timed(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def peer_version() -> str:
+    """Of rembg in its environment; empty where it is not there."""
+    found = next(PEER.glob("lib/python*/site-packages/rembg-*.dist-info"), None)
+    return found.name.removeprefix("rembg-").removesuffix(".dist-info") if found else ""
 
 
 def _rembg() -> Path:

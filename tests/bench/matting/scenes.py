@@ -6,6 +6,8 @@ grain, then JPEG. α (16 bits) and F (8 bits) are rounded first, so that they ar
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -169,8 +172,24 @@ def render(scene: Scene, folder: Path) -> Path:
 
 
 def render_all(scenes: Sequence[Scene], folder: Path, workers: int = 2) -> list[Path]:
-    """All of them, the largest first, in processes."""
+    """All of them, the largest first, in processes; what other versions of this code made there is removed."""
+    stamp, made_by = folder / ".made-by", fingerprint()
+    if stamp.exists() and stamp.read_text() != made_by:
+        for name in ("photos", "truth", "cutouts"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    elif not stamp.exists() and (folder / "photos").exists():
+        raise FileExistsError(f"{folder / 'photos'} is not of this benchmark's making; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(made_by)
     largest = sorted(scenes, key=lambda scene: -scene.megapixels)
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(partial(render, folder=folder), largest))
     return [folder / "photos" / f"{scene.name}.jpg" for scene in scenes]
+
+
+def fingerprint() -> str:
+    """Of the code that draws, and of the libraries that it draws with."""
+    digest = hashlib.sha256(f"{np.__version__} {PIL.__version__}".encode())
+    for name in ("drawing", "outlines", "shades", "backdrops", "products", "strands", "glass", "cutouts", "scenes"):
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()
