@@ -60,6 +60,7 @@ def test_what_is_wrong_outside_the_band_is_no_band_error() -> None:
 def test_a_slow_ramp_is_no_edge_and_the_inside_of_glass_is_none() -> None:
     ramp = np.linspace(0, 1, 80, dtype=np.float32)[None, :].repeat(9, 0)
     assert not edges(ramp).any()
+    assert edges(ramp * 2).all()  # over forty pixels it is one
     glass = np.zeros((40, 40), np.float32)
     glass[5:35, 5:35] = 0.4
     assert not edges(glass)[8:32, 8:32].any()
@@ -140,6 +141,15 @@ def test_a_hole_counts_as_much_as_the_pixel_lost() -> None:
     # In the truth the pixels are no longer joined to what both reach: 1 against 0.
     assert connectivity_error(hole, truth) == pytest.approx(0.025)
     assert connectivity_error(np.zeros_like(truth), np.zeros_like(truth)) == 0
+
+
+def test_what_was_once_apart_stays_apart_when_the_rest_has_gone() -> None:
+    truth = np.zeros((30, 40), np.float32)
+    truth[:, :20] = 0.6
+    truth[10:15, 30:35] = 0.9
+    other = truth.copy()
+    other[10:15, 30:35] = 1.0
+    assert connectivity_error(other, truth) == pytest.approx(25 * 0.1 / 1000, rel=1e-4)
 
 
 def test_the_largest_area_is_what_a_flood_fill_finds() -> None:

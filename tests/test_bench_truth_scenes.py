@@ -125,6 +125,13 @@ def test_parts_laid_over_each_other_add_up_as_light_does() -> None:
     assert colour[20, 20].tolist() == [0, 0, 0]
 
 
+def test_a_part_has_no_cover_in_its_holes() -> None:
+    drawn = canvas()
+    drawn.part(ellipse(0, 0, 1.5), (9, 9, 9), holes=[ellipse(0, 0, 1.0)])
+    assert drawn.alpha[20, 20] == 0
+    assert drawn.alpha[20, 32] == 1
+
+
 def test_a_stroke_is_as_wide_as_asked_and_what_lies_outside_the_picture_is_left_out() -> None:
     drawn = canvas()
     drawn.part(stroke(np.linspace((-1.5, 0.0), (1.5, 0.0), 9), 0.6), (9, 9, 9))

@@ -21,6 +21,12 @@ def figures(record: Record, method: str) -> list[Figure]:
         Figure("band error below rembg's", [below(record, method, "band", names)], "%", at_least(25)),
         Figure("composite error below rembg's", [below(record, method, "composite", names)], "%", at_least(40)),
         Figure("the same, without grain and JPEG", [below(record, method, "cut", names)], "%"),
+        Figure("band error of the median picture below", [100 * (1 - typical(record, method, "band", names))], "%"),
+        Figure(
+            "composite error of the median picture below",
+            [100 * (1 - typical(record, method, "composite", names))],
+            "%",
+        ),
     ]
     ours, theirs = pace(record, method), pace(record, BASELINE)
     if ours and theirs:
