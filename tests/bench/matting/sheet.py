@@ -27,7 +27,7 @@ def cases(record: Record) -> list[tuple[str, str]]:
     if not order:
         return []
     chosen = {"worst": order[-1], "median": order[len(order) // 2], "best": order[0]}
-    return [(f"{what}: {name}, band error {times:.2f} × rembg's", name) for what, (times, name) in chosen.items()]
+    return [(f"{what}: {name}, band error {times:.2f} times rembg's", name) for what, (times, name) in chosen.items()]
 
 
 def draw(record: Record, folder: Path, path: Path) -> bool:
@@ -51,7 +51,7 @@ def draw(record: Record, folder: Path, path: Path) -> bool:
             pen.text((left + 2, top + CAPTION + 2), head, (90, 90, 90))
             for line, picture in enumerate(pictures):
                 sheet.paste(picture, (left, top + 2 * CAPTION + line * (CELL + GAP)))
-    sheet.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.save(path, optimize=True)
     return True
 
 
