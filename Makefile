@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-crash test-long bench check fix clean
+.PHONY: help run test test-crash test-long bench truth check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make bench   measure speed, memory and requests against a simulated API; half an hour at most, and a table"
+	@echo "make truth   compare cutouts with an alpha that is known, ours and rembg's; an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
 	@echo "make clean   remove what the other targets have made"
@@ -56,6 +57,16 @@ test-long: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.bench $(CASES) $(if $(QUICK),--quick) $(if $(MILLION),--million)
 
+# rembg has an environment of its own, for its pins; it gets our weights. QUICK=1: four small pictures, no results.
+PEER := .venv-rembg
+$(PEER)/.python: | $(VENV)/.python
+	$(BIN)/python -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check 'rembg[cpu,cli]==2.0.86'
+	@touch $@
+
+truth: $(VENV)/.bench $(PEER)/.python
+	$(BIN)/python -m tests.bench.truth $(if $(QUICK),--quick)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --no-cache $(CODE)
 	$(BIN)/ruff check --no-cache $(CODE)
@@ -67,4 +78,4 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CODE)
 
 clean:
-	rm -rf $(VENV) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEER) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -14,15 +14,18 @@ BUSY = 0.5
 """Load average of the last minute above which the machine does something else as well."""
 
 
-def machine() -> dict[str, Any]:
-    """What is to be known of it, JSON-ready; the load is that of this moment."""
+PACKAGES = ("aiohttp", "replicate", "uvloop")
+
+
+def machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """What is to be known of it and of these packages, JSON-ready; the load is that of this moment."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "cpu": _cpu(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "python": platform.python_version(),
-        "packages": {name: found for name in ("aiohttp", "replicate", "uvloop") if (found := _version(name))},
+        "packages": {name: found for name in packages if (found := _version(name))},
         "load_at_start": load,
     }
 

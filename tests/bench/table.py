@@ -28,15 +28,15 @@ SIZES = {
 def plain(results: Results) -> str:
     """For a terminal: every figure, and what there is to know of them."""
     tables = [[HEAD, *_rows(results, asked=True), *_rows(results, asked=False)], _sizes(results)]
-    shown = [_aligned(table) for table in tables if table]
+    shown = [aligned(table) for table in tables if table]
     return "\n\n".join([*shown, _about(results)]).replace("**", "")
 
 
 def markdown(results: Results) -> str:
     """For README: the figures with a target, the table of sizes, what else was measured, the method, the machine."""
-    parts = [_piped([HEAD, *_rows(results, asked=True)])]
+    parts = [piped([HEAD, *_rows(results, asked=True)])]
     if sizes := _sizes(results):
-        parts.append(f"Point 6 at each number of items, medians:\n\n{_piped(sizes)}")
+        parts.append(f"Point 6 at each number of items, medians:\n\n{piped(sizes)}")
     more = {
         name: [f"{f.name}: {measured(f)}" for f in _figures(case) if f.met is None] for name, case in results.items()
     }
@@ -49,7 +49,7 @@ def markdown(results: Results) -> str:
 def measured(figure: Figure) -> str:
     """Median, range and number of runs, with the unit."""
     span = f"{number(min(figure.values))}–{number(max(figure.values))}; " if len(set(figure.values)) > 1 else ""
-    return f"{_with_unit(figure.median, figure.unit)} ({span}{len(figure.values)})"
+    return f"{with_unit(figure.median, figure.unit)} ({span}{len(figure.values)})"
 
 
 def _rows(results: Results, *, asked: bool) -> list[list[str]]:
@@ -74,7 +74,7 @@ def _sizes(results: Results) -> list[list[str]]:
     rows = [["items", *(name for name, _ in SIZES.values()), "runs"]]
     for size in sizes:
         medians = [(median(math.inf if v is None else v for v in size[key]), unit) for key, (_, unit) in SIZES.items()]
-        rows.append([f"{size['items']:,}", *(_with_unit(*each) for each in medians), str(len(size["seconds"]))])
+        rows.append([f"{size['items']:,}", *(with_unit(*each) for each in medians), str(len(size["seconds"]))])
     return rows
 
 
@@ -97,7 +97,8 @@ def _target(figure: Figure) -> str:
     return f"{figure.target.sense} {figure.target.bound:,g} {figure.unit}".rstrip() if figure.target else ""
 
 
-def _with_unit(value: float, unit: str) -> str:
+def with_unit(value: float, unit: str) -> str:
+    """As it is shown."""
     return f"{number(value)} {unit}" if unit and math.isfinite(value) else number(value)
 
 
@@ -105,12 +106,14 @@ def _kept(case: dict[str, Any]) -> str:
     return f" ({case['kept']})" if "kept" in case else ""
 
 
-def _piped(rows: Sequence[Sequence[str]]) -> str:
+def piped(rows: Sequence[Sequence[str]]) -> str:
+    """For Markdown; the first row is the head."""
     lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """For a terminal."""
     rows = [[cell.replace("**", "") for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
