@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.local import engine, runtimes, weights
+from batch_removebg.local import engine, weights
 from batch_removebg.local.devices import DeviceAbsent, Here
+from batch_removebg.local.runtimes import opening
 from tests.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
@@ -77,7 +78,7 @@ def test_a_missing_extra_is_named_before_anything_is_brought(monkeypatch: pytest
 
 
 def test_a_device_that_is_absent_is_named_before_anything_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
+    monkeypatch.setattr(opening, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought weights that can't be run"))
     with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here: .*pip install onnxruntime-gpu"):
         engine.load("u2netp", progress=lambda done, total: None, device="cuda")

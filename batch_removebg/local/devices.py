@@ -7,8 +7,7 @@ from typing import Literal
 
 from batch_removebg.errors import SettingsError
 
-from .weights import MISSING_EXTRA
-
+MISSING_EXTRA = "the local engine is not installed; install it with: pip install 'batch-removebg[local]'"
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
 Precision = Literal["auto", "float32", "bf16"]
 Exact = Literal["float32", "bf16"]

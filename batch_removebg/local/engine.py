@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from . import devices, runtimes, weights
+from . import runtimes, weights
 from .devices import Device, Precision
 from .pull import Progress
 
@@ -40,6 +40,11 @@ class Matte:
 class Network(Protocol):
     """What provider and server need of an engine."""
 
+    @property
+    def used(self) -> str:
+        """What it runs on, such as `openvino CPU bf16`."""
+        ...
+
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The alpha of a picture H×W×3; may be called from several threads at once."""
         ...
@@ -58,7 +63,7 @@ def load(name: str, *, progress: Progress, device: Device = "auto", precision: P
 def bring(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Path:
     """The weights' file of that model, once it is sure that something can run it; blocks; raises as `load`."""
     weights.known(name)
-    devices.resolve(device, precision, runtimes.look(device))
+    runtimes.require(device, precision)
     return weights.ensure(name, progress=progress)
 
 
@@ -74,6 +79,11 @@ class Engine:
     def used(self) -> str:
         """What it runs on, such as `openvino CPU bf16`."""
         return str(self._runtime.used)
+
+    @property
+    def size(self) -> int:
+        """Width and height of what the network looks at, in pixels."""
+        return self._model.size
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The alpha of a picture H×W×3, uint8, upright and sRGB, at the network's own size.

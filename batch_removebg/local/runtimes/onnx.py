@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.errors import PredictionFailed, SettingsError
-from batch_removebg.local.devices import Choice, DeviceAbsent
-from batch_removebg.local.weights import MISSING_EXTRA
+from batch_removebg.local.devices import MISSING_EXTRA, Choice, DeviceAbsent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +44,8 @@ class OnnxRuntime:
         except foreign_errors() as error:
             raise SettingsError(f"onnxruntime can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, self._session.get_providers())
-        # A run uses every core by itself: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take
-        # 650 MB instead of 370; where cores matter OpenVINO is the better way to use them.
+        # A run uses every core by itself: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but
+        # take 650 MB instead of 370; where cores matter OpenVINO is the better way to use them.
         self._one_at_a_time = threading.Lock()
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name

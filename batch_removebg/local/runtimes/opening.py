@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.local.devices import Choice, Device, Here, Precision, check, resolve
+from batch_removebg.local.devices import MISSING_EXTRA, Choice, Device, Here, Precision, check, resolve
 
 from . import onnx, openvino
 
@@ -33,6 +34,18 @@ class Runtime(Protocol):
 
 
 Open = Callable[[Path, Choice], Runtime]
+
+
+def require(device: Device, precision: Precision) -> None:
+    """Raise SettingsError where what is asked for can't be had; `auto` is content with any runtime.
+
+    Nothing is imported for `auto`, which takes a tenth of a second and is in vain where nothing is to be predicted.
+    """
+    check(device, precision)
+    if (device, precision) != ("auto", "auto"):
+        resolve(device, precision, look(device))
+    elif not any(find_spec(name) for name in ("openvino", "onnxruntime")):
+        raise SettingsError(MISSING_EXTRA)
 
 
 def look(device: Device) -> Here:

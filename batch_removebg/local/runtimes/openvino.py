@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_removebg.cpu import cores, memory
 from batch_removebg.errors import PredictionFailed, SettingsError
-from batch_removebg.local.devices import Choice, DeviceAbsent
-from batch_removebg.local.weights import MISSING_EXTRA
+from batch_removebg.local.devices import MISSING_EXTRA, Choice, DeviceAbsent
 
 if TYPE_CHECKING:
     import numpy as np
