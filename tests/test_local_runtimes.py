@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,6 +154,58 @@ def test_both_runtimes_see_the_same_in_float32() -> None:
 def test_a_runtime_that_gives_up_fails_the_prediction(choice: Choice) -> None:
     with pytest.raises(PredictionFailed, match=r"^(onnxruntime|OpenVINO) gave up: "):
         real(choice).run(np.zeros((1, 4, 8, 8), np.float32))
+
+
+class BindingsThatMustBeSettled:
+    """OpenVINO's bindings, which hang where two threads use them first; they note who comes when."""
+
+    def __init__(self) -> None:
+        self.opset13 = self
+        self.threads: list[int] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *_, **__: self
+
+    def infer(self, *_: object, **__: object) -> None:
+        self.threads.append(threading.get_ident())
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        return np.zeros((1, 1, 2, 2), np.float32)
+
+
+def test_one_thread_goes_through_openvinos_bindings_before_any_other_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bindings = BindingsThatMustBeSettled()
+    monkeypatch.setitem(sys.modules, "openvino", bindings)  # type: ignore[arg-type]  # stands for a module
+    monkeypatch.setattr(openvino, "_settled", [])
+
+    def ask(_: int) -> int:
+        assert openvino._module() is bindings
+        return len(bindings.threads)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(8))) == {1}
+
+
+def test_the_first_pictures_of_a_process_may_come_at_once() -> None:
+    pytest.importorskip("openvino", reason="needs openvino")
+    code = (
+        "import faulthandler, sys, threading\n"
+        "import numpy as np\n"
+        "from batch_removebg.local.runtimes import openvino\n"
+        "faulthandler.dump_traceback_later(40, exit=True)\n"
+        "module, shape = openvino._module(), [1, 1, 8, 8]\n"
+        "given = module.opset13.parameter(shape, np.float32)\n"
+        "model = module.Model([module.opset13.relu(given)], [given], 'x')\n"
+        "compiled = module.Core().compile_model(model, 'CPU', {'NUM_STREAMS': '2'})\n"
+        "requests = [compiled.create_infer_request() for _ in range(4)]\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "given = np.zeros(shape, np.float32)\n"
+        "threads = [threading.Thread(target=openvino._infer, args=(one, given)) for one in requests]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
 
 
 def test_openvino_is_loaded_without_its_telemetry() -> None:

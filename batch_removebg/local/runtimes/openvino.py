@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TELEMETRY = "openvino_telemetry"
-_importing = Lock()
+_loading = Lock()
+_settled: list[Any] = []
+"""The module, once its bindings are safe to be used by several threads."""
 _STREAM = 1 << 30
 """Bytes of the machine's memory for each stream; one takes 75 MB on u2netp in bf16 and 130 MB in float32."""
 _HINTS = {"float32": "f32", "bf16": "bf16"}
@@ -73,12 +75,9 @@ class OpenVino:
         """The map S×S of a picture 1×3×S×S, both float32; raises PredictionFailed where the runtime gives up."""
         with self._request() as request:
             try:
-                request.infer({0: tensor}, share_inputs=True)
+                return _infer(request, tensor)
             except RuntimeError as error:
                 raise PredictionFailed(f"OpenVINO gave up: {error}") from error
-            # A copy: the tensor is the request's, which the next picture overwrites.
-            found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()
-        return found
 
     @contextmanager
     def _request(self) -> Iterator[Any]:
@@ -105,16 +104,45 @@ def _first_output(module: Any, model: Any) -> Any:
     return module.Model([model.outputs[0]], model.get_parameters(), model.get_friendly_name())
 
 
+def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    request.infer({0: tensor}, share_inputs=True)
+    # A copy: the tensor is the request's, which the next picture overwrites.
+    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()
+    return found
+
+
 def _module() -> Any:
     """OpenVINO, without its telemetry: to import it reports to Google Analytics, and nobody is asked first."""
-    if "openvino" in sys.modules:  # by whoever imported it before us, and as they wanted it
-        return sys.modules["openvino"]
-    with _importing, _without(_TELEMETRY):
+    with _loading:
+        # Whoever imported it before us has it as they wanted it.
+        module = sys.modules.get("openvino") or _imported()
+        if module is not None and module not in _settled:
+            _settle(module)
+            _settled.append(module)
+    return module
+
+
+def _imported() -> Any:
+    with _without(_TELEMETRY):
         try:
             import openvino
         except ImportError:
             return None
     return openvino
+
+
+def _settle(module: Any) -> None:
+    """Send a picture of nothing through the bindings while one thread alone knows them; some milliseconds.
+
+    They make some of their constants at first use, behind a guard of C++'s under which they let go of Python's lock. Of
+    two threads that come first at once, one then waits for the lock and the other, which has it, for the guard: for
+    ever. Without this 4 of 20 processes hung whose first pictures came from four threads at once (OpenVINO 2026.4.1).
+    """
+    import numpy as np
+
+    given = module.opset13.parameter([1, 1, 2, 2], np.float32)
+    model = module.Model([module.opset13.relu(given)], [given], "nothing")
+    _infer(module.Core().compile_model(model, "CPU").create_infer_request(), np.zeros((1, 1, 2, 2), np.float32))
 
 
 @contextmanager
