@@ -48,6 +48,8 @@ class Summary:
     """Why the run ended before its manifest did."""
     limited: bool = False
     """The run did as many items as `limit` allows, and did not look at what comes after them."""
+    engine: str | None = None
+    """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
 
     @property
     def total(self) -> int:
@@ -87,6 +89,7 @@ class Summary:
             "reused": self.reused,
             "predictions": self.predictions,
             "possible_duplicates": self.possible_duplicates,
+            "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}

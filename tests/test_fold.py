@@ -192,6 +192,17 @@ def test_a_run_that_starts_is_not_finished_and_names_its_provider() -> None:
     assert (again.finished, again.provider, again.version) == (None, "gateway", "")
 
 
+def test_the_engine_is_the_one_that_was_loaded_last_until_another_provider_runs() -> None:
+    local = {"event": "run_started", "provider": "local", "version": "u2netp@1"}
+    loaded = {"event": "engine_loaded", "engine": "openvino CPU bf16"}
+    assert fold_of(local).engine is None
+    assert fold_of(local, loaded).engine == "openvino CPU bf16"
+    assert fold_of(local, loaded, local).engine == "openvino CPU bf16"  # nothing was left to predict
+    assert fold_of(local, loaded, local, {**loaded, "engine": "onnxruntime CPU float32"}).engine != loaded["engine"]
+    assert fold_of(local, loaded, {**local, "provider": "replicate"}).engine is None
+    assert fold_of(local, {**loaded, "engine": 5}).engine is None
+
+
 def test_every_item_ends_saved_failed_or_pending_and_counts_come_from_the_fold() -> None:
     """Invariant 4."""
     fold = fold_of(

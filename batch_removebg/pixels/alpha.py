@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from batch_removebg.errors import OutputBroken, SourceError
 
@@ -19,6 +21,8 @@ from .spec import Limits
 Alpha = npt.NDArray[np.uint8]
 """H×W, 0 background to 255 subject."""
 
+_PEAK = "batch-removebg:peak"
+"""Keyword of the PNG's tEXt chunk that holds the peak."""
 _ASPECT_TOLERANCE = 0.02
 _DEFAULT = Limits()
 
@@ -52,11 +56,25 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
     return np.asarray(mask)
 
 
-def encode_alpha(alpha: Alpha) -> bytes:
-    """An alpha as lossless 8-bit grey PNG."""
+def encode_alpha(alpha: Alpha, peak: float | None = None) -> bytes:
+    """An alpha as lossless 8-bit grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
     buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", compress_level=2)
+    told = PngInfo()
+    if peak is not None:
+        told.add_text(_PEAK, f"{peak:.6g}")
+    Image.fromarray(alpha).save(buffer, "PNG", compress_level=2, pnginfo=told)
     return buffer.getvalue()
+
+
+def peak_of(data: bytes, limits: Limits = _DEFAULT) -> float | None:
+    """The peak that `encode_alpha` was given; None where the picture tells none. Raises OutputBroken if it is none."""
+    with as_output():
+        told = open_image(data, limits).info.get(_PEAK)
+    try:
+        peak = float(told) if isinstance(told, str) else nan
+    except ValueError:
+        return None
+    return peak if isfinite(peak) else None
 
 
 def decode_alpha(data: bytes, limits: Limits = _DEFAULT) -> Alpha:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha
+from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha, peak_of
 from .colour import to_srgb
 from .header import Probe, cost, decoding, probe
 from .layers import unpack
@@ -25,6 +25,7 @@ __all__ = [
     "cost",
     "decode_alpha",
     "encode_alpha",
+    "peak_of",
     "probe",
     "proxy",
     "read",
