@@ -61,32 +61,46 @@ class OpenVino:
             core = module.Core()
             compiled = core.compile_model(_first_output(module, core.read_model(str(path))), "CPU", wanted)
             devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
-            requests = [compiled.create_infer_request() for _ in range(streams)]
+            slots = [_Slot(module, compiled) for _ in range(streams)]
         except RuntimeError as error:
             raise SettingsError(f"OpenVINO can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, list(devices), hint.to_dtype().name if hint != module.Type.bf16 else "bfloat16")
-        self._idle: SimpleQueue[Any] = SimpleQueue()
-        for request in requests:
-            self._idle.put(request)
+        self._idle: SimpleQueue[_Slot] = SimpleQueue()
+        for slot in slots:
+            self._idle.put(slot)
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The map S×S of a picture 1×3×S×S, both float32; raises PredictionFailed where the runtime gives up."""
-        with self._request() as request:
-            try:
-                request.infer({0: tensor}, share_inputs=True)
-            except RuntimeError as error:
-                raise PredictionFailed(f"OpenVINO gave up: {error}") from error
-            # A copy: the tensor is the request's, which the next picture overwrites.
-            found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()
-        return found
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
-        request = self._idle.get()
+        slot = self._idle.get()
         try:
-            yield request
+            return slot.run(tensor)
+        except RuntimeError as error:
+            raise PredictionFailed(f"OpenVINO gave up: {error}") from error
         finally:
-            self._idle.put(request)
+            self._idle.put(slot)
+
+
+class _Slot:
+    """A request with arrays of its own for what goes in and comes out.
+
+    They are bound once: to ask a request for its tensors, as its `infer` does, can wait for another one's run with the
+    interpreter locked, and both stand still for ever (seen with 2026.4, two streams on two cores).
+    """
+
+    def __init__(self, module: Any, compiled: Any) -> None:
+        import numpy as np
+
+        self._input = np.zeros(tuple(compiled.input(0).shape), np.float32)
+        self._output = np.zeros(tuple(compiled.output(0).shape), np.float32)
+        self._request = compiled.create_infer_request()
+        self._request.set_input_tensor(0, module.Tensor(self._input, shared_memory=True))
+        self._request.set_output_tensor(0, module.Tensor(self._output, shared_memory=True))
+
+    def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._input[:] = tensor
+        self._request.start_async()
+        self._request.wait()  # lets go of the interpreter
+        return self._output[0, 0].copy()
 
 
 def confirm(choice: Choice, devices: list[str], computed_in: str) -> Choice:
