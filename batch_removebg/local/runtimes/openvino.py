@@ -100,7 +100,8 @@ class _Slot:
         self._input[:] = tensor
         self._request.start_async()
         self._request.wait()  # lets go of the interpreter
-        return self._output[0, 0].copy()
+        found: NDArray[np.float32] = self._output[0, 0].copy()
+        return found
 
 
 def confirm(choice: Choice, devices: list[str], computed_in: str) -> Choice:
