@@ -52,17 +52,17 @@ test-long: $(VENV)/.dev
 	timeout 1740 $(BIN)/python -m pytest -p tests.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
 	$(BIN)/python tests/long_report.py $(REPORT) && exit $$ended
 
-# On a quiet machine. CASES="1 5": some of the cases; MILLION=1: a run of a million rows as well; QUICK=1: short runs
-# that show that the cases work, and write nothing.
-bench: $(VENV)/.bench
-	$(BIN)/python -m tests.bench $(CASES) $(if $(QUICK),--quick) $(if $(MILLION),--million)
-
 # rembg has an environment of its own, for its pins; it gets our weights. QUICK=1: four small pictures, no results.
 PEER := .venv-rembg
 $(PEER)/.python: | $(VENV)/.python
 	$(BIN)/python -m venv $(PEER)
 	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check 'rembg[cpu,cli]==2.0.86'
 	@touch $@
+
+# On a quiet machine. CASES="1 5": some of the cases; MILLION=1: a run of a million rows as well; QUICK=1: short runs
+# that show that the cases work, and write nothing.
+bench: $(VENV)/.bench $(PEER)/.python
+	$(BIN)/python -m tests.bench $(CASES) $(if $(QUICK),--quick) $(if $(MILLION),--million)
 
 truth: $(VENV)/.bench $(PEER)/.python
 	$(BIN)/python -m tests.bench.truth $(if $(QUICK),--quick)

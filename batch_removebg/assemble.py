@@ -216,7 +216,7 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
     )
     recipe, alphas = recipe_of(settings), Alphas(settings.out / STATE / ALPHAS)
     twins = Twins(fold.made, settings.out, recipe.digest)
-    return Tools(recipe, sources, alphas, twins, Cpu(), settings.limits(), clock)
+    return Tools(recipe, sources, alphas, twins, Cpu(budget=settings.pixels()), settings.limits(), clock)
 
 
 def wrapped(

@@ -132,6 +132,12 @@ def _pictures(group: Any) -> None:
     )
     group.add_argument("--max-size", type=int, metavar="MIB", help="largest source or output (default 200)")
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest picture decoded (default 120000000)")
+    group.add_argument(
+        "--memory",
+        type=int,
+        metavar="MIB",
+        help="of decoded pictures (default a quarter of the machine's, 2048 at most); one above it runs alone",
+    )
 
 
 def _work(group: Any) -> None:

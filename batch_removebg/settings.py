@@ -62,6 +62,7 @@ class SettingsArguments(TypedDict, total=False):
     proxy_size: int
     max_size: int
     max_pixels: int
+    memory: int | None
     grace: float
 
 
@@ -125,6 +126,8 @@ class Settings:
     """MiB of one source or output."""
     max_pixels: int = 120_000_000
     """Pixels of one source."""
+    memory: int | None = None
+    """MiB of decoded pictures; by default a quarter of this machine's memory, 2048 at most."""
     grace: float = 30.0
     """Seconds for what is in flight to come home when the run is stopped."""
 
@@ -195,6 +198,10 @@ class Settings:
         """What is read and fetched at most."""
         return Caps(size=self.max_size << 20, public_only=self.public_only)
 
+    def pixels(self) -> int:
+        """Bytes that pictures being decoded, composed and encoded may take together."""
+        return self.memory << 20 if self.memory is not None else min(_PIXELS, memory() // _MEMORY_SHARE)
+
     def shape(self, *, stream: bool) -> Shape:
         """How wide the pipeline is."""
         local, workers = self.provider == "local", self.width().cap
@@ -230,8 +237,10 @@ class Settings:
 
 _ITEM = 16 << 20
 """Bytes that an item in flight may take: its source, its proxy and the answer of the server."""
+_PIXELS = 2 << 30
+"""Bytes that decoded pictures take at most where nothing is said: more in flight than the cores can work on."""
 _MEMORY_SHARE = 4
-"""One part in so many of the machine's memory may be taken by items in flight."""
+"""One part in so many of the machine's memory may be taken by items in flight, and by pixels."""
 
 _DEFAULTS = {f.name: f.default for f in fields(Settings)}
 
@@ -281,6 +290,7 @@ def _check_numbers(settings: Settings) -> None:
         "proxy_size": 64,
         "max_size": 1,
         "max_pixels": 1,
+        "memory": 64,
         "grace": 0,
         "quality": 1,
     }

@@ -81,6 +81,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "proxy_size": 512,
         "max_size": 20,
         "max_pixels": 1000,
+        "memory": 512,
         "grace": 1.0,
     }
     assert list(given) == OPTIONS
@@ -132,6 +133,7 @@ def test_settings_cannot_be_changed_once_checked() -> None:
         ("--proxy-size", {"proxy_size": 63}),
         ("--max-size", {"max_size": 0}),
         ("--max-pixels", {"max_pixels": 0}),
+        ("--memory", {"memory": 63}),
         ("--grace", {"grace": -1.0}),
         ("--grace", {"grace": math.nan}),
         ("--quality", {"quality": 0}),
@@ -334,6 +336,15 @@ def test_limits_and_caps_follow_the_settings() -> None:
     assert (settings.limits(), settings.caps()) == (Limits(max_pixels=5), Caps(size=3 * 2**20, public_only=True))
     assert (made().limits(), made().caps()) == (Limits(), Caps(public_only=True))
     assert made(allow_private=True).caps() == Caps()
+
+
+@pytest.mark.parametrize(("gibibytes", "budget"), [(1, 256 << 20), (8, 2 << 30), (512, 2 << 30)])
+def test_decoded_pictures_take_a_quarter_of_the_memory_or_what_is_said(
+    monkeypatch: pytest.MonkeyPatch, gibibytes: int, budget: int
+) -> None:
+    monkeypatch.setattr(module, "memory", lambda: gibibytes << 30)
+    assert made().pixels() == budget
+    assert made(memory=100).pixels() == 100 << 20
 
 
 def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.MonkeyPatch) -> None:

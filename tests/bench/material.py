@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples" / "photos"
@@ -29,8 +30,8 @@ def cutout_of_bytes(size: int) -> bytes:
     return _encoded(pixels, "PNG")
 
 
-def photographs(folder: Path, number: int, longest: int = 4000) -> list[Path]:
-    """JPEGs as large as a camera's, made from the samples; no two are alike."""
+def photographs(folder: Path, number: int, longest: int = 4000, *, grain: float = 0.0) -> list[Path]:
+    """JPEGs as large as a camera's, made from the samples; no two are alike. `grain`: σ of a sensor's noise, of 255."""
     sources = sorted(SAMPLES.rglob("*.jpg"))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -38,6 +39,9 @@ def photographs(folder: Path, number: int, longest: int = 4000) -> list[Path]:
         with Image.open(sources[index % len(sources)]) as sample:
             scale = longest / max(sample.size)
             large = sample.convert("RGB").resize((round(sample.width * scale), round(sample.height * scale)))
+        if grain:
+            noise = np.random.default_rng(index).normal(0.0, grain, (large.height, large.width, 1))
+            large = Image.fromarray((np.asarray(large) + noise).clip(0, 255).astype(np.uint8))
         large.putpixel((index, 0), (index % 256, 255, 0))
         large.crop((0, 0, large.width - 8 * index, large.height)).save(folder / f"{index}.jpg", quality=92)
         made.append(folder / f"{index}.jpg")
