@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite, nan
@@ -10,12 +9,12 @@ from math import isfinite, nan
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from batch_removebg.errors import OutputBroken, SourceError
 
 from .header import decoding, open_image
 from .layers import unpack
+from .png_write import write
 from .spec import Limits
 
 Alpha = npt.NDArray[np.uint8]
@@ -57,13 +56,8 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
 
 
 def encode_alpha(alpha: Alpha, peak: float | None = None) -> bytes:
-    """An alpha as lossless 8-bit grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
-    buffer = io.BytesIO()
-    told = PngInfo()
-    if peak is not None:
-        told.add_text(_PEAK, f"{peak:.6g}")
-    Image.fromarray(alpha).save(buffer, "PNG", compress_level=2, pnginfo=told)
-    return buffer.getvalue()
+    """An alpha (H×W, uint8) as lossless grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
+    return write(alpha, effort=2, texts=None if peak is None else {_PEAK: f"{peak:.6g}"})
 
 
 def peak_of(data: bytes, limits: Limits = _DEFAULT) -> float | None:
