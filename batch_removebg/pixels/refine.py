@@ -1,0 +1,259 @@
+"""A small alpha fitted to its photo at full size, the photo itself saying where the edges are.
+
+On the alpha's own grid, local linear models say how alpha follows colour: α = a·I + b in a window around each pixel
+(the guided filter: He, Sun and Tang, TPAMI 2013; its coefficients carried over to the full size: He and Sun,
+arXiv:1505.00996). Such a model reaches neither 0 nor 1 where colours scatter, so each is stretched until the colours
+that surely are background lie at 0 and those that surely are subject at 1. Two more rounds start from what the one
+before found. Where no model tells the two apart, the alpha stays what it was, somewhat crisper.
+
+The models are then spread over the photo's pixels, in tiles, and only where the alpha is neither 0 nor 1 all around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .alpha import Alpha
+from .windows import Floats, Windows
+
+Guide = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+RADIUS = 5
+"""Of the windows, in pixels of the alpha: as wide as an edge of U²-Net's masks is soft."""
+ROUNDS = 3
+NOISE = 1e-4
+"""Variance of colours (of 0–1) below which they say nothing: a deviation of 2.5 levels."""
+CRISPER = 1.5
+"""Contrast that an alpha has gained around 0.5 where it is taken as it is."""
+SURE = 0.175, 0.825
+"""Alpha below and above which a pixel counts as background and as subject, with all its weight at 0.025 and 0.975."""
+SCATTER = 1.0, 0.5
+"""Deviations that count as background's 0 (grain, texture), and as subject's 1."""
+APART = 0.2
+"""Least difference between the two under a model, of the 1 that it should be, for it to be believed."""
+SMALLEST_SCALE = 1.5
+"""Photo over alpha; below it the alpha has seen the edges itself."""
+MOST = 1 << 20
+"""Pixels of an alpha; a larger one has, too."""
+TILE = 16
+"""Side of what is worked on at once, pixels of the alpha."""
+CLEAR = 5
+"""Levels of 255 that an alpha may be off 0 or 255 and still stand for it."""
+
+
+def refine(guide: Guide, alpha: Alpha) -> Alpha:
+    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), its edges the photo's.
+
+    H×W, uint8. Soft edges and what is translucent stay so. An alpha that is not smaller by `SMALLEST_SCALE` at least,
+    or that has more than `MOST` pixels, is resized and no more.
+    """
+    height, width = guide.shape[:2]
+    rows, columns = alpha.shape
+    scale = min(height / rows, width / columns)
+    if scale < SMALLEST_SCALE or rows * columns > MOST:
+        return resized(alpha, height, width)
+    active = _active(alpha)
+    spread = _Spread(guide, alpha)
+    top, bottom, left, right = _box_around(active, rows, columns)
+    if top < bottom:
+        window = np.s_[top:bottom, left:right]
+        small = _reduced(guide, rows, columns)[:, top:bottom, left:right]
+        spread.models[:, top:bottom, left:right] = _models(small, alpha[window].astype(np.float32) / 255)
+    for row, column in zip(*np.nonzero(active), strict=True):
+        spread.tile(int(row), int(column))
+    return spread.result
+
+
+def resized(alpha: Alpha, height: int, width: int) -> Alpha:
+    """The alpha at another size (H×W), by Lanczos; itself where it has that size."""
+    if alpha.shape == (height, width):
+        return alpha
+    return np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _active(alpha: Alpha) -> npt.NDArray[np.bool_]:
+    """Which tiles are to be worked on: all but those that are clear, and whose surroundings are alike."""
+    low, high = _pooled(alpha, np.minimum, 255), _pooled(alpha, np.maximum, 0)
+    return np.asarray(~((high <= CLEAR) | (low >= 255 - CLEAR)))
+
+
+def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
+    """The least or greatest alpha of each tile and `RADIUS` pixels around it."""
+    rows, columns = (-(-side // TILE) for side in alpha.shape)
+    padded = np.full((rows * TILE + 2 * RADIUS, columns * TILE + 2 * RADIUS), neutral, np.uint8)
+    padded[RADIUS : RADIUS + alpha.shape[0], RADIUS : RADIUS + alpha.shape[1]] = alpha
+    reach = TILE + 2 * RADIUS
+    along = np.stack([pick.reduce(padded[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
+    return np.stack([pick.reduce(along[at * TILE : at * TILE + reach], axis=0) for at in range(rows)])
+
+
+def _box_around(active: npt.NDArray[np.bool_], rows: int, columns: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of what the models need: the active tiles and two windows around them."""
+    if not active.any():
+        return 0, 0, 0, 0
+    down, across = np.flatnonzero(active.any(axis=1)), np.flatnonzero(active.any(axis=0))
+    margin = 2 * RADIUS
+    return (
+        max(0, int(down[0]) * TILE - margin),
+        min(rows, (int(down[-1]) + 1) * TILE + margin),
+        max(0, int(across[0]) * TILE - margin),
+        min(columns, (int(across[-1]) + 1) * TILE + margin),
+    )
+
+
+def _reduced(guide: Guide, rows: int, columns: int) -> Floats:
+    """The photo on the alpha's grid: 3×rows×columns, 0–1."""
+    eight = guide if guide.dtype == np.uint8 else (guide >> 8).astype(np.uint8)
+    image = Image.fromarray(eight).resize((columns, rows), Image.Resampling.BOX, reducing_gap=1.0)
+    small = np.asarray(image, np.float32) / 255
+    planes = small.transpose(2, 0, 1) if small.ndim == 3 else np.broadcast_to(small, (3, *small.shape))
+    return np.ascontiguousarray(planes)
+
+
+def _models(colours: Floats, alpha: Floats) -> Floats:
+    """The linear models: 4×h×w, the factors of red, green, blue (0–1) and the constant, for an alpha of 0–1."""
+    mean = Windows(*alpha.shape, RADIUS).means
+    plain = _crisp(alpha)
+    regression = _Regression(colours, mean)
+    guess = plain
+    models = np.empty((4, *alpha.shape), np.float32)
+    for _ in range(ROUNDS):
+        models = regression.fit(guess)
+        found = regression.apply(models)
+        _stretch(models, found, guess, plain, mean)
+        guess = _crisp(regression.apply(models).clip(0, 1))
+    return models
+
+
+def _crisp(alpha: Floats) -> Floats:
+    return np.clip((alpha - np.float32(0.5)) * np.float32(CRISPER) + np.float32(0.5), 0, 1)
+
+
+class _Regression:
+    """Alpha on colour in the window around each pixel; what depends on the colours alone is reckoned once."""
+
+    def __init__(self, colours: Floats, mean: Callable[[Floats], Floats]) -> None:
+        self._colours, self._mean = colours, mean
+        self._centre = mean(colours)
+        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+        products = mean(np.stack([colours[i] * colours[j] for i, j in pairs]))
+        for plane, (i, j) in zip(products, pairs, strict=True):
+            plane -= self._centre[i] * self._centre[j]
+            if i == j:
+                plane += np.float32(NOISE)
+        self._inverse = _inverse(products)
+
+    def fit(self, alpha: Floats) -> Floats:
+        """The models of an alpha (h×w), each the mean of those whose windows reach its pixel: 4×h×w."""
+        level, *crossed = self._mean(np.concatenate([alpha[None], self._colours * alpha]))
+        red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
+        rr, rg, rb, gg, gb, bb = self._inverse
+        models = np.empty((4, *alpha.shape), np.float32)
+        models[0] = rr * red + rg * green + rb * blue
+        models[1] = rg * red + gg * green + gb * blue
+        models[2] = rb * red + gb * green + bb * blue
+        models[3] = level - (models[:3] * self._centre).sum(axis=0)
+        return self._mean(models)
+
+    def apply(self, models: Floats) -> Floats:
+        """What the models say of each pixel: h×w."""
+        return np.asarray((models[:3] * self._colours).sum(axis=0) + models[3])
+
+
+def _inverse(symmetric: Floats) -> Floats:
+    """Of symmetric 3×3 matrices, given and returned as their upper triangles: 6×h×w."""
+    rr, rg, rb, gg, gb, bb = symmetric
+    cofactors = np.stack(
+        [
+            gg * bb - gb * gb,
+            rb * gb - rg * bb,
+            rg * gb - rb * gg,
+            rr * bb - rb * rb,
+            rb * rg - rr * gb,
+            rr * gg - rg * rg,
+        ]
+    )
+    cofactors /= rr * cofactors[0] + rg * cofactors[1] + rb * cofactors[2]
+    return cofactors
+
+
+def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, mean: Callable[[Floats], Floats]) -> None:
+    """Make the models say 0 of sure background and 1 of sure subject; what tells them not apart says `plain`.
+
+    `found` is what the models say as they are, `guess` the alpha that says who is sure.
+    """
+    low, high = SURE
+    behind = ((low - guess) / np.float32(low - 0.025)).clip(0, 1) + np.float32(NOISE)
+    before = ((guess - high) / np.float32(0.975 - high)).clip(0, 1) + np.float32(NOISE)
+    weights = np.stack([behind, before])
+    moments = mean(np.concatenate([weights, weights * found, weights * (found * found)])).reshape(3, 2, *found.shape)
+    centre = moments[1] / moments[0]
+    scatter = np.sqrt((moments[2] / moments[0] - centre * centre).clip(0))
+    apart = centre[1] - centre[0]
+    trust = (apart / np.float32(APART / 2) - 1).clip(0, 1)
+    trust *= (2 * apart / (scatter[0] + scatter[1] + np.float32(1e-3)) - 1).clip(0, 1)
+    zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
+    factor = trust / np.maximum(one - zero, np.float32(APART))
+    models[3] -= (zero + one) / 2
+    models *= factor
+    models[3] += trust / 2 + (1 - trust) * plain
+
+
+class _Spread:
+    """Models on the alpha's grid laid over the photo, tile by tile."""
+
+    def __init__(self, guide: Guide, alpha: Alpha) -> None:
+        self._guide = guide
+        self.models = np.zeros((4, *alpha.shape), np.float32)
+        self._down = _Axis(guide.shape[0], alpha.shape[0])
+        self._across = _Axis(guide.shape[1], alpha.shape[1])
+        sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
+        lines = np.repeat(sure, self._across.lengths, axis=1)
+        self.result: Alpha = np.repeat(lines, self._down.lengths, axis=0)
+        self._full = np.float32(255 if guide.dtype == np.uint8 else 65535)
+
+    def tile(self, row: int, column: int) -> None:
+        """Reckon the tile's pixels."""
+        (down, rows, to_rows), (across, columns, to_columns) = self._down[row], self._across[column]
+        models = to_rows @ self.models[:, rows, columns] @ to_columns.T
+        guide = self._guide[down, across]
+        models[:3] *= np.float32(255) / self._full
+        models[3] *= 255
+        total = models[3]
+        for channel in range(3):
+            models[channel] *= guide[..., channel] if guide.ndim == 3 else guide
+            total += models[channel]
+        total += np.float32(0.5)
+        np.copyto(self.result[down, across], total.clip(0, 255, out=total), casting="unsafe")
+
+
+class _Axis:
+    """One direction of the spread: which pixels each tile has, and how they lie between those of the alpha."""
+
+    def __init__(self, full: int, small: int) -> None:
+        tiles = -(-small // TILE)
+        # A pixel belongs to the tile that its centre lies in.
+        bounds = np.ceil(np.minimum(np.arange(tiles + 1) * TILE, small) * (full / small) - 0.5).astype(int)
+        self.lengths = np.diff(bounds)
+        self._parts = list(self._tiles(bounds, full, small))
+
+    def __getitem__(self, tile: int) -> tuple[slice, slice, Floats]:
+        """The tile's pixels at full size, those of the alpha around it, and the first's weights of the second."""
+        return self._parts[tile]
+
+    @staticmethod
+    def _tiles(bounds: npt.NDArray[np.int_], full: int, small: int) -> Iterator[tuple[slice, slice, Floats]]:
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+            at = ((np.arange(begin, end) + 0.5) * (small / full) - 0.5).clip(0, small - 1)
+            before = np.minimum(at.astype(int), max(small - 2, 0))
+            first, last = int(before.min(initial=small)), int(before.max(initial=0)) + 2
+            first = min(first, last - 1)
+            weights = np.zeros((end - begin, last - first), np.float32)
+            line = np.arange(end - begin)
+            weights[line, before - first] = 1 - (at - before)
+            weights[line, before - first + 1] = at - before
+            yield slice(int(begin), int(end)), slice(first, min(last, small)), weights[:, : min(last, small) - first]
