@@ -35,6 +35,8 @@ SCATTER = 1.0, 0.5
 """Deviations that count as background's 0 (grain, texture), and as subject's 1."""
 APART = 0.2
 """Least difference between the two under a model, of the 1 that it should be, for it to be believed."""
+EXPLAINED = 0.05, 0.2
+"""Share of alpha's variance that the colours explain, from which on, and at which fully, a model is believed."""
 SMALLEST_SCALE = 1.5
 """Photo over alpha; below it the alpha has seen the edges itself."""
 MOST = 1 << 20
@@ -122,9 +124,10 @@ def _models(colours: Floats, alpha: Floats) -> Floats:
     guess = plain
     models = np.empty((4, *alpha.shape), np.float32)
     for _ in range(ROUNDS):
-        models = regression.fit(guess)
+        models, share = regression.fit(guess)
         found = regression.apply(models)
-        _stretch(models, found, guess, plain, mean)
+        trust = (share - EXPLAINED[0]) / np.float32(EXPLAINED[1] - EXPLAINED[0])
+        _stretch(models, found, guess, plain, trust.clip(0, 1), mean)
         guess = _crisp(regression.apply(models).clip(0, 1))
     return models
 
@@ -147,17 +150,23 @@ class _Regression:
                 plane += np.float32(NOISE)
         self._inverse = _inverse(products)
 
-    def fit(self, alpha: Floats) -> Floats:
-        """The models of an alpha (h×w), each the mean of those whose windows reach its pixel: 4×h×w."""
-        level, *crossed = self._mean(np.concatenate([alpha[None], self._colours * alpha]))
+    def fit(self, alpha: Floats) -> tuple[Floats, Floats]:
+        """The models of an alpha (h×w), each the mean of those whose windows reach its pixel: 4×h×w.
+
+        And how much of alpha's variance the colours explain: h×w, 0–1.
+        """
+        level, squared, *crossed = self._mean(np.concatenate([[alpha, alpha * alpha], self._colours * alpha]))
         red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
         rr, rg, rb, gg, gb, bb = self._inverse
-        models = np.empty((4, *alpha.shape), np.float32)
+        models = np.empty((6, *alpha.shape), np.float32)
         models[0] = rr * red + rg * green + rb * blue
         models[1] = rg * red + gg * green + gb * blue
         models[2] = rb * red + gb * green + bb * blue
         models[3] = level - (models[:3] * self._centre).sum(axis=0)
-        return self._mean(models)
+        models[4] = models[0] * red + models[1] * green + models[2] * blue
+        models[5] = squared - level * level
+        *_, explained, variance = models = self._mean(models)
+        return models[:4], explained / (variance + np.float32(NOISE))
 
     def apply(self, models: Floats) -> Floats:
         """What the models say of each pixel: h×w."""
@@ -181,7 +190,7 @@ def _inverse(symmetric: Floats) -> Floats:
     return cofactors
 
 
-def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, mean: Callable[[Floats], Floats]) -> None:
+def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, trust: Floats, mean: Callable[[Floats], Floats]) -> None:
     """Make the models say 0 of sure background and 1 of sure subject; what tells them not apart says `plain`.
 
     `found` is what the models say as they are, `guess` the alpha that says who is sure.
@@ -194,7 +203,7 @@ def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, mean: 
     centre = moments[1] / moments[0]
     scatter = np.sqrt((moments[2] / moments[0] - centre * centre).clip(0))
     apart = centre[1] - centre[0]
-    trust = (apart / np.float32(APART / 2) - 1).clip(0, 1)
+    trust *= (apart / np.float32(APART / 2) - 1).clip(0, 1)
     trust *= (2 * apart / (scatter[0] + scatter[1] + np.float32(1e-3)) - 1).clip(0, 1)
     zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
     factor = trust / np.maximum(one - zero, np.float32(APART))
