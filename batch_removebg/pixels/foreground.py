@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .windows import Floats, Windows
+from .windows import Floats, Windows, halved
 
 Depth = TypeVar("Depth", np.uint8, np.uint16)
 
@@ -115,7 +115,7 @@ class _Grid:
 def _fused(colours: Floats, share: Floats) -> Floats:
     """Foreground and background of each cell (2·channels×rows×columns), from samples and their alpha (h×w, 0–1)."""
     count = len(colours)
-    cells = _cells(np.concatenate([colours, share[None], colours * share]))
+    cells = halved(np.concatenate([colours, share[None], colours * share]))
     own, alpha, before = cells[:count], cells[count], cells[count + 1 :]
     shares = np.stack([alpha, 1 - alpha])[:, None]
     ends = _weighted(WIDE, np.stack([before, own - before]), shares, own)
@@ -129,11 +129,3 @@ def _weighted(radius: int, parts: Floats, shares: Floats, otherwise: Floats) -> 
     total = windows.means(parts.reshape(-1, *parts.shape[2:])).reshape(parts.shape)
     weight = windows.means(shares[:, 0])[:, None]
     return np.asarray((total + np.float32(FAINT) * otherwise) / (weight + np.float32(FAINT)))
-
-
-def _cells(samples: Floats) -> Floats:
-    """Means of two samples squared; an odd one at the border counts twice."""
-    _, rows, columns = samples.shape
-    even = np.pad(samples, [(0, 0), (0, rows % 2), (0, columns % 2)], mode="edge")
-    across = even[:, :, ::2] + even[:, :, 1::2]
-    return (across[:, ::2] + across[:, 1::2]) / np.float32(4)

@@ -18,20 +18,26 @@ import numpy.typing as npt
 from PIL import Image
 
 from .alpha import Alpha
-from .windows import Floats, Windows
+from .windows import Floats, Windows, doubled, halved
 
 Guide = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
-RADIUS = 5
-"""Of the windows, in pixels of the alpha: as wide as an edge of U²-Net's masks is soft."""
-ROUNDS = 3
+RADIUS = 6
+"""Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or off."""
+ROUNDS = 4
+CRISPER_STILL = 1.2
+"""The same for what a model says, so that grain leaves no dust."""
+STEEP = 14.0, 30.0
+"""Alpha per colour (of 0–1) up to which a model is believed, and from which on it shows the grain alone: 9 levels."""
+REACH = 3
+"""Pixels of the alpha that an edge may be away from where the alpha is undecided."""
 NOISE = 1e-4
 """Variance of colours (of 0–1) below which they say nothing: a deviation of 2.5 levels."""
 CRISPER = 1.5
 """Contrast that an alpha has gained around 0.5 where it is taken as it is."""
 SURE = 0.175, 0.825
 """Alpha below and above which a pixel counts as background and as subject, with all its weight at 0.025 and 0.975."""
-SCATTER = 1.0, 0.5
+SCATTER = 1.5, 1.0
 """Deviations that count as background's 0 (grain, texture), and as subject's 1."""
 APART = 0.2
 """Least difference between the two under a model, of the 1 that it should be, for it to be believed."""
@@ -118,47 +124,72 @@ def _reduced(guide: Guide, rows: int, columns: int) -> Floats:
 
 def _models(colours: Floats, alpha: Floats) -> Floats:
     """The linear models: 4×h×w, the factors of red, green, blue (0–1) and the constant, for an alpha of 0–1."""
-    mean = Windows(*alpha.shape, RADIUS).means
-    plain = _crisp(alpha)
-    regression = _Regression(colours, mean)
-    guess = plain
-    models = np.empty((4, *alpha.shape), np.float32)
-    for _ in range(ROUNDS):
-        models, share = regression.fit(guess)
-        found = regression.apply(models)
-        trust = (share - EXPLAINED[0]) / np.float32(EXPLAINED[1] - EXPLAINED[0])
-        _stretch(models, found, guess, plain, trust.clip(0, 1), mean)
-        guess = _crisp(regression.apply(models).clip(0, 1))
+    plain = guess = _crisp(alpha)
+    regression = _Regression(colours)
+    models = regression.models(guess, plain)
+    for _ in range(ROUNDS - 1):
+        guess = _crisp(_said(models, colours).clip(0, 1))
+        models = regression.models(guess, plain)
+    near = _near(alpha)
+    models *= near
+    models[3] += (1 - near) * plain
     return models
+
+
+def _near(alpha: Floats) -> Floats:
+    """1 where an undecided pixel is near, 0 where all are clear out to `REACH` pixels and one more: h×w."""
+    undecided = (np.abs(alpha - np.float32(0.5)) < np.float32(0.5 - CLEAR / 255)).astype(np.float32)
+    return np.asarray((Windows(*alpha.shape, REACH).means(undecided[None])[0] * (2 * REACH + 1)).clip(0, 1))
 
 
 def _crisp(alpha: Floats) -> Floats:
     return np.clip((alpha - np.float32(0.5)) * np.float32(CRISPER) + np.float32(0.5), 0, 1)
 
 
-class _Regression:
-    """Alpha on colour in the window around each pixel; what depends on the colours alone is reckoned once."""
+def _said(models: Floats, colours: Floats) -> Floats:
+    """What models (4×h×w) say of colours (3×h×w): h×w."""
+    return np.asarray((models[:3] * colours).sum(axis=0) + models[3])
 
-    def __init__(self, colours: Floats, mean: Callable[[Floats], Floats]) -> None:
-        self._colours, self._mean = colours, mean
-        self._centre = mean(colours)
+
+class _Regression:
+    """Alpha on colour in the window around each pixel; what depends on the colours alone is reckoned once.
+
+    Windows are wide, so means over them are taken on a grid of half the size, of products that were not.
+    """
+
+    def __init__(self, colours: Floats) -> None:
+        self._colours, self._coarse = colours, halved(colours)
+        self._mean = Windows(*self._coarse.shape[1:], RADIUS // 2).means
+        self._centre = self._mean(self._coarse)
         pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-        products = mean(np.stack([colours[i] * colours[j] for i, j in pairs]))
+        products = self._mean(halved(np.stack([colours[i] * colours[j] for i, j in pairs])))
         for plane, (i, j) in zip(products, pairs, strict=True):
             plane -= self._centre[i] * self._centre[j]
             if i == j:
                 plane += np.float32(NOISE)
         self._inverse = _inverse(products)
 
-    def fit(self, alpha: Floats) -> tuple[Floats, Floats]:
-        """The models of an alpha (h×w), each the mean of those whose windows reach its pixel: 4×h×w.
+    def models(self, guess: Floats, plain: Floats) -> Floats:
+        """The models that an alpha (h×w) gives, so that they say 0 of sure background and 1 of sure subject: 4×h×w.
 
-        And how much of alpha's variance the colours explain: h×w, 0–1.
+        Where colours don't tell these apart, they say `plain` (h×w).
         """
-        level, squared, *crossed = self._mean(np.concatenate([[alpha, alpha * alpha], self._colours * alpha]))
+        coarse = halved(np.concatenate([[guess, guess * guess], self._colours * guess]))
+        models, trust = self._fit(coarse)
+        _stretch(models, _said(models, self._coarse), coarse[0], trust, self._mean)
+        *_, trust = fine = doubled(np.concatenate([models, trust[None]]), *guess.shape)
+        fine[3] += (1 - trust) * plain
+        return fine[:4]
+
+    def _fit(self, alpha: Floats) -> tuple[Floats, Floats]:
+        """The models, each the mean of those whose windows reach its pixel, and how much they are to be believed.
+
+        5×h/2×w/2: alpha, its square, and its products with the colours.
+        """
+        level, squared, *crossed = self._mean(alpha)
         red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
         rr, rg, rb, gg, gb, bb = self._inverse
-        models = np.empty((6, *alpha.shape), np.float32)
+        models = np.empty((6, *level.shape), np.float32)
         models[0] = rr * red + rg * green + rb * blue
         models[1] = rg * red + gg * green + gb * blue
         models[2] = rb * red + gb * green + bb * blue
@@ -166,11 +197,8 @@ class _Regression:
         models[4] = models[0] * red + models[1] * green + models[2] * blue
         models[5] = squared - level * level
         *_, explained, variance = models = self._mean(models)
-        return models[:4], explained / (variance + np.float32(NOISE))
-
-    def apply(self, models: Floats) -> Floats:
-        """What the models say of each pixel: h×w."""
-        return np.asarray((models[:3] * self._colours).sum(axis=0) + models[3])
+        share = explained / (variance + np.float32(NOISE))
+        return models[:4], ((share - EXPLAINED[0]) / np.float32(EXPLAINED[1] - EXPLAINED[0])).clip(0, 1)
 
 
 def _inverse(symmetric: Floats) -> Floats:
@@ -190,10 +218,11 @@ def _inverse(symmetric: Floats) -> Floats:
     return cofactors
 
 
-def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, trust: Floats, mean: Callable[[Floats], Floats]) -> None:
-    """Make the models say 0 of sure background and 1 of sure subject; what tells them not apart says `plain`.
+def _stretch(models: Floats, found: Floats, guess: Floats, trust: Floats, mean: Callable[[Floats], Floats]) -> None:
+    """Make the models say 0 of sure background and 1 of sure subject, and weigh them by the trust in them; in place.
 
-    `found` is what the models say as they are, `guess` the alpha that says who is sure.
+    `found` is what the models say as they are, `guess` the alpha that says who is sure. Trust goes where a model does
+    not tell the two apart.
     """
     low, high = SURE
     behind = ((low - guess) / np.float32(low - 0.025)).clip(0, 1) + np.float32(NOISE)
@@ -206,10 +235,12 @@ def _stretch(models: Floats, found: Floats, guess: Floats, plain: Floats, trust:
     trust *= (apart / np.float32(APART / 2) - 1).clip(0, 1)
     trust *= (2 * apart / (scatter[0] + scatter[1] + np.float32(1e-3)) - 1).clip(0, 1)
     zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
-    factor = trust / np.maximum(one - zero, np.float32(APART))
     models[3] -= (zero + one) / 2
-    models *= factor
-    models[3] += trust / 2 + (1 - trust) * plain
+    models *= np.float32(CRISPER_STILL) / np.maximum(one - zero, np.float32(APART))
+    steep = np.sqrt(np.square(models[:3]).sum(axis=0))
+    trust *= ((STEEP[1] - steep) / np.float32(STEEP[1] - STEEP[0])).clip(0, 1)
+    models *= trust
+    models[3] += trust / 2
 
 
 class _Spread:

@@ -22,6 +22,33 @@ class Windows:
         return total
 
 
+def halved(planes: Floats) -> Floats:
+    """Means of two pixels squared: n×⌈rows/2⌉×⌈columns/2⌉; an odd one at the border stands for two."""
+    _, rows, columns = planes.shape
+    even = np.pad(planes, [(0, 0), (0, rows % 2), (0, columns % 2)], mode="edge")
+    across = even[:, :, ::2] + even[:, :, 1::2]
+    return (across[:, ::2] + across[:, 1::2]) / np.float32(4)
+
+
+def doubled(planes: Floats, rows: int, columns: int) -> Floats:
+    """What was halved at its former size again, linear between the pixels: n×rows×columns."""
+    return _stretched(_stretched(planes, 1), 2)[:, :rows, :columns]
+
+
+def _stretched(planes: Floats, axis: int) -> Floats:
+    before = np.concatenate([planes.take([0], axis), planes], axis)
+    behind = np.concatenate([planes, planes.take([-1], axis)], axis)
+    shape = list(planes.shape)
+    shape[axis] *= 2
+    result = np.empty(shape, np.float32)
+    near, far = np.float32(0.75), np.float32(0.25)
+    for first, other in ((0, before), (1, behind)):
+        lines = np.s_[:, first::2] if axis == 1 else np.s_[:, :, first::2]
+        beside = other[:, : planes.shape[1], : planes.shape[2]] if first == 0 else other[:, -planes.shape[1] :, -planes.shape[2] :]
+        result[lines] = near * planes + far * beside
+    return result
+
+
 def _sums(planes: Floats, radius: int) -> Floats:
     count, rows, columns = planes.shape
     padded = np.zeros((rows + 2 * radius, count, columns + 2 * radius), np.float32)
