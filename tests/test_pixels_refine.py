@@ -100,10 +100,16 @@ def test_the_result_has_the_photos_size_whatever_the_alphas(height: int, width: 
 
 
 def test_an_alpha_that_has_seen_the_edges_itself_is_resized_alone() -> None:
-    truth = disc(100, 120)
-    for size in [(120, 100), (100, 90), (240, 200)]:
+    truth = disc(400, 480)
+    for size in [(480, 400), (440, 370), (960, 800)]:
         alpha = as_the_network_sees_it(truth, size=size)
-        assert (refine(photo(truth), alpha) == resized(alpha, 100, 120)).all()
+        assert (refine(photo(truth), alpha) == resized(alpha, 400, 480)).all()
+
+
+def test_a_small_alpha_is_refined_in_a_small_photo_too() -> None:
+    truth = disc(100, 120)
+    alpha = as_the_network_sees_it(truth, size=(100, 90))
+    assert apart(refine(photo(truth), alpha), truth) < 0.5 * apart(resized(alpha, 100, 120), truth)
 
 
 def test_threads_get_what_one_alone_gets_and_nothing_given_is_written_to() -> None:

@@ -25,6 +25,10 @@ Guide = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 RADIUS = 6
 """Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or off."""
 ROUNDS = 4
+LEFT = 0.3, 0.6
+"""Share of that difference which scatter leaves, from which on, and at which fully, a model is believed."""
+ENDS = 0.02
+"""Share of a window that must be sure background, and sure subject, for there to be an edge at all."""
 CRISPER_STILL = 1.2
 """The same for what a model says, so that grain leaves no dust."""
 STEEP = 14.0, 30.0
@@ -41,12 +45,12 @@ SCATTER = 1.5, 1.0
 """Deviations that count as background's 0 (grain, texture), and as subject's 1."""
 APART = 0.2
 """Least difference between the two under a model, of the 1 that it should be, for it to be believed."""
-EXPLAINED = 0.05, 0.2
+EXPLAINED = 0.15, 0.4
 """Share of alpha's variance that the colours explain, from which on, and at which fully, a model is believed."""
-SMALLEST_SCALE = 1.5
-"""Photo over alpha; below it the alpha has seen the edges itself."""
-MOST = 1 << 20
-"""Pixels of an alpha; a larger one has, too."""
+LARGER = 1.5
+"""How many times the size of its alpha a photo has to be: an alpha as large as its photo has seen the edges itself."""
+SMALL, LARGE = 1 << 17, 1 << 20
+"""Pixels of an alpha that is refined whatever its photo's size, since it is a network's own grid, and of none."""
 TILE = 16
 """Side of what is worked on at once, pixels of the alpha."""
 CLEAR = 5
@@ -56,13 +60,13 @@ CLEAR = 5
 def refine(guide: Guide, alpha: Alpha) -> Alpha:
     """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), its edges the photo's.
 
-    H×W, uint8. Soft edges and what is translucent stay so. An alpha that is not smaller by `SMALLEST_SCALE` at least,
-    or that has more than `MOST` pixels, is resized and no more.
+    H×W, uint8. Soft edges and what is translucent stay so. An alpha that is nearly as large as its photo (`LARGER`,
+    unless it is `SMALL`), or `LARGE`, is resized and no more.
     """
     height, width = guide.shape[:2]
     rows, columns = alpha.shape
     scale = min(height / rows, width / columns)
-    if scale < SMALLEST_SCALE or rows * columns > MOST:
+    if scale < (LARGER if rows * columns > SMALL else 1) or rows * columns > LARGE:
         return resized(alpha, height, width)
     active = _active(alpha)
     spread = _Spread(guide, alpha)
@@ -130,7 +134,7 @@ def _models(colours: Floats, alpha: Floats) -> Floats:
     for _ in range(ROUNDS - 1):
         guess = _crisp(_said(models, colours).clip(0, 1))
         models = regression.models(guess, plain)
-    near = _near(alpha)
+    near = _near(alpha) * _between(alpha)
     models *= near
     models[3] += (1 - near) * plain
     return models
@@ -140,6 +144,13 @@ def _near(alpha: Floats) -> Floats:
     """1 where an undecided pixel is near, 0 where all are clear out to `REACH` pixels and one more: h×w."""
     undecided = (np.abs(alpha - np.float32(0.5)) < np.float32(0.5 - CLEAR / 255)).astype(np.float32)
     return np.asarray((Windows(*alpha.shape, REACH).means(undecided[None])[0] * (2 * REACH + 1)).clip(0, 1))
+
+
+def _between(alpha: Floats) -> Floats:
+    """1 where both sure background and sure subject are in reach, 0 where one of them is not: h×w."""
+    coarse = halved(np.stack([alpha < SURE[0], alpha > SURE[1]]).astype(np.float32))
+    share = Windows(*coarse.shape[1:], RADIUS).means(coarse).min(axis=0)
+    return doubled((share / np.float32(ENDS) - 1).clip(0, 1)[None], *alpha.shape)[0]
 
 
 def _crisp(alpha: Floats) -> Floats:
@@ -233,8 +244,9 @@ def _stretch(models: Floats, found: Floats, guess: Floats, trust: Floats, mean: 
     scatter = np.sqrt((moments[2] / moments[0] - centre * centre).clip(0))
     apart = centre[1] - centre[0]
     trust *= (apart / np.float32(APART / 2) - 1).clip(0, 1)
-    trust *= (2 * apart / (scatter[0] + scatter[1] + np.float32(1e-3)) - 1).clip(0, 1)
     zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
+    clear = (one - zero) / np.maximum(apart, np.float32(NOISE))
+    trust *= ((clear - LEFT[0]) / np.float32(LEFT[1] - LEFT[0])).clip(0, 1)
     models[3] -= (zero + one) / 2
     models *= np.float32(CRISPER_STILL) / np.maximum(one - zero, np.float32(APART))
     steep = np.sqrt(np.square(models[:3]).sum(axis=0))
