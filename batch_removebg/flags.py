@@ -109,6 +109,12 @@ def _pictures(group: Any) -> None:
     )
     group.add_argument("--quality", type=int, metavar="1-100", help="of jpeg, and of webp on a background (default 90)")
     group.add_argument(
+        "--effort",
+        type=int,
+        metavar="0-9",
+        help="how long to try for smaller files; makes no picture anew (default 2: quick)",
+    )
+    group.add_argument(
         "--name",
         metavar="TEMPLATE",
         help="output names without extension: {id} (default) {stem} {parent} {name} and the manifest's columns",

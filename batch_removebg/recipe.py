@@ -31,7 +31,7 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """Of the whole recipe: another one means that saved pictures are made anew, from kept alphas where possible."""
-        return _digest([self._bought, asdict(self.finish), self.passes_urls])
+        return _digest([self._bought, self.finish.look(), self.passes_urls])
 
     @cached_property
     def tried(self) -> str:

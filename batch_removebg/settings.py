@@ -45,6 +45,7 @@ class SettingsArguments(TypedDict, total=False):
     mask_only: bool
     background: str | None
     quality: int
+    effort: int
     name: str
     fetch_sources: bool
     retry_failed: bool
@@ -92,6 +93,8 @@ class Settings:
     """A colour to compose on; None: transparent, or white where the format has no transparency."""
     quality: int = 90
     """Of what is written with loss, 1–100: JPEG, and WebP on a background."""
+    effort: int = 2
+    """How long to try for smaller files of the same pictures, 0–9."""
     name: str = DEFAULT_TEMPLATE
     """Template of output names: {id}, {stem}, {parent}, {name}, and the manifest's other columns."""
     fetch_sources: bool = False
@@ -132,7 +135,13 @@ class Settings:
         """How the pictures are made."""
         with _named("--background"):
             colour = parse_colour(self.background) if self.background is not None else None
-        return Finish(format=self.format, mask_only=self.mask_only, background=colour, quality=self.quality)
+        return Finish(
+            format=self.format,
+            mask_only=self.mask_only,
+            background=colour,
+            quality=self.quality,
+            effort=self.effort,
+        )
 
     def endpoint(self) -> Endpoint:
         """Where the API is, with the key; raises SettingsError where one is needed and none is set."""
@@ -281,6 +290,8 @@ def _check_numbers(settings: Settings) -> None:
             raise SettingsError(f"--{name.replace('_', '-')} {value}: give {low} or more")
     if settings.quality > 100:
         raise SettingsError(f"--quality {settings.quality}: give 1 to 100")
+    if not 0 <= settings.effort <= 9:
+        raise SettingsError(f"--effort {settings.effort}: give 0 to 9")
     if settings.concurrency is not None and settings.concurrency > 1000:
         raise SettingsError(f"--concurrency {settings.concurrency}: give 1000 or less")
     if settings.price is not None and not (settings.price > 0 and math.isfinite(settings.price)):

@@ -88,6 +88,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
         ("model", f"(default {defaults.model})"),
         ("proxy_size", f"(default {defaults.proxy_size})"),
         ("quality", f"(default {defaults.quality})"),
+        ("effort", f"(default {defaults.effort}: "),
         ("max_size", f"(default {defaults.max_size})"),
         ("max_pixels", f"(default {defaults.max_pixels})"),
         ("grace", f"(default {defaults.grace:g})"),

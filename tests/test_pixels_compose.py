@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.pixels import compose, decode
+from batch_removebg.pixels import compose
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.decode import Picture
-from batch_removebg.pixels.spec import Finish, Limits
-from tests.pictures import encoded, exif, grey_profile, noise, ramp, swapped_profile
+from batch_removebg.pixels.spec import Finish
+from tests.pictures import grey_profile, noise, ramp, swapped_profile
 
 PLAIN = Finish()
 RED = (255, 0, 0)
 
 
 def picture(pixels, **fields):
-    return Picture(Image.fromarray(pixels), **fields)
+    return Picture(pixels, **fields)
 
 
 def mask(values):
@@ -29,14 +29,24 @@ def test_green_under_an_alpha_of_one_is_kept_exactly():
 def test_colours_are_the_sources_at_every_alpha():
     pixels, alpha = noise(4, 256), ramp(4, 256)
     result = compose.compose(picture(pixels), alpha, PLAIN).pixels
-    assert np.array_equal(result[..., :3], pixels)
+    assert np.array_equal(result[:, 1:, :3], pixels[:, 1:])
     assert np.array_equal(result[..., 3], alpha)
+
+
+@pytest.mark.parametrize("pixels", [noise(300, 1100), noise(300, 1100, 1)])
+def test_colours_are_the_sources_wherever_anything_shows_and_zero_where_nothing_does(pixels):
+    alpha = (noise(300, 1100, 1, seed=1) // 64) * 85
+    result = compose.compose(picture(pixels), alpha, PLAIN).pixels
+    colours = result[..., :-1].reshape(pixels.shape)
+    assert np.array_equal(colours[alpha > 0], pixels[alpha > 0])
+    assert not colours[alpha == 0].any()
+    assert np.array_equal(result[..., -1], alpha)
 
 
 def test_grey_stays_grey():
     pixels, alpha = noise(4, 256, 1), ramp(4, 256)
     result = compose.compose(picture(pixels, icc=grey_profile()), alpha, PLAIN)
-    assert np.array_equal(result.pixels, np.stack([pixels, alpha], axis=2))
+    assert np.array_equal(result.pixels, np.stack([np.where(alpha, pixels, 0), alpha], axis=2))
     assert result.icc == grey_profile()
 
 
@@ -66,15 +76,21 @@ def test_an_alpha_of_the_right_size_is_not_touched_dust_and_all():
 
 
 def test_the_sources_own_transparency_multiplies():
-    own = Image.fromarray(mask([[255, 128, 0, 128]]))
-    result = compose.compose(picture(noise(1, 4), mask=own), mask([[100, 100, 255, 255]]), PLAIN)
+    own = mask([[255, 128, 0, 128]])
+    result = compose.compose(picture(noise(1, 4), alpha=own), mask([[100, 100, 255, 255]]), PLAIN)
     assert result.pixels[..., 3].tolist() == [[100, 50, 0, 128]]
     assert result.notes == ("source had transparency: kept",)
 
 
+def test_two_alphas_multiply_to_the_nearest_whole_step():
+    ours, own = np.mgrid[0:256, 0:256].astype(np.uint8)
+    result = compose.compose(picture(noise(256, 256), alpha=own), ours, PLAIN).pixels[..., 3]
+    assert np.array_equal(result, np.floor(ours * own.astype(float) / 255 + 0.5))
+
+
 def test_an_opaque_alpha_channel_of_the_source_is_no_transparency():
-    own = Image.fromarray(np.full((1, 4), 255, np.uint8))
-    result = compose.compose(picture(noise(1, 4), mask=own), mask([[0, 1, 2, 3]]), PLAIN)
+    own = np.full((1, 4), 255, np.uint8)
+    result = compose.compose(picture(noise(1, 4), alpha=own), mask([[0, 1, 2, 3]]), PLAIN)
     assert (result.pixels[..., 3].tolist(), result.notes) == ([[0, 1, 2, 3]], ())
 
 
@@ -126,15 +142,8 @@ def test_mask_only_is_the_alpha_in_grey_without_a_profile():
 
 
 def test_neither_the_picture_nor_the_alpha_is_changed():
-    source, alpha = picture(noise(5, 5), mask=Image.fromarray(noise(5, 5, 1))), ramp(5, 5)
+    source, alpha = picture(noise(5, 5), alpha=noise(5, 5, 1)), ramp(5, 5)
     before = source.pixels.copy(), source.alpha.copy(), alpha.copy()
     for finish in (PLAIN, Finish("jpeg"), Finish(mask_only=True)):
         compose.compose(source, alpha, finish)
     assert all(np.array_equal(*pair) for pair in zip(before, (source.pixels, source.alpha, alpha), strict=True))
-    assert source.base.mode == "RGB"
-
-
-def test_nothing_of_the_sources_metadata_sticks_to_the_image():
-    source = decode.read(encoded(noise(8, 8), "JPEG", exif=exif(1), comment=b"secret"), Limits())
-    for finish in (PLAIN, Finish("jpeg"), Finish(mask_only=True)):
-        assert compose.compose(source, ramp(8, 8), finish).image.info == {}

@@ -18,13 +18,13 @@ def rgba(height=8, width=256):
     return np.concatenate([noise(height, width), ramp(height, width)[..., None]], axis=2)
 
 
-def encode_image(image, kind, finish=None, **fields):
-    return encode.encode(Composed(image, **fields), finish or Finish(kind))
+def encoded_as(kind, pixels, finish=None, **fields):
+    return encode.encode(Composed(pixels, **fields), finish or Finish(kind))
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
-def test_a_cutout_comes_back_exactly_also_under_full_transparency(kind):
-    data = encode_image(Image.fromarray(rgba()), kind)
+def test_a_cutout_comes_back_exactly(kind):
+    data = encoded_as(kind, rgba())
     image = opened(data)
     assert (image.format, image.mode) == (kind.upper(), "RGBA")
     assert np.array_equal(np.asarray(image), rgba())
@@ -33,41 +33,41 @@ def test_a_cutout_comes_back_exactly_also_under_full_transparency(kind):
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_grey_comes_back_as_grey_where_the_format_can(kind):
     pixels = noise(8, 9, 2)
-    for image in (Image.fromarray(pixels), Image.fromarray(np.ascontiguousarray(pixels[..., 0]))):
-        again = opened(encode_image(image, kind, icc=grey_profile()))
-        assert again.mode == image.mode
-        assert np.array_equal(np.asarray(again), np.asarray(image))
+    for array, mode in ((pixels, "LA"), (pixels[..., 0], "L")):
+        again = opened(encoded_as(kind, array, icc=grey_profile()))
+        assert again.mode == mode
+        assert np.array_equal(np.asarray(again), array)
         assert again.info["icc_profile"] == grey_profile()
 
 
 def test_webp_has_no_grey_so_its_profile_is_worked_in():
-    image = Image.fromarray(np.array([[[55, 0], [55, 255]]], np.uint8))
-    again = opened(encode_image(image, "webp", icc=grey_profile()))
-    assert np.asarray(again).tolist() == [[[128, 128, 128, 0], [128, 128, 128, 255]]]
+    pixels = np.array([[[0, 0], [55, 255]]], np.uint8)
+    again = opened(encoded_as("webp", pixels, icc=grey_profile()))
+    assert np.asarray(again).tolist() == [[[0, 0, 0, 0], [128, 128, 128, 255]]]
     assert again.info["icc_profile"][16:20] == b"RGB "
-    assert "icc_profile" not in opened(encode_image(image, "webp")).info
+    assert "icc_profile" not in opened(encoded_as("webp", pixels)).info
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_an_rgb_profile_survives_byte_for_byte(kind):
-    again = opened(encode_image(Image.fromarray(noise(8, 8)), kind, icc=swapped_profile()))
+    again = opened(encoded_as(kind, noise(8, 8), icc=swapped_profile()))
     assert again.info["icc_profile"] == swapped_profile()
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_without_a_profile_none_is_written(kind):
-    assert not opened(encode_image(Image.fromarray(noise(8, 8)), kind)).info.get("icc_profile")
+    assert not opened(encoded_as(kind, noise(8, 8))).info.get("icc_profile")
 
 
 def test_a_profile_longer_than_a_jpeg_segment_survives():
     long = swapped_profile() + bytes(200_000)
-    again = opened(encode_image(Image.fromarray(noise(8, 8)), "jpeg", icc=long))
+    again = opened(encoded_as("jpeg", noise(8, 8), icc=long))
     assert again.info["icc_profile"] == long
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "jpeg"])
 def test_resolution_is_kept_where_the_format_has_it(kind):
-    again = opened(encode_image(Image.fromarray(noise(8, 8)), kind, dpi=(300, 150)))
+    again = opened(encoded_as(kind, noise(8, 8), dpi=(300, 150)))
     assert [round(value) for value in again.info["dpi"]] == [300, 150]
 
 
@@ -90,38 +90,37 @@ def test_tags_of_a_tiff_source_are_not_written(kind):
 
 
 def test_jpeg_is_not_subsampled_and_of_the_asked_quality():
-    image = opened(encode_image(Image.fromarray(noise(16, 16)), "jpeg", Finish("jpeg", quality=77)))
+    image = opened(encoded_as("jpeg", noise(16, 16), Finish("jpeg", quality=77)))
     assert JpegImagePlugin.get_sampling(image) == 0
     assert image.quantization == opened(encoded(noise(8, 8), "JPEG", quality=77)).quantization
 
 
 def test_grey_jpeg_stays_grey():
-    assert opened(encode_image(Image.fromarray(ramp(8, 8)), "jpeg", icc=grey_profile())).mode == "L"
+    assert opened(encoded_as("jpeg", ramp(8, 8), icc=grey_profile())).mode == "L"
 
 
 def test_webp_on_a_background_is_lossy_and_follows_quality():
-    image = Image.fromarray(noise(64, 64))
-    sizes = [len(encode_image(image, "webp", Finish("webp", background=(0, 0, 0), quality=q))) for q in (20, 90)]
-    assert sizes[0] < sizes[1] < len(encode_image(Image.fromarray(rgba(64, 64)), "webp"))
+    sizes = [len(encoded_as("webp", noise(64, 64), Finish("webp", background=(0, 0, 0), quality=q))) for q in (20, 90)]
+    assert sizes[0] < sizes[1] < len(encoded_as("webp", rgba(64, 64)))
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_a_mask_is_written_without_loss(kind):
     finish = Finish(kind, mask_only=True)
-    again = opened(encode_image(Image.fromarray(noise(16, 16, 1)), kind, finish))
+    again = opened(encoded_as(kind, noise(16, 16, 1), finish))
     assert np.array_equal(np.asarray(again.convert("L")), noise(16, 16, 1))
 
 
 @pytest.mark.parametrize(("kind", "longest"), [("webp", 16383), ("jpeg", 65500)])
 def test_a_picture_too_long_for_the_format_is_refused_with_a_way_out(kind, longest):
-    image = Image.new("RGB", (longest + 1, 1))
+    pixels = np.zeros((1, longest + 1, 3), np.uint8)
     with pytest.raises(ItemError, match=rf"{longest + 1}×1.*{kind}.*{longest} a side.*--format png"):
-        encode_image(image, kind)
-    assert opened(encode_image(Image.new("RGB", (longest, 1)), kind)).width == longest
-    assert opened(encode_image(image, "png")).width == longest + 1
+        encoded_as(kind, pixels)
+    assert opened(encoded_as(kind, pixels[:, 1:])).width == longest
+    assert opened(encoded_as("png", pixels)).width == longest + 1
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_the_same_picture_gives_the_same_bytes(kind):
-    image = Image.fromarray(noise(8, 8))
-    assert encode_image(image, kind, icc=swapped_profile()) == encode_image(image, kind, icc=swapped_profile())
+    first, second = (encoded_as(kind, noise(8, 8), icc=swapped_profile()) for _ in range(2))
+    assert first == second

@@ -13,7 +13,11 @@ PLAIN = Finish()
 
 
 def cutout(height=20, width=30):
-    return np.concatenate([noise(height, width), ramp(height, width)[..., None]], axis=2)
+    return cut(noise(height, width), ramp(height, width))
+
+
+def cut(pixels, alpha):
+    return np.dstack([np.where(alpha[..., None], pixels, 0), alpha])
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
@@ -22,7 +26,7 @@ def test_source_pixels_profile_and_size_survive_from_file_to_file(kind):
     result = finish(encoded(pixels, icc_profile=swapped_profile()), ramp(20, 30), Finish(kind), LIMITS)
     image = opened(result.data)
     assert (image.format, image.size, result.width, result.height) == (kind.upper(), (30, 20), 30, 20)
-    assert np.array_equal(np.asarray(image), np.dstack([pixels, ramp(20, 30)]))
+    assert np.array_equal(np.asarray(image), cut(pixels, ramp(20, 30)))
     assert (image.info["icc_profile"], result.notes) == (swapped_profile(), ())
 
 

@@ -35,7 +35,7 @@ def test_only_jpeg_needs_a_backdrop_and_takes_white():
     assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
 
 
-@pytest.mark.parametrize("wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}])
+@pytest.mark.parametrize("wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}, {"effort": -1}, {"effort": 10}])
 def test_a_finish_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(SettingsError):
         Finish(**wrong)

@@ -59,6 +59,11 @@ def test_what_only_finishing_depends_on_makes_new_pictures_from_alphas_that_are_
     assert other.fingerprint("5e") == RECIPE.fingerprint("5e")
 
 
+def test_with_another_effort_nothing_is_made_anew() -> None:
+    """The picture is the same; only how its bytes are packed differs."""
+    assert replace(RECIPE, finish=Finish(effort=9)).digest == RECIPE.digest
+
+
 def test_no_two_of_these_recipes_share_an_identity() -> None:
     recipes = [RECIPE, *(replace(RECIPE, **change) for change in BOUGHT + FINISHED)]
     assert len({recipe.digest for recipe in recipes}) == len(recipes)

@@ -66,6 +66,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "mask_only": True,
         "background": "white",
         "quality": 80,
+        "effort": 7,
         "name": "{stem}",
         "fetch_sources": True,
         "retry_failed": True,
@@ -134,6 +135,8 @@ def test_settings_cannot_be_changed_once_checked() -> None:
         ("--grace", {"grace": math.nan}),
         ("--quality", {"quality": 0}),
         ("--quality", {"quality": 101}),
+        ("--effort", {"effort": -1}),
+        ("--effort", {"effort": 10}),
         ("--background", {"background": "vermilionish"}),
         ("--background", {"background": "#ffff"}),
         ("--background", {"background": ""}),
@@ -323,8 +326,8 @@ def test_a_slash_at_the_end_of_the_base_url_makes_no_difference() -> None:
 
 def test_how_pictures_are_made_follows_the_settings() -> None:
     assert made().finish() == Finish()
-    settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75)
-    assert settings.finish() == Finish("jpeg", mask_only=True, background=(255, 128, 0), quality=75)
+    settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75, effort=9)
+    assert settings.finish() == Finish("jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9)
 
 
 def test_limits_and_caps_follow_the_settings() -> None:

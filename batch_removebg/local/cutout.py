@@ -43,7 +43,8 @@ def cutout(network: Network, limits: Limits) -> Render:
 
 
 def _rgb(data: bytes, limits: Limits) -> NDArray[np.uint8]:
-    return np.asarray(decode.read(data, limits).base.convert("RGB"))
+    pixels = decode.read(data, limits).pixels
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,6 +13,7 @@ from batch_removebg.errors import OutputBroken, SourceError
 
 from .header import decoding, open_image
 from .layers import unpack
+from .png_write import write
 from .spec import Limits
 
 Alpha = npt.NDArray[np.uint8]
@@ -52,11 +52,9 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
     return np.asarray(mask)
 
 
-def encode_alpha(alpha: Alpha) -> bytes:
-    """An alpha as lossless 8-bit grey PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", compress_level=2)
-    return buffer.getvalue()
+def encode_alpha(alpha: Alpha, texts: Mapping[str, str] | None = None) -> bytes:
+    """An alpha (H×W, uint8) as lossless 8-bit grey PNG, with `texts` by keyword in text chunks."""
+    return write(alpha, effort=2, texts=texts)
 
 
 def decode_alpha(data: bytes, limits: Limits = _DEFAULT) -> Alpha:

@@ -6,9 +6,14 @@ import io
 from functools import cache
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from .spec import Colour
+
+Pixels = npt.NDArray[np.uint8]
+"""H×W grey, or H×W×3 RGB."""
 
 _BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
@@ -54,6 +59,14 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes |
     if image.mode == "CMYK":
         notes += ("CMYK without a usable profile: colours are approximate",)
     return image.convert("RGB"), None, notes
+
+
+def grey_to_rgb(grey: Pixels, icc: bytes | None) -> tuple[Pixels, bytes | None]:
+    """H×W×3 of H×W grey: by its profile, where it has one that can be used, to sRGB's, else three times the same."""
+    if icc is None:
+        return np.repeat(grey[..., None], 3, axis=2), None
+    image, icc, _ = to_srgb(Image.fromarray(grey), icc)
+    return np.asarray(image), icc
 
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha
-from .colour import to_srgb
+from .colour import Pixels, to_srgb
 from .header import Probe, cost, decoding, probe
 from .layers import unpack
 from .proxy import Proxy, proxy
@@ -19,6 +17,7 @@ __all__ = [
     "Alpha",
     "Limits",
     "Picture",
+    "Pixels",
     "Probe",
     "Proxy",
     "alpha_of",
@@ -33,27 +32,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A source, upright and at full size, 8 bits a channel."""
+    """A source, upright and at full size."""
 
-    base: Image.Image
-    """Mode RGB, or L for grey; in the colours of `icc`."""
-    mask: Image.Image | None = None
-    """Mode L: the source's own transparency; the base is not premultiplied by it."""
+    pixels: Pixels
+    """H×W×3 RGB, or H×W grey; uint8; in the colours of `icc`, not premultiplied."""
+    alpha: Alpha | None = None
+    """H×W: the source's own transparency."""
     icc: bytes | None = None
     """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What did not survive, in words for people."""
-
-    @property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """A copy of the pixels: H×W×3 RGB, or H×W grey."""
-        return np.asarray(self.base)
-
-    @property
-    def alpha(self) -> Alpha | None:
-        """A copy of the source's own transparency: H×W, or None."""
-        return None if self.mask is None else np.asarray(self.mask)
 
 
 def read(data: bytes, limits: Limits) -> Picture:
@@ -68,5 +57,5 @@ def read(data: bytes, limits: Limits) -> Picture:
         if base.mode not in ("L", "RGB"):
             base, icc, more = to_srgb(base, icc)
             notes += more
-        mask = None if layers.alpha is None else layers.upright(layers.alpha)
-        return Picture(layers.upright(base), mask, icc, layers.dpi, notes)
+        alpha = None if layers.alpha is None else np.asarray(layers.upright(layers.alpha))
+        return Picture(np.asarray(layers.upright(base)), alpha, icc, layers.dpi, notes)

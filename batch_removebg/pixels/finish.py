@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from batch_removebg.errors import OutputBroken
 
 from .alpha import Alpha, as_output
@@ -22,7 +20,7 @@ def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits) -> Finishe
     Raises SourceError if the source can't be read, ItemError if the format can't hold it.
     """
     composed = compose(read(data, limits), alpha, finish)
-    width, height = composed.image.size
+    height, width = composed.pixels.shape[:2]
     return Finished(encode(composed, finish), width, height, composed.notes)
 
 
@@ -37,10 +35,11 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
         return untouched
     with as_output():
         picture = read(data, limits)
-    mask = picture.mask
-    if mask is None and finish.mask_only and picture.base.mode == "L":
-        mask = picture.base
-    if mask is None:
+    alpha = picture.alpha
+    if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
+        alpha = picture.pixels
+    if alpha is None:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    composed = compose(replace(picture, mask=None), np.asarray(mask), finish)
-    return Finished(encode(composed, finish), *picture.base.size, composed.notes)
+    composed = compose(replace(picture, alpha=None), alpha, finish)
+    height, width = alpha.shape
+    return Finished(encode(composed, finish), width, height, composed.notes)

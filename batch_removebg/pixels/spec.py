@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from batch_removebg.errors import SettingsError
 
@@ -34,6 +34,8 @@ class Finish:
     """What to lay the cutout on; None leaves it transparent (JPEG, which can't be: white)."""
     quality: int = 90
     """1–100, for what is written with loss: JPEG, and WebP on a background."""
+    effort: int = 2
+    """0–9: how long to try for a smaller file of the same picture."""
 
     WHITE: ClassVar[Colour] = (255, 255, 255)
 
@@ -42,6 +44,12 @@ class Finish:
             raise SettingsError(f"unknown format {self.format!r}: choose one of {', '.join(EXTENSIONS)}")
         if not 1 <= self.quality <= 100:
             raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
+        if not 0 <= self.effort <= 9:
+            raise SettingsError(f"effort {self.effort} is out of range: give 0 to 9")
+
+    def look(self) -> dict[str, Any]:
+        """What decides how the picture looks, for a recipe's digest: with another effort nothing is made anew."""
+        return {name: value for name, value in asdict(self).items() if name != "effort"}
 
     @property
     def extension(self) -> str:
