@@ -70,6 +70,7 @@ class Planner:
         self._retry_failed = retry_failed
         self._reading = reading
         self._digest, self._tried = recipe.digest, recipe.tried
+        self._digest_of_urls = recipe.passed if recipe.passes_urls else recipe.digest
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the one that is the `most`-th to be done.
@@ -121,8 +122,9 @@ class Planner:
         state = replace(state) if state is not None else ItemState()
         mark = _signature(item)
         intact = state.outcome == "saved" and self._intact(state)
-        step = self._step(state, output, same_source=_same_source(item, state, mark), intact=intact)
-        same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
+        digest = self._digest_of_urls if item.path is None else self._digest
+        step = self._step(state, output, digest, same_source=_same_source(item, state, mark), intact=intact)
+        same = step is Step.DO and self._step(state, output, digest, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
     def _key(self, row: Item | UrlRow) -> int | None:
@@ -136,12 +138,13 @@ class Planner:
             mark = signature(row.path) if row.path is not None else None
         except (OSError, ItemError):
             return None
-        return done_key(row.id, row.source, output, size, self._digest, mark, row.meta)
+        digest = self._digest_of_urls if row.path is None else self._digest
+        return done_key(row.id, row.source, output, size, digest, mark, row.meta)
 
-    def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
+    def _step(self, state: ItemState, output: str, digest: str, *, same_source: bool, intact: bool) -> Step:
         return plan(
             state,
-            recipe=self._tried if state.outcome == "failed" else self._digest,
+            recipe=self._tried if state.outcome == "failed" else digest,
             output=output,
             retry_failed=self._retry_failed,
             same_source=same_source,
