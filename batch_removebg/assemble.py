@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,25 +59,37 @@ _OTHERS_AT_ONCE = 16.0
 
 
 @asynccontextmanager
-async def provider(settings: Settings, clock: Clock) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
-    """The provider that the settings name, bare, and the session that sources are fetched with."""
+async def provider(
+    settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
+) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
+    """The provider that the settings name, bare, and the session that sources are fetched with.
+
+    `loaded` is told what the local engine runs on, once it is loaded.
+    """
     async with (
         web.open_session(public_only=False) as api,
         web.open_session(public_only=settings.public_only) as foreign,
     ):
-        chosen = _local(settings, clock) if settings.provider == "local" else _remote(settings, api, foreign, clock)
+        local = settings.provider == "local"
+        chosen = _local(settings, clock, loaded) if local else _remote(settings, api, foreign, clock)
         try:
             yield chosen, foreign
         finally:
             await chosen.aclose()
 
 
-def _local(settings: Settings, clock: Clock) -> Provider:
+def _local(settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]) -> Provider:
     from batch_removebg.local import engine, weights
     from batch_removebg.local.provider import LocalProvider
 
-    load = partial(engine.load, settings.model, progress=lambda done, total: None)
-    return LocalProvider(weights.known(settings.model), load, clock=clock)
+    load = partial(
+        engine.load,
+        settings.model,
+        progress=lambda done, total: None,
+        device=settings.device,
+        precision=settings.precision,
+    )
+    return LocalProvider(weights.known(settings.model), load, loaded=loaded, clock=clock)
 
 
 def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
@@ -102,6 +114,8 @@ def recipe_of(settings: Settings) -> Recipe:
         from batch_removebg.local import weights
         from batch_removebg.local.cutout import PROXY
 
+        # Device and precision are no part of what an alpha is known by: their masks differ a little, but a run that is
+        # resumed on another machine, or after an installation, must not do everything again.
         version = weights.known(settings.model).version
         return Recipe("local", version, {}, PROXY, finish, passes_urls=False, limits=limits)
     inputs = {settings.input_field: None, **settings.model_inputs}

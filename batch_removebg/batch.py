@@ -74,13 +74,16 @@ async def run(
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
     if settings.provider == "local":
-        await anyio.to_thread.run_sync(_bring_weights, settings.model, weights_progress)
+        await anyio.to_thread.run_sync(_bring_weights, settings, weights_progress)
     await anyio.to_thread.run_sync(_make_out, out)
     with locked(out / assemble.STATE, clock=clock):
         await anyio.to_thread.run_sync(_prepare_out, out)
         async with (
             Ledger(out / LEDGER, clock=clock, index=out / assemble.STATE / assemble.INDEX) as ledger,
-            assemble.provider(settings, clock) as (provider, session),
+            assemble.provider(settings, clock, lambda used: ledger.append("engine_loaded", engine=used)) as (
+                provider,
+                session,
+            ),
         ):
             if ledger.fold.finished is None:
                 # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
@@ -124,6 +127,7 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
 def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out: Path, seconds: float) -> Summary:
     """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
     fold, counts = reading.fold, reading.counts()
+    predictions = fold.predictions - before[0]
     return Summary(
         out=out,
         saved=counts["saved"],
@@ -131,13 +135,14 @@ def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out
         pending=counts["pending"],
         skipped=pipeline.skipped,
         reused=pipeline.reused,
-        predictions=fold.predictions - before[0],
+        predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before[1],
         seconds=seconds,
         failures=failures(reading.failed()),
         stopped=pipeline.gate.reason,
         limited=pipeline.limited,
         flags=flagged(reading.flagged()),
+        engine=fold.engine if predictions else None,
     )
 
 
@@ -161,10 +166,10 @@ async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
     return summary
 
 
-def _bring_weights(model: str, progress: Progress) -> None:
+def _bring_weights(settings: Settings, progress: Progress) -> None:
     from batch_removebg.local import engine
 
-    engine.bring(model, progress=progress)
+    engine.bring(settings.model, progress=progress, device=settings.device, precision=settings.precision)
 
 
 def _make_out(out: Path) -> None:

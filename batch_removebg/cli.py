@@ -132,13 +132,18 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         host=args.host,
         port=args.port,
         model=args.model,
+        device=args.device,
+        precision=args.precision,
         token=_token(args.token_env),
         limits=_limits(args.max_pixels),
         caps=replace(CAPS, public_only=not args.allow_private),
     )
 
     async def main() -> None:
-        await serve(settings, ready=ready, progress=shown.weights)
+        await serve(settings, ready=ready, progress=shown.weights, loaded=loaded)
+
+    def loaded(used: str) -> None:
+        console.info(f"{args.model} runs on {used}")
 
     def ready(url: str) -> None:
         console.info(f"listening on {url}; Ctrl-C ends it")
@@ -183,4 +188,12 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     return 0
 
 
-_COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models}
+def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.local import bench
+
+    report = bench.measure(args.model, args.device, args.seconds, say=console.info)
+    result(json.dumps(report.as_json()) if args.json else report.table())
+    return 0
+
+
+_COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models, "bench-engine": _bench_engine}

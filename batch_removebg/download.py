@@ -112,9 +112,12 @@ class Downloader:
         prepared, alpha = predicted.prepared, predicted.alpha
         if alpha is None:
             alpha = await self._bought_alpha(predicted)
+        peak = await self._cpu.run(self._alphas.peak, prepared.fingerprint)
         data = await self._predictor.source_data(prepared)
         async with self._cpu.memory(prepared.cost):
-            return await self._cpu.run(finish.finish, data, alpha, self._recipe.finish, self._limits)
+            return await self._cpu.run(
+                partial(finish.finish, peak=peak), data, alpha, self._recipe.finish, self._limits
+            )
 
     async def _bought_alpha(self, predicted: Predicted) -> NDArray[np.uint8]:
         """The alpha that the prediction's output holds, kept for later use."""
@@ -125,7 +128,7 @@ class Downloader:
         cutout = await self._fetch(predicted)
         alpha = await self._cpu.run(decode.alpha_of, cutout, width=width, height=height, limits=self._limits)
         with anyio.CancelScope(shield=True):
-            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha)
+            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha, decode.peak_of(cutout, self._limits))
         return alpha
 
     async def _fetch(self, predicted: Predicted) -> bytes:

@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _status(_command(commands, "status", "counts and failures of a run, from its ledger alone"))
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
+    _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
     return root
 
 
@@ -77,6 +78,7 @@ def _provider(group: Any) -> None:
         "--input", dest="model_inputs", action="append", type=_pair, metavar="KEY=VALUE", help="a further model input"
     )
     group.add_argument("--model", metavar="NAME", help="weights of the local engine (default u2netp)")
+    _engine(group, default=None)
     group.add_argument(
         "--fetch-sources",
         action="store_true",
@@ -96,6 +98,21 @@ def _provider(group: Any) -> None:
         "--on-lost",
         choices=("retry", "fail"),
         help="a create whose answer was lost and can't be looked for: once more (default), or fail the item",
+    )
+
+
+def _engine(group: Any, *, default: str | None) -> None:
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "coreml", "directml", "openvino"),
+        default=default,
+        help="where the local engine runs; auto: the quickest that is here (default); one that is absent is an error",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bf16"),
+        default=default,
+        help="what it computes in; auto: bf16 where the processor has it, else float32 (default)",
     )
 
 
@@ -176,6 +193,7 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=5055, help="default 5055; 0 takes a free one")
     serve.add_argument("--model", default="u2netp", metavar="NAME", help="weights (default u2netp)")
+    _engine(serve, default="auto")
     serve.add_argument("--token-env", metavar="NAME", help="environment variable with the key that callers must send")
     serve.add_argument(
         "--allow-private", action="store_true", help="fetch inputs from private and loopback addresses too"
@@ -189,6 +207,19 @@ def _models(models: argparse.ArgumentParser) -> None:
     what.add_parser("list", help="the weights that are known, and where they lie", allow_abbrev=False)
     pull = what.add_parser("pull", help="bring weights to this machine", allow_abbrev=False)
     pull.add_argument("name", metavar="NAME")
+
+
+def _bench_engine(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("--model", metavar="NAME", help="weights (default: all that are on this machine)")
+    bench.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "coreml", "directml", "openvino"),
+        default="auto",
+        help="auto: every device that is here (default)",
+    )
+    bench.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each figure (default 5)")
+    bench.add_argument("--json", action="store_true", help="as one JSON object")
+    _logging(bench)
 
 
 def _concurrency(text: str) -> int | None:

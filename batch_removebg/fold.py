@@ -98,6 +98,8 @@ class Fold:
     """Creates sent again although an earlier one may have been accepted."""
     finished: Mapping[str, Any] | None = None
     """The last `run_finished`, unless a later run has begun."""
+    engine: str | None = None
+    """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
     saved_for: dict[str, str] = field(default_factory=dict)
     """Saved items by the fingerprint that their `saved` lines name; an index keeps those of late only."""
 
@@ -107,6 +109,10 @@ class Fold:
         if event == "run_started":
             self.provider, self.version = _text(entry.get("provider")), _text(entry.get("version"))
             self.finished = None
+            if self.provider != "local":
+                self.engine = None
+        elif event == "engine_loaded":
+            self.engine = _opt(entry.get("engine"), str)
         elif event == "run_finished":
             self.finished = entry
         elif isinstance(event, str) and event in _STEPS and isinstance(entry.get("item"), str):

@@ -47,6 +47,7 @@ def render(fold: Fold, read: Read) -> Iterator[str]:
         "v": 1,
         "provider": fold.provider,
         "version": fold.version,
+        "engine": fold.engine,
         "counts": counts,
         "predictions": fold.predictions,
         "possible_duplicates": fold.possible_duplicates,

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from batch_removebg.cpu import cores, memory
 from batch_removebg.errors import SettingsError
+from batch_removebg.local import devices
+from batch_removebg.local.devices import Device, Precision
 from batch_removebg.names import DEFAULT_TEMPLATE, check_template
 from batch_removebg.pipeline import Shape
 from batch_removebg.pixels.spec import EDGES, EXTENSIONS, REFINE, Finish, Limits, parse_colour
@@ -39,6 +41,8 @@ class SettingsArguments(TypedDict, total=False):
     input_field: str
     model_inputs: Mapping[str, Any]
     model: str
+    device: Device
+    precision: Precision
     concurrency: int | None
     rate: float | None
     format: str
@@ -85,6 +89,10 @@ class Settings:
     """Further inputs of the model."""
     model: str = "u2netp"
     """Weights of the local engine."""
+    device: Device = "auto"
+    """Where the local engine runs; `auto` is the quickest that is here, and a device that is absent an error."""
+    precision: Precision = "auto"
+    """What the local engine computes in; `auto` is bf16 where the processor has it, else float32."""
     concurrency: int | None = None
     """Items in flight; None: what keeps an API's limit busy, or two more than cores for the local engine."""
     rate: float | None = None
@@ -257,6 +265,7 @@ def _named(flag: str) -> Iterator[None]:
 def _check_choices(settings: Settings) -> None:
     if settings.provider not in PROVIDERS:
         raise SettingsError(f"--provider {settings.provider}: choose one of {', '.join(PROVIDERS)}")
+    devices.check(settings.device, settings.precision)
     if settings.format not in EXTENSIONS:
         raise SettingsError(f"--format {settings.format}: choose one of {', '.join(EXTENSIONS)}")
     for name, choices in (("edges", EDGES), ("refine", REFINE)):

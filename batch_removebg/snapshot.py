@@ -42,4 +42,5 @@ def _says(fold: IndexedFold, reading: Reading) -> list[object] | None:
     """What all of the file follows from; None where items are pending, of which the manifest may say something new."""
     if fold.states.live or fold.counts()["pending"] or next(reading.unknown(), None) is not None:
         return None
-    return [fold.store.meta("changes"), fold.provider, fold.version, fold.predictions, fold.possible_duplicates]
+    told = (fold.provider, fold.version, fold.engine, fold.predictions, fold.possible_duplicates)
+    return [fold.store.meta("changes"), *told]

@@ -60,6 +60,8 @@ class Summary:
     """The run did as many items as `limit` allows, and did not look at what comes after them."""
     flags: tuple[Flagged, ...] = ()
     """Of the saved, those worth a look."""
+    engine: str | None = None
+    """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
 
     @property
     def total(self) -> int:
@@ -99,6 +101,7 @@ class Summary:
             "reused": self.reused,
             "predictions": self.predictions,
             "possible_duplicates": self.possible_duplicates,
+            "engine": self.engine,
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}

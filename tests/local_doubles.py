@@ -22,6 +22,7 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.local import engine, weights
+from batch_removebg.local.devices import Precision
 from batch_removebg.local.jobs import Jobs, Render, Rendered
 from batch_removebg.local.server.inputs import CAPS
 from batch_removebg.local.server.listen import ServeSettings, serving
@@ -58,6 +59,8 @@ class Hands:
 class LeftHalf:
     """A network that sees the object in the left half of every picture."""
 
+    used = "a double"
+
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
 
@@ -71,12 +74,16 @@ class LeftHalf:
 class GivesUp:
     """A network whose runtime fails."""
 
+    used = "a double"
+
     def matte(self, rgb: NDArray[np.uint8]) -> engine.Matte:
         raise PredictionFailed("onnxruntime gave up: no memory")
 
 
 class Stalled:
     """A network, and a render, that hangs until it is let go."""
+
+    used = "a double"
 
     def __init__(self) -> None:
         self.released = threading.Event()
@@ -134,10 +141,10 @@ async def running(
 
 
 @functools.cache
-def real_engine() -> engine.Engine:
+def real_engine(precision: Precision = "auto") -> engine.Engine:
     """The engine with its true weights, brought the first time; the test is skipped where they can't be."""
     try:
-        return engine.load("u2netp", progress=lambda done, total: None)
+        return engine.load("u2netp", progress=lambda done, total: None, precision=precision)
     except weights.WeightsMissing as error:
         pytest.skip(str(error))
 

@@ -92,3 +92,17 @@ def test_a_full_disk_is_a_disk_error_and_leaves_nothing(
     with pytest.raises(DiskError, match="the disk is full"):
         alphas.keep(PRINT, ALPHA)
     assert list(kept(tmp_path).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("peak", [0.0, 0.25, 1.0])
+def test_a_kept_alpha_still_knows_the_networks_confidence(alphas: Alphas, peak: float) -> None:
+    alphas.keep(PRINT, ALPHA, peak)
+    assert alphas.peak(PRINT) == peak
+
+
+def test_where_no_confidence_is_known_none_is_told(alphas: Alphas, tmp_path: Path) -> None:
+    assert alphas.peak(PRINT) is None
+    alphas.keep(PRINT, ALPHA)
+    assert alphas.peak(PRINT) is None
+    kept(tmp_path).write_bytes(b"damaged")
+    assert alphas.peak(PRINT) is None

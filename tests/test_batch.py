@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import anyio
@@ -13,6 +14,8 @@ from batch_removebg import LockedError, ManifestError, SettingsError, run_batch,
 from batch_removebg.batch import run
 from batch_removebg.clock import Clock
 from batch_removebg.local import engine
+from batch_removebg.local.devices import DeviceAbsent, Here
+from batch_removebg.local.runtimes import opening
 from batch_removebg.lock import locked
 from tests.doubles import photo
 from tests.local_doubles import LeftHalf
@@ -20,8 +23,8 @@ from tests.local_doubles import LeftHalf
 
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "bring", lambda name, *, progress: Path("u2netp.onnx"))
-    monkeypatch.setattr(engine, "load", lambda name, *, progress: LeftHalf())
+    monkeypatch.setattr(engine, "bring", lambda name, **asked: Path("u2netp.onnx"))
+    monkeypatch.setattr(engine, "load", lambda name, **asked: LeftHalf())
 
 
 def test_the_sync_twin_does_the_same_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +60,37 @@ async def test_an_out_in_use_is_refused(tmp_path: Path) -> None:
     state.mkdir(parents=True)
     with locked(state, clock=Clock()), pytest.raises(LockedError, match="process"):
         await run_batch(tmp_path / "a.jpg", out=tmp_path / "out")
+
+
+def test_what_the_engine_ran_on_is_in_summary_ledger_and_results_where_it_ran(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo())
+    first = run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out")
+    again = run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out")
+    lines = [json.loads(line) for line in first.ledger.read_text().splitlines()]
+    assert [line["engine"] for line in lines if line["event"] == "engine_loaded"] == ["a double"]
+    events = [line["event"] for line in lines]
+    assert events.index("run_started") < events.index("engine_loaded") < events.index("submitted")
+    assert (first.engine, again.engine, again.skipped) == ("a double", None, 1)
+    assert json.loads(again.results.read_text())["engine"] == "a double"
+
+
+def test_a_resume_with_another_precision_makes_nothing_anew(tmp_path: Path) -> None:
+    """Masks differ a little between precisions, and machines differ in what they have."""
+    (tmp_path / "a.jpg").write_bytes(photo())
+    run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", precision="float32", device="cpu")
+    again = run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", precision="bf16", device="openvino")
+    assert (again.skipped, again.predictions) == (1, 0)
+
+
+def test_an_absent_device_is_an_error_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the true engine, on a machine without a graphics card
+    monkeypatch.setattr(opening, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
+    (tmp_path / "a.jpg").write_bytes(photo())
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here"):
+        run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", device="cuda")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.anyio

@@ -40,7 +40,9 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
     made = ScriptedProvider()
 
     @asynccontextmanager
-    async def provided(settings: Settings, clock: Clock) -> AsyncIterator[tuple[ScriptedProvider, None]]:
+    async def provided(
+        settings: Settings, clock: Clock, loaded: object
+    ) -> AsyncIterator[tuple[ScriptedProvider, None]]:
         yield made, None
 
     monkeypatch.setattr(assemble, "provider", provided)
@@ -345,6 +347,7 @@ def test_without_the_local_extra_the_line_to_install_it_is_told(
     shop: Path, monkeypatch: pytest.MonkeyPatch, said: Said, argv: list[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # import fails, as where it is not installed
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("weights without an engine"))
     monkeypatch.setattr(weights, "require", lambda name: None, raising=False)
     before = tree(shop)
@@ -420,7 +423,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the server was started with."""
     seen: list[Any] = []
 
-    async def serve(settings: object, *, ready: Callable[[str], None], progress: Callable[..., None]) -> None:
+    async def serve(
+        settings: object, *, ready: Callable[[str], None], progress: Callable[..., None], loaded: Callable[[str], None]
+    ) -> None:
+        loaded("a double")
         seen.append(settings)
         progress(1, 2)
         ready("http://127.0.0.1:5055/v1")
@@ -432,15 +438,20 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_serve_hands_its_flags_on_and_says_where_it_listens(
     served: list[Any], monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
-    assert said("serve") == (0, "", "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\n")
+    assert said("serve") == (
+        0,
+        "",
+        "u2netp runs on a double\nlistening on http://127.0.0.1:5055/v1; Ctrl-C ends it\n",
+    )
     monkeypatch.setenv("SERVER_KEY", f"{KEY}\n")
-    flags = "--host 0.0.0.0 --port 8080 --model u2net --token-env SERVER_KEY --max-pixels 1000"
+    flags = "--host 0.0.0.0 --port 8080 --model u2net --device openvino --precision float32"
+    flags += " --token-env SERVER_KEY --max-pixels 1000"
     assert said("serve", "-q", *flags.split()) == (0, "", "")
     assert [
-        (one.host, one.port, one.model, one.token, one.limits) for one in served
+        (one.host, one.port, one.model, one.device, one.precision, one.token, one.limits) for one in served
     ] == [
-        ("127.0.0.1", 5055, "u2netp", None, Limits()),
-        ("0.0.0.0", 8080, "u2net", KEY, Limits(max_pixels=1000)),
+        ("127.0.0.1", 5055, "u2netp", "auto", "auto", None, Limits()),
+        ("0.0.0.0", 8080, "u2net", "openvino", "float32", KEY, Limits(max_pixels=1000)),
     ]  # fmt: skip
 
 

@@ -10,16 +10,19 @@ import pytest
 
 from batch_removebg import __version__
 from batch_removebg.flags import parser
+from batch_removebg.local.devices import DEVICES, PRECISIONS
 from batch_removebg.pixels.spec import EXTENSIONS
 from batch_removebg.settings import PROVIDERS, Settings
 from batch_removebg.width import CAP
 
 CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --model --concurrency --rate "
-    "--format --mask-only --name --retry-failed --limit --dry-run --max-predictions --progress --log-format -q -v",
+    "--device --precision --format --mask-only --name --retry-failed --limit --dry-run "
+    "--max-predictions --progress --log-format -q -v",
     "status": "--json",
-    "serve": "--host --port --model --token-env",
+    "serve": "--host --port --model --device --precision --token-env",
     "models": "",
+    "bench-engine": "--model --device --seconds --json",
 }
 RUN = ["run", "in", "--out", "out"]
 
@@ -56,7 +59,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-@pytest.mark.parametrize("command", ["run", "status", "serve"])
+@pytest.mark.parametrize("command", ["run", "status", "serve", "bench-engine"])
 def test_every_word_of_the_help_is_explained(command: str) -> None:
     assert all(action.help for action in commands()[command]._actions)
 
@@ -108,6 +111,10 @@ def test_choices_are_those_of_settings() -> None:
     assert by_name["provider"] == PROVIDERS
     assert by_name["format"] == tuple(EXTENSIONS)
     assert by_name["on_lost"] == ("retry", "fail")
+    for command in ("run", "serve", "bench-engine"):
+        offered = {action.dest: action.choices for action in commands()[command]._actions}
+        assert offered["device"] == DEVICES
+        assert offered.get("precision", PRECISIONS) == PRECISIONS
     assert by_name["progress"] == ("auto", "bar", "json", "none")
 
 

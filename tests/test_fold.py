@@ -129,7 +129,9 @@ def test_quality_and_flags_are_those_of_the_last_saved_line() -> None:
     assert (shoe(flagged, FAILED).quality, shoe(flagged, FAILED).flags) == (None, ())
 
 
-@pytest.mark.parametrize(("quality", "flags"), [("good", "empty"), ([1], {"empty": 1}), ({"x": float("nan")}, [1, None])])
+@pytest.mark.parametrize(
+    ("quality", "flags"), [("good", "empty"), ([1], {"empty": 1}), ({"x": float("nan")}, [1, None])]
+)
 def test_a_quality_that_makes_no_sense_is_none(quality: Any, flags: Any) -> None:
     state = shoe(SAVED | {"quality": quality, "flags": flags})
     assert (state.outcome, state.quality, state.flags) == ("saved", None, ())
@@ -214,6 +216,17 @@ def test_a_run_that_starts_is_not_finished_and_names_its_provider() -> None:
     assert fold_of(started, finished).finished == finished
     again = fold_of(started, finished, {**started, "provider": "gateway", "version": None})
     assert (again.finished, again.provider, again.version) == (None, "gateway", "")
+
+
+def test_the_engine_is_the_one_that_was_loaded_last_until_another_provider_runs() -> None:
+    local = {"event": "run_started", "provider": "local", "version": "u2netp@1"}
+    loaded = {"event": "engine_loaded", "engine": "openvino CPU bf16"}
+    assert fold_of(local).engine is None
+    assert fold_of(local, loaded).engine == "openvino CPU bf16"
+    assert fold_of(local, loaded, local).engine == "openvino CPU bf16"  # nothing was left to predict
+    assert fold_of(local, loaded, local, {**loaded, "engine": "onnxruntime CPU float32"}).engine != loaded["engine"]
+    assert fold_of(local, loaded, {**local, "provider": "replicate"}).engine is None
+    assert fold_of(local, {**loaded, "engine": 5}).engine is None
 
 
 def test_every_item_ends_saved_failed_or_pending_and_counts_come_from_the_fold() -> None:

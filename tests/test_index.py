@@ -47,8 +47,19 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "t": st.sampled_from(["2026-01-31T02:00:00.123Z"]),
     "signature": st.sampled_from(["1:2:3", None]),
     "provider": st.sampled_from(["local", "replicate"]),
+    "engine": st.sampled_from(["openvino CPU bf16", "onnxruntime CPU float32", 5]),
 }
-EVENTS = ["run_started", "submitting", "submitted", "rejected", "claimed", "saved", "failed", "unchanged"]
+EVENTS = [
+    "run_started",
+    "engine_loaded",
+    "submitting",
+    "submitted",
+    "rejected",
+    "claimed",
+    "saved",
+    "failed",
+    "unchanged",
+]
 ENTRIES = st.builds(
     lambda event, item, fields: {**fields, "event": event, "item": item},
     st.sampled_from([*EVENTS, "saved", "submitting", "run_finished"]),
@@ -75,7 +86,7 @@ def same(fold: IndexedFold, known: Fold) -> None:
         made = fold.made(name)
         assert made is not None or known.made(name) is None
         assert made is None or (made.outcome, made.fingerprint) == ("saved", name)
-    told = ("provider", "version", "predictions", "possible_duplicates", "finished")
+    told = ("provider", "version", "engine", "predictions", "possible_duplicates", "finished")
     assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]
 
 

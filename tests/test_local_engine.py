@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,8 @@ from PIL import Image
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.local import engine, weights
+from batch_removebg.local.devices import DeviceAbsent, Here
+from batch_removebg.local.runtimes import opening
 from tests.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
@@ -54,17 +55,40 @@ def test_a_constant_map_is_taken_at_its_word(found: float, alpha: int) -> None:
     assert matte.peak == found
 
 
-def test_a_file_that_holds_no_network_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(b"not a network")
-    with pytest.raises(SettingsError, match=r"onnxruntime can't load the weights in .*x\.onnx"):
-        engine.Engine(tmp_path / "x.onnx", MODEL)
+@pytest.mark.parametrize(
+    ("below", "at"),
+    [([[0.0, 0.1], [0.0, 0.199]], [[0, 26], [0, 51]]), ([[-0.1, 0.1], [0.05, 0.0]], [[0, 26], [13, 0]])],
+)
+def test_a_map_without_an_object_is_not_blown_up_to_one(below: list[list[float]], at: list[list[int]]) -> None:
+    matte = engine.stretch(np.array(below, np.float32))
+    assert matte.alpha.tolist() == at
+    assert matte.peak == pytest.approx(max(map(max, below)))
+
+
+def test_a_map_at_the_threshold_counts_as_an_object() -> None:
+    assert engine.stretch(np.array([[0.0, engine.EMPTY_BELOW + 1e-6]], np.float32)).alpha.tolist() == [[0, 255]]
 
 
 def test_a_missing_extra_is_named_before_anything_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought weights that can't be run"))
     with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
         engine.load("u2netp", progress=lambda done, total: None)
+
+
+def test_a_device_that_is_absent_is_named_before_anything_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
+    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought weights that can't be run"))
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here: .*pip install onnxruntime-gpu"):
+        engine.load("u2netp", progress=lambda done, total: None, device="cuda")
+
+
+@pytest.mark.parametrize("shade", [(255, 255, 255), (128, 128, 128), (30, 60, 200)])
+def test_the_real_network_leaves_a_plain_picture_empty(shade: tuple[int, int, int]) -> None:
+    matte = real_engine().matte(np.full((240, 320, 3), shade, np.uint8))
+    assert matte.peak < engine.EMPTY_BELOW / 2
+    assert matte.alpha.max() < 255 * engine.EMPTY_BELOW / 2
 
 
 def test_the_real_network_finds_a_disc_on_a_plain_ground() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ pytestmark = [
 
 async def alpha_by_us(data: bytes) -> np.ndarray:
     """The alpha at the photo's own size, 0–1, as the pipeline would make it."""
-    provider = LocalProvider(weights.MODELS["u2netp"], real_engine)
+    # The other tool computes in float32; what bf16 changes beside it is measured in test_local_runtimes.
+    provider = LocalProvider(weights.MODELS["u2netp"], partial(real_engine, "float32"))
     proxy = decode.proxy(data, provider.proxy, Limits())
     upload = await provider.upload(proxy.data, filename="x.bmp", content_type=proxy.content_type)
     made = await provider.create(CreateRequest(item="x", image=upload.url, output="x.png", fingerprint="x"))

@@ -14,6 +14,7 @@ from batch_removebg.errors import OutputBroken, PredictionLost, SettingsError
 from batch_removebg.local.engine import Network
 from batch_removebg.local.provider import LocalProvider
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, Provider, Status
+from batch_removebg.pixels import decode
 from batch_removebg.provider import parse
 from tests.local_doubles import MODEL, GivesUp, LeftHalf, picture
 
@@ -46,6 +47,25 @@ async def test_a_create_comes_back_with_the_matte_ready_to_fetch() -> None:
     image = Image.open(io.BytesIO(await provider.fetch(parse.result(made))))
     assert (image.mode, image.size) == ("L", (320, 320))
     assert np.asarray(image).mean() == 127.5
+
+
+async def test_the_networks_confidence_travels_with_the_matte() -> None:
+    provider = LocalProvider(MODEL, LeftHalf)
+    made = await predict(provider, picture(320, 320, kind="BMP"))
+    assert decode.peak_of(await provider.fetch(parse.result(made))) == 1.0
+
+
+async def test_what_the_network_runs_on_is_told_once_and_before_the_first_prediction() -> None:
+    told: list[str] = []
+
+    async def loaded(used: str) -> None:
+        told.append(used)
+
+    provider = LocalProvider(MODEL, LeftHalf, loaded=loaded)
+    assert told == []
+    for _ in range(2):
+        await predict(provider, picture(320, 320, kind="BMP"))
+    assert told == ["a double"]
 
 
 async def test_an_output_is_handed_over_once_and_then_forgotten() -> None:

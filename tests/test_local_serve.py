@@ -30,7 +30,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without weights."""
-    monkeypatch.setattr(engine, "load", lambda name, progress: LeftHalf())
+    monkeypatch.setattr(engine, "load", lambda name, **asked: LeftHalf())
 
 
 def silent(done: int, total: int | None) -> None:
@@ -86,7 +86,7 @@ async def test_cancelling_stops_the_server_and_its_files_go(temp: Path) -> None:
 async def test_a_signal_while_weights_are_brought_ends_the_pull(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = 0
 
-    def endless(name: str, progress: Progress) -> Network:
+    def endless(name: str, progress: Progress, **asked: str) -> Network:
         nonlocal looks
         os.kill(os.getpid(), signal.SIGINT)
         while True:

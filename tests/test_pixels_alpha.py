@@ -1,8 +1,10 @@
+import io
 import struct
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from batch_removebg.errors import OutputBroken, Verdict
 from batch_removebg.pixels import decode
@@ -140,3 +142,28 @@ def test_a_kept_alpha_cut_anywhere_is_refused():
 def test_another_picture_is_not_a_kept_alpha(data):
     with pytest.raises(OutputBroken, match="not a kept alpha"):
         decode.decode_alpha(data)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [(0.9987654321, 0.998765), (0.0, 0.0), (1.0, 1.0), (3e-7, 3e-7), (None, None)]
+)
+def test_a_kept_alpha_still_knows_its_peak(given, told):
+    alpha = noise(3, 5, 1)
+    data = decode.encode_alpha(alpha, given)
+    assert decode.peak_of(data) == told
+    assert np.array_equal(decode.decode_alpha(data), alpha)
+
+
+@pytest.mark.parametrize("said", ["", "high", "nan", "inf", "1,0"])
+def test_a_peak_that_is_no_number_is_none(said):
+    told = PngInfo()
+    told.add_text("batch-removebg:peak", said)
+    buffer = io.BytesIO()
+    Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=told)
+    assert decode.peak_of(buffer.getvalue()) is None
+
+
+def test_what_is_no_picture_has_no_peak_and_is_the_providers_fault():
+    with pytest.raises(OutputBroken, match=r"^the output is not a picture"):
+        decode.peak_of(b"<html>not found</html>")
+    assert decode.peak_of(encoded(ALPHA, "JPEG")) is None

@@ -9,9 +9,9 @@ from tests.test_pixels_refine import GREEN, RED, disc, photo
 
 
 def soft(height: int, width: int) -> npt.NDArray[np.float32]:
-    """A disc whose edge is some 12 pixels wide."""
-    small = disc(height // 6, width // 6)
-    return np.kron(small, np.ones((6, 6), np.float32))
+    """A disc whose edge is some 8 pixels wide."""
+    small = disc(height // 4, width // 4)
+    return np.kron(small, np.ones((4, 4), np.float32))
 
 
 def eight(alpha: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

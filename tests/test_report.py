@@ -48,6 +48,11 @@ def test_all_saved() -> None:
     )
 
 
+def test_what_the_engine_ran_on_is_told_where_it_ran() -> None:
+    text = report.closing(summary(engine="openvino CPU bf16"), LOCAL, ARGV)
+    assert "\npredictions: 3 by the engine on this machine (openvino CPU bf16), nothing billed\n" in text
+
+
 def test_some_failed() -> None:
     found = summary(
         failed=5,

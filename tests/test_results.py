@@ -77,6 +77,7 @@ def test_the_shape_is_the_contract() -> None:
         "v": 1,
         "provider": "replicate",
         "version": "95fc",
+        "engine": None,
         "counts": {"total": 4, "saved": 1, "failed": 1, "pending": 2},
         "predictions": 2,
         "possible_duplicates": 1,
@@ -144,7 +145,7 @@ def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
     text = "".join(results.render(fold_of(SAVED, FAILED), Read(Fold())))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
-        "v", "provider", "version", "counts", "predictions", "possible_duplicates", "items",
+        "v", "provider", "version", "engine", "counts", "predictions", "possible_duplicates", "items",
     ]  # fmt: skip
     assert list(json.loads(shoe.removesuffix(","))) == [
         "id", "source", "status", "output", "sha256", "bytes", "width", "height", "prediction_id", "attempts",
@@ -159,6 +160,7 @@ def test_an_empty_run_is_valid_json_too() -> None:
         "v": 1,
         "provider": "",
         "version": "",
+        "engine": None,
         "counts": {"total": 0, "saved": 0, "failed": 0, "pending": 0},
         "predictions": 0,
         "possible_duplicates": 0,

@@ -60,6 +60,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "input_field": "picture",
         "model_inputs": {"threshold": 0.5},
         "model": "u2net",
+        "device": "openvino",
+        "precision": "float32",
         "concurrency": 7,
         "rate": 30.0,
         "format": "webp",

@@ -88,6 +88,7 @@ def test_plain_data_holds_everything() -> None:
         "reused": 1,
         "predictions": 1,
         "possible_duplicates": 0,
+        "engine": None,
         "seconds": 1.235,
         "failures": [
             {
@@ -104,6 +105,7 @@ def test_plain_data_holds_everything() -> None:
         "exit_code": 4,
     }
     assert summary().as_json()["stopped"] is None
+    assert summary(engine="openvino CPU bf16").as_json()["engine"] == "openvino CPU bf16"
 
 
 def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in_full() -> None:

@@ -223,6 +223,7 @@ class IndexedFold(Fold):
             "predictions": self.predictions,
             "possible_duplicates": self.possible_duplicates,
             "finished": self.finished,
+            "engine": self.engine,
         }
 
     # What Fold answers from its items

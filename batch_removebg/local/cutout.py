@@ -25,9 +25,10 @@ PROXY = ProxySpec(square=320, encoding="bmp")
 
 
 def matte(network: Network, proxy: bytes) -> bytes:
-    """The alpha of a picture, as a grey PNG of the network's size; raises SourceError, PredictionFailed."""
+    """A picture's alpha and its peak, as a grey PNG of the network's size; raises SourceError, PredictionFailed."""
     with _about_the_image():
-        return decode.encode_alpha(network.matte(_rgb(proxy, Limits())).alpha)
+        found = network.matte(_rgb(proxy, Limits()))
+        return decode.encode_alpha(found.alpha, found.peak)
 
 
 def cutout(network: Network, limits: Limits) -> Render:

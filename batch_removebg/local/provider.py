@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import anyio
@@ -32,11 +32,21 @@ class LocalProvider:
     proxy: ProxySpec = PROXY
 
     def __init__(
-        self, model: Weights, load: Callable[[], Network], *, cpu: Cpu | None = None, clock: Clock | None = None
+        self,
+        model: Weights,
+        load: Callable[[], Network],
+        *,
+        loaded: Callable[[str], Awaitable[object]] | None = None,
+        cpu: Cpu | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """`load` blocks until the network is there; it is called once, in a thread, before the first prediction."""
+        """`load` blocks until the network is there; it is called once, in a thread, before the first prediction.
+
+        `loaded` is told then what the network runs on.
+        """
         self.version = model.version
         self._load = load
+        self._loaded = loaded
         self._cpu = cpu or Cpu()
         self._clock = clock or Clock()
         self._network: Network | None = None
@@ -49,6 +59,8 @@ class LocalProvider:
         async with self._opening:
             if self._network is None:
                 self._network = await self._cpu.run(self._load)
+                if self._loaded is not None:
+                    await self._loaded(self._network.used)
             return self._network
 
     async def create(self, request: CreateRequest) -> Prediction:

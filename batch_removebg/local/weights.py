@@ -19,10 +19,10 @@ from batch_removebg import files
 from batch_removebg.errors import DiskError, SettingsError, SourceError
 
 from . import pull
+from .devices import MISSING_EXTRA
 from .pull import Progress
 
 FOLDER_VARIABLE = "BATCH_REMOVEBG_MODELS"
-MISSING_EXTRA = "the local engine is not installed; install it with: pip install 'batch-removebg[local]'"
 _RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from .spec import Limits
 Alpha = npt.NDArray[np.uint8]
 """H×W, 0 background to 255 subject."""
 
+_PEAK = "batch-removebg:peak"
+"""Keyword of the PNG's tEXt chunk that holds the peak."""
 _ASPECT_TOLERANCE = 0.02
 _DEFAULT = Limits()
 
@@ -52,9 +55,20 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
     return np.asarray(mask)
 
 
-def encode_alpha(alpha: Alpha, texts: Mapping[str, str] | None = None) -> bytes:
-    """An alpha (H×W, uint8) as lossless 8-bit grey PNG, with `texts` by keyword in text chunks."""
-    return write(alpha, effort=2, texts=texts)
+def encode_alpha(alpha: Alpha, peak: float | None = None) -> bytes:
+    """An alpha as lossless 8-bit grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
+    return write(alpha, effort=2, texts=None if peak is None else {_PEAK: f"{peak:.6g}"})
+
+
+def peak_of(data: bytes, limits: Limits = _DEFAULT) -> float | None:
+    """The peak that `encode_alpha` was given; None where the picture tells none. Raises OutputBroken if it is none."""
+    with as_output():
+        told = open_image(data, limits).info.get(_PEAK)
+    try:
+        peak = float(told) if isinstance(told, str) else nan
+    except ValueError:
+        return None
+    return peak if isfinite(peak) else None
 
 
 def decode_alpha(data: bytes, limits: Limits = _DEFAULT) -> Alpha:

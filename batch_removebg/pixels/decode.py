@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha
+from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha, peak_of
 from .colour import Pixels, to_srgb
 from .header import Probe, cost, decoding, probe
 from .layers import unpack
@@ -24,6 +24,7 @@ __all__ = [
     "cost",
     "decode_alpha",
     "encode_alpha",
+    "peak_of",
     "probe",
     "proxy",
     "read",

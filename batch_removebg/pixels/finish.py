@@ -18,7 +18,8 @@ from .spec import Finish, Finished, Limits
 def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, peak: float | None = None) -> Finished:
     """The source's own pixels with an alpha (H×W, any size), as a file of the source's upright size.
 
-    `peak`: what the network told of the alpha, 0–1. Raises SourceError if the source can't be read, ItemError if the format can't hold it.
+    `peak`: what the network told of the alpha, 0–1. Raises SourceError if the source can't be read, ItemError if the
+    format can't hold it.
     """
     composed = compose(read(data, limits), alpha, finish)
     height, width = composed.pixels.shape[:2]

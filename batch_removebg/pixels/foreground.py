@@ -1,9 +1,10 @@
 """The subject's own colours where it is mixed with its background.
 
 Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): foreground and background are first
-means of the colours around, weighted by alpha and by 1 − alpha, and what a pixel's colour differs from their mixture is
-then the foreground's: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and over a narrow window. Means over
-windows are smooth, so they are taken on a grid of cells, and only the last step at full size, where alpha is mixed.
+means of the colours around, weighted by alpha and by 1 − alpha (here: by their squares), and what a pixel's colour
+differs from their mixture is then the foreground's: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and over a
+narrow window. Means over windows are smooth, so they are taken on a grid of cells, and only the last step at full size,
+where alpha is mixed.
 """
 
 from __future__ import annotations
@@ -103,9 +104,7 @@ class _Grid:
         half = mixture.shape[1] // 2
         return mixture[:, :half], mixture[:, half:]
 
-    def _between(
-        self, places: npt.NDArray[np.intp], origin: float, cells: int
-    ) -> tuple[npt.NDArray[np.intp], Floats]:
+    def _between(self, places: npt.NDArray[np.intp], origin: float, cells: int) -> tuple[npt.NDArray[np.intp], Floats]:
         """The cell at or before each place, and how far on towards the next it lies (n×1, 0–1)."""
         at = ((places - origin) / self._cell).clip(0, cells - 1).astype(np.float32)
         cell = at.astype(np.intp)
@@ -115,17 +114,18 @@ class _Grid:
 def _fused(colours: Floats, share: Floats) -> Floats:
     """Foreground and background of each cell (2·channels×rows×columns), from samples and their alpha (h×w, 0–1)."""
     count = len(colours)
-    cells = halved(np.concatenate([colours, share[None], colours * share]))
-    own, alpha, before = cells[:count], cells[count], cells[count + 1 :]
-    shares = np.stack([alpha, 1 - alpha])[:, None]
-    ends = _weighted(WIDE, np.stack([before, own - before]), shares, own)
-    ends[0] += alpha * (own - (shares * ends).sum(axis=0))
-    return _weighted(NARROW, ends * shares, shares, ends).reshape(2 * count, *alpha.shape)
+    # Squared, since the purest pixels tell most; by alpha itself, errors are a fifteenth larger.
+    before, behind = share * share, np.square(1 - share)
+    cells = halved(np.concatenate([[share, before, behind], colours, colours * before, colours * behind]))
+    alpha, weights, own, parts = cells[0], cells[1:3, None], cells[3 : 3 + count], cells[3 + count :]
+    ends = _weighted(WIDE, parts.reshape(2, count, *alpha.shape), weights, own)
+    ends[0] += alpha * (own - alpha * ends[0] - (1 - alpha) * ends[1])
+    return _weighted(NARROW, ends * weights, weights, ends).reshape(2 * count, *alpha.shape)
 
 
 def _weighted(radius: int, parts: Floats, shares: Floats, otherwise: Floats) -> Floats:
     """Means of colours that are multiplied by their weights (2×channels×h×w); `otherwise` where these are nothing."""
-    windows = Windows(*shares.shape[2:], radius)
+    windows = Windows(shares.shape[2:], radius)
     total = windows.means(parts.reshape(-1, *parts.shape[2:])).reshape(parts.shape)
     weight = windows.means(shares[:, 0])[:, None]
     return np.asarray((total + np.float32(FAINT) * otherwise) / (weight + np.float32(FAINT)))

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -20,8 +21,9 @@ from anyio import from_thread, to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.cpu import cores
 from batch_removebg.errors import SettingsError
-from batch_removebg.local import engine, weights
+from batch_removebg.local import devices, engine, weights
 from batch_removebg.local.cutout import cutout
+from batch_removebg.local.devices import Device, Precision
 from batch_removebg.local.engine import Network
 from batch_removebg.local.jobs import Jobs
 from batch_removebg.local.pull import Progress
@@ -46,6 +48,8 @@ class ServeSettings:
     token: str | None = field(default=None, repr=False)
     """The key that clients must send; None asks for none, which only loopback addresses may do."""
     model: str = weights.DEFAULT
+    device: Device = "auto"
+    precision: Precision = "auto"
     workers: int = field(default_factory=cores)
     """Pictures worked on at a time."""
     room: int = 100
@@ -60,6 +64,7 @@ class ServeSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
+        devices.check(self.device, self.precision)
         if not self.token and not _is_loopback(self.host):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
@@ -67,31 +72,40 @@ class ServeSettings:
             )
 
 
-async def serve(settings: ServeSettings, *, ready: Callable[[str], None], progress: Progress | None = None) -> None:
+async def serve(
+    settings: ServeSettings,
+    *,
+    ready: Callable[[str], None],
+    progress: Progress | None = None,
+    loaded: Callable[[str], None] = lambda used: None,
+) -> None:
     """Serve until cancelled or told to stop (SIGINT, SIGTERM); to be awaited in the main thread.
 
     `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. `progress(done, total)` is told of bytes while
-    missing weights are brought; without it they are not brought. Everything stored is removed at the end.
-    Raises SettingsError where the address can't be listened on, WeightsMissing where the weights can't be had.
+    missing weights are brought; without it they are not brought. `loaded` is told what the network runs on. Everything
+    stored is removed at the end. Raises SettingsError where the address can't be listened on or the device is not
+    here, WeightsMissing where the weights can't be had.
     """
     model = weights.known(settings.model)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
-        network = await to_thread.run_sync(_load, model.name, progress)
+        network = await to_thread.run_sync(_load, settings, progress)
+        loaded(network.used)
         async with serving(settings, network=network, model=model) as url:
             ready(url)
             await anyio.sleep_forever()
 
 
-def _load(name: str, progress: Progress | None) -> Network:
+def _load(settings: ServeSettings, progress: Progress | None) -> Network:
+    load = partial(engine.load, settings.model, device=settings.device, precision=settings.precision)
     if progress is None:
-        weights.require(name)
-        return engine.load(name, progress=lambda done, total: None)
+        weights.require(settings.model)
+        return load(progress=lambda done, total: None)
 
     def cancellable(done: int, total: int | None) -> None:
         from_thread.check_cancelled()
         progress(done, total)
 
-    return engine.load(name, progress=cancellable)
+    return load(progress=cancellable)
 
 
 @contextmanager
