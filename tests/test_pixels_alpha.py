@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 from batch_removebg.errors import OutputBroken, Verdict
 from batch_removebg.pixels import decode
 from batch_removebg.pixels.spec import Limits
-from tests.pictures import chunk, encoded, noise, opened, png, ramp
+from tests.pictures import chunk, encoded, noise, png, ramp
 
 ALPHA = ramp(4, 256)
 
@@ -105,12 +105,6 @@ def test_a_kept_alpha_comes_back_exactly(shape):
     again = decode.decode_alpha(decode.encode_alpha(alpha))
     assert again.dtype == np.uint8
     assert np.array_equal(again, alpha)
-
-
-def test_texts_travel_in_a_kept_alpha():
-    data = decode.encode_alpha(noise(3, 5, 1), {"peak": "0.987", "Überschrift": "靴"})
-    assert opened(data).text == {"peak": "0.987", "Überschrift": "靴"}
-    assert np.array_equal(decode.decode_alpha(data), noise(3, 5, 1))
 
 
 END = 12

@@ -25,7 +25,7 @@ WIDE, NARROW = 12, 1
 FAINT = 1e-4
 """Weight of a cell where there is nothing of what is asked for."""
 AT_ONCE = 1 << 17
-"""Mixed pixels that are worked on at once: some 20 MB."""
+"""Pixels of the rows that are worked on at once: 20 MB at most, where all of them are mixed."""
 
 
 def foreground(pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[Depth]:
@@ -35,57 +35,56 @@ def foreground(pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.uint8] | npt.ND
     is returned bit for bit; `pixels` themselves where it is nowhere else.
     """
     most = np.iinfo(alpha.dtype).max
-    mixed = np.flatnonzero((alpha != 0) & (alpha != most))
-    if not len(mixed):
+    mixed = (alpha != 0) & (alpha != most)
+    if not mixed.any():
         return pixels
-    height, width = alpha.shape
-    grid = _Grid(pixels, alpha, _bounds(mixed, height, width))
-    flat = np.ascontiguousarray(pixels).reshape(height * width, -1)
-    result = flat.copy()
+    grid = _Grid(pixels, alpha, _bounds(mixed))
+    result = pixels.copy()
     top = np.float32(np.iinfo(pixels.dtype).max)
-    for begin in range(0, len(mixed), AT_ONCE):
-        chosen = mixed[begin : begin + AT_ONCE]
-        share = (alpha.ravel()[chosen].astype(np.float32) / np.float32(most))[:, None]
-        before, behind = grid.at(*np.divmod(chosen, width))
-        own = flat[chosen] - share * before - (1 - share) * behind
+    strip = max(1, AT_ONCE // alpha.shape[1])
+    for begin in range(0, len(alpha), strip):
+        rows, columns = np.nonzero(mixed[begin : begin + strip])
+        if not len(rows):
+            continue
+        rows += begin
+        share = (alpha[rows, columns].astype(np.float32) / np.float32(most))[:, None]
+        before, behind = grid.at(rows, columns)
+        own = pixels[rows, columns].reshape(len(rows), -1) - share * before - (1 - share) * behind
         own *= share
         own += before
-        result[chosen] = np.rint(own.clip(0, top, out=own), out=own).astype(pixels.dtype)
-    return result.reshape(pixels.shape)
+        np.rint(own.clip(0, top, out=own), out=own)
+        result[rows, columns] = own.astype(pixels.dtype).reshape(-1, *pixels.shape[2:])
+    return result
 
 
-def _bounds(mixed: npt.NDArray[np.intp], height: int, width: int) -> tuple[int, int, int, int]:
-    """Top, bottom, left and right of what the mixed pixels (flat indices) need to see, in pixels."""
-    margin = WIDE * 2 * _stride(height, width)
-    rows = mixed[0] // width, mixed[-1] // width
-    seen = np.zeros(width, bool)
-    seen[mixed % width] = True
-    columns = np.flatnonzero(seen)
-    return (
-        max(0, int(rows[0]) - margin),
-        min(height, int(rows[1]) + margin + 1),
-        max(0, int(columns[0]) - margin),
-        min(width, int(columns[-1]) + margin + 1),
-    )
+def _bounds(mixed: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns, in pixels, of what the mixed pixels need to see."""
+    margin = WIDE * 2 * _stride(mixed.shape)
+
+    def span(seen: npt.NDArray[np.bool_]) -> slice:
+        found = np.flatnonzero(seen)
+        return slice(max(0, int(found[0]) - margin), min(len(seen), int(found[-1]) + margin + 1))
+
+    return span(np.asarray(mixed.any(axis=1))), span(np.asarray(mixed.any(axis=0)))
 
 
-def _stride(height: int, width: int) -> int:
-    return max(1, max(height, width) // SAMPLES)
+def _stride(shape: tuple[int, ...]) -> int:
+    return max(1, max(shape) // SAMPLES)
 
 
 class _Grid:
     """Smooth foreground and background colours, by cells of two samples squared."""
 
     def __init__(
-        self, pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.unsignedinteger], bounds: tuple[int, int, int, int]
+        self, pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.unsignedinteger], part: tuple[slice, slice]
     ) -> None:
-        top, bottom, left, right = bounds
-        stride = _stride(*alpha.shape)
-        window = np.s_[top:bottom:stride, left:right:stride]
+        """`part`: the rows and columns that are looked at."""
+        stride = _stride(alpha.shape)
+        window = tuple(slice(span.start, span.stop, stride) for span in part)
         colours = pixels[window].reshape(*pixels[window].shape[:2], -1).transpose(2, 0, 1).astype(np.float32)
         share = alpha[window].astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
         self._cell = 2 * stride
-        self._origin = top + stride / 2, left + stride / 2
+        self._origin = part[0].start + stride / 2, part[1].start + stride / 2
         fused = _fused(colours, share)
         self._rows, self._columns = fused.shape[1:]
         self._colours = np.ascontiguousarray(fused.reshape(len(fused), -1).T)

@@ -82,8 +82,8 @@ def _near(alpha: Floats) -> Floats:
 def _between(alpha: Floats) -> Floats:
     """1 where both sure background and sure subject are in reach, 0 where one of them is not: h×w."""
     coarse = halved(np.stack([alpha < SURE[0], alpha > SURE[1]]).astype(np.float32))
-    share: Floats = Windows(coarse.shape[1:], RADIUS).means(coarse).min(axis=0)
-    return doubled(_grade(share, ENDS)[None], alpha.shape)[0]
+    share = np.asarray(Windows(coarse.shape[1:], RADIUS).means(coarse).min(axis=0))
+    return np.asarray(doubled(_grade(share, ENDS)[None], alpha.shape)[0])
 
 
 def _said(models: Floats, colours: Floats) -> Floats:

@@ -30,7 +30,7 @@ def refine(guide: Guide, alpha: Alpha) -> Alpha:
     height, width = guide.shape[:2]
     rows, columns = alpha.shape
     scale = min(height / rows, width / columns)
-    if scale < (LARGER if rows * columns > SMALL else 1) or rows * columns > LARGE:
+    if scale <= (LARGER if rows * columns > SMALL else 1) or rows * columns > LARGE:
         return resized(alpha, height, width)
     active = _active(alpha)
     spread = Spread(guide, alpha)
