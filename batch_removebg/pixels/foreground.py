@@ -14,18 +14,18 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from .windows import Floats, Windows, halved
+from .windows import Floats, Windows, doubled, halved
 
 Depth = TypeVar("Depth", np.uint8, np.uint16)
 
 SAMPLES = 512
 """Along the longer side, at least (and not twice as many) where a picture has them; four are a cell."""
 WIDE, NARROW = 12, 1
-"""Radii of the two windows, cells."""
+"""Radii of the two windows, cells; the wide one is even."""
 FAINT = 1e-4
 """Weight of a cell where there is nothing of what is asked for."""
 AT_ONCE = 1 << 17
-"""Pixels of the rows that are worked on at once: 20 MB at most, where all of them are mixed."""
+"""Pixels that are worked on at once: 20 MB at most, where all of them are mixed."""
 
 
 def foreground(pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[Depth]:
@@ -39,21 +39,19 @@ def foreground(pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.uint8] | npt.ND
     if not mixed.any():
         return pixels
     grid = _Grid(pixels, alpha, _bounds(mixed))
-    result = pixels.copy()
+    result = pixels.copy(order="C")
+    colours, shares, anywhere = result.reshape(alpha.size, -1), alpha.ravel(), mixed.ravel()
     top = np.float32(np.iinfo(pixels.dtype).max)
-    strip = max(1, AT_ONCE // alpha.shape[1])
-    for begin in range(0, len(alpha), strip):
-        rows, columns = np.nonzero(mixed[begin : begin + strip])
-        if not len(rows):
-            continue
-        rows += begin
-        share = (alpha[rows, columns].astype(np.float32) / np.float32(most))[:, None]
-        before, behind = grid.at(rows, columns)
-        own = pixels[rows, columns].reshape(len(rows), -1) - share * before - (1 - share) * behind
+    for begin in range(0, alpha.size, AT_ONCE):
+        chosen = np.flatnonzero(anywhere[begin : begin + AT_ONCE]) + begin
+        share = shares.take(chosen).astype(np.float32) / np.float32(most)
+        before, behind = grid.at(*np.divmod(chosen, alpha.shape[1]))
+        own = colours.take(chosen, axis=0).T.astype(np.float32, order="C")
+        own -= share * before
+        own -= (1 - share) * behind
         own *= share
         own += before
-        np.rint(own.clip(0, top, out=own), out=own)
-        result[rows, columns] = own.astype(pixels.dtype).reshape(-1, *pixels.shape[2:])
+        colours[chosen] = np.rint(own.clip(0, top, out=own), out=own).T.astype(pixels.dtype)
     return result
 
 
@@ -81,33 +79,37 @@ class _Grid:
         """`part`: the rows and columns that are looked at."""
         stride = _stride(alpha.shape)
         window = tuple(slice(span.start, span.stop, stride) for span in part)
-        colours = pixels[window].reshape(*pixels[window].shape[:2], -1).transpose(2, 0, 1).astype(np.float32)
+        colours = pixels[window].reshape(*pixels[window].shape[:2], -1).transpose(2, 0, 1).astype(np.float32, order="C")
         share = alpha[window].astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
         self._cell = 2 * stride
         self._origin = part[0].start + stride / 2, part[1].start + stride / 2
         fused = _fused(colours, share)
         self._rows, self._columns = fused.shape[1:]
-        self._colours = np.ascontiguousarray(fused.reshape(len(fused), -1).T)
+        self._colours = fused.reshape(2, -1, self._rows * self._columns)
 
     def at(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Foreground and background of those pixels (n): n×channels each; between cells by their distance."""
+        """Foreground and background of those pixels (n): channels×n each; between cells by their distance."""
         upper, down = self._between(rows, self._origin[0], self._rows)
         left, across = self._between(columns, self._origin[1], self._columns)
-        below = np.minimum(upper + 1, self._rows - 1) * self._columns
-        upper *= self._columns
-        right = np.minimum(left + 1, self._columns - 1)
-        mixture: Floats = self._colours[upper + left] * ((1 - down) * (1 - across))
-        mixture += self._colours[upper + right] * ((1 - down) * across)
-        mixture += self._colours[below + left] * (down * (1 - across))
-        mixture += self._colours[below + right] * (down * across)
-        half = mixture.shape[1] // 2
-        return mixture[:, :half], mixture[:, half:]
+        lower, right = np.minimum(upper + 1, self._rows - 1), np.minimum(left + 1, self._columns - 1)
+        corners = [
+            (upper, left, (1 - down) * (1 - across)),
+            (upper, right, (1 - down) * across),
+            (lower, left, down * (1 - across)),
+            (lower, right, down * across),
+        ]
+        mixture = np.zeros((*self._colours.shape[:2], len(rows)), np.float32)
+        for row, column, weight in corners:
+            part = self._colours.take(row * self._columns + column, axis=2)
+            part *= weight
+            mixture += part
+        return mixture[0], mixture[1]
 
     def _between(self, places: npt.NDArray[np.intp], origin: float, cells: int) -> tuple[npt.NDArray[np.intp], Floats]:
-        """The cell at or before each place, and how far on towards the next it lies (n×1, 0–1)."""
-        at = ((places - origin) / self._cell).clip(0, cells - 1).astype(np.float32)
+        """The cell at or before each place, and how far on towards the next it lies (0–1)."""
+        at = ((places - origin) / self._cell).clip(0, cells - 1)
         cell = at.astype(np.intp)
-        return cell, (at - cell)[:, None]
+        return cell, (at - cell).astype(np.float32)
 
 
 def _fused(colours: Floats, share: Floats) -> Floats:
@@ -116,15 +118,22 @@ def _fused(colours: Floats, share: Floats) -> Floats:
     # Squared, since the purest pixels tell most; by alpha itself, errors are a fifteenth larger.
     before, behind = share * share, np.square(1 - share)
     cells = halved(np.concatenate([[share, before, behind], colours, colours * before, colours * behind]))
-    alpha, weights, own, parts = cells[0], cells[1:3, None], cells[3 : 3 + count], cells[3 + count :]
-    ends = _weighted(WIDE, parts.reshape(2, count, *alpha.shape), weights, own)
-    ends[0] += alpha * (own - alpha * ends[0] - (1 - alpha) * ends[1])
-    return _weighted(NARROW, ends * weights, weights, ends).reshape(2 * count, *alpha.shape)
+    alpha, weights, own = cells[0], cells[1:3], cells[3 : 3 + count]
+    # The wide window is so wide that a grid of half the size will do.
+    _, *rest = halved(cells)
+    ends = _weighted(WIDE // 2, np.stack(rest[2 + count :]), np.stack(rest[:2]), np.stack(rest[2 : 2 + count]))
+    ends = doubled(ends, alpha.shape)
+    ends[:count] += alpha * (own - alpha * ends[:count] - (1 - alpha) * ends[count:])
+    return _weighted(NARROW, ends * np.repeat(weights, count, axis=0), weights, ends)
 
 
-def _weighted(radius: int, parts: Floats, shares: Floats, otherwise: Floats) -> Floats:
-    """Means of colours that are multiplied by their weights (2×channels×h×w); `otherwise` where these are nothing."""
-    windows = Windows(shares.shape[2:], radius)
-    total = windows.means(parts.reshape(-1, *parts.shape[2:])).reshape(parts.shape)
-    weight = windows.means(shares[:, 0])[:, None]
-    return np.asarray((total + np.float32(FAINT) * otherwise) / (weight + np.float32(FAINT)))
+def _weighted(radius: int, parts: Floats, weights: Floats, otherwise: Floats) -> Floats:
+    """Means of colours that are multiplied by their two weights: 2·channels×h×w.
+
+    `otherwise`, as many or one for both, comes in where the weights are next to nothing.
+    """
+    mean = Windows(parts.shape[1:], radius).means
+    total = mean(parts).reshape(2, -1, *parts.shape[1:])
+    total += np.float32(FAINT) * otherwise.reshape(-1, *total.shape[1:])
+    total /= mean(weights)[:, None] + np.float32(FAINT)
+    return total.reshape(parts.shape)
