@@ -35,40 +35,45 @@ def halved(planes: Floats) -> Floats:
 
 def doubled(planes: Floats, shape: tuple[int, ...]) -> Floats:
     """What was halved at its former size (rows and columns), linear between the pixels: n×rows×columns."""
-    rows, columns = shape
-    down = _interleaved(planes.transpose(1, 0, 2))[:rows].transpose(1, 0, 2)
-    return _interleaved(down.transpose(2, 0, 1))[:columns].transpose(1, 2, 0)
-
-
-def _interleaved(lines: Floats) -> Floats:
-    """Two for one along the first axis, a quarter of the way to its neighbours on either side."""
-    result = np.empty((2 * len(lines), *lines.shape[1:]), np.float32)
-    near, far = lines * np.float32(0.75), lines * np.float32(0.25)
-    np.add(near[1:], far[:-1], out=result[2::2])
-    np.add(near[:-1], far[1:], out=result[1:-1:2])
-    result[0], result[-1] = lines[0], lines[-1]
-    return result
+    count, rows, columns = len(planes), *shape
+    near, far = planes * np.float32(0.75), planes * np.float32(0.25)
+    down = np.empty((count, 2 * planes.shape[1], planes.shape[2]), np.float32)
+    np.add(near[:, 1:], far[:, :-1], out=down[:, 2::2])
+    np.add(near[:, :-1], far[:, 1:], out=down[:, 1:-1:2])
+    down[:, 0], down[:, -1] = planes[:, 0], planes[:, -1]
+    down = down[:, :rows]
+    near, far = down * np.float32(0.75), down * np.float32(0.25)
+    result = np.empty((count, rows, 2 * planes.shape[2]), np.float32)
+    np.add(near[:, :, 1:], far[:, :, :-1], out=result[:, :, 2::2])
+    np.add(near[:, :, :-1], far[:, :, 1:], out=result[:, :, 1:-1:2])
+    result[:, :, 0], result[:, :, -1] = down[:, :, 0], down[:, :, -1]
+    return result[:, :, :columns]
 
 
 def _sums(planes: Floats, radius: int) -> Floats:
     count, rows, columns = planes.shape
-    padded = np.zeros((rows + 2 * radius, count, columns + 2 * radius), np.float32)
-    padded[radius : radius + rows, :, radius : radius + columns] = planes.transpose(1, 0, 2)
-    down = _neighbours(padded, rows, radius).transpose(1, 0, 2)
-    return _neighbours(down.transpose(2, 0, 1), columns, radius).transpose(1, 2, 0)
+    padded = np.zeros((count, rows + 2 * radius, columns + 2 * radius), np.float32)
+    padded[:, radius : radius + rows, radius : radius + columns] = planes
+    return _neighbours(_neighbours(padded, 1, radius), 2, radius)
 
 
-def _neighbours(lines: Floats, length: int, radius: int) -> Floats:
-    """Sums of 2·radius + 1 neighbours along the first axis, `length` of them.
+def _neighbours(planes: Floats, axis: int, radius: int) -> Floats:
+    """Sums of 2·radius + 1 neighbours along an axis, which gets shorter by 2·radius.
 
     By doubling: a few additions whatever the radius, and exact where differences of a running sum lose digits.
     """
-    size, wide, at = 2 * radius + 1, 1, 1
-    total, run = lines[:length].copy(), lines  # a size is odd: its last bit is set
+
+    def cut(run: Floats, start: int, stop: int) -> Floats:
+        return run[:, start:stop] if axis == 1 else run[:, :, start:stop]
+
+    size, length = 2 * radius + 1, planes.shape[axis] - 2 * radius
+    wide, at = 1, 1
+    total, run = cut(planes, 0, length).copy(), planes  # a size is odd: its last bit is set
     while 2 * wide <= size:
-        run = run[:-wide] + run[wide:]
+        left = run.shape[axis]
+        run = cut(run, 0, left - wide) + cut(run, wide, left)
         wide *= 2
         if size & wide:
-            total += run[at : at + length]
+            total += cut(run, at, at + length)
             at += wide
     return total
