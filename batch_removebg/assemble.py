@@ -215,7 +215,7 @@ def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, cloc
         sleep=gate.sleep,
     )
     recipe, alphas = recipe_of(settings), Alphas(settings.out / STATE / ALPHAS)
-    twins = Twins(fold.made, settings.out, recipe.digest)
+    twins = Twins(fold.made, settings.out, recipe.passed)
     return Tools(recipe, sources, alphas, twins, Cpu(budget=settings.pixels()), settings.limits(), clock)
 
 

@@ -22,7 +22,7 @@ from batch_removebg.lock import locked
 from batch_removebg.pipeline import Pipeline
 from batch_removebg.settings import Settings, SettingsArguments
 from batch_removebg.snapshot import write_snapshot
-from batch_removebg.summary import Summary, failures
+from batch_removebg.summary import Summary, failures, flagged
 
 CHECKED_ROWS = 10_000
 """Manifest rows that are looked through before the first create."""
@@ -141,6 +141,7 @@ def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out
         failures=failures(reading.failed()),
         stopped=pipeline.gate.reason,
         limited=pipeline.limited,
+        flags=flagged(reading.flagged()),
         engine=fold.engine if predictions else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from batch_removebg.recipe import Recipe
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from batch_removebg.pixels.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Downloader:
                 # Where no alpha is kept, another item with the same source is made from this one's file.
                 **({"fingerprint": prepared.fingerprint} if prepared.sha256 is None else {}),
                 **({"notes": list(notes)} if notes else {}),
+                **_judged(finished.quality),
             )
         return Saved(todo.output, finished.width, finished.height, notes, predicted.reused)
 
@@ -109,9 +112,12 @@ class Downloader:
         prepared, alpha = predicted.prepared, predicted.alpha
         if alpha is None:
             alpha = await self._bought_alpha(predicted)
+        peak = await self._cpu.run(self._alphas.peak, prepared.fingerprint)
         data = await self._predictor.source_data(prepared)
         async with self._cpu.memory(prepared.cost):
-            return await self._cpu.run(finish.finish, data, alpha, self._recipe.finish, self._limits)
+            return await self._cpu.run(
+                partial(finish.finish, peak=peak), data, alpha, self._recipe.finish, self._limits
+            )
 
     async def _bought_alpha(self, predicted: Predicted) -> NDArray[np.uint8]:
         """The alpha that the prediction's output holds, kept for later use."""
@@ -133,12 +139,22 @@ class Downloader:
             raise OutputBroken(f"the output can't be fetched: {error}") from error
 
 
+def _judged(quality: Quality | None) -> dict[str, Any]:
+    """The fields of a `saved` line that say how far the cutout is to be trusted, where its alpha was at hand."""
+    if quality is None:
+        return {}
+    from batch_removebg.pixels.quality import flags
+
+    found = flags(quality)
+    return {"quality": asdict(quality), **({"flags": list(found)} if found else {})}
+
+
 def described(todo: Todo, recipe: Recipe, sha256: str | None = None) -> dict[str, Any]:
     """The fields that `saved` and `failed` lines have in common; `sha256` is the source's, where it was read."""
     optional = {"source_sha256": sha256, "signature": todo.signature, "meta": dict(todo.item.meta)}
     return {
         "item": todo.item.id,
         "source": todo.item.source,
-        "recipe": recipe.digest,
+        "recipe": recipe.digest_of(todo.item),
         **{name: value for name, value in optional.items() if value},
     }

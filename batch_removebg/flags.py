@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from batch_removebg import __version__
-from batch_removebg.pixels.spec import EXTENSIONS
+from batch_removebg.pixels.spec import EDGES, EXTENSIONS, REFINE
 
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 finished, some items failed;
@@ -130,6 +130,16 @@ def _pictures(group: Any) -> None:
         type=int,
         metavar="0-9",
         help="how long to try for smaller files; makes no picture anew (default 2: quick)",
+    )
+    group.add_argument(
+        "--edges",
+        choices=EDGES,
+        help="colours at soft edges: without what shines through of the background (default), or the photo's own",
+    )
+    group.add_argument(
+        "--refine",
+        choices=REFINE,
+        help="auto: small masks are fitted to the photo's own edges (default); none: they are enlarged alone",
     )
     group.add_argument(
         "--name",

@@ -45,6 +45,10 @@ class ItemState:
     """Size and times of the source file when it was read."""
     meta: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    quality: Mapping[str, Any] | None = None
+    """What the alpha looks like, of a saved item whose alpha was at hand."""
+    flags: tuple[str, ...] = ()
+    """What makes a saved item worth a look."""
     fingerprint: str | None = None
     """What the prediction in flight was bought for: source content, provider, version, inputs, proxy.
 
@@ -133,6 +137,10 @@ class Fold:
         """The items that failed, as the ledger first names them."""
         return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
 
+    def flagged(self) -> Iterator[tuple[str, ItemState]]:
+        """The saved items that are worth a look, as the ledger first names them."""
+        return ((key, state) for key, state in self.items.items() if state.outcome == "saved" and state.flags)
+
     def has_prediction(self, prediction_id: str) -> bool:
         """Whether the prediction belongs to an item already."""
         return any(state.prediction_id == prediction_id for state in self.items.values())
@@ -159,6 +167,10 @@ def names_of(state: ItemState) -> Iterator[str]:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
 
 
 def _opt(value: object, kind: type) -> Any:
@@ -226,8 +238,8 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.source_sha256 = _opt(entry.get("source_sha256"), str)
     state.signature = _opt(entry.get("signature"), str)
     state.meta = _meta(entry)
-    notes = entry.get("notes")
-    state.notes = tuple(n for n in notes if isinstance(n, str)) if isinstance(notes, list) else ()
+    state.notes = _texts(entry.get("notes"))
+    state.quality, state.flags = None, ()
 
 
 def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
@@ -244,6 +256,9 @@ def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     state.prediction_id = _opt(entry.get("prediction_id"), str)
     state.seconds = _seconds(entry.get("seconds"))
     state.reused = entry.get("reused") is True
+    quality = _opt(entry.get("quality"), dict)
+    state.quality = quality if _writable(quality) else None
+    state.flags = _texts(entry.get("flags"))
     state.error_kind = state.error_message = None
     state.retryable = False
 

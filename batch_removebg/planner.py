@@ -70,6 +70,7 @@ class Planner:
         self._retry_failed = retry_failed
         self._reading = reading
         self._digest, self._tried = recipe.digest, recipe.tried
+        self._digest_of_urls = recipe.passed if recipe.passes_urls else recipe.digest
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the one that is the `most`-th to be done.
@@ -120,8 +121,9 @@ class Planner:
         state = replace(state) if state is not None else ItemState()
         mark = _signature(item)
         intact = state.outcome == "saved" and self._intact(state)
-        step = self._step(state, output, same_source=_same_source(item, state, mark), intact=intact)
-        same = step is Step.DO and self._step(state, output, same_source=True, intact=intact) is Step.DONE
+        digest = self._digest_of_urls if item.path is None else self._digest
+        step = self._step(state, output, digest, same_source=_same_source(item, state, mark), intact=intact)
+        same = step is Step.DO and self._step(state, output, digest, same_source=True, intact=intact) is Step.DONE
         return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
@@ -131,7 +133,8 @@ class Planner:
         """
         there: list[Done] = []
         missing: list[int] = []
-        plain, prefix, digest, stat = self._claims.plain, self._prefix, self._digest, os.stat
+        plain, prefix, stat = self._claims.plain, self._prefix, os.stat
+        of_files, of_urls = self._digest, self._digest_of_urls
         for nth, row in enumerate(rows):
             try:
                 output = plain(row)
@@ -140,16 +143,17 @@ class Planner:
             except (OSError, ItemError):
                 missing.append(nth)
             else:
+                digest = of_urls if row.path is None else of_files
                 there.append((row.source, output, size, digest, mark, row.meta or None, row.id))
         keys: list[int | None] = [*done_keys(there)]
         for nth in missing:  # in order: each is put where it belongs
             keys.insert(nth, None)
         return keys
 
-    def _step(self, state: ItemState, output: str, *, same_source: bool, intact: bool) -> Step:
+    def _step(self, state: ItemState, output: str, digest: str, *, same_source: bool, intact: bool) -> Step:
         return plan(
             state,
-            recipe=self._tried if state.outcome == "failed" else self._digest,
+            recipe=self._tried if state.outcome == "failed" else digest,
             output=output,
             retry_failed=self._retry_failed,
             same_source=same_source,

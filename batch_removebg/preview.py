@@ -78,7 +78,7 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     look = _Look(
         recipe,
         Alphas(settings.out / assemble.STATE / assemble.ALPHAS),
-        Twins(fold.made, settings.out, recipe.digest),
+        Twins(fold.made, settings.out, recipe.passed),
         {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
         found := Preview(billed=settings.provider != "local"),
     )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from batch_removebg.model import ProxySpec
+from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pixels.spec import Finish
 
 
@@ -34,9 +34,18 @@ class Recipe:
         return _digest([self._bought, self.finish.look(), self.passes_urls])
 
     @cached_property
+    def passed(self) -> str:
+        """The same of URLs that go to the provider as they are, since its cutout is not finished but for its format."""
+        return _digest([self._bought, self.finish.look(passed=True), self.passes_urls])
+
+    def digest_of(self, item: Item) -> str:
+        """The digest that the item's picture is made with."""
+        return self.passed if item.path is None and self.passes_urls else self.digest
+
+    @cached_property
     def tried(self) -> str:
         """Of the recipe and the limits: an item that failed under others is tried again."""
-        return _digest([self.digest, *self.limits])
+        return _digest([self.passed, *self.limits])
 
     def fingerprint(self, source: str) -> str:
         """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""

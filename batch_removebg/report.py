@@ -11,13 +11,14 @@ from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.fold import Fold
 from batch_removebg.preview import Preview
 from batch_removebg.settings import Settings
-from batch_removebg.summary import Failures, Summary, failures
+from batch_removebg.summary import Failures, Flagged, Summary, failures, flagged
 
 
 def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
     """The lines under a finished run; `argv`: the words of its command line, for the one to try next."""
     lines = [f"{_counts(summary)} in {_duration(summary.seconds)}", _cost(summary, settings)]
     lines += _failures(summary.failures)
+    lines += _flags(summary.flags)
     lines += [
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
@@ -75,6 +76,16 @@ def _failures(found: Sequence[Failures]) -> list[str]:
     return lines
 
 
+def _flags(found: Sequence[Flagged]) -> list[str]:
+    if not found:
+        return []
+    told = []
+    for group in found:
+        more = ", …" if group.count > len(group.examples) else ""
+        told.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
+    return [f"worth a look: {', '.join(told)}"]
+
+
 def _next(summary: Summary, argv: Sequence[str]) -> str | None:
     again = ["batch-removebg", *argv]
     if isinstance(summary.stopped, UsageError):
@@ -117,6 +128,7 @@ def status(fold: Fold) -> dict[str, Any]:
         "predictions": fold.predictions,
         "possible_duplicates": fold.possible_duplicates,
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.failed())],
+        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.flagged())],
         "finished": fold.finished is not None,
     }
 
@@ -130,6 +142,7 @@ def status_text(fold: Fold) -> str:
         f"predictions in flight: {known['in_flight']}",
         f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']})",
         *_failures(failures(fold.failed())),
+        *_flags(flagged(fold.flagged())),
     ]
     if known["possible_duplicates"]:
         lines.append(f"possibly billed twice: {known['possible_duplicates']}")

@@ -20,7 +20,7 @@ from batch_removebg.local import devices
 from batch_removebg.local.devices import Device, Precision
 from batch_removebg.names import DEFAULT_TEMPLATE, check_template
 from batch_removebg.pipeline import Shape
-from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits, parse_colour
+from batch_removebg.pixels.spec import EDGES, EXTENSIONS, REFINE, Finish, Limits, parse_colour
 from batch_removebg.provider.replicate import HOSTED, REMOVE_BG, Endpoint
 from batch_removebg.web import Caps
 from batch_removebg.width import CAP, START, Width
@@ -50,6 +50,8 @@ class SettingsArguments(TypedDict, total=False):
     background: str | None
     quality: int
     effort: int
+    edges: Literal["clean", "keep"]
+    refine: Literal["auto", "none"]
     name: str
     fetch_sources: bool
     retry_failed: bool
@@ -104,6 +106,10 @@ class Settings:
     """Of what is written with loss, 1–100: JPEG, and WebP on a background."""
     effort: int = 2
     """How long to try for smaller files of the same pictures, 0–9."""
+    edges: Literal["clean", "keep"] = "clean"
+    """Colours at soft edges: without what shines through of the background, or the photo's own."""
+    refine: Literal["auto", "none"] = "auto"
+    """Fit small alphas to the edges of the photo itself, or enlarge them alone."""
     name: str = DEFAULT_TEMPLATE
     """Template of output names: {id}, {stem}, {parent}, {name}, and the manifest's other columns."""
     fetch_sources: bool = False
@@ -152,6 +158,8 @@ class Settings:
             background=colour,
             quality=self.quality,
             effort=self.effort,
+            edges=self.edges,
+            refine=self.refine,
         )
 
     def endpoint(self) -> Endpoint:
@@ -269,6 +277,9 @@ def _check_choices(settings: Settings) -> None:
     devices.check(settings.device, settings.precision)
     if settings.format not in EXTENSIONS:
         raise SettingsError(f"--format {settings.format}: choose one of {', '.join(EXTENSIONS)}")
+    for name, choices in (("edges", EDGES), ("refine", REFINE)):
+        if getattr(settings, name) not in choices:
+            raise SettingsError(f"--{name} {getattr(settings, name)}: choose {' or '.join(choices)}")
     if settings.on_lost not in ("retry", "fail"):
         raise SettingsError(f"--on-lost {settings.on_lost}: choose retry or fail")
     if not re.fullmatch(r"(?!r8_)[A-Za-z_][A-Za-z0-9_]*", settings.token_env):

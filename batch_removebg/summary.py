@@ -12,7 +12,7 @@ from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.fold import ItemState
 
 EXAMPLES = 3
-"""Failures of one kind that are told in full."""
+"""Failures of one kind, and items with one flag, that are told in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,16 @@ class Failures:
     count: int
     examples: tuple[tuple[str, str], ...]
     """(item id, message) of the first few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """The saved items that are worth a look for one reason."""
+
+    flag: str
+    count: int
+    examples: tuple[str, ...]
+    """Ids of the first few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class Summary:
     """Why the run ended before its manifest did."""
     limited: bool = False
     """The run did as many items as `limit` allows, and did not look at what comes after them."""
+    flags: tuple[Flagged, ...] = ()
+    """Of the saved, those worth a look."""
     engine: str | None = None
     """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
 
@@ -95,6 +107,7 @@ class Summary:
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}
                 for f in self.failures
             ],
+            "flags": [{"flag": f.flag, "count": f.count, "examples": list(f.examples)} for f in self.flags],
             "stopped": {"kind": self.stopped.kind, "message": str(self.stopped)} if self.stopped else None,
             "exit_code": self.exit_code,
         }
@@ -111,3 +124,16 @@ def failures(failed: Iterable[tuple[str, ItemState]]) -> tuple[Failures, ...]:
             examples.setdefault(kind, []).append((key, state.error_message or ""))
     found = (Failures(kind, count, tuple(examples[kind])) for kind, count in counts.items())
     return tuple(sorted(found, key=lambda f: (-f.count, f.kind)))
+
+
+def flagged(found: Iterable[tuple[str, ItemState]]) -> tuple[Flagged, ...]:
+    """The items with flags by flag, the most frequent first; an item with two of them is in both."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
+    for key, state in found:
+        for flag in state.flags:
+            counts[flag] += 1
+            if counts[flag] <= EXAMPLES:
+                examples.setdefault(flag, []).append(key)
+    groups = (Flagged(flag, count, tuple(examples[flag])) for flag, count in counts.items())
+    return tuple(sorted(groups, key=lambda group: (-group.count, group.flag)))

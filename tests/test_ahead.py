@@ -39,7 +39,7 @@ def saved(row: UrlRow | Item, size: int) -> dict[str, Any]:
         "source": row.source,
         "output": f"{row.id}.png",
         "bytes": size,
-        "recipe": RECIPE.digest,
+        "recipe": RECIPE.passed,
         "meta": dict(row.meta),
     }
 

@@ -119,6 +119,32 @@ def test_saved_after_submitted_holds_everything_the_line_says() -> None:
     )
 
 
+QUALITY = {"coverage": 0.0004, "peak": 0.9, "undecided": 0.0, "components": 0, "touches": []}
+
+
+def test_quality_and_flags_are_those_of_the_last_saved_line() -> None:
+    flagged = SAVED | {"quality": QUALITY, "flags": ["empty"]}
+    assert (shoe(flagged).quality, shoe(flagged).flags) == (QUALITY, ("empty",))
+    assert (shoe(flagged, SAVED).quality, shoe(flagged, SAVED).flags) == (None, ())
+    assert (shoe(flagged, FAILED).quality, shoe(flagged, FAILED).flags) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("quality", "flags"), [("good", "empty"), ([1], {"empty": 1}), ({"x": float("nan")}, [1, None])]
+)
+def test_a_quality_that_makes_no_sense_is_none(quality: Any, flags: Any) -> None:
+    state = shoe(SAVED | {"quality": quality, "flags": flags})
+    assert (state.outcome, state.quality, state.flags) == ("saved", None, ())
+
+
+def test_flagged_are_the_saved_ones_with_flags() -> None:
+    fold = Fold()
+    for name, flags in [("a", ["empty"]), ("b", []), ("c", ["faint", "cut-off"])]:
+        fold.apply(SAVED | {"item": name, "flags": flags})
+    fold.apply({"event": "claimed", "item": "c"})
+    assert [key for key, _ in fold.flagged()] == ["a"]
+
+
 def test_a_failure_that_may_pass_keeps_what_is_paid_for_and_one_that_may_not_forgets_it() -> None:
     """--retry-failed after an outage asks for the prediction again instead of buying another."""
     passing = FAILED | {"retryable": True}

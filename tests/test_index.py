@@ -37,6 +37,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "seconds": st.sampled_from([1.5, 2, -0.0, None]),
     "meta": st.sampled_from([{"sku": "7"}, {"n": [1, 2.5, None], "é": {"x": 1}}, {}]),
     "notes": st.sampled_from([["profile left out"], [1]]),
+    "quality": st.sampled_from([{"coverage": 0.3, "peak": None, "touches": ["top"]}, {}, 7, None]),
+    "flags": st.sampled_from([["empty"], ["faint", "cut-off"], [], [1], "empty", None]),
     "reused": st.booleans(),
     "retryable": st.booleans(),
     "possible_duplicate": st.booleans(),
@@ -76,6 +78,7 @@ def same(fold: IndexedFold, known: Fold) -> None:
     assert fold.in_flight() == known.in_flight()
     assert list(fold.unsettled()) == list(known.unsettled())
     assert [key for key, _ in fold.failed()] == [key for key, _ in known.failed()]
+    assert [key for key, _ in fold.flagged()] == [key for key, _ in known.flagged()]
     assert len(fold.items) == len(known.items)
     for name in ("p1", "p2", "\ud800", "p3"):
         assert fold.has_prediction(name) == known.has_prediction(name)

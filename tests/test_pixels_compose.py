@@ -8,7 +8,9 @@ from batch_removebg.pixels.decode import Picture
 from batch_removebg.pixels.spec import Finish
 from tests.pictures import grey_profile, noise, ramp, swapped_profile
 
-PLAIN = Finish()
+OWN = {"edges": "keep", "refine": "none"}
+"""The photo's own colours, and the alpha as it is."""
+PLAIN = Finish(**OWN)
 RED = (255, 0, 0)
 
 
@@ -50,7 +52,9 @@ def test_grey_stays_grey():
     assert result.icc == grey_profile()
 
 
-@pytest.mark.parametrize("finish", [PLAIN, Finish("jpeg"), Finish(background=RED), Finish(mask_only=True)])
+@pytest.mark.parametrize(
+    "finish", [PLAIN, Finish("jpeg", **OWN), Finish(background=RED, **OWN), Finish(mask_only=True, **OWN)]
+)
 @pytest.mark.parametrize("shape", [(1, 1), (50, 40), (320, 320), (10, 6000)])
 def test_the_result_has_the_sources_size_whatever_the_alphas(finish, shape):
     result = compose.compose(picture(noise(50, 40)), np.full(shape, 200, np.uint8), finish)
@@ -99,7 +103,9 @@ def test_an_empty_result_is_noted():
     assert result.notes == ("nothing is left of the picture: the alpha is 0 everywhere",)
 
 
-@pytest.mark.parametrize("finish", [Finish("jpeg"), Finish("jpeg", background=RED), Finish(background=(1, 128, 254))])
+@pytest.mark.parametrize(
+    "finish", [Finish("jpeg", **OWN), Finish("jpeg", background=RED, **OWN), Finish(background=(1, 128, 254), **OWN)]
+)
 def test_a_background_is_mixed_by_the_formula_for_every_alpha(finish):
     pixels, alpha = noise(40, 256), ramp(40, 256)
     result = compose.compose(picture(pixels), alpha, finish).pixels
@@ -114,28 +120,28 @@ def test_a_background_is_mixed_by_the_formula_for_every_alpha(finish):
 def test_grey_on_grey_stays_grey_and_on_a_colour_becomes_rgb():
     grey = picture(mask([[100, 100, 100]]))
     alpha = mask([[0, 51, 255]])
-    assert compose.compose(grey, alpha, Finish("jpeg")).pixels.tolist() == [[255, 224, 100]]
-    result = compose.compose(grey, alpha, Finish(background=RED)).pixels
+    assert compose.compose(grey, alpha, Finish("jpeg", **OWN)).pixels.tolist() == [[255, 224, 100]]
+    result = compose.compose(grey, alpha, Finish(background=RED, **OWN)).pixels
     assert result.tolist() == [[[255, 0, 0], [224, 20, 20], [100, 100, 100]]]
 
 
 def test_a_grey_profile_does_not_end_up_on_rgb_pixels():
     grey = picture(mask([[55, 55]]), icc=grey_profile())
-    result = compose.compose(grey, mask([[255, 0]]), Finish(background=RED))
+    result = compose.compose(grey, mask([[255, 0]]), Finish(background=RED, **OWN))
     assert result.pixels.tolist() == [[[128, 128, 128], [255, 0, 0]]]
     assert result.icc == srgb_profile()
-    result = compose.compose(grey, mask([[255, 0]]), Finish(background=(128, 128, 128)))
+    result = compose.compose(grey, mask([[255, 0]]), Finish(background=(128, 128, 128), **OWN))
     assert (result.pixels.tolist(), result.icc) == ([[55, 55]], grey_profile())
 
 
 def test_a_background_looks_as_asked_for_in_the_pictures_own_profile():
-    result = compose.compose(picture(noise(1, 1), icc=swapped_profile()), mask([[0]]), Finish(background=RED))
+    result = compose.compose(picture(noise(1, 1), icc=swapped_profile()), mask([[0]]), Finish(background=RED, **OWN))
     assert (result.pixels.tolist(), result.icc) == ([[[0, 255, 0]]], swapped_profile())
 
 
 def test_mask_only_is_the_alpha_in_grey_without_a_profile():
     alpha = ramp(2, 256)
-    finish = Finish(mask_only=True, background=RED)
+    finish = Finish(mask_only=True, background=RED, **OWN)
     result = compose.compose(picture(noise(2, 256), icc=swapped_profile(), dpi=(300, 300)), alpha, finish)
     assert np.array_equal(result.pixels, alpha)
     assert (result.icc, result.dpi) == (None, (300, 300))
@@ -144,6 +150,6 @@ def test_mask_only_is_the_alpha_in_grey_without_a_profile():
 def test_neither_the_picture_nor_the_alpha_is_changed():
     source, alpha = picture(noise(5, 5), alpha=noise(5, 5, 1)), ramp(5, 5)
     before = source.pixels.copy(), source.alpha.copy(), alpha.copy()
-    for finish in (PLAIN, Finish("jpeg"), Finish(mask_only=True)):
+    for finish in (PLAIN, Finish("jpeg", **OWN), Finish(mask_only=True, **OWN)):
         compose.compose(source, alpha, finish)
     assert all(np.array_equal(*pair) for pair in zip(before, (source.pixels, source.alpha, alpha), strict=True))

@@ -9,7 +9,8 @@ from batch_removebg.pixels.spec import Finish, Limits
 from tests.pictures import cmyk_profile, encoded, exif, grey_profile, noise, opened, png, ramp, swapped_profile
 
 LIMITS = Limits()
-PLAIN = Finish()
+OWN = {"edges": "keep", "refine": "none"}
+PLAIN = Finish(**OWN)
 
 
 def cutout(height=20, width=30):
@@ -23,7 +24,7 @@ def cut(pixels, alpha):
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
 def test_source_pixels_profile_and_size_survive_from_file_to_file(kind):
     pixels = noise(20, 30)
-    result = finish(encoded(pixels, icc_profile=swapped_profile()), ramp(20, 30), Finish(kind), LIMITS)
+    result = finish(encoded(pixels, icc_profile=swapped_profile()), ramp(20, 30), Finish(kind, **OWN), LIMITS)
     image = opened(result.data)
     assert (image.format, image.size, result.width, result.height) == (kind.upper(), (30, 20), 30, 20)
     assert np.array_equal(np.asarray(image), cut(pixels, ramp(20, 30)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batch_removebg.model import ProxySpec
+from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pixels.spec import Finish
 from batch_removebg.recipe import Recipe
 
@@ -31,6 +32,7 @@ FINISHED: list[dict[str, Any]] = [
     {"finish": Finish(quality=80)},
     {"passes_urls": False},
 ]
+EDGES: list[dict[str, Any]] = [{"finish": Finish(edges="keep")}, {"finish": Finish(refine="none")}]
 
 
 def test_the_same_settings_give_the_same_identity_whatever_the_order_of_inputs() -> None:
@@ -41,7 +43,8 @@ def test_the_same_settings_give_the_same_identity_whatever_the_order_of_inputs()
 
 def test_identities_stay_what_they_are_from_release_to_release() -> None:
     """Changing them makes every saved picture anew, and buys every alpha again."""
-    assert RECIPE.digest == "3dde180d12e1ccd0083c84b779460a49"
+    assert RECIPE.digest == "937090e466356ffbcb679af7a9fe67f4"
+    assert RECIPE.passed == "3dde180d12e1ccd0083c84b779460a49"
     assert RECIPE.fingerprint("5e") == "d114d5d43a88b5f46575d106c67e625f"
 
 
@@ -64,8 +67,19 @@ def test_with_another_effort_nothing_is_made_anew() -> None:
     assert replace(RECIPE, finish=Finish(effort=9)).digest == RECIPE.digest
 
 
+@pytest.mark.parametrize("change", EDGES)
+def test_edges_make_new_pictures_but_of_cutouts_that_are_the_providers_own(change: dict[str, Any]) -> None:
+    """A URL that goes to the provider as it is would be bought anew, and look as before."""
+    other = replace(RECIPE, **change)
+    assert other.digest != RECIPE.digest
+    assert (other.passed, other.tried) == (RECIPE.passed, RECIPE.tried)
+    url, file = Item("a", "https://x/a.jpg", "in"), Item("a", "in/a.jpg", "in", path=Path("in/a.jpg"))
+    assert (RECIPE.digest_of(url), RECIPE.digest_of(file)) == (RECIPE.passed, RECIPE.digest)
+    assert replace(RECIPE, passes_urls=False).digest_of(url) == replace(RECIPE, passes_urls=False).digest
+
+
 def test_no_two_of_these_recipes_share_an_identity() -> None:
-    recipes = [RECIPE, *(replace(RECIPE, **change) for change in BOUGHT + FINISHED)]
+    recipes = [RECIPE, *(replace(RECIPE, **change) for change in BOUGHT + FINISHED + EDGES)]
     assert len({recipe.digest for recipe in recipes}) == len(recipes)
 
 

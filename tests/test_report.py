@@ -14,7 +14,7 @@ from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRej
 from batch_removebg.fold import Fold
 from batch_removebg.preview import Preview
 from batch_removebg.settings import Settings
-from batch_removebg.summary import Failures, Summary
+from batch_removebg.summary import Failures, Flagged, Summary
 
 LOCAL = Settings(out=Path("out"))
 API = Settings(out=Path("out"), provider="replicate")
@@ -81,6 +81,13 @@ def test_some_failed() -> None:
         "ledger    out/ledger.jsonl\n"
         "results   out/results.json\n"
         "to try the failed ones again: batch-removebg run --retry-failed 'my photos' --out out"
+    )
+
+
+def test_what_is_worth_a_look_is_told_with_examples() -> None:
+    flags = (Flagged("empty", 4, ("a.jpg", "b\x1b[2J.jpg", "c.jpg")), Flagged("cut-off", 1, ("d.jpg",)))
+    assert report.closing(summary(flags=flags), LOCAL, ARGV).splitlines()[2] == (
+        "worth a look: 4 empty (a.jpg, b\\x1b[2J.jpg, c.jpg, …), 1 cut-off (d.jpg)"
     )
 
 
@@ -208,13 +215,14 @@ ENDED: list[dict[str, Any]] = [
 
 
 def test_status_of_a_run_that_goes_on() -> None:
-    fold = fold_of(STARTED, *BOUGHT, *ENDED)
+    fold = fold_of(STARTED, *BOUGHT, ENDED[0] | {"flags": ["faint"]}, *ENDED[1:])
     assert report.status_text(fold) == (
         "3 items: 1 saved, 1 failed, 1 pending\n"
         "predictions in flight: 1\n"
         "predictions: 2 by replicate (95fc)\n"
         "failed, source: 1\n"
         "    c: is empty\n"
+        "worth a look: 1 faint (a)\n"
         "possibly billed twice: 1\n"
         "the last run has not finished: it is still going, or was cut off; run its command again to go on"
     )
@@ -226,6 +234,7 @@ def test_status_of_a_run_that_goes_on() -> None:
         "predictions": 2,
         "possible_duplicates": 1,
         "failures": [{"kind": "source", "count": 1}],
+        "flags": [{"flag": "faint", "count": 1}],
         "finished": False,
     }
 

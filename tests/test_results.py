@@ -131,6 +131,16 @@ def test_the_shape_is_the_contract() -> None:
     }
 
 
+def test_a_saved_items_quality_and_flags_are_told_where_they_are_known() -> None:
+    quality = {"coverage": 0.0004, "peak": 0.9, "undecided": 0.0, "components": 0, "touches": []}
+    fold = fold_of(SAVED | {"quality": quality, "flags": ["empty"]}, SAVED | {"item": "bag"})
+    shoe, bag = read(fold)["items"]
+    assert (shoe["quality"], shoe["flags"]) == (quality, ["empty"])
+    assert not {"quality", "flags"} & bag.keys()
+    fold.apply({"event": "claimed", "item": "shoe"})
+    assert not {"quality", "flags"} & read(fold)["items"][0].keys()
+
+
 def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
     text = "".join(results.render(fold_of(SAVED, FAILED), Read(Fold())))
     head, shoe, hat, end = text.splitlines()

@@ -69,6 +69,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "background": "white",
         "quality": 80,
         "effort": 7,
+        "edges": "keep",
+        "refine": "none",
         "name": "{stem}",
         "fetch_sources": True,
         "retry_failed": True,

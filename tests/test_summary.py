@@ -11,7 +11,7 @@ import pytest
 
 from batch_removebg import errors
 from batch_removebg.fold import Fold
-from batch_removebg.summary import Failures, Summary, failures
+from batch_removebg.summary import Failures, Flagged, Summary, failures, flagged
 
 
 def summary(**changes: Any) -> Summary:
@@ -73,6 +73,7 @@ def test_plain_data_holds_everything() -> None:
     found = summary(
         failed=2,
         failures=(Failures("source", 2, (("shoe", "is empty"), ("hat", "is cut short"))),),
+        flags=(Flagged("empty", 1, ("bag",)),),
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
     )
     assert json.loads(json.dumps(found.as_json())) == {
@@ -99,6 +100,7 @@ def test_plain_data_holds_everything() -> None:
                 ],
             }
         ],
+        "flags": [{"flag": "empty", "count": 1, "examples": ["bag"]}],
         "stopped": {"kind": "budget", "message": "--max-predictions 1 is reached"},
         "exit_code": 4,
     }
@@ -120,3 +122,17 @@ def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in
         Failures("source", 1, (("a", "a is bad"),)),
     )
     assert failures([]) == ()
+
+
+def test_flags_are_counted_the_most_frequent_first_with_a_few_examples() -> None:
+    fold = Fold()
+    for name, flags in [("a", ["empty"]), ("b", ["cut-off"]), ("c", []), ("d", ["cut-off", "faint"])]:
+        fold.apply({"event": "saved", "item": name, "output": name, "flags": flags})
+    for number in range(4):
+        fold.apply({"event": "saved", "item": f"n{number}", "output": f"n{number}", "flags": ["full"]})
+    assert flagged(fold.flagged()) == (
+        Flagged("full", 4, ("n0", "n1", "n2")),
+        Flagged("cut-off", 2, ("b", "d")),
+        Flagged("empty", 1, ("a",)),
+        Flagged("faint", 1, ("d",)),
+    )

@@ -128,12 +128,14 @@ class States(MutableMapping[str, ItemState]):
     def __delitem__(self, key: str) -> None:
         raise TypeError("the ledger forgets nothing")
 
-    def every(self, outcome: int | None = None, *, flying: bool = False) -> Iterator[tuple[int, str, ItemState]]:
+    def every(
+        self, outcome: int | None = None, *, flying: bool = False, flagged: bool = False
+    ) -> Iterator[tuple[int, str, ItemState]]:
         """(n, id, state) of the items in order, as the store's `every`; what changed of late comes anyway."""
         waiting = {
             held.n: (held.n, key, held.state) for source in (self.moving, self.live) for key, held in source.items()
         }
-        kept = (found for found in self.store.every(outcome, flying=flying) if found[0] not in waiting)
+        kept = (found for found in self.store.every(outcome, flying=flying, flagged=flagged) if found[0] not in waiting)
         return heapq.merge(kept, [waiting[n] for n in sorted(waiting)], key=itemgetter(0))
 
 
@@ -258,6 +260,12 @@ class IndexedFold(Fold):
         """See Fold; of all items, or of those that are `among`."""
         for n, key, state in self.states.every(OUTCOMES["failed"]):
             if state.outcome == "failed" and (among is None or n in among):
+                yield key, state
+
+    def flagged(self, among: Bits | None = None) -> Iterator[tuple[str, ItemState]]:
+        """See Fold; of all items, or of those that are `among`."""
+        for n, key, state in self.states.every(flagged=True):
+            if state.outcome == "saved" and state.flags and (among is None or n in among):
                 yield key, state
 
     def has_prediction(self, prediction_id: str) -> bool:

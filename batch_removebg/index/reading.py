@@ -106,6 +106,10 @@ class Reading:
         """The items of this run that failed."""
         return self.fold.failed(self.numbers)
 
+    def flagged(self) -> Iterator[tuple[str, ItemState]]:
+        """The items of this run that are saved and worth a look."""
+        return self.fold.flagged(self.numbers)
+
 
 class Names:
     """Who owns which name: what is on record, and what this run has given."""

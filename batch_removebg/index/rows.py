@@ -19,22 +19,23 @@ SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
     n INTEGER PRIMARY KEY, h INTEGER NOT NULL, done INTEGER, outcome INTEGER NOT NULL, flying INTEGER NOT NULL,
-    bought INTEGER, made INTEGER, id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
+    bought INTEGER, made INTEGER, flagged INTEGER, id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
 );
 CREATE INDEX by_id ON item(h, done);
 CREATE INDEX finished ON item(n, done) WHERE done IS NOT NULL;
 CREATE INDEX unsettled ON item(outcome, flying) WHERE outcome <> 1 OR flying;
 CREATE INDEX by_prediction ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_fingerprint ON item(made) WHERE made IS NOT NULL;
+CREATE INDEX flagged ON item(n) WHERE flagged IS NOT NULL;
 CREATE TABLE name(h INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
 CREATE TABLE folder(h INTEGER PRIMARY KEY);
 """
-FORMAT = 2
+FORMAT = 3
 """To be raised with every change of the schema, of `ItemState`, or of what its fields mean."""
 
 _fields = attrgetter(*(field.name for field in fields(ItemState)))
 _LOST, _UPLOAD = (([field.name for field in fields(ItemState)]).index(name) for name in ("lost", "upload"))
-_TUPLES = [nth for nth, field in enumerate(fields(ItemState)) if field.name in {"others", "notes", "spent"}]
+_TUPLES = [nth for nth, field in enumerate(fields(ItemState)) if field.name in {"others", "notes", "flags", "spent"}]
 
 
 class Damaged(LedgerError):
@@ -61,6 +62,8 @@ class Row(NamedTuple):
     """Of the prediction's id, to be compared with the whole."""
     made: int | None
     """Of the fingerprint of a picture that a prediction gave as it is, to be compared with the whole."""
+    flagged: int | None
+    """Of a saved item that is worth a look, for how many reasons."""
     id: bytes
     state: bytes
     crc: int
@@ -80,6 +83,7 @@ def row(n: int, item: str, state: ItemState) -> Row:
         int(state.in_flight) or 2 * (state.lost is not None),
         short_key(state.prediction_id) if state.prediction_id is not None else None,
         short_key(state.fingerprint) if made and state.fingerprint is not None else None,
+        len(state.flags) or None if saved else None,
         name,
         data,
         zlib.crc32(data, zlib.crc32(name)),

@@ -256,13 +256,15 @@ class Store:
         rows = self._all("SELECT n, id, state, crc FROM item WHERE made = ?", (key,))
         return [self._found(columns) for columns in rows]
 
-    def every(self, outcome: int | None = None, *, flying: bool = False) -> Iterator[Found]:
-        """The items in order, as of one moment and a few at a time: all, those that ended so, or those on their way."""
+    def every(self, outcome: int | None = None, *, flying: bool = False, flagged: bool = False) -> Iterator[Found]:
+        """The items in order, as of one moment and a few at a time: all, or those that ended so, fly, or have flags."""
         # Named, the index is used: SQLite would rather go through all items than sort the few that are asked for.
         few = "INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND"
         some = "" if outcome is None else f"{few} outcome = {outcome:d}"
         if flying:
             some = f"{few} flying"
+        if flagged:
+            some = "INDEXED BY flagged WHERE flagged IS NOT NULL"
         with self._snapshot() as connection:
             try:
                 cursor = connection.execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608

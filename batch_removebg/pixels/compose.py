@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from .alpha import Alpha
 from .colour import Pixels, from_srgb, grey_to_rgb
 from .decode import Picture
+from .foreground import foreground
+from .refine import refine, resized
 from .spec import Colour, Finish, parse_colour
 
 __all__ = ["Composed", "Finish", "compose", "parse_colour"]
@@ -34,10 +35,15 @@ class Composed:
 def compose(picture: Picture, alpha: Alpha, finish: Finish) -> Composed:
     """The source's own pixels with an alpha (H×W, any size) fitted to them.
 
-    Always of the picture's size. Transparent: its colours untouched wherever anything of them shows, and 0 where the
-    alpha is. On a background: source·a + background·(1 − a), rounded. Mask only: the fitted alpha in grey.
+    Always of the picture's size. Transparent: its colours untouched where they are opaque, and 0 where the alpha is;
+    between, they are the subject's own as far as that can be told, or untouched as well (`finish.edges`). On a
+    background: those colours·a + background·(1 − a), rounded. Mask only: the fitted alpha in grey.
     """
-    mask, notes = _fit(alpha, picture)
+    mask = _fit(alpha, picture, finish)
+    if finish.edges == "clean" and not finish.mask_only:
+        # Before the source's own transparency comes in: nothing shines through its colours.
+        picture = replace(picture, pixels=foreground(picture.pixels, mask))
+    mask, notes = _with_own(mask, picture)
     notes = picture.notes + notes
     if finish.mask_only:
         return Composed(mask, None, picture.dpi, notes)
@@ -47,10 +53,13 @@ def compose(picture: Picture, alpha: Alpha, finish: Finish) -> Composed:
     return Composed(_cut_out(picture.pixels, mask), picture.icc, picture.dpi, notes)
 
 
-def _fit(alpha: Alpha, picture: Picture) -> tuple[Alpha, tuple[str, ...]]:
+def _fit(alpha: Alpha, picture: Picture, finish: Finish) -> Alpha:
     height, width = picture.pixels.shape[:2]
-    if alpha.shape != (height, width):
-        alpha = np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.LANCZOS))
+    return resized(alpha, height, width) if finish.refine == "none" else refine(picture.pixels, alpha)
+
+
+def _with_own(alpha: Alpha, picture: Picture) -> tuple[Alpha, tuple[str, ...]]:
+    """The alpha times the source's own, and what is to be said of it."""
     notes = []
     if picture.alpha is not None and picture.alpha.min() < 255:
         alpha = _times(alpha, picture.alpha)

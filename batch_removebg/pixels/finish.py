@@ -11,17 +11,19 @@ from .compose import compose
 from .decode import read
 from .encode import encode
 from .png import as_it_is
+from .quality import measure
 from .spec import Finish, Finished, Limits
 
 
-def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits) -> Finished:
+def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, peak: float | None = None) -> Finished:
     """The source's own pixels with an alpha (H×W, any size), as a file of the source's upright size.
 
-    Raises SourceError if the source can't be read, ItemError if the format can't hold it.
+    `peak`: what the network told of the alpha, 0–1. Raises SourceError if the source can't be read, ItemError if the
+    format can't hold it.
     """
     composed = compose(read(data, limits), alpha, finish)
     height, width = composed.pixels.shape[:2]
-    return Finished(encode(composed, finish), width, height, composed.notes)
+    return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha, peak))
 
 
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
@@ -40,6 +42,7 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
         alpha = picture.pixels
     if alpha is None:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    composed = compose(replace(picture, alpha=None), alpha, finish)
+    # Its edges are the provider's own: what the background was is not known here.
+    composed = compose(replace(picture, alpha=None), alpha, replace(finish, edges="keep", refine="none"))
     height, width = alpha.shape
-    return Finished(encode(composed, finish), width, height, composed.notes)
+    return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha))

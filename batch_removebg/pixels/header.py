@@ -40,8 +40,8 @@ UNREADABLE: tuple[type[Exception], ...] = (
 
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
-_BYTES_PER_PIXEL = 18
-_BYTES_PER_WIDE_PIXEL = 24
+_BYTES_PER_PIXEL = 26
+_BYTES_PER_WIDE_PIXEL = 32
 _BYTES_PER_WEBP_PIXEL = 44
 
 
@@ -73,9 +73,9 @@ def probe(data: bytes, limits: Limits) -> Probe:
 def cost(probe: Probe, finish: Finish | None = None) -> int:
     """Estimated peak in bytes while such a picture is decoded, finished and encoded; for a budget of memory.
 
-    Decoded 4 B a pixel, its own alpha 1, the result 4, the fitted alpha 1, the encoded file up to 5: 15, and some in
-    hand. Floats and integers of 32 bits pass through arrays of up to 8 B a value; the WebP encoder takes more than
-    all that by itself. The file's own bytes, which the caller holds, are not in it.
+    Decoded 4 B a pixel, its own alpha 1, the result 4, the fitted alpha 1, its colours without the background 4, the
+    encoded file up to 5: 19, and some in hand. Floats and integers of 32 bits pass through arrays of up to 8 B a value;
+    the WebP encoder takes more than all that by itself. The file's own bytes, which the caller holds, are not in it.
     """
     per_pixel = _BYTES_PER_WIDE_PIXEL if probe.mode in ("I", "F") else _BYTES_PER_PIXEL
     if finish is not None and finish.format == "webp":

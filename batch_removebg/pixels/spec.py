@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from batch_removebg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from .quality import Quality
 
 Colour = tuple[int, int, int]
 """sRGB, 0–255 a channel."""
 
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff"}
 """The formats a finished picture can have, and how its name ends."""
+
+
+EDGES = ("clean", "keep")
+"""Colours at soft edges: without what shines through of the background, or the photo's own."""
+REFINE = ("auto", "none")
+"""Small alphas: fitted to the photo's own edges, or enlarged alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,10 @@ class Finish:
     """1–100, for what is written with loss: JPEG, and WebP on a background."""
     effort: int = 2
     """0–9: how long to try for a smaller file of the same picture."""
+    edges: str = "clean"
+    """One of `EDGES`."""
+    refine: str = "auto"
+    """One of `REFINE`."""
 
     WHITE: ClassVar[Colour] = (255, 255, 255)
 
@@ -46,10 +59,17 @@ class Finish:
             raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
         if not 0 <= self.effort <= 9:
             raise SettingsError(f"effort {self.effort} is out of range: give 0 to 9")
+        for name, value, choices in (("edges", self.edges, EDGES), ("refine", self.refine, REFINE)):
+            if value not in choices:
+                raise SettingsError(f"{name} {value!r}: choose {' or '.join(choices)}")
 
-    def look(self) -> dict[str, Any]:
-        """What decides how the picture looks, for a recipe's digest: with another effort nothing is made anew."""
-        return {name: value for name, value in asdict(self).items() if name != "effort"}
+    def look(self, *, passed: bool = False) -> dict[str, Any]:
+        """What decides how the picture looks, for a recipe's digest: with another effort nothing is made anew.
+
+        `passed`: of a provider's cutout that is the picture itself, whose edges are the provider's own.
+        """
+        left_out = {"effort", "edges", "refine"} if passed else {"effort"}
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     @property
     def extension(self) -> str:
@@ -72,6 +92,8 @@ class Finished:
     width: int
     height: int
     notes: tuple[str, ...] = ()
+    quality: Quality | None = None
+    """Of the alpha as it was bought; None where it was not looked at."""
 
 
 def parse_colour(text: str) -> Colour:

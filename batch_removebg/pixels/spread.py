@@ -1,0 +1,76 @@
+"""Linear models on a small grid, laid over the pixels of a photo tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from .alpha import Alpha
+from .windows import Floats
+
+Guide = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+"""H×W×3 RGB, or H×W grey."""
+
+TILE = 16
+"""Side of what is worked on at once, pixels of the small grid."""
+
+
+class Spread:
+    """The alpha of a photo, told by models α = r·red + g·green + b·blue + c on a small alpha's grid."""
+
+    def __init__(self, guide: Guide, alpha: Alpha) -> None:
+        """Each tile is at first what its first pixel of `alpha` is: subject or background."""
+        self._guide = guide
+        self.models: Floats = np.zeros((4, *alpha.shape), np.float32)
+        """The factors of red, green and blue (0–1) and the constant, for an alpha of 0–1: to be filled in."""
+        self._down = _Axis(guide.shape[0], alpha.shape[0])
+        self._across = _Axis(guide.shape[1], alpha.shape[1])
+        sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
+        lines = np.repeat(sure, self._across.lengths, axis=1)
+        self.result: Alpha = np.repeat(lines, self._down.lengths, axis=0)
+        self._full = np.float32(np.iinfo(guide.dtype).max)
+
+    def tile(self, row: int, column: int) -> None:
+        """Let the models tell the tile's pixels."""
+        (down, rows, to_rows), (across, columns, to_columns) = self._down[row], self._across[column]
+        models = to_rows @ self.models[:, rows, columns] @ to_columns.T
+        guide = self._guide[down, across]
+        models[:3] *= np.float32(255) / self._full
+        models[3] *= np.float32(255)
+        total = models[3]
+        for channel in range(3):
+            models[channel] *= guide[..., channel] if guide.ndim == 3 else guide
+            total += models[channel]
+        total += np.float32(0.5)
+        np.copyto(self.result[down, across], total.clip(0, 255, out=total), casting="unsafe")
+
+
+class _Axis:
+    """One direction of the spread: which pixels each tile has, and how they lie between those of the alpha."""
+
+    def __init__(self, full: int, small: int) -> None:
+        tiles = -(-small // TILE)
+        # A pixel belongs to the tile that its centre lies in.
+        bounds = np.ceil(np.minimum(np.arange(tiles + 1) * TILE, small) * (full / small) - 0.5).astype(int)
+        self.lengths = np.diff(bounds)
+        self._parts = list(self._tiles(bounds, full, small))
+
+    def __getitem__(self, tile: int) -> tuple[slice, slice, Floats]:
+        """The tile's pixels at full size, those of the alpha around it, and the first's weights of the second."""
+        return self._parts[tile]
+
+    @staticmethod
+    def _tiles(bounds: npt.NDArray[np.int_], full: int, small: int) -> Iterator[tuple[slice, slice, Floats]]:
+        for begin, end in pairwise(bounds.tolist()):
+            at = ((np.arange(begin, end) + 0.5) * (small / full) - 0.5).clip(0, small - 1)
+            before = np.minimum(at.astype(int), max(small - 2, 0))
+            first, last = int(before.min(initial=small)), int(before.max(initial=0)) + 2
+            first = min(first, last - 1)
+            weights = np.zeros((end - begin, last - first), np.float32)
+            line = np.arange(end - begin)
+            weights[line, before - first] = 1 - (at - before)
+            weights[line, before - first + 1] = at - before
+            yield slice(begin, end), slice(first, min(last, small)), weights[:, : min(last, small) - first]
