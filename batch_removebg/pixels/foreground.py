@@ -9,14 +9,11 @@ where alpha is mixed.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
+from .deep import Samples
 from .windows import Floats, Windows, doubled, halved
-
-Depth = TypeVar("Depth", np.uint8, np.uint16)
 
 SAMPLES = 512
 """Along the longer side, at least (and not twice as many) where a picture has them; four are a cell."""
@@ -28,7 +25,7 @@ AT_ONCE = 1 << 17
 """Pixels that are worked on at once: 20 MB at most, where all of them are mixed."""
 
 
-def foreground(pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> npt.NDArray[Depth]:
+def foreground(pixels: Samples, alpha: Samples) -> Samples:
     """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without what shines through of the background.
 
     Of the same shape and depth; `alpha` is H×W, 8 or 16 bits. Where alpha is at its end, 0 or the maximum, each pixel
@@ -73,9 +70,7 @@ def _stride(shape: tuple[int, ...]) -> int:
 class _Grid:
     """Smooth foreground and background colours, by cells of two samples squared."""
 
-    def __init__(
-        self, pixels: npt.NDArray[Depth], alpha: npt.NDArray[np.unsignedinteger], part: tuple[slice, slice]
-    ) -> None:
+    def __init__(self, pixels: Samples, alpha: Samples, part: tuple[slice, slice]) -> None:
         """`part`: the rows and columns that are looked at."""
         stride = _stride(alpha.shape)
         window = tuple(slice(span.start, span.stop, stride) for span in part)

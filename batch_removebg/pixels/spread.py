@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .alpha import Alpha
+from .deep import Samples
 from .windows import Floats
 
-Guide = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Guide = Samples
 """H×W×3 RGB, or H×W grey."""
 
 TILE = 16
