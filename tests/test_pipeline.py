@@ -489,6 +489,30 @@ async def test_a_manifest_that_breaks_further_down_stops_the_run_and_keeps_what_
     assert summary.saved == bench.provider.bill
 
 
+URL = "https://shop.example/b.jpg"
+
+
+async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_is_not(bench: Bench) -> None:
+    bench.add("a.jpg")
+    summary = await bench.run(str(bench.photos), URL)
+    file, url = sorted(
+        (line for line in bench.ledger() if line["event"] == "saved"), key=lambda line: line["item"] == URL
+    )
+    assert file["quality"].keys() == {"coverage", "peak", "undecided", "components", "touches"}
+    assert not {"quality", "flags"} & url.keys()
+    listed = {item["id"]: item for item in bench.results()["items"]}
+    assert listed[file["item"]]["quality"] == file["quality"]
+    assert [group.flag for group in summary.flags] == sorted(file["flags"])
+    assert all(group.examples == (file["item"],) for group in summary.flags)
+
+
+async def test_other_edges_are_made_from_kept_alphas_and_nothing_is_bought_not_even_for_a_url(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run(str(bench.photos), URL)
+    again = await bench.run(str(bench.photos), URL, refine="none", edges="keep")
+    assert (bench.provider.bill, again.predictions, again.reused, again.skipped) == (2, 0, 1, 1)
+
+
 async def test_the_alpha_bought_for_one_copy_serves_the_other(bench: Bench) -> None:
     bench.add("a.jpg")
     await bench.run()

@@ -7,6 +7,8 @@ from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.decode import Picture
 from batch_removebg.pixels.spec import Finish
 from tests.pictures import grey_profile, noise, ramp, swapped_profile
+from tests.test_pixels_refine import RED as CRIMSON
+from tests.test_pixels_refine import as_the_network_sees_it, disc, photo
 
 OWN = {"edges": "keep", "refine": "none"}
 """The photo's own colours, and the alpha as it is."""
@@ -197,3 +199,49 @@ def test_where_the_format_holds_eight_bits_sixteen_are_scaled_and_that_is_said(f
 
 def deep_noise(height, width, channels=3):
     return noise(height, width, 2 * channels).view(np.uint16).reshape((height, width, channels)[: 2 + (channels > 1)])
+
+
+def small_and_soft(height, width):
+    """A photo of a red disc on green, its alpha, and the alpha as a network sees it."""
+    truth = disc(height, width)
+    return photo(truth), truth, as_the_network_sees_it(truth)
+
+
+def test_by_default_the_edge_is_the_photos_and_what_is_opaque_stays_bit_for_bit():
+    pixels, truth, small = small_and_soft(300, 340)
+    result = compose.compose(picture(pixels), small, Finish()).pixels
+    plain = compose.compose(picture(pixels), small, PLAIN).pixels
+    assert np.abs(result[..., 3] / 255 - truth).mean() < 0.3 * np.abs(plain[..., 3] / 255 - truth).mean()
+    opaque = result[..., 3] == 255
+    assert np.array_equal(result[..., :3][opaque], pixels[opaque])
+    assert not result[result[..., 3] == 0].any()
+
+
+def test_on_white_clean_edges_leave_no_rim_of_the_green_behind():
+    pixels, truth, _ = small_and_soft(300, 340)
+    alpha = np.rint(truth * 255).astype(np.uint8)
+    right = truth[..., None] * CRIMSON + (1 - truth[..., None]) * 255
+    rim = (alpha > 0) & (alpha < 255)
+    off = {
+        edges: np.abs(
+            compose.compose(picture(pixels), alpha, Finish("jpeg", edges=edges)).pixels.astype(float) - right
+        )[rim].mean()
+        for edges in ("clean", "keep")
+    }
+    assert off["clean"] < 0.5 * off["keep"]
+
+
+def test_a_mask_alone_is_refined_too():
+    pixels, _, small = small_and_soft(300, 340)
+    cutout = compose.compose(picture(pixels), small, Finish()).pixels
+    assert np.array_equal(compose.compose(picture(pixels), small, Finish(mask_only=True)).pixels, cutout[..., 3])
+
+
+def test_the_sources_own_transparency_multiplies_the_refined_alpha():
+    pixels, _, small = small_and_soft(300, 340)
+    own = np.full((300, 340), 128, np.uint8)
+    whole = compose.compose(picture(pixels), small, Finish()).pixels
+    half = compose.compose(picture(pixels, alpha=own), small, Finish()).pixels
+    assert np.abs(half[..., 3].astype(int) - whole[..., 3] * (128 / 255)).max() <= 0.5
+    shown = half[..., 3] > 0
+    assert np.array_equal(half[..., :3][shown], whole[..., :3][shown])

@@ -61,6 +61,21 @@ def test_cmyk_leaves_as_srgb_and_says_so(kind):
     assert np.abs(np.asarray(image)[0, 0, :3].astype(int) - [0, 255, 0]).max() <= (3 if kind == "jpeg" else 0)
 
 
+def test_a_finished_picture_is_judged_by_the_alpha_that_was_bought():
+    alpha = np.zeros((32, 32), np.uint8)
+    alpha[8:24, 8:24] = 255
+    quality = finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS, peak=0.98).quality
+    assert (quality.coverage, quality.peak, quality.components, quality.touches) == (0.25, 0.98, 1, ())
+    assert finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS).quality.peak is None
+
+
+def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decoded():
+    made = opened(finish_cutout(encoded(cutout(200, 300)), Finish("tiff"), LIMITS).data)
+    assert np.array_equal(np.asarray(made), cutout(200, 300))
+    assert finish_cutout(encoded(cutout()), Finish("tiff"), LIMITS).quality is not None
+    assert finish_cutout(encoded(cutout()), Finish(), LIMITS).quality is None
+
+
 def test_notes_of_reading_and_composing_come_together():
     source = png(1, 1, 16, 6, bytes(9))
     result = finish(source, np.full((1, 1), 9, np.uint8), Finish("webp"), LIMITS)

@@ -6,7 +6,8 @@
    background lie at 0, and those that surely are subject at 1.
 3. What the models say is a better alpha than the one they were made from, and the next round begins with it.
 
-Where colours can't tell subject and background apart, a model says what the alpha was, somewhat crisper.
+Where colours can't tell subject and background apart, a model says what the alpha was: somewhat crisper at an edge, and
+as it was where there is none.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ CERTAIN = 0.025, 0.975
 """… and at which with all its weight."""
 SCATTER = 1.5, 1.0
 """Deviations around their means that still are background, and subject: grain, texture."""
-CRISPER, MODELS_CRISPER = 1.5, 1.2
+CRISPER, MODELS_CRISPER = 1.3, 1.2
 """Contrast around 0.5 that an alpha gains taken as it is, and told by a model: so that grain leaves no dust."""
 
 # When a model is believed: not at all at the first of two numbers, wholly from the second on, and partly between.
@@ -40,7 +41,7 @@ LEFT = 0.3, 0.6
 """… and the share of it that lies beyond their scatter."""
 STEEP = 30.0, 14.0
 """Alpha per colour (of 0–1): where 9 levels are all the difference, grain is most of what is seen."""
-ENDS = 0.02, 0.04
+ENDS = 0.05, 0.1
 """Share of a window of twice the size that surely was background, and subject, before the first round."""
 REACH = 3
 """Pixels of the alpha that an edge may be away from where the alpha is undecided."""
@@ -58,7 +59,7 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
         models = regression.models(guess, plain)
     trust = _near(alpha) * _between(alpha)
     models *= trust
-    models[3] += (1 - trust) * plain
+    models[3] += (1 - trust) * alpha
     return models
 
 

@@ -23,17 +23,21 @@ SPECK = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Where a flag begins."""
+    """Where a flag begins.
+
+    Looked for on the u2netp masks of 12 photographs, 64 composed ones and plain pictures: the peaks of photographs are
+    0.97 and more, of sound masks at most a third is undecided and 4 parts are the most.
+    """
 
     empty: float = 1e-3
     """Coverage below which there is nothing."""
     full: float = 0.98
     """Coverage above which nothing was taken away."""
-    unseen: float = 0.1
+    unseen: float = 0.2
     """Peak below which the network saw nothing at all, whatever the alpha says since it was stretched."""
-    faint: float = 0.5
+    faint: float = 0.9
     """Peak below which it was not sure that there is anything."""
-    undecided: float = 0.5
+    undecided: float = 0.4
     """Share undecided, of all that is subject or undecided, from which on the alpha is faint."""
     fragments: int = 6
     """Components from which on it is more likely clutter than a subject."""
