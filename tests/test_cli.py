@@ -428,10 +428,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     async def serve(
         settings: object, *, ready: Callable[[str], None], progress: Callable[..., None], loaded: Callable[[str], None]
     ) -> None:
-        loaded("a double")
         seen.append(settings)
         progress(1, 2)
         ready("http://127.0.0.1:5055/v1")
+        loaded("a double")
 
     monkeypatch.setattr(server, "serve", serve)
     return seen
@@ -443,7 +443,7 @@ def test_serve_hands_its_flags_on_and_says_where_it_listens(
     assert said("serve") == (
         0,
         "",
-        "u2netp runs on a double\nlistening on http://127.0.0.1:5055/v1; Ctrl-C ends it\n",
+        "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\nu2netp runs on a double\n",
     )
     monkeypatch.setenv("SERVER_KEY", f"{KEY}\n")
     flags = "--host 0.0.0.0 --port 8080 --model u2net --device openvino --precision float32"

@@ -27,8 +27,8 @@ AUTO_DEVICES: tuple[Device, ...] = ("cuda", "directml", "openvino", "cpu")
 """The order in which `--device auto` tries what is here.
 
 A runtime for CUDA or DirectML is nobody's by accident: it is a package of its own. CoreML comes with every onnxruntime
-for macOS and has never been measured, so it is taken only where it is asked for. On a processor OpenVINO computes
-float32 7 % quicker than onnxruntime, and is the only one of the two that has bf16.
+for macOS and has never been measured, so it is taken only where it is asked for. On a processor OpenVINO takes
+419 ms of a core for a picture in float32, onnxruntime 460 (u2netp, medians), and it alone has bf16: 216 ms.
 """
 
 PROVIDERS: dict[str, str] = {

@@ -89,9 +89,9 @@ async def serve(
     model = weights.known(settings.model)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
         network = await to_thread.run_sync(_load, settings, progress)
-        loaded(network.used)
         async with serving(settings, network=network, model=model) as url:
-            ready(url)
+            ready(url)  # first: scripts wait for its line
+            loaded(network.used)
             await anyio.sleep_forever()
 
 
