@@ -181,6 +181,8 @@ class Predictor:
             data = None  # read again when it is its turn: those that wait shall cost no memory
         await self._flights.enter(prepared.fingerprint)
         self._bought[prepared.fingerprint] = _Bought()
+        if data is not None:
+            self._sources.hold(prepared.fingerprint, data)
         try:
             return await self._kept(prepared) or await self.buy(prepared, data=data)
         except BaseException as error:
@@ -190,6 +192,7 @@ class Predictor:
     def settled(self, prepared: Prepared, error: BaseException | None = None) -> None:
         """Take in that an item is saved, or came to `error`: the next one with the same content may go on."""
         del self._bought[prepared.fingerprint]
+        self._sources.let_go(prepared.fingerprint)
         self._flights.leave(prepared.fingerprint, error)
 
     async def _kept(self, prepared: Prepared) -> Predicted | None:
@@ -242,9 +245,10 @@ class Predictor:
         return attempts < self._policy.predictions
 
     async def source_data(self, prepared: Prepared) -> bytes:
-        """The bytes of a prepared source again; raises SourceError if they have changed since."""
-        if prepared.data is not None:
-            return prepared.data
+        """The bytes of a prepared source again; raises SourceError if it has to be read and has changed since."""
+        held = prepared.data or self._sources.held(prepared.fingerprint)
+        if held is not None:
+            return held
         data = await self._sources.read(prepared.todo.item)
         if await self._cpu.run(_sha256, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")

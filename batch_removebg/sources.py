@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import aiohttp
 
 
+_HELD = 64 << 20
+"""Bytes of sources that are kept while they are worked on."""
+
+
 class Sources:
-    """Reads sources; files are read anew each time, so that what waits for a prediction costs no memory."""
+    """Reads sources; beyond a bound files are read anew each time, so that what waits costs no memory."""
 
     def __init__(
         self,
@@ -32,6 +36,22 @@ class Sources:
         self._caps = caps
         self._retry_delay = retry_delay
         self._sleep = sleep
+        self._held: dict[str, bytes] = {}
+        self._room = _HELD
+
+    def hold(self, key: str, data: bytes) -> None:
+        """Keep a source's bytes until they are let go of, as far as there is room."""
+        if key not in self._held and len(data) <= self._room:
+            self._held[key] = data
+            self._room -= len(data)
+
+    def held(self, key: str) -> bytes | None:
+        """What is kept under the key."""
+        return self._held.get(key)
+
+    def let_go(self, key: str) -> None:
+        """Keep it no longer; there may be none."""
+        self._room += len(self._held.pop(key, b""))
 
     async def read(self, item: Item) -> bytes:
         """The bytes of the item's file or URL; raises SourceError, or RetryError after all tries."""

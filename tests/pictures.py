@@ -63,6 +63,28 @@ def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, *ext
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def deep_tiff(
+    stored: npt.NDArray[np.uint16],
+    options: str = "",
+    orientation: int = 1,
+    *,
+    premultiplied: bool = False,
+    interpretation: str = "",
+    icc: bytes | None = None,
+) -> bytes:
+    """A TIFF of 16 bits a channel, H×W×C, written by libvips."""
+    import pyvips
+
+    height, width, bands = stored.shape
+    image = pyvips.Image.new_from_memory(stored.tobytes(), width, height, bands, "ushort")
+    image = image.copy(interpretation=interpretation or ("grey16" if bands < 3 else "rgb16"))
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    if icc is not None:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    written: bytes = image.write_to_buffer(f".tif[{options}{',' * bool(options)}premultiply={premultiplied}]")
+    return written
+
+
 def swapped_profile() -> bytes:
     """sRGB with red and green in each other's place: red pixels mean green light."""
     profile = srgb_profile()

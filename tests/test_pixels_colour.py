@@ -46,8 +46,8 @@ def test_a_broken_profile_is_ignored_with_a_note():
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_a_profile_of_another_colour_space_does_not_fit(mode):
     wrong = {"L": cmyk_profile(), "RGB": grey_profile(), "CMYK": swapped_profile()}[mode]
-    image = Image.new(mode, (1, 1))
-    assert fit_profile(image, wrong) == (image, None, (f"colour profile ignored: it is not one for {mode} pixels",))
+    note = f"colour profile ignored: it is not one for {mode} pixels"
+    assert fit_profile(mode, wrong) == (None, False, (note,))
 
 
 def test_a_backdrop_is_brought_into_the_pictures_own_profile():

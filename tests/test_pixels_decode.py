@@ -5,10 +5,22 @@ import pytest
 from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
-from batch_removebg.pixels import decode
+from batch_removebg.pixels import decode, png_write, tiff_write
 from batch_removebg.pixels.colour import srgb_profile
+from batch_removebg.pixels.deep import to_8_bits
 from batch_removebg.pixels.spec import Limits
-from tests.pictures import chunk, cmyk_profile, encoded, exif, grey_profile, noise, png, ramp, swapped_profile
+from tests.pictures import (
+    chunk,
+    cmyk_profile,
+    deep_tiff,
+    encoded,
+    exif,
+    grey_profile,
+    noise,
+    png,
+    ramp,
+    swapped_profile,
+)
 
 LIMITS = Limits()
 DEEP = ("16 bits a channel reduced to 8",)
@@ -100,35 +112,80 @@ def test_a_transparent_colour_becomes_alpha():
     assert (rgb.pixels.tolist(), rgb.alpha.tolist()) == ([[[1, 2, 3], [4, 5, 6]]], [[255, 0]])
 
 
-def test_sixteen_bit_png_is_scaled_not_clipped():
+def test_sixteen_bit_png_stays_sixteen_bits():
     grey = read(png(3, 1, 16, 0, b"\x00" + struct.pack(">3H", 40000, 255, 65535)))
-    assert (grey.pixels.tolist(), grey.notes) == ([[156, 0, 255]], DEEP)
+    assert (grey.pixels.tolist(), grey.pixels.dtype, grey.notes) == ([[40000, 255, 65535]], np.uint16, ())
+    pair = read(png(1, 1, 16, 4, b"\x00" + struct.pack(">2H", 40000, 300)))
+    assert (pair.pixels.tolist(), pair.alpha.tolist()) == ([[40000]], [[300]])
     rgb = read(png(1, 1, 16, 2, b"\x00" + struct.pack(">3H", 40000, 300, 65535)))
-    assert (rgb.pixels.tolist(), rgb.notes) == ([[[156, 1, 255]]], DEEP)
+    assert (rgb.pixels.tolist(), rgb.alpha, rgb.notes) == ([[[40000, 300, 65535]]], None, ())
     rgba = read(png(1, 1, 16, 6, b"\x00" + struct.pack(">4H", 40000, 300, 65535, 32768)))
-    assert (rgba.pixels.tolist(), rgba.alpha.tolist(), rgba.notes) == ([[[156, 1, 255]]], [[128]], DEEP)
+    assert (rgba.pixels.tolist(), rgba.alpha.tolist(), rgba.notes) == ([[[40000, 300, 65535]]], [[32768]], ())
+    assert (rgba.pixels.dtype, rgba.alpha.dtype) == (np.uint16, np.uint16)
 
 
 def test_a_sixteen_bit_transparent_colour_becomes_alpha():
     grey = read(png(2, 1, 16, 0, b"\x00" + struct.pack(">2H", 40000, 40001), chunk(b"tRNS", struct.pack(">H", 40001))))
-    assert (grey.pixels.tolist(), grey.alpha.tolist()) == ([[156, 156]], [[255, 0]])
+    assert (grey.pixels.tolist(), grey.alpha.tolist()) == ([[40000, 40001]], [[65535, 0]])
     key = chunk(b"tRNS", struct.pack(">3H", 40000, 300, 65535))
-    rgb = read(png(2, 1, 16, 2, b"\x00" + struct.pack(">6H", 40000, 300, 65535, 1, 2, 3), key))
-    assert rgb.alpha.tolist() == [[0, 255]]
+    rgb = read(png(2, 1, 16, 2, b"\x00" + struct.pack(">6H", 40000, 300, 65535, 40000, 300, 65534), key))
+    assert rgb.alpha.tolist() == [[0, 65535]]
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
-def test_sixteen_bit_tiff_is_scaled_not_clipped(mode):
+def test_sixteen_bit_grey_tiff_stays_sixteen_bits(mode):
     image = Image.frombytes(mode, (3, 1), struct.pack(">3H" if mode == "I;16B" else "<3H", 40000, 255, 65535))
     picture = read(encoded(image, "TIFF"))
-    assert (picture.pixels.tolist(), picture.notes) == ([[156, 0, 255]], DEEP)
+    assert (picture.pixels.tolist(), picture.pixels.dtype, picture.notes) == ([[40000, 255, 65535]], np.uint16, ())
+
+
+@pytest.mark.parametrize("options", ["", "compression=deflate,predictor=horizontal", "compression=lzw,tile=true"])
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+@pytest.mark.parametrize("orientation", [1, 5, 6, 8])
+def test_sixteen_bit_tiff_stays_sixteen_bits_and_is_put_upright(options, bands, orientation):
+    stored = noise(5, 7, 2 * bands).view(np.uint16)
+    picture = read(deep_tiff(stored, options, orientation))
+    upright = UPRIGHT[orientation](stored)
+    assert np.array_equal(picture.pixels, upright[..., 0] if bands < 3 else upright[..., :3])
+    assert bands in (1, 3) or np.array_equal(picture.alpha, upright[..., -1])
+    assert picture.notes == ()
+
+
+def test_premultiplied_sixteen_bits_become_straight():
+    straight = np.array([[[20000, 10000, 0, 40000], [0, 0, 0, 0], [7, 8, 9, 65535]]], np.uint16)
+    data = deep_tiff(straight, premultiplied=True)
+    assert struct.unpack("<4H", data[8:16]) == (12207, 6103, 0, 40000)
+    picture = read(data)
+    assert np.abs(picture.pixels.astype(int) - straight[..., :3]).max() <= 1
+    assert picture.alpha.tolist() == [[40000, 0, 65535]]
+
+
+def test_sixteen_bit_cmyk_is_converted_in_eight_and_says_so():
+    stored = np.zeros((2, 2, 4), np.uint16)
+    stored[..., 0] = 65535
+    picture = read(deep_tiff(stored, "", interpretation="cmyk"))
+    assert (picture.pixels[0, 0].tolist(), picture.pixels.dtype) == ([0, 255, 255], np.uint8)
+    assert picture.notes == (*DEEP, "CMYK without a usable profile: colours are approximate")
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_truncated_sixteen_bits_are_refused(kind):
+    stored = noise(64, 64, 6).view(np.uint16)
+    data = (tiff_write if kind == "tiff" else png_write).write(stored, effort=2)
+    with pytest.raises(SourceError, match="damaged or cut short"):
+        read(data[: len(data) * 2 // 3])
+
+
+def test_sixteen_bits_are_scaled_to_eight_by_rounding_and_never_clipped():
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    assert np.array_equal(to_8_bits(every), np.floor(every * 255.0 / 65535 + 0.5))
 
 
 def test_integers_of_thirty_two_bits_are_taken_for_sixteen_where_they_fit():
     def grey(*values):
         return read(encoded(Image.fromarray(np.array([values], np.int32)), "TIFF"))
 
-    assert (grey(40000, -5, 65535).pixels.tolist(), grey(40000).notes) == ([[156, 0, 255]], DEEP)
+    assert (grey(40000, -5, 65535).pixels.tolist(), grey(40000).notes) == ([[40000, 0, 65535]], ())
     wide = grey(2**31 - 1, 2**30, 0)
     assert (wide.pixels.tolist(), wide.notes) == ([[255, 128, 0]], ("32 bits reduced to 8",))
 

@@ -3,10 +3,22 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import OutputBroken, SourceError
+from batch_removebg.pixels import decode, png_write
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.finish import finish, finish_cutout
 from batch_removebg.pixels.spec import Finish, Limits
-from tests.pictures import cmyk_profile, encoded, exif, grey_profile, noise, opened, png, ramp, swapped_profile
+from tests.pictures import (
+    cmyk_profile,
+    deep_tiff,
+    encoded,
+    exif,
+    grey_profile,
+    noise,
+    opened,
+    png,
+    ramp,
+    swapped_profile,
+)
 
 LIMITS = Limits()
 OWN = {"edges": "keep", "refine": "none"}
@@ -66,9 +78,9 @@ def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decod
 
 def test_notes_of_reading_and_composing_come_together():
     source = png(1, 1, 16, 6, bytes(9))
-    result = finish(source, np.full((1, 1), 9, np.uint8), PLAIN, LIMITS)
+    result = finish(source, np.full((1, 1), 9, np.uint8), Finish("webp"), LIMITS)
     assert result.notes == (
-        "16 bits a channel reduced to 8",
+        "16 bits a channel reduced to 8, which is what webp holds",
         "source had transparency: kept",
         "nothing is left of the picture: the alpha is 0 everywhere",
     )
@@ -143,3 +155,21 @@ def test_a_grey_mask_will_do_for_mask_only_and_for_nothing_else():
 def test_an_output_that_is_no_cutout_is_the_providers_fault(data, message):
     with pytest.raises(OutputBroken, match=message):
         finish_cutout(data, PLAIN, LIMITS)
+
+
+@pytest.mark.parametrize("source", ["png", "tiff"])
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_sixteen_bits_survive_from_file_to_file(source, kind, channels):
+    pixels = noise(20, 30, 2 * channels).view(np.uint16)
+    profile = grey_profile() if channels < 3 else swapped_profile()
+    data = deep_tiff(pixels, icc=profile) if source == "tiff" else png_write.write(pixels, effort=2, icc=profile)
+    opaque = np.full((20, 30), 255, np.uint8)
+    result = finish(data, opaque, Finish(kind), LIMITS)
+    again = decode.read(result.data, LIMITS)
+    colours = pixels[..., 0] if channels < 3 else pixels[..., :3]
+    alpha = pixels[..., -1] if channels in (2, 4) else opaque * np.uint16(257)
+    assert np.array_equal(again.pixels, np.where(alpha[(..., None)[: colours.ndim - 1]], colours, 0))
+    assert np.array_equal(again.alpha, alpha)
+    assert again.icc == profile
+    assert result.notes == (("source had transparency: kept",) if channels in (2, 4) else ())

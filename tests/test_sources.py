@@ -139,3 +139,17 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
     waiting = Sources(SESSION, caps=CAPS, retry_delay=bench.delay, sleep=stopping)
     with pytest.raises(Stopping):
         await waiting.read(Item(URL, URL, "list.txt:3"))
+
+
+def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.sources._HELD", 10)
+    sources = Bench(monkeypatch).sources
+    sources.hold("a", b"123456")
+    sources.hold("a", b"123456")  # the same again takes no more room
+    sources.hold("b", b"1234")
+    sources.hold("c", b"1")
+    assert [sources.held(key) for key in "abc"] == [b"123456", b"1234", None]
+    sources.let_go("a")
+    sources.let_go("a")
+    sources.hold("c", b"123456")
+    assert [sources.held(key) for key in "abc"] == [None, b"1234", b"123456"]

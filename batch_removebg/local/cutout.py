@@ -11,6 +11,7 @@ import numpy as np
 from batch_removebg.errors import SourceError
 from batch_removebg.model import ProxySpec
 from batch_removebg.pixels import decode, finish
+from batch_removebg.pixels.deep import to_8_bits
 from batch_removebg.pixels.spec import Finish, Limits
 
 from .jobs import Render, Rendered
@@ -44,7 +45,7 @@ def cutout(network: Network, limits: Limits) -> Render:
 
 
 def _rgb(data: bytes, limits: Limits) -> NDArray[np.uint8]:
-    pixels = decode.read(data, limits).pixels
+    pixels = to_8_bits(decode.read(data, limits).pixels)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 

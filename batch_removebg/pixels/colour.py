@@ -7,13 +7,11 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from . import deep
+from .deep import Samples
 from .spec import Colour
-
-Pixels = npt.NDArray[np.uint8]
-"""H×W grey, or H×W×3 RGB."""
 
 _BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
@@ -27,19 +25,19 @@ def srgb_profile() -> bytes:
     return profile[:24] + year_2000 + profile[36:]
 
 
-def fit_profile(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
-    """The picture, and its profile if it describes such pixels; else None, with a note.
+def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple[str, ...]]:
+    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes.
 
     Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
     """
-    if icc is None or image.mode == "LAB":  # CIELAB means its colours by itself
-        return image, None, ()
+    if icc is None or mode == "LAB":  # CIELAB means its colours by itself
+        return None, False, ()
     described = _profile_mode(icc)
-    if image.mode == "L" and described == "RGB":
-        return image.convert("RGB"), icc, ()
-    if image.mode != described:
-        return image, None, (f"colour profile ignored: it is not one for {image.mode} pixels",)
-    return image, icc, ()
+    if mode == "L" and described == "RGB":
+        return icc, True, ()
+    if mode != described:
+        return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
+    return icc, False, ()
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
@@ -61,12 +59,18 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes |
     return image.convert("RGB"), None, notes
 
 
-def grey_to_rgb(grey: Pixels, icc: bytes | None) -> tuple[Pixels, bytes | None]:
-    """H×W×3 of H×W grey: by its profile, where it has one that can be used, to sRGB's, else three times the same."""
+def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
+    """RGB of the same depth, by the profile to sRGB: H×W×3 of H×W grey or H×W×3 RGB; else as `to_srgb` says."""
+    if pixels.dtype == np.uint8:
+        image, icc, notes = to_srgb(Image.fromarray(pixels), icc)
+        return np.asarray(image), icc, notes
+    rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
     if icc is None:
-        return np.repeat(grey[..., None], 3, axis=2), None
-    image, icc, _ = to_srgb(Image.fromarray(grey), icc)
-    return np.asarray(image), icc
+        return rgb, None, ()
+    try:
+        return deep.to_srgb(pixels, icc), srgb_profile(), ()
+    except deep.ProfileError as error:
+        return rgb, None, (f"colour profile ignored: it is broken ({error})",)
 
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .alpha import Alpha
-from .colour import Pixels, from_srgb, grey_to_rgb
+from .colour import convert, from_srgb
 from .decode import Picture
+from .deep import Samples, to_8_bits
 from .foreground import foreground
 from .refine import refine, resized
 from .spec import Colour, Finish, parse_colour
@@ -25,25 +26,28 @@ _STRIP = 1 << 18
 class Composed:
     """A finished picture, not yet encoded."""
 
-    pixels: npt.NDArray[np.uint8]
-    """H×W grey, or H×W×C with C = 2 (grey, alpha), 3 (RGB) or 4 (RGBA); straight alpha."""
+    pixels: Samples
+    """H×W grey, or H×W×C with C = 2 (grey, alpha), 3 (RGB) or 4 (RGBA); uint8 or uint16; straight alpha."""
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
 
 
-def compose(picture: Picture, alpha: Alpha, finish: Finish) -> Composed:
-    """The source's own pixels with an alpha (H×W, any size) fitted to them.
+def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
+    """The source's own pixels with an alpha (H×W, any size, uint8; uint16 of the picture's size) fitted to them.
 
-    Always of the picture's size. Transparent: its colours untouched where they are opaque, and 0 where the alpha is;
-    between, they are the subject's own as far as that can be told, or untouched as well (`finish.edges`). On a
-    background: those colours·a + background·(1 − a), rounded. Mask only: the fitted alpha in grey.
+    Always of the picture's size, and as deep where the format can. Transparent: its colours untouched where they are
+    opaque, and 0 where the alpha is; between, they are the subject's own as far as that can be told, or untouched as
+    well (`finish.edges`). On a background: those colours·a + background·(1 − a), rounded. Mask only: the fitted alpha
+    in grey, 8 bits.
     """
-    mask = _fit(alpha, picture, finish)
+    if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.deep):
+        picture = _narrowed(picture, finish)
+    fitted = _fit(alpha, picture, finish)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency comes in: nothing shines through its colours.
-        picture = replace(picture, pixels=foreground(picture.pixels, mask))
-    mask, notes = _with_own(mask, picture)
+        picture = replace(picture, pixels=foreground(picture.pixels, fitted))
+    mask, notes = _with_own(fitted, picture)
     notes = picture.notes + notes
     if finish.mask_only:
         return Composed(mask, None, picture.dpi, notes)
@@ -53,30 +57,49 @@ def compose(picture: Picture, alpha: Alpha, finish: Finish) -> Composed:
     return Composed(_cut_out(picture.pixels, mask), picture.icc, picture.dpi, notes)
 
 
-def _fit(alpha: Alpha, picture: Picture, finish: Finish) -> Alpha:
+def _narrowed(picture: Picture, finish: Finish) -> Picture:
+    notes = picture.notes
+    if not finish.mask_only:
+        notes += (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+    own = None if picture.alpha is None else to_8_bits(picture.alpha)
+    return replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=notes)
+
+
+def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
     height, width = picture.pixels.shape[:2]
-    return resized(alpha, height, width) if finish.refine == "none" else refine(picture.pixels, alpha)
+    if alpha.shape == (height, width):
+        return alpha
+    small = to_8_bits(alpha)
+    return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
 
 
-def _with_own(alpha: Alpha, picture: Picture) -> tuple[Alpha, tuple[str, ...]]:
-    """The alpha times the source's own, and what is to be said of it."""
+def _with_own(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
+    """The alpha times the source's own, as deep as the picture, and what is to be said of it."""
+    alpha = _as_deep(alpha, picture.pixels)
     notes = []
-    if picture.alpha is not None and picture.alpha.min() < 255:
-        alpha = _times(alpha, picture.alpha)
+    if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
+        alpha = _times(alpha, _as_deep(picture.alpha, picture.pixels))
         notes.append("source had transparency: kept")
     if alpha.max() == 0:
         notes.append("nothing is left of the picture: the alpha is 0 everywhere")
     return alpha, tuple(notes)
 
 
-def _times(alpha: Alpha, other: Alpha) -> Alpha:
+def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
+    """An alpha of the pixels' depth: 255 becomes 65535."""
+    if alpha.dtype == pixels.dtype:
+        return alpha
+    return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
+
+
+def _times(alpha: Samples, other: Samples) -> Samples:
     product = np.empty_like(alpha)
     for rows in _strips(alpha):
-        product[rows] = _over_255(alpha[rows].astype(np.uint16) * other[rows])
+        product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
     return product
 
 
-def _cut_out(pixels: Pixels, alpha: Alpha) -> npt.NDArray[np.uint8]:
+def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
     channels = pixels[..., None] if pixels.ndim == 2 else pixels
     count = channels.shape[2]
     result = np.empty((*alpha.shape, count + 1), pixels.dtype)
@@ -91,31 +114,45 @@ def _cut_out(pixels: Pixels, alpha: Alpha) -> npt.NDArray[np.uint8]:
     return result
 
 
-def _lay_on(backdrop: Colour, picture: Picture, alpha: Alpha) -> tuple[Pixels, bytes | None]:
+def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:
     pixels, icc = picture.pixels, picture.icc
     if pixels.ndim == 2 and len(set(backdrop)) > 1:
-        pixels, icc = grey_to_rgb(pixels, icc)
-    colour = from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")
+        pixels, icc, _ = convert(pixels, icc)
+    white = _white(pixels)
+    colour = [value * (white // 255) for value in from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")]
     result = np.empty_like(pixels)
     source, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, result))
     for rows in _strips(pixels):
-        weight = alpha[rows].astype(np.uint16)
+        weight = _wide(alpha[rows])
         for channel in range(source.shape[2]):
             mixed = source[rows, :, channel] * weight
-            mixed += colour[channel] * (255 - weight)
-            target[rows, :, channel] = _over_255(mixed)
+            mixed += weight.dtype.type(colour[channel]) * (white - weight)
+            target[rows, :, channel] = _over_white(mixed, pixels)
     return result, icc
 
 
-def _over_255(product: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
-    """A product of two bytes (or a mean so weighted) / 255, rounded exactly; in place."""
-    product += 128
-    product += product >> 8
-    product >>= 8
+def _white(samples: Samples) -> int:
+    return int(np.iinfo(samples.dtype).max)
+
+
+def _wide(samples: Samples) -> npt.NDArray[Any]:
+    """Twice the bits, so that a product fits."""
+    return samples.astype(np.uint16 if samples.dtype == np.uint8 else np.uint32)
+
+
+def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
+    """A product of two samples (or a mean so weighted) divided by their white and rounded, exactly; in place.
+
+    x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
+    """
+    bits = 8 * samples.itemsize
+    product += product.dtype.type(1 << (bits - 1))
+    product += product >> bits
+    product >>= bits
     return product
 
 
-def _strips(array: npt.NDArray[np.generic]) -> Iterator[slice]:
+def _strips(array: npt.NDArray[Any]) -> Iterator[slice]:
     """Slices of rows that go through all of an array."""
     rows = max(1, _STRIP // max(1, array[0].size))
     yield from (slice(at, at + rows) for at in range(0, len(array), rows))

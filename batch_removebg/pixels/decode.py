@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha, peak_of
-from .colour import Pixels, to_srgb
+from .colour import to_srgb
+from .deep import Samples
 from .header import Probe, cost, decoding, probe
-from .layers import unpack
+from .layers import DeepLayers, unpack_whole
 from .proxy import Proxy, proxy
 from .spec import Limits
 
@@ -17,9 +18,9 @@ __all__ = [
     "Alpha",
     "Limits",
     "Picture",
-    "Pixels",
     "Probe",
     "Proxy",
+    "Samples",
     "alpha_of",
     "cost",
     "decode_alpha",
@@ -35,10 +36,10 @@ __all__ = [
 class Picture:
     """A source, upright and at full size."""
 
-    pixels: Pixels
-    """H×W×3 RGB, or H×W grey; uint8; in the colours of `icc`, not premultiplied."""
-    alpha: Alpha | None = None
-    """H×W: the source's own transparency."""
+    pixels: Samples
+    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied."""
+    alpha: Samples | None = None
+    """H×W, as deep as the pixels: the source's own transparency."""
     icc: bytes | None = None
     """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
     dpi: tuple[float, float] | None = None
@@ -49,12 +50,15 @@ class Picture:
 def read(data: bytes, limits: Limits) -> Picture:
     """The first frame of a picture in full.
 
-    EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits become 8. Raises SourceError if the
-    picture is refused, damaged or cut short.
+    EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB of PNG and TIFF.
+    Raises SourceError if the picture is refused, damaged or cut short.
     """
-    layers = unpack(data, limits)
-    base, icc, notes = layers.base, layers.icc, layers.notes
+    layers = unpack_whole(data, limits)
     with decoding():
+        if isinstance(layers, DeepLayers):
+            own = None if layers.alpha is None else layers.upright(layers.alpha)
+            return Picture(layers.upright(layers.base), own, layers.icc, layers.dpi, layers.notes)
+        base, icc, notes = layers.base, layers.icc, layers.notes
         if base.mode not in ("L", "RGB"):
             base, icc, more = to_srgb(base, icc)
             notes += more

@@ -11,15 +11,13 @@ from PIL import Image
 
 from batch_removebg.errors import ItemError
 
-from . import png_write
-from .colour import grey_to_rgb
+from . import png_write, tiff_write
+from .colour import convert
 from .compose import Composed
 from .spec import Finish
 
 _LONGEST = {"webp": 16383, "jpeg": 65500}
 """Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION) can hold."""
-
-_TIFF_PREDICTOR = {317: 2}
 
 
 def encode(composed: Composed, finish: Finish) -> bytes:
@@ -34,8 +32,9 @@ def encode(composed: Composed, finish: Finish) -> bytes:
             f"is {width}×{height} pixels, and {finish.format} can't hold more than {longest} a side: "
             "choose --format png"
         )
-    if finish.format == "png":
-        return png_write.write(composed.pixels, effort=finish.effort, icc=composed.icc, dpi=composed.dpi)
+    if finish.format in ("png", "tiff"):
+        write = png_write.write if finish.format == "png" else tiff_write.write
+        return write(composed.pixels, effort=finish.effort, icc=composed.icc, dpi=composed.dpi)
     if finish.format == "webp":
         composed = _without_grey(composed)
     image = Image.fromarray(composed.pixels)
@@ -57,19 +56,17 @@ def _options(image: Image.Image, finish: Finish) -> dict[str, Any]:
                 # More effort than this: 0.2 % smaller, 6× slower.
                 return {"lossless": True, "exact": True, "method": 1, "quality": 20}
             return {"quality": finish.quality}
-        case "jpeg":
-            return {"quality": finish.quality, "subsampling": "4:4:4"}
         case _:
-            return {"compression": "tiff_adobe_deflate", "tiffinfo": _TIFF_PREDICTOR}
+            return {"quality": finish.quality, "subsampling": "4:4:4"}
 
 
 def _without_grey(composed: Composed) -> Composed:
     """WebP knows no grey; a grey profile can't stay on RGB pixels."""
     pixels = composed.pixels
     if pixels.ndim == 2:
-        rgb, icc = grey_to_rgb(pixels, composed.icc)
+        rgb, icc, _ = convert(pixels, composed.icc)
         return replace(composed, pixels=rgb, icc=icc)
     if pixels.shape[2] == 2:
-        rgb, icc = grey_to_rgb(pixels[..., 0], composed.icc)
+        rgb, icc, _ = convert(np.ascontiguousarray(pixels[..., 0]), composed.icc)
         return replace(composed, pixels=np.dstack([rgb, pixels[..., 1]]), icc=icc)
     return composed

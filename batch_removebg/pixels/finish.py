@@ -9,6 +9,7 @@ from batch_removebg.errors import OutputBroken
 from .alpha import Alpha, as_output
 from .compose import compose
 from .decode import read
+from .deep import to_8_bits
 from .encode import encode
 from .png import as_it_is
 from .quality import measure
@@ -45,4 +46,4 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     # Its edges are the provider's own: what the background was is not known here.
     composed = compose(replace(picture, alpha=None), alpha, replace(finish, edges="keep", refine="none"))
     height, width = alpha.shape
-    return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha))
+    return Finished(encode(composed, finish), width, height, composed.notes, measure(to_8_bits(alpha)))

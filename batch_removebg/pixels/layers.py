@@ -1,7 +1,8 @@
-"""A stored picture taken apart: 8-bit colour or grey on one side, its own transparency on the other."""
+"""A stored picture taken apart: colour or grey on one side, its own transparency on the other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from . import deep
 from .colour import fit_profile
-from .header import decoding, header_notes, is_deep, open_image, orientation
+from .deep import Deep, to_8_bits
+from .header import decoding, has_16_bits, header_notes, open_image, orientation
 from .spec import Limits
 
 _TURN = {
@@ -24,52 +27,106 @@ _TURN = {
 }
 """What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
 
+_SIDEWAYS = (_TURN[5], _TURN[6], _TURN[7], _TURN[8])
+_REDUCED = "16 bits a channel reduced to 8"
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
     """A decoded picture as it is stored: not turned, its colours not converted."""
+
+    icc: bytes | None
+    """A profile for pixels of that kind."""
+    dpi: tuple[float, float] | None
+    """Upright."""
+    turn: Image.Transpose | None
+    """What puts it upright."""
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers(_Stored):
+    """One of 8 bits a channel."""
 
     base: Image.Image
     """Mode L, RGB, CMYK or LAB; not premultiplied."""
     alpha: Image.Image | None
     """Mode L; None where the picture has no transparency."""
-    icc: bytes | None
-    """A profile for pixels of that mode."""
-    dpi: tuple[float, float] | None
-    turn: Image.Transpose | None
-    """What puts it upright."""
-    notes: tuple[str, ...]
 
     def upright(self, layer: Image.Image) -> Image.Image:
         """A layer of this picture, turned as people see it."""
         return layer if self.turn is None else layer.transpose(self.turn)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepLayers(_Stored):
+    """One of 16 bits a channel."""
+
+    base: Deep
+    """H×W grey or H×W×3 RGB; not premultiplied."""
+    alpha: Deep | None
+    """H×W; None where the picture has no transparency."""
+
+    def upright(self, layer: Deep) -> Deep:
+        """A layer of this picture, turned as people see it."""
+        return layer if self.turn is None else np.ascontiguousarray(_TURNED[self.turn](layer))
+
+    def in_8_bits(self) -> Layers:
+        """The same, scaled."""
+        alpha = None if self.alpha is None else Image.fromarray(to_8_bits(self.alpha))
+        base = Image.fromarray(to_8_bits(self.base))
+        return Layers(base=base, alpha=alpha, icc=self.icc, dpi=self.dpi, turn=self.turn, notes=self.notes)
+
+
+_TURNED: dict[Image.Transpose, Callable[[Deep], Deep]] = {
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda stored: stored[:, ::-1],
+    Image.Transpose.ROTATE_180: lambda stored: stored[::-1, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda stored: stored[::-1],
+    Image.Transpose.TRANSPOSE: lambda stored: stored.swapaxes(0, 1),
+    Image.Transpose.ROTATE_270: lambda stored: stored[::-1].swapaxes(0, 1),
+    Image.Transpose.TRANSVERSE: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),
+    Image.Transpose.ROTATE_90: lambda stored: stored.swapaxes(0, 1)[::-1],
+}
+
+
 def unpack(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None) -> Layers:
-    """Decode a picture; a JPEG may come reduced, but not below `at_least` (width, height as stored).
+    """Decode a picture to 8 bits; a JPEG may come reduced, but not below `at_least` (width, height as stored).
 
     Raises SourceError if it is refused, damaged or cut short.
     """
+    layers = unpack_whole(data, limits, at_least=at_least)
+    return layers.in_8_bits() if isinstance(layers, DeepLayers) else layers
+
+
+def unpack_whole(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None) -> Layers | DeepLayers:
+    """Like `unpack`, with 16 bits a channel where they are stored and can be had."""
     image = open_image(data, limits)
     with decoding():
         notes = header_notes(image)
-        deep = is_deep(image)
+        is_deep = has_16_bits(image)
         if at_least is not None:
             image.draft(None, at_least)
-        image.load()
+        loaded = deep.load(image, data) if is_deep or image.mode == "I" else None
+        if loaded is None:
+            image.load()
         turn = _TURN.get(orientation(image))
-        base, alpha, more = _split(image, deep=deep)
-        base, icc, mismatch = fit_profile(base, image.info.get("icc_profile") or None)
-        return Layers(base, alpha, icc, _dpi(image, turn), turn, notes + more + mismatch)
+        dpi, icc = _dpi(image, turn), image.info.get("icc_profile") or None
+        if loaded is not None:
+            values, own = loaded
+            icc, as_rgb, more = fit_profile("L" if values.ndim == 2 else "RGB", icc)
+            values = np.repeat(values[..., None], 3, axis=2) if as_rgb else values
+            return DeepLayers(base=values, alpha=own, icc=icc, dpi=dpi, turn=turn, notes=notes + more)
+        base, alpha, more = _split(image)
+        more += (_REDUCED,) if is_deep else ()
+        icc, as_rgb, mismatch = fit_profile(base.mode, icc)
+        base = base.convert("RGB") if as_rgb else base
+        return Layers(base=base, alpha=alpha, icc=icc, dpi=dpi, turn=turn, notes=notes + more + mismatch)
 
 
-def _split(image: Image.Image, *, deep: bool) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:
     mode = image.mode
-    if mode in ("I", "F") or mode.startswith("I;16"):
+    if mode in ("I", "F"):
         return _narrow(image)
-    key = image.info.get("transparency")
-    if deep and mode == "RGB" and isinstance(key, tuple):
-        image.info["transparency"] = tuple(channel >> 8 for channel in key)  # Pillow keeps 16 bits of the key alone
     if image.has_transparency_data:
         target = "LA" if mode in ("1", "L", "LA", "La") else "RGBA"
         whole = image if mode == target else image.convert(target)
@@ -81,22 +138,15 @@ def _split(image: Image.Image, *, deep: bool) -> tuple[Image.Image, Image.Image 
 
 
 def _narrow(image: Image.Image) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:
-    """Grey of 16 bits, 32 bits or floats, scaled to 8 bits; Pillow's own conversion would clip it."""
+    """Grey of 32 bits or floats, scaled to 8 bits; Pillow's own conversion would clip it."""
     values: npt.NDArray[Any] = np.asarray(image)
-    notes: tuple[str, ...] = ()
     if image.mode == "F":
         grey, note = _from_floats(values)
-        notes = (note,)
-    elif image.mode == "I":
-        # Plugins deliver 16-bit grey in this mode too; only what does not fit is taken for the full 31 bits.
-        wide = values.max() > 0xFFFF
-        grey = (values.clip(min=0) >> (23 if wide else 8)).astype(np.uint8)
-        notes = ("32 bits reduced to 8" if wide else "16 bits a channel reduced to 8",)
     else:
-        grey = (values >> 8).astype(np.uint8)
+        grey, note = (values.clip(min=0) >> 23).astype(np.uint8), "32 bits reduced to 8"
     key = image.info.get("transparency")
     alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)) if isinstance(key, int) else None
-    return Image.fromarray(grey), alpha, notes
+    return Image.fromarray(grey), alpha, (note,)
 
 
 def _from_floats(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], str]:
@@ -115,5 +165,4 @@ def _dpi(image: Image.Image, turn: Image.Transpose | None) -> tuple[float, float
         return None
     if not (1 <= x <= 65535 and 1 <= y <= 65535):
         return None
-    sideways = turn in (_TURN[5], _TURN[6], _TURN[7], _TURN[8])
-    return (y, x) if sideways else (x, y)
+    return (y, x) if turn in _SIDEWAYS else (x, y)

@@ -18,6 +18,8 @@ Bytes = npt.NDArray[np.uint8]
 SUB, UP, AVERAGE, PAETH = 1, 2, 3, 4
 _BAND = 1 << 18
 """Bytes that are filtered at once: they and what is made of them stay in a core's own cache."""
+_FEWEST_BANDS = 12
+"""Bands of a small picture, so that each can have the filter that suits it; but none of fewer than 16 rows."""
 _TRIED = 8
 """One row in so many is compressed for trial, and not fewer than `_FEWEST` of a band."""
 _FEWEST = 4
@@ -35,7 +37,7 @@ class Rows:
 
     def bands(self) -> Iterator[tuple[int, int]]:
         """(first row, one past the last) of each band."""
-        rows = max(1, _BAND // self.bytes_per_row)
+        rows = max(1, min(_BAND // self.bytes_per_row, max(16, self.height // _FEWEST_BANDS)))
         yield from ((at, min(at + rows, self.height)) for at in range(0, self.height, rows))
 
     def with_one_above(self, first: int, end: int) -> Bytes:

@@ -1,7 +1,7 @@
 """PNG files from arrays of 8 or 16 bits, fast and small; `png` is about judging those of others.
 
-Chunks are those of the PNG specification (third edition, section 11). Two compressors: ISA-L's is by far the quickest
-and falls behind only on smooth pictures, which are quick for any; there it is zlib-ng's.
+Chunks are those of the PNG specification (third edition, section 11). With the default effort a few rows are tried
+first: they choose the filter of each band, and tell a smooth picture, on which ISA-L falls behind.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from isal import isal_zlib
-from zlib_ng import zlib_ng
 
+from .deflate import compressor
 from .png import SIGNATURE
 from .png_filters import UP, Rows, filtered, row_by_row, smaller
 
@@ -28,12 +26,6 @@ _ROW_BY_ROW = 4
 """The effort from which on each row has a filter of its own, and zlib-ng that level."""
 
 
-class _Compressor(Protocol):
-    def compress(self, data: Any, /) -> bytes: ...
-
-    def flush(self) -> bytes: ...
-
-
 def write(
     pixels: npt.NDArray[np.uint8 | np.uint16],
     *,
@@ -41,12 +33,13 @@ def write(
     icc: bytes | None = None,
     dpi: tuple[float, float] | None = None,
     exif: bytes | None = None,
+    xmp: bytes | None = None,
     texts: Mapping[str, str] | None = None,
 ) -> bytes:
     """A PNG file of `pixels`: H×W grey, or H×W×C with C = 2 (grey, alpha), 3 or 4; uint8 or uint16, straight alpha.
 
-    `effort`: 0–9. `dpi`: dots per inch, across and down. `exif`: TIFF header and what follows. `texts` by keyword (1–79
-    characters of Latin-1). It spends its time outside of the interpreter's lock.
+    `effort`: 0–9. `dpi`: dots per inch, across and down. `exif`: TIFF header and what follows. `xmp`: a packet in
+    UTF-8. `texts` by keyword (1–79 characters of Latin-1). It spends its time outside of the interpreter's lock.
     """
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
@@ -58,6 +51,8 @@ def write(
         parts += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / _INCH) for value in dpi), 1))
     if exif is not None:
         parts += _chunk(b"eXIf", exif)
+    if xmp is not None:
+        parts += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
     for keyword, text in (texts or {}).items():
         parts += _text(keyword, text)
     for piece in _compressed(Rows(pixels), effort):
@@ -75,7 +70,7 @@ def _compressed(rows: Rows, effort: int) -> list[bytes]:
             kinds.append(kind)
             packed += size
             seen += bytes_seen
-    compressor = _compressor(effort, smooth=packed < _SMOOTH * seen)
+    packer = compressor(effort, smooth=packed < _SMOOTH * seen)
     pieces = []
     for place, (first, end) in enumerate(rows.bands()):
         out = np.empty((end - first, rows.bytes_per_row + 1), np.uint8)
@@ -84,19 +79,9 @@ def _compressed(rows: Rows, effort: int) -> list[bytes]:
             filtered(band, kinds[place] if kinds else UP, rows.bytes_per_pixel, out)
         else:
             row_by_row(band, rows.bytes_per_pixel, out)
-        pieces.append(compressor.compress(out.data))
-    pieces.append(compressor.flush())
+        pieces.append(packer.compress(out.data))
+    pieces.append(packer.flush())
     return [piece for piece in pieces if piece]
-
-
-def _compressor(effort: int, *, smooth: bool) -> _Compressor:
-    if effort < 2:
-        return isal_zlib.compressobj(1 + effort)
-    if effort < _ROW_BY_ROW:
-        return zlib_ng.compressobj(3) if smooth or effort == 3 else isal_zlib.compressobj(2)
-    # From level 7 on zlib-ng takes what is filtered for what it is: without this, noise comes out larger than at 6.
-    strategy = zlib_ng.Z_FILTERED if effort >= 7 else zlib_ng.Z_DEFAULT_STRATEGY
-    return zlib_ng.compressobj(effort, strategy=strategy)
 
 
 def _text(keyword: str, text: str) -> list[bytes]:

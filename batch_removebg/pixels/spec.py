@@ -72,6 +72,11 @@ class Finish:
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     @property
+    def deep(self) -> bool:
+        """Whether the format can hold 16 bits a channel."""
+        return self.format in ("png", "tiff")
+
+    @property
     def extension(self) -> str:
         """How the file's name ends, without the dot."""
         return EXTENSIONS[self.format]

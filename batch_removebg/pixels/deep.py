@@ -1,0 +1,111 @@
+"""Pictures of 16 bits a channel: as they are stored, and scaled down to 8 where a format holds no more.
+
+Pillow holds 16 bits for grey alone; colour is read by libvips, which is loaded only for such a picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ImageFile, TiffImagePlugin
+
+from batch_removebg.errors import SourceError
+
+Deep = npt.NDArray[np.uint16]
+Samples = npt.NDArray[np.uint8 | np.uint16]
+
+_STRIP = 1 << 18
+"""Samples that are worked on at once."""
+
+for _order in (b"II", b"MM"):
+    # Pillow knows grey with alpha of 8 bits only; with this it can tell the size and the tags. It never decodes it.
+    for _extra in (1, 2):
+        TiffImagePlugin.OPEN_INFO.setdefault((_order, 1, (1,), 1, (16, 16), (_extra,)), ("LA", "LA;16B"))
+
+
+def load(image: ImageFile.ImageFile, data: bytes) -> tuple[Deep, Deep | None] | None:
+    """(H×W or H×W×3, own alpha H×W or None), uint16, straight, of an opened picture of 16 bits and its bytes.
+
+    None where Pillow's 8 bits have to do: CMYK, CIELAB, what is neither PNG nor TIFF. As stored: not turned.
+    Raises SourceError if it is damaged or cut short, and what Pillow raises for that.
+    """
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _grey(image)
+    if image.format not in ("PNG", "TIFF") or image.mode not in ("LA", "La", "RGB", "RGBA", "RGBa"):
+        return None
+    values = _by_vips(image.format, data)
+    channels = values.shape[2]
+    if values.dtype != np.uint16 or channels > 4:
+        return None
+    pixels = values[..., 0] if channels < 3 else values[..., :3]
+    if channels in (1, 3):
+        return pixels, None
+    alpha = values[..., -1]
+    extra = getattr(image, "tag_v2", {}).get(TiffImagePlugin.EXTRASAMPLES, ())
+    if 0 in extra:  # unspecified data, as a fourth channel next to RGB may be
+        return pixels, None
+    return pixels, alpha  # libvips has made premultiplied colours straight
+
+
+def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
+    """v·255 / 65535 rounded; what has 8 bits already comes back as it is."""
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    narrow = np.empty(values.shape, np.uint8)
+    rows = max(1, _STRIP // max(1, values[0].size))
+    for at in range(0, len(values), rows):
+        # 65535 / 255 = 257; in 32 bits, since 65535 + 128 has more than 16.
+        narrow[at : at + rows] = (values[at : at + rows].astype(np.uint32) + 128) // 257
+    return narrow
+
+
+class ProfileError(Exception):
+    """A profile that libvips can't use."""
+
+
+def to_srgb(pixels: Samples, icc: bytes) -> Deep:
+    """H×W×3 in sRGB of H×W grey or H×W×3 RGB by its profile, in 16 bits; raises ProfileError if it is broken.
+
+    Relative colorimetric with black point compensation.
+    """
+    import pyvips
+
+    height, width = pixels.shape[:2]
+    grey = pixels.ndim == 2
+    try:
+        image = pyvips.Image.new_from_memory(
+            np.ascontiguousarray(pixels).data, width, height, 1 if grey else 3, "ushort"
+        )
+        image = image.copy(interpretation="grey16" if grey else "rgb16")
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)  # type: ignore[arg-type]  # its stubs know no blobs
+        converted: Deep = image.icc_transform(
+            "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16
+        ).numpy()
+    except pyvips.Error as error:
+        raise ProfileError(" ".join(str(error).split())) from error
+    return converted
+
+
+def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
+    key = image.info.get("transparency")
+    image.load()
+    stored: npt.NDArray[Any] = np.asarray(image)
+    # Some plugins deliver 16-bit grey in 32 bits; only what does not fit is taken for the full 31.
+    if image.mode == "I" and stored.max() > 0xFFFF:
+        return None
+    values = stored.clip(min=0).astype(np.uint16)
+    alpha = np.where(values == key, 0, 0xFFFF).astype(np.uint16) if isinstance(key, int) else None
+    return values, alpha
+
+
+def _by_vips(kind: str, data: bytes) -> npt.NDArray[Any]:
+    import pyvips
+
+    load = pyvips.Image.pngload_buffer if kind == "PNG" else pyvips.Image.tiffload_buffer
+    try:
+        values: npt.NDArray[Any] = load(data, access="sequential", fail_on="error").numpy()
+    except pyvips.Error as error:
+        raise SourceError(f"is damaged or cut short: {' '.join(str(error).split())}") from error
+    return values[..., None] if values.ndim == 2 else values
