@@ -157,50 +157,6 @@ def test_neither_the_picture_nor_the_alpha_is_changed():
     assert all(np.array_equal(*pair) for pair in zip(before, (source.pixels, source.alpha, alpha), strict=True))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bits_stay_what_they_are_wherever_anything_shows(channels):
-    pixels, alpha = deep_noise(40, 256, channels), ramp(40, 256)
-    result = compose.compose(picture(pixels), alpha, PLAIN).pixels
-    assert result.dtype == np.uint16
-    shown = alpha > 0
-    assert np.array_equal(result[..., :-1].reshape(pixels.shape)[shown], pixels[shown])
-    assert not result[~shown].any()
-    assert np.array_equal(result[..., -1], alpha * np.uint16(257))
-
-
-def test_alphas_of_different_depth_multiply_to_the_nearest_step_of_sixteen_bits():
-    own = deep_noise(40, 256, 1)
-    result = compose.compose(picture(deep_noise(40, 256), alpha=own), ramp(40, 256), PLAIN).pixels[..., 3]
-    exact = ramp(40, 256).astype(object) * 257 * own.astype(object)
-    assert np.array_equal(result, (2 * exact + 65535) // (2 * 65535))
-
-
-@pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_a_background_is_mixed_in_sixteen_bits_by_the_formula(kind):
-    pixels, alpha = deep_noise(40, 256), ramp(40, 256)
-    result = compose.compose(picture(pixels), alpha, Finish(kind, background=(1, 128, 254), edges="keep")).pixels
-    weight = alpha[..., None].astype(object) * 257
-    exact = pixels.astype(object) * weight + np.array([257, 128 * 257, 254 * 257], object) * (65535 - weight)
-    assert result.dtype == np.uint16
-    assert np.array_equal(result, (2 * exact + 65535) // (2 * 65535))
-
-
-@pytest.mark.parametrize("finish", [Finish("webp"), Finish("jpeg"), Finish(mask_only=True)])
-def test_where_the_format_holds_eight_bits_sixteen_are_scaled_and_that_is_said(finish):
-    pixels = np.array([[[0, 65535, 40000], [128, 129, 300]]], np.uint16)
-    result = compose.compose(picture(pixels), mask([[255, 255]]), finish)
-    assert result.pixels.dtype == np.uint8
-    if finish.mask_only:
-        assert (result.pixels.tolist(), result.notes) == ([[255, 255]], ())
-    else:
-        assert result.pixels[..., :3].tolist() == [[[0, 255, 156], [0, 1, 1]]]
-        assert result.notes == (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
-
-
-def deep_noise(height, width, channels=3):
-    return noise(height, width, 2 * channels).view(np.uint16).reshape((height, width, channels)[: 2 + (channels > 1)])
-
-
 def small_and_soft(height, width):
     """A photo of a red disc on green, its alpha, and the alpha as a network sees it."""
     truth = disc(height, width)
@@ -245,3 +201,47 @@ def test_the_sources_own_transparency_multiplies_the_refined_alpha():
     assert np.abs(half[..., 3].astype(int) - whole[..., 3] * (128 / 255)).max() <= 0.5
     shown = half[..., 3] > 0
     assert np.array_equal(half[..., :3][shown], whole[..., :3][shown])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_stay_what_they_are_wherever_anything_shows(channels):
+    pixels, alpha = deep_noise(40, 256, channels), ramp(40, 256)
+    result = compose.compose(picture(pixels), alpha, PLAIN).pixels
+    assert result.dtype == np.uint16
+    shown = alpha > 0
+    assert np.array_equal(result[..., :-1].reshape(pixels.shape)[shown], pixels[shown])
+    assert not result[~shown].any()
+    assert np.array_equal(result[..., -1], alpha * np.uint16(257))
+
+
+def test_alphas_of_different_depth_multiply_to_the_nearest_step_of_sixteen_bits():
+    own = deep_noise(40, 256, 1)
+    result = compose.compose(picture(deep_noise(40, 256), alpha=own), ramp(40, 256), PLAIN).pixels[..., 3]
+    exact = ramp(40, 256).astype(object) * 257 * own.astype(object)
+    assert np.array_equal(result, (2 * exact + 65535) // (2 * 65535))
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_a_background_is_mixed_in_sixteen_bits_by_the_formula(kind):
+    pixels, alpha = deep_noise(40, 256), ramp(40, 256)
+    result = compose.compose(picture(pixels), alpha, Finish(kind, background=(1, 128, 254), **OWN)).pixels
+    weight = alpha[..., None].astype(object) * 257
+    exact = pixels.astype(object) * weight + np.array([257, 128 * 257, 254 * 257], object) * (65535 - weight)
+    assert result.dtype == np.uint16
+    assert np.array_equal(result, (2 * exact + 65535) // (2 * 65535))
+
+
+@pytest.mark.parametrize("finish", [Finish("webp"), Finish("jpeg"), Finish(mask_only=True)])
+def test_where_the_format_holds_eight_bits_sixteen_are_scaled_and_that_is_said(finish):
+    pixels = np.array([[[0, 65535, 40000], [128, 129, 300]]], np.uint16)
+    result = compose.compose(picture(pixels), mask([[255, 255]]), finish)
+    assert result.pixels.dtype == np.uint8
+    if finish.mask_only:
+        assert (result.pixels.tolist(), result.notes) == ([[255, 255]], ())
+    else:
+        assert result.pixels[..., :3].tolist() == [[[0, 255, 156], [0, 1, 1]]]
+        assert result.notes == (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+
+
+def deep_noise(height, width, channels=3):
+    return noise(height, width, 2 * channels).view(np.uint16).reshape((height, width, channels)[: 2 + (channels > 1)])

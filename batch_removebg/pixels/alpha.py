@@ -56,7 +56,7 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
 
 
 def encode_alpha(alpha: Alpha, peak: float | None = None) -> bytes:
-    """An alpha (H×W, uint8) as lossless grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
+    """An alpha as lossless 8-bit grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
     return write(alpha, effort=2, texts=None if peak is None else {_PEAK: f"{peak:.6g}"})
 
 

@@ -43,11 +43,11 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.deep):
         picture = _narrowed(picture, finish)
-    mask = _fit(alpha, picture, finish)
+    fitted = _fit(alpha, picture, finish)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency comes in: nothing shines through its colours.
-        picture = replace(picture, pixels=foreground(picture.pixels, mask))
-    mask, notes = _with_own(mask, picture)
+        picture = replace(picture, pixels=foreground(picture.pixels, fitted))
+    mask, notes = _with_own(fitted, picture)
     notes = picture.notes + notes
     if finish.mask_only:
         return Composed(mask, None, picture.dpi, notes)
@@ -67,14 +67,15 @@ def _narrowed(picture: Picture, finish: Finish) -> Picture:
 
 def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
     height, width = picture.pixels.shape[:2]
-    if alpha.shape != (height, width):
-        small = to_8_bits(alpha)
-        alpha = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
-    return _as_deep(alpha, picture.pixels)
+    if alpha.shape == (height, width):
+        return alpha
+    small = to_8_bits(alpha)
+    return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
 
 
 def _with_own(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
-    """The alpha times the source's own, and what is to be said of it."""
+    """The alpha times the source's own, as deep as the picture, and what is to be said of it."""
+    alpha = _as_deep(alpha, picture.pixels)
     notes = []
     if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
         alpha = _times(alpha, _as_deep(picture.alpha, picture.pixels))

@@ -9,20 +9,22 @@ where alpha is mixed.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
 from .deep import Samples
 from .windows import Floats, Windows, doubled, halved
 
-SAMPLES = 512
-"""Along the longer side, at least (and not twice as many) where a picture has them; four are a cell."""
+SAMPLES = 700
+"""Along the longer side, at most; two by two they are a cell."""
 WIDE, NARROW = 12, 1
 """Radii of the two windows, cells; the wide one is even."""
 FAINT = 1e-4
 """Weight of a cell where there is nothing of what is asked for."""
-AT_ONCE = 1 << 17
-"""Pixels that are worked on at once: 20 MB at most, where all of them are mixed."""
+AT_ONCE = 1 << 15
+"""Pixels that are worked on at once: 4 MB at most, where all of them are mixed."""
 
 
 def foreground(pixels: Samples, alpha: Samples) -> Samples:
@@ -64,7 +66,7 @@ def _bounds(mixed: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _stride(shape: tuple[int, ...]) -> int:
-    return max(1, max(shape) // SAMPLES)
+    return -(-max(shape) // SAMPLES)
 
 
 class _Grid:
@@ -112,7 +114,11 @@ def _fused(colours: Floats, share: Floats) -> Floats:
     count = len(colours)
     # Squared, since the purest pixels tell most; by alpha itself, errors are a fifteenth larger.
     before, behind = share * share, np.square(1 - share)
-    cells = halved(np.concatenate([[share, before, behind], colours, colours * before, colours * behind]))
+    # A plane at a time, since there are four times as many samples as cells.
+    planes = itertools.chain(
+        (share, before, behind), colours, (plane * before for plane in colours), (plane * behind for plane in colours)
+    )
+    cells = np.concatenate([halved(plane[None]) for plane in planes])
     alpha, weights, own = cells[0], cells[1:3], cells[3 : 3 + count]
     # The wide window is so wide that a grid of half the size will do.
     _, *rest = halved(cells)

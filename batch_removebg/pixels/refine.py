@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from .alpha import Alpha
+from .deep import Samples, to_8_bits
 from .models import CLEAR, RADIUS, models_of
-from .spread import TILE, Guide, Spread
+from .spread import TILE, Spread
 from .windows import Floats
 
 LARGER = 1.5
@@ -21,7 +22,7 @@ SMALL, LARGE = 1 << 17, 1 << 20
 """Pixels of an alpha that is refined whatever its photo's size, since it is a network's own grid, and of none."""
 
 
-def refine(guide: Guide, alpha: Alpha) -> Alpha:
+def refine(guide: Samples, alpha: Alpha) -> Alpha:
     """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), its edges the photo's.
 
     H×W, uint8. Soft edges and what is translucent stay so. An alpha that is nearly as large as its photo (`LARGER`,
@@ -77,9 +78,8 @@ def _around(active: npt.NDArray[np.bool_], rows: int, columns: int) -> tuple[sli
     return span(np.asarray(active.any(axis=1)), rows), span(np.asarray(active.any(axis=0)), columns)
 
 
-def _reduced(guide: Guide, rows: int, columns: int) -> Floats:
+def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
     """The photo on the alpha's grid: 3×rows×columns, 0–1."""
-    eight = guide if guide.dtype == np.uint8 else (guide >> 8).astype(np.uint8)
-    image = Image.fromarray(eight).resize((columns, rows), Image.Resampling.BOX, reducing_gap=1.0)
+    image = Image.fromarray(to_8_bits(guide)).resize((columns, rows), Image.Resampling.BOX, reducing_gap=1.0)
     small = np.asarray(image, np.float32) / np.float32(255)
     return small.transpose(2, 0, 1) if small.ndim == 3 else np.broadcast_to(small, (3, *small.shape))

@@ -12,9 +12,6 @@ from .alpha import Alpha
 from .deep import Samples
 from .windows import Floats
 
-Guide = Samples
-"""H×W×3 RGB, or H×W grey."""
-
 TILE = 16
 """Side of what is worked on at once, pixels of the small grid."""
 
@@ -22,7 +19,7 @@ TILE = 16
 class Spread:
     """The alpha of a photo, told by models α = r·red + g·green + b·blue + c on a small alpha's grid."""
 
-    def __init__(self, guide: Guide, alpha: Alpha) -> None:
+    def __init__(self, guide: Samples, alpha: Alpha) -> None:
         """Each tile is at first what its first pixel of `alpha` is: subject or background."""
         self._guide = guide
         self.models: Floats = np.zeros((4, *alpha.shape), np.float32)
