@@ -18,7 +18,7 @@ from batch_removebg.cpu import cores, memory
 from batch_removebg.errors import SettingsError
 from batch_removebg.names import DEFAULT_TEMPLATE, check_template
 from batch_removebg.pipeline import Shape
-from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits, parse_colour
+from batch_removebg.pixels.spec import EXTENSIONS, METADATA, Finish, Limits, parse_colour
 from batch_removebg.provider.replicate import HOSTED, REMOVE_BG, Endpoint
 from batch_removebg.web import Caps
 from batch_removebg.width import CAP, START, Width
@@ -44,8 +44,10 @@ class SettingsArguments(TypedDict, total=False):
     format: str
     mask_only: bool
     background: str | None
-    quality: int
+    quality: int | None
     effort: int
+    srgb: bool
+    metadata: Literal["strip", "keep"]
     name: str
     fetch_sources: bool
     retry_failed: bool
@@ -91,10 +93,14 @@ class Settings:
     mask_only: bool = False
     background: str | None = None
     """A colour to compose on; None: transparent, or white where the format has no transparency."""
-    quality: int = 90
-    """Of what is written with loss, 1–100: JPEG, and WebP on a background."""
+    quality: int | None = None
+    """Of what is written with loss, 1–100; None: 90. Where it is given, transparent WebP is written with loss too."""
     effort: int = 2
     """How long to try for smaller files of the same pictures, 0–9."""
+    srgb: bool = False
+    """Convert colours to sRGB; else they stay in the photo's own profile."""
+    metadata: Literal["strip", "keep"] = "strip"
+    """Whether EXIF and XMP are kept besides profile and resolution; the place never is."""
     name: str = DEFAULT_TEMPLATE
     """Template of output names: {id}, {stem}, {parent}, {name}, and the manifest's other columns."""
     fetch_sources: bool = False
@@ -139,7 +145,10 @@ class Settings:
             format=self.format,
             mask_only=self.mask_only,
             background=colour,
-            quality=self.quality,
+            quality=_QUALITY if self.quality is None else self.quality,
+            lossy=self.quality is not None and self.format == "webp",
+            srgb=self.srgb,
+            metadata=self.metadata,
             effort=self.effort,
         )
 
@@ -229,6 +238,7 @@ class Settings:
         return shown
 
 
+_QUALITY = 90
 _ITEM = 16 << 20
 """Bytes that an item in flight may take: its source, its proxy and the answer of the server."""
 _MEMORY_SHARE = 4
@@ -251,6 +261,8 @@ def _check_choices(settings: Settings) -> None:
         raise SettingsError(f"--provider {settings.provider}: choose one of {', '.join(PROVIDERS)}")
     if settings.format not in EXTENSIONS:
         raise SettingsError(f"--format {settings.format}: choose one of {', '.join(EXTENSIONS)}")
+    if settings.metadata not in METADATA:
+        raise SettingsError(f"--metadata {settings.metadata}: choose one of {', '.join(METADATA)}")
     if settings.on_lost not in ("retry", "fail"):
         raise SettingsError(f"--on-lost {settings.on_lost}: choose retry or fail")
     if not re.fullmatch(r"(?!r8_)[A-Za-z_][A-Za-z0-9_]*", settings.token_env):
@@ -288,7 +300,7 @@ def _check_numbers(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not value >= low:
             raise SettingsError(f"--{name.replace('_', '-')} {value}: give {low} or more")
-    if settings.quality > 100:
+    if settings.quality is not None and settings.quality > 100:
         raise SettingsError(f"--quality {settings.quality}: give 1 to 100")
     if not 0 <= settings.effort <= 9:
         raise SettingsError(f"--effort {settings.effort}: give 0 to 9")

@@ -306,3 +306,18 @@ def test_running_out_of_memory_is_the_items_failure(monkeypatch):
     monkeypatch.setattr(Image.core, "new", refuse)
     with pytest.raises(SourceError, match="more memory"):
         read(png(100, 100, 8, 2, bytes(30100)))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_heic_is_read_with_its_profile_and_turned_by_its_own_boxes_alone(orientation):
+    """ISO 23008-12: what EXIF says of the orientation is not followed, since `irot` and `imir` have been."""
+    plugin = pytest.importorskip("pillow_heif", reason="HEIC needs the extra: pip install 'batch-removebg[heic]'")
+    plugin.register_heif_opener()
+    stored = np.kron(noise(2, 3), np.ones((32, 32, 1))).astype(np.uint8)
+    data = encoded(stored, "HEIF", quality=95, icc_profile=swapped_profile(), exif=exif(orientation))
+    picture = read(data)
+    assert decode.probe(data, LIMITS).width == picture.pixels.shape[1]
+    inside = (slice(8, -8, 32), slice(8, -8, 32))  # away from the edges, which are soft
+    assert picture.pixels.shape == stored.shape
+    assert np.abs(picture.pixels[inside].astype(int) - stored[inside]).mean() <= 12
+    assert (picture.icc, picture.notes) == (swapped_profile(), ())
