@@ -6,7 +6,7 @@ from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.pixels import decode, png_write
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.finish import finish, finish_cutout
-from batch_removebg.pixels.spec import Finish, Limits
+from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits
 from tests.pictures import (
     cmyk_profile,
     deep_tiff,
@@ -58,6 +58,19 @@ def test_cmyk_leaves_as_srgb_and_says_so(kind):
     image = opened(finish(source, np.full((4, 4), 255, np.uint8), Finish(kind), LIMITS).data)
     assert image.info["icc_profile"] == srgb_profile()
     assert np.abs(np.asarray(image)[0, 0, :3].astype(int) - [0, 255, 0]).max() <= (3 if kind == "jpeg" else 0)
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+@pytest.mark.parametrize("fields", [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossy": True}])
+def test_the_extension_is_that_of_the_bytes(name, fields):
+    wanted = Finish(name, **fields)
+    for data in (
+        finish(encoded(noise(20, 30)), ramp(8, 8), wanted, LIMITS).data,
+        finish_cutout(encoded(cutout()), wanted, LIMITS).data,
+        finish_cutout(encoded(cutout(), "WEBP", lossless=True), wanted, LIMITS).data,
+    ):
+        kind = opened(data).format
+        assert Image.registered_extensions()[f".{wanted.extension}"] == kind == name.upper()
 
 
 def test_notes_of_reading_and_composing_come_together():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha
+from .arrays import as_array
 from .colour import to_srgb
 from .deep import Samples
 from .header import Probe, cost, decoding, probe
@@ -66,5 +65,5 @@ def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
         if image.mode not in ("L", "RGB"):
             image, icc, more = to_srgb(image, icc)
             notes += more
-        alpha = None if layers.alpha is None else np.asarray(layers.upright(layers.alpha))
-        return Picture(np.asarray(layers.upright(image)), alpha, icc, layers.dpi, notes, layers.metadata)
+        alpha = None if layers.alpha is None else as_array(layers.upright(layers.alpha))
+        return Picture(as_array(layers.upright(image)), alpha, icc, layers.dpi, notes, layers.metadata)

@@ -79,7 +79,7 @@ def to_srgb(pixels: Samples, icc: bytes) -> Deep:
             np.ascontiguousarray(pixels).data, width, height, 1 if grey else 3, "ushort"
         )
         image = image.copy(interpretation="grey16" if grey else "rgb16")
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)  # type: ignore[arg-type]  # its stubs know no blobs
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
         converted: Deep = image.icc_transform(
             "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16
         ).numpy()
