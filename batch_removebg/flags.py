@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from batch_removebg import __version__
-from batch_removebg.pixels.spec import EDGES, EXTENSIONS, REFINE
+from batch_removebg.pixels.spec import EDGES, EXTENSIONS, METADATA, REFINE
 
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 finished, some items failed;
@@ -124,7 +124,20 @@ def _pictures(group: Any) -> None:
     group.add_argument(
         "--background", metavar="COLOUR", help="compose on a colour (white, #f0f0f0); jpeg is always composed, on white"
     )
-    group.add_argument("--quality", type=int, metavar="1-100", help="of jpeg, and of webp on a background (default 90)")
+    group.add_argument(
+        "--quality",
+        type=int,
+        metavar="1-100",
+        help="of jpeg, avif, and webp on a background (default 90); given, transparent webp is lossy too",
+    )
+    group.add_argument(
+        "--srgb", action="store_true", default=None, help="convert colours to sRGB (default: keep the photo's profile)"
+    )
+    group.add_argument(
+        "--metadata",
+        choices=METADATA,
+        help="strip (default): profile and resolution stay; keep: EXIF and XMP too, never the place",
+    )
     group.add_argument(
         "--effort",
         type=int,

@@ -20,7 +20,7 @@ from batch_removebg.local import devices
 from batch_removebg.local.devices import Device, Precision
 from batch_removebg.names import DEFAULT_TEMPLATE, check_template
 from batch_removebg.pipeline import Shape
-from batch_removebg.pixels.spec import EDGES, EXTENSIONS, REFINE, Finish, Limits, parse_colour
+from batch_removebg.pixels.spec import EDGES, EXTENSIONS, METADATA, REFINE, Finish, Limits, parse_colour
 from batch_removebg.provider.replicate import HOSTED, REMOVE_BG, Endpoint
 from batch_removebg.web import Caps
 from batch_removebg.width import CAP, START, Width
@@ -48,10 +48,12 @@ class SettingsArguments(TypedDict, total=False):
     format: str
     mask_only: bool
     background: str | None
-    quality: int
+    quality: int | None
     effort: int
     edges: Literal["clean", "keep"]
     refine: Literal["auto", "none"]
+    srgb: bool
+    metadata: Literal["strip", "keep"]
     name: str
     fetch_sources: bool
     retry_failed: bool
@@ -102,14 +104,18 @@ class Settings:
     mask_only: bool = False
     background: str | None = None
     """A colour to compose on; None: transparent, or white where the format has no transparency."""
-    quality: int = 90
-    """Of what is written with loss, 1–100: JPEG, and WebP on a background."""
+    quality: int | None = None
+    """Of what is written with loss, 1–100; None: 90. Where it is given, transparent WebP is written with loss too."""
     effort: int = 2
     """How long to try for smaller files of the same pictures, 0–9."""
     edges: Literal["clean", "keep"] = "clean"
     """Colours at soft edges: without what shines through of the background, or the photo's own."""
     refine: Literal["auto", "none"] = "auto"
     """Fit small alphas to the edges of the photo itself, or enlarge them alone."""
+    srgb: bool = False
+    """Convert colours to sRGB; else they stay in the photo's own profile."""
+    metadata: Literal["strip", "keep"] = "strip"
+    """Whether EXIF and XMP are kept besides profile and resolution; the place never is."""
     name: str = DEFAULT_TEMPLATE
     """Template of output names: {id}, {stem}, {parent}, {name}, and the manifest's other columns."""
     fetch_sources: bool = False
@@ -156,7 +162,10 @@ class Settings:
             format=self.format,
             mask_only=self.mask_only,
             background=colour,
-            quality=self.quality,
+            quality=_QUALITY if self.quality is None else self.quality,
+            lossy=self.quality is not None and self.format == "webp",
+            srgb=self.srgb,
+            metadata=self.metadata,
             effort=self.effort,
             edges=self.edges,
             refine=self.refine,
@@ -252,6 +261,7 @@ class Settings:
         return shown
 
 
+_QUALITY = 90
 _ITEM = 16 << 20
 """Bytes that an item in flight may take: its source, its proxy and the answer of the server."""
 _PIXELS = 2 << 30
@@ -277,7 +287,7 @@ def _check_choices(settings: Settings) -> None:
     devices.check(settings.device, settings.precision)
     if settings.format not in EXTENSIONS:
         raise SettingsError(f"--format {settings.format}: choose one of {', '.join(EXTENSIONS)}")
-    for name, choices in (("edges", EDGES), ("refine", REFINE)):
+    for name, choices in (("edges", EDGES), ("refine", REFINE), ("metadata", METADATA)):
         if getattr(settings, name) not in choices:
             raise SettingsError(f"--{name} {getattr(settings, name)}: choose {' or '.join(choices)}")
     if settings.on_lost not in ("retry", "fail"):
@@ -318,7 +328,7 @@ def _check_numbers(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not value >= low:
             raise SettingsError(f"--{name.replace('_', '-')} {value}: give {low} or more")
-    if settings.quality > 100:
+    if settings.quality is not None and settings.quality > 100:
         raise SettingsError(f"--quality {settings.quality}: give 1 to 100")
     if not 0 <= settings.effort <= 9:
         raise SettingsError(f"--effort {settings.effort}: give 0 to 9")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,41 @@ def swapped_profile() -> bytes:
     table[at[b"rXYZ"] : at[b"rXYZ"] + 4] = b"gXYZ"
     table[at[b"gXYZ"] : at[b"gXYZ"] + 4] = b"rXYZ"
     return bytes(table)
+
+
+ADOBE_RGB = ((0.60974, 0.20528, 0.01947), (0.31111, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+DISPLAY_P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+SRGB = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+"""Red, green and blue in XYZ, adapted to D50 (Adobe RGB (1998), 4.3; Apple's Display P3; IEC 61966-2-1)."""
+
+
+def matrix_profile(
+    colorants: Sequence[Sequence[float]], gamma: float | None = None, curve: bytes | None = None
+) -> bytes:
+    """An RGB profile of three colorants with a curve (the tag's body), a gamma, or sRGB's curve."""
+    if curve is not None:
+        pass
+    elif gamma is not None:
+        curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    else:
+        steps = np.rint(srgb_to_light(np.linspace(0, 1, 1024)) * 65535).astype(">u2").tobytes()
+        curve = b"curv" + bytes(4) + struct.pack(">I", 1024) + steps
+    tags = dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    for name, colorant in zip((b"rXYZ", b"gXYZ", b"bXYZ"), colorants, strict=True):
+        tags[name] = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in colorant))
+    return _icc(b"mntr", b"RGB ", b"XYZ ", tags)
+
+
+def srgb_to_light(encoded_values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The transfer function of IEC 61966-2-1, 0–1 to 0–1."""
+    v = np.asarray(encoded_values, float)
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+
+
+def light_to_srgb(light: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Its inverse; what lies outside of sRGB is clipped."""
+    v = np.clip(light, 0, 1)
+    return np.where(v <= 0.0031308, v * 12.92, 1.055 * v ** (1 / 2.4) - 0.055)
 
 
 def grey_profile(gamma: float = 1.0) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from batch_removebg import __version__
 from batch_removebg.flags import parser
 from batch_removebg.local.devices import DEVICES, PRECISIONS
-from batch_removebg.pixels.spec import EXTENSIONS
+from batch_removebg.pixels.spec import EXTENSIONS, METADATA
 from batch_removebg.settings import PROVIDERS, Settings
 from batch_removebg.width import CAP
 
@@ -90,7 +90,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
         ("input_field", f"(default {defaults.input_field})"),
         ("model", f"(default {defaults.model})"),
         ("proxy_size", f"(default {defaults.proxy_size})"),
-        ("quality", f"(default {defaults.quality})"),
+        ("quality", f"(default {defaults.finish().quality})"),
         ("effort", f"(default {defaults.effort}: "),
         ("max_size", f"(default {defaults.max_size})"),
         ("max_pixels", f"(default {defaults.max_pixels})"),
@@ -110,6 +110,7 @@ def test_choices_are_those_of_settings() -> None:
     by_name = {action.dest: action.choices for action in commands()["run"]._actions}
     assert by_name["provider"] == PROVIDERS
     assert by_name["format"] == tuple(EXTENSIONS)
+    assert by_name["metadata"] == METADATA
     assert by_name["on_lost"] == ("retry", "fail")
     for command in ("run", "serve", "bench-engine"):
         offered = {action.dest: action.choices for action in commands()[command]._actions}

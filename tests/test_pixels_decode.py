@@ -6,6 +6,7 @@ from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
 from batch_removebg.pixels import decode, png_write, tiff_write
+from batch_removebg.pixels.arrays import as_array
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.deep import to_8_bits
 from batch_removebg.pixels.spec import Limits
@@ -69,6 +70,19 @@ def test_plain_colour_arrives_unchanged(kind):
     picture = read(encoded(pixels, kind))
     assert np.array_equal(picture.pixels, pixels)
     assert (picture.pixels.dtype, picture.alpha, picture.icc, picture.notes) == (np.uint8, None, None, ())
+
+
+@pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("JPEG2000", {}), ("GIF", {})])
+def test_what_is_stored_without_loss_arrives_without(kind, options):
+    pixels = np.array([[0, 0, 0], [255, 128, 1], [9, 200, 77]], np.uint8)[noise(9, 11, 1) % 3]
+    assert np.array_equal(read(encoded(pixels, kind, **options)).pixels, pixels)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "WEBP", "JPEG"])
+def test_what_is_stored_with_loss_arrives_close_to_it(kind):
+    smooth = np.dstack([np.mgrid[0:64, 0:64][0] * 3, np.mgrid[0:64, 0:64][1] * 3, np.full((64, 64), 90)])
+    difference = read(encoded(smooth.astype(np.uint8), kind, quality=95)).pixels.astype(int) - smooth
+    assert np.abs(difference).mean() < 2
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (10, 6000)])
@@ -306,3 +320,26 @@ def test_running_out_of_memory_is_the_items_failure(monkeypatch):
     monkeypatch.setattr(Image.core, "new", refuse)
     with pytest.raises(SourceError, match="more memory"):
         read(png(100, 100, 8, 2, bytes(30100)))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_heic_is_read_with_its_profile_and_turned_by_its_own_boxes_alone(orientation):
+    """ISO 23008-12: what EXIF says of the orientation is not followed, since `irot` and `imir` have been."""
+    plugin = pytest.importorskip("pillow_heif", reason="HEIC needs the extra: pip install 'batch-removebg[heic]'")
+    plugin.register_heif_opener()
+    stored = np.kron(noise(2, 3), np.ones((32, 32, 1))).astype(np.uint8)
+    data = encoded(stored, "HEIF", quality=95, icc_profile=swapped_profile(), exif=exif(orientation))
+    picture = read(data)
+    assert decode.probe(data, LIMITS).width == picture.pixels.shape[1]
+    inside = (slice(8, -8, 32), slice(8, -8, 32))  # away from the edges, which are soft
+    assert picture.pixels.shape == stored.shape
+    assert np.abs(picture.pixels[inside].astype(int) - stored[inside]).mean() <= 12
+    assert (picture.icc, picture.notes) == (swapped_profile(), ())
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (700, 900), (3, 300_000), (300_000, 1), (5, 7, 2), (700, 900, 3), (700, 900, 4)]
+)
+def test_an_array_of_a_picture_is_the_picture(shape):
+    pixels = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
+    assert np.array_equal(as_array(Image.fromarray(pixels)), pixels)

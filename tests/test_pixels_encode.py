@@ -11,7 +11,7 @@ from batch_removebg.pixels.spec import Finish, Limits
 from tests.pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
 
 LOSSLESS = ["png", "webp", "tiff"]
-EVERY = [*LOSSLESS, "jpeg"]
+EVERY = [*LOSSLESS, "jpeg", "avif"]
 
 
 def rgba(height=8, width=256):
@@ -111,7 +111,7 @@ def test_a_mask_is_written_without_loss(kind):
     assert np.array_equal(np.asarray(again.convert("L")), noise(16, 16, 1))
 
 
-@pytest.mark.parametrize(("kind", "longest"), [("webp", 16383), ("jpeg", 65500)])
+@pytest.mark.parametrize(("kind", "longest"), [("webp", 16383), ("jpeg", 65500), ("avif", 32768)])
 def test_a_picture_too_long_for_the_format_is_refused_with_a_way_out(kind, longest):
     pixels = np.zeros((1, longest + 1, 3), np.uint8)
     with pytest.raises(ItemError, match=rf"{longest + 1}×1.*{kind}.*{longest} a side.*--format png"):
@@ -124,3 +124,39 @@ def test_a_picture_too_long_for_the_format_is_refused_with_a_way_out(kind, longe
 def test_the_same_picture_gives_the_same_bytes(kind):
     first, second = (encoded_as(kind, noise(8, 8), icc=swapped_profile()) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("effort", range(10))
+def test_every_effort_gives_the_picture(kind, effort):
+    smooth = np.dstack([ramp(16, 64)] * 3 if kind == "jpeg" else [ramp(16, 64)] * 3 + [np.full((16, 64), 255)])
+    pixels = smooth.astype(np.uint8)
+    image = opened(encoded_as(kind, pixels, Finish(kind, effort=effort)))
+    again = np.asarray(image if kind == "jpeg" else image.convert("RGBA"))
+    assert np.abs(again.astype(int) - pixels).max() <= (0 if kind in LOSSLESS else 8)
+
+
+def test_transparent_webp_is_lossy_where_that_is_asked_for():
+    pixels = np.dstack([noise(64, 64), ramp(64, 64)])
+    lossless, lossy = (encoded_as("webp", pixels, Finish("webp", quality=50, lossy=lossy)) for lossy in (False, True))
+    assert len(lossy) < len(lossless) / 2
+    assert np.array_equal(np.asarray(opened(lossy))[..., 3], pixels[..., 3])  # the alpha never is
+
+
+def test_avif_is_transparent_close_to_the_source_and_follows_quality():
+    y, x = np.mgrid[0:96, 0:96]
+    pixels = np.dstack([x * 2, y * 2, (x + y), np.where(x < 48, 255, y)]).astype(np.uint8)
+    sizes = []
+    for quality in (40, 90):
+        data = encoded_as("avif", pixels, Finish("avif", quality=quality))
+        image = opened(data)
+        assert (image.format, image.mode, image.size) == ("AVIF", "RGBA", (96, 96))
+        sizes.append(len(data))
+    assert np.abs(np.asarray(image).astype(int) - pixels)[:, :48].max() <= 8
+    assert sizes[0] < sizes[1]
+
+
+def test_avif_reads_back_as_rgb_so_a_grey_profile_is_worked_in():
+    again = opened(encoded_as("avif", np.full((16, 16), 55, np.uint8), icc=grey_profile()))
+    assert np.abs(np.asarray(again)[..., :3].astype(int) - 128).max() <= 2
+    assert again.info["icc_profile"][16:20] == b"RGB "

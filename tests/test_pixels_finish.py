@@ -6,7 +6,7 @@ from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.pixels import decode, png_write
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.finish import finish, finish_cutout
-from batch_removebg.pixels.spec import Finish, Limits
+from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits
 from tests.pictures import (
     cmyk_profile,
     deep_tiff,
@@ -74,6 +74,19 @@ def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decod
     assert np.array_equal(np.asarray(made), cutout(200, 300))
     assert finish_cutout(encoded(cutout()), Finish("tiff"), LIMITS).quality is not None
     assert finish_cutout(encoded(cutout()), Finish(), LIMITS).quality is None
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+@pytest.mark.parametrize("fields", [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossy": True}])
+def test_the_extension_is_that_of_the_bytes(name, fields):
+    wanted = Finish(name, **fields)
+    for data in (
+        finish(encoded(noise(20, 30)), ramp(8, 8), wanted, LIMITS).data,
+        finish_cutout(encoded(cutout()), wanted, LIMITS).data,
+        finish_cutout(encoded(cutout(), "WEBP", lossless=True), wanted, LIMITS).data,
+    ):
+        kind = opened(data).format
+        assert Image.registered_extensions()[f".{wanted.extension}"] == kind == name.upper()
 
 
 def test_notes_of_reading_and_composing_come_together():

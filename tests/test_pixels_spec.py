@@ -25,7 +25,9 @@ def test_what_is_not_an_opaque_colour_is_refused_with_the_accepted_spellings(tex
         parse_colour(text)
 
 
-@pytest.mark.parametrize(("name", "ending"), [("png", "png"), ("webp", "webp"), ("jpeg", "jpg"), ("tiff", "tiff")])
+@pytest.mark.parametrize(
+    ("name", "ending"), [("png", "png"), ("webp", "webp"), ("jpeg", "jpg"), ("tiff", "tiff"), ("avif", "avif")]
+)
 def test_each_format_has_its_extension(name, ending):
     assert Finish(name).extension == ending
 
@@ -35,7 +37,9 @@ def test_only_jpeg_needs_a_backdrop_and_takes_white():
     assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
 
 
-@pytest.mark.parametrize("wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}, {"effort": -1}, {"effort": 10}])
+@pytest.mark.parametrize(
+    "wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}, {"effort": -1}, {"effort": 10}, {"metadata": "all"}]
+)
 def test_a_finish_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(SettingsError):
         Finish(**wrong)

@@ -30,6 +30,9 @@ FINISHED: list[dict[str, Any]] = [
     {"finish": Finish(mask_only=True)},
     {"finish": Finish(background=(255, 255, 255))},
     {"finish": Finish(quality=80)},
+    {"finish": Finish(lossy=True)},
+    {"finish": Finish(srgb=True)},
+    {"finish": Finish(metadata="keep")},
     {"passes_urls": False},
 ]
 EDGES: list[dict[str, Any]] = [{"finish": Finish(edges="keep")}, {"finish": Finish(refine="none")}]

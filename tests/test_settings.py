@@ -71,6 +71,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "effort": 7,
         "edges": "keep",
         "refine": "none",
+        "srgb": True,
+        "metadata": "keep",
         "name": "{stem}",
         "fetch_sources": True,
         "retry_failed": True,
@@ -143,6 +145,7 @@ def test_settings_cannot_be_changed_once_checked() -> None:
         ("--quality", {"quality": 101}),
         ("--effort", {"effort": -1}),
         ("--effort", {"effort": 10}),
+        ("--metadata", {"metadata": "all"}),
         ("--background", {"background": "vermilionish"}),
         ("--background", {"background": "#ffff"}),
         ("--background", {"background": ""}),
@@ -332,8 +335,16 @@ def test_a_slash_at_the_end_of_the_base_url_makes_no_difference() -> None:
 
 def test_how_pictures_are_made_follows_the_settings() -> None:
     assert made().finish() == Finish()
-    settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75, effort=9)
-    assert settings.finish() == Finish("jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9)
+    settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75, effort=9, srgb=True)
+    assert settings.finish() == Finish(
+        "jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9, srgb=True
+    )
+
+
+def test_a_quality_that_is_given_makes_webp_lossy_and_no_other_format_another() -> None:
+    assert made(format="webp").finish() == Finish("webp", quality=90)
+    assert made(format="webp", quality=90).finish() == Finish("webp", quality=90, lossy=True)
+    assert made(format="jpeg", quality=90).finish() == made(format="jpeg").finish()
 
 
 def test_limits_and_caps_follow_the_settings() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -11,8 +11,12 @@ from PIL import Image, ImageCms
 
 from . import deep
 from .deep import Samples
+from .shaper import shaper
+from .shaper import to_srgb as shaped_to_srgb
 from .spec import Colour
 
+_STRIP = 1 << 18
+"""Pixels that are converted at once."""
 _BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
 
@@ -61,16 +65,65 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes |
 
 def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
     """RGB of the same depth, by the profile to sRGB: H×W×3 of H×W grey or H×W×3 RGB; else as `to_srgb` says."""
-    if pixels.dtype == np.uint8:
-        image, icc, notes = to_srgb(Image.fromarray(pixels), icc)
-        return np.asarray(image), icc, notes
     rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
     if icc is None:
         return rgb, None, ()
+    # Asked first: libvips takes colours for sRGB's without a word where it can't read their profile.
+    wrong = flaw(icc)
+    if wrong is None:
+        try:
+            converted = _by_strips(pixels, icc) if pixels.dtype == np.uint8 else _in_16_bits(pixels, icc)
+        except (*_BROKEN, deep.ProfileError) as error:
+            wrong = str(error)
+        else:
+            return converted, srgb_profile(), ()
+    return rgb, None, (f"colour profile ignored: it is broken ({wrong})",)
+
+
+def _in_16_bits(pixels: Samples, icc: bytes) -> Samples:
+    source, target = shaper(icc), shaper(srgb_profile())
+    if source is None or target is None or target.matrix is None:
+        return deep.to_srgb(pixels, icc)
+    return shaped_to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
+
+
+def _by_strips(pixels: Samples, icc: bytes) -> Samples:
+    mode = "L" if pixels.ndim == 2 else "RGB"
+    transform = _build(_read(icc), _made("sRGB"), mode, "RGB")
+    result = np.empty((*pixels.shape[:2], 3), np.uint8)
+    rows = max(1, _STRIP // pixels.shape[1])
+    for at in range(0, len(pixels), rows):
+        strip = Image.fromarray(pixels[at : at + rows])
+        converted = Image.new("RGB", strip.size)
+        transform.apply(strip, converted)
+        result[at : at + rows] = np.asarray(converted)
+    return result
+
+
+@lru_cache(maxsize=64)
+def means_srgb(icc: bytes) -> bool:
+    """Whether an RGB profile's colours are sRGB's within one step of 256, as those of most cameras are."""
+    if icc == srgb_profile():
+        return True
+    if _profile_mode(icc) != "RGB":
+        return False
+    axis = np.linspace(0, 255, 18).astype(np.uint8)
+    grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(18, 324, 3)
     try:
-        return deep.to_srgb(pixels, icc), srgb_profile(), ()
-    except deep.ProfileError as error:
-        return rgb, None, (f"colour profile ignored: it is broken ({error})",)
+        seen = _by_strips(grid, icc)
+    except _BROKEN:
+        return False
+    return bool(np.abs(seen.astype(np.int16) - grid).max() <= 1)
+
+
+@lru_cache(maxsize=64)
+def flaw(icc: bytes) -> str | None:
+    """What is wrong with a profile, where it can't be read or leads nowhere."""
+    try:
+        _build(_read(icc), _made("sRGB"), _profile_mode(icc) or "RGB", "RGB")
+    except _BROKEN as error:
+        return str(error)
+    return None
 
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
@@ -105,9 +158,14 @@ def _transform(
     image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str
 ) -> Image.Image:
     # Profiles and transforms are made anew each time: their handles are not safe to share between threads.
-    transform = ImageCms.buildTransform(
-        source, target, image.mode, mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    )
     converted = Image.new(mode, image.size)
-    transform.apply(image, converted)
+    _build(source, target, image.mode, mode).apply(image, converted)
     return converted
+
+
+def _build(
+    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str, to_mode: str
+) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(
+        source, target, mode, to_mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .colour import convert, from_srgb
-from .decode import Picture
+from .colour import convert, flaw, from_srgb, means_srgb, srgb_profile
+from .decode import Metadata, Picture
 from .deep import Samples, to_8_bits
 from .foreground import foreground
 from .refine import refine, resized
@@ -20,6 +20,8 @@ __all__ = ["Composed", "Finish", "compose", "parse_colour"]
 
 _STRIP = 1 << 18
 """Samples that are worked on at once, so that they stay in a core's own cache."""
+_SEGMENT = 65_000
+"""Bytes of EXIF or XMP that fit into one segment of a JPEG, with their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Composed:
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    metadata: Metadata | None = None
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
@@ -43,18 +46,44 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.deep):
         picture = _narrowed(picture, finish)
+    if not finish.mask_only:
+        picture = _in_its_colours(picture, finish)
+    picture = _with_what_fits(picture, finish)
     fitted = _fit(alpha, picture, finish)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency comes in: nothing shines through its colours.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
     mask, notes = _with_own(fitted, picture)
-    notes = picture.notes + notes
-    if finish.mask_only:
-        return Composed(mask, None, picture.dpi, notes)
-    if finish.backdrop is not None:
+    pixels, icc = mask, None
+    if finish.backdrop is not None and not finish.mask_only:
         pixels, icc = _lay_on(finish.backdrop, picture, mask)
-        return Composed(pixels, icc, picture.dpi, notes)
-    return Composed(_cut_out(picture.pixels, mask), picture.icc, picture.dpi, notes)
+    elif not finish.mask_only:
+        pixels, icc = _cut_out(picture.pixels, mask), picture.icc
+    return Composed(pixels, icc, picture.dpi, picture.notes + notes, picture.metadata)
+
+
+def _in_its_colours(picture: Picture, finish: Finish) -> Picture:
+    """The picture in the colours it is to have: its profile's own, or sRGB's."""
+    pixels, icc, notes = picture.pixels, picture.icc, picture.notes
+    if finish.srgb and icc is not None and not means_srgb(icc):
+        pixels, icc, more = convert(pixels, icc)
+        notes += more
+    elif not finish.srgb and icc is not None and (wrong := flaw(icc)):
+        notes += (f"colour profile kept, though it is broken ({wrong})",)
+    if finish.srgb:
+        icc = srgb_profile() if pixels.ndim == 3 else None  # grey without a profile has sRGB's tones
+    return replace(picture, pixels=pixels, icc=icc, notes=notes)
+
+
+def _with_what_fits(picture: Picture, finish: Finish) -> Picture:
+    """The picture without metadata that a JPEG's segments can't hold."""
+    kept = picture.metadata
+    if kept is None or finish.format != "jpeg":
+        return picture
+    if max(len(kept.exif or b""), len(kept.xmp or b"")) <= _SEGMENT:
+        return picture
+    fitting = Metadata(*(part if part and len(part) <= _SEGMENT else None for part in (kept.exif, kept.xmp)))
+    return replace(picture, metadata=fitting, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
 
 
 def _narrowed(picture: Picture, finish: Finish) -> Picture:

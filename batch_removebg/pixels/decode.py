@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha, peak_of
+from .arrays import as_array
 from .colour import to_srgb
 from .deep import Samples
 from .header import Probe, cost, decoding, probe
 from .layers import DeepLayers, unpack_whole
+from .metadata import Metadata
 from .proxy import Proxy, proxy
 from .spec import Limits
 
 __all__ = [
     "Alpha",
     "Limits",
+    "Metadata",
     "Picture",
     "Probe",
     "Proxy",
@@ -45,22 +46,25 @@ class Picture:
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What did not survive, in words for people."""
+    metadata: Metadata | None = None
+    """What is kept besides."""
 
 
-def read(data: bytes, limits: Limits) -> Picture:
-    """The first frame of a picture in full.
+def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
+    """The first frame of a picture in full, with its metadata where asked for.
 
     EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB of PNG and TIFF.
     Raises SourceError if the picture is refused, damaged or cut short.
     """
-    layers = unpack_whole(data, limits)
+    layers = unpack_whole(data, limits, metadata=metadata)
     with decoding():
         if isinstance(layers, DeepLayers):
             own = None if layers.alpha is None else layers.upright(layers.alpha)
-            return Picture(layers.upright(layers.base), own, layers.icc, layers.dpi, layers.notes)
-        base, icc, notes = layers.base, layers.icc, layers.notes
-        if base.mode not in ("L", "RGB"):
-            base, icc, more = to_srgb(base, icc)
+            base, icc, dpi = layers.upright(layers.base), layers.icc, layers.dpi
+            return Picture(base, own, icc, dpi, layers.notes, layers.metadata)
+        image, icc, notes = layers.base, layers.icc, layers.notes
+        if image.mode not in ("L", "RGB"):
+            image, icc, more = to_srgb(image, icc)
             notes += more
-        alpha = None if layers.alpha is None else np.asarray(layers.upright(layers.alpha))
-        return Picture(np.asarray(layers.upright(base)), alpha, icc, layers.dpi, notes)
+        alpha = None if layers.alpha is None else as_array(layers.upright(layers.alpha))
+        return Picture(as_array(layers.upright(image)), alpha, icc, layers.dpi, notes, layers.metadata)

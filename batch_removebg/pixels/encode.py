@@ -1,4 +1,4 @@
-"""A finished picture as the bytes of a file: its profile and resolution go in, nothing else about the source does."""
+"""A finished picture as the bytes of a file: its profile and resolution go in, and what is kept of its metadata."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from batch_removebg.errors import ItemError
 from . import png_write, tiff_write
 from .colour import convert
 from .compose import Composed
+from .metadata import Metadata
 from .spec import Finish
 
-_LONGEST = {"webp": 16383, "jpeg": 65500}
-"""Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION) can hold."""
+_LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
+"""Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
+_LOSSLESS_WEBP = ((0, 0), (1, 20), (1, 20), (2, 30), (3, 40), (4, 50), (4, 60), (4, 75), (5, 90), (6, 100))
+"""`method` and `quality` by effort; without loss quality is effort too, and all come within some per cent."""
+_LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)
+"""`method` by effort."""
+_EXIF = b"Exif\0\0"
 
 
 def encode(composed: Composed, finish: Finish) -> bytes:
-    """The file: PNG and TIFF without loss, JPEG 4:4:4, WebP without loss unless it lies on a background.
+    """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss unless on a background or asked for.
 
     Raises ItemError if the picture is too large for the format.
     """
@@ -32,17 +38,40 @@ def encode(composed: Composed, finish: Finish) -> bytes:
             f"is {width}×{height} pixels, and {finish.format} can't hold more than {longest} a side: "
             "choose --format png"
         )
-    if finish.format in ("png", "tiff"):
-        write = png_write.write if finish.format == "png" else tiff_write.write
-        return write(composed.pixels, effort=finish.effort, icc=composed.icc, dpi=composed.dpi)
-    if finish.format == "webp":
+    kept = composed.metadata or Metadata()
+    if finish.format == "png":
+        return png_write.write(
+            composed.pixels,
+            effort=finish.effort,
+            icc=composed.icc,
+            dpi=composed.dpi,
+            exif=kept.exif,
+            xmp=kept.xmp,
+        )
+    if finish.format == "tiff":
+        exif = None
+        if kept.exif is not None:
+            exif = Image.Exif()
+            exif.load(_EXIF + kept.exif)
+        return tiff_write.write(
+            composed.pixels, effort=finish.effort, icc=composed.icc, dpi=composed.dpi, exif=exif, xmp=kept.xmp
+        )
+    return _by_pillow(composed, kept, finish)
+
+
+def _by_pillow(composed: Composed, kept: Metadata, finish: Finish) -> bytes:
+    if finish.format in ("webp", "avif"):
         composed = _without_grey(composed)
     image = Image.fromarray(composed.pixels)
     options = _options(image, finish)
-    if composed.icc is not None:
-        options["icc_profile"] = composed.icc
-    if composed.dpi is not None:
-        options["dpi"] = composed.dpi
+    for name, value in (
+        ("icc_profile", composed.icc),
+        ("dpi", composed.dpi),
+        ("exif", kept.exif and _EXIF + kept.exif),
+        ("xmp", kept.xmp),
+    ):
+        if value is not None:
+            options[name] = value
     buffer = io.BytesIO()
     image.save(buffer, finish.format.upper(), **options)
     return buffer.getvalue()
@@ -50,18 +79,21 @@ def encode(composed: Composed, finish: Finish) -> bytes:
 
 def _options(image: Image.Image, finish: Finish) -> dict[str, Any]:
     match finish.format:
+        case "webp" if finish.mask_only or (image.mode == "RGBA" and not finish.lossy):
+            # Colours under transparent pixels are 0 already; `exact` keeps the encoder from inventing others.
+            method, quality = _LOSSLESS_WEBP[finish.effort]
+            return {"lossless": True, "exact": True, "method": method, "quality": quality}
         case "webp":
-            if image.mode == "RGBA" or finish.mask_only:
-                # Colours under transparent pixels are 0 already; `exact` keeps the encoder from inventing others.
-                # More effort than this: 0.2 % smaller, 6× slower.
-                return {"lossless": True, "exact": True, "method": 1, "quality": 20}
-            return {"quality": finish.quality}
+            return {"quality": finish.quality, "method": _LOSSY_WEBP[finish.effort]}
+        case "avif":
+            # One thread: pictures are worked on side by side already.
+            return {"quality": finish.quality, "subsampling": "4:4:4", "speed": 10 - finish.effort, "max_threads": 1}
         case _:
-            return {"quality": finish.quality, "subsampling": "4:4:4"}
+            return {"quality": finish.quality, "subsampling": "4:4:4", "optimize": finish.effort > 3}
 
 
 def _without_grey(composed: Composed) -> Composed:
-    """WebP knows no grey; a grey profile can't stay on RGB pixels."""
+    """WebP knows no grey, and AVIF is read back as RGB; a grey profile can't stay on RGB pixels."""
     pixels = composed.pixels
     if pixels.ndim == 2:
         rgb, icc, _ = convert(pixels, composed.icc)

@@ -22,7 +22,7 @@ def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, peak: f
     `peak`: what the network told of the alpha, 0–1. Raises SourceError if the source can't be read, ItemError if the
     format can't hold it.
     """
-    composed = compose(read(data, limits), alpha, finish)
+    composed = compose(read(data, limits, metadata=finish.metadata == "keep"), alpha, finish)
     height, width = composed.pixels.shape[:2]
     return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha, peak))
 

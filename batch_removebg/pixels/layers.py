@@ -14,6 +14,7 @@ from . import deep
 from .colour import fit_profile
 from .deep import Deep, to_8_bits
 from .header import decoding, has_16_bits, header_notes, open_image, orientation
+from .metadata import Metadata, collect
 from .spec import Limits
 
 _TURN = {
@@ -42,6 +43,7 @@ class _Stored:
     turn: Image.Transpose | None
     """What puts it upright."""
     notes: tuple[str, ...]
+    metadata: Metadata | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +100,10 @@ def unpack(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = No
     return layers.in_8_bits() if isinstance(layers, DeepLayers) else layers
 
 
-def unpack_whole(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None) -> Layers | DeepLayers:
-    """Like `unpack`, with 16 bits a channel where they are stored and can be had."""
+def unpack_whole(
+    data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None, metadata: bool = False
+) -> Layers | DeepLayers:
+    """Like `unpack`, with 16 bits a channel where they are stored and can be had; with metadata where asked for."""
     image = open_image(data, limits)
     with decoding():
         notes = header_notes(image)
@@ -111,16 +115,19 @@ def unpack_whole(data: bytes, limits: Limits, *, at_least: tuple[int, int] | Non
             image.load()
         turn = _TURN.get(orientation(image))
         dpi, icc = _dpi(image, turn), image.info.get("icc_profile") or None
+        kept, unkept = collect(image) if metadata else (None, ())
+        notes += unkept
         if loaded is not None:
             values, own = loaded
             icc, as_rgb, more = fit_profile("L" if values.ndim == 2 else "RGB", icc)
             values = np.repeat(values[..., None], 3, axis=2) if as_rgb else values
-            return DeepLayers(base=values, alpha=own, icc=icc, dpi=dpi, turn=turn, notes=notes + more)
+            return DeepLayers(base=values, alpha=own, icc=icc, dpi=dpi, turn=turn, notes=notes + more, metadata=kept)
         base, alpha, more = _split(image)
         more += (_REDUCED,) if is_deep else ()
         icc, as_rgb, mismatch = fit_profile(base.mode, icc)
         base = base.convert("RGB") if as_rgb else base
-        return Layers(base=base, alpha=alpha, icc=icc, dpi=dpi, turn=turn, notes=notes + more + mismatch)
+        notes += more + mismatch
+        return Layers(base=base, alpha=alpha, icc=icc, dpi=dpi, turn=turn, notes=notes, metadata=kept)
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:

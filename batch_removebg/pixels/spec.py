@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 """sRGB, 0–255 a channel."""
 
-EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff"}
+EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif": "avif"}
 """The formats a finished picture can have, and how its name ends."""
+
+METADATA = ("strip", "keep")
+_LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
+"""Fields that are younger than ledgers: they count for what they are where they are not these, and not at all else."""
 
 
 EDGES = ("clean", "keep")
@@ -42,7 +46,13 @@ class Finish:
     background: Colour | None = None
     """What to lay the cutout on; None leaves it transparent (JPEG, which can't be: white)."""
     quality: int = 90
-    """1–100, for what is written with loss: JPEG, and WebP on a background."""
+    """1–100, for what is written with loss: JPEG, AVIF, and WebP on a background."""
+    lossy: bool = False
+    """WebP with loss, where it is transparent too."""
+    srgb: bool = False
+    """Convert colours to sRGB; else they stay in the source's own profile."""
+    metadata: str = "strip"
+    """`strip`: profile and resolution alone stay; `keep`: EXIF and XMP as well, without the place."""
     effort: int = 2
     """0–9: how long to try for a smaller file of the same picture."""
     edges: str = "clean"
@@ -57,6 +67,8 @@ class Finish:
             raise SettingsError(f"unknown format {self.format!r}: choose one of {', '.join(EXTENSIONS)}")
         if not 1 <= self.quality <= 100:
             raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
+        if self.metadata not in METADATA:
+            raise SettingsError(f"metadata {self.metadata!r}: choose one of {', '.join(METADATA)}")
         if not 0 <= self.effort <= 9:
             raise SettingsError(f"effort {self.effort} is out of range: give 0 to 9")
         for name, value, choices in (("edges", self.edges, EDGES), ("refine", self.refine, REFINE)):
@@ -64,12 +76,14 @@ class Finish:
                 raise SettingsError(f"{name} {value!r}: choose {' or '.join(choices)}")
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
-        """What decides how the picture looks, for a recipe's digest: with another effort nothing is made anew.
+        """What decides how the picture looks, for a recipe's digest.
 
-        `passed`: of a provider's cutout that is the picture itself, whose edges are the provider's own.
+        With another effort nothing is made anew, nor after an upgrade that has added fields. `passed`: of a provider's
+        cutout that is the picture itself, whose edges are the provider's own.
         """
         left_out = {"effort", "edges", "refine"} if passed else {"effort"}
-        return {name: value for name, value in asdict(self).items() if name not in left_out}
+        fields = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
 
     @property
     def deep(self) -> bool:
