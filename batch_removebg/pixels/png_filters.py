@@ -20,9 +20,9 @@ _BAND = 1 << 18
 """Bytes that are filtered at once: they and what is made of them stay in a core's own cache."""
 _FEWEST_BANDS = 12
 """Bands of a small picture, so that each can have the filter that suits it; but none of fewer than 16 rows."""
-_TRIED = 8
+_TRIED = 32
 """One row in so many is compressed for trial, and not fewer than `_FEWEST` of a band."""
-_FEWEST = 4
+_FEWEST = 2
 
 
 class Rows:
