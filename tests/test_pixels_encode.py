@@ -120,6 +120,16 @@ def test_a_picture_too_long_for_the_format_is_refused_with_a_way_out(kind, longe
     assert opened(encoded_as("png", pixels)).width == longest + 1
 
 
+@pytest.mark.parametrize("kind", ["webp", "jpeg", "avif"])
+def test_an_encoder_that_gives_up_fails_the_item_with_a_way_out(kind, monkeypatch):
+    def give_up(*_: object, **__: object) -> None:
+        raise ValueError("encoding error 6")
+
+    monkeypatch.setattr(Image.Image, "save", give_up)
+    with pytest.raises(ItemError, match=rf"can't be written as {kind} \(encoding error 6\): choose --format png"):
+        encoded_as(kind, noise(8, 8))
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_the_same_picture_gives_the_same_bytes(kind):
     first, second = (encoded_as(kind, noise(8, 8), icc=swapped_profile()) for _ in range(2))

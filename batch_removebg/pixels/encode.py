@@ -29,7 +29,7 @@ _EXIF = b"Exif\0\0"
 def encode(composed: Composed, finish: Finish) -> bytes:
     """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss unless on a background or asked for.
 
-    Raises ItemError if the picture is too large for the format.
+    Raises ItemError if the picture is too large for the format or its encoder.
     """
     height, width = composed.pixels.shape[:2]
     longest = _LONGEST.get(finish.format, max(width, height))
@@ -73,7 +73,10 @@ def _by_pillow(composed: Composed, kept: Metadata, finish: Finish) -> bytes:
         if value is not None:
             options[name] = value
     buffer = io.BytesIO()
-    image.save(buffer, finish.format.upper(), **options)
+    try:
+        image.save(buffer, finish.format.upper(), **options)
+    except (ValueError, OSError) as error:  # such as WebP with loss of 100 megapixels, in which a partition overflows
+        raise ItemError(f"can't be written as {finish.format} ({error}): choose --format png") from error
     return buffer.getvalue()
 
 
