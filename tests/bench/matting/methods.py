@@ -36,6 +36,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         BASELINE: Method(True),
         "rembg -a": Method(True, ("-a",)),
         OURS: Method(False),
+        "ours --precision float32": Method(False, ("--precision", "float32")),
         "ours --refine none": Method(False, ("--refine", "none")),
         "ours --edges keep": Method(False, ("--edges", "keep")),
         "ours --refine none --edges keep": Method(False, ("--refine", "none", "--edges", "keep")),
