@@ -10,7 +10,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
-	@echo "make bench   measure speed, memory and requests against a simulated API; half an hour at most, and a table"
+	@echo "make bench   measure speed, memory and requests, against a simulated API and beside rembg; half an hour at most, and a table"
 	@echo "make truth   compare cutouts with an alpha that is known, ours and rembg's; an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
