@@ -13,6 +13,8 @@ from tests.bench.processes import CaseFailed, Ran, Simulated, measured, ours
 
 AT_ONCE = Behaviour(others=Limit(), picture=200_000)
 LOOPS = ("ours", "official", "bare")
+ROUNDS = 3
+"""Times as many as other cases have: what writing to the disk costs changes from one minute to the next."""
 LIMIT = 300.0
 """Seconds for any one process."""
 
@@ -51,8 +53,9 @@ def run(bench: Bench) -> Measured:
     done: dict[str, list[Done]] = {loop: [] for loop in LOOPS}
     starting = []
     with Simulated() as api:
-        for number in range(bench.runs):
-            bench.say(f"round {number + 1} of {bench.runs}: {images} images each")
+        rounds = bench.runs if bench.quick else ROUNDS * bench.runs
+        for number in range(rounds):
+            bench.say(f"round {number + 1} of {rounds}: {images} images each")
             # Another one begins each round: what the disk still has to write must not always fall on the same.
             for loop in LOOPS[number % 3 :] + LOOPS[: number % 3]:
                 done[loop].append(once(api, loop, manifest, images, bench.scratch))
@@ -84,6 +87,8 @@ CASE = Case(
     "1000 URL images, outputs of 200 kB, a server that answers at once and knows no limit. Ours, the official client's "
     "async calls and a bare aiohttp loop (64 in flight each, files written) take turns, each in a process of its own; "
     "ratios are of the same round. Speed: from the first create to the end of the process. CPU: user and system; "
-    "start-up is that of a run of one image.",
+    "start-up is that of a run of one image. The bare loop goes by the disk's mood, ours by the processor: the ratio "
+    "was 0.27 (0.25–0.30; 3) in another hour of this machine, when the bare loop wrote 2,430 images a second and ours "
+    "601.",
     run,
 )
