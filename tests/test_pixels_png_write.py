@@ -155,6 +155,9 @@ def cutouts():
             scale = longest / max(rgb.size)
             size = (round(rgb.width * scale), round(rgb.height * scale))
             yield f"{path.stem} at {longest}", np.asarray(rgb.resize(size)), np.asarray(alpha.resize(size))
+        around = ((rgb.height,) * 2, (rgb.width,) * 2)
+        lost = np.pad(np.asarray(alpha), around)
+        yield f"{path.stem} in a large frame", np.pad(np.asarray(rgb), (*around, (0, 0)), mode="reflect"), lost
 
 
 def _ellipse(size):

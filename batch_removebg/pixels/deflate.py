@@ -23,11 +23,11 @@ class Compressor(Protocol):
         ...
 
 
-def compressor(effort: int, *, smooth: bool = False) -> Compressor:
-    """One for `effort` 0–9; `smooth`: the data is such that ISA-L would make files too large."""
+def compressor(effort: int, *, isal: bool = True) -> Compressor:
+    """One for `effort` 0–9; `isal`: with effort 2, ISA-L's, which does not suit all data."""
     if effort < 2:
         return isal_zlib.compressobj(1 + effort)
-    if effort == 2 and not smooth:
+    if effort == 2 and isal:
         return isal_zlib.compressobj(2)
     # From level 7 on zlib-ng takes what is filtered for what it is: without this, noise comes out larger than at 6.
     strategy = zlib_ng.Z_FILTERED if effort >= 7 else zlib_ng.Z_DEFAULT_STRATEGY

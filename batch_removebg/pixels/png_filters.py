@@ -7,6 +7,7 @@ prediction from the byte to the left (a), above (b) and above left (c), modulo 2
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -66,8 +67,23 @@ def filtered(rows: Bytes, kind: int, pixel: int, out: Bytes) -> None:
         _FILTERS[kind](rows[:, start:end], pixel, body[:, start:end])
 
 
-def smaller(rows: Bytes, pixel: int) -> tuple[int, int, int]:
-    """(filter, bytes compressed, bytes that are not background) of a few rows of a band: `UP` or `PAETH`.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a few rows of a band came to; all but `kind` in bytes."""
+
+    kind: int
+    """The filter that makes them smallest: `UP` or `PAETH`."""
+    packed: int
+    """What they were compressed to with it."""
+    seen: int
+    """All of them but the background to the left and the right."""
+    inhabited: int
+    """Those that are not zero."""
+    total: int
+
+
+def smaller(rows: Bytes, pixel: int) -> Trial:
+    """A trial of a few rows of a band.
 
     Above wins where the picture is smooth, since its rows then repeat each other; Paeth elsewhere.
     """
@@ -81,7 +97,8 @@ def smaller(rows: Bytes, pixel: int) -> tuple[int, int, int]:
         filtered(some, kind, pixel, out)
         sizes[kind] = len(isal_zlib.compress(out.data, 1))
     best = min(sizes, key=sizes.__getitem__)
-    return best, sizes[best], count * (end - first)
+    tried = some[1:]
+    return Trial(best, sizes[best], count * (end - first), int(np.count_nonzero(tried)), tried.size)
 
 
 def row_by_row(rows: Bytes, pixel: int, out: Bytes) -> None:
@@ -104,10 +121,11 @@ def row_by_row(rows: Bytes, pixel: int, out: Bytes) -> None:
 
 def _inhabited(rows: Bytes, pixel: int) -> tuple[int, int]:
     """(first, end) of the columns outside of which rows and what is predicted from them are zero."""
-    used = np.flatnonzero(np.bitwise_or.reduce(rows, axis=0))
-    if not used.size:
+    used = np.bitwise_or.reduce(rows, axis=0) != 0
+    first = int(used.argmax())
+    if not used[first]:
         return 0, 0
-    return int(used[0]), min(int(used[-1]) + 1 + pixel, rows.shape[1])
+    return first, min(len(used) - int(used[::-1].argmax()) + pixel, len(used))
 
 
 def _sub(rows: Bytes, pixel: int, out: Bytes) -> None:
