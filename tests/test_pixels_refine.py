@@ -82,6 +82,15 @@ def test_far_from_the_edge_subject_is_opaque_and_background_gone() -> None:
     assert (found[:60] == 0).all()
 
 
+def test_a_haze_that_no_one_sees_is_gone_beside_an_edge_too() -> None:
+    small = as_the_network_sees_it(disc(400, 400)).clip(3, 252)
+    found = refine(np.full((400, 400, 3), 127, np.uint8), small)
+    plain = resized(small, 400, 400)
+    assert (found[plain == 3] == 0).all()
+    assert (found[plain == 252] == 255).all()
+    assert np.abs(found[plain == 128].astype(int) - 128).max() <= 3
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_an_alpha_without_an_edge_stays_plain(level: int) -> None:
     found = refine(photo(disc(200, 150)), np.full((32, 32), level, np.uint8))

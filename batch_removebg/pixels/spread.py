@@ -15,6 +15,10 @@ from .windows import Floats
 TILE = 16
 """Side of what is worked on at once, pixels of the small grid."""
 
+ENDS = 3
+"""Levels of 255 that count as 0 and as 255: no one sees them, and they would be half of what is mixed."""
+_GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
+
 
 class Spread:
     """The alpha of a photo, told by models α = r·red + g·green + b·blue + c on a small alpha's grid."""
@@ -36,13 +40,13 @@ class Spread:
         (down, rows, to_rows), (across, columns, to_columns) = self._down[row], self._across[column]
         models = to_rows @ self.models[:, rows, columns] @ to_columns.T
         guide = self._guide[down, across]
-        models[:3] *= np.float32(255) / self._full
-        models[3] *= np.float32(255)
+        models[:3] *= _GAIN / self._full
+        models[3] *= _GAIN
         total = models[3]
         for channel in range(3):
             models[channel] *= guide[..., channel] if guide.ndim == 3 else guide
             total += models[channel]
-        total += np.float32(0.5)
+        total += np.float32(0.5 + 127.5) - _GAIN / 2
         np.copyto(self.result[down, across], total.clip(0, 255, out=total), casting="unsafe")
 
 
