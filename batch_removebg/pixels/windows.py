@@ -26,7 +26,8 @@ class Windows:
 def halved(planes: Floats) -> Floats:
     """Means of two pixels squared: n×⌈rows/2⌉×⌈columns/2⌉; an odd one at the border stands for two."""
     _, rows, columns = planes.shape
-    even = np.pad(planes, [(0, 0), (0, rows % 2), (0, columns % 2)], mode="edge")
+    odd = rows % 2 or columns % 2
+    even = np.pad(planes, [(0, 0), (0, rows % 2), (0, columns % 2)], mode="edge") if odd else planes
     across = even[:, :, ::2] + even[:, :, 1::2]
     total = across[:, ::2] + across[:, 1::2]
     total *= np.float32(0.25)
