@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from batch_removebg.errors import SourceError
 
+from .depth import stored_bits
 from .spec import Finish, Limits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "PSD")
@@ -73,7 +74,7 @@ def probe(data: bytes, limits: Limits) -> Probe:
     image = open_image(data, limits)
     width, height = upright_size(image)
     deep = image.mode in ("I", "F") or has_16_bits(image)
-    return Probe(image.format or "", width, height, image.mode, _frames(image), header_notes(image), deep)
+    return Probe(image.format or "", width, height, image.mode, _frames(image), header_notes(image, data), deep)
 
 
 def cost(probe: Probe, finish: Finish | None = None) -> int:
@@ -136,7 +137,7 @@ def upright_size(image: ImageFile.ImageFile) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
-def header_notes(image: ImageFile.ImageFile) -> tuple[str, ...]:
+def header_notes(image: ImageFile.ImageFile, data: bytes) -> tuple[str, ...]:
     """What of the picture will not reach the result, as far as the header tells; before its pixels are loaded."""
     notes = []
     frames = _frames(image)
@@ -144,6 +145,9 @@ def header_notes(image: ImageFile.ImageFile) -> tuple[str, ...]:
         notes.append(f"animated, first of {frames} frames taken")
     elif frames > 1 and image.format == "TIFF":
         notes.append(f"first of {frames} pages taken")
+    bits = stored_bits(image.format, data)
+    if bits > 8 and image.mode != "I" and not has_16_bits(image):
+        notes.append(f"{bits} bits a channel reduced to 8")
     return tuple(notes)
 
 

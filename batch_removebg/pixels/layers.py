@@ -106,7 +106,7 @@ def unpack_whole(
     """Like `unpack`, with 16 bits a channel where they are stored and can be had; with metadata where asked for."""
     image = open_image(data, limits)
     with decoding():
-        notes = header_notes(image)
+        notes = header_notes(image, data)
         is_deep = has_16_bits(image)
         if at_least is not None:
             image.draft(None, at_least)
