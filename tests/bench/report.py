@@ -50,7 +50,7 @@ def merged(before: Results, now: Results) -> Results:
                 "series": now[name]["series"] | {"sizes": sizes + large},
                 "kept": "figures of 1,000,000 items are of an earlier run",
             }
-    return dict(sorted(result.items()))
+    return dict(sorted(result.items(), key=lambda case: int(case[0])))
 
 
 def write(results: Results, folder: Path = RESULTS, readme: Path = ROOT / "README.md") -> None:
