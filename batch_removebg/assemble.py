@@ -61,17 +61,17 @@ _OTHERS_AT_ONCE = 16.0
 @asynccontextmanager
 async def provider(
     settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
-) -> AsyncIterator[tuple[Provider, aiohttp.ClientSession]]:
-    """The provider that the settings name, bare, and the session that sources are fetched with.
+) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
+    """The provider that the settings name, bare, and what gives the session that sources are fetched with.
 
     `loaded` is told what the local engine runs on, once it is loaded.
     """
     async with (
-        web.open_session(public_only=False) as api,
-        web.open_session(public_only=settings.public_only) as foreign,
+        web.session_at_need(public_only=False) as api,
+        web.session_at_need(public_only=settings.public_only) as foreign,
     ):
         local = settings.provider == "local"
-        chosen = _local(settings, clock, loaded) if local else _remote(settings, api, foreign, clock)
+        chosen = _local(settings, clock, loaded) if local else _remote(settings, api(), foreign(), clock)
         try:
             yield chosen, foreign
         finally:
@@ -148,7 +148,7 @@ def pipeline(
     inputs: Sequence[str],
     settings: Settings,
     bare: Provider,
-    session: aiohttp.ClientSession,
+    session: Callable[[], aiohttp.ClientSession],
     ledger: Ledger,
     reading: Reading,
     *,
@@ -206,7 +206,9 @@ def pace_of(settings: Settings) -> Pace:
     return Pace(creates, others, RunTimes(), settings.width())
 
 
-def toolbox(settings: Settings, session: aiohttp.ClientSession, gate: Gate, clock: Clock, fold: Fold) -> Tools:
+def toolbox(
+    settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock, fold: Fold
+) -> Tools:
     """What workers and downloaders share."""
     sources = Sources(
         session,

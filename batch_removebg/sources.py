@@ -25,13 +25,16 @@ class Sources:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Callable[[], aiohttp.ClientSession],
         *,
         caps: web.Caps,
         retry_delay: Callable[[int, RetryError], float | None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`retry_delay` gives the seconds before the next try of a URL after so many failed ones, or None."""
+        """`session` gives the one that URLs are fetched with; it is not asked for one where there are only files.
+
+        `retry_delay` gives the seconds before the next try of a URL after so many failed ones, or None.
+        """
         self._session = session
         self._caps = caps
         self._retry_delay = retry_delay
@@ -78,7 +81,7 @@ class Sources:
         tries = 0
         while True:
             try:
-                return await web.get(self._session, url, caps=self._caps)
+                return await web.get(self._session(), url, caps=self._caps)
             except PredictionLost as error:
                 raise SourceError(str(error)) from error
             except RetryError as error:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +53,38 @@ def test_a_run_over_urls_reaches_its_first_create_without_what_only_pictures_nee
     loaded = set(done.stdout.split())
     assert "aiohttp" in loaded, done.stderr
     assert not loaded & {"PIL", "numpy", "onnxruntime", "aiohttp.web", "tqdm", "aiofiles"}
+
+
+_LOCAL_RUN = """
+import os
+import sys
+from batch_removebg import batch
+from batch_removebg.cli import run_command
+from batch_removebg.local.provider import LocalProvider
+
+async def create(self, request):
+    sys.stdout.write(" ".join(sys.modules))
+    sys.stdout.flush()
+    os._exit(0)
+
+batch._bring_weights = lambda settings, progress: None
+LocalProvider.create = create
+run_command(["run", sys.argv[1], "--out", sys.argv[2]])
+"""
+
+
+def test_a_run_over_files_reaches_its_first_prediction_here_without_what_only_the_network_needs(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "in" / "a.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", _LOCAL_RUN, str(tmp_path / "in"), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = set(done.stdout.split())
+    assert "numpy" in loaded, done.stderr
+    assert not loaded & {"aiohttp", "onnxruntime", "tqdm"}
 
 
 def test_help_imports_no_event_loop_and_nothing_of_a_run() -> None:

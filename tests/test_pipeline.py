@@ -87,7 +87,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
     @asynccontextmanager
     async def provider(*_: Any) -> AsyncIterator[Any]:
-        yield made.provider, None
+        yield made.provider, lambda: None
 
     build = assemble.pipeline
 

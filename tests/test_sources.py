@@ -37,7 +37,7 @@ class Bench:
         self.waits: list[float] = []
         self.asked: list[tuple[int, float | None]] = []
         self._tries = tries
-        self.sources = Sources(SESSION, caps=CAPS, retry_delay=self.delay, sleep=self.sleep)
+        self.sources = Sources(lambda: SESSION, caps=CAPS, retry_delay=self.delay, sleep=self.sleep)
         monkeypatch.setattr(web, "get", self.get)
 
     async def get(self, session: Any, url: str, *, caps: web.Caps) -> bytes:
@@ -97,6 +97,17 @@ async def test_what_cannot_be_read_says_why(of_files: Sources, tmp_path: Path, n
         await of_files.read(item(tmp_path / name))
 
 
+async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(b"pixels")
+
+    async def sleep(seconds: float) -> None: ...
+
+    sources = Sources(
+        lambda: pytest.fail("asked for a session"), caps=CAPS, retry_delay=lambda tries, error: None, sleep=sleep
+    )
+    assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
+
+
 async def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, b"pixels")
     assert await bench.read() == b"pixels"
@@ -136,7 +147,7 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
         raise Stopping("the run is stopping")
 
     bench = Bench(monkeypatch, ServerError("503"))
-    waiting = Sources(SESSION, caps=CAPS, retry_delay=bench.delay, sleep=stopping)
+    waiting = Sources(lambda: SESSION, caps=CAPS, retry_delay=bench.delay, sleep=stopping)
     with pytest.raises(Stopping):
         await waiting.read(Item(URL, URL, "list.txt:3"))
 

@@ -42,6 +42,46 @@ async def fetch(api: FakeApi, session: aiohttp.ClientSession, path: str = "/a.pn
     return await web.get(session, api.origin + path, caps=web.Caps(**caps))  # type: ignore[arg-type]  # sizes are ints
 
 
+@pytest.mark.parametrize("public_only", [False, True])
+async def test_a_session_at_need_is_one_like_any_other_and_closed_with_its_block(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, public_only: bool
+) -> None:
+    opened: list[tuple[bool, aiohttp.ClientSession]] = []
+    open_it = web.open_session
+
+    def noted(*, public_only: bool) -> aiohttp.ClientSession:
+        opened.append((public_only, open_it(public_only=public_only)))
+        return opened[-1][1]
+
+    monkeypatch.setattr(web, "open_session", noted)
+    async with web.session_at_need(public_only=public_only) as session:
+        assert opened == []
+        first = session()
+        assert session() is first
+        assert opened == [(public_only, first)]
+        assert not first.closed
+    assert first.closed
+
+
+async def test_a_session_that_nobody_needed_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "open_session", lambda **_: pytest.fail("opened a session"))
+    async with web.session_at_need(public_only=True):
+        pass
+
+
+async def test_a_session_at_need_is_closed_where_the_block_fails() -> None:
+    opened: list[aiohttp.ClientSession] = []
+
+    async def fail() -> None:
+        async with web.session_at_need(public_only=False) as session:
+            opened.append(session())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert opened[0].closed
+
+
 async def test_a_body_comes_whole(api: FakeApi, session: aiohttp.ClientSession) -> None:
     api.respond("GET", "/a.png", picture(b"x" * 500_000))
     assert await fetch(api, session) == b"x" * 500_000

@@ -185,9 +185,14 @@ def _explain(model: Weights, tried: list[str]) -> str:
     )
 
 
+def digest(path: Path) -> str:
+    """A file's sha256, reckoned once per process and state of the file; raises OSError, or SourceError for no file."""
+    return _digest(path, files.signature(path))
+
+
 def _matches(path: Path, sha256: str) -> bool:
     try:
-        return _digest(path, files.signature(path)) == sha256
+        return digest(path) == sha256
     except (OSError, SourceError):  # absent, unreadable, or no file
         return False
 

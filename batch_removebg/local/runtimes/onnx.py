@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,28 @@ _ERRORS_ONLY = 3  # of onnxruntime's severities
 _OPTIONS: dict[str, dict[str, str]] = {
     "cuda": {"use_tf32": "0"},  # TF32 has ten bits of mantissa, and is not what is called float32 here
 }
+
+_BUILD = "build_and_package_info.py"
+"""Where a build of onnxruntime says which package it is, in its folder `capi`."""
+_CARDS = ("cuda", "directml", "rocm", "migraphx")
+"""In the names of the libraries of a build for graphics cards."""
+
+
+def plain() -> bool:
+    """Whether the onnxruntime here is certainly the build for processors, found out without importing it.
+
+    The import takes 28 ms. Builds for graphics cards are packages of other names that lie in the same folder.
+    """
+    spec = find_spec("onnxruntime")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        capi = Path(place, "capi")
+        try:
+            said = (capi / _BUILD).read_text(encoding="utf-8").split("\n")
+            names = [one.name.lower() for one in capi.iterdir()]
+        except (OSError, UnicodeError):
+            return False
+        return "package_name = 'onnxruntime'" in said and not any(card in name for name in names for card in _CARDS)
+    return False
 
 
 def providers() -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.local.devices import MISSING_EXTRA, Choice, Device, Here, Precision, check, resolve
+from batch_removebg.local.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Here, Precision, check, resolve
 
 from . import onnx, openvino
 
@@ -49,11 +49,16 @@ def require(device: Device, precision: Precision) -> None:
 
 
 def look(device: Device) -> Here:
-    """What is here of the runtimes that the device could need; the others are not even imported."""
-    return Here(
-        providers=None if device == "openvino" else onnx.providers(),
-        openvino=openvino.capabilities() if device in ("auto", "openvino") else None,
-    )
+    """What is here of the runtimes that the device could need; the others are not even imported.
+
+    Nor is onnxruntime for `auto`, where it has nothing to offer that comes before OpenVINO.
+    """
+    good_at = openvino.capabilities() if device in ("auto", "openvino") else None
+    if device == "openvino":
+        return Here(openvino=good_at)
+    if good_at is not None and onnx.plain():
+        return Here((PROVIDERS["cpu"],), good_at)
+    return Here(onnx.providers(), good_at)
 
 
 def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:

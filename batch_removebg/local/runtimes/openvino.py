@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -13,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from batch_removebg.cpu import cores, memory
 from batch_removebg.errors import PredictionFailed, SettingsError
 from batch_removebg.local.devices import MISSING_EXTRA, Choice, DeviceAbsent
+
+from .compiled import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +31,10 @@ _STREAM = 1 << 30
 """Bytes of the machine's memory for each stream; one takes 75 MB on u2netp in bf16 and 130 MB in float32."""
 _HINTS = {"float32": "f32", "bf16": "bf16"}
 _NAMES = {"float32": "float32", "bfloat16": "bf16"}
+_FORM = 1
+"""Of what `_compile` makes of the weights: to be raised where that changes, so that nothing kept before is used."""
+
+log = logging.getLogger(__name__)
 
 
 def capabilities() -> tuple[str, ...] | None:
@@ -61,12 +70,16 @@ class OpenVino:
         }
         try:
             core = module.Core()
-            compiled = core.compile_model(_first_output(module, core.read_model(str(path))), "CPU", wanted)
+            kept = Kept(path, _facts(module, core, wanted))
+            imported = _imported_network(core, kept, wanted)
+            compiled = imported or _compile(module, core, path, wanted)
             devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
             requests = [compiled.create_infer_request() for _ in range(streams)]
         except RuntimeError as error:
             raise SettingsError(f"OpenVINO can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, list(devices), hint.to_dtype().name if hint != module.Type.bf16 else "bfloat16")
+        if imported is None:
+            kept.write(lambda: bytes(compiled.export_model().getvalue()))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
@@ -97,6 +110,34 @@ def confirm(choice: Choice, devices: list[str], computed_in: str) -> Choice:
             "choose --device auto or cpu, or another --precision"
         )
     return choice
+
+
+def _facts(module: Any, core: Any, wanted: Mapping[str, str]) -> dict[str, object]:
+    """What a compiled network depends on beside its weights."""
+    return {
+        "form": _FORM,
+        "openvino": str(module.get_version()),  # with its build
+        "processor": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+        "capabilities": sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")),
+        "machine": f"{sys.platform} {platform.machine()}",
+        "wanted": dict(wanted),
+    }
+
+
+def _imported_network(core: Any, kept: Kept, wanted: Mapping[str, str]) -> Any:
+    """The network as an earlier run has compiled it, or None."""
+    blob = kept.read()
+    if blob is None:
+        return None
+    try:
+        return core.import_model(BytesIO(blob), "CPU", wanted)
+    except Exception as error:  # noqa: BLE001  # whatever is wrong with it, the network can be compiled
+        log.info("the compiled network can't be taken in, and is made anew: %s", error)
+        return None
+
+
+def _compile(module: Any, core: Any, path: Path, wanted: Mapping[str, str]) -> Any:
+    return core.compile_model(_first_output(module, core.read_model(str(path))), "CPU", wanted)
 
 
 def _first_output(module: Any, model: Any) -> Any:
