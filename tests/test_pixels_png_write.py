@@ -155,9 +155,9 @@ def cutouts():
             scale = longest / max(rgb.size)
             size = (round(rgb.width * scale), round(rgb.height * scale))
             yield f"{path.stem} at {longest}", np.asarray(rgb.resize(size)), np.asarray(alpha.resize(size))
-        around = ((rgb.height,) * 2, (rgb.width,) * 2)
-        lost = np.pad(np.asarray(alpha), around)
-        yield f"{path.stem} in a large frame", np.pad(np.asarray(rgb), (*around, (0, 0)), mode="reflect"), lost
+    with Image.open(SAMPLES / "coffee.jpg") as sample:
+        rgb = np.pad(np.asarray(sample.convert("RGB").reduce(2)), ((400, 400), (600, 600), (0, 0)), mode="reflect")
+    yield "a small subject in a large frame", rgb, np.pad(np.asarray(_ellipse((300, 200))), ((400, 400), (600, 600)))
 
 
 def _ellipse(size):
