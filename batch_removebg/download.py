@@ -15,7 +15,8 @@ from batch_removebg.model import Provider
 from batch_removebg.pictures import Draft, Pictures
 from batch_removebg.pixels.png import as_it_is
 from batch_removebg.pixels.spec import Finished
-from batch_removebg.predict import Predicted, Predictor, Todo, Tools
+from batch_removebg.predict import Predicted, Predictor, Tools
+from batch_removebg.prepare import Todo
 from batch_removebg.recipe import Recipe
 
 if TYPE_CHECKING:

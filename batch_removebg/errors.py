@@ -52,7 +52,7 @@ class Verdict(enum.Enum):
     LOOK_UP = "look up"
     """The request may have been accepted: find out before sending it again."""
     RESUBMIT = "resubmit"
-    """The prediction is spent: create a new one, within the item's budget."""
+    """The prediction is spent: create a new one, within the content's budget."""
     FAIL = "fail"
     """This item ends failed; the others go on."""
     ABORT = "abort"
@@ -65,6 +65,8 @@ class BatchError(Exception):
     verdict: ClassVar[Verdict] = Verdict.ABORT
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
+    of_content: ClassVar[bool] = False
+    """Of an item that fails: whether every other one with the same content would fail likewise."""
     attempts: int = 0
     """Predictions bought for the item before it came to this."""
 
@@ -168,12 +170,14 @@ class InputRejected(ItemError):
     """The server refuses this input for good (422 input validation, 413, other 4xx)."""
 
     kind = "rejected"
+    of_content = True
 
 
 class PredictionFailed(ItemError):
     """The model ran and refuses this picture for good."""
 
     kind = "prediction"
+    of_content = True
 
 
 class OutputError(ItemError):

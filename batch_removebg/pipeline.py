@@ -1,10 +1,13 @@
 """The run: manifest → plan → queue → workers → ready → downloaders → ledger. The only module that starts its tasks.
 
     reader ──▶ todos (bounded) ──▶ worker ×N ──▶ ready (capacity 0) ──▶ downloader ×M ──▶ ledger
+                                     └─ copies parked ──▶ lane ──▶ copier ×M ──┘
 
-Closing the ends is the shutdown: the reader closes `todos`, the last worker closes `ready`. Outputs expire, so a worker
-hands over only to a free downloader, and back-pressure reaches the reader. A closed gate stops buying; what is in
-flight has the grace period to come home, and what is not done by then stays pending for the next run.
+Closing the ends is the shutdown: once the reader is done and nothing is on its way, the lane ends, the copiers close
+`todos`, and the last worker closes `ready`. Outputs expire, so a worker hands over only to a free downloader, and
+back-pressure reaches the reader. Workers buy; a copy of what is being bought is parked, and holds none of them. A
+closed gate stops buying; what is in flight has the grace period to come home, and what is not done by then, parked
+copies too, stays pending for the next run.
 """
 
 from __future__ import annotations
@@ -26,12 +29,15 @@ from batch_removebg.download import Downloader, Saved, described
 from batch_removebg.errors import BatchError, Interrupted, ResubmitError, Stopping, Verdict
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.fold import Step
+from batch_removebg.lane import Lane
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.planner import Plan, Planner, unchanged
-from batch_removebg.predict import Predicted, Predictor, Todo
+from batch_removebg.predict import Predicted, Predictor, Way
+from batch_removebg.prepare import Prepared, Todo
 from batch_removebg.provider.gate import Gate
 from batch_removebg.recipe import Recipe
+from batch_removebg.singleflight import Released
 from batch_removebg.width import Width
 
 
@@ -42,8 +48,11 @@ class Shape:
     workers: int = 32
     """Items in flight at most."""
     downloaders: int = 8
+    """There are as many copiers, so that each finds one."""
     queue: int = 64
     """Items read ahead."""
+    copies: int = 8192
+    """Copies of what is being bought that are kept in memory; beyond them nothing more is read."""
     chunk: int = 32
     """Items read in one hop to a thread."""
     longest_chunk: int = 1024
@@ -104,6 +113,7 @@ class Pipeline:
         self._rate = rate
         self.width = width or Width(fixed=shape.workers)
         self._slots = anyio.CapacityLimiter(self.width.target(clock.monotonic(), rate()))
+        self._lane: Lane[Released[Prepared]] = Lane(shape.copies, lambda: predictor.parked)
         self.gate = gate
         self.skipped = 0
         """Items that were finished already."""
@@ -126,13 +136,14 @@ class Pipeline:
             watchers.cancel_scope.cancel()
 
     def _start_stages(self, stages: TaskGroup) -> None:
-        todo_in, todo_out = anyio.create_memory_object_stream[Todo](self._shape.queue)
+        todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](self._shape.queue)
         ready_in, ready_out = anyio.create_memory_object_stream[Predicted](0)
-        stages.start_soon(self._reader, todo_in)
-        with todo_out, ready_in, ready_out:
+        stages.start_soon(self._reader, todo_in.clone())
+        with todo_in, todo_out, ready_in, ready_out:
             for _ in range(self._shape.workers):
                 stages.start_soon(self._worker, todo_out.clone(), ready_in.clone())
             for _ in range(self._shape.downloaders):
+                stages.start_soon(self._copier, todo_in.clone(), ready_in.clone())
                 stages.start_soon(self._download, ready_out.clone())
 
     # The end of the run, when it is not the end of the manifest
@@ -185,27 +196,31 @@ class Pipeline:
 
     # The reader
 
-    async def _reader(self, todos: MemoryObjectSendStream[Todo]) -> None:
-        items, begun, size = self._items(), 0, 1 if self._shape.stream else self._shape.chunk
+    async def _reader(self, todos: MemoryObjectSendStream[Todo | Prepared]) -> None:
         with todos:
-            while True:
-                room = None if self._shape.limit is None else self._shape.limit - begun
-                plan, failure = await anyio.to_thread.run_sync(self._read, items, size, room)
-                await self._pass_by(plan)
-                for planned in plan.todos:
-                    self._tell(Event(Kind.FOUND, planned.todo.item.id))
-                    await self._dispatch(planned.todo, todos)
-                begun += len(plan.todos)
-                if room is not None and len(plan.todos) == room:
-                    self.limited = True
-                    return
-                if failure is not None:
-                    self.gate.close(failure)
-                if failure is not None or not plan.read:
-                    return
-                if not self._shape.stream:
-                    # Whatever is to be done is handed on soon; what is not is got over with.
-                    size = self._shape.chunk if plan.todos else min(2 * size, self._shape.longest_chunk)
+            await self._read_all(todos)
+        self._lane.close()
+
+    async def _read_all(self, todos: MemoryObjectSendStream[Todo | Prepared]) -> None:
+        items, begun, size = self._items(), 0, 1 if self._shape.stream else self._shape.chunk
+        while True:
+            room = None if self._shape.limit is None else self._shape.limit - begun
+            plan, failure = await anyio.to_thread.run_sync(self._read, items, size, room)
+            await self._pass_by(plan)
+            for planned in plan.todos:
+                self._tell(Event(Kind.FOUND, planned.todo.item.id))
+                await self._dispatch(planned.todo, todos)
+            begun += len(plan.todos)
+            if room is not None and len(plan.todos) == room:
+                self.limited = True
+                return
+            if failure is not None:
+                self.gate.close(failure)
+            if failure is not None or not plan.read:
+                return
+            if not self._shape.stream:
+                # Whatever is to be done is handed on soon; what is not is got over with.
+                size = self._shape.chunk if plan.todos else min(2 * size, self._shape.longest_chunk)
 
     def _read(self, items: Iterator[Item | UrlRow], size: int, room: int | None) -> tuple[Plan, BatchError | None]:
         """The next items with what is to be done; a manifest that fails further down hands over what came before."""
@@ -235,15 +250,23 @@ class Pipeline:
         except BatchError as error:
             self.gate.close(error)
 
-    async def _dispatch(self, todo: Todo, todos: MemoryObjectSendStream[Todo]) -> None:
-        if self.gate.reason is None or todo.state.in_flight:
-            await todos.send(todo)
-        else:
+    async def _dispatch(self, todo: Todo, todos: MemoryObjectSendStream[Todo | Prepared]) -> None:
+        await self._lane.room()
+        if self._stopping(todo):
             self._tell(Event(Kind.PENDING, todo.item.id))
+        else:
+            self._lane.began()
+            await todos.send(todo)
+
+    def _stopping(self, todo: Todo) -> Stopping | None:
+        """Why the item can't be begun any more: it stays pending, unless it has a prediction in flight."""
+        return Stopping("the run is stopping") if self.gate.reason is not None and not todo.state.in_flight else None
 
     # The stages
 
-    async def _worker(self, todos: MemoryObjectReceiveStream[Todo], ready: MemoryObjectSendStream[Predicted]) -> None:
+    async def _worker(
+        self, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: MemoryObjectSendStream[Predicted]
+    ) -> None:
         with todos, ready:
             while True:
                 async with self._slots:
@@ -255,22 +278,51 @@ class Pipeline:
                             return
                         await self._work(todo, ready)
 
-    async def _work(self, todo: Todo, ready: MemoryObjectSendStream[Predicted]) -> None:
-        if self.gate.reason is not None and not todo.state.in_flight:
-            self._tell(Event(Kind.PENDING, todo.item.id))
-            return
-        self._tell(Event(Kind.STARTED, todo.item.id))
-        number = self.width.began(self._clock.monotonic())
+    async def _work(self, given: Todo | Prepared, ready: MemoryObjectSendStream[Predicted]) -> None:
+        """Buy for an item just read, or for a copy that there is nothing to copy for."""
+        todo, prepared = (given, None) if isinstance(given, Todo) else (given.todo, given)
+        number, bought, started = self.width.began(self._clock.monotonic()), False, False
         try:
-            predicted = await self._predictor.predict(todo)
-            if isinstance(predicted, Predicted):
+            if (stopping := self._stopping(todo)) is not None:
+                raise stopping
+            data = None
+            if prepared is None:
+                prepared, data = await self._predictor.prepare(todo)
+                if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
+                    return await self._unchanged(todo)
+            in_vain = given is prepared and not self._predictor.leads(prepared)
+            way = self._predictor.place(prepared, data, in_vain=in_vain)
+            if way is Way.COPY and prepared.sha256 is None and not self._predictor.leads(prepared):
+                return self._lane.put([Released(prepared)])
+            if way is Way.PARK:
+                return None
+            started = True
+            self._tell(Event(Kind.STARTED, todo.item.id))
+            predicted = await self._predicted(prepared, data, way)
+            bought = predicted is not None and not predicted.reused
+            if predicted is not None:
                 await ready.send(predicted)
-            else:
-                await self._unchanged(todo)
         except BatchError as error:
-            await self._settle(todo, error)
+            bought = error.attempts > 0
+            await self._settle(todo, error, prepared, started=started)
         finally:
-            self.width.ended(number, self._clock.monotonic())
+            # What bought nothing says nothing about how long an item is in flight.
+            (self.width.ended if bought else self.width.dropped)(number, self._clock.monotonic())
+
+    async def _copier(
+        self, todos: MemoryObjectSendStream[Todo | Prepared], ready: MemoryObjectSendStream[Predicted]
+    ) -> None:
+        with todos, ready:
+            while (released := await self._lane.take()) is not None:
+                prepared, todo = released.copy, released.copy.todo
+                error = released.error or self._stopping(todo)
+                if error is not None:
+                    await self._settle(todo, error, prepared, started=False)
+                elif self._predictor.leads(prepared) or (copied := await self._predictor.copy(prepared)) is None:
+                    await todos.send(prepared)
+                else:
+                    self._tell(Event(Kind.STARTED, todo.item.id))
+                    await ready.send(copied)
 
     async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
         with ready:
@@ -279,37 +331,46 @@ class Pipeline:
                 try:
                     saved = await self._save(predicted)
                 except BatchError as error:
-                    self._predictor.settled(predicted.prepared, error)
-                    await self._settle(todo, error)
+                    await self._settle(todo, error, predicted.prepared)
                 else:
-                    self._predictor.settled(predicted.prepared)
+                    self._lane.put(self._predictor.settled(predicted.prepared))
                     for note in saved.notes:
                         self._tell(Event(Kind.WARNING, todo.item.id, text=note))
                     self.reused += saved.reused
-                    self._tell(Event(Kind.SAVED, todo.item.id, text=saved.output, started=True))
+                    self._over(Event(Kind.SAVED, todo.item.id, text=saved.output, started=True))
 
     async def _save(self, predicted: Predicted) -> Saved:
         while True:
             try:
                 return await self._downloader.save(predicted)
             except ResubmitError as error:
-                # The prediction ended well and its output is of no use: within the item's budget, another one.
-                if not self._predictor.may_buy(predicted.attempts):
+                # The prediction ended well and its output is of no use: within the content's budget, another one.
+                if not self._predictor.leads(predicted.prepared) or not self._predictor.may_buy(predicted.attempts):
                     raise
                 item = predicted.prepared.todo.item.id
                 self._tell(Event(Kind.WARNING, item, text=f"{error}; another prediction is bought"))
-                predicted = await self._predictor.buy(predicted.prepared, attempts=predicted.attempts)
+                predicted = await self._predictor.buy(predicted.prepared, again=True)
+
+    async def _predicted(self, prepared: Prepared, data: bytes | None, way: Way) -> Predicted | None:
+        """The item with its alpha in reach; None where it was parked after all."""
+        if way is Way.COPY:
+            copied = await self._predictor.copy(prepared)
+            if copied is not None:
+                return copied
+            way = self._predictor.place(prepared, data, in_vain=True)
+        return await self._predictor.buy(prepared, data=data) if way is Way.BUY else None
 
     async def _unchanged(self, todo: Todo) -> None:
         await self._ledger.append("unchanged", **unchanged(todo, todo.signature))
         self.skipped += 1
-        self._tell(Event(Kind.SKIPPED, todo.item.id, text=Step.DONE.value, started=True))
+        self._over(Event(Kind.SKIPPED, todo.item.id, text=Step.DONE.value))
 
-    async def _settle(self, todo: Todo, error: BatchError) -> None:
+    async def _settle(
+        self, todo: Todo, error: BatchError, prepared: Prepared | None = None, *, started: bool = True
+    ) -> None:
         """Put an item that was not saved where it belongs: failed, or pending because the run ends."""
-        if isinstance(error, Stopping):
-            self._tell(Event(Kind.PENDING, todo.item.id, started=True))
-            return
+        if prepared is not None:
+            self._lane.put(self._predictor.settled(prepared, error))
         if error.verdict is not Verdict.ABORT:
             try:
                 await self._ledger.append(
@@ -323,7 +384,13 @@ class Pipeline:
             except BatchError as unwritten:
                 error = unwritten
             else:
-                self._tell(Event(Kind.FAILED, todo.item.id, text=str(error), error_kind=error.kind, started=True))
+                self._over(Event(Kind.FAILED, todo.item.id, text=str(error), error_kind=error.kind, started=started))
                 return
-        self.gate.close(error)
-        self._tell(Event(Kind.PENDING, todo.item.id, started=True))
+        if not isinstance(error, Stopping):
+            self.gate.close(error)
+        self._over(Event(Kind.PENDING, todo.item.id, started=started))
+
+    def _over(self, event: Event) -> None:
+        """Tell of the end of an item that was on its way."""
+        self._tell(event)
+        self._lane.ended()

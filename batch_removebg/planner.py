@@ -16,7 +16,7 @@ from batch_removebg.index.rows import Done, done_keys
 from batch_removebg.manifest import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.names import Claims
-from batch_removebg.predict import Todo
+from batch_removebg.prepare import Todo
 from batch_removebg.recipe import Recipe
 
 _FEW = 64

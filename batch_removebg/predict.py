@@ -1,12 +1,12 @@
-"""A worker's part: one item becomes prepared, submitted, and waited for."""
+"""A worker's part: one item, once it is prepared, is submitted and waited for; or made from what is on hand."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
+import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.alphas import Alphas
@@ -20,16 +20,16 @@ from batch_removebg.errors import (
     PredictionStuck,
     ResubmitError,
     RetryError,
-    SourceError,
 )
 from batch_removebg.fold import ItemState
-from batch_removebg.model import CreateRequest, Item, Prediction, Provider, ProxySpec, Status, Upload
+from batch_removebg.model import CreateRequest, Prediction, Provider, ProxySpec, Status, Upload
+from batch_removebg.prepare import Prepared, Preparer, Todo
 from batch_removebg.provider import parse
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import Recovery
 from batch_removebg.provider.runtimes import RunTimes, Watches
 from batch_removebg.recipe import Recipe
-from batch_removebg.singleflight import Singleflight
+from batch_removebg.singleflight import Released, Singleflight
 from batch_removebg.sources import Sources
 from batch_removebg.twins import Twin, Twins
 
@@ -39,40 +39,6 @@ if TYPE_CHECKING:
 
     from batch_removebg.pixels.decode import Proxy
     from batch_removebg.pixels.spec import Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """An item that is to be done, with what is known of it."""
-
-    item: Item
-    output: str
-    """Name claimed for it, relative to OUT."""
-    state: ItemState
-    """As the ledger had it when the item was read."""
-    signature: str | None = None
-    """Size and times of the file, taken before it is read; None for a URL."""
-    finished_if_same: bool = False
-    """Nothing is to be done if the content is what it was: only times of the file have changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A source, looked at."""
-
-    todo: Todo
-    fingerprint: str
-    sha256: str | None
-    """Of the source; None where a URL is passed through."""
-    width: int
-    height: int
-    """Of the upright source in pixels; 0 where a URL is passed through."""
-    cost: int
-    """Bytes that finishing it will take."""
-    data: bytes | None
-    """Kept only where reading it again would be a second download."""
-    notes: tuple[str, ...]
-    started: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +57,7 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class PredictPolicy:
-    """How long a prediction is waited for, and how many are bought for one item."""
+    """How long a prediction is waited for, and how many are bought for one content in a run."""
 
     predictions: int = 3
     deadline: float = 900.0
@@ -125,12 +91,15 @@ class Tools:
     clock: Clock
 
 
-@dataclass(slots=True)
-class _Bought:
-    """What this run has uploaded and bought for a source that is being worked on."""
+class Way(enum.Enum):
+    """How an item gets its alpha."""
 
-    upload: Upload | None = None
-    spent: list[str] = field(default_factory=list)
+    BUY = "buy"
+    """It has the turn of its content: a prediction is to be bought."""
+    COPY = "copy"
+    """What was bought for the same content is on hand."""
+    PARK = "park"
+    """The same content is being worked on: it was parked, and comes back once that has ended."""
 
 
 class Predictor:
@@ -162,40 +131,60 @@ class Predictor:
         self._clock = tools.clock
         self._policy = policy
         self._gate = gate
-        self._flights = Singleflight()
-        self._bought: dict[str, _Bought] = {}
+        self._preparer = Preparer(tools.recipe, tools.sources, tools.cpu, tools.limits, tools.clock)
+        self._flights: Singleflight[Prepared] = Singleflight()
         self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
         self._times = times if times is not None else RunTimes()
         self._watches = Watches(self._times)
 
-    async def predict(self, todo: Todo) -> Predicted | Prepared:
-        """The item with its alpha in reach, or merely prepared where it turns out to be finished already.
+    async def prepare(self, todo: Todo) -> tuple[Prepared, bytes | None]:
+        """See Preparer."""
+        return await self._preparer.prepare(todo)
 
-        Of items with the same content one is worked on at a time: what comes of it must be told to `settled`.
+    async def source_data(self, prepared: Prepared) -> bytes:
+        """See `Preparer.data`."""
+        return await self._preparer.data(prepared)
+
+    def place(self, prepared: Prepared, data: bytes | None = None, *, in_vain: bool = False) -> Way:
+        """The item's way to its alpha; `data`: its source's bytes, where they are at hand.
+
+        `in_vain`: a copy was tried, and what was on hand is damaged or gone. What comes of an item must be told to
+        `settled`, unless it is parked.
         """
-        started = self._clock.monotonic()
-        prepared, data = await self._prepare(todo, started)
-        if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
-            return prepared
-        if self._flights.busy(prepared.fingerprint):
-            data = None  # read again when it is its turn: those that wait shall cost no memory
-        await self._flights.enter(prepared.fingerprint)
-        self._bought[prepared.fingerprint] = _Bought()
+        key = prepared.fingerprint
+        if self.leads(prepared):
+            return Way.BUY if in_vain else Way.COPY
+        if self._flights.busy(key):
+            self._flights.park(key, replace(prepared, data=None))  # read again later: those that wait cost no memory
+            return Way.PARK
         if data is not None:
-            self._sources.hold(prepared.fingerprint, data)
-        try:
-            return await self._kept(prepared) or await self.buy(prepared, data=data)
-        except BaseException as error:
-            self.settled(prepared, error)
-            raise
+            self._sources.hold(key, data)
+        if not in_vain and self._on_hand(prepared):
+            return Way.COPY
+        self._flights.begin(key, prepared)
+        return Way.BUY
 
-    def settled(self, prepared: Prepared, error: BaseException | None = None) -> None:
-        """Take in that an item is saved, or came to `error`: the next one with the same content may go on."""
-        del self._bought[prepared.fingerprint]
+    def leads(self, prepared: Prepared) -> bool:
+        """Whether the item has the turn of its content, and its copies wait for it."""
+        return self._flights.leads(prepared.fingerprint, prepared)
+
+    @property
+    def parked(self) -> int:
+        """Items that wait for another one with the same content."""
+        return self._flights.parked
+
+    def settled(self, prepared: Prepared, error: BaseException | None = None) -> list[Released[Prepared]]:
+        """Take in that an item is saved, or came to `error`; gives back the copies that may go on now."""
         self._sources.let_go(prepared.fingerprint)
-        self._flights.leave(prepared.fingerprint, error)
+        return self._flights.end(prepared.fingerprint, error) if self.leads(prepared) else []
 
-    async def _kept(self, prepared: Prepared) -> Predicted | None:
+    def _on_hand(self, prepared: Prepared) -> bool:
+        """Whether an earlier prediction for the same content seems to have left what `copy` needs."""
+        if prepared.sha256 is None:
+            return self._twins.find(prepared.fingerprint) is not None
+        return self._alphas.has(prepared.fingerprint)
+
+    async def copy(self, prepared: Prepared) -> Predicted | None:
         """What an earlier prediction for the same content has left: its alpha, or a finished picture."""
         if prepared.sha256 is None:
             made = self._twins.find(prepared.fingerprint)
@@ -209,81 +198,59 @@ class Predictor:
         state = prepared.todo.state
         return Predicted(prepared, None, alpha, state.prediction_id, state.attempts, reused=True)
 
-    async def buy(self, prepared: Prepared, *, data: bytes | None = None, attempts: int = 0) -> Predicted:
-        """A prediction that gives a picture: the one in flight since an earlier run, or a new one.
+    async def buy(self, prepared: Prepared, *, data: bytes | None = None, again: bool = False) -> Predicted:
+        """A prediction that gives a picture: one that is in flight or was bought for a copy, or a new one.
 
-        `attempts` have been bought before and gave nothing. Raises the last ResubmitError once the policy's number is
-        spent, Stopping if the run ends before one could be bought.
+        `again`: what the last one gave was of no use. Raises the last ResubmitError once the policy's number is spent,
+        Stopping if the run ends before one could be bought, and what the content came to earlier in this run.
         """
-        known = None if attempts else self._known(prepared)
-        in_flight = known.prediction_id if known is not None and known.in_flight else None
+        turn = self._flights.turn(prepared.fingerprint)
+        if turn.refusal is not None:
+            raise type(turn.refusal)(str(turn.refusal))
+        known = None if again else self._known(prepared)
+        others = None if again else turn.open
+        in_flight = others or (known.prediction_id if known is not None and known.in_flight else None)
+        attempts = turn.bought
         while True:
             try:
                 if in_flight is not None:
                     seen = await self._provider.get(in_flight)
                 else:
+                    self._check_budget(attempts)
                     attempts += 1
                     seen = await self._create(prepared, data, attempts, known)
+                    turn.bought = attempts
                 if seen.id is not None:
-                    self._bought[prepared.fingerprint].spent.append(seen.id)
+                    turn.spent.append(seen.id)
+                turn.open = seen.id
                 ended = await self._await_end(seen, polls=self._policy.polls(prepared, seen))
                 url = parse.result(ended)
             except ResubmitError as error:
-                error.attempts = attempts
+                error.attempts, turn.open = attempts, None
                 if not self.may_buy(attempts):
                     raise
             except BatchError as error:
                 error.attempts = attempts
                 raise
             else:
-                return Predicted(prepared, url, None, ended.id, max(1, attempts), reused=False)
-            in_flight = known = None
+                turn.bought = max(1, attempts)
+                return Predicted(prepared, url, None, ended.id, turn.bought, reused=others is not None)
+            in_flight = known = others = None
             await self._gate.sleep(self._policy.pause)
+
+    def _check_budget(self, attempts: int) -> None:
+        if not self.may_buy(attempts):
+            raise PredictionLost(f"{attempts} predictions were bought for the same content, and their output is gone")
 
     def may_buy(self, attempts: int) -> bool:
         """Whether the policy allows another prediction after so many."""
         return attempts < self._policy.predictions
-
-    async def source_data(self, prepared: Prepared) -> bytes:
-        """The bytes of a prepared source again; raises SourceError if it has to be read and has changed since."""
-        held = prepared.data or self._sources.held(prepared.fingerprint)
-        if held is not None:
-            return held
-        data = await self._sources.read(prepared.todo.item)
-        if await self._cpu.run(_sha256, data) != prepared.sha256:
-            raise SourceError("changed while it was being done; run again to do it anew")
-        return data
 
     def _known(self, prepared: Prepared) -> ItemState | None:
         """What an earlier run has begun to buy for this content, be it under another item's name."""
         own, other = prepared.todo.state, self._unsettled.pop(prepared.fingerprint, None)
         begun = (own.in_flight or own.lost is not None) and own.fingerprint == prepared.fingerprint
         return own if begun else other
-
-    async def _prepare(self, todo: Todo, started: float) -> tuple[Prepared, bytes | None]:
-        item, recipe = todo.item, self._recipe
-        if item.problem is not None:
-            raise SourceError(item.problem)
-        if item.path is None and recipe.passes_urls:
-            fingerprint = recipe.fingerprint(item.source)
-            return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started), None
-        from batch_removebg.pixels import decode
-
-        data = await self._sources.read(item)
-        sha256 = await self._cpu.run(_sha256, data)
-        header = await self._cpu.run(decode.probe, data, self._limits)
-        prepared = Prepared(
-            todo=todo,
-            fingerprint=recipe.fingerprint(sha256),
-            sha256=sha256,
-            width=header.width,
-            height=header.height,
-            cost=decode.cost(header, recipe.finish),
-            data=data if item.path is None else None,
-            notes=header.notes,
-            started=started,
-        )
-        return prepared, data
 
     async def _create(
         self, prepared: Prepared, data: bytes | None, attempt: int, known: ItemState | None
@@ -299,7 +266,7 @@ class Predictor:
             fingerprint=prepared.fingerprint,
             attempt=attempt,
             until=image.expires_at,
-            spent=(*filter(None, earlier), *self._bought[prepared.fingerprint].spent),
+            spent=(*filter(None, earlier), *self._flights.turn(prepared.fingerprint).spent),
         )
         lost = known.lost if known is not None and self._provider.capabilities.billed else None
         return await self._recovery.create(request, lost)
@@ -314,7 +281,7 @@ class Predictor:
 
     def _held(self, prepared: Prepared) -> Upload | None:
         """The upload of an earlier attempt, in this run or another, if the server says it is held for long enough."""
-        state, upload = prepared.todo.state, self._bought[prepared.fingerprint].upload
+        state, upload = prepared.todo.state, self._flights.turn(prepared.fingerprint).upload
         if upload is None and state.upload is not None and state.fingerprint == prepared.fingerprint:
             upload = Upload(state.upload.url, parse.when(state.upload.until))
         if upload is None or upload.expires_at is None:
@@ -329,7 +296,7 @@ class Predictor:
         upload = await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
         if upload.expires_at is not None and upload.expires_at.timestamp() <= self._clock.wall():
             upload = replace(upload, expires_at=None)  # by a clock that is not ours
-        self._bought[prepared.fingerprint].upload = upload
+        self._flights.turn(prepared.fingerprint).upload = upload
         return upload
 
     async def _data_uri(self, prepared: Prepared, data: bytes | None) -> str:
@@ -387,7 +354,3 @@ class Predictor:
         # A cancel that fails changes nothing: the prediction is given up either way.
         with contextlib.suppress(RetryError, ItemError):
             await self._provider.cancel(prediction_id)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

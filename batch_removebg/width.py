@@ -63,6 +63,10 @@ class Width:
             if len(self._generation) >= max(_LEAST, self._found):
                 self._judge(now)
 
+    def dropped(self, number: int, _now: float) -> None:
+        """Take in that an item was none of those that count: nothing was bought for it."""
+        self._in_flight.pop(number, None)
+
     def trouble(self, now: float) -> None:
         """Take in that the server fails: fewer, once for all that fail together."""
         if now >= self._rest_until:

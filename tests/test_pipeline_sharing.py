@@ -97,13 +97,6 @@ async def test_content_that_the_model_refuses_is_refused_once_for_all_its_copies
     assert {item["error"]["kind"] for item in bench.results()["items"]} == {"prediction"}
 
 
-async def test_a_failure_that_may_pass_leaves_the_copy_its_own_try(bench: Bench) -> None:
-    copies(bench, "a.jpg", "b.jpg")
-    bench.provider.script.extend([Prediction(f"x{n}", Status.ABORTED) for n in range(3)])
-    summary = await bench.run()
-    assert (summary.failed, summary.saved, bench.provider.bill) == (1, 1, 4)
-
-
 async def test_a_prediction_in_flight_is_taken_up_by_whichever_copy_comes_first(bench: Bench) -> None:
     bench.add("b.jpg")
     bench.provider.script.append(stop_after(bench, processing("p9")))

@@ -16,7 +16,8 @@ from batch_removebg.errors import InputRejected, PredictionLost
 from batch_removebg.fold import ItemState
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Capabilities, Item, Prediction, Status
-from batch_removebg.predict import Predicted, Predictor, PredictPolicy, Prepared, Todo
+from batch_removebg.predict import Predicted, Predictor, PredictPolicy, Way
+from batch_removebg.prepare import Todo
 from batch_removebg.provider.gate import Gate
 from batch_removebg.provider.recovery import LostPolicy, Recovery
 from batch_removebg.settings import Settings
@@ -40,15 +41,16 @@ class Bench:
         recovery = Recovery(provider, ledger, LostPolicy(), clock=clock, known=set)
         self.predictor = Predictor(provider, recovery, tools, policy=PredictPolicy(), gate=gate)
 
-    async def predict(self) -> Predicted | Prepared:
-        return await self.predictor.predict(Todo(self.item, "noise.png", ItemState()))
+    async def predict(self) -> Predicted:
+        prepared, data = await self.predictor.prepare(Todo(self.item, "noise.png", ItemState()))
+        assert self.predictor.place(prepared, data) is Way.BUY
+        return await self.predictor.buy(prepared, data=data)
 
 
 async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:
     provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=120_000))
     async with Ledger(tmp_path / "ledger.jsonl") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert isinstance(predicted, Predicted)
     image = provider.requests[0].image
     assert image.startswith("data:image/jpeg;base64,")
     assert 60_000 < len(image) <= 120_000
@@ -69,7 +71,6 @@ async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Pat
     provider = ScriptedProvider(creates=[Prediction("p", Status.PROCESSING, output="https://out.example/p.png")])
     async with Ledger(tmp_path / "ledger.jsonl") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert isinstance(predicted, Predicted)
     assert (predicted.output_url, provider.calls.count("get")) == ("https://out.example/p.png", 1)
 
 
@@ -85,5 +86,4 @@ async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> Non
     provider = ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://out.example/x.png")])
     async with Ledger(tmp_path / "ledger.jsonl") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert isinstance(predicted, Predicted)
     assert (predicted.output_url, predicted.prediction_id) == ("https://out.example/x.png", None)

@@ -124,6 +124,17 @@ def test_trouble_shrinks_it_once_for_all_that_fail_together_and_it_grows_back() 
     assert seen.widths[-1][1] >= START
 
 
+@pytest.mark.parametrize("rate", [None, 10.0])
+def test_items_for_which_nothing_is_bought_change_nothing(rate: float | None) -> None:
+    plain, mixed = Width(), Width()
+    for nth in range(200):
+        for width in (plain, mixed):
+            width.ended(width.began(nth), nth + 4.0)
+        for _ in range(9):
+            mixed.dropped(mixed.began(nth), nth + 0.01)
+    assert (mixed.mean, mixed.target(300.0, rate)) == (plain.mean, plain.target(300.0, rate))
+
+
 def test_a_number_that_was_given_stays() -> None:
     width = Width(fixed=7)
     width.trouble(0.0)

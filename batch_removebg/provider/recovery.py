@@ -25,6 +25,7 @@ class CreateUnaccounted(ItemError):
     """The create may have been accepted, can't be looked for, and may not be sent again."""
 
     kind = "lost-create"
+    of_content = True
 
 
 @dataclass(frozen=True, slots=True)
