@@ -60,7 +60,7 @@ class Preparer:
         self._clock = clock
 
     async def prepare(self, todo: Todo) -> tuple[Prepared, bytes | None]:
-        """The source and, where it was read, its bytes; raises SourceError, or RetryError where a URL gives nothing."""
+        """The source and, where it was read, its bytes; raises ItemError, or RetryError where a URL gives nothing."""
         started, item, recipe = self._clock.monotonic(), todo.item, self._recipe
         if item.problem is not None:
             raise SourceError(item.problem)
@@ -72,6 +72,7 @@ class Preparer:
         data = await self._sources.read(item)
         sha256 = await self._cpu.run(_sha256, data)
         header = await self._cpu.run(decode.probe, data, self._limits)
+        recipe.finish.require_room(header.width, header.height)  # before anything is bought for it
         prepared = Prepared(
             todo=todo,
             fingerprint=recipe.fingerprint(sha256),

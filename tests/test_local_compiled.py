@@ -136,6 +136,25 @@ def test_large_weights_are_not_kept(weights: Path, monkeypatch: pytest.MonkeyPat
     assert not (weights.parent / FOLDER).exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
+def test_a_pipe_in_a_blobs_place_does_not_keep_the_run_waiting(weights: Path) -> None:
+    Kept(weights, FACTS).write(lambda: b"blob")
+    [path] = blobs(weights)
+    path.unlink()
+    os.mkfifo(path)
+    assert Kept(weights, FACTS).read() is None
+
+
+def test_a_foreign_file_in_the_folder_is_never_removed(weights: Path) -> None:
+    Kept(weights, FACTS).write(lambda: b"blob")
+    foreign = weights.parent / FOLDER / f"{weights.stem}-notes.blob"
+    foreign.write_bytes(b"mine")
+    os.utime(foreign, (0, 0))
+    for number in range(9):
+        Kept(weights, FACTS | {"number": number}).write(lambda: b"blob")
+    assert foreign.read_bytes() == b"mine"
+
+
 def test_old_blobs_of_the_same_weights_go_and_those_of_others_stay(weights: Path, tmp_path: Path) -> None:
     other = tmp_path / "netp.onnx"
     other.write_bytes(b"others")

@@ -12,10 +12,11 @@ from PIL import Image
 
 from batch_removebg import assemble
 from batch_removebg.clock import Clock
-from batch_removebg.errors import InputRejected, PredictionLost
+from batch_removebg.errors import InputRejected, ItemError, PredictionLost
 from batch_removebg.fold import ItemState
 from batch_removebg.ledger import Ledger
 from batch_removebg.model import Capabilities, Item, Prediction, Status
+from batch_removebg.pixels import spec
 from batch_removebg.predict import Predicted, Predictor, PredictPolicy, Way
 from batch_removebg.prepare import Todo
 from batch_removebg.provider.gate import Gate
@@ -87,3 +88,13 @@ async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> Non
     async with Ledger(tmp_path / "ledger.jsonl") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
     assert (predicted.output_url, predicted.prediction_id) == ("https://out.example/x.png", None)
+
+
+async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(spec.LONGEST, "png", 899)
+    async with Ledger(tmp_path / "ledger.jsonl", clock=FakeClock().clock) as ledger:
+        bench = Bench(tmp_path, ledger, ScriptedProvider())
+        with pytest.raises(ItemError, match=r"^is 900×700 pixels, and png can't hold more than 899 a side"):
+            await bench.predict()

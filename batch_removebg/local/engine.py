@@ -32,7 +32,7 @@ class Matte:
     """What the network makes of one picture."""
 
     alpha: NDArray[np.uint8]
-    """S×S, 0 (background) to 255; stretched so that both ends are reached, unless the network saw no object."""
+    """S×S, 0 (background) to 255; stretched so that both ends are reached; all 0 where the network saw no object."""
     peak: float
     """The map's maximum before it was stretched, 0–1: below `EMPTY_BELOW` where the network saw no object at all."""
 
@@ -106,10 +106,12 @@ def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float3
 
 
 def stretch(found: NDArray[np.float32]) -> Matte:
-    """The map of probabilities, min–max normalised to 0–255; one that is constant or empty is taken at its word.
+    """The map of probabilities, min–max normalised to 0–255; a constant one as it is, and one without an object all 0.
 
     The normalisation is U²-Net's own (`normPRED` of its published inference), and hides that a map is empty.
     """
     low, peak = float(found.min()), float(found.max())
-    unit = (found - low) / (peak - low) if peak > low and peak >= EMPTY_BELOW else found.clip(0.0, 1.0)
+    if peak < EMPTY_BELOW:
+        return Matte(np.zeros(found.shape, np.uint8), peak)
+    unit = (found - low) / (peak - low) if peak > low else found.clip(0.0, 1.0)
     return Matte(np.rint(unit * 255.0).astype(np.uint8), peak)

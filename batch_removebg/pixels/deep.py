@@ -96,6 +96,8 @@ def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
     if image.mode == "I" and stored.max() > 0xFFFF:
         return None
     values = stored.clip(min=0).astype(np.uint16)
+    if getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
+        values = np.uint16(0xFFFF) - values  # white is zero, which Pillow minds in 8 bits only
     alpha = np.where(values == key, 0, 0xFFFF).astype(np.uint16) if isinstance(key, int) else None
     return values, alpha
 

@@ -17,8 +17,6 @@ from .compose import Composed
 from .metadata import Metadata
 from .spec import Finish
 
-_LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
-"""Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
 _LOSSLESS_WEBP = ((0, 0), (1, 20), (1, 20), (2, 30), (3, 40), (4, 50), (4, 60), (4, 75), (5, 90), (6, 100))
 """`method` and `quality` by effort; without loss quality is effort too, and all come within some per cent."""
 _LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)
@@ -32,12 +30,7 @@ def encode(composed: Composed, finish: Finish) -> bytes:
     Raises ItemError if the picture is too large for the format or its encoder.
     """
     height, width = composed.pixels.shape[:2]
-    longest = _LONGEST.get(finish.format, max(width, height))
-    if max(width, height) > longest:
-        raise ItemError(
-            f"is {width}×{height} pixels, and {finish.format} can't hold more than {longest} a side: "
-            "choose --format png"
-        )
+    finish.require_room(width, height)
     kept = composed.metadata or Metadata()
     if finish.format == "png":
         return png_write.write(

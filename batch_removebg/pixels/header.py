@@ -5,6 +5,7 @@ A SourceError raised here is a predicate without its subject ("is empty (0 bytes
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import struct
@@ -19,6 +20,7 @@ from batch_removebg.errors import SourceError
 
 from .depth import stored_bits
 from .spec import Finish, Limits
+from .unlabelled import told_colours
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "PSD")
 """Photographs come in these; HEIF needs a plugin. Pillow's others stay closed: some start programs (EPS) or hide a
@@ -148,6 +150,9 @@ def header_notes(image: ImageFile.ImageFile, data: bytes) -> tuple[str, ...]:
     bits = stored_bits(image.format, data)
     if bits > 8 and image.mode != "I" and not has_16_bits(image):
         notes.append(f"{bits} bits a channel reduced to 8")
+    with contextlib.suppress(*UNREADABLE):
+        if told := told_colours(image, data):
+            notes.append(f"its colours are {told}, and no profile says so: taken for sRGB")
     return tuple(notes)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageFile
 
 from . import deep
 from .colour import fit_profile
 from .deep import Deep, to_8_bits
-from .header import decoding, has_16_bits, header_notes, open_image, orientation
+from .header import UNREADABLE, decoding, has_16_bits, header_notes, open_image, orientation
 from .metadata import Metadata, collect
 from .spec import Limits
 
@@ -28,6 +28,7 @@ _TURN = {
 }
 """What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
 
+_X = ExifTags.Base.XResolution
 _SIDEWAYS = (_TURN[5], _TURN[6], _TURN[7], _TURN[8])
 _REDUCED = "16 bits a channel reduced to 8"
 
@@ -108,13 +109,15 @@ def unpack_whole(
     with decoding():
         notes = header_notes(image, data)
         is_deep = has_16_bits(image)
+        # Pillow turns a TIFF while it loads, and forgets it. A PNG may have its EXIF behind the pixels.
+        stored_turn = _TURN.get(orientation(image)) if image.format == "TIFF" else None
         if at_least is not None:
             image.draft(None, at_least)
         loaded = deep.load(image, data) if is_deep or image.mode == "I" else None
         if loaded is None:
             image.load()
         turn = _TURN.get(orientation(image))
-        dpi, icc = _dpi(image, turn), image.info.get("icc_profile") or None
+        dpi, icc = _dpi(image, stored_turn or turn), image.info.get("icc_profile") or None
         kept, unkept = collect(image) if metadata else (None, ())
         notes += unkept
         if loaded is not None:
@@ -164,12 +167,22 @@ def _from_floats(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8]
     return grey, f"floating point: 0 to {white:g} taken for black to white"
 
 
-def _dpi(image: Image.Image, turn: Image.Transpose | None) -> tuple[float, float] | None:
+def _dpi(image: ImageFile.ImageFile, turn: Image.Transpose | None) -> tuple[float, float] | None:
     """Dots per inch, horizontally and vertically upright; None unless both make sense."""
     try:
-        x, y = (float(value) for value in image.info["dpi"])
-    except (LookupError, TypeError, ValueError, ArithmeticError):
+        x, y = (float(value) for value in _told_dpi(image))
+    except UNREADABLE:
         return None
     if not (1 <= x <= 65535 and 1 <= y <= 65535):
         return None
     return (y, x) if turn in _SIDEWAYS else (x, y)
+
+
+def _told_dpi(image: ImageFile.ImageFile) -> tuple[Any, Any]:
+    """What the file says, or its EXIF; Pillow says 1 of a TIFF that says nothing."""
+    if "dpi" in image.info and (image.format != "TIFF" or _X in getattr(image, "tag_v2", {})):
+        x, y = image.info["dpi"]
+        return x, y
+    exif = Image.Image.getexif(image)
+    scale = 2.54 if exif.get(ExifTags.Base.ResolutionUnit, 2) == 3 else 1.0  # by the centimetre
+    return float(exif[_X]) * scale, float(exif[ExifTags.Base.YResolution]) * scale

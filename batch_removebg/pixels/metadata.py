@@ -29,7 +29,12 @@ _TAGS = frozenset(
 _NOT_OF_EXIF = frozenset({0x927C, 0xA001, 0xA002, 0xA003, 0xA005})
 """Maker's note, colour space, the stored pixels' size, and the directory of interoperability."""
 _LARGEST_PACKET = 1 << 20
-_PLACE = re.compile(r"^gps|latitude|longitude|^thumbnails$", re.IGNORECASE)
+_PLACE = re.compile(
+    r"^gps|latitude|longitude|^thumbnails$|^(city|state|country|countrycode|location|sublocation|locationcreated"
+    r"|locationshown)$",
+    re.IGNORECASE,
+)
+"""Names of XMP's properties, in any namespace: the place in numbers and in words (IPTC Photo Metadata 2023.2)."""
 _PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import ItemError, SettingsError
 
 if TYPE_CHECKING:
     from .quality import Quality
@@ -16,6 +16,8 @@ Colour = tuple[int, int, int]
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif": "avif"}
 """The formats a finished picture can have, and how its name ends."""
 
+LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
+"""Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
 METADATA = ("strip", "keep")
 _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
 """Fields that are younger than ledgers: they count for what they are where they are not these, and not at all else."""
@@ -94,6 +96,15 @@ class Finish:
     def extension(self) -> str:
         """How the file's name ends, without the dot."""
         return EXTENSIONS[self.format]
+
+    def require_room(self, width: int, height: int) -> None:
+        """Raise ItemError for a picture of more pixels a side than the format can hold."""
+        longest = LONGEST.get(self.format, max(width, height))
+        if max(width, height) > longest:
+            raise ItemError(
+                f"is {width}×{height} pixels, and {self.format} can't hold more than {longest} a side: "
+                "choose --format png"
+            )
 
     @property
     def backdrop(self) -> Colour | None:

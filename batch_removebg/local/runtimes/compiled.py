@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _AT_MOST = 4
 _LARGEST = 32 << 20
 """Bytes of weights above which it is not worth it: u2net's 176 MB take 1.3 s to read, check and take in, and 120 MB
 more memory, where to compile them takes 1.5 s. u2netp's 4.5 MB take 0.1 s instead of 0.3 s."""
+_KEY = re.compile(r"[0-9a-f]{64}" + re.escape(_SUFFIX))
 _CHECKSUM = hashlib.sha256().digest_size  # bytes at a file's beginning, over the rest of it
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,10 @@ class Kept:
         try:
             if not self._worth_it() or not self._ours():
                 return None
-            data = self._path().read_bytes()
+            path = self._path()
+            if not path.is_file():  # nor a pipe, which would keep the run waiting
+                return None
+            data = path.read_bytes()
         except FileNotFoundError:
             return None
         except (OSError, BatchError) as error:
@@ -92,6 +97,6 @@ class Kept:
 
     def _thin_out(self) -> None:
         stem = f"{self._weights.stem}-"
-        kept = [one for one in self._folder.iterdir() if one.name.startswith(stem) and one.suffix == _SUFFIX]
+        kept = [one for one in self._folder.iterdir() if _KEY.fullmatch(one.name.removeprefix(stem))]
         for old in sorted(kept, key=lambda one: one.stat().st_mtime_ns, reverse=True)[_AT_MOST:]:
             old.unlink()
