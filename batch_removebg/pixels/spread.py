@@ -16,7 +16,7 @@ TILE = 16
 """Side of what is worked on at once, pixels of the small grid."""
 
 ENDS = 3
-"""Levels of 255 that count as 0 and as 255: no one sees them, and they would be half of what is mixed."""
+"""Levels of 255 that count as 0 and as 255: no one sees them, and they would be two fifths of what is mixed."""
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
 
 
