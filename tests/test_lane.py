@@ -41,11 +41,20 @@ async def test_it_ends_only_once_nothing_more_comes_and_nothing_is_on_its_way() 
 
 async def test_all_takers_are_told_of_the_end() -> None:
     lane: Lane[str] = Lane(10, lambda: 0)
+    told: list[str | None] = []
+
+    async def taker() -> None:
+        told.append(await lane.take())
+
     async with anyio.create_task_group() as group:
         for _ in range(3):
-            group.start_soon(lane.take)
+            group.start_soon(taker)
         await turns()
+        assert told == []
         lane.close()
+        await turns()
+        group.cancel_scope.cancel()  # those that nobody has told would wait for ever
+    assert told == [None] * 3
 
 
 async def test_the_reader_waits_while_there_are_as_many_as_may_be_and_nobody_else_does() -> None:
