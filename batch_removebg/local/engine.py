@@ -100,9 +100,11 @@ def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float3
     """
     if rgb.shape[:2] != (model.size, model.size):
         rgb = np.asarray(Image.fromarray(rgb).resize((model.size, model.size), Image.Resampling.LANCZOS))
-    unit = rgb.astype(np.float32) / max(float(rgb.max()), _DARKEST)
-    standard = (unit - np.array(model.mean, np.float32)) / np.array(model.deviation, np.float32)
-    return np.ascontiguousarray(standard.transpose(2, 0, 1)[np.newaxis], dtype=np.float32)
+    planes = rgb.transpose(2, 0, 1).astype(np.float32, order="C")
+    mean, deviation = (np.array(three, np.float32)[:, None, None] for three in (model.mean, model.deviation))
+    planes *= 1 / (max(float(rgb.max()), _DARKEST) * deviation)
+    planes -= mean / deviation
+    return planes[np.newaxis]
 
 
 def stretch(found: NDArray[np.float32]) -> Matte:

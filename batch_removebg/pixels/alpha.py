@@ -22,6 +22,8 @@ Alpha = npt.NDArray[np.uint8]
 
 _PEAK = "batch-removebg:peak"
 """Keyword of the PNG's tEXt chunk that holds the peak."""
+_EFFORT = 0
+"""Of what is kept: a quarter of the time of the next, and a sixth larger."""
 _ASPECT_TOLERANCE = 0.02
 _DEFAULT = Limits()
 
@@ -57,7 +59,7 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
 
 def encode_alpha(alpha: Alpha, peak: float | None = None) -> bytes:
     """An alpha as lossless 8-bit grey PNG, with the network's confidence in it: the map's raw peak, 0–1."""
-    return write(alpha, effort=2, texts=None if peak is None else {_PEAK: f"{peak:.6g}"})
+    return write(alpha, effort=_EFFORT, texts=None if peak is None else {_PEAK: f"{peak:.6g}"})
 
 
 def peak_of(data: bytes, limits: Limits = _DEFAULT) -> float | None:
