@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from batch_removebg.cli import run_command
@@ -14,6 +15,8 @@ _COLLECT = (20_000, 20, 50)
 def main() -> None:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(*_COLLECT)
+    # Pictures are worked on side by side; threads of numpy's own would take turns with them, and wait by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run_command(sys.argv[1:]))
 
 
