@@ -12,7 +12,7 @@ from PIL import Image
 
 from .alpha import Alpha
 from .deep import Samples, to_8_bits
-from .models import CLEAR, RADIUS, models_of
+from .models import CLEAR, RADIUS, REACH, models_of
 from .spread import TILE, Spread
 from .windows import Floats
 
@@ -38,7 +38,7 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
     if active.any():
         part = _around(active, rows, columns)
         small = np.ascontiguousarray(_reduced(guide, rows, columns)[:, *part])
-        spread.models[:, *part] = models_of(small, alpha[part].astype(np.float32) / np.float32(255))
+        spread.follow(models_of(small, alpha[part].astype(np.float32) / np.float32(255)), part)
     for row, column in zip(*np.nonzero(active), strict=True):
         spread.tile(int(row), int(column))
     return spread.result
@@ -58,13 +58,14 @@ def _active(alpha: Alpha) -> npt.NDArray[np.bool_]:
 
 
 def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
-    """The least or greatest alpha of each tile and `RADIUS` pixels around it."""
+    """The least or greatest alpha of each tile and of the pixels around it that a model's trust depends on."""
+    margin = REACH + 1
     rows, columns = (-(-side // TILE) for side in alpha.shape)
-    reach = TILE + 2 * RADIUS
-    padded = np.full((rows * TILE + 2 * RADIUS, columns * TILE + 2 * RADIUS), neutral, np.uint8)
-    padded[RADIUS : RADIUS + alpha.shape[0], RADIUS : RADIUS + alpha.shape[1]] = alpha
-    along = np.stack([pick.reduce(padded[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
-    return np.stack([pick.reduce(along[at * TILE : at * TILE + reach], axis=0) for at in range(rows)])
+    reach = TILE + 2 * margin
+    padded = np.full((rows * TILE + 2 * margin, columns * TILE + 2 * margin), neutral, np.uint8)
+    padded[margin : margin + alpha.shape[0], margin : margin + alpha.shape[1]] = alpha
+    down = np.stack([pick.reduce(padded[at * TILE : at * TILE + reach], axis=0) for at in range(rows)])
+    return np.stack([pick.reduce(down[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
 
 
 def _around(active: npt.NDArray[np.bool_], rows: int, columns: int) -> tuple[slice, slice]:

@@ -26,8 +26,7 @@ class Spread:
     def __init__(self, guide: Samples, alpha: Alpha) -> None:
         """Each tile is at first what its first pixel of `alpha` is: subject or background."""
         self._guide = guide
-        self.models: Floats = np.zeros((4, *alpha.shape), np.float32)
-        """The factors of red, green and blue (0–1) and the constant, for an alpha of 0–1: to be filled in."""
+        self._models: Floats = np.zeros((4, *alpha.shape), np.float32)
         self._down = _Axis(guide.shape[0], alpha.shape[0])
         self._across = _Axis(guide.shape[1], alpha.shape[1])
         sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
@@ -35,18 +34,24 @@ class Spread:
         self.result: Alpha = np.repeat(lines, self._down.lengths, axis=0)
         self._full = np.float32(np.iinfo(guide.dtype).max)
 
+    def follow(self, models: Floats, part: tuple[slice, slice]) -> None:
+        """Take the models of a part of the small grid, in place: factors of red, green, blue (0–1), and a constant.
+
+        4×h×w, for an alpha of 0–1.
+        """
+        models[:3] *= _GAIN / self._full
+        models[3] *= _GAIN
+        models[3] += np.float32(0.5 + 127.5) - _GAIN / 2
+        self._models[:, *part] = models
+
     def tile(self, row: int, column: int) -> None:
         """Let the models tell the tile's pixels."""
         (down, rows, to_rows), (across, columns, to_columns) = self._down[row], self._across[column]
-        models = to_rows @ self.models[:, rows, columns] @ to_columns.T
+        *factors, total = to_rows @ self._models[:, rows, columns] @ to_columns.T
         guide = self._guide[down, across]
-        models[:3] *= _GAIN / self._full
-        models[3] *= _GAIN
-        total = models[3]
-        for channel in range(3):
-            models[channel] *= guide[..., channel] if guide.ndim == 3 else guide
-            total += models[channel]
-        total += np.float32(0.5 + 127.5) - _GAIN / 2
+        for channel, product in enumerate(factors):
+            product *= guide[..., channel] if guide.ndim == 3 else guide
+            total += product
         np.copyto(self.result[down, across], total.clip(0, 255, out=total), casting="unsafe")
 
 
