@@ -4,7 +4,8 @@
    the guided filter (He, Sun and Tang, TPAMI 2013), as its fast form does, on a grid of half the size.
 2. Where colours scatter, such a model reaches neither 0 nor 1. It is stretched until the colours around that surely are
    background lie at 0, and those that surely are subject at 1.
-3. What the models say is a better alpha than the one they were made from, and the next round begins with it.
+3. What the models say is a better alpha than the one they were made from, and the next round begins with it; or rather
+   with more of the same change, as over-relaxation does.
 
 Where colours can't tell subject and background apart, a model says what the alpha was: somewhat crisper at an edge, and
 as it was where there is none.
@@ -18,9 +19,14 @@ import numpy as np
 
 from .windows import Floats, Windows, doubled, halved
 
-RADIUS = 6
-"""Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or off."""
-ROUNDS = 4
+RADIUS = 8
+"""Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or off.
+
+Wider, the mean error goes on falling, but what is as thin as a handle is lost (40 pictures whose alpha is known).
+"""
+ROUNDS = 3
+FORWARD = np.float32(1.5)
+"""Times the last round's change that the next begins beyond it: three rounds come as far as six without."""
 NOISE = 1e-4
 """Variance of colours (of 0–1) below which they say nothing: a deviation of 2.5 levels."""
 SURE = 0.175, 0.825
@@ -55,7 +61,8 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
     regression = _Regression(colours)
     models = regression.models(guess, plain)
     for _ in range(ROUNDS - 1):
-        guess = _crisp(_said(models, colours).clip(0, 1))
+        said = _said(models, colours)
+        guess = _crisp((said + FORWARD * (said - guess)).clip(0, 1))
         models = regression.models(guess, plain)
     trust = _near(alpha) * _between(alpha)
     models *= trust
@@ -112,7 +119,11 @@ class _Regression:
 
     def models(self, guess: Floats, plain: Floats) -> Floats:
         """The models that an alpha (h×w) gives, stretched; where they are not believed they say `plain`: 4×h×w."""
-        coarse = halved(np.concatenate([[guess, guess * guess], self._colours * guess]))
+        planes = np.empty((5, *guess.shape), np.float32)
+        planes[0] = guess
+        np.multiply(guess, guess, out=planes[1])
+        np.multiply(self._colours, guess, out=planes[2:])
+        coarse = halved(planes)
         models, trust = self._fit(coarse)
         _stretch(models, _said(models, self._coarse), coarse[0], trust, self._mean)
         *_, trust = fine = doubled(np.concatenate([models, trust[None]]), guess.shape)
