@@ -71,13 +71,13 @@ class _Axis:
 
     @staticmethod
     def _tiles(bounds: npt.NDArray[np.int_], full: int, small: int) -> Iterator[tuple[slice, slice, Floats]]:
+        at = ((np.arange(full) + 0.5) * (small / full) - 0.5).clip(0, small - 1)
+        before = np.minimum(at.astype(int), max(small - 2, 0))
+        share = (at - before).astype(np.float32)
         for begin, end in pairwise(bounds.tolist()):
-            at = ((np.arange(begin, end) + 0.5) * (small / full) - 0.5).clip(0, small - 1)
-            before = np.minimum(at.astype(int), max(small - 2, 0))
-            first, last = int(before.min(initial=small)), int(before.max(initial=0)) + 2
-            first = min(first, last - 1)
+            near, line = before[begin:end], np.arange(end - begin)
+            first, last = (int(near[0]), int(near[-1]) + 2) if end > begin else (0, 1)
             weights = np.zeros((end - begin, last - first), np.float32)
-            line = np.arange(end - begin)
-            weights[line, before - first] = 1 - (at - before)
-            weights[line, before - first + 1] = at - before
+            weights[line, near - first] = 1 - share[begin:end]
+            weights[line, near - first + 1] = share[begin:end]
             yield slice(begin, end), slice(first, min(last, small)), weights[:, : min(last, small) - first]

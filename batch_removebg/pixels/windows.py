@@ -14,7 +14,8 @@ class Windows:
     def __init__(self, shape: tuple[int, ...], radius: int) -> None:
         """`shape`: rows and columns of a plane."""
         self._radius = radius
-        self._share = np.float32(1) / _sums(np.ones((1, *shape), np.float32), radius)[0]
+        rows, columns = (_counts(side, radius) for side in shape)
+        self._share = np.float32(1) / (rows[:, None] * columns)
 
     def means(self, planes: Floats) -> Floats:
         """Of each plane (n×rows×columns): n×rows×columns."""
@@ -47,6 +48,12 @@ def doubled(planes: Floats, shape: tuple[int, ...]) -> Floats:
     np.add(near[:, :-1], far[:, 1:], out=result[:, 1:-1:2])
     result[:, 0], result[:, -1] = across[:, 0], across[:, -1]
     return result[:, :rows]
+
+
+def _counts(side: int, radius: int) -> Floats:
+    """Pixels of each window along a side."""
+    at = np.arange(side)
+    return (np.minimum(at + radius + 1, side) - np.maximum(at - radius, 0)).astype(np.float32)
 
 
 def _sums(planes: Floats, radius: int) -> Floats:
