@@ -33,7 +33,7 @@ SURE = 0.175, 0.825
 """Alpha below and above which a pixel counts as background and as subject, …"""
 CERTAIN = 0.025, 0.975
 """… and at which with all its weight."""
-SCATTER = 1.5, 1.0
+SCATTER = 1.35, 0.9
 """Deviations around their means that still are background, and subject: grain, texture."""
 CRISPER, MODELS_CRISPER = 1.3, 1.2
 """Contrast around 0.5 that an alpha gains taken as it is, and told by a model: so that grain leaves no dust."""
