@@ -43,7 +43,7 @@ def photographs(folder: Path, number: int, longest: int = 4000, *, grain: float 
             noise = np.random.default_rng(index).normal(0.0, grain, (large.height, large.width, 1))
             large = Image.fromarray((np.asarray(large) + noise).clip(0, 255).astype(np.uint8))
         large.putpixel((index, 0), (index % 256, 255, 0))
-        large.crop((0, 0, large.width - 8 * index, large.height)).save(folder / f"{index}.jpg", quality=92)
+        large.crop((0, 0, large.width - 8 * (index % 24), large.height)).save(folder / f"{index}.jpg", quality=92)
         made.append(folder / f"{index}.jpg")
     return made
 
