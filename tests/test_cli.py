@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import anyio
 import pytest
 
-from batch_removebg import __version__, assemble, batch, cli
+from batch_removebg import __main__, __version__, assemble, batch, cli
 from batch_removebg.clock import Clock
 from batch_removebg.errors import KeyRejected, LockedError, PredictionFailed
 from batch_removebg.ledger import encode
@@ -511,3 +511,18 @@ def test_the_module_is_the_command_and_a_closed_stdout_is_no_trouble(shop: Path)
         done = subprocess.run([*command, *argv], stdout=writer, stderr=subprocess.PIPE, check=False)
         assert (done.returncode, done.stderr) == (0, b""), argv
     os.close(writer)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])
+def test_numpys_threads_rest_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, used: str
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "unset after the test")
+    if given is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    else:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+    monkeypatch.setattr(sys, "argv", ["batch-removebg", "--version"])
+    with pytest.raises(SystemExit):
+        __main__.main()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == used

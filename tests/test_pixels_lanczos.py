@@ -37,7 +37,7 @@ def test_a_plain_picture_stays_as_it_is_to_the_rim(source):
     assert np.array_equal(small, np.broadcast_to(np.array([9, 99, 199], np.uint8), small.shape))
 
 
-def test_what_is_far_larger_is_boxed_first_and_looks_like_lanczos_all_the_same():
+def test_what_is_far_larger_goes_through_boxes_and_looks_like_lanczos_all_the_same():
     smooth = Image.fromarray(noise(6, 8)).resize((1600, 1200), Image.Resampling.BICUBIC)
     expected = np.asarray(smooth.resize((80, 60), Image.Resampling.LANCZOS)).astype(int)
     assert np.abs(np.asarray(lanczos(smooth, (80, 60))) - expected).max() <= 3
@@ -47,3 +47,15 @@ def test_what_is_far_larger_is_boxed_first_and_looks_like_lanczos_all_the_same()
 def test_what_is_as_large_or_is_enlarged_is_pillows(size):
     image = Image.fromarray(noise(20, 30))
     assert np.array_equal(lanczos(image, size), image.resize(size, Image.Resampling.LANCZOS))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_picture_comes_out_in_the_size_and_looks_of_pillows(seed):
+    rng = np.random.default_rng(seed)
+    width, height = (int(side) for side in rng.integers(8, 1500, 2))
+    size = int(rng.integers(8, width + 1)), int(rng.integers(8, height + 1))
+    image = Image.fromarray(noise(4, 5, seed=seed)).resize((width, height), Image.Resampling.BICUBIC)
+    small = lanczos(image, size)
+    expected = np.asarray(image.resize(size, Image.Resampling.LANCZOS)).astype(int)
+    assert small.size == size
+    assert np.abs(np.asarray(small) - expected).mean() <= 1

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter
 
+from batch_removebg.pixels import models
+from batch_removebg.pixels import refine as refining
 from batch_removebg.pixels.refine import refine, resized
 
 RED, GREEN = (200, 60, 50), (60, 140, 80)
@@ -140,3 +142,14 @@ def test_memory_does_not_grow_with_the_photo_but_for_the_result() -> None:
         assert tracemalloc.get_traced_memory()[1] < 6 * truth.size
     finally:
         tracemalloc.stop()
+
+
+def test_tiles_that_are_passed_by_would_have_come_out_the_same_but_for_what_no_one_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = disc(640, 640)
+    small = as_the_network_sees_it(truth, (160, 160))
+    some = refine(photo(truth), small)
+    assert not refining._active(small).all()
+    monkeypatch.setattr(refining, "_active", lambda alpha: np.ones([-(-side // 16) for side in alpha.shape], bool))
+    assert np.abs(some.astype(int) - refine(photo(truth), small)).max() <= models.CLEAR

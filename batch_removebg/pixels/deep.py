@@ -1,6 +1,6 @@
 """Pictures of 16 bits a channel: as they are stored, and scaled down to 8 where a format holds no more.
 
-Pillow holds 16 bits for grey alone; colour is read by libvips, which is loaded only for such a picture.
+Pillow holds 16 bits for grey alone; colour is read by libvips.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from PIL import ImageFile, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
+
+from .vips import vips
 
 Deep = npt.NDArray[np.uint16]
 Samples = npt.NDArray[np.uint8 | np.uint16]
@@ -70,20 +72,18 @@ def to_srgb(pixels: Samples, icc: bytes) -> Deep:
 
     Relative colorimetric with black point compensation.
     """
-    import pyvips
-
     height, width = pixels.shape[:2]
     grey = pixels.ndim == 2
     try:
-        image = pyvips.Image.new_from_memory(
+        image = vips().Image.new_from_memory(
             np.ascontiguousarray(pixels).data, width, height, 1 if grey else 3, "ushort"
         )
         image = image.copy(interpretation="grey16" if grey else "rgb16")
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+        image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
         converted: Deep = image.icc_transform(
             "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16
         ).numpy()
-    except pyvips.Error as error:
+    except vips().Error as error:
         raise ProfileError(" ".join(str(error).split())) from error
     return converted
 
@@ -103,11 +103,9 @@ def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
 
 
 def _by_vips(kind: str, data: bytes) -> npt.NDArray[Any]:
-    import pyvips
-
-    load = pyvips.Image.pngload_buffer if kind == "PNG" else pyvips.Image.tiffload_buffer
+    load = vips().Image.pngload_buffer if kind == "PNG" else vips().Image.tiffload_buffer
     try:
         values: npt.NDArray[Any] = load(data, access="sequential", fail_on="error").numpy()
-    except pyvips.Error as error:
+    except vips().Error as error:
         raise SourceError(f"is damaged or cut short: {' '.join(str(error).split())}") from error
     return values[..., None] if values.ndim == 2 else values

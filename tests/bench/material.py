@@ -31,7 +31,10 @@ def cutout_of_bytes(size: int) -> bytes:
 
 
 def photographs(folder: Path, number: int, longest: int = 4000, *, grain: float = 0.0) -> list[Path]:
-    """JPEGs as large as a camera's, made from the samples; no two are alike. `grain`: σ of a sensor's noise, of 255."""
+    """JPEGs as large as a camera's, made from the samples; no two are alike, and their sizes come round.
+
+    `grain`: σ of a sensor's noise, of 255.
+    """
     sources = sorted(SAMPLES.rglob("*.jpg"))
     folder.mkdir(parents=True, exist_ok=True)
     made = []
