@@ -99,6 +99,16 @@ def test_grain_of_the_subject_is_a_composite_error_but_none_of_the_cut() -> None
     assert found.cut == 0
 
 
+def test_beyond_the_edges_is_the_composite_error_without_that_of_the_band() -> None:
+    guess = half()
+    guess[:, 24:30] = 255  # half of the band
+    assert score(truth_of(half()), result(guess)).beyond == 0
+    guess[:, :24] = 255
+    found = score(truth_of(half()), result(guess))
+    assert found.beyond == pytest.approx((100 + 155) / 2 * 24 / 60)
+    assert found.composite == pytest.approx((100 + 155) / 2 * 30 / 60)
+
+
 def test_a_result_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="the truth"):
         score(truth_of(half()), result(half(40, 58)))

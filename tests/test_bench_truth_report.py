@@ -21,7 +21,7 @@ FIRST, SECOND, LARGE = "00-hard-ball-white-1Mpx", "01-hair-brush-green_wall-1Mpx
 
 
 def scored(band: float, composite: float) -> Score:
-    return Score(0.01, 10.0, 5.0, 8.0, band, composite, composite / 2)
+    return Score(0.01, 10.0, 5.0, 8.0, band, composite, composite / 2, composite / 4)
 
 
 def record(*ours: tuple[float, float], seconds: float = 10.0) -> Record:
@@ -41,6 +41,7 @@ def test_targets_are_met_at_the_bound_and_fall_short_beyond_it() -> None:
         "band error below rembg's": True,
         "composite error below rembg's": True,
         "the same, without grain and JPEG": None,
+        "the same, were every edge flawless": None,
         "band error of the median picture below": None,
         "composite error of the median picture below": None,
         "speed against rembg's": True,
@@ -49,6 +50,11 @@ def test_targets_are_met_at_the_bound_and_fall_short_beyond_it() -> None:
     assert met(record((0.125, 1.0), (0.26, 2.0)))["band error below rembg's"] is False
     assert met(record((0.125, 1.1), (0.25, 2.0)))["composite error below rembg's"] is False
     assert met(record((0.1, 1.0), seconds=10.1))["speed against rembg's"] is False
+
+
+def test_at_best_only_errors_beyond_the_edges_are_left() -> None:
+    found = record((0.125, 1.0), (0.25, 2.0))
+    assert verdict.at_best(found, OURS, found.pictures(BASELINE, OURS)) == pytest.approx(100 * (1 - 0.375 / 2.5))
 
 
 def test_a_picture_is_worse_above_five_percent_in_either_error() -> None:
@@ -144,6 +150,5 @@ def test_the_sheet_shows_the_worst_the_median_and_the_best(tmp_path: Path) -> No
 def test_every_metric_of_a_score_is_shown() -> None:
     assert {field.name for field in dataclasses.fields(Score)} == set(NAMES)
     shown = markdown(record((0.1, 1.0)))
-    assert all(
-        head in shown for head in ("band", "composite", "without grain", "MAE", "SAD", "gradient", "connectivity")
-    )
+    heads = ("band", "composite", "without grain", "beyond edges", "MAE", "SAD", "gradient", "connectivity")
+    assert all(head in shown for head in heads)

@@ -40,6 +40,8 @@ class Score:
     """Mean absolute error of the result on white and on black against αF + (1−α)·ground, over all pixels."""
     cut: float
     """The same, with the photograph's own pixels for F where α is 1: what the cut alone adds, no grain, no JPEG."""
+    beyond: float
+    """The part of the composite error that lies farther than 5 px from the truth's edges, which no finer edge mends."""
 
 
 NAMES = tuple(field.name for field in fields(Score))
@@ -89,14 +91,18 @@ def score(truth: Truth, result: NDArray[np.uint8]) -> Score:
     mean = float(apart.mean(dtype=np.float64))
     laid = result[..., :3] * alpha[..., None]
     veil = 255 * (alpha - truth.alpha)
+    photographed = laid - truth.laid_as_photographed
+    laid -= truth.laid
+    far = ~truth.band
     return Score(
         mae=mean,
         sad=mean * apart.size / 1000,
         gradient=gradient_error(alpha, truth.slope),
         connectivity=connectivity_error(alpha, truth.alpha),
         band=float(apart[truth.band].mean(dtype=np.float64)),
-        composite=_over_both(laid - truth.laid, veil),
-        cut=_over_both(laid - truth.laid_as_photographed, veil),
+        composite=_over_both(laid, veil),
+        cut=_over_both(photographed, veil),
+        beyond=_over_both(laid * far[..., None], veil * far),
     )
 
 

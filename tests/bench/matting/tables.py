@@ -13,8 +13,8 @@ from tests.bench.matting.scenes import KINDS
 from tests.bench.table import aligned, piped, with_unit
 
 Rows = list[list[str]]
-SHOWN = {"band": "band", "composite": "composite", "cut": "without grain", "mae": "MAE", "sad": "SAD"}
-SHOWN |= {"gradient": "gradient", "connectivity": "connectivity"}
+SHOWN = {"band": "band", "composite": "composite", "cut": "without grain", "beyond": "beyond edges"}
+SHOWN |= {"mae": "MAE", "sad": "SAD", "gradient": "gradient", "connectivity": "connectivity"}
 METHOD = """\
 - **Pictures.** Composed of foregrounds and backgrounds in the encoded values of sRGB, αF + (1−α)B, with grain and JPEG;
   α is exact because it is what was composed with. The scenes are drawn, or cut from the sample photographs along
@@ -23,7 +23,8 @@ METHOD = """\
   whole picture. *Band*: MAE of alpha within 5 px of a pixel whose alpha differs from a neighbour's by 0.02 or more.
   *Composite*: mean absolute error in levels of 255 of the result on white and on black against αF + (1−α)·ground; the
   grain and the JPEG of the subject are part of it, for every method alike. *Without grain*: the same with the
-  photograph's own pixels for F where the subject is opaque.
+  photograph's own pixels for F where the subject is opaque. *Beyond edges*: the composite error without what lies
+  within those 5 px, which is left to the network alone.
 - **Speed.** Whole processes from start to end, one for each size, one after the other, each method once before the
   clock runs; memory is the peak of the process."""
 
