@@ -274,6 +274,14 @@ def test_resolution_is_read_and_turned_with_the_picture():
     assert read(encoded(noise(4, 4))).dpi is None
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "MPO"])
+def test_a_resolution_that_a_jpeg_does_not_tell_is_not_made_up(kind):
+    assert read(encoded(noise(4, 4), kind, exif=exif(1))).dpi is None
+    tags = exif(6)
+    tags[282], tags[283], tags[296] = 100.0, 50.0, 3  # by the centimetre
+    assert read(encoded(noise(4, 4), kind, exif=tags)).dpi == (127, 254)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
 def test_of_an_animation_the_first_frame_is_taken(kind):
     frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "lime", "blue")]

@@ -19,6 +19,16 @@ FRAMES = [Image.fromarray(noise(6, 8, seed=seed)) for seed in range(3)]
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(40)
 
 
+def tiff_of_floats() -> bytes:
+    """One pixel of RGB in floating point: three samples of 32 bits whose SampleFormat (tag 339) is 3."""
+    short, long, behind = 3, 4, 8 + 2 + 8 * 12 + 4
+    tags = [(256, short, 1, 1), (257, short, 1, 1), (258, short, 3, behind), (262, short, 1, 2)]
+    tags += [(273, long, 1, behind + 12), (277, short, 1, 3), (279, long, 1, 12), (339, short, 3, behind + 6)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    values = struct.pack("<6H3f", *[32] * 3, *[3] * 3, 0, 0, 0)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + values
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
 def test_the_content_decides_the_format(kind):
     probe = decode.probe(encoded(noise(6, 8), kind), LIMITS)
@@ -37,6 +47,7 @@ def test_the_size_is_the_upright_one(kind, orientation):
     [
         (b"", r"^is empty \(0 bytes\)$"),
         (b"%PDF-1.7 not a picture", r"^is not a picture \(it starts with b'%PDF-1\.7'\); readable are JPEG, PNG"),
+        (tiff_of_floats(), "^is a TIFF with pixels of a kind that can't be read here.*save it with 8 or 16 bits"),
         (b"GIF89a", "^looks like GIF, but its header is damaged or cut short"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "^looks like PNG, but its header is damaged or cut short"),
     ],

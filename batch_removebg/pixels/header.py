@@ -41,6 +41,7 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """What Pillow's plugins raise for damaged data."""
 
+_UNKNOWN_PIXELS = "unknown pixel mode"  # Pillow's words for a sound TIFF that it has no mode for
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 _BYTES_PER_PIXEL = 20
@@ -184,6 +185,11 @@ def _identify(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
             except Image.DecompressionBombError as error:  # asked by plugins that allocate as they open: WebP, GIF
                 raise SourceError(f"is too large: {error}") from error
             except UNREADABLE as error:
+                if str(error) == _UNKNOWN_PIXELS:
+                    raise SourceError(
+                        f"is a {name} with pixels of a kind that can't be read here, such as colours in floating point "
+                        "or of 32 bits: save it with 8 or 16 bits a channel"
+                    ) from error
                 raise SourceError(f"looks like {name}, but its header is damaged or cut short: {error}") from error
     raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {', '.join(FORMATS)} and HEIC")
 

@@ -29,6 +29,8 @@ _TURN = {
 """What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
 
 _X = ExifTags.Base.XResolution
+_PER_LENGTH = (1, 2)
+"""Units of a JFIF density that are an inch and a centimetre; 0 tells a pixel's shape only (ITU-T T.871, 10.1)."""
 _SIDEWAYS = (_TURN[5], _TURN[6], _TURN[7], _TURN[8])
 _REDUCED = "16 bits a channel reduced to 8"
 
@@ -179,10 +181,19 @@ def _dpi(image: ImageFile.ImageFile, turn: Image.Transpose | None) -> tuple[floa
 
 
 def _told_dpi(image: ImageFile.ImageFile) -> tuple[Any, Any]:
-    """What the file says, or its EXIF; Pillow says 1 of a TIFF that says nothing."""
-    if "dpi" in image.info and (image.format != "TIFF" or _X in getattr(image, "tag_v2", {})):
+    """What the file says, or its EXIF."""
+    if _tells_dpi(image):
         x, y = image.info["dpi"]
         return x, y
     exif = Image.Image.getexif(image)
     scale = 2.54 if exif.get(ExifTags.Base.ResolutionUnit, 2) == 3 else 1.0  # by the centimetre
     return float(exif[_X]) * scale, float(exif[ExifTags.Base.YResolution]) * scale
+
+
+def _tells_dpi(image: ImageFile.ImageFile) -> bool:
+    """Whether the file itself does; where it does not, Pillow says 1 of a TIFF, and 72 of a JPEG that has EXIF."""
+    if image.format == "TIFF":
+        return _X in getattr(image, "tag_v2", {})
+    if image.format in ("JPEG", "MPO"):
+        return image.info.get("jfif_unit") in _PER_LENGTH
+    return "dpi" in image.info
