@@ -29,6 +29,14 @@ def test_there_are_sixty_pictures_and_more_of_each_kind_and_size_alike_many() ->
     assert [scene.kind for scene in quick()] == list(KINDS)
 
 
+def test_another_seed_draws_other_pictures_under_other_names() -> None:
+    assert not {scene.name for scene in catalogue()} & {scene.name for scene in catalogue(7)}
+    assert Counter((scene.kind, scene.megapixels) for scene in catalogue(7)) == Counter(
+        (scene.kind, scene.megapixels) for scene in catalogue()
+    )
+    assert not np.array_equal(draw(SMALL)[0], draw(dataclasses.replace(SMALL, seed=7))[0])
+
+
 def test_sizes_noise_and_quality_are_what_was_asked_for() -> None:
     for scene in catalogue():
         assert scene.width * scene.height == pytest.approx(scene.megapixels * 1e6, rel=0.06)
