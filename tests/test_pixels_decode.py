@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
+from batch_removebg.model import ProxySpec
 from batch_removebg.pixels import decode, png_write, tiff_write
 from batch_removebg.pixels.arrays import as_array
 from batch_removebg.pixels.colour import srgb_profile
@@ -42,10 +43,26 @@ def read(data):
     return decode.read(data, LIMITS)
 
 
-def test_exif_behind_the_pixels_of_a_png_counts_too():
-    data = encoded(noise(5, 7))
-    late = data[:-12] + chunk(b"eXIf", exif(6).tobytes()[6:]) + data[-12:]
-    assert read(late).pixels.shape == (7, 5, 3)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_what_is_said_behind_the_pixels_of_a_png_counts_from_the_start(depth):
+    data = png(7, 5, depth, 2, (b"\0" + bytes(7 * 3 * depth // 8)) * 5)
+    xmp = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta xmlns:x='adobe:ns:meta/' note='here'/>")
+    late = data[:-12] + chunk(b"eXIf", exif(6).tobytes()[6:]) + xmp + data[-12:]
+    seen = decode.probe(late, LIMITS)
+    assert (seen.width, seen.height) == (5, 7)
+    picture = decode.read(late, LIMITS, metadata=True)
+    assert picture.pixels.shape == (7, 5, 3)
+    assert b"Camera of Somebody" in picture.metadata.exif
+    assert b"here" in picture.metadata.xmp
+    small = decode.proxy(late, ProxySpec(longest=7), LIMITS)
+    assert (small.width, small.height) == (5, 7)
+
+
+def test_what_is_damaged_behind_the_pixels_of_a_png_is_left_alone():
+    data = png(7, 5, 8, 2, (b"\0" + bytes(7 * 3)) * 5)
+    broken = bytearray(data[:-12] + chunk(b"eXIf", exif(6).tobytes()[6:]) + data[-12:])
+    broken[len(data) + 5] ^= 1
+    assert read(bytes(broken)).pixels.shape == (5, 7, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

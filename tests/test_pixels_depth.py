@@ -44,7 +44,12 @@ def test_a_jpeg_2000_of_more_than_eight_bits_says_so() -> None:
     assert "12 bits a channel reduced to 8" in read(deep_jpeg2000(12), Limits()).notes
 
 
-@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "JPEG", "PNG"])
+def test_a_ppm_of_more_than_eight_bits_says_so() -> None:
+    data = b"P6 # by hand\n2 1\n# 10 bits\n1023\n" + bytes(12)
+    assert read(data, Limits()).notes == ("10 bits a channel reduced to 8",)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "JPEG", "PNG", "PPM"])
 def test_eight_bits_are_no_cause_for_a_note(kind: str) -> None:
     assert probe(encoded(noise(32, 48), kind), Limits()).notes == ()
 

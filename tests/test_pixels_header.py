@@ -29,6 +29,11 @@ def tiff_of_floats() -> bytes:
     return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + values
 
 
+def psd_of_16_bits() -> bytes:
+    """The header of a PSD of three channels in RGB (colour mode 3), 16 bits each."""
+    return struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 2, 2, 16, 3) + bytes(12)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
 def test_the_content_decides_the_format(kind):
     probe = decode.probe(encoded(noise(6, 8), kind), LIMITS)
@@ -47,7 +52,8 @@ def test_the_size_is_the_upright_one(kind, orientation):
     [
         (b"", r"^is empty \(0 bytes\)$"),
         (b"%PDF-1.7 not a picture", r"^is not a picture \(it starts with b'%PDF-1\.7'\); readable are JPEG, PNG"),
-        (tiff_of_floats(), "^is a TIFF with pixels of a kind that can't be read here.*save it with 8 or 16 bits"),
+        (tiff_of_floats(), "^is a TIFF with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
+        (psd_of_16_bits(), "^is a PSD with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
         (b"GIF89a", "^looks like GIF, but its header is damaged or cut short"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "^looks like PNG, but its header is damaged or cut short"),
     ],

@@ -23,18 +23,26 @@ def said(told: str) -> tuple[str, ...]:
     return (f"its colours are {told}, and no profile says so: taken for sRGB",)
 
 
+def points(*red_and_green: int) -> bytes:
+    """cHRM with sRGB's white and blue."""
+    return chunk(b"cHRM", struct.pack(">8I", 31_270, 32_900, *red_and_green, 15_000, 6_000))
+
+
 def test_an_avif_of_p3_by_its_box_alone_says_so() -> None:
     data = encoded(noise(16, 16), "AVIF")
     at = data.index(b"colrnclx") + 8
     assert notes(data) == ()
     assert notes(data[:at] + struct.pack(">H", 12) + data[at + 2 :]) == said("Display P3 by its nclx box")
+    assert notes(data[: at + 2] + struct.pack(">H", 16) + data[at + 4 :]) == said("RGB in PQ by its nclx box")
 
 
 @pytest.mark.parametrize(
     ("extra", "told"),
     [
         (chunk(b"cICP", bytes([12, 13, 0, 1])), "Display P3 by its cICP chunk"),
-        (chunk(b"cICP", bytes([9, 16, 0, 1])), "BT.2020 by its cICP chunk"),
+        (chunk(b"cICP", bytes([9, 16, 0, 1])), "BT.2020 in PQ by its cICP chunk"),
+        (chunk(b"cICP", bytes([1, 18, 0, 1])), "RGB in HLG by its cICP chunk"),
+        (points(64_000, 33_000, 21_000, 71_000), "of other primaries by its cHRM chunk"),
         (chunk(b"gAMA", struct.pack(">I", 100_000)), "of gamma 1 by its gAMA chunk"),
     ],
 )
@@ -48,6 +56,9 @@ def test_a_png_whose_chunks_tell_other_colours_says_so(extra: bytes, told: str) 
         chunk(b"cICP", bytes([1, 13, 0, 1])),
         chunk(b"gAMA", struct.pack(">I", 45_455)),
         chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"sRGB", b"\0"),
+        points(64_000, 33_000, 30_000, 60_000),
+        points(64_850, 33_090, 30_000, 60_000),  # as some programs round them
+        points(64_000, 33_000, 21_000, 71_000) + chunk(b"sRGB", b"\0"),
         chunk(b"cICP", b""),
     ],
 )

@@ -9,33 +9,45 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 
+from .header import unknown_pixels
 from .vips import vips
 
 Deep = npt.NDArray[np.uint16]
 Samples = npt.NDArray[np.uint8 | np.uint16]
 
+_COLOURS = ("LA", "La", "RGB", "RGBA", "RGBa")
+"""Pillow's names for what libvips reads; and all grey TIFFs of 16 bits, of which Pillow reads some wrong."""
+_PLANES = 2
+"""TIFF's PlanarConfiguration of channels one after the other (TIFF 6.0, section 8)."""
 _STRIP = 1 << 18
 """Samples that are worked on at once."""
 
+# Pillow knows grey with alpha of 8 bits only, and grey whose white is 0 of the lower byte first only. With this it can
+# tell the size and the tags; it never decodes them.
 for _order in (b"II", b"MM"):
-    # Pillow knows grey with alpha of 8 bits only; with this it can tell the size and the tags. It never decodes it.
     for _extra in (1, 2):
         TiffImagePlugin.OPEN_INFO.setdefault((_order, 1, (1,), 1, (16, 16), (_extra,)), ("LA", "LA;16B"))
+TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
 def load(image: ImageFile.ImageFile, data: bytes) -> tuple[Deep, Deep | None] | None:
     """(H×W or H×W×3, own alpha H×W or None), uint16, straight, of an opened picture of 16 bits and its bytes.
 
-    None where Pillow's 8 bits have to do: CMYK, CIELAB, what is neither PNG nor TIFF. As stored: not turned.
-    Raises SourceError if it is damaged or cut short, and what Pillow raises for that.
+    None where Pillow's 8 bits have to do: CMYK, CIELAB, what is neither PNG nor TIFF. As stored: not turned, but for
+    what Pillow turns as it reads it. Raises SourceError if it is damaged or cut short, or beyond both libraries, and
+    what Pillow raises for that.
     """
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    tags = getattr(image, "tag_v2", {})
+    grey_tiff = image.mode.startswith("I;16") and tags.get(TiffImagePlugin.BITSPERSAMPLE) == (16,)
+    if not grey_tiff and (image.mode == "I" or image.mode.startswith("I;16")):
         return _grey(image)
-    if image.format not in ("PNG", "TIFF") or image.mode not in ("LA", "La", "RGB", "RGBA", "RGBa"):
+    if image.format not in ("PNG", "TIFF") or not (grey_tiff or image.mode in _COLOURS):
+        if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANES:
+            raise SourceError(unknown_pixels("TIFF"))  # Pillow would take their bytes for pixels
         return None
     values = _by_vips(image.format, data)
     channels = values.shape[2]
@@ -91,15 +103,25 @@ def to_srgb(pixels: Samples, icc: bytes) -> Deep:
 def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
     key = image.info.get("transparency")
     image.load()
-    stored: npt.NDArray[Any] = np.asarray(image)
-    # Some plugins deliver 16-bit grey in 32 bits; only what does not fit is taken for the full 31.
+    stored = whole_numbers(image)
+    # Some plugins deliver 16-bit grey in 32 bits; only what does not fit is taken for all of them.
     if image.mode == "I" and stored.max() > 0xFFFF:
         return None
     values = stored.clip(min=0).astype(np.uint16)
-    if getattr(image, "tag_v2", {}).get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
-        values = np.uint16(0xFFFF) - values  # white is zero, which Pillow minds in 8 bits only
+    bits = max(getattr(image, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, (16,)))
+    if bits < 16:  # 12, which Pillow leaves in the lower ones
+        most = (1 << bits) - 1
+        values = ((values.astype(np.uint32) * 0xFFFF + most // 2) // most).astype(np.uint16)
     alpha = np.where(values == key, 0, 0xFFFF).astype(np.uint16) if isinstance(key, int) else None
     return values, alpha
+
+
+def whole_numbers(image: Image.Image) -> npt.NDArray[Any]:
+    """The values of a loaded picture in grey, H×W; uint32 where a TIFF has them, which Pillow takes for signed."""
+    values: npt.NDArray[Any] = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    unsigned = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)) == (1,)
+    return values.view(np.uint32) if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (32,) and unsigned else values
 
 
 def _by_vips(kind: str, data: bytes) -> npt.NDArray[Any]:

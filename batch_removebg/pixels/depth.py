@@ -1,9 +1,13 @@
-"""How many bits a channel are stored, where Pillow hands over eight and does not say: AVIF, HEIF and JPEG 2000."""
+"""How many bits a channel are stored, where Pillow hands over eight and does not say: AVIF, HEIF, JPEG 2000, PPM."""
 
 from __future__ import annotations
 
+import re
+
 _HEAD = 1 << 16
 """Bytes from the start in which the boxes and markers that tell it lie."""
+_PPM = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+\d+){2}(?:\s|#[^\n]*\n)+(\d{1,5})\s")
+"""Of a netpbm header: width, height and the largest value, with white space and comments between."""
 _SIZ = b"\xff\x4f\xff\x51"
 """JPEG 2000: start of codestream, then the marker of its sizes (ITU-T T.800, A.5.1)."""
 _COMPONENTS = 40
@@ -20,6 +24,8 @@ def stored_bits(kind: str | None, data: bytes) -> int:
         return max([8, *_pixi(head)])
     if kind == "JPEG2000":
         return max([8, *_siz(head)])
+    if kind == "PPM" and (found := _PPM.match(head)):
+        return max(8, int(found[1]).bit_length())
     return 8
 
 

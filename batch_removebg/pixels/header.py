@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 
 from .depth import stored_bits
+from .png import metadata_in_front
 from .spec import Finish, Limits
 from .unlabelled import told_colours
 
@@ -41,7 +42,8 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """What Pillow's plugins raise for damaged data."""
 
-_UNKNOWN_PIXELS = "unknown pixel mode"  # Pillow's words for a sound TIFF that it has no mode for
+_UNKNOWN_PIXELS = {"TIFF": ("unknown pixel mode",), "PSD": ("(3, 16)", "(3, 32)", "(1, 32)", "(4, 16)", "(9, 16)")}
+"""Pillow's words for a sound file that it has no mode for; of PSD, colour mode and bits a channel."""
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 _BYTES_PER_PIXEL = 20
@@ -99,7 +101,7 @@ def open_image(data: bytes, limits: Limits) -> ImageFile.ImageFile:
         _register_heif()
         image = _identify(data, ("HEIF",))
     else:
-        image = _identify(data, FORMATS)
+        image = _identify(metadata_in_front(data), FORMATS)
     width, height = image.size
     if width * height > limits.max_pixels:
         raise SourceError(
@@ -121,10 +123,7 @@ def decoding() -> Iterator[None]:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1–8; 1 where there is none or it can't be read.
-
-    A PNG may have its EXIF behind the pixels: there it is known after loading only.
-    """
+    """The EXIF orientation, 1–8; 1 where there is none or it can't be read."""
     try:
         # The base class's method: PNG's own would decode the whole picture in search of it.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
@@ -158,7 +157,10 @@ def header_notes(image: ImageFile.ImageFile, data: bytes) -> tuple[str, ...]:
 
 
 def has_16_bits(image: ImageFile.ImageFile) -> bool:
-    """Whether the stored channels have 16 bits, also where Pillow hands over 8 of them; before loading."""
+    """Whether the stored channels have more than 8 bits and no more than 16, also where Pillow hands over 8 of them."""
+    if image.format == "TIFF":  # of planes of their own, Pillow's layout does not say it
+        bits: int = max(getattr(image, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+        return 8 < bits <= 16
     if image.mode.startswith("I;16"):
         return True
     layouts = (tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in image.tile)
@@ -168,6 +170,14 @@ def has_16_bits(image: ImageFile.ImageFile) -> bool:
 def _frames(image: ImageFile.ImageFile) -> int:
     with decoding():
         return int(getattr(image, "n_frames", 1))
+
+
+def unknown_pixels(name: str) -> str:
+    """What there is to say of a sound file of that format whose kind of pixels nothing here can read."""
+    return (
+        f"is a {name} with pixels of a kind that can't be read here: save it as grey or RGB of 8 or 16 bits a channel, "
+        "with one alpha channel at most, as PNG for instance"
+    )
 
 
 def _identify(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
@@ -185,11 +195,8 @@ def _identify(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
             except Image.DecompressionBombError as error:  # asked by plugins that allocate as they open: WebP, GIF
                 raise SourceError(f"is too large: {error}") from error
             except UNREADABLE as error:
-                if str(error) == _UNKNOWN_PIXELS:
-                    raise SourceError(
-                        f"is a {name} with pixels of a kind that can't be read here, such as colours in floating point "
-                        "or of 32 bits: save it with 8 or 16 bits a channel"
-                    ) from error
+                if str(error) in _UNKNOWN_PIXELS.get(name, ()):
+                    raise SourceError(unknown_pixels(name)) from error
                 raise SourceError(f"looks like {name}, but its header is damaged or cut short: {error}") from error
     raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {', '.join(FORMATS)} and HEIC")
 

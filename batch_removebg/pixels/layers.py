@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageFile
 from . import deep
 from .colour import fit_profile
 from .deep import Deep, to_8_bits
+from .embedded import embedded_profile
 from .header import UNREADABLE, decoding, has_16_bits, header_notes, open_image, orientation
 from .metadata import Metadata, collect
 from .spec import Limits
@@ -74,7 +75,7 @@ class DeepLayers(_Stored):
 
     def upright(self, layer: Deep) -> Deep:
         """A layer of this picture, turned as people see it."""
-        return layer if self.turn is None else np.ascontiguousarray(_TURNED[self.turn](layer))
+        return _turned(layer, self.turn)
 
     def in_8_bits(self) -> Layers:
         """The same, scaled."""
@@ -94,6 +95,15 @@ _TURNED: dict[Image.Transpose, Callable[[Deep], Deep]] = {
 }
 
 
+def _turned(layer: Deep, turn: Image.Transpose | None) -> Deep:
+    return layer if turn is None else np.ascontiguousarray(_TURNED[turn](layer))
+
+
+def _both_turned(layers: tuple[Deep, Deep | None], turn: Image.Transpose | None) -> tuple[Deep, Deep | None]:
+    base, alpha = layers
+    return _turned(base, turn), None if alpha is None else _turned(alpha, turn)
+
+
 def unpack(data: bytes, limits: Limits, *, at_least: tuple[int, int] | None = None) -> Layers:
     """Decode a picture to 8 bits; a JPEG may come reduced, but not below `at_least` (width, height as stored).
 
@@ -111,15 +121,17 @@ def unpack_whole(
     with decoding():
         notes = header_notes(image, data)
         is_deep = has_16_bits(image)
-        # Pillow turns a TIFF while it loads, and forgets it. A PNG may have its EXIF behind the pixels.
-        stored_turn = _TURN.get(orientation(image)) if image.format == "TIFF" else None
+        turn = _TURN.get(orientation(image))
+        dpi, icc = _dpi(image, turn), image.info.get("icc_profile") or embedded_profile(image.format, data)
         if at_least is not None:
             image.draft(None, at_least)
         loaded = deep.load(image, data) if is_deep or image.mode == "I" else None
         if loaded is None:
             image.load()
-        turn = _TURN.get(orientation(image))
-        dpi, icc = _dpi(image, stored_turn or turn), image.info.get("icc_profile") or None
+        if image.format == "TIFF":
+            # Its size is the upright picture's from the start, and what Pillow has loaded is turned already.
+            loaded = loaded and _both_turned(loaded, _TURN.get(orientation(image)))
+            turn = None
         kept, unkept = collect(image) if metadata else (None, ())
         notes += unkept
         if loaded is not None:
@@ -151,11 +163,12 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None, tuple[s
 
 def _narrow(image: Image.Image) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:
     """Grey of 32 bits or floats, scaled to 8 bits; Pillow's own conversion would clip it."""
-    values: npt.NDArray[Any] = np.asarray(image)
+    values = deep.whole_numbers(image)
     if image.mode == "F":
         grey, note = _from_floats(values)
     else:
-        grey, note = (values.clip(min=0) >> 23).astype(np.uint8), "32 bits reduced to 8"
+        spare = 24 if values.dtype == np.uint32 else 23
+        grey, note = (values.clip(min=0) >> spare).astype(np.uint8), "32 bits reduced to 8"
     key = image.info.get("transparency")
     alpha = Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)) if isinstance(key, int) else None
     return Image.fromarray(grey), alpha, (note,)

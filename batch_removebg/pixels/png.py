@@ -22,6 +22,8 @@ _PALETTE = 3
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _BEFORE_PIXELS = frozenset({b"PLTE", b"tRNS"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_BEHIND = _TEXTS | {b"eXIf"}
+"""Of what may lie behind the pixels, what tells how the picture is to be turned and what it is of."""
 _PRIVATE_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 _LARGEST = (1 << 31) - 1
 _CHUNKS = 1 << 17
@@ -54,6 +56,25 @@ def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     if walked.width * walked.height > limits.max_pixels:
         return None
     return Finished(data, walked.width, walked.height)
+
+
+def metadata_in_front(data: bytes) -> bytes:
+    """A PNG with the EXIF and the texts behind its pixels said before them as well, for who reads its head alone.
+
+    Anything else as it is.
+    """
+    if not data.startswith(SIGNATURE):
+        return data
+    pixels, moved = 0, []
+    at = len(SIGNATURE)
+    while at + 12 <= len(data):
+        end, kind = at + 12 + int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IDAT":
+            pixels = pixels or at
+        elif pixels and kind in _BEHIND and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end]):
+            moved.append(data[at:end])
+        at = end
+    return b"".join([data[:pixels], *moved, data[pixels:]]) if moved else data
 
 
 def walk(data: bytes) -> Walked | None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import struct
+
 from PIL import ExifTags, ImageFile
 
 _HEAD = 1 << 16
 """Bytes from the start in which the boxes that tell it lie."""
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 """Of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told."""
+_CURVES = {8: "linear light", 16: "PQ", 18: "HLG"}
+"""Of its table 3, those that look nothing like sRGB's."""
+_SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+"""cHRM of sRGB: x and y of white, red, green and blue × 100,000 (PNG specification, 11.3.2.1)."""
+_NEAR = 1_000
+"""How far each may be off and still be sRGB's, rounded or adapted."""
 _SRGB_GAMMA = range(45_000, 46_001)
 """gAMA ÷ 100,000 that stands for sRGB's curve (PNG specification, 11.3.2.2: 45455)."""
 
@@ -26,27 +34,44 @@ def told_colours(image: ImageFile.ImageFile, data: bytes) -> str | None:
 
 
 def _nclx(head: bytes) -> str | None:
-    """The box `colr` of the kind `nclx`: primaries in two bytes (ISO/IEC 14496-12, 12.1.5)."""
+    """The box `colr` of the kind `nclx`: primaries and curve in two bytes each (ISO/IEC 14496-12, 12.1.5)."""
     at = head.find(b"colrnclx")
     if at < 0:
         return None
-    name = _PRIMARIES.get(int.from_bytes(head[at + 8 : at + 10], "big"))
+    name = _named(*(int.from_bytes(head[at + start : at + start + 2], "big") for start in (8, 10)))
     return name and f"{name} by its nclx box"
 
 
+def _named(primaries: int, curve: int) -> str | None:
+    """What two numbers of ITU-T H.273 stand for; None where that is about sRGB."""
+    name, bent = _PRIMARIES.get(primaries), _CURVES.get(curve)
+    return f"{name or 'RGB'} in {bent}" if bent else name
+
+
 def _png_chunks(data: bytes) -> str | None:
-    """cICP, or a gAMA that is not sRGB's; sRGB before both (PNG specification, third edition, 4.3)."""
-    at, gamma = 8, None
+    """cICP, or a gAMA or cHRM that is not sRGB's; sRGB before both (PNG specification, third edition, 4.3)."""
+    found = _before_pixels(data)
+    if name := _named(*found.get(b"cICP", b"")[:2].ljust(2, b"\0")):
+        return f"{name} by its cICP chunk"
+    if b"sRGB" in found:
+        return None
+    gamma = int.from_bytes(found.get(b"gAMA", b""), "big")
+    if gamma and gamma not in _SRGB_GAMMA:
+        return f"of gamma {gamma / 100_000:g} by its gAMA chunk"
+    points = struct.iter_unpack(">I", found.get(b"cHRM", b"")[:32])
+    if any(abs(point - srgb) > _NEAR for (point,), srgb in zip(points, _SRGB_POINTS, strict=False)):
+        return "of other primaries by its cHRM chunk"
+    return None
+
+
+def _before_pixels(data: bytes) -> dict[bytes, bytes]:
+    """The contents of a PNG's chunks before its pixels, by kind."""
+    found, at = {}, 8
     while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IDAT":
-        length, body = int.from_bytes(data[at : at + 4], "big"), at + 8
-        if kind == b"cICP" and (name := _PRIMARIES.get(data[body] if body < len(data) else 0)):
-            return f"{name} by its cICP chunk"
-        if kind == b"sRGB":
-            return None
-        if kind == b"gAMA":
-            gamma = int.from_bytes(data[body : body + 4], "big")
-        at = body + length + 4
-    return f"of gamma {gamma / 100_000:g} by its gAMA chunk" if gamma and gamma not in _SRGB_GAMMA else None
+        past = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        found[kind] = data[at + 8 : past]
+        at = past + 4
+    return found
 
 
 def _interoperability(image: ImageFile.ImageFile) -> str | None:
