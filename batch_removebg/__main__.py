@@ -14,10 +14,22 @@ _COLLECT = (20_000, 20, 50)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _open_what_is_closed()
     gc.set_threshold(*_COLLECT)
     # Pictures are worked on side by side; threads of numpy's own would take turns with them, and wait by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run_command(sys.argv[1:]))
+
+
+def _open_what_is_closed() -> None:
+    """Let streams that a supervisor has closed lead nowhere; else the next file or socket would take their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # for good
 
 
 if __name__ == "__main__":

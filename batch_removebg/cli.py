@@ -83,9 +83,12 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from dataclasses import asdict
 
     from batch_removebg import report
+    from batch_removebg.local import runtimes
     from batch_removebg.preview import preview
     from batch_removebg.progress import Silent
 
+    if settings.provider == "local":
+        runtimes.require(settings.device, settings.precision)  # as the run would, before it does anything
     found = preview(args.inputs, settings, Silent(console))
     result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0

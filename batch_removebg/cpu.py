@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -15,17 +17,35 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of CPU time and of the period in which it may be used, or `max` (Linux, control groups, version 2)."""
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Bytes that a container may use, or `max`, in version 2 and in version 1."""
+
+
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: those it may run on, or fewer where a container is given less time."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    match _words(_QUOTA):
+        case [time, period] if time.isdecimal() and period.isdecimal() and int(period):
+            return min(allowed, max(1, math.ceil(int(time) / int(period))))
+    return allowed
 
 
 def memory() -> int:
-    """Bytes of this machine's memory; 8 GiB where the system does not say."""
+    """Bytes of memory for this process: the machine's, or a container's share; 8 GiB where the system does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
-        return 8 << 30
+        whole = 8 << 30
+    return min([whole, *(int(word) for limit in _LIMITS for word in _words(limit) if word.isdecimal())])
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text("ascii").split()
+    except (OSError, ValueError):
+        return []
 
 
 class Cpu:

@@ -163,9 +163,10 @@ def _pictures(group: Any) -> None:
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest picture decoded (default 120000000)")
     group.add_argument(
         "--memory",
-        type=int,
+        type=_mebibytes,
         metavar="MIB",
-        help="of decoded pictures (default a quarter of the machine's, 2048 at most); one above it runs alone",
+        help="of decoded pictures, also 512M or 2G (default a quarter of the machine's, 2048 at most); "
+        "one above it runs alone",
     )
 
 
@@ -249,6 +250,14 @@ def _concurrency(text: str) -> int | None:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: give auto or a number") from None
+
+
+def _mebibytes(text: str) -> int:
+    """A number of MiB, also as 512M or 2G."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in ("M", "G") else (text, "M")
+    if not (number.isascii() and number.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r}: give MiB, such as 512, 512M or 2G")
+    return int(number) * (1024 if unit == "G" else 1)
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -74,7 +74,9 @@ class Silent:
         if kind is Kind.WARNING:
             self._console.warning(f"{name}: {text}" if name else text)
         elif kind is Kind.STOPPING:
-            self._console.warning(f"stopping: {text}. Nothing more is created; what is in flight is brought home")
+            self._console.warning(
+                f"stopping: {text.rstrip('.')}. Nothing more is created; what is in flight is brought home"
+            )
         elif kind is Kind.FAILED:
             self._console.detail(f"failed {name}: {text}")
         elif kind is Kind.SAVED:

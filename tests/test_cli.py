@@ -329,6 +329,12 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
     assert tree(shop) == before
 
 
+def test_dry_run_refuses_a_device_that_is_not_here_as_the_run_does(shop: Path, said: Said) -> None:
+    code, out, err = said("run", "in", "--out", "out", "--dry-run", "--device", "directml")
+    assert (code, out) == (2, "")
+    assert "--device directml" in err
+
+
 def test_dry_run_over_an_out_of_earlier_runs_leaves_it_as_it_is(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
@@ -511,6 +517,17 @@ def test_the_module_is_the_command_and_a_closed_stdout_is_no_trouble(shop: Path)
         done = subprocess.run([*command, *argv], stdout=writer, stderr=subprocess.PIPE, check=False)
         assert (done.returncode, done.stderr) == (0, b""), argv
     os.close(writer)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close a stream")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_was_closed_before_the_start_is_no_trouble(shop: Path, closed: str) -> None:
+    (shop / "ledger.jsonl").write_bytes(encode("saved", {"item": "a"}, at=0))
+    for argv in ("status .", "status nowhere"):
+        command = f"exec {shlex.quote(sys.executable)} -m batch_removebg {argv} {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == (2 if "nowhere" in argv else 0), done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from batch_removebg.cpu import Cpu, cores
+from batch_removebg import cpu as cpu_module
+from batch_removebg.cpu import Cpu, cores, memory
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def no_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cpu_module, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(cpu_module, "_LIMITS", (tmp_path / "memory.max",))
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +30,29 @@ def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -
     assert cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 3), ("max 100000", 3), ("", 3)],
+)
+def test_a_container_is_given_no_more_cores_than_it_has_time_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, count: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
+    (tmp_path / "cpu.max").write_text(told + "\n")
+    assert cores() == count
+
+
+def test_memory_is_the_machines_or_what_a_container_may_use_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}[name])
+    assert memory() == 4 << 30
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory() == 4 << 30
+    (tmp_path / "memory.max").write_text("1073741824\n")
+    assert memory() == 1 << 30
 
 
 async def test_a_function_runs_in_a_thread_with_its_arguments() -> None:

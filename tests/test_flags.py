@@ -133,6 +133,18 @@ def test_nothing_given_is_nothing_said() -> None:
     }
 
 
+@pytest.mark.parametrize(("text", "mebibytes"), [("512", 512), ("512M", 512), ("2G", 2048)])
+def test_memory_is_told_in_mebibytes_or_with_a_unit(text: str, mebibytes: int) -> None:
+    assert parsed("--memory", text)["memory"] == mebibytes
+
+
+@pytest.mark.parametrize("text", ["", "M", "10K", "1.5G", "-5", "abc"])
+def test_memory_that_is_no_number_is_refused_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--memory", text)
+    assert f"{text!r}: give MiB, such as 512, 512M or 2G" in capsys.readouterr().err
+
+
 def test_values_have_their_types() -> None:
     given = parsed("--rate", "6", "--limit", "3", "--grace", "1.5", "--mask-only", "-q", "--progress", "json")
     assert [given[name] for name in ("rate", "limit", "grace", "mask_only", "quiet", "progress")] == [

@@ -91,6 +91,8 @@ def test_a_device_that_is_asked_for_and_absent_is_an_error(opened: list[Choice])
         (None, "gpu", 1.0, "--device gpu: choose one of auto, "),
         (None, "auto", 0.0, "--seconds 0: give a number above 0"),
         (None, "auto", float("nan"), "--seconds nan: give a number above 0"),
+        (None, "auto", float("inf"), "--seconds inf: give a number above 0"),
+        ("u2net", "auto", 1.0, "--model u2net: not on this machine; bring it with: batch-removebg models pull u2net"),
     ],
 )
 @pytest.mark.usefixtures("opened")
@@ -140,6 +142,16 @@ def test_a_pace_is_what_all_cores_did_over_the_time_it_took() -> None:
     # Every turn of a thread looks at the clock once, so all of them together do 100 turns a second.
     assert bench.pace(work, 10.0, now=now) == pytest.approx(100, rel=0.02)
     assert 1 <= len(threads) <= cores()
+
+
+def test_an_interrupt_ends_every_thread_after_the_picture_it_is_at() -> None:
+    def work() -> None:
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        bench.pace(work, 1e9, now=lambda: 0.0)  # a clock that stands still: no thread ends by itself
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("size", [60, 1000])

@@ -49,6 +49,11 @@ def test_a_sound_cutout_has_no_flag() -> None:
     assert flags(quality) == ()
 
 
+@pytest.mark.parametrize(("level", "share"), [(25, 0.0), (26, 1.0), (229, 1.0), (230, 0.0)])
+def test_undecided_is_what_lies_between_a_tenth_and_nine_tenths(level: int, share: float) -> None:
+    assert measure(np.full((40, 40), level, np.uint8)).undecided == share
+
+
 @pytest.mark.parametrize("peak", [None, 0.99])
 def test_an_alpha_with_nothing_in_it_is_empty(peak: float | None) -> None:
     assert flags(measure(frame(), peak)) == ("empty",)

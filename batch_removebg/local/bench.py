@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -83,12 +85,14 @@ def measure(model: str | None, device: str, seconds: float, *, say: Callable[[st
     """Measure what is on this machine: one model or all, one device or (`auto`) each that is here.
 
     `say` is told what is being done. Weights that are not here are not brought, and the report says so. Raises
-    SettingsError for unknown names, and for a device that was asked for and is not here.
+    SettingsError for unknown names, and for a model or a device that was asked for and is not here.
     """
     devices.check(device, "auto")
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise SettingsError(f"--seconds {seconds:g}: give a number above 0")
     names = list(weights.MODELS) if model is None else [weights.known(model).name]
+    if model is not None and weights.find(model) is None:
+        raise SettingsError(f"--model {model}: {_absent(model)}")
     choices = tuple(_choices(_known(device)))
     if not choices:
         raise SettingsError(devices.MISSING_EXTRA)
@@ -122,13 +126,17 @@ def _model(
 ) -> Iterator[Row]:
     path = weights.find(name)
     if path is None:
-        yield Row(name, "—", why_not=f"not on this machine; bring it with: batch-removebg models pull {name}")
+        yield Row(name, "—", why_not=_absent(name))
         return
     for choice in choices:
         try:
             yield _measured(name, path, choice, photos, seconds, say)
         except SettingsError as error:
             yield Row(name, str(choice), why_not=str(error))
+
+
+def _absent(name: str) -> str:
+    return f"not on this machine; bring it with: batch-removebg models pull {name}"
 
 
 def _measured(
@@ -148,19 +156,23 @@ def _measured(
 
 def pace(work: Callable[[], object], seconds: float, *, now: Callable[[], float] = time.perf_counter) -> float:
     """How often a second `work` is done by one thread for each core, over so many seconds after a warm-up."""
+    stopped = Event()
 
     def until(end: float) -> int:
         done = 0
-        while now() < end:
+        while now() < end and not stopped.is_set():
             work()
             done += 1
         return done
 
     with ThreadPoolExecutor(cores()) as pool:
-        for length in (min(_WARM_UP, seconds), seconds):
-            begun = now()
-            done = sum(pool.map(until, [begun + length] * cores()))
-            took = now() - begun
+        try:
+            for length in (min(_WARM_UP, seconds), seconds):
+                begun = now()
+                done = sum(pool.map(until, [begun + length] * cores()))
+                took = now() - begun
+        finally:
+            stopped.set()  # by Ctrl-C before the time is over: the threads have to end for the process to
     return done / took
 
 

@@ -16,7 +16,7 @@ EMPTY, FULL, FAINT, FRAGMENTED, CUT_OFF = FLAGS = ("empty", "full", "faint", "fr
 LONGEST = 512
 """Longest side that an alpha is looked at with, pixels; a larger one is reduced."""
 UNDECIDED = 26, 229
-"""Levels of 255 between which an alpha has not made up its mind: 0.1 and 0.9."""
+"""Levels of 255, the first and the last, at which an alpha has not made up its mind: from 0.1 to 0.9."""
 SPECK = 1e-3
 """Share of the frame that is a component at least."""
 
@@ -73,7 +73,7 @@ def measure(alpha: Alpha, peak: float | None = None, thresholds: Thresholds = DE
     return Quality(
         coverage=round(float(alpha.mean(dtype=np.float64)) / 255, 4),
         peak=None if peak is None else round(peak, 4),
-        undecided=round(float(((small > UNDECIDED[0]) & (small < UNDECIDED[1])).mean()), 4),
+        undecided=round(float(((small >= UNDECIDED[0]) & (small <= UNDECIDED[1])).mean()), 4),
         components=int((areas(solid) >= max(1.0, SPECK * solid.size)).sum()),
         touches=_touches(solid, thresholds.contact),
     )
