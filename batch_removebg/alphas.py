@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from batch_removebg.pixels.decode import Told
+
 
 class Alphas:
     """A folder of alphas; its methods block and belong in threads."""
@@ -35,24 +37,24 @@ class Alphas:
         except (OSError, OutputBroken):
             return None
 
-    def peak(self, fingerprint: str) -> float | None:
-        """The network's confidence in that alpha; None where none is kept, or where it came without."""
+    def told(self, fingerprint: str) -> Told:
+        """What is told of that alpha; nothing where none is kept, or where it came without."""
         from batch_removebg.pixels import decode
 
         try:
-            return decode.peak_of(self._path(fingerprint).read_bytes())
+            return decode.told_of(self._path(fingerprint).read_bytes())
         except (OSError, OutputBroken):
-            return None
+            return decode.Told()
 
-    def keep(self, fingerprint: str, alpha: NDArray[np.uint8], peak: float | None = None) -> None:
-        """Keep an alpha (H×W, uint8) durably, with the network's confidence if that is known; raises DiskError."""
+    def keep(self, fingerprint: str, alpha: NDArray[np.uint8], told: Told | None = None) -> None:
+        """Keep an alpha (H×W, uint8) durably, with what is told of it; raises DiskError."""
         from batch_removebg.pixels import decode
 
         path = self._path(fingerprint)
         with disk_errors(self._folder):
             self._folder.stat()  # never created here: see `files.inside`
         make_folder(path.parent)
-        write_atomic(path, decode.encode_alpha(alpha, peak))
+        write_atomic(path, decode.encode_alpha(alpha, told))
 
     def _path(self, fingerprint: str) -> Path:
         return self._folder / fingerprint[:2] / f"{fingerprint}.png"

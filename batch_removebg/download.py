@@ -97,6 +97,7 @@ class Downloader:
                 # Where no alpha is kept, another item with the same source is made from this one's file.
                 **({"fingerprint": prepared.fingerprint} if prepared.sha256 is None else {}),
                 **({"notes": list(notes)} if notes else {}),
+                **({"engine": finished.engine} if finished.engine is not None else {}),
                 **_judged(finished.quality),
             )
         return Saved(todo.output, finished.width, finished.height, notes, predicted.reused)
@@ -113,11 +114,11 @@ class Downloader:
         prepared, alpha = predicted.prepared, predicted.alpha
         if alpha is None:
             alpha = await self._bought_alpha(predicted)
-        peak = await self._cpu.run(self._alphas.peak, prepared.fingerprint)
+        told = await self._cpu.run(self._alphas.told, prepared.fingerprint)
         data = await self._predictor.source_data(prepared)
         async with self._cpu.memory(prepared.cost):
             return await self._cpu.run(
-                partial(finish.finish, peak=peak), data, alpha, self._recipe.finish, self._limits
+                partial(finish.finish, told=told), data, alpha, self._recipe.finish, self._limits
             )
 
     async def _bought_alpha(self, predicted: Predicted) -> NDArray[np.uint8]:
@@ -129,7 +130,7 @@ class Downloader:
         cutout = await self._fetch(predicted)
         alpha = await self._cpu.run(decode.alpha_of, cutout, width=width, height=height, limits=self._limits)
         with anyio.CancelScope(shield=True):
-            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha, decode.peak_of(cutout, self._limits))
+            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha, decode.told_of(cutout, self._limits))
         return alpha
 
     async def _fetch(self, predicted: Predicted) -> bytes:

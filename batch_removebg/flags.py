@@ -112,7 +112,8 @@ def _engine(group: Any, *, default: str | None) -> None:
         "--precision",
         choices=("auto", "float32", "bf16"),
         default=default,
-        help="what it computes in; auto: bf16 where the processor has it, else float32 (default)",
+        help="what it computes in; auto: bf16 where the processor has it, else float32 (default); "
+        "masks that are kept stay as they are",
     )
 
 
@@ -159,6 +160,10 @@ def _pictures(group: Any) -> None:
         metavar="TEMPLATE",
         help="output names without extension: {id} (default) {stem} {parent} {name} and the manifest's columns",
     )
+    _most(group)
+
+
+def _most(group: Any) -> None:
     group.add_argument("--max-size", type=int, metavar="MIB", help="largest source or output (default 200)")
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest picture decoded (default 120000000)")
     group.add_argument(

@@ -49,6 +49,8 @@ class ItemState:
     """What the alpha looks like, of a saved item whose alpha was at hand."""
     flags: tuple[str, ...] = ()
     """What makes a saved item worth a look."""
+    engine: str | None = None
+    """What the network ran on that saw it, of a saved item where that is told."""
     fingerprint: str | None = None
     """What the prediction in flight was bought for: source content, provider, version, inputs, proxy.
 
@@ -239,7 +241,7 @@ def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
     state.signature = _opt(entry.get("signature"), str)
     state.meta = _meta(entry)
     state.notes = _texts(entry.get("notes"))
-    state.quality, state.flags = None, ()
+    state.quality, state.flags, state.engine = None, (), None
 
 
 def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
@@ -259,6 +261,7 @@ def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
     quality = _opt(entry.get("quality"), dict)
     state.quality = quality if _writable(quality) else None
     state.flags = _texts(entry.get("flags"))
+    state.engine = _opt(entry.get("engine"), str)
     state.error_kind = state.error_message = None
     state.retryable = False
 

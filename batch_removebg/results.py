@@ -86,6 +86,7 @@ def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any]) -> 
         "error": {"kind": state.error_kind, "message": state.error_message} if failed else None,
         **({"meta": dict(meta)} if meta else {}),
         **({"notes": list(state.notes)} if state.notes else {}),
+        **({"engine": state.engine} if saved and state.engine else {}),
         **({"quality": dict(state.quality)} if saved and state.quality else {}),
         **({"flags": list(state.flags)} if saved and state.flags else {}),
     }

@@ -11,6 +11,7 @@ import pytest
 from batch_removebg import files
 from batch_removebg.alphas import Alphas
 from batch_removebg.errors import DiskError
+from batch_removebg.pixels.alpha import Told
 from tests.pictures import noise
 
 PRINT = "ab" * 16
@@ -96,13 +97,13 @@ def test_a_full_disk_is_a_disk_error_and_leaves_nothing(
 
 @pytest.mark.parametrize("peak", [0.0, 0.25, 1.0])
 def test_a_kept_alpha_still_knows_the_networks_confidence(alphas: Alphas, peak: float) -> None:
-    alphas.keep(PRINT, ALPHA, peak)
-    assert alphas.peak(PRINT) == peak
+    alphas.keep(PRINT, ALPHA, Told(peak, "openvino CPU bf16"))
+    assert alphas.told(PRINT) == Told(peak, "openvino CPU bf16")
 
 
 def test_where_no_confidence_is_known_none_is_told(alphas: Alphas, tmp_path: Path) -> None:
-    assert alphas.peak(PRINT) is None
+    assert alphas.told(PRINT) == Told()
     alphas.keep(PRINT, ALPHA)
-    assert alphas.peak(PRINT) is None
+    assert alphas.told(PRINT) == Told()
     kept(tmp_path).write_bytes(b"damaged")
-    assert alphas.peak(PRINT) is None
+    assert alphas.told(PRINT) == Told()

@@ -74,6 +74,20 @@ def test_what_the_engine_ran_on_is_in_summary_ledger_and_results_where_it_ran(tm
     assert json.loads(again.results.read_text())["engine"] == "a double"
 
 
+def test_each_picture_tells_the_engine_that_saw_it_whatever_ran_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of another format is made of the mask that is kept, and so by the engine of then."""
+    (tmp_path / "a.jpg").write_bytes(photo())
+    run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out")
+    (tmp_path / "b.jpg").write_bytes(photo(50, 40))
+    monkeypatch.setattr(LeftHalf, "used", "another double")
+    both = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for form in ("png", "webp"):
+        results = json.loads(run_batch_sync(both, out=tmp_path / "out", format=form).results.read_text())
+        assert [item["engine"] for item in results["items"]] == ["a double", "another double"]
+
+
 def test_a_resume_with_another_precision_makes_nothing_anew(tmp_path: Path) -> None:
     """Masks differ a little between precisions, and machines differ in what they have."""
     (tmp_path / "a.jpg").write_bytes(photo())

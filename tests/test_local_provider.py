@@ -52,7 +52,7 @@ async def test_a_create_comes_back_with_the_matte_ready_to_fetch() -> None:
 async def test_the_networks_confidence_travels_with_the_matte() -> None:
     provider = LocalProvider(MODEL, LeftHalf)
     made = await predict(provider, picture(320, 320, kind="BMP"))
-    assert decode.peak_of(await provider.fetch(parse.result(made))) == 1.0
+    assert decode.told_of(await provider.fetch(parse.result(made))) == decode.Told(1.0, LeftHalf().used)
 
 
 async def test_what_the_network_runs_on_is_told_once_and_before_the_first_prediction() -> None:

@@ -8,6 +8,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from batch_removebg.errors import OutputBroken, Verdict
 from batch_removebg.pixels import decode
+from batch_removebg.pixels.alpha import Told
 from batch_removebg.pixels.spec import Limits
 from tests.pictures import chunk, encoded, noise, png, ramp
 
@@ -143,8 +144,8 @@ def test_another_picture_is_not_a_kept_alpha(data):
 )
 def test_a_kept_alpha_still_knows_its_peak(given, told):
     alpha = noise(3, 5, 1)
-    data = decode.encode_alpha(alpha, given)
-    assert decode.peak_of(data) == told
+    data = decode.encode_alpha(alpha, Told(given))
+    assert decode.told_of(data).peak == told
     assert np.array_equal(decode.decode_alpha(data), alpha)
 
 
@@ -154,10 +155,19 @@ def test_a_peak_that_is_no_number_is_none(said):
     told.add_text("batch-removebg:peak", said)
     buffer = io.BytesIO()
     Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=told)
-    assert decode.peak_of(buffer.getvalue()) is None
+    assert decode.told_of(buffer.getvalue()) == Told()
+
+
+@pytest.mark.parametrize("said", ["", "x" * 101, "a\nb", "\x1b[31m", "é"])
+def test_an_engine_that_is_no_short_name_is_none(said):
+    told = PngInfo()
+    told.add_text("batch-removebg:engine", said)
+    buffer = io.BytesIO()
+    Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=told)
+    assert decode.told_of(buffer.getvalue()) == Told()
 
 
 def test_what_is_no_picture_has_no_peak_and_is_the_providers_fault():
     with pytest.raises(OutputBroken, match=r"^the output is not a picture"):
-        decode.peak_of(b"<html>not found</html>")
-    assert decode.peak_of(encoded(ALPHA, "JPEG")) is None
+        decode.told_of(b"<html>not found</html>")
+    assert decode.told_of(encoded(ALPHA, "JPEG")) == Told()

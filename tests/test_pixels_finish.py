@@ -4,6 +4,7 @@ from PIL import Image
 
 from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.pixels import decode, png_write
+from batch_removebg.pixels.alpha import Told
 from batch_removebg.pixels.colour import srgb_profile
 from batch_removebg.pixels.finish import finish, finish_cutout
 from batch_removebg.pixels.spec import EXTENSIONS, Finish, Limits
@@ -64,7 +65,7 @@ def test_cmyk_leaves_as_srgb_and_says_so(kind):
 def test_a_finished_picture_is_judged_by_the_alpha_that_was_bought():
     alpha = np.zeros((32, 32), np.uint8)
     alpha[8:24, 8:24] = 255
-    quality = finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS, peak=0.98).quality
+    quality = finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS, told=Told(0.98)).quality
     assert (quality.coverage, quality.peak, quality.components, quality.touches) == (0.25, 0.98, 1, ())
     assert finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS).quality.peak is None
 

@@ -30,7 +30,7 @@ CREATE INDEX flagged ON item(n) WHERE flagged IS NOT NULL;
 CREATE TABLE name(h INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
 CREATE TABLE folder(h INTEGER PRIMARY KEY);
 """
-FORMAT = 3
+FORMAT = 4
 """To be raised with every change of the schema, of `ItemState`, or of what its fields mean."""
 
 _fields = attrgetter(*(field.name for field in fields(ItemState)))

@@ -26,10 +26,10 @@ PROXY = ProxySpec(square=320, encoding="bmp")
 
 
 def matte(network: Network, proxy: bytes) -> bytes:
-    """A picture's alpha and its peak, as a grey PNG of the network's size; raises SourceError, PredictionFailed."""
+    """A picture's alpha with its peak and the engine, a grey PNG of the network's size; raises as `cutout` does."""
     with _about_the_image():
         found = network.matte(_rgb(proxy, Limits()))
-        return decode.encode_alpha(found.alpha, found.peak)
+        return decode.encode_alpha(found.alpha, decode.Told(found.peak, network.used))
 
 
 def cutout(network: Network, limits: Limits) -> Render:

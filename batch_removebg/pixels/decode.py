@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .alpha import Alpha, alpha_of, decode_alpha, encode_alpha, peak_of
+from .alpha import Alpha, Told, alpha_of, decode_alpha, encode_alpha, told_of
 from .arrays import as_array
 from .colour import to_srgb
 from .deep import Samples
@@ -22,14 +22,15 @@ __all__ = [
     "Probe",
     "Proxy",
     "Samples",
+    "Told",
     "alpha_of",
     "cost",
     "decode_alpha",
     "encode_alpha",
-    "peak_of",
     "probe",
     "proxy",
     "read",
+    "told_of",
 ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from batch_removebg.errors import OutputBroken
 
-from .alpha import Alpha, as_output
+from .alpha import Alpha, Told, as_output
 from .compose import compose
 from .decode import read
 from .deep import to_8_bits
@@ -15,16 +15,18 @@ from .png import as_it_is
 from .quality import measure
 from .spec import Finish, Finished, Limits
 
+_NOTHING = Told()
 
-def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, peak: float | None = None) -> Finished:
+
+def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, told: Told = _NOTHING) -> Finished:
     """The source's own pixels with an alpha (H×W, any size), as a file of the source's upright size.
 
-    `peak`: what the network told of the alpha, 0–1. Raises SourceError if the source can't be read, ItemError if the
+    `told`: what is known of the alpha. Raises SourceError if the source can't be read, ItemError if the
     format can't hold it.
     """
     composed = compose(read(data, limits, metadata=finish.metadata == "keep"), alpha, finish)
     height, width = composed.pixels.shape[:2]
-    return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha, peak))
+    return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha, told.peak), told.engine)
 
 
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:

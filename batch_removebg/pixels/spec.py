@@ -124,6 +124,8 @@ class Finished:
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
     """Of the alpha as it was bought; None where it was not looked at."""
+    engine: str | None = None
+    """What the network ran on that saw the alpha, where that is told."""
 
 
 def parse_colour(text: str) -> Colour:
