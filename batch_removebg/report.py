@@ -37,7 +37,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
 
 def outcome(summary: Summary) -> str:
     """One line on a run that did not go well, for those who want to hear of nothing else."""
-    why = f"; {summary.stopped}" if summary.stopped is not None else ""
+    why = f"; {str(summary.stopped).rstrip('.')}" if summary.stopped is not None else ""
     return f"{_counts(summary)}{why}; see {summary.results}"
 
 
@@ -123,6 +123,7 @@ def status(fold: Fold) -> dict[str, Any]:
     return {
         "provider": fold.provider,
         "version": fold.version,
+        "engine": fold.engine,
         "counts": fold.counts(),
         "in_flight": fold.in_flight(),
         "predictions": fold.predictions,
@@ -137,10 +138,11 @@ def status_text(fold: Fold) -> str:
     """The same for people."""
     known = status(fold)
     counts = known["counts"]
+    used = f" on {known['engine']}" if known["engine"] else ""
     lines = [
         f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
         f"predictions in flight: {known['in_flight']}",
-        f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']})",
+        f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']}){used}",
         *_failures(failures(fold.failed())),
         *_flags(flagged(fold.flagged())),
     ]

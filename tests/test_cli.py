@@ -388,6 +388,7 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
     assert json.loads(out) == {
         "provider": "scripted",
         "version": "v1",
+        "engine": None,
         "counts": {"total": 3, "saved": 2, "failed": 1, "pending": 0},
         "in_flight": 0,
         "predictions": 2,

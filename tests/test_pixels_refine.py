@@ -68,6 +68,17 @@ def test_where_colours_say_nothing_the_alpha_stays_what_it_was() -> None:
     assert np.abs(found / 255 - resized(small, 400, 400) / 255).max() < 0.2
 
 
+def test_a_marking_of_the_backgrounds_colour_is_no_hole_and_a_gap_to_the_background_is_one() -> None:
+    truth = disc(640, 640)  # 192 pixels around the middle; a pixel of the alpha is 10
+    white = (240, 240, 240)
+    marked = photo(truth, front=(40, 40, 44), back=white)
+    marked[300:324, 162:186] = white  # 34 pixels from the edge
+    marked[300:304, 440:520] = white  # a slit that is open to the right
+    found = refine(marked, as_the_network_sees_it(truth))
+    assert found[302:322, 164:184].min() > 245
+    assert found[301:303, 500:510].max() < 60
+
+
 def test_what_is_translucent_is_not_made_black_or_white() -> None:
     truth = disc(400, 400) * np.float32(0.5)
     found = refine(photo(truth), as_the_network_sees_it(truth))

@@ -229,6 +229,7 @@ def test_status_of_a_run_that_goes_on() -> None:
     assert report.status(fold) == {
         "provider": "replicate",
         "version": "95fc",
+        "engine": None,
         "counts": {"total": 3, "saved": 1, "failed": 1, "pending": 1},
         "in_flight": 1,
         "predictions": 2,
@@ -237,6 +238,13 @@ def test_status_of_a_run_that_goes_on() -> None:
         "flags": [{"flag": "faint", "count": 1}],
         "finished": False,
     }
+
+
+def test_status_tells_what_the_local_engine_runs_on() -> None:
+    local = {"event": "run_started", "provider": "local", "version": "u2netp@30"}
+    fold = fold_of(local, {"event": "engine_loaded", "engine": "openvino CPU bf16"})
+    assert report.status(fold)["engine"] == "openvino CPU bf16"
+    assert report.status_text(fold).splitlines()[2] == "predictions: 0 by local (u2netp@30) on openvino CPU bf16"
 
 
 def test_status_of_a_run_that_finished() -> None:

@@ -7,6 +7,9 @@
 3. What the models say is a better alpha than the one they were made from, and the next round begins with it; or rather
    with more of the same change, as over-relaxation does.
 
+4. What they take for background has to hang together with what the alpha took for it: a white letter on a dark box
+   before a white wall is no hole.
+
 Where colours can't tell subject and background apart, a model says what the alpha was: somewhat crisper at an edge, and
 as it was where there is none.
 """
@@ -17,6 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .flood import apart
 from .windows import Floats, Windows, doubled, halved
 
 RADIUS = 8
@@ -51,6 +55,8 @@ ENDS = 0.05, 0.1
 """Share of a window of twice the size that surely was background, and subject, before the first round."""
 REACH = 3
 """Pixels of the alpha that an edge may be away from where the alpha is undecided."""
+HOLE = np.float32(0.8)
+"""Alpha told by a model below which something of the background is seen."""
 CLEAR = 5
 """Levels of 255 that an alpha may be off 0 or 255 and still stand for it."""
 
@@ -65,6 +71,7 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
         guess = _crisp((said + FORWARD * (said - guess)).clip(0, 1))
         models = regression.models(guess, plain)
     trust = _near(alpha) * _between(alpha)
+    trust *= ~apart(_said(models, colours) < HOLE, alpha < np.float32(0.5))
     models *= trust
     models[3] += (1 - trust) * alpha
     return models
