@@ -130,7 +130,8 @@ class Downloader:
         cutout = await self._fetch(predicted)
         alpha = await self._cpu.run(decode.alpha_of, cutout, width=width, height=height, limits=self._limits)
         with anyio.CancelScope(shield=True):
-            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha, decode.told_of(cutout, self._limits))
+            told = await self._cpu.run(decode.told_of, cutout, self._limits)
+            await self._cpu.run(self._alphas.keep, prepared.fingerprint, alpha, told)
         return alpha
 
     async def _fetch(self, predicted: Predicted) -> bytes:

@@ -259,8 +259,8 @@ def _concurrency(text: str) -> int | None:
 
 def _mebibytes(text: str) -> int:
     """A number of MiB, also as 512M or 2G."""
-    number, unit = (text[:-1], text[-1]) if text[-1:] in ("M", "G") else (text, "M")
-    if not (number.isascii() and number.isdecimal()):
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("M", "G") else (text, "M")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise argparse.ArgumentTypeError(f"{text!r}: give MiB, such as 512, 512M or 2G")
     return int(number) * (1024 if unit == "G" else 1)
 

@@ -133,12 +133,12 @@ def test_nothing_given_is_nothing_said() -> None:
     }
 
 
-@pytest.mark.parametrize(("text", "mebibytes"), [("512", 512), ("512M", 512), ("2G", 2048)])
+@pytest.mark.parametrize(("text", "mebibytes"), [("512", 512), ("512M", 512), ("2G", 2048), ("2g", 2048)])
 def test_memory_is_told_in_mebibytes_or_with_a_unit(text: str, mebibytes: int) -> None:
     assert parsed("--memory", text)["memory"] == mebibytes
 
 
-@pytest.mark.parametrize("text", ["", "M", "10K", "1.5G", "-5", "abc"])
+@pytest.mark.parametrize("text", ["", "M", "10K", "1.5G", "-5", "abc", "9" * 5000])
 def test_memory_that_is_no_number_is_refused_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed("--memory", text)

@@ -1,4 +1,5 @@
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -56,6 +57,17 @@ def test_what_is_said_behind_the_pixels_of_a_png_counts_from_the_start(depth):
     assert b"here" in picture.metadata.xmp
     small = decode.proxy(late, ProxySpec(longest=7), LIMITS)
     assert (small.width, small.height) == (5, 7)
+
+
+def test_a_profile_behind_the_pixels_of_a_png_is_kept_and_what_follows_its_end_is_not_looked_at():
+    data = png(7, 5, 8, 2, (b"\0" + bytes(7 * 3)) * 5)
+    profile = chunk(b"iCCP", b"p\0\0" + zlib.compress(swapped_profile()))
+    assert read(data[:-12] + profile + data[-12:]).icc == swapped_profile()
+    late = chunk(b"eXIf", exif(6).tobytes()[6:])
+    assert read(data + late).pixels.shape == (5, 7, 3)
+    texts = [chunk(b"tEXt", b"a\0%d" % number) for number in range(3)]
+    between = data[:-12] + texts[0] + chunk(b"prVt", b"x") + late + texts[1] + data[-12:]
+    assert read(between).pixels.shape == (7, 5, 3)
 
 
 def test_what_is_damaged_behind_the_pixels_of_a_png_is_left_alone():
@@ -297,6 +309,8 @@ def test_a_resolution_that_a_jpeg_does_not_tell_is_not_made_up(kind):
     tags = exif(6)
     tags[282], tags[283], tags[296] = 100.0, 50.0, 3  # by the centimetre
     assert read(encoded(noise(4, 4), kind, exif=tags)).dpi == (127, 254)
+    tags[296] = 1  # by nothing: a pixel's shape
+    assert read(encoded(noise(4, 4), kind, exif=tags)).dpi is None
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])

@@ -60,7 +60,15 @@ def test_a_resolution_that_exif_alone_tells_counts(kind: str) -> None:
 SHORT, LONG = 3, 4
 
 
-def by_hand(planes: np.ndarray, bits: int = 16, *, order: str = "<", photometric: int = 2, extra: int = 0) -> bytes:
+def by_hand(
+    planes: np.ndarray,
+    bits: int = 16,
+    *,
+    order: str = "<",
+    photometric: int = 2,
+    extra: int = 0,
+    planes_apart: bool = True,
+) -> bytes:
     """A TIFF without compression of channels one after the other: C×H×W, any unsigned type."""
     count, height, width = planes.shape
     body = planes.astype(planes.dtype.newbyteorder(order)).tobytes()
@@ -69,7 +77,7 @@ def by_hand(planes: np.ndarray, bits: int = 16, *, order: str = "<", photometric
     size = len(body) // count
     tags = [(256, SHORT, [width]), (257, SHORT, [height]), (258, SHORT, [bits] * count), (259, SHORT, [1])]
     tags += [(262, SHORT, [photometric]), (273, LONG, [0] * count), (277, SHORT, [count]), (278, SHORT, [height])]
-    tags += [(279, LONG, [size] * count), (284, SHORT, [1 if bits == 12 else 2])]
+    tags += [(279, LONG, [size] * count), (284, SHORT, [2 if planes_apart else 1])]
     tags += [(338, SHORT, [extra])] if extra else []
     ends, behind = 8 + 2 + 12 * len(tags) + 4, b""
     entries = b""
@@ -105,6 +113,29 @@ def test_16_bits_in_planes_of_their_own_are_read_as_16_bits(order: str) -> None:
     assert np.array_equal(read(by_hand(grey, order=order, photometric=0), Limits()).pixels, 65535 - grey[0])
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_grey_of_16_bits_is_read_in_either_order_and_sense(order: str, white_is_zero: bool) -> None:
+    grey = words(1)
+    data = by_hand(grey, order=order, photometric=0 if white_is_zero else 1, planes_apart=False)
+    assert np.array_equal(read(data, Limits()).pixels, 65535 - grey[0] if white_is_zero else grey[0])
+
+
+def test_grey_and_alpha_in_planes_are_refused_since_libvips_mixes_their_rows() -> None:
+    with pytest.raises(SourceError, match="pixels of a kind that can't be read here"):
+        read(by_hand(words(2), photometric=1, extra=2), Limits())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_damaged_tiles_of_16_bits_are_refused_and_not_left_black(channels: int) -> None:
+    data = bytearray(deep_tiff(words(channels, 200, 300).transpose(1, 2, 0), "compression=deflate,tile=true"))
+    assert read(bytes(data), Limits()).pixels.shape[:2] == (200, 300)
+    at = len(data) // 2
+    data[at : at + 200] = bytes(200)
+    with pytest.raises(SourceError, match=r"^is damaged or cut short"):
+        read(bytes(data), Limits())
+
+
 def test_inks_of_16_bits_in_planes_are_refused_and_not_taken_for_8_bits() -> None:
     with pytest.raises(SourceError, match="pixels of a kind that can't be read here"):
         read(by_hand(words(4), photometric=5), Limits())
@@ -112,7 +143,7 @@ def test_inks_of_16_bits_in_planes_are_refused_and_not_taken_for_8_bits() -> Non
 
 def test_12_bits_of_grey_reach_from_black_to_white() -> None:
     stored = np.array([[[0, 1, 2047, 4095]]], np.uint16)
-    data = by_hand(stored, 12, photometric=1)
+    data = by_hand(stored, 12, photometric=1, planes_apart=False)
     picture = read(data, Limits())
     assert picture.pixels.tolist() == [[0, 16, 32759, 65535]]
     assert (probe(data, Limits()).deep, picture.notes) == (True, ())
@@ -120,7 +151,7 @@ def test_12_bits_of_grey_reach_from_black_to_white() -> None:
 
 def test_32_bits_of_grey_are_whole_numbers_without_a_sign() -> None:
     stored = np.array([[[0, 1 << 24, 1 << 31, (1 << 32) - 1]]], np.uint32)
-    picture = read(by_hand(stored, 32, photometric=1), Limits())
+    picture = read(by_hand(stored, 32, photometric=1, planes_apart=False), Limits())
     assert (picture.pixels.tolist(), picture.notes) == ([[0, 1, 128, 255]], ("32 bits reduced to 8",))
 
 

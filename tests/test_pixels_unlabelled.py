@@ -56,6 +56,7 @@ def test_a_png_whose_chunks_tell_other_colours_says_so(extra: bytes, told: str) 
         chunk(b"cICP", bytes([1, 13, 0, 1])),
         chunk(b"gAMA", struct.pack(">I", 45_455)),
         chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"sRGB", b"\0"),
+        chunk(b"cICP", bytes([1, 13, 0, 1])) + chunk(b"gAMA", struct.pack(">I", 100_000)),
         points(64_000, 33_000, 30_000, 60_000),
         points(64_850, 33_090, 30_000, 60_000),  # as some programs round them
         points(64_000, 33_000, 21_000, 71_000) + chunk(b"sRGB", b"\0"),

@@ -89,7 +89,7 @@ def measure(model: str | None, device: str, seconds: float, *, say: Callable[[st
     """
     devices.check(device, "auto")
     if not 0 < seconds < math.inf:
-        raise SettingsError(f"--seconds {seconds:g}: give a number above 0")
+        raise SettingsError(f"--seconds {seconds:g}: give a finite number above 0")
     names = list(weights.MODELS) if model is None else [weights.known(model).name]
     if model is not None and weights.find(model) is None:
         raise SettingsError(f"--model {model}: {_absent(model)}")

@@ -56,7 +56,9 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
     mask, notes = _with_own(fitted, picture)
     pixels, icc = mask, None
     if finish.backdrop is not None and not finish.mask_only:
-        pixels, icc = _lay_on(finish.backdrop, picture, mask, finish.srgb)
+        pixels, icc = _lay_on(finish.backdrop, picture, mask)
+        if finish.srgb and pixels.ndim == 3:
+            icc = srgb_profile()  # grey, which has none of its own, may have become colour
     elif not finish.mask_only:
         pixels, icc = _cut_out(picture.pixels, mask), picture.icc
     return Composed(pixels, icc, picture.dpi, picture.notes + notes, picture.metadata)
@@ -143,11 +145,10 @@ def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
     return result
 
 
-def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples, srgb: bool) -> tuple[Samples, bytes | None]:
+def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:
     pixels, icc = picture.pixels, picture.icc
     if pixels.ndim == 2 and len(set(backdrop)) > 1:
         pixels, icc, _ = convert(pixels, icc)
-        icc = icc or (srgb_profile() if srgb else None)
     white = _white(pixels)
     colour = [value * (white // 255) for value in from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")]
     result = np.empty_like(pixels)

@@ -5,6 +5,7 @@ Pillow holds 16 bits for grey alone; colour is read by libvips.
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 
-from .header import unknown_pixels
+from .header import tiff_values, unknown_pixels
 from .vips import vips
 
 Deep = npt.NDArray[np.uint16]
 Samples = npt.NDArray[np.uint8 | np.uint16]
 
 _COLOURS = ("LA", "La", "RGB", "RGBA", "RGBa")
-"""Pillow's names for what libvips reads; and all grey TIFFs of 16 bits, of which Pillow reads some wrong."""
+"""Pillow's names for what libvips reads; and grey in a plane of its own."""
+_BITS = TiffImagePlugin.BITSPERSAMPLE
 _PLANES = 2
 """TIFF's PlanarConfiguration of channels one after the other (TIFF 6.0, section 8)."""
 _STRIP = 1 << 18
@@ -41,24 +43,25 @@ def load(image: ImageFile.ImageFile, data: bytes) -> tuple[Deep, Deep | None] | 
     what Pillow turns as it reads it. Raises SourceError if it is damaged or cut short, or beyond both libraries, and
     what Pillow raises for that.
     """
-    tags = getattr(image, "tag_v2", {})
-    grey_tiff = image.mode.startswith("I;16") and tags.get(TiffImagePlugin.BITSPERSAMPLE) == (16,)
-    if not grey_tiff and (image.mode == "I" or image.mode.startswith("I;16")):
+    if _beyond_both(image):
+        raise SourceError(unknown_pixels("TIFF"))
+    if _is_grey(image) and not _in_raw_planes(image):
         return _grey(image)
-    if image.format not in ("PNG", "TIFF") or not (grey_tiff or image.mode in _COLOURS):
-        if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANES:
-            raise SourceError(unknown_pixels("TIFF"))  # Pillow would take their bytes for pixels
+    if image.format not in ("PNG", "TIFF") or not (_is_grey(image) or image.mode in _COLOURS):
         return None
+    if image.mode.startswith("RGB") and TiffImagePlugin.TILEOFFSETS in getattr(image, "tag_v2", {}):
+        _refuse_damaged_tiles(data)
     values = _by_vips(image.format, data)
-    channels = values.shape[2]
-    if values.dtype != np.uint16 or channels > 4:
+    if values.dtype != np.uint16 or values.shape[2] > 4:
+        if _in_raw_planes(image):
+            raise SourceError(unknown_pixels("TIFF"))
         return None
+    channels = values.shape[2]
     pixels = values[..., 0] if channels < 3 else values[..., :3]
     if channels in (1, 3):
         return pixels, None
     alpha = values[..., -1]
-    extra = getattr(image, "tag_v2", {}).get(TiffImagePlugin.EXTRASAMPLES, ())
-    if 0 in extra:  # unspecified data, as a fourth channel next to RGB may be
+    if 0 in tiff_values(image, TiffImagePlugin.EXTRASAMPLES, 1):  # unspecified data, as a fourth beside RGB may be
         return pixels, None
     return pixels, alpha  # libvips has made premultiplied colours straight
 
@@ -100,6 +103,33 @@ def to_srgb(pixels: Samples, icc: bytes) -> Deep:
     return converted
 
 
+def _is_grey(image: ImageFile.ImageFile) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _in_raw_planes(image: ImageFile.ImageFile) -> bool:
+    """Whether channels lie one after the other, uncompressed: Pillow takes their bytes for pixels of 8 bits."""
+    planes = tiff_values(image, TiffImagePlugin.PLANAR_CONFIGURATION, 1) == (_PLANES,)
+    return planes and not getattr(image, "use_load_libtiff", False)
+
+
+def _beyond_both(image: ImageFile.ImageFile) -> bool:
+    """Whether neither library reads it right: Pillow no raw planes, and libvips none of grey with something else."""
+    grey = _is_grey(image)
+    if _in_raw_planes(image) and not (grey or image.mode in _COLOURS):
+        return True
+    if _in_raw_planes(image) and grey and set(tiff_values(image, _BITS, 1)) != {16}:
+        return True
+    planes = tiff_values(image, TiffImagePlugin.PLANAR_CONFIGURATION, 1) == (_PLANES,)
+    several = max(tiff_values(image, TiffImagePlugin.SAMPLESPERPIXEL, 1)) > 1
+    return planes and several and (grey or image.mode in ("LA", "La"))
+
+
+def _refuse_damaged_tiles(data: bytes) -> None:
+    """Raise what Pillow raises for tiles that are damaged or missing, which libvips leaves black without a word."""
+    TiffImagePlugin.TiffImageFile(io.BytesIO(data)).load()
+
+
 def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
     key = image.info.get("transparency")
     image.load()
@@ -108,7 +138,9 @@ def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
     if image.mode == "I" and stored.max() > 0xFFFF:
         return None
     values = stored.clip(min=0).astype(np.uint16)
-    bits = max(getattr(image, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, (16,)))
+    if tiff_values(image, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) == (0,):
+        values = np.uint16(0xFFFF) - values  # white is zero, which Pillow minds in 8 bits only
+    bits = max(tiff_values(image, _BITS, 16))
     if bits < 16:  # 12, which Pillow leaves in the lower ones
         most = (1 << bits) - 1
         values = ((values.astype(np.uint32) * 0xFFFF + most // 2) // most).astype(np.uint16)
@@ -119,9 +151,8 @@ def _grey(image: ImageFile.ImageFile) -> tuple[Deep, Deep | None] | None:
 def whole_numbers(image: Image.Image) -> npt.NDArray[Any]:
     """The values of a loaded picture in grey, H×W; uint32 where a TIFF has them, which Pillow takes for signed."""
     values: npt.NDArray[Any] = np.asarray(image)
-    tags = getattr(image, "tag_v2", {})
-    unsigned = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,)) == (1,)
-    return values.view(np.uint32) if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (32,) and unsigned else values
+    formats, bits = (set(tiff_values(image, tag, 1)) for tag in (TiffImagePlugin.SAMPLEFORMAT, _BITS))
+    return values.view(np.uint32) if (formats, bits) == ({1}, {32}) else values
 
 
 def _by_vips(kind: str, data: bytes) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ _V5 = 124
 _FILE_HEADER = 14
 _COLOUR_SPACE, _PROFILE = _FILE_HEADER + 56, _FILE_HEADER + 112
 """Where bV5CSType lies, and bV5ProfileData with bV5ProfileSize, counted from the file's start."""
-_ICC = (2, 3)
+_ICC = (b"\2", b"\3")
 """Methods of a JPEG 2000 `colr` box that are an ICC profile: restricted, and any (ITU-T T.800, I.5.3.3; T.801)."""
 
 
@@ -34,7 +34,7 @@ def _jpeg_2000(data: bytes) -> bytes | None:
     for kind, start, end in _boxes(data, 0, len(data)):
         if kind == b"jp2h":
             for inner, at, past in _boxes(data, start, end):
-                if inner == b"colr" and data[at] in _ICC:
+                if inner == b"colr" and data[at : at + 1] in _ICC:
                     return data[at + 3 : past]  # behind method, precedence and approximation
     return None
 

@@ -15,10 +15,13 @@ GAP = 1
 
 
 def apart(mask: Mask, start: Mask) -> Mask:
-    """What of a mask (h×w) does not hang together with where it meets `start` (h×w), and the pixels around: h×w."""
+    """What of a mask (h×w) does not hang together with where it meets `start` (h×w), and the pixels around: h×w.
+
+    Ways longer than about twice the mask's height and width together are not followed to their end.
+    """
     width = mask.shape[1] + GAP + 1  # so that what grows beyond a row's end does not come into the next
     allowed, held = _bits(mask, width), _bits(mask & start, width)
-    for _ in range(sum(mask.shape)):  # more than any way has that is no maze
+    for _ in range(sum(mask.shape)):
         before, held = held, _grown(held, width, GAP + 1) & allowed
         if held == before:
             break

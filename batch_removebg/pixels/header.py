@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -42,8 +43,8 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """What Pillow's plugins raise for damaged data."""
 
-_UNKNOWN_PIXELS = {"TIFF": ("unknown pixel mode",), "PSD": ("(3, 16)", "(3, 32)", "(1, 32)", "(4, 16)", "(9, 16)")}
-"""Pillow's words for a sound file that it has no mode for; of PSD, colour mode and bits a channel."""
+_UNKNOWN_PIXELS = re.compile(r"unknown pixel mode|\(\d+, (16|32)\)")
+"""Pillow's words for a sound TIFF that it has no mode for; of a PSD, the colour mode and bits that it does not know."""
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 _BYTES_PER_PIXEL = 20
@@ -78,7 +79,7 @@ def probe(data: bytes, limits: Limits) -> Probe:
     """
     image = open_image(data, limits)
     width, height = upright_size(image)
-    deep = image.mode in ("I", "F") or has_16_bits(image)
+    deep = image.mode in ("I", "F") or has_deep_channels(image)
     return Probe(image.format or "", width, height, image.mode, _frames(image), header_notes(image, data), deep)
 
 
@@ -148,7 +149,7 @@ def header_notes(image: ImageFile.ImageFile, data: bytes) -> tuple[str, ...]:
     elif frames > 1 and image.format == "TIFF":
         notes.append(f"first of {frames} pages taken")
     bits = stored_bits(image.format, data)
-    if bits > 8 and image.mode != "I" and not has_16_bits(image):
+    if bits > 8 and image.mode != "I" and not has_deep_channels(image):
         notes.append(f"{bits} bits a channel reduced to 8")
     with contextlib.suppress(*UNREADABLE):
         if told := told_colours(image, data):
@@ -156,15 +157,20 @@ def header_notes(image: ImageFile.ImageFile, data: bytes) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def has_16_bits(image: ImageFile.ImageFile) -> bool:
+def has_deep_channels(image: ImageFile.ImageFile) -> bool:
     """Whether the stored channels have more than 8 bits and no more than 16, also where Pillow hands over 8 of them."""
     if image.format == "TIFF":  # of planes of their own, Pillow's layout does not say it
-        bits: int = max(getattr(image, "tag_v2", {}).get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
-        return 8 < bits <= 16
+        return 8 < max(tiff_values(image, TiffImagePlugin.BITSPERSAMPLE, 1)) <= 16
     if image.mode.startswith("I;16"):
         return True
     layouts = (tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0] for tile in image.tile)
     return any(isinstance(layout, str) and ";16" in layout for layout in layouts)
+
+
+def tiff_values(image: Image.Image, tag: int, otherwise: int) -> tuple[int, ...]:
+    """What a TIFF's tag says, one value or several; the other one where it says nothing, or is no TIFF."""
+    found = getattr(image, "tag_v2", {}).get(tag, otherwise)
+    return found if isinstance(found, tuple) and found else (otherwise if isinstance(found, tuple) else found,)
 
 
 def _frames(image: ImageFile.ImageFile) -> int:
@@ -195,7 +201,7 @@ def _identify(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
             except Image.DecompressionBombError as error:  # asked by plugins that allocate as they open: WebP, GIF
                 raise SourceError(f"is too large: {error}") from error
             except UNREADABLE as error:
-                if str(error) in _UNKNOWN_PIXELS.get(name, ()):
+                if name in ("TIFF", "PSD") and _UNKNOWN_PIXELS.fullmatch(str(error)):
                     raise SourceError(unknown_pixels(name)) from error
                 raise SourceError(f"looks like {name}, but its header is damaged or cut short: {error}") from error
     raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {', '.join(FORMATS)} and HEIC")

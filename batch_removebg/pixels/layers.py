@@ -14,7 +14,7 @@ from . import deep
 from .colour import fit_profile
 from .deep import Deep, to_8_bits
 from .embedded import embedded_profile
-from .header import UNREADABLE, decoding, has_16_bits, header_notes, open_image, orientation
+from .header import UNREADABLE, decoding, has_deep_channels, header_notes, open_image, orientation
 from .metadata import Metadata, collect
 from .spec import Limits
 
@@ -120,7 +120,7 @@ def unpack_whole(
     image = open_image(data, limits)
     with decoding():
         notes = header_notes(image, data)
-        is_deep = has_16_bits(image)
+        is_deep = has_deep_channels(image)
         turn = _TURN.get(orientation(image))
         dpi, icc = _dpi(image, turn), image.info.get("icc_profile") or embedded_profile(image.format, data)
         if at_least is not None:
@@ -199,7 +199,7 @@ def _told_dpi(image: ImageFile.ImageFile) -> tuple[Any, Any]:
         x, y = image.info["dpi"]
         return x, y
     exif = Image.Image.getexif(image)
-    scale = 2.54 if exif.get(ExifTags.Base.ResolutionUnit, 2) == 3 else 1.0  # by the centimetre
+    scale = {2: 1.0, 3: 2.54}[exif.get(ExifTags.Base.ResolutionUnit, 2)]  # by the inch, by the centimetre, or neither
     return float(exif[_X]) * scale, float(exif[ExifTags.Base.YResolution]) * scale
 
 

@@ -6,7 +6,6 @@
    background lie at 0, and those that surely are subject at 1.
 3. What the models say is a better alpha than the one they were made from, and the next round begins with it; or rather
    with more of the same change, as over-relaxation does.
-
 4. What they take for background has to hang together with what the alpha took for it: a white letter on a dark box
    before a white wall is no hole.
 
@@ -185,9 +184,9 @@ def _stretch(models: Floats, found: Floats, guess: Floats, trust: Floats, mean: 
     centre = moments[1] / moments[0]
     scatter = np.sqrt((moments[2] / moments[0] - centre * centre).clip(0))
     zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
-    apart = centre[1] - centre[0]
-    trust *= _grade(apart, APART)
-    trust *= _grade((one - zero) / np.maximum(apart, np.float32(NOISE)), LEFT)
+    distance = centre[1] - centre[0]
+    trust *= _grade(distance, APART)
+    trust *= _grade((one - zero) / np.maximum(distance, np.float32(NOISE)), LEFT)
     models[3] -= (zero + one) / 2
     models *= np.float32(MODELS_CRISPER) / np.maximum(one - zero, np.float32(APART[1]))
     trust *= _grade(np.sqrt(np.square(models[:3]).sum(axis=0)), STEEP)

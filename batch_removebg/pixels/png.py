@@ -22,8 +22,8 @@ _PALETTE = 3
 _CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _BEFORE_PIXELS = frozenset({b"PLTE", b"tRNS"})
 _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_BEHIND = _TEXTS | {b"eXIf"}
-"""Of what may lie behind the pixels, what tells how the picture is to be turned and what it is of."""
+_BEHIND = _TEXTS | {b"eXIf", b"iCCP"}
+"""What tells how a picture is to be turned, what its colours mean and what it is of; some put it behind the pixels."""
 _PRIVATE_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 _LARGEST = (1 << 31) - 1
 _CHUNKS = 1 << 17
@@ -59,22 +59,26 @@ def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
 
 
 def metadata_in_front(data: bytes) -> bytes:
-    """A PNG with the EXIF and the texts behind its pixels said before them as well, for who reads its head alone.
+    """A PNG with the profile, the EXIF and the texts behind its pixels moved before them, for who reads its head alone.
 
-    Anything else as it is.
+    Anything else as it is, and a PNG of more chunks than are walked through.
     """
     if not data.startswith(SIGNATURE):
         return data
-    pixels, moved = 0, []
-    at = len(SIGNATURE)
-    while at + 12 <= len(data):
+    pixels, moved, at = 0, [], len(SIGNATURE)
+    for _ in range(_CHUNKS):
         end, kind = at + 12 + int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if kind == b"IEND" or end > len(data):
+            break
         if kind == b"IDAT":
             pixels = pixels or at
         elif pixels and kind in _BEHIND and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end]):
-            moved.append(data[at:end])
+            moved.append((at, end))
         at = end
-    return b"".join([data[:pixels], *moved, data[pixels:]]) if moved else data
+    if not moved:
+        return data
+    gaps = zip([pixels, *(end for _, end in moved)], [*(begin for begin, _ in moved), len(data)], strict=True)
+    return b"".join([data[:pixels], *(data[a:b] for a, b in moved), *(data[a:b] for a, b in gaps)])
 
 
 def walk(data: bytes) -> Walked | None:

@@ -10,6 +10,8 @@ _HEAD = 1 << 16
 """Bytes from the start in which the boxes that tell it lie."""
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 """Of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told."""
+_SRGB = 1, 13
+"""Its primaries and its curve there."""
 _CURVES = {8: "linear light", 16: "PQ", 18: "HLG"}
 """Of its table 3, those that look nothing like sRGB's."""
 _SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
@@ -51,9 +53,10 @@ def _named(primaries: int, curve: int) -> str | None:
 def _png_chunks(data: bytes) -> str | None:
     """cICP, or a gAMA or cHRM that is not sRGB's; sRGB before both (PNG specification, third edition, 4.3)."""
     found = _before_pixels(data)
-    if name := _named(*found.get(b"cICP", b"")[:2].ljust(2, b"\0")):
+    primaries, curve = found.get(b"cICP", b"")[:2].ljust(2, b"\0")
+    if name := _named(primaries, curve):
         return f"{name} by its cICP chunk"
-    if b"sRGB" in found:
+    if b"sRGB" in found or (primaries, curve) == _SRGB:
         return None
     gamma = int.from_bytes(found.get(b"gAMA", b""), "big")
     if gamma and gamma not in _SRGB_GAMMA:
