@@ -16,7 +16,6 @@ import anyio.to_thread
 P = ParamSpec("P")
 T = TypeVar("T")
 
-
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of CPU time and of the period in which it may be used, or `max` (Linux, control groups, version 2)."""
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

@@ -160,10 +160,10 @@ def _pictures(group: Any) -> None:
         metavar="TEMPLATE",
         help="output names without extension: {id} (default) {stem} {parent} {name} and the manifest's columns",
     )
-    _most(group)
+    _bounds(group)
 
 
-def _most(group: Any) -> None:
+def _bounds(group: Any) -> None:
     group.add_argument("--max-size", type=int, metavar="MIB", help="largest source or output (default 200)")
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest picture decoded (default 120000000)")
     group.add_argument(

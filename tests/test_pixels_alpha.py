@@ -149,19 +149,16 @@ def test_a_kept_alpha_still_knows_its_peak(given, told):
     assert np.array_equal(decode.decode_alpha(data), alpha)
 
 
-@pytest.mark.parametrize("said", ["", "high", "nan", "inf", "1,0"])
-def test_a_peak_that_is_no_number_is_none(said):
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        *(("peak", said) for said in ("", "high", "nan", "inf", "1,0")),
+        *(("engine", said) for said in ("", "x" * 101, "a\nb", "\x1b[31m", "é")),
+    ],
+)
+def test_a_peak_that_is_no_number_and_an_engine_that_is_no_short_name_are_none(keyword, said):
     told = PngInfo()
-    told.add_text("batch-removebg:peak", said)
-    buffer = io.BytesIO()
-    Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=told)
-    assert decode.told_of(buffer.getvalue()) == Told()
-
-
-@pytest.mark.parametrize("said", ["", "x" * 101, "a\nb", "\x1b[31m", "é"])
-def test_an_engine_that_is_no_short_name_is_none(said):
-    told = PngInfo()
-    told.add_text("batch-removebg:engine", said)
+    told.add_text(f"batch-removebg:{keyword}", said)
     buffer = io.BytesIO()
     Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=told)
     assert decode.told_of(buffer.getvalue()) == Told()

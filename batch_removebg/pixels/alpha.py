@@ -71,11 +71,9 @@ def alpha_of(data: bytes, *, width: int, height: int, limits: Limits) -> Alpha:
 
 def encode_alpha(alpha: Alpha, told: Told | None = None) -> bytes:
     """An alpha as lossless 8-bit grey PNG, with what is told of it."""
-    texts = {}
-    if told is not None and told.peak is not None:
-        texts[_PEAK] = f"{told.peak:.6g}"
-    if told is not None and told.engine is not None:
-        texts[_ENGINE] = told.engine
+    told = told or Told()
+    peak = None if told.peak is None else f"{told.peak:.6g}"
+    texts = {name: text for name, text in ((_PEAK, peak), (_ENGINE, told.engine)) if text is not None}
     return write(alpha, effort=_EFFORT, texts=texts)
 
 

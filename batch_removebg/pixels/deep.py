@@ -107,22 +107,23 @@ def _is_grey(image: ImageFile.ImageFile) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16")
 
 
+def _in_planes(image: ImageFile.ImageFile) -> bool:
+    return tiff_values(image, TiffImagePlugin.PLANAR_CONFIGURATION, 1) == (_PLANES,)
+
+
 def _in_raw_planes(image: ImageFile.ImageFile) -> bool:
     """Whether channels lie one after the other, uncompressed: Pillow takes their bytes for pixels of 8 bits."""
-    planes = tiff_values(image, TiffImagePlugin.PLANAR_CONFIGURATION, 1) == (_PLANES,)
-    return planes and not getattr(image, "use_load_libtiff", False)
+    return _in_planes(image) and not getattr(image, "use_load_libtiff", False)
 
 
 def _beyond_both(image: ImageFile.ImageFile) -> bool:
     """Whether neither library reads it right: Pillow no raw planes, and libvips none of grey with something else."""
     grey = _is_grey(image)
-    if _in_raw_planes(image) and not (grey or image.mode in _COLOURS):
-        return True
-    if _in_raw_planes(image) and grey and set(tiff_values(image, _BITS, 1)) != {16}:
-        return True
-    planes = tiff_values(image, TiffImagePlugin.PLANAR_CONFIGURATION, 1) == (_PLANES,)
-    several = max(tiff_values(image, TiffImagePlugin.SAMPLESPERPIXEL, 1)) > 1
-    return planes and several and (grey or image.mode in ("LA", "La"))
+    if _in_planes(image) and (grey or image.mode in ("LA", "La")):
+        several = max(tiff_values(image, TiffImagePlugin.SAMPLESPERPIXEL, 1)) > 1
+        whole = set(tiff_values(image, _BITS, 1)) == {16}
+        return several or (_in_raw_planes(image) and grey and not whole)
+    return _in_raw_planes(image) and image.mode not in _COLOURS
 
 
 def _refuse_damaged_tiles(data: bytes) -> None:

@@ -15,15 +15,14 @@ from .png import as_it_is
 from .quality import measure
 from .spec import Finish, Finished, Limits
 
-_NOTHING = Told()
 
-
-def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, told: Told = _NOTHING) -> Finished:
+def finish(data: bytes, alpha: Alpha, finish: Finish, limits: Limits, *, told: Told | None = None) -> Finished:
     """The source's own pixels with an alpha (H×W, any size), as a file of the source's upright size.
 
-    `told`: what is known of the alpha. Raises SourceError if the source can't be read, ItemError if the
-    format can't hold it.
+    `told`: what is known of the alpha. Raises SourceError if the source can't be read, ItemError if the format can't
+    hold it.
     """
+    told = told or Told()
     composed = compose(read(data, limits, metadata=finish.metadata == "keep"), alpha, finish)
     height, width = composed.pixels.shape[:2]
     return Finished(encode(composed, finish), width, height, composed.notes, measure(alpha, told.peak), told.engine)

@@ -1,6 +1,6 @@
-"""What hangs together in a mask, found by growth: a row of bits is shifted and masked as one long whole number.
+"""What hangs together in a mask, found by growth: all of its bits are shifted and masked as one long whole number.
 
-Python's integers do that for a whole mask at once, 300 pixels squared in a few microseconds.
+Python's integers take some twenty microseconds for a step over 320 pixels squared.
 """
 
 from __future__ import annotations

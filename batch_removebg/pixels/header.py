@@ -168,9 +168,11 @@ def has_deep_channels(image: ImageFile.ImageFile) -> bool:
 
 
 def tiff_values(image: Image.Image, tag: int, otherwise: int) -> tuple[int, ...]:
-    """What a TIFF's tag says, one value or several; the other one where it says nothing, or is no TIFF."""
-    found = getattr(image, "tag_v2", {}).get(tag, otherwise)
-    return found if isinstance(found, tuple) and found else (otherwise if isinstance(found, tuple) else found,)
+    """What a TIFF's tag says, one value or several; `otherwise` where it says nothing, or is no TIFF."""
+    found = getattr(image, "tag_v2", {}).get(tag)
+    if found is None or found == ():
+        return (otherwise,)
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _frames(image: ImageFile.ImageFile) -> int:
