@@ -44,13 +44,13 @@ test-crash: $(VENV)/.dev
 	$(BIN)/pytest -m crash $(TESTS)
 
 # What the suites have counted becomes one table at the end, also where one of them has failed.
-LONG := tests/crash tests/fuzz tests/test_disk_simulation.py $(wildcard tests/test_faults.py)
+LONG := tests/crash tests/fuzz tests/integration/test_faults.py
 REPORT := $(CURDIR)/.pytest_cache/long.jsonl
 test-long: $(VENV)/.dev
 	@mkdir -p $(dir $(REPORT)) && rm -f $(REPORT)
 	@export BATCH_REMOVEBG_LONG=1 BATCH_REMOVEBG_REPORT=$(REPORT); \
-	timeout 1740 $(BIN)/python -m pytest -p tests.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
-	$(BIN)/python tests/long_report.py $(REPORT) && exit $$ended
+	timeout 1740 $(BIN)/python -m pytest -p tests.support.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
+	$(BIN)/python tests/support/long_report.py $(REPORT) && exit $$ended
 
 # rembg has an environment of its own, for its pins; it gets our weights. QUICK=1: four small pictures, SEED=7: others
 # than the refinement was tuned on; neither writes results.

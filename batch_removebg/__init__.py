@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_removebg.batch import run_batch, run_batch_sync
     from batch_removebg.errors import BatchError, LedgerError, LockedError, ManifestError, SettingsError
-    from batch_removebg.settings import Settings
-    from batch_removebg.summary import Failures, Summary
+    from batch_removebg.run.batch import run_batch, run_batch_sync
+    from batch_removebg.run.settings import Settings
+    from batch_removebg.run.summary import Failures, Summary
 
 __version__ = "0.1.0"
 
@@ -32,9 +32,9 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(["BatchError", "LedgerError", "LockedError", "ManifestError", "SettingsError"], "errors"),
-    **dict.fromkeys(["Failures", "Summary"], "summary"),
-    **dict.fromkeys(["run_batch", "run_batch_sync"], "batch"),
-    "Settings": "settings",
+    **dict.fromkeys(["Failures", "Summary"], "run.summary"),
+    **dict.fromkeys(["run_batch", "run_batch_sync"], "run.batch"),
+    "Settings": "run.settings",
 }
 
 

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from batch_removebg.cli import run_command
+from batch_removebg.cli.main import run_command
 
 _COLLECT = (20_000, 20, 50)
 """A run makes few cycles: at Python's own thresholds a tenth of its CPU time went into looking for them."""

@@ -3,6 +3,8 @@
     BatchError
     ├── UsageError             stop before anything is bought; exit 2
     │   ├── SettingsError          a flag, a setting, the environment
+    │   │   ├── DeviceAbsent           a device or precision that this machine doesn't have
+    │   │   └── WeightsMissing         the network's weights can't be downloaded
     │   └── ManifestError          names file and line
     ├── LockedError            another run holds OUT; exit 11
     ├── AbortError             ABORT: stop creating, bring home what is paid for; exit 4
@@ -12,18 +14,22 @@
     │   ├── NotAnApi               HTML or a redirect where the API should answer
     │   │   └── PageInstead            HTML with status 200: a create may have been accepted all the same
     │   ├── BudgetReached          --max-predictions
+    │   ├── ServerDown             nothing but errors for longer than a run waits
     │   ├── DiskError              OUT can't be written
     │   └── LedgerError            the ledger can't be read or written
+    │       └── IndexDamaged           its index can't: it is thrown away and made anew
     ├── ItemError              FAIL: this item ends failed, the others go on
     │   ├── SourceError            the source can't be read, or is no picture
     │   ├── InputRejected          the server refuses this input for good
     │   ├── PredictionFailed       the model refuses this picture for good
-    │   └── OutputError            what came back can't be used, after all tries
+    │   ├── OutputError            what came back can't be used, after all tries
+    │   └── CreateUnaccounted      a create that may have been accepted, and can't be looked for
     ├── RetryError             RETRY: the same request again, after `retry_after` or a back-off
     │   ├── RateLimited            429
     │   ├── ServerError            408, 5xx
-    │   └── ConnectionFailed       the connection broke where repeating does no harm
-    │       └── Unreachable            no connection came about at all
+    │   ├── ConnectionFailed       the connection broke where repeating does no harm
+    │   │   └── Unreachable            no connection came about at all
+    │   └── Busy                   our own server's queue is full
     ├── CreateLost             LOOK_UP: the create may have been accepted; never sent again blindly
     ├── ResubmitError          RESUBMIT: this prediction is spent, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
@@ -32,7 +38,8 @@
     │   ├── PredictionStuck        no end within the deadline
     │   └── OutputBroken           not a picture, no alpha, wrong size
     ├── Stopping               the run is being stopped; the item stays pending
-    └── Interrupted            a signal asked the run to stop; exit 128 + its number
+    ├── Interrupted            a signal asked the run to stop; exit 128 + its number
+    └── RouteFailed            one way of downloading weights failed; another may work
 
 A class states its remedy in `verdict`; `kind` is the word that ledger, results and summary use.
 """
@@ -82,6 +89,14 @@ class SettingsError(UsageError):
     """A flag, a setting or an environment variable is missing or makes no sense."""
 
     kind = "settings"
+
+
+class DeviceAbsent(SettingsError):
+    """The device or precision that was asked for can't be had here; the text says what is missing."""
+
+
+class WeightsMissing(SettingsError):
+    """The weights are not on this machine and could not be brought; the text says how to supply them."""
 
 
 class ManifestError(UsageError):
@@ -138,6 +153,12 @@ class BudgetReached(AbortError):
     kind = "budget"
 
 
+class ServerDown(AbortError):
+    """The server has given nothing but errors for longer than the run is willing to wait."""
+
+    kind = "server-down"
+
+
 class DiskError(AbortError):
     """OUT can't be written."""
 
@@ -148,6 +169,15 @@ class LedgerError(AbortError):
     """The ledger can't be read or written."""
 
     kind = "ledger"
+
+
+class IndexDamaged(LedgerError):
+    """The index is not what was written: it goes, and the next run makes it anew."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(
+            f"the index of the ledger can't be read ({what}); run the same command again, which makes it anew"
+        )
 
 
 class ItemError(BatchError):
@@ -184,6 +214,13 @@ class OutputError(ItemError):
     """What came back could not be used, after all tries."""
 
     kind = "output"
+
+
+class CreateUnaccounted(ItemError):
+    """The create may have been accepted, can't be looked for, and may not be sent again."""
+
+    kind = "lost-create"
+    of_content = True
 
 
 class RetryError(BatchError):
@@ -223,6 +260,10 @@ class ConnectionFailed(RetryError):
 
 class Unreachable(ConnectionFailed):
     """No connection came about at all: nothing listens there, or the name does not resolve."""
+
+
+class Busy(RetryError):
+    """The queue is full; a later create may find room."""
 
 
 class CreateLost(BatchError):
@@ -284,3 +325,9 @@ class Interrupted(BatchError):
         """`number`: the signal's."""
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.number = number
+
+
+class RouteFailed(BatchError):
+    """One way of bringing the weights did not work; another may."""
+
+    kind = "weights"

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,18 @@ class ProxySpec:
     """JPEG quality, 1–95; 4:4:4."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Matte:
+    """The alpha of a picture, and how it came to be as far as that is known."""
+
+    alpha: NDArray[np.uint8]
+    """H×W, 0 background to 255 subject."""
+    peak: float | None = None
+    """The network's confidence: the maximum of its map, 0–1."""
+    engine: str | None = None
+    """What the network ran on, such as `openvino CPU bf16`."""
+
+
 class Provider(Protocol):
     """Makes cutouts. Each method is one exchange; every failure is a `BatchError` that states its remedy."""
 
@@ -200,8 +216,8 @@ class Provider(Protocol):
         """Hand the server a file to be named as input."""
         ...
 
-    async def fetch(self, url: str) -> bytes:
-        """The bytes behind an output URL (also `data:`)."""
+    async def fetch(self, url: str) -> bytes | Matte:
+        """What lies behind an output URL (also `data:`): a file, or a matte from a provider in this process."""
         ...
 
     async def abandon(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_removebg.flags import EXIT_CODES, parser
+from batch_removebg.cli.parser import EXIT_CODES, parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_removebg.pixels import decode
-from batch_removebg.pixels.spec import Limits
+from batch_removebg.imaging import decode
+from batch_removebg.imaging.format import Limits
+from batch_removebg.imaging.probe import probe
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PHOTOS = sorted(path for path in SAMPLES.joinpath("photos").rglob("*") if path.is_file())
@@ -14,7 +15,7 @@ def test_there_is_a_subfolder_a_space_and_a_sideways_photo_among_them():
     assert 4 <= len(names) <= 8
     assert any(len(name.parts) > 1 for name in names)
     assert any(" " in name.name for name in names)
-    rocket = decode.probe((SAMPLES / "photos" / "rocket.jpg").read_bytes(), Limits())
+    rocket = probe((SAMPLES / "photos" / "rocket.jpg").read_bytes(), Limits())
     assert (rocket.width, rocket.height) == (320, 427)
 
 

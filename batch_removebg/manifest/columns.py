@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, UrlRow
-from batch_removebg.names import is_url, sha256_hex
+from batch_removebg.storage.naming import is_url
 
 from .text import printable
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
-from batch_removebg.names import PICTURE_SUFFIXES
+from batch_removebg.storage.naming import PICTURE_SUFFIXES
 
 from .text import printable
 

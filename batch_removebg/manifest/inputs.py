@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.names import is_url
+from batch_removebg.storage.naming import is_url
 
 from .columns import url_problem
 from .folder import is_out, walk

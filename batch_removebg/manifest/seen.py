@@ -10,8 +10,8 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from batch_removebg.hashing import hash64
 from batch_removebg.model import Item
-from batch_removebg.names import hash64
 
 _LINE_BITS, _PLACE_BITS = 26, 6
 _LAST_LINE, _LAST_PLACE = (1 << _LINE_BITS) - 1, (1 << _PLACE_BITS) - 1

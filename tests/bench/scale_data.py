@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from batch_removebg.assemble import recipe_of
-from batch_removebg.ledger import NAME, encode
-from batch_removebg.recipe import Recipe
-from batch_removebg.settings import Settings
+from batch_removebg.ledger.journal import encode
+from batch_removebg.pipeline.cache_key import Recipe
+from batch_removebg.run.assemble import recipe_of
+from batch_removebg.run.settings import Settings
+from batch_removebg.storage.layout import LEDGER
 
 BASE_URL = "http://127.0.0.1:9/v1"
 VERSION = "a029dff38972b5fda4ec5d75d7d1cd25aeff621d2cf4946a41055d7db66b80bc"
@@ -33,7 +34,7 @@ def make(folder: Path, n: int) -> None:
     out.mkdir(parents=True)
     settings = Settings(out=out, provider="replicate", base_url=BASE_URL, model_version=VERSION)
     recipe = recipe_of(settings)
-    with (folder / "catalogue.csv").open("w") as rows, (out / NAME).open("wb") as ledger:
+    with (folder / "catalogue.csv").open("w") as rows, (out / LEDGER).open("wb") as ledger:
         rows.write("id,image,sku\n")
         started = {"provider": "replicate", "version": VERSION, "settings": settings.shown()}
         ledger.write(encode("run_started", started, at=BEGAN))

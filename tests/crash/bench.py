@@ -17,9 +17,9 @@ import anyio
 from anyio.abc import Process
 from PIL import Image
 
-from tests.doubles import photo
-from tests.fake_api import FakeApi
-from tests.long_report import LONG, note
+from tests.support.doubles import photo
+from tests.support.fake_api import FakeApi
+from tests.support.long_report import LONG, note
 
 __all__ = ["KILLED", "LONG", "Crashes", "FakeApi"]
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.crash.bench import Crashes, FakeApi
-from tests.doubles import encoded
+from tests.support.doubles import encoded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 

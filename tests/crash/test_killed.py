@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.bench import LONG, Crashes
-from tests.fake_api import FakeApi
+from tests.support.fake_api import FakeApi
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.timeout(1500)]
 ITEMS = 3

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.crash.bench import Crashes
-from tests.fake_api import FakeApi
+from tests.support.fake_api import FakeApi
 
 pytestmark = [
     pytest.mark.anyio,

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from batch_removebg import assemble, files
-from batch_removebg.cli import run_command
-from batch_removebg.provider import recovery
-from batch_removebg.provider.replicate import Replicate
+from batch_removebg.cli.main import run_command
+from batch_removebg.providers import recovery
+from batch_removebg.providers.replicate import Replicate
+from batch_removebg.run import assemble
+from batch_removebg.storage import atomic
 
 FATAL = int(sys.argv[1])
 _lock = threading.Lock()
@@ -69,7 +70,7 @@ def main() -> None:
     os.write = torn_write  # type: ignore[assignment]
     os.fsync = around(os.fsync)
     os.replace = around(os.replace)
-    files._GuardedFile.write = around(files._GuardedFile.write)  # type: ignore[method-assign]
+    atomic._GuardedFile.write = around(atomic._GuardedFile.write)  # type: ignore[method-assign]
     exchange = Replicate._exchange
 
     async def ticking(*args: Any, **kwargs: Any) -> Any:

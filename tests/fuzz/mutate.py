@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.long_report import LONG, note
+from tests.support.long_report import LONG, note
 
 SHOWN = 3
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from batch_removebg import results
 from batch_removebg.errors import LedgerError
-from batch_removebg.fold import Fold, names_of
-from batch_removebg.ledger import encode, replay
-from batch_removebg.names import Claims
+from batch_removebg.ledger import results
+from batch_removebg.ledger.journal import encode, replay
+from batch_removebg.ledger.state import Fold, names_of
+from batch_removebg.storage.naming import Claims
 from tests.fuzz.mutate import bytes_of, fuzz
-from tests.long_report import LONG
+from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 

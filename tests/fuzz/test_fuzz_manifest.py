@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batch_removebg.errors import ManifestError
 from batch_removebg.manifest import reader
 from tests.fuzz.mutate import bytes_of, fuzz
-from tests.long_report import LONG
+from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import SourceError
 from batch_removebg.model import Item
-from batch_removebg.names import RESERVED, Claims, safe_name
+from batch_removebg.storage.naming import RESERVED, Claims, safe_name
 from tests.fuzz.mutate import fuzz, text_of
-from tests.long_report import LONG
+from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import BatchError, PredictionFailed, ResubmitError
 from batch_removebg.model import Prediction
-from batch_removebg.provider import parse
+from batch_removebg.providers import wire
 from tests.fuzz.mutate import fuzz, json_of, text_of
-from tests.long_report import LONG
+from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
@@ -80,25 +80,25 @@ def cases(rng: random.Random) -> Case:
 
 def holds(case: Case) -> None:
     body, status, header = case
-    read = parse.prediction(body)
+    read = wire.prediction(body)
     if read is not None:
         json.dumps({"id": read.id, "seconds": read.seconds, "error": read.error}, allow_nan=False)
         assert read.created_at is None or read.created_at.tzinfo is not None
         ends(read)
-    page = parse.page(body)
+    page = wire.page(body)
     assert page is None or isinstance(page.predictions, tuple)
-    wait = parse.retry_after({"Retry-After": header}, body, now=NOW)
+    wait = wire.retry_after({"Retry-After": header}, body, now=NOW)
     assert wait is None or 0 <= wait < float("inf")
-    refused = parse.refusal(status, {"Retry-After": header}, body, doing="creating", now=NOW)
+    refused = wire.refusal(status, {"Retry-After": header}, body, doing="creating", now=NOW)
     assert isinstance(refused, BatchError)
     assert str(refused)
-    assert len(parse.glimpse(body)) <= 300
+    assert len(wire.glimpse(body)) <= 300
 
 
 def ends(read: Prediction) -> None:
     """A prediction gives a URL, or an error that states its remedy."""
     try:
-        url = parse.result(read)
+        url = wire.result(read)
     except (ResubmitError, PredictionFailed):
         return
     assert url.lower().startswith(("http:", "https:", "data:"))

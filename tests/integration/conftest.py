@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from batch_removebg.local import weights
+from batch_removebg.engine import weights
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "batch_removebg"]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.doubles import encoded, photo
 from tests.integration.conftest import DEADLINE, ROOT, Run, until
+from tests.support.doubles import encoded, photo
 
 pytestmark = pytest.mark.usefixtures("real_weights")
 PHOTOS = ROOT / "samples" / "photos"

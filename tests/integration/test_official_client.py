@@ -18,12 +18,12 @@ from replicate.client import Client
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.pagination import paginate
 
-from batch_removebg.local import weights
-from batch_removebg.local.engine import Network
-from batch_removebg.local.server.app import Sizes
-from batch_removebg.local.server.listen import ServeSettings, serving
-from batch_removebg.local.server.protocol import REMOVE_BG, REMOVE_BG_VERSION
-from tests.local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
+from batch_removebg.engine import weights
+from batch_removebg.engine.network import Network
+from batch_removebg.server.app import Sizes
+from batch_removebg.server.listen import ServeSettings, serving
+from batch_removebg.server.protocol import REMOVE_BG, REMOVE_BG_VERSION
+from tests.support.local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -133,7 +133,7 @@ async def test_a_broken_picture_ends_failed_with_a_message() -> None:
 
 
 async def test_a_list_is_paged_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_removebg.local.jobs.PAGE", 2)
+    monkeypatch.setattr("batch_removebg.server.jobs.PAGE", 2)
 
     def script(client: Client) -> tuple[list[str], list[list[str]]]:
         made = [

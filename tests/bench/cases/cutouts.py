@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_removebg.local import weights
+from batch_removebg.engine import weights
 from tests.bench.figures import Bench, Case, Figure, Measured, at_least, at_most
 from tests.bench.material import photographs
 from tests.bench.matting import methods

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from batch_removebg.local import weights
+from batch_removebg.engine import weights
 from tests.bench.processes import ROOT, command, measured
 
 MODEL = "u2netp"

@@ -1,0 +1,208 @@
+"""The command line: words in, exit code out. The one place that reads argv and decides what is printed where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from batch_removebg.errors import BatchError, SettingsError
+
+from .console import Console, result
+from .parser import parser
+
+BUG = 1
+INTERRUPTED = 130
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Carry out a command line, and return its exit code."""
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as left:  # argparse has said why, or has shown help
+        return left.code if isinstance(left.code, int) else 2
+    verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
+    console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)
+    # Pillow warns of odd metadata that it gets over; what a user must know is in an item's notes.
+    warnings.filterwarnings("ignore", module="PIL")
+    try:
+        return _COMMANDS[args.command](args, argv, console)
+    except BatchError as error:
+        for line in (str(error), *getattr(error, "__notes__", [])):
+            console.error(line)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
+        import traceback
+
+        console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
+        return BUG
+
+
+def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.run.summary import Summary
+
+    from . import report
+    from .progress import JsonLines, listener
+
+    settings = _settings(args)
+    if args.dry_run:
+        return _dry_run(args, settings, console)
+    import anyio
+
+    from batch_removebg.run.batch import run
+
+    async def main() -> Any:
+        return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
+
+    with listener(args.progress, console) as shown:
+        summary: Summary = anyio.run(main, backend_options=_backend())
+    console.info(report.closing(summary, settings, argv))
+    if args.quiet and summary.exit_code != 0:
+        console.error(report.outcome(summary))
+    if isinstance(shown, JsonLines):
+        shown.put({"event": "summary", **summary.as_json()})
+    else:
+        result(str(summary.results))
+    return summary.exit_code
+
+
+def _backend() -> dict[str, bool]:
+    """Options of the event loop; a library's caller has a loop of their own, this process runs on the quickest one."""
+    from importlib.util import find_spec
+
+    return {"use_uvloop": find_spec("uvloop") is not None}
+
+
+def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
+    from dataclasses import asdict
+
+    from batch_removebg.engine import runtimes
+    from batch_removebg.run.dry_run import preview
+
+    from . import report
+    from .progress import Silent
+
+    if settings.provider == "local":
+        runtimes.require(settings.device, settings.precision)  # as the run would, before it does anything
+    found = preview(args.inputs, settings, Silent(console))
+    result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> Any:
+    """The settings that the flags give; what was not given keeps the default that Settings states."""
+    from dataclasses import fields
+
+    from batch_removebg.run.settings import Settings
+
+    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) is not None}
+    if not args.out:
+        raise SettingsError("--out is empty; name a folder for the pictures (is a shell variable unset?)")
+    given["out"] = Path(args.out)
+    if "model_inputs" in given:
+        given["model_inputs"] = dict(given["model_inputs"])
+    return Settings(**given)
+
+
+def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.ledger.journal import look
+    from batch_removebg.storage.layout import INDEX, LEDGER
+
+    from . import report
+
+    path = Path(args.dir) / LEDGER
+    if not path.is_file():
+        raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
+    fold = look(path, path.parent / INDEX)
+    with closing(fold.store):
+        result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    return 0
+
+
+def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from dataclasses import replace
+
+    import anyio
+
+    from batch_removebg.server import CAPS, ServeSettings, serve
+
+    from .progress import listener
+
+    settings = ServeSettings(
+        host=args.host,
+        port=args.port,
+        model=args.model,
+        device=args.device,
+        precision=args.precision,
+        token=_token(args.token_env),
+        limits=_limits(args.max_pixels),
+        caps=replace(CAPS, public_only=not args.allow_private),
+    )
+
+    async def main() -> None:
+        await serve(settings, ready=ready, progress=shown.weights, loaded=loaded)
+
+    def loaded(used: str) -> None:
+        console.info(f"{args.model} runs on {used}")
+
+    def ready(url: str) -> None:
+        console.info(f"listening on {url}; Ctrl-C ends it")
+
+    with listener("auto", console) as shown:
+        anyio.run(main)
+    return 0
+
+
+def _limits(max_pixels: int | None) -> Any:
+    from batch_removebg.imaging.format import Limits
+
+    if max_pixels is None:
+        return Limits()
+    if max_pixels < 1:
+        raise SettingsError(f"--max-pixels {max_pixels}: give 1 or more")
+    return Limits(max_pixels=max_pixels)
+
+
+def _token(name: str | None) -> str | None:
+    if name is None:
+        return None
+    token = os.environ.get(name, "").strip()
+    if not token:
+        raise SettingsError(f"--token-env {name}: that environment variable is not set; set it, or leave the flag out")
+    return token
+
+
+def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.engine import weights
+
+    from .progress import listener
+
+    if args.action == "list":
+        for listed in weights.listing():
+            model = listed.weights
+            place = str(listed.path) if listed.path else "not here yet"
+            result(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
+        return 0
+    with listener("auto", console) as shown:
+        path = weights.ensure(args.name, progress=shown.weights)
+    result(str(path))
+    return 0
+
+
+def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.engine import benchmark
+
+    report = benchmark.measure(args.model, args.device, args.seconds, say=console.info)
+    result(json.dumps(report.as_json()) if args.json else report.table())
+    return 0
+
+
+_COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models, "bench-engine": _bench_engine}

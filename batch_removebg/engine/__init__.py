@@ -1,0 +1,1 @@
+"""The network on this machine: weights, runtimes, cutouts."""

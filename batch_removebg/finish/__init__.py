@@ -1,0 +1,1 @@
+"""From source and alpha to the finished file."""

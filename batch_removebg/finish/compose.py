@@ -1,0 +1,178 @@
+"""Alpha and source become the finished picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
+from batch_removebg.imaging.deep import Samples, to_8_bits
+from batch_removebg.imaging.format import Colour
+from batch_removebg.imaging.metadata import Metadata
+from batch_removebg.imaging.picture import Composed, Picture
+from batch_removebg.matting.foreground import foreground
+from batch_removebg.matting.refine import refine, resized
+
+from .options import Finish
+
+_STRIP = 1 << 18
+"""Samples that are worked on at once, so that they stay in a core's own cache."""
+_SEGMENT = 65_000
+"""Bytes of EXIF or XMP that fit into one segment of a JPEG, with their names."""
+
+
+def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
+    """The source's own pixels with an alpha (H×W, any size, uint8; uint16 of the picture's size) fitted to them.
+
+    Always of the picture's size, and as deep where the format can. Transparent: its colours untouched where they are
+    opaque, and 0 where the alpha is; between, they are the subject's own as far as that can be told, or untouched as
+    well (`finish.edges`). On a background: those colours·a + background·(1 − a), rounded. Mask only: the fitted alpha
+    in grey, 8 bits.
+    """
+    if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
+        picture = _narrowed(picture, finish)
+    if not finish.mask_only:
+        picture = _in_its_colours(picture, finish)
+    picture = _with_what_fits(picture, finish)
+    fitted = _fit(alpha, picture, finish)
+    if finish.edges == "clean" and not finish.mask_only:
+        # Before the source's own transparency comes in: nothing shines through its colours.
+        picture = replace(picture, pixels=foreground(picture.pixels, fitted))
+    mask, notes = _with_own(fitted, picture)
+    pixels, icc = mask, None
+    if finish.backdrop is not None and not finish.mask_only:
+        pixels, icc = _lay_on(finish.backdrop, picture, mask)
+        if finish.srgb and pixels.ndim == 3:
+            icc = srgb_profile()  # grey, which has none of its own, may have become colour
+    elif not finish.mask_only:
+        pixels, icc = _cut_out(picture.pixels, mask), picture.icc
+    return Composed(pixels, icc, picture.dpi, picture.notes + notes, picture.metadata)
+
+
+def _in_its_colours(picture: Picture, finish: Finish) -> Picture:
+    """The picture in the colours it is to have: its profile's own, or sRGB's."""
+    pixels, icc, notes = picture.pixels, picture.icc, picture.notes
+    if finish.srgb and icc is not None and not means_srgb(icc):
+        pixels, icc, more = convert(pixels, icc)
+        notes += more
+    elif not finish.srgb and icc is not None and (wrong := flaw(icc)):
+        notes += (f"colour profile kept, though it is broken ({wrong})",)
+    if finish.srgb:
+        icc = srgb_profile() if pixels.ndim == 3 else None  # grey without a profile has sRGB's tones
+    return replace(picture, pixels=pixels, icc=icc, notes=notes)
+
+
+def _with_what_fits(picture: Picture, finish: Finish) -> Picture:
+    """The picture without metadata that a JPEG's segments can't hold."""
+    kept = picture.metadata
+    if kept is None or finish.format != "jpeg":
+        return picture
+    if max(len(kept.exif or b""), len(kept.xmp or b"")) <= _SEGMENT:
+        return picture
+    fitting = Metadata(*(part if part and len(part) <= _SEGMENT else None for part in (kept.exif, kept.xmp)))
+    return replace(picture, metadata=fitting, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
+
+
+def _narrowed(picture: Picture, finish: Finish) -> Picture:
+    notes = picture.notes
+    if not finish.mask_only:
+        notes += (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+    own = None if picture.alpha is None else to_8_bits(picture.alpha)
+    return replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=notes)
+
+
+def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
+    height, width = picture.pixels.shape[:2]
+    if alpha.shape == (height, width):
+        return alpha
+    small = to_8_bits(alpha)
+    return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
+
+
+def _with_own(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
+    """The alpha times the source's own, as deep as the picture, and what is to be said of it."""
+    alpha = _as_deep(alpha, picture.pixels)
+    notes = []
+    if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
+        alpha = _times(alpha, _as_deep(picture.alpha, picture.pixels))
+        notes.append("source had transparency: kept")
+    if alpha.max() == 0:
+        notes.append("nothing is left of the picture: the alpha is 0 everywhere")
+    return alpha, tuple(notes)
+
+
+def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
+    """An alpha of the pixels' depth: 255 becomes 65535."""
+    if alpha.dtype == pixels.dtype:
+        return alpha
+    return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
+
+
+def _times(alpha: Samples, other: Samples) -> Samples:
+    product = np.empty_like(alpha)
+    for rows in _strips(alpha):
+        product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
+    return product
+
+
+def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
+    channels = pixels[..., None] if pixels.ndim == 2 else pixels
+    count = channels.shape[2]
+    result = np.empty((*alpha.shape, count + 1), pixels.dtype)
+    for rows in _strips(result):
+        strip = result[rows]
+        # A channel at a time: numpy is several times slower with an innermost axis of three.
+        for channel in range(count):
+            strip[..., channel] = channels[rows, :, channel]
+        strip[..., count] = alpha[rows]
+        whole = strip.view(f"i{result.itemsize * (count + 1)}")[..., 0]
+        whole &= np.negative((alpha[rows] != 0).view(np.int8)).astype(whole.dtype)  # all bits where it shows, or none
+    return result
+
+
+def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:
+    pixels, icc = picture.pixels, picture.icc
+    if pixels.ndim == 2 and len(set(backdrop)) > 1:
+        pixels, icc, _ = convert(pixels, icc)
+    white = _white(pixels)
+    colour = [value * (white // 255) for value in from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")]
+    result = np.empty_like(pixels)
+    source, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, result))
+    for rows in _strips(pixels):
+        weight = _wide(alpha[rows])
+        for channel in range(source.shape[2]):
+            mixed = source[rows, :, channel] * weight
+            mixed += weight.dtype.type(colour[channel]) * (white - weight)
+            target[rows, :, channel] = _over_white(mixed, pixels)
+    return result, icc
+
+
+def _white(samples: Samples) -> int:
+    return int(np.iinfo(samples.dtype).max)
+
+
+def _wide(samples: Samples) -> npt.NDArray[Any]:
+    """Twice the bits, so that a product fits."""
+    return samples.astype(np.uint16 if samples.dtype == np.uint8 else np.uint32)
+
+
+def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
+    """A product of two samples (or a mean so weighted) divided by their white and rounded, exactly; in place.
+
+    x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
+    """
+    bits = 8 * samples.itemsize
+    product += product.dtype.type(1 << (bits - 1))
+    product += product >> bits
+    product >>= bits
+    return product
+
+
+def _strips(array: npt.NDArray[Any]) -> Iterator[slice]:
+    """Slices of rows that go through all of an array."""
+    rows = max(1, _STRIP // max(1, array[0].size))
+    yield from (slice(at, at + rows) for at in range(0, len(array), rows))

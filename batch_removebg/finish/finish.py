@@ -1,0 +1,51 @@
+"""From the source's bytes, or a provider's cutout, to the finished file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from batch_removebg.errors import OutputBroken
+from batch_removebg.finish.passthrough import as_it_is
+from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.deep import to_8_bits
+from batch_removebg.imaging.encode import encode
+from batch_removebg.imaging.format import Limits
+from batch_removebg.matting.matte import as_output
+from batch_removebg.matting.quality import measure
+from batch_removebg.model import Matte
+
+from .compose import compose
+from .options import Finish, Finished
+
+
+def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finished:
+    """The source's own pixels with an alpha of any size, as a file of the source's upright size.
+
+    Raises SourceError if the source can't be read, ItemError if the format can't hold it.
+    """
+    composed = compose(read(data, limits, metadata=finish.metadata == "keep"), matte.alpha, finish)
+    height, width = composed.pixels.shape[:2]
+    quality = measure(matte.alpha, matte.peak)
+    return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, matte.engine)
+
+
+def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
+    """A provider's cutout as the picture itself, where the source's pixels are not at hand.
+
+    A PNG that is to be a plain PNG stays byte for byte. Raises OutputBroken if it can't be read or has no alpha
+    (a grey mask will do for mask only), ItemError if the format can't hold it.
+    """
+    untouched = as_it_is(data, finish, limits)
+    if untouched is not None:
+        return untouched
+    with as_output():
+        picture = read(data, limits)
+    alpha = picture.alpha
+    if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
+        alpha = picture.pixels
+    if alpha is None:
+        raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
+    # Its edges are the provider's own: what the background was is not known here.
+    composed = compose(replace(picture, alpha=None), alpha, replace(finish, edges="keep", refine="none"))
+    height, width = alpha.shape
+    return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(to_8_bits(alpha)))

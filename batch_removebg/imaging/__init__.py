@@ -1,0 +1,1 @@
+"""Pictures: probed, decoded, converted and encoded."""

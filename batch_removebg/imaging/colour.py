@@ -1,0 +1,171 @@
+"""Colour profiles: into sRGB, and a colour out of sRGB into a picture's own profile."""
+
+from __future__ import annotations
+
+import io
+from functools import cache, lru_cache
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from . import deep
+from .deep import Samples
+from .format import Colour
+from .shaper import shaper
+from .shaper import to_srgb as shaped_to_srgb
+
+_STRIP = 1 << 18
+"""Pixels that are converted at once."""
+_BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+
+
+@cache
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB, always the same bytes."""
+    profile = _made("sRGB").tobytes()
+    # Bytes 24–35 are the time of making (ICC.1:2022, 7.2.8): with it, no file would come out the same twice.
+    year_2000 = b"\x07\xd0\x00\x01\x00\x01" + bytes(6)
+    return profile[:24] + year_2000 + profile[36:]
+
+
+def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple[str, ...]]:
+    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes.
+
+    Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
+    """
+    if icc is None or mode == "LAB":  # CIELAB means its colours by itself
+        return None, False, ()
+    described = _profile_mode(icc)
+    if mode == "L" and described == "RGB":
+        return icc, True, ()
+    if mode != described:
+        return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
+    return icc, False, ()
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
+    """RGB pixels of an L, RGB, CMYK or LAB picture, converted by its profile (which fits, see `fit_profile`).
+
+    Relative colorimetric with black point compensation. The second value is sRGB's profile, or None where no
+    profile could be used and the colours are taken as they are.
+    """
+    notes: tuple[str, ...] = ()
+    if image.mode == "LAB":
+        return _transform(image, _made("LAB"), _made("sRGB"), "RGB"), srgb_profile(), ()
+    if icc is not None:
+        try:
+            return _transform(image, _read(icc), _made("sRGB"), "RGB"), srgb_profile(), ()
+        except _BROKEN as error:
+            notes = (f"colour profile ignored: it is broken ({error})",)
+    if image.mode == "CMYK":
+        notes += ("CMYK without a usable profile: colours are approximate",)
+    return image.convert("RGB"), None, notes
+
+
+def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
+    """RGB of the same depth, by the profile to sRGB: H×W×3 of H×W grey or H×W×3 RGB; else as `to_srgb` says."""
+    rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    if icc is None:
+        return rgb, None, ()
+    # Asked first: libvips takes colours for sRGB's without a word where it can't read their profile.
+    wrong = flaw(icc)
+    if wrong is None:
+        try:
+            converted = _by_strips(pixels, icc) if pixels.dtype == np.uint8 else _in_16_bits(pixels, icc)
+        except (*_BROKEN, deep.ProfileError) as error:
+            wrong = str(error)
+        else:
+            return converted, srgb_profile(), ()
+    return rgb, None, (f"colour profile ignored: it is broken ({wrong})",)
+
+
+def _in_16_bits(pixels: Samples, icc: bytes) -> Samples:
+    source, target = shaper(icc), shaper(srgb_profile())
+    if source is None or target is None or target.matrix is None:
+        return deep.to_srgb(pixels, icc)
+    return shaped_to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
+
+
+def _by_strips(pixels: Samples, icc: bytes) -> Samples:
+    mode = "L" if pixels.ndim == 2 else "RGB"
+    transform = _build(_read(icc), _made("sRGB"), mode, "RGB")
+    result = np.empty((*pixels.shape[:2], 3), np.uint8)
+    rows = max(1, _STRIP // pixels.shape[1])
+    for at in range(0, len(pixels), rows):
+        strip = Image.fromarray(pixels[at : at + rows])
+        converted = Image.new("RGB", strip.size)
+        transform.apply(strip, converted)
+        result[at : at + rows] = np.asarray(converted)
+    return result
+
+
+@lru_cache(maxsize=64)
+def means_srgb(icc: bytes) -> bool:
+    """Whether an RGB profile's colours are sRGB's within one step of 256, as those of most cameras are."""
+    if icc == srgb_profile():
+        return True
+    if _profile_mode(icc) != "RGB":
+        return False
+    axis = np.linspace(0, 255, 18).astype(np.uint8)
+    grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(18, 324, 3)
+    try:
+        seen = _by_strips(grid, icc)
+    except _BROKEN:
+        return False
+    return bool(np.abs(seen.astype(np.int16) - grid).max() <= 1)
+
+
+@lru_cache(maxsize=64)
+def flaw(icc: bytes) -> str | None:
+    """What is wrong with a profile, where it can't be read or leads nowhere."""
+    try:
+        _build(_read(icc), _made("sRGB"), _profile_mode(icc) or "RGB", "RGB")
+    except _BROKEN as error:
+        return str(error)
+    return None
+
+
+def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
+    """An sRGB colour as mode L or RGB of a picture's own profile, so that it looks as asked for.
+
+    Unchanged without a profile, and where it leads out only, as some of scanners do. For L all three are the grey.
+    """
+    if icc is None:
+        return colour
+    try:
+        dot = _transform(Image.new("RGB", (1, 1), colour), _made("sRGB"), _read(icc), mode)
+    except _BROKEN:
+        return colour
+    red, green, blue = dot.convert("RGB").tobytes()
+    return red, green, blue
+
+
+def _profile_mode(icc: bytes) -> str | None:
+    """The mode of the pixels a profile describes (colour space, ICC.1:2022, 7.2.6)."""
+    return {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}.get(icc[16:20])
+
+
+def _made(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space))
+
+
+def _read(icc: bytes) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(io.BytesIO(icc))
+
+
+def _transform(
+    image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str
+) -> Image.Image:
+    # Profiles and transforms are made anew each time: their handles are not safe to share between threads.
+    converted = Image.new(mode, image.size)
+    _build(source, target, image.mode, mode).apply(image, converted)
+    return converted
+
+
+def _build(
+    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str, to_mode: str
+) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(
+        source, target, mode, to_mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    )

@@ -1,0 +1,107 @@
+"""What a photo says about itself besides its pixels: kept where that is asked for, and never the place.
+
+Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (whose pointers break, and
+which may hold both), and what describes the stored pixels instead of the picture. The orientation becomes 1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+from PIL import ExifTags, Image
+
+from .probe import UNREADABLE
+
+_EXIF = ExifTags.IFD.Exif
+_TAGS = frozenset(
+    {
+        *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software),
+        *(ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.HostComputer, ExifTags.Base.Copyright),
+        *(ExifTags.Base.Rating, ExifTags.Base.RatingPercent),
+        *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
+    }
+)
+"""Of the first directory: what is said about the picture. The rest says how its pixels are stored."""
+_NOT_OF_EXIF = frozenset({0x927C, 0xA001, 0xA002, 0xA003, 0xA005})
+"""Maker's note, colour space, the stored pixels' size, and the directory of interoperability."""
+_LARGEST_PACKET = 1 << 20
+_PLACE = re.compile(
+    r"^gps|latitude|longitude|^thumbnails$|^(city|state|country|countrycode|location|sublocation|locationcreated"
+    r"|locationshown)$",
+    re.IGNORECASE,
+)
+"""Names of XMP's properties, in any namespace: the place in numbers and in words (IPTC Photo Metadata 2023.2)."""
+_PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is kept."""
+
+    exif: bytes | None = None
+    """TIFF header and directories, without the prefix that JPEG has."""
+    xmp: bytes | None = None
+    """A packet in UTF-8."""
+
+
+def collect(image: Image.Image) -> tuple[Metadata | None, tuple[str, ...]]:
+    """What may be kept of a loaded picture's EXIF and XMP, and notes about what could not be read."""
+    notes: tuple[str, ...] = ()
+    exif = xmp = None
+    try:
+        exif = _exif(Image.Image.getexif(image))
+    except UNREADABLE as error:
+        notes += (f"EXIF is damaged and was left out: {error}",)
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if packet:
+        xmp = clean_xmp(packet.encode() if isinstance(packet, str) else packet)
+        if xmp is None:
+            notes += ("XMP can't be read and was left out",)
+    return (Metadata(exif, xmp) if exif or xmp else None), notes
+
+
+def _exif(found: Image.Exif) -> bytes | None:
+    kept = Image.Exif()
+    for tag in _TAGS & set(found):
+        kept[tag] = found[tag]
+    inner = {tag: value for tag, value in found.get_ifd(_EXIF).items() if tag not in _NOT_OF_EXIF}
+    if not inner and not len(kept):
+        return None
+    kept[ExifTags.Base.Orientation] = 1
+    kept.get_ifd(_EXIF).update(inner)
+    return kept.tobytes().removeprefix(b"Exif\0\0")
+
+
+def clean_xmp(packet: bytes) -> bytes | None:
+    """A packet without place and thumbnails, its orientation 1; None where it can't be read."""
+    start, end = packet.find(b"<"), packet.rfind(b">")
+    if len(packet) > _LARGEST_PACKET or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
+        return None
+    try:
+        document = minidom.parseString(packet[max(0, start) : end + 1])  # noqa: S318  # no entities, see above
+        root: Any = document.documentElement
+        _clean(root)
+        return _PACKET.format(root.toxml()).encode()
+    except (ExpatError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def _clean(element: Any) -> None:
+    for attribute in list((element.attributes or {}).values()):
+        if _PLACE.search(attribute.localName or ""):
+            element.removeAttributeNode(attribute)
+        elif attribute.localName == "Orientation":
+            attribute.value = "1"
+    for child in list(element.childNodes):
+        if child.nodeType != child.ELEMENT_NODE:
+            continue
+        if _PLACE.search(child.localName or ""):
+            element.removeChild(child)
+        elif child.localName == "Orientation" and child.firstChild is not None:
+            child.firstChild.data = "1"
+        else:
+            _clean(child)

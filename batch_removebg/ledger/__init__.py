@@ -1,0 +1,1 @@
+"""What a run has done, durably: the journal, its fold, its index and results.json."""

@@ -1,0 +1,346 @@
+"""The index's file: rows in, rows out. All of it blocks and may be called from any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from batch_removebg.errors import IndexDamaged
+from batch_removebg.ledger.state import ItemState
+
+from .schema import FORMAT, SCHEMA, Row, unpack, unpack_id
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_OURS = 0x62726267
+"""SQLite's application id: another program's database is not taken for an index."""
+_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608  # question marks
+_CACHE, _BULK_CACHE = 8_000, 96_000
+"""KiB of the file in memory, in a run and while the index is made."""
+_SELECT_MANY = 500
+"""Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
+
+
+Found = tuple[int, str, ItemState]
+"""An item's number, id and state."""
+
+
+class Store:
+    """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, *, ours: bool = True) -> None:
+        """`path` of the file, where it has one; `ours` to throw away if it turns out to be damaged."""
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._ours = ours
+        self._spoilt = False
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The index at `path`, empty if there was none of ours and of this format; raises sqlite3.Error."""
+        try:
+            return cls._open(path)
+        except (_sqlite().DatabaseError, IndexDamaged):
+            remove(path)
+            return cls._open(path)
+
+    @classmethod
+    def _open(cls, path: Path) -> Self:
+        store = cls(_connect(str(path)), path)
+        try:
+            # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
+            store._execute("PRAGMA journal_mode = WAL")
+            store._execute("PRAGMA synchronous = NORMAL")
+            if store._number("SELECT count(*) FROM sqlite_master") == 0:
+                store._create()
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def temporary(cls) -> Self:
+        """An empty index that goes when it is closed; raises sqlite3.Error."""
+        store = cls(_connect(""), None)
+        store._create()
+        return store
+
+    @classmethod
+    def look(cls, path: Path) -> Self:
+        """The index at `path` for reading, without a trace on the disk; raises sqlite3.Error, IndexDamaged or OSError.
+
+        A run may be writing to it. An index that nobody has open is read as it lies there, since SQLite would put files
+        beside it otherwise.
+        """
+        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        store = cls(
+            _connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True, cache=1000),
+            path,
+            ours=False,
+        )
+        try:
+            store._execute("BEGIN")  # one state of things for all that is asked
+            store._check()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def pinned(self) -> Store | None:
+        """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
+        if self.path is None:
+            return None
+        try:
+            return self.look(self.path)
+        except (_sqlite().Error, IndexDamaged, OSError):
+            return None
+
+    def _create(self) -> None:
+        with self._connection:
+            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA application_id = {_OURS}; COMMIT;")
+            self._execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _check(self) -> None:
+        if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
+            raise IndexDamaged("not an index of this format")
+
+    def close(self) -> None:
+        """Let go of the file; one that was found damaged is thrown away."""
+        with self._lock:
+            self._connection.close()
+        if self._spoilt and self._ours and self.path is not None:
+            remove(self.path)
+
+    # What is said of the whole
+
+    def meta(self, key: str) -> Any:
+        """What was kept under the key, None where nothing was."""
+        found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
+        try:
+            return json.loads(found[0][0]) if found else None
+        except ValueError as error:
+            raise self.damaged(error) from error
+
+    def put_meta(self, key: str, value: Any) -> None:
+        """Keep a JSON value under a key."""
+        with self._lock:
+            self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    # Items
+
+    def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
+        """All of it, or nothing; a name stays with its first owner."""
+        with self._lock:
+            if self._connection.in_transaction:  # within `bulk`
+                self._put(rows, names, folders, meta)
+                return
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                self._put(rows, names, folders, meta)
+                self._execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(_sqlite().Error):
+                    self._execute("ROLLBACK")
+                raise
+
+    def _put(
+        self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], meta: Mapping[str, Any]
+    ) -> None:
+        self._connection.executemany(_INSERT, rows)
+        self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
+        self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
+        for key, value in meta.items():
+            self.put_meta(key, value)
+
+    @contextlib.contextmanager
+    def bulk(self) -> Iterator[Callable[[], None]]:
+        """All that is written in the block costs little, and memory; what is yielded makes it durable so far."""
+
+        def so_far() -> None:
+            self._execute("COMMIT")
+            self._execute("BEGIN IMMEDIATE")
+
+        with self._lock:
+            # The B-trees of hashes are written all over: in small commits each of their pages would be, every time.
+            self._execute(f"PRAGMA cache_size = -{_BULK_CACHE}")
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield so_far
+                self._execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(_sqlite().Error):
+                    self._execute("ROLLBACK")
+                raise
+            finally:
+                self._execute(f"PRAGMA cache_size = -{_CACHE}")
+                self._execute("PRAGMA shrink_memory")
+
+    @contextlib.contextmanager
+    def steady(self) -> Iterator[None]:
+        """What is asked in the block locks the file once, instead of each time; other threads wait meanwhile."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._execute("COMMIT")
+
+    def last(self) -> int:
+        """The highest number of an item; 0 where there is none."""
+        return self._number("SELECT coalesce(max(n), 0) FROM item")
+
+    def find(self, h: int) -> list[Found]:
+        """The items with that hash: one, but for chance."""
+        return [self._found(columns) for columns in self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))]
+
+    def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
+        found: dict[int, tuple[int, int]] = {}
+        for start in range(0, len(hashes), _SELECT_MANY):
+            some = hashes[start : start + _SELECT_MANY]
+            marks = ",".join("?" * len(some))
+            rows = self._all(f"SELECT h, n, done FROM item INDEXED BY by_id WHERE h IN ({marks})", some)  # noqa: S608
+            single = {h: (n, done) for h, n, done in rows}
+            if len(single) < len(rows):
+                twice = [h for h, _, _ in rows]
+                single = {h: hint for h, hint in single.items() if twice.count(h) == 1}
+            found |= {h: hint for h, hint in single.items() if hint[1] is not None}
+        return found
+
+    def finished(self, first: int, most: int) -> list[tuple[int, int]]:
+        """(What it is done with, n) of the next saved items, from number `first` on."""
+        sql = "SELECT done, n FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
+        return self._all(sql, (first, most))
+
+    def known(self, hashes: Sequence[int]) -> set[int]:
+        """Those of the hashes that items have."""
+        found: set[int] = set()
+        for start in range(0, len(hashes), _SELECT_MANY):
+            some = hashes[start : start + _SELECT_MANY]
+            marks = ",".join("?" * len(some))
+            found.update(h for (h,) in self._all(f"SELECT h FROM item WHERE h IN ({marks})", some))  # noqa: S608
+        return found
+
+    def unsaved(self) -> list[tuple[int, int]]:
+        """(n, outcome) of every item that is not saved."""
+        return self._all(
+            "SELECT n, outcome FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND outcome <> 1"
+        )
+
+    def total(self) -> int:
+        """All items."""
+        return self._number("SELECT count(*) FROM item")
+
+    def flying(self) -> int:
+        """Items with a prediction in flight."""
+        return self._number(
+            "SELECT count(*) FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND flying = 1"
+        )
+
+    def by_prediction(self, key: int) -> list[Found]:
+        """The items whose prediction's id has that short key."""
+        rows = self._all("SELECT n, id, state, crc FROM item WHERE bought = ?", (key,))
+        return [self._found(columns) for columns in rows]
+
+    def by_fingerprint(self, key: int) -> list[Found]:
+        """The items with `made` whose fingerprint has that short key."""
+        rows = self._all("SELECT n, id, state, crc FROM item WHERE made = ?", (key,))
+        return [self._found(columns) for columns in rows]
+
+    def every(self, outcome: int | None = None, *, flying: bool = False, flagged: bool = False) -> Iterator[Found]:
+        """The items in order, as of one moment and a few at a time: all, or those that ended so, fly, or have flags."""
+        # Named, the index is used: SQLite would rather go through all items than sort the few that are asked for.
+        few = "INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND"
+        some = "" if outcome is None else f"{few} outcome = {outcome:d}"
+        if flying:
+            some = f"{few} flying"
+        if flagged:
+            some = "INDEXED BY flagged WHERE flagged IS NOT NULL"
+        with self._snapshot() as connection:
+            try:
+                cursor = connection.execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
+                while rows := cursor.fetchmany(_SELECT_MANY):
+                    yield from map(self._found, rows)
+            except _sqlite().DatabaseError as error:
+                raise self.damaged(error) from error
+
+    # Names
+
+    def owner(self, h: int) -> int | None:
+        """The hash of the item that a name on record belongs to."""
+        found = self._all("SELECT owner FROM name WHERE h = ?", (h,))
+        return int(found[0][0]) if found else None
+
+    def has_folder(self, h: int) -> bool:
+        """Whether a name on record lies below that folder."""
+        return bool(self._all("SELECT 1 FROM folder WHERE h = ?", (h,)))
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state of things; only a temporary index stands still for it."""
+        connection = None
+        if self.path is not None and not self._connection.in_transaction:
+            with contextlib.suppress(_sqlite().OperationalError):  # the file's name may be gone
+                connection = _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, cache=1000)
+        if connection is None:
+            with self._lock:
+                yield self._connection
+            return
+        with contextlib.closing(connection):
+            connection.execute("BEGIN")
+            yield connection
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, values)
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with self._lock:
+                return self._execute(sql, values).fetchall()
+        except _sqlite().DatabaseError as error:
+            raise self.damaged(error) from error
+
+    def _found(self, columns: tuple[int, bytes, bytes, int]) -> Found:
+        n, name, data, crc = columns
+        try:
+            return n, unpack_id(name), unpack(name, data, crc)
+        except (IndexDamaged, ValueError, TypeError, IndexError) as error:
+            raise self.damaged(error) from error
+
+    def damaged(self, why: object) -> IndexDamaged:
+        """What to raise where the file makes no sense; it will be thrown away."""
+        self._spoilt = True
+        return why if isinstance(why, IndexDamaged) else IndexDamaged(why)
+
+    def _number(self, sql: str) -> int:
+        return int(self._all(sql)[0][0])
+
+
+def remove(path: Path) -> None:
+    """Throw the index at `path` away."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
+        with contextlib.suppress(OSError):
+            path.with_name(name).unlink()
+
+
+def _connect(name: str, *, uri: bool = False, cache: int = _CACHE) -> sqlite3.Connection:
+    """A connection without transactions of its own making; `cache` in KiB."""
+    connection: sqlite3.Connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
+    connection.execute(f"PRAGMA cache_size = -{cache}")
+    return connection
+
+
+def _sqlite() -> Any:
+    import sqlite3  # not needed for --help
+
+    return sqlite3

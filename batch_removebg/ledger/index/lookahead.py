@@ -1,0 +1,51 @@
+"""Which items a manifest's rows are, told without a look at each: it mostly has the order of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+
+from batch_removebg.hashing import hash64
+
+from .database import Store
+
+
+class Ahead:
+    """What the items are done with that come next in the ledger.
+
+    Items that ran at the same time may stand in another order there, so what was not met yet is kept for a while.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._next = 1
+        self._numbers: dict[int | None, int] = {}
+
+    def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
+        """For each of `done_keys` the number of the saved item of that id that is done with it."""
+        self._load(len(keys))
+        found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
+        if None in found:
+            missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
+            if missed:
+                self._look_up(missed, keys, ids, found)
+        return found
+
+    def _load(self, count: int) -> None:
+        if len(self._numbers) < 2 * count and (rows := self._store.finished(self._next, 2 * count)):
+            self._next = rows[-1][1] + 1
+            self._numbers.update(rows)
+
+    def _look_up(
+        self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
+    ) -> None:
+        """Find the others by their ids; go on from there if the manifest does."""
+        hashes = [hash64(ids[nth]) for nth in missed]
+        hints = self._store.hints(hashes)
+        met, by_id = sum(n is not None for n in found), 0
+        for nth, h in zip(missed, hashes, strict=True):
+            n, key = hints.get(h, (None, None))
+            if n is not None and key == keys[nth]:
+                found[nth], by_id, last = n, by_id + 1, n
+        if by_id > met:
+            self._numbers, self._next = {}, last + 1

@@ -1,0 +1,1 @@
+"""The alpha: kept, judged, and fitted to its photo."""

@@ -1,0 +1,154 @@
+"""The subject's own colours where it is mixed with its background.
+
+Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): foreground and background are first
+means of the colours around, weighted by alpha and by 1 − alpha (here: by their squares), and what a pixel's colour
+differs from their mixture is then the foreground's: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and over a
+narrow window. Means over windows are smooth, so they are taken on a grid of cells, and only the last step at full size,
+where alpha is mixed.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from batch_removebg.imaging.deep import Samples
+
+from .box_filter import Floats, Windows, doubled, halved
+
+SAMPLES = 700
+"""Along the longer side, at most; two by two they are a cell."""
+WIDE, NARROW = 12, 1
+"""Radii of the two windows, cells; the wide one is even."""
+FAINT = 1e-4
+"""Weight of a cell where there is nothing of what is asked for."""
+AT_ONCE = 1 << 16
+"""Pixels that are worked on at once: 8 MB at most, where all of them are mixed."""
+
+
+def foreground(pixels: Samples, alpha: Samples) -> Samples:
+    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without what shines through of the background.
+
+    Of the same shape and depth; `alpha` is H×W, 8 or 16 bits. Where alpha is at its end, 0 or the maximum, each pixel
+    is returned bit for bit; `pixels` themselves where it is nowhere else.
+    """
+    most = np.iinfo(alpha.dtype).max
+    mixed = (alpha != 0) & (alpha != most)
+    if not mixed.any():
+        return pixels
+    part = _bounds(mixed)
+    grid = _Grid(pixels, alpha, part)
+    result = pixels.copy(order="C")
+    colours, shares = result.reshape(alpha.size, -1), alpha.ravel()
+    whole = colours.view(f"V{colours[0].nbytes}")  # put one by one, colours of three take four times as long
+    top = np.float32(np.iinfo(pixels.dtype).max)
+    width = alpha.shape[1]
+    step = max(1, AT_ONCE // width)
+    for begin in range(part[0].start, part[0].stop, step):
+        chosen = np.flatnonzero(mixed[begin : begin + step])
+        if not len(chosen):
+            continue
+        before, behind = grid.at(begin, begin + step, chosen)
+        chosen += begin * width
+        share = shares.take(chosen).astype(np.float32)
+        share *= np.float32(1 / most)
+        own = colours.take(chosen, axis=0).T.astype(np.float32, order="C")
+        # F = F̄ + α·(I − B̄ − α·(F̄ − B̄))
+        own -= behind
+        behind -= before
+        behind *= share
+        own += behind
+        own *= share
+        own += before
+        changed = np.ascontiguousarray(np.rint(own.clip(0, top, out=own), out=own).T.astype(pixels.dtype))
+        np.put(whole, chosen, changed.view(whole.dtype))
+    return result
+
+
+def _bounds(mixed: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns, in pixels, of what the mixed pixels need to see."""
+    margin = WIDE * 2 * _stride(mixed.shape)
+
+    def span(seen: npt.NDArray[np.bool_]) -> slice:
+        found = np.flatnonzero(seen)
+        return slice(max(0, int(found[0]) - margin), min(len(seen), int(found[-1]) + margin + 1))
+
+    return span(np.asarray(mixed.any(axis=1))), span(np.asarray(mixed.any(axis=0)))
+
+
+def _stride(shape: tuple[int, ...]) -> int:
+    return -(-max(shape) // SAMPLES)
+
+
+class _Grid:
+    """Smooth foreground and background colours, by cells of two samples squared."""
+
+    def __init__(self, pixels: Samples, alpha: Samples, part: tuple[slice, slice]) -> None:
+        """`part`: the rows and columns that are looked at."""
+        stride = _stride(alpha.shape)
+        window = tuple(slice(span.start, span.stop, stride) for span in part)
+        colours = pixels[window].reshape(*pixels[window].shape[:2], -1).transpose(2, 0, 1).astype(np.float32, order="C")
+        share = alpha[window].astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
+        self._cell = 2 * stride
+        self._origin = part[0].start + stride / 2, part[1].start + stride / 2
+        self._planes = _fused(colours, share)
+        self._width = alpha.shape[1]
+        _, self._rows, self._columns = self._planes.shape
+        self._across = self._between(np.arange(self._width), self._origin[1], self._columns)
+
+    def at(self, first: int, end: int, chosen: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Foreground and background of pixels in rows `first` to `end`, numbered from there: channels×n each.
+
+        Between cells by their distance.
+        """
+        upper, down = self._between(np.arange(first, end), self._origin[0], self._rows)
+        lower = np.minimum(upper + 1, self._rows - 1)
+        planes = self._planes[:, upper]
+        planes += (self._planes[:, lower] - planes) * down[:, None]
+        slopes = np.diff(planes, axis=2, append=planes[:, :, -1:])
+        line = chosen // self._width
+        left, across = (table.take(chosen - line * self._width) for table in self._across)
+        left += line * self._columns
+        total = slopes.reshape(len(planes), -1).take(left, axis=1)
+        total *= across
+        total += planes.reshape(len(planes), -1).take(left, axis=1)
+        return total[: len(total) // 2], total[len(total) // 2 :]
+
+    def _between(self, places: npt.NDArray[np.intp], origin: float, cells: int) -> tuple[npt.NDArray[np.intp], Floats]:
+        """The cell at or before each place, and how far on towards the next it lies (0–1)."""
+        at = ((places - origin) / self._cell).clip(0, cells - 1)
+        cell = at.astype(np.intp)
+        return cell, (at - cell).astype(np.float32)
+
+
+def _fused(colours: Floats, share: Floats) -> Floats:
+    """Foreground and background of each cell (2·channels×rows×columns), from samples and their alpha (h×w, 0–1)."""
+    count = len(colours)
+    # Squared, since the purest pixels tell most; by alpha itself, errors are a fifteenth larger.
+    before, behind = share * share, np.square(1 - share)
+    # A plane at a time, since there are four times as many samples as cells.
+    planes = itertools.chain(
+        (share, before, behind), colours, (plane * before for plane in colours), (plane * behind for plane in colours)
+    )
+    cells = np.concatenate([halved(plane[None]) for plane in planes])
+    alpha, weights, own = cells[0], cells[1:3], cells[3 : 3 + count]
+    # The wide window is so wide that a grid of half the size will do.
+    _, *rest = halved(cells)
+    ends = _weighted(WIDE // 2, np.stack(rest[2 + count :]), np.stack(rest[:2]), np.stack(rest[2 : 2 + count]))
+    ends = doubled(ends, alpha.shape)
+    ends[:count] += alpha * (own - alpha * ends[:count] - (1 - alpha) * ends[count:])
+    return _weighted(NARROW, ends * np.repeat(weights, count, axis=0), weights, ends)
+
+
+def _weighted(radius: int, parts: Floats, weights: Floats, otherwise: Floats) -> Floats:
+    """Means of colours that are multiplied by their two weights: 2·channels×h×w.
+
+    `otherwise`, as many or one for both, comes in where the weights are next to nothing.
+    """
+    mean = Windows(parts.shape[1:], radius).means
+    total = mean(parts).reshape(2, -1, *parts.shape[1:])
+    total += np.float32(FAINT) * otherwise.reshape(-1, *total.shape[1:])
+    total /= mean(weights)[:, None] + np.float32(FAINT)
+    return total.reshape(parts.shape)

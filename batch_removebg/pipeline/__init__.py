@@ -1,0 +1,1 @@
+"""Manifest → plan → queue → workers → downloaders → ledger."""

@@ -1,1 +1,0 @@
-"""Decode, compose, encode: pure functions from bytes and arrays to bytes and arrays."""

@@ -1,0 +1,1 @@
+"""Predictions APIs, and the wrappers that make them safe to pay."""

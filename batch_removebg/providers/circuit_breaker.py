@@ -1,0 +1,175 @@
+"""A server that is down pauses the whole run, and is probed, instead of burning every item's attempts.
+
+    closed ── `threshold` failures in a row ──▶ open ── its time is over ──▶ one probe ── it succeeds ──▶ closed
+                                                 ▲                              │ it fails: a longer pause
+                                                 └──────────────────────────────┘
+
+The state machine is pure; what waits is the wrapper. purgatory and aiobreaker were looked at: they refuse calls while
+open, where this has to hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import ConnectionFailed, CreateLost, ServerDown, ServerError, Unreachable
+from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
+
+from .base import Wrapper
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+_DOWN = (ServerError, ConnectionFailed, CreateLost)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Counts failures in a row, and says when the next call may go."""
+
+    threshold: int = 5
+    """Failures in a row, over all items, that open it."""
+    first: float = 2.0
+    """Seconds of the first pause; doubled with each probe that fails."""
+    longest: float = 60.0
+    outage: float = 1800.0
+    """Seconds of nothing but failures after which the run is given up."""
+    stranger: float = 300.0
+    """The same where no connection has ever come about: more likely a mistyped address than an outage."""
+    known: bool = False
+    """The server has been reached before, in this run or an earlier one."""
+    _failures: int = field(default=0, init=False)
+    _down_since: float | None = field(default=None, init=False)
+    _pause: float = field(default=0.0, init=False)
+    _probe_at: float = field(default=0.0, init=False)
+    _probing: bool = field(default=False, init=False)
+
+    @property
+    def open(self) -> bool:
+        """Whether calls have to wait for a probe."""
+        return self._pause > 0
+
+    def wait(self, now: float) -> float:
+        """Seconds until the caller should ask again; 0: it may go, while open as the one probe."""
+        if not self.open:
+            return 0.0
+        if now < self._probe_at:
+            return self._probe_at - now
+        if self._probing:
+            return self.first
+        self._probing = True
+        return 0.0
+
+    def answered(self) -> None:
+        """Take in that the server answered, whatever it said."""
+        self._failures, self._pause, self._down_since, self._probing = 0, 0.0, None, False
+        self.known = True
+
+    def failed(self, now: float) -> None:
+        """Take in a failure; raises ServerDown after too long an outage."""
+        self._failures += 1
+        self._down_since = now if self._down_since is None else self._down_since
+        if now - self._down_since >= (self.outage if self.known else self.stranger):
+            hint = "" if self.known else "see to --base-url if it has never worked, and "
+            raise ServerDown(
+                f"the server has given nothing but errors for {(now - self._down_since) / 60:.0f} minutes; "
+                f"{hint}run the same command again when it is back"
+            )
+        if self._probing or self._failures == self.threshold:
+            self._pause = min(self.longest, self._pause * 2) if self.open else self.first
+            self._probe_at = now + self._pause
+        self._probing = False
+
+    def gave_up(self) -> None:
+        """Take in that a call ended without telling anything about the server: it was cancelled, or never went out."""
+        self._probing = False
+
+
+class Breaking(Wrapper):
+    """Holds every call of the API while the server is down; outputs lie elsewhere and pass.
+
+    Creates have a breaker of their own: where nothing but them fails, polls that are answered must not keep it closed.
+    """
+
+    def __init__(
+        self,
+        inner: Provider,
+        breaker: Breaker,
+        *,
+        clock: Clock,
+        sleep_before_create: Sleep,
+        waiting: Callable[[str], None],
+    ) -> None:
+        """`breaker` is that of the creates; all else gets one with the same limits."""
+        super().__init__(inner)
+        self._creating = breaker
+        self._asking = replace(breaker)
+        self._clock = clock
+        self._sleep_before_create = sleep_before_create
+        self._waiting = waiting
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """See Provider."""
+        return await self._held(self._creating, lambda: self.inner.create(request), self._sleep_before_create)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """See Provider."""
+        return await self._held(self._asking, lambda: self.inner.get(prediction_id), self._clock.sleep)
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """See Provider."""
+        return await self._held(
+            self._asking, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
+        )
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """See Provider."""
+        return await self._held(
+            self._asking,
+            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
+            self._sleep_before_create,
+        )
+
+    async def _held(self, breaker: Breaker, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
+        told = False
+        while True:
+            while (wait := breaker.wait(self._clock.monotonic())) > 0:
+                await sleep(wait)
+            heard = False
+            try:
+                result = await once()
+                heard = True
+            except _DOWN as error:
+                heard = True
+                if not isinstance(error, Unreachable):
+                    self._creating.known = self._asking.known = True  # something is there, if not well
+                breaker.failed(self._clock.monotonic())
+                # A lost create has to be looked for, whatever the state of the server: that look-up waits instead.
+                if not breaker.open or isinstance(error, CreateLost):
+                    raise
+                if not told:
+                    self._waiting(f"{error}; the server seems to be down: the run pauses, and tries again by itself")
+                told = True
+            except BaseException as error:
+                heard = _is_answer(error)
+                if heard:
+                    breaker.answered()
+                raise
+            else:
+                breaker.answered()
+                self._creating.known = self._asking.known = True
+                return result
+            finally:
+                if not heard:
+                    breaker.gave_up()
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether the error is the server's own word: it lives."""
+    from batch_removebg.errors import BatchError, BudgetReached, DiskError, LedgerError, Stopping
+
+    ours = (BudgetReached, DiskError, LedgerError, Stopping)
+    return isinstance(error, BatchError) and not isinstance(error, ours)

@@ -1,0 +1,69 @@
+"""Every create is on record before it is sent, and its answer before anything is done with it.
+
+The order is invariant 2 of the ledger. From `submitting` to the end of the exchange the task is shielded: cancelling it
+there would make a create that is known to have been answered into one that is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import anyio
+
+from batch_removebg.clock import Clock, stamp
+from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.stop import Gate
+
+from .base import Wrapper
+
+
+class Journaled(Wrapper):
+    """Writes `submitting` before a create, then `submitted`, or `rejected` if it was refused for certain."""
+
+    def __init__(self, inner: Provider, ledger: Ledger, gate: Gate, clock: Clock | None = None) -> None:
+        super().__init__(inner)
+        self._clock = clock or Clock()
+        self._ledger = ledger
+        self._gate = gate
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """Create, on record; raises Stopping instead where the gate is closed."""
+        self._gate.check()
+        if request.until is not None and request.until.timestamp() <= self._clock.wall():
+            raise UploadExpired("the upload had expired before its create could be sent; it is uploaded anew")
+        created: Prediction
+        with anyio.CancelScope(shield=True):
+            await self._write_submitting(request)
+            try:
+                created = await self.inner.create(request)
+            except (CreateLost, PageInstead):
+                raise
+            except BatchError as refused:
+                await self._ledger.append("rejected", item=request.item, kind=refused.kind)
+                raise
+            await self._ledger.append("submitted", item=request.item, prediction_id=created.id)
+        return created
+
+    async def _write_submitting(self, request: CreateRequest) -> None:
+        more: dict[str, Any] = {"possible_duplicate": True} if request.possible_duplicate else {}
+        if request.until is not None:
+            more["until"] = stamp(request.until.timestamp())
+        await self._ledger.append(
+            "submitting",
+            item=request.item,
+            attempt=request.attempt,
+            key=key_of(request.image),
+            output=request.output,
+            fingerprint=request.fingerprint,
+            **more,
+        )
+
+
+def key_of(image: str) -> str:
+    """What a lost create is looked for by: the input URL; a digest of a data URI, which no server echoes."""
+    if image.startswith("data:"):
+        return "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+    return image

@@ -1,0 +1,296 @@
+"""A Replicate-compatible predictions API over HTTP: one exchange a method, every failure a class with a remedy.
+
+URLs are built from the base and the id; `urls.*` in answers is never followed, since a gateway fills it with addresses
+of another company's API, and the key would leak there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from batch_removebg.clock import Clock, stamp
+from batch_removebg.errors import (
+    BatchError,
+    ConnectionFailed,
+    CreateLost,
+    NotAnApi,
+    PageInstead,
+    PredictionLost,
+    ServerError,
+    Unreachable,
+)
+from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
+from batch_removebg.net import fetch
+
+from . import wire
+
+if TYPE_CHECKING:
+    import aiohttp
+
+HOSTED = "https://api.replicate.com/v1"
+REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
+"""Version id of lucataco/remove-bg."""
+
+HOSTED_CAN = Capabilities(files=True, list=True, cancel=True, wait=True)
+GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
+"""A gateway documents create and query only; data URIs are advised to stay below 1 MB."""
+
+_ANSWER_LIMIT = 32 * (1 << 20)
+"""Bytes of one API answer; a data URI output of a large picture fits."""
+_REFUSAL_LIMIT = 1 << 20
+"""Bytes of an error body that are read."""
+_ENDED = frozenset({404, 409, 410})
+"""Answers to the cancel of a prediction that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the API is, what it runs, and the key that opens it."""
+
+    base: str = HOSTED
+    """`{base}/predictions` is the create call."""
+    version: str = REMOVE_BG
+    image_field: str = "image"
+    """Name of the model's input for the picture."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Further inputs of the model."""
+    key: str | None = field(default=None, repr=False)
+    run_limit: float | None = None
+    """Seconds after which the server itself is asked to cancel (`Cancel-After`), where it can."""
+    seconds: float = 60.0
+    """Longest silence of the server in one exchange; the whole of it may take ten times as long."""
+
+
+class Replicate:
+    """The hosted API, or a gateway or self-hosted server that speaks it."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        endpoint: Endpoint,
+        *,
+        name: str = "replicate",
+        capabilities: Capabilities = HOSTED_CAN,
+        proxy: ProxySpec | None = None,
+        foreign: aiohttp.ClientSession | None = None,
+        caps: fetch.Caps | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`session` stays the caller's to close, and must carry no Authorization header of its own."""
+        self.name = name
+        self.version = endpoint.version
+        self.capabilities = capabilities
+        self.proxy = proxy or ProxySpec()
+        self._session = session
+        self._foreign = foreign or session
+        self._endpoint = endpoint
+        self._base = endpoint.base.rstrip("/")
+        self._caps = caps or fetch.Caps()
+        self._clock = clock or Clock()
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """`POST {base}/predictions`. Raises CreateLost where the server may have accepted it all the same."""
+        end = self._endpoint
+        body = {"version": end.version, "input": {**end.inputs, end.image_field: request.image}}
+        headers = {}
+        if self.capabilities.cancel and end.run_limit is not None:
+            headers["Cancel-After"] = f"{max(5, round(end.run_limit))}s"
+        if request.wait is not None:
+            headers["Prefer"] = f"wait={request.wait}"
+        doing = f"creating a prediction for {request.item}"
+        asked, patience = self._clock.monotonic(), max(end.seconds, (request.wait or 0) + 10.0)
+        try:
+            status, answer_headers, answer = await self._exchange(
+                "POST", "/predictions", doing, json=body, headers=headers, patience=patience
+            )
+        except _AnswerLost as error:
+            raise CreateLost(str(error)) from error
+        if status >= 300:
+            refused = self._refusal(status, answer_headers, answer, doing)
+            if isinstance(refused, ServerError) and wire.may_have_been_accepted(status):
+                raise CreateLost(str(refused))
+            raise refused
+        created = self._read(answer)
+        if created is None:
+            # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
+            raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
+        honoured = "wait" in answer_headers.get("Preference-Applied", "").lower()
+        held, exhausted = self._clock.monotonic() - asked, wire.exhausted(answer_headers)
+        return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """`GET {base}/predictions/{id}`."""
+        doing = f"asking for prediction {prediction_id}"
+        status, headers, answer = await self._repeatable("GET", f"/predictions/{quote(prediction_id, safe='')}", doing)
+        if status in (404, 410) and not wire.is_page(headers, answer):
+            raise PredictionLost(f"{doing}: the server does not know it ({status})")
+        if status >= 300:
+            raise self._refusal(status, headers, answer, doing)
+        found = self._read(answer)
+        if found is None:
+            raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
+        return found
+
+    async def cancel(self, prediction_id: str) -> None:
+        """`POST {base}/predictions/{id}/cancel`; nothing where the server can't."""
+        if not self.capabilities.cancel:
+            return
+        doing = f"cancelling prediction {prediction_id}"
+        path = f"/predictions/{quote(prediction_id, safe='')}/cancel"
+        status, headers, answer = await self._repeatable("POST", path, doing)
+        if status >= 300 and status not in _ENDED:
+            raise self._refusal(status, headers, answer, doing)
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """`GET {base}/predictions`, newest first, 100 a page."""
+        doing = "listing predictions"
+        params = {"created_after": stamp(created_after.timestamp())} if created_after else {}
+        if cursor:
+            params["cursor"] = cursor
+        status, headers, answer = await self._repeatable("GET", "/predictions", doing, params=params)
+        if status >= 300:
+            raise self._refusal(status, headers, answer, doing)
+        found = wire.page(answer, image_field=self._endpoint.image_field)
+        if found is None:
+            raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
+        return replace(found, predictions=tuple(map(self._without_key, found.predictions)))
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """`POST {base}/files`, multipart part `content`."""
+        import aiohttp
+
+        form = aiohttp.FormData()
+        form.add_field("content", data, filename=filename, content_type=content_type)
+        doing = f"uploading {filename}"
+        status, headers, answer = await self._repeatable("POST", "/files", doing, data=form)
+        if status >= 300:
+            raise self._refusal(status, headers, answer, doing)
+        urls = answer.get("urls") if isinstance(answer, dict) else None
+        url = urls.get("get") if isinstance(urls, dict) else None
+        if not isinstance(url, str):
+            raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
+        return Upload(url, wire.when(answer.get("expires_at")))
+
+    async def fetch(self, url: str) -> bytes:
+        """The bytes of an output; the key goes along only to the API's own origin."""
+        if url.startswith("data:"):
+            return fetch.data_uri(url)
+        key = self._endpoint.key
+        own = fetch.Own(fetch.origin(self._base), self._session, f"Bearer {key}" if key else None)
+        try:
+            return await fetch.get(self._foreign, url, caps=self._caps, own=own)
+        except BatchError as error:
+            # aiohttp's errors hold the request's headers: none of them may stay in the chain.
+            error.args = (self._masked(str(error)),)
+            error.__cause__ = error.__context__ = None
+            raise
+
+    async def abandon(self) -> None:
+        """Close the connections to the API; what was asked there gets no answer any more."""
+        await self._session.close()
+
+    async def aclose(self) -> None:
+        """Nothing: the session is the caller's."""
+
+    async def _repeatable(
+        self, method: str, path: str, doing: str, **kwargs: Any
+    ) -> tuple[int, Mapping[str, str], Any]:
+        try:
+            return await self._exchange(method, path, doing, **kwargs)
+        except _AnswerLost as error:
+            raise ConnectionFailed(str(error)) from error
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float | None = None,
+        **kwargs: Any,
+    ) -> tuple[int, Mapping[str, str], Any]:
+        """One request and its answer: status, headers, parsed JSON (None where it is none)."""
+        import aiohttp
+
+        end = self._endpoint
+        sent = {"Accept": "application/json", **(headers or {})}
+        if end.key:
+            sent["Authorization"] = f"Bearer {end.key}"
+        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=patience or end.seconds)
+        try:
+            async with self._session.request(
+                method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
+            ) as answer:
+                parsed = _json(await _body(answer, doing))
+                if answer.status < 300 and wire.is_page(answer.headers, parsed):
+                    raise PageInstead(
+                        str(wire.not_an_api(f"{doing}: {fetch.shown(self._base)} answers with a web page"))
+                    )
+                return answer.status, answer.headers, parsed
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            failure: BatchError = Unreachable(
+                f"{doing}: no connection to {fetch.shown(self._base)} ({fetch.said(error)})"
+            )
+        except aiohttp.InvalidURL:
+            failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            said = self._masked(fetch.said(error))
+            failure = _AnswerLost(f"{doing}: the connection broke before the answer ({said})")
+        # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
+        raise failure
+
+    def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:
+        refused = wire.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+        refused.args = (self._masked(str(refused)),)
+        return refused
+
+    def _read(self, answer: Any) -> Prediction | None:
+        found = wire.prediction(answer, image_field=self._endpoint.image_field)
+        return None if found is None else self._without_key(found)
+
+    def _without_key(self, found: Prediction) -> Prediction:
+        return replace(found, error=self._masked(found.error)) if found.error else found
+
+    def _glimpse(self, answer: Any) -> str:
+        return "no JSON" if answer is None else self._masked(wire.glimpse(answer))
+
+    def _masked(self, text: str) -> str:
+        """Some servers say a key they don't like back; it must not get into the ledger."""
+        key = self._endpoint.key
+        return text.replace(key, "[key]") if key else text
+
+
+class _AnswerLost(BatchError):
+    """The request went out and no whole answer came back."""
+
+
+async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
+    """The bytes of an answer. Of a refusal as many as came: the status says what counts, and the rest may be cut."""
+    import aiohttp
+
+    chunks, size, refused = [], 0, answer.status >= 300
+    try:
+        async for chunk in answer.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
+                if refused:
+                    break
+                raise _AnswerLost(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        if not refused:
+            raise
+    return b"".join(chunks)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,114 @@
+"""Passing troubles are tried again: the policy is a pure function, the waiting a wrapper.
+
+stamina and tenacity were looked at: neither lets one loop obey a server's Retry-After, give rate limits a budget of
+their own and be woken by the end of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import RateLimited, RetryError
+from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
+
+from .base import Wrapper
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon a step is tried again."""
+
+    attempts: int = 6
+    """Tries in all, for servers and connections in trouble."""
+    rate_limited: int = 60
+    """Tries in all while the server only asks for patience: that is the account's limit, not the item's fault."""
+    first: float = 0.5
+    """Seconds; doubled with each try."""
+    longest: float = 30.0
+    patience: float = 120.0
+    """Longest Retry-After that is obeyed, in seconds; a longer one is asked again after this."""
+
+    def delay(self, tries: int, error: RetryError, chance: float) -> float | None:
+        """Seconds until the next try after `tries` failed ones, or None to give up.
+
+        Exponential with half of it jitter (`chance` in [0, 1)); at least what the server asks for, where it says so.
+        """
+        if tries >= (self.rate_limited if isinstance(error, RateLimited) else self.attempts):
+            return None
+        backoff: float = min(self.longest, self.first * 2.0 ** min(tries - 1, 30))
+        asked = min(self.patience, error.retry_after or 0.0)
+        return asked + backoff * (0.5 + 0.5 * chance) if not asked else asked + chance * min(1.0, backoff)
+
+
+class Retrying(Wrapper):
+    """Tries every call again as the policy says; what remains is the last error."""
+
+    def __init__(
+        self,
+        inner: Provider,
+        policy: RetryPolicy,
+        *,
+        clock: Clock,
+        sleep_before_create: Sleep,
+        waiting: Callable[[str], None],
+    ) -> None:
+        """`sleep_before_create` may end a wait early by raising; `waiting` is told why a wait begins."""
+        super().__init__(inner)
+        self._policy = policy
+        self._clock = clock
+        self._sleep_before_create = sleep_before_create
+        self._waiting = waiting
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """Create, again as long as it was refused for certain; CreateLost passes through untouched."""
+        attempt = request.attempt - 1
+
+        async def once() -> Prediction:
+            nonlocal attempt
+            attempt += 1
+            again = request if attempt == request.attempt else replace(request, attempt=attempt)
+            return await self.inner.create(again)
+
+        return await self._again(once, self._sleep_before_create)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """See Provider."""
+        return await self._again(lambda: self.inner.get(prediction_id), self._clock.sleep)
+
+    async def cancel(self, prediction_id: str) -> None:
+        """See Provider."""
+        await self._again(lambda: self.inner.cancel(prediction_id), self._clock.sleep)
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """See Provider."""
+        return await self._again(lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep)
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """See Provider."""
+        return await self._again(
+            lambda: self.inner.upload(data, filename=filename, content_type=content_type), self._sleep_before_create
+        )
+
+    async def fetch(self, url: str) -> bytes | Matte:
+        """See Provider."""
+        return await self._again(lambda: self.inner.fetch(url), self._clock.sleep)
+
+    async def _again(self, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
+        tries = 0
+        while True:
+            try:
+                return await once()
+            except RetryError as error:
+                tries += 1
+                wait = self._policy.delay(tries, error, self._clock.random())
+                if wait is None:
+                    raise
+                self._waiting(f"{error}; trying again in {wait:.1f} s")
+            await sleep(wait)

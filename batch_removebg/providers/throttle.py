@@ -1,0 +1,148 @@
+"""Calls are held back to what the server allows: creates and everything else each have a limit of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TypeVar
+
+import anyio
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
+from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
+
+from .adaptive_rate import Limit, Ticket, Told
+from .base import Wrapper
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+
+_FRESH = 1.0
+"""Seconds within which an answer tells of the present."""
+
+
+def _nobody(_: float) -> None:
+    pass
+
+
+class Throttled(Wrapper):
+    """Holds calls until their limit lets them go, first come, first served; outputs and cancels pass."""
+
+    def __init__(
+        self,
+        inner: Provider,
+        creates: Limit,
+        others: Limit,
+        *,
+        clock: Clock,
+        sleep_before_create: Sleep,
+        waited: Callable[[float], None] = _nobody,
+        trouble: Callable[[float], None] = _nobody,
+    ) -> None:
+        """`waited` is told how many seconds a create was held, `trouble` of the moment at which a server fails."""
+        super().__init__(inner)
+        self._creates = _Queue(creates, clock)
+        self._others = _Queue(others, clock)
+        self._clock = clock
+        self._sleep_before_create = sleep_before_create
+        self._waited = waited
+        self._trouble = trouble
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """See Provider."""
+        wanted = self._clock.monotonic()
+        return await self._held(
+            self._creates,
+            lambda: self.inner.create(request),
+            self._sleep_before_create,
+            lambda: self._waited(self._clock.monotonic() - wanted),
+        )
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """See Provider."""
+        return await self._held(self._others, lambda: self.inner.get(prediction_id), self._clock.sleep)
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        """See Provider."""
+        return await self._held(
+            self._others, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
+        )
+
+    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
+        """See Provider."""
+        return await self._held(
+            self._others,
+            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
+            self._sleep_before_create,
+        )
+
+    async def _held(
+        self, queue: _Queue, once: Callable[[], Awaitable[T]], sleep: Sleep, go: Callable[[], None] = lambda: None
+    ) -> T:
+        ticket = await queue.turn(sleep)
+        go()
+        try:
+            result = await once()
+        except RateLimited as error:
+            told = Told(*error.limit) if error.limit is not None else None
+            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, told=told)
+            raise
+        except (ServerError, ConnectionFailed, CreateLost):
+            self._trouble(self._clock.monotonic())
+            raise
+        else:
+            now = self._clock.monotonic()
+            queue.limit.accepted(ticket, now)
+            # What an answer says that was kept back is out of date.
+            if isinstance(result, Prediction) and result.exhausted is not None and now - ticket.at < _FRESH:
+                queue.limit.exhausted(ticket, now, result.exhausted)
+            return result
+        finally:
+            queue.limit.ended(ticket)
+            queue.changed()
+
+
+class _Queue:
+    """First come, first served before one limit."""
+
+    def __init__(self, limit: Limit, clock: Clock) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._turn = anyio.Lock()
+        self._changed = anyio.Event()
+
+    def changed(self) -> None:
+        """An answer has come: whoever waits for one may ask again."""
+        if self._turn.locked():
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    async def turn(self, sleep: Sleep) -> Ticket:
+        """Wait until a call may go."""
+        if not self._turn.locked() and self.limit.wait(self._clock.monotonic()) <= 0:
+            return self.limit.sent(self._clock.monotonic())
+        async with self._turn:
+            # Asked again after each wait: a 429 that another call met meanwhile holds for this one as well.
+            while (wait := self.limit.wait(self._clock.monotonic())) > 0:
+                await (self._answer_or(wait, sleep) if self.limit.crowded else sleep(wait))
+            return self.limit.sent(self._clock.monotonic())
+
+    async def _answer_or(self, seconds: float, sleep: Sleep) -> None:
+        stopped: BatchError | None = None
+        async with anyio.create_task_group() as group:
+            # The event of this very moment: an answer may come before the task has begun.
+            group.start_soon(_wake, self._changed, group.cancel_scope)
+            try:
+                await sleep(seconds)
+            except BatchError as error:
+                stopped = error  # out here it would come as a group of one
+            group.cancel_scope.cancel()
+        if stopped is not None:
+            raise stopped
+
+
+async def _wake(changed: anyio.Event, scope: anyio.CancelScope) -> None:
+    await changed.wait()
+    scope.cancel()

@@ -1,0 +1,182 @@
+"""One batch from settings to summary: holds the lock, runs the pipeline, and says what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Unpack
+
+import anyio
+import anyio.to_thread
+
+from batch_removebg import manifest
+from batch_removebg.clock import Clock
+from batch_removebg.errors import BatchError
+from batch_removebg.events import Event, Kind, Listener, deaf
+from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.ledger.snapshot import write_snapshot
+from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.storage import layout, naming
+from batch_removebg.storage.atomic import make_folder, sweep
+from batch_removebg.storage.lock import locked
+
+from . import assemble
+from .settings import Settings, SettingsArguments
+from .summary import Summary, failures, flagged
+
+CHECKED_ROWS = 10_000
+"""Manifest rows that are looked through before the first create."""
+
+Progress = Callable[[int, int | None], None]
+
+
+async def run_batch(
+    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
+) -> Summary:
+    """Make cutouts of everything in `inputs` and leave them in `out`, beside a ledger that a later call continues.
+
+    `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
+    the fields of Settings. The pictures are as large as their upright sources (H×W), uint8, RGBA unless the format or a
+    background says otherwise; colours under opaque alpha are the source's own.
+
+    Items that fail are counted, not raised, and so is an abort by the API (key, credit, budget, disk): see
+    `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
+    where an existing ledger can't be read.
+    """
+    listed = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    return await run([str(one) for one in listed], Settings(out=Path(out), **settings))
+
+
+def run_batch_sync(
+    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
+) -> Summary:
+    """Do what `run_batch` does, from code that is not async; must not be called in a running event loop."""
+
+    async def main() -> Summary:
+        return await run_batch(inputs, out=out, **settings)
+
+    return anyio.run(main)
+
+
+async def run(
+    inputs: Sequence[str],
+    settings: Settings,
+    *,
+    listener: Listener = deaf,
+    weights_progress: Progress = lambda done, total: None,
+    handle_signals: bool = False,
+    clock: Clock | None = None,
+) -> Summary:
+    """Run one batch; see `run_batch`. `listener` hears of everything, `weights_progress` of bytes downloaded."""
+    clock, out = clock or Clock(), settings.out
+    begun = clock.monotonic()
+    count = await anyio.to_thread.run_sync(check, inputs, settings)
+    if count is not None:
+        listener(Event(Kind.TOTAL, count=count))
+    if settings.provider == "local":
+        await anyio.to_thread.run_sync(_bring_weights, settings, weights_progress)
+    await anyio.to_thread.run_sync(_make_out, out)
+    with locked(out / layout.STATE, clock=clock):
+        await anyio.to_thread.run_sync(_prepare_out, out)
+        async with (
+            Ledger(out / layout.LEDGER, clock=clock, index=out / layout.INDEX) as ledger,
+            assemble.provider(settings, clock, lambda used: ledger.append("engine_loaded", engine=used)) as (
+                provider,
+                session,
+            ),
+        ):
+            if ledger.fold.finished is None:
+                # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
+                await anyio.to_thread.run_sync(sweep, out)
+            before = ledger.fold.predictions, ledger.fold.possible_duplicates
+            reading = ledger.reading()
+            await ledger.append(
+                "run_started", provider=provider.name, version=provider.version, settings=settings.shown()
+            )
+            pipeline = assemble.pipeline(
+                inputs,
+                settings,
+                provider,
+                session,
+                ledger,
+                reading,
+                clock=clock,
+                listener=listener,
+                handle_signals=handle_signals,
+            )
+            await pipeline.run()
+            async with ledger.still() as fold:
+                seconds = clock.monotonic() - begun
+                summary = await anyio.to_thread.run_sync(
+                    summarise, pipeline, reading.frozen(fold), before, out, seconds
+                )
+            return await _close(ledger, reading, summary)
+
+
+def check(inputs: Sequence[str], settings: Settings) -> int | None:
+    """The number of items, or None where there are more than are looked through before the first create.
+
+    Raises ManifestError and SettingsError for what can be known to go wrong before anything is bought.
+    """
+    if settings.provider != "local":
+        settings.key()
+    look = partial(naming.render, settings.name)
+    return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look)
+
+
+def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out: Path, seconds: float) -> Summary:
+    """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
+    fold, counts = reading.fold, reading.counts()
+    predictions = fold.predictions - before[0]
+    return Summary(
+        out=out,
+        saved=counts["saved"],
+        failed=counts["failed"],
+        pending=counts["pending"],
+        skipped=pipeline.skipped,
+        reused=pipeline.reused,
+        predictions=predictions,
+        possible_duplicates=fold.possible_duplicates - before[1],
+        seconds=seconds,
+        failures=failures(reading.failed()),
+        stopped=pipeline.gate.reason,
+        limited=pipeline.limited,
+        flags=flagged(reading.flagged()),
+        engine=fold.engine if predictions else None,
+    )
+
+
+async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
+    """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
+    try:
+        await write_snapshot(summary.results, ledger, reading)
+        await ledger.append(
+            "run_finished",
+            saved=summary.saved,
+            failed=summary.failed,
+            pending=summary.pending,
+            predictions=summary.predictions,
+            possible_duplicates=summary.possible_duplicates,
+            seconds=round(summary.seconds, 3),
+        )
+    except BatchError as error:
+        if summary.stopped is None:
+            raise
+        summary.stopped.add_note(str(error))
+    return summary
+
+
+def _bring_weights(settings: Settings, progress: Progress) -> None:
+    from batch_removebg.engine import network
+
+    network.bring(settings.model, progress=progress, device=settings.device, precision=settings.precision)
+
+
+def _make_out(out: Path) -> None:
+    make_folder(out / layout.STATE)
+
+
+def _prepare_out(out: Path) -> None:
+    make_folder(out / layout.ALPHAS)

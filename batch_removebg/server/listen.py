@@ -1,0 +1,178 @@
+"""Running the server: where it listens, where its files lie, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+from aiohttp import web
+from anyio import from_thread, to_thread
+
+from batch_removebg.clock import Clock
+from batch_removebg.engine import devices, weights
+from batch_removebg.engine import network as engine
+from batch_removebg.engine.cutout import cutout
+from batch_removebg.engine.devices import Device, Precision
+from batch_removebg.engine.fetch_weights import Progress
+from batch_removebg.engine.network import Network
+from batch_removebg.engine.weights import Weights
+from batch_removebg.errors import SettingsError
+from batch_removebg.imaging.format import Limits
+from batch_removebg.net.fetch import Caps
+from batch_removebg.resources import cores
+
+from .app import Sizes, make_app
+from .blob_store import KEEP, Shelf
+from .inputs import CAPS
+from .jobs import Jobs
+
+_SHUTDOWN = 2.0  # seconds that answers under way get to finish
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How the server runs."""
+
+    host: str = "127.0.0.1"
+    port: int = 5055
+    """0 takes any that is free."""
+    token: str | None = field(default=None, repr=False)
+    """The key that clients must send; None asks for none, which only loopback addresses may do."""
+    model: str = weights.DEFAULT
+    device: Device = "auto"
+    precision: Precision = "auto"
+    workers: int = field(default_factory=cores)
+    """Pictures worked on at a time."""
+    room: int = 100
+    """Predictions queued or running at most; a create beyond gets 503."""
+    keep: float = KEEP
+    """Seconds until results and uploads are removed."""
+    sizes: Sizes = field(default_factory=Sizes)
+    limits: Limits = field(default_factory=Limits)
+    caps: Caps = CAPS
+    """Of what is fetched for clients."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
+        devices.check(self.device, self.precision)
+        if not self.token and not _is_loopback(self.host):
+            raise SettingsError(
+                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
+                "variable and name it with --token-env, or serve on 127.0.0.1"
+            )
+
+
+async def serve(
+    settings: ServeSettings,
+    *,
+    ready: Callable[[str], None],
+    progress: Progress | None = None,
+    loaded: Callable[[str], None] = lambda used: None,
+) -> None:
+    """Serve until cancelled or told to stop (SIGINT, SIGTERM); to be awaited in the main thread.
+
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. `progress(done, total)` is told of bytes while
+    missing weights are brought; without it they are not brought. `loaded` is told what the network runs on. Everything
+    stored is removed at the end. Raises SettingsError where the address can't be listened on or the device is not
+    here, WeightsMissing where the weights can't be had.
+    """
+    model = weights.known(settings.model)
+    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
+        network = await to_thread.run_sync(_load, settings, progress)
+        async with serving(settings, network=network, model=model) as url:
+            ready(url)  # first: scripts wait for its line
+            loaded(network.used)
+            await anyio.sleep_forever()
+
+
+def _load(settings: ServeSettings, progress: Progress | None) -> Network:
+    load = partial(engine.load, settings.model, device=settings.device, precision=settings.precision)
+    if progress is None:
+        weights.require(settings.model)
+        return load(progress=lambda done, total: None)
+
+    def cancellable(done: int, total: int | None) -> None:
+        from_thread.check_cancelled()
+        progress(done, total)
+
+    return load(progress=cancellable)
+
+
+@contextmanager
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    told = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)  # there, Ctrl-C cancels the main task
+    for number in told:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in told:
+            loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def serving(
+    settings: ServeSettings, *, network: Network, model: Weights, clock: Clock | None = None
+) -> AsyncIterator[str]:
+    """A server over `network` that runs for the length of the block; gives its base URL."""
+    clock = clock or Clock()
+    with tempfile.TemporaryDirectory(prefix="batch-removebg-") as folder:  # private to this user: mode 0700
+        inputs, outputs = (_shelf(Path(folder) / name, settings.keep, clock) for name in ("inputs", "outputs"))
+        async with Jobs(
+            cutout(network, settings.limits),
+            inputs=inputs,
+            outputs=outputs,
+            workers=settings.workers,
+            clock=clock,
+            room=settings.room,
+            keep=settings.keep,
+        ) as jobs:
+            app = make_app(
+                jobs, model=model, clock=clock, token=settings.token, sizes=settings.sizes, caps=settings.caps
+            )
+            async with _listening(app, settings.host, settings.port) as url:
+                yield url
+
+
+def _shelf(folder: Path, keep: float, clock: Clock) -> Shelf:
+    folder.mkdir()
+    return Shelf(folder, clock.wall, keep=keep)
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            # asyncio's own words for a bind that failed repeat the address; a name that can't be resolved has no errno.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
+        taken = runner.addresses[0][1]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{taken}/v1"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,213 @@
+"""What goes over the wire, as values: reading creates and headers, writing predictions and refusals. Pure.
+
+Source: the HTTP API reference of Replicate, whose wording of refusals is kept so that clients recognise them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from batch_removebg.model import Status
+
+from .jobs import Cursor, Job
+
+REMOVE_BG = "lucataco/remove-bg"
+REMOVE_BG_VERSION = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
+WAIT_AT_MOST = 60.0  # seconds
+_CANCEL_AFTER_AT_LEAST = 5.0  # seconds
+_URL_AT_MOST = 8192  # characters; a longer one is no address but a burden on the list
+_IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
+_SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
+_CURSOR = re.compile(r"([on])=(\d{1,15})", re.ASCII)
+
+
+class Refusal(Exception):
+    """A request is answered with a problem document (RFC 9457)."""
+
+    def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any):
+        super().__init__(detail)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.body = {"title": title, "detail": detail, "status": status, **more}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the body of a create."""
+
+    type: str
+    field: str
+    description: str
+
+
+def invalid(*faults: Fault) -> Refusal:
+    """The 422 that names every fault."""
+    return Refusal(
+        422,
+        "Input validation failed",
+        "".join(f"- {fault.field}{': ' if fault.field else ''}{fault.description}\n" for fault in faults),
+        invalid_fields=[{"type": f.type, "field": f.field, "description": f.description} for f in faults],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A create that may be carried out."""
+
+    model: str
+    version: str
+    image: str
+    """URL or data URI."""
+    ignored: tuple[str, ...]
+    """Names of inputs the model does not have."""
+
+
+def parse_create(body: object, served: Mapping[str, str]) -> Create:
+    """The create in a JSON body; `served` maps version ids to `owner/name`. Raises Refusal (422)."""
+    if not isinstance(body, dict):
+        raise invalid(Fault("invalid_type", "", "Invalid type. Expected: object"))
+    if any(key in body for key in ("webhook", "webhook_completed", "webhook_events_filter")):
+        raise invalid(
+            Fault("not_offered", "webhook", "webhooks are not offered by this server; poll, or send Prefer: wait")
+        )
+    extra = [key for key in body if key not in ("version", "input", "stream")]
+    faults = [Fault("required", "", f"{key} is required") for key in ("version", "input") if key not in body]
+    faults += [
+        Fault("additional_property_not_allowed", "", f"Additional property {key} is not allowed") for key in extra
+    ]
+    faults += _input_faults(body["input"]) if "input" in body else []
+    if "version" in body and not isinstance(body["version"], str):
+        faults.append(Fault("invalid_type", "version", "Invalid type. Expected: string"))
+    if faults:
+        raise invalid(*faults)
+    model, version = _resolve(body["version"], served)
+    given = body["input"]
+    return Create(model, version, given["image"], tuple(key for key in given if key != "image"))
+
+
+def _input_faults(given: object) -> list[Fault]:
+    if not isinstance(given, dict):
+        return [Fault("invalid_type", "input", "Invalid type. Expected: object")]
+    if "image" not in given:
+        return [Fault("required", "input", "image is required")]
+    image = given["image"]
+    if not isinstance(image, str):
+        return [Fault("invalid_type", "input.image", "Invalid type. Expected: string")]
+    if not _IMAGE.match(image):
+        return [Fault("format", "input.image", "Does not match format 'uri' (http, https or data)")]
+    if len(image) > _URL_AT_MOST and not is_data(image):
+        return [Fault("string_lte", "input.image", f"URL length must be less than or equal to {_URL_AT_MOST}")]
+    return []
+
+
+def _resolve(reference: str, served: Mapping[str, str]) -> tuple[str, str]:
+    model, _, version = reference.rpartition(":")
+    if version not in served or model not in ("", served[version]):
+        detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
+        raise Refusal(422, "Invalid version or not permitted", detail)
+    return served[version], version
+
+
+def is_data(image: str) -> bool:
+    """Whether it is a data URI."""
+    return image[:5].lower() == "data:"
+
+
+def prefer_wait(header: str | None) -> float | None:
+    """Seconds that `Prefer: wait[=N]` asks for, 1–60; None where it doesn't, or in words not known (RFC 7240 §2)."""
+    for preference in (header or "").lower().split(","):
+        name, equals, value = (part.strip() for part in preference.partition("="))
+        if name != "wait":
+            continue
+        if not equals:
+            return WAIT_AT_MOST
+        if value.isascii() and value.isdigit():
+            return min(max(float(value), 1.0), WAIT_AT_MOST)
+    return None
+
+
+def cancel_after(header: str | None) -> float | None:
+    """Seconds in a `Cancel-After` header: `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5 s."""
+    if header is None:
+        return None
+    found = _SPAN.fullmatch(header.strip())
+    if not found or not any(found.groups()):
+        raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))
+    hours, minutes, seconds = (float(group or 0) for group in found.groups())
+    span = hours * 3600 + minutes * 60 + seconds
+    if span < _CANCEL_AFTER_AT_LEAST:
+        raise invalid(Fault("number_gte", "Cancel-After", "must be at least 5 seconds"))
+    return span
+
+
+def parse_time(field: str, text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 moment, UTC where it names no zone; raises Refusal (422)."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid(Fault("format", field, "Does not match format 'date-time'")) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def write_cursor(cursor: Cursor) -> str:
+    """A cursor as it stands in a URL."""
+    return base64.urlsafe_b64encode(f"{'n' if cursor.newer else 'o'}={cursor.number}".encode()).decode().rstrip("=")
+
+
+def parse_cursor(text: str) -> Cursor:
+    """The cursor out of a URL; raises Refusal (400)."""
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+        found = _CURSOR.fullmatch(plain)
+    except (binascii.Error, ValueError):
+        found = None
+    if not found:
+        raise Refusal(400, "Bad request", "the cursor is not one that this server gave out")
+    return Cursor(int(found[2]), newer=found[1] == "n")
+
+
+def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str, Any]:
+    """A job as the API shows it; `base` is the URL of `/v1`.
+
+    `still_waiting` marks the answer to a `Prefer: wait` whose time ran out: it says `starting`, because official
+    clients take `processing` in such an answer for finished and never ask again.
+    """
+    root = f"{base}/predictions/{job.id}"
+    output = f"{base}/outputs/{job.output}/output.png" if job.output else None
+    return {
+        "id": job.id,
+        "model": job.model,
+        "version": job.version,
+        "input": dict(job.input),
+        "output": output,
+        "error": job.error,
+        "status": (Status.STARTING if still_waiting else job.status).value,
+        "logs": job.logs,
+        "created_at": timestamp(job.created),
+        "started_at": timestamp(job.started),
+        "completed_at": timestamp(job.completed),
+        "metrics": _metrics(job),
+        "data_removed": job.removed,
+        "source": "api",
+        "urls": {"get": root, "cancel": f"{root}/cancel"},
+    }
+
+
+def _metrics(job: Job) -> dict[str, float]:
+    if job.completed is None:
+        return {}
+    total = {"total_time": job.completed - job.created}
+    return total if job.started is None else {"predict_time": job.completed - job.started, **total}
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Seconds since 1970 as `2026-01-31T02:00:00.123456Z`."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

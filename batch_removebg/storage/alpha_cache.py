@@ -1,0 +1,39 @@
+"""What predictions have bought: the alphas, kept under `OUT/.batch-removebg/alpha` by their fingerprint.
+
+Another format, size or background later costs no new prediction, and the same content under two names costs one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .atomic import disk_errors, make_folder, write_atomic
+
+
+class AlphaCache:
+    """A folder of encoded mattes; its methods block and belong in threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def has(self, fingerprint: str) -> bool:
+        """Whether one is kept under the fingerprint; it may turn out to be damaged."""
+        return self._path(fingerprint).is_file()
+
+    def load(self, fingerprint: str) -> bytes | None:
+        """What is kept, or None."""
+        try:
+            return self._path(fingerprint).read_bytes()
+        except OSError:
+            return None
+
+    def keep(self, fingerprint: str, data: bytes) -> None:
+        """Keep an encoded matte durably; raises DiskError."""
+        path = self._path(fingerprint)
+        with disk_errors(self._folder):
+            self._folder.stat()  # never created here: see `atomic.inside`
+        make_folder(path.parent)
+        write_atomic(path, data)
+
+    def _path(self, fingerprint: str) -> Path:
+        return self._folder / fingerprint[:2] / f"{fingerprint}.png"

@@ -1,0 +1,300 @@
+"""What a finished picture is called: pure text in, pure text out."""
+
+from __future__ import annotations
+
+import functools
+import re
+import string
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from batch_removebg.errors import SettingsError, SourceError
+from batch_removebg.hashing import hash64, sha256_hex
+from batch_removebg.model import Item, UrlRow
+
+from .layout import LEDGER, RESULTS, STATE
+
+DEFAULT_TEMPLATE = "{id}"
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
+    | {".heic", ".heif", ".jp2"}
+)
+"""Endings, in lower case, that mark a file as a picture."""
+
+RESERVED = frozenset({STATE, LEDGER, RESULTS})
+"""What this program itself keeps at the top of OUT."""
+
+_LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
+_LONGEST_PATH = 1000  # bytes
+_FIELDS = frozenset({"id", "name", "parent", "stem"})
+_DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
+_PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0-9_-])?"
+_PLAIN = re.compile(rf"(?!(?i:ledger\.jsonl|results\.json)(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII)
+"""A name that needs no change: what most names are, told at one glance."""
+_WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"
+_WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)
+"""A plain name without an ending."""
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
+"""A URL whose path reads as it is written."""
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is an http or https URL."""
+    return text.startswith(("https://", "http://")) or text[:8].lower().startswith(("http://", "https://"))
+
+
+def safe_name(text: str) -> str:
+    """`text` as a relative posix path that every common file system takes and that stays inside OUT.
+
+    Each component is at most 200 bytes of UTF-8 and the whole at most 1000. Different texts may give the same name.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
+    parts = [part for part in re.split(r"[/\\]", text) if part not in {"", ".", ".."}]
+    safe = [_safe_component(part) for part in parts] or ["_"]
+    if name_key(safe[0]) in RESERVED:
+        safe[0] = f"_{safe[0]}"
+    if len("/".join(safe).encode()) <= _LONGEST_PATH:
+        return "/".join(safe)
+    return _shortened(safe, sha256_hex(text))
+
+
+def _safe_component(part: str) -> str:
+    safe = _UNSAFE.sub("_", part).rstrip(". ") or "_"
+    if _DEVICE.match(safe):
+        safe = f"_{safe}"
+    data = safe.encode()
+    if len(data) <= _LONGEST_COMPONENT:
+        return safe
+    tail = sha256_hex(part)[:8]
+    return f"{data[: _LONGEST_COMPONENT - len(tail) - 1].decode(errors='ignore')}-{tail}"
+
+
+def _shortened(parts: list[str], digest: str) -> str:
+    """The leading folders that fit, a hash for those that don't, and the last component."""
+    room = _LONGEST_PATH - len(parts[-1].encode()) - len(digest[:16]) - 2
+    kept: list[str] = []
+    for part in parts[:-1]:
+        room -= len(part.encode()) + 1
+        if room < 0:
+            break
+        kept.append(part)
+    return "/".join([*kept, digest[:16], parts[-1]])
+
+
+def check_template(template: str, columns: Iterable[str] | None = None) -> None:
+    """Raise SettingsError unless `template` is well formed and, where `columns` are given, names only what exists."""
+    pairs = _parse(template)
+    parts = re.split(r"[/\\]", "".join(literal if field is None else f"{literal}x" for literal, field in pairs))
+    if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", parts[0]):
+        raise SettingsError(f"The name template {template!r} leads outside OUT; make it a plain relative path.")
+    if columns is not None:
+        known = _FIELDS | set(columns)
+        for _, field in pairs:
+            if field is not None:
+                _require(field, known, template)
+
+
+def render(template: str, item: Item | UrlRow) -> str:
+    """The name `template` gives to `item`: a safe relative posix path, without extension.
+
+    Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
+    every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
+    """
+    full = item.name or item.id
+    path = _id_path(full)
+    if template == DEFAULT_TEMPLATE:
+        return safe_name(without_suffix(path.rpartition("/")[2] if is_url(full) else path))
+    name = path.rpartition("/")[2]
+    own = {
+        "id": without_suffix(name if is_url(item.name or item.id) else path),
+        "name": name,
+        "parent": path.rpartition("/")[0],
+        "stem": without_suffix(name),
+    }
+    known = own.keys() | item.meta.keys()
+    text = ""
+    for literal, field in _parse(template):
+        text += literal
+        if field is not None:
+            _require(field, known, template)
+            value = own.get(field, item.meta.get(field))
+            text += "" if value is None else str(value)
+    return safe_name(text)
+
+
+def without_suffix(path: str) -> str:
+    """`path` less the extension of a picture at its end; any other ending stays."""
+    stem, dot, suffix = path.rpartition(".")
+    if stem and dot + suffix.lower() in PICTURE_SUFFIXES and not stem.endswith(("/", "\\")):
+        return stem
+    return path
+
+
+def _id_path(item_id: str) -> str:
+    """The id as a posix path; for a URL its decoded path, or the host where that is empty."""
+    if not is_url(item_id):
+        return item_id.replace("\\", "/")
+    if plain := _PLAIN_URL.fullmatch(item_id):
+        return plain[1]
+    try:
+        parts = urlsplit(item_id)
+        host = parts.hostname
+    except ValueError:  # not a URL after all
+        return item_id
+    return unquote(parts.path).strip("/") or host or item_id
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(template: str) -> list[tuple[str, str | None]]:
+    """The template as (literal, field) pairs; a trailing literal has the field None."""
+    try:
+        pieces = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise SettingsError(f"The name template {template!r} is malformed: {error}.") from error
+    if not template.strip():
+        raise SettingsError("The name template is empty; the default is {id}.")
+    if any(spec or conversion for _, _, spec, conversion in pieces):
+        raise SettingsError(f"The name template {template!r} may hold plain {{fields}} only, without `:` or `!`.")
+    return [(literal, field) for literal, field, _, _ in pieces]
+
+
+def _require(field: str, known: Iterable[str], template: str) -> None:
+    if field not in known:
+        choice = ", ".join(f"{{{name}}}" for name in sorted(known))
+        raise SettingsError(f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}.")
+
+
+def name_key(name: str) -> str:
+    """The form in which names meet on a file system that ignores case and composition."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+class Owners(Protocol):
+    """Who has which name; names, items and folders by their hashes."""
+
+    def owner(self, h: int) -> int | None:
+        """The item that has the name."""
+        ...
+
+    def has_folder(self, h: int) -> bool:
+        """Whether a name lies below that folder."""
+        ...
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """Give the name to an item, unless it has an owner."""
+        ...
+
+
+class InMemory:
+    """Owners of names, in memory."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, int] = {}
+        self._folders: set[int] = set()
+
+    def owner(self, h: int) -> int | None:
+        """See Owners."""
+        return self._owners.get(h)
+
+    def has_folder(self, h: int) -> bool:
+        """See Owners."""
+        return h in self._folders
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        """See Owners."""
+        self._owners.setdefault(h, owner)
+        self._folders.update(folders)
+
+
+class Claims:
+    """Gives every item a name of its own, the same one in every run.
+
+    Two names meet when they differ only by case or Unicode composition, or when one is a folder on the way to the
+    other. The first item to ask keeps the plain name; a later one gets `name-<8 hex of its id's sha256>`.
+    """
+
+    def __init__(
+        self,
+        extension: str,
+        template: str = DEFAULT_TEMPLATE,
+        known: Iterable[tuple[str, str]] = (),
+        *,
+        owners: Owners | None = None,
+    ) -> None:
+        """`known`: (item id, output) pairs of earlier runs, which stay theirs; `owners` knows of others."""
+        check_template(template)
+        self._extension = extension.lower().lstrip(".")
+        self._template = template
+        self._owners = owners if owners is not None else InMemory()
+        for item_id, output in known:
+            self._take(output, item_id)
+
+    def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
+        """The item's output, relative to OUT, extension included; asking again gives the same name.
+
+        `exists` tells whether a file that is not ours lies there already. Raises SourceError where one lies in the
+        place of the item's second name too: nothing is overwritten.
+        """
+        candidates = list(self._candidates(item))
+        owner = hash64(item.id)
+        for name in candidates:
+            if self._owners.owner(hash64(name_key(name))) == owner:
+                return name
+        for name in candidates:
+            if not self._free(name):
+                continue
+            if not exists(name):
+                self._take(name, item.id)
+                return name
+            if name != candidates[0]:
+                raise SourceError(
+                    f"{candidates[0]} is taken and {name} already lies in OUT, but this program did not write it; "
+                    "move it away or choose another --name, then run again."
+                )
+        raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
+
+    def plain(self, item: Item | UrlRow) -> str:
+        """The name that the item gets if it is the first to ask."""
+        if (
+            self._template == DEFAULT_TEMPLATE
+            and item.output is None
+            and item.name is None
+            and _WORDS.fullmatch(item.id)
+        ):
+            return f"{item.id}.{self._extension}"  # what follows would give as well
+        return f"{self._plain(item)}.{self._extension}"
+
+    def _plain(self, item: Item | UrlRow) -> str:
+        return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+
+    def _candidates(self, item: Item) -> Iterator[str]:
+        plain = self._plain(item)
+        digest = sha256_hex(item.id)
+        yield f"{plain}.{self._extension}"
+        yield f"{plain}-{digest[:8]}.{self._extension}"
+        # Two ids may share eight digits, and a file may stand where a folder is needed.
+        yield f"{plain}-{digest[:32]}.{self._extension}"
+        yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
+
+    def _free(self, name: str) -> bool:
+        key = hash64(name_key(name))
+        if self._owners.owner(key) is not None or self._owners.has_folder(key):
+            return False
+        return all(self._owners.owner(folder) is None for folder in folders_of(name))
+
+    def _take(self, name: str, item_id: str) -> None:
+        self._owners.take(hash64(name_key(name)), hash64(item_id), folders_of(name))
+
+
+def folders_of(name: str) -> Iterator[int]:
+    """Fingerprints of the folders on the way to `name`."""
+    parts = name_key(name).split("/") if "/" in name else ()
+    return (hash64("/".join(parts[:depth])) for depth in range(1, len(parts)))

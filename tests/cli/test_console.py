@@ -1,0 +1,151 @@
+"""Words on stderr: levels, JSON lines, harmless whatever they hold, and never the end of a run."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from batch_removebg.cli.console import Console, encodable, printable, result, unheard, write_line
+from batch_removebg.errors import DiskError
+
+HOSTILE = "a\x1b[2J\r\x07\x7f\x9b31m\u202eb\u2028c\udc80"
+
+
+class Full(io.StringIO):
+    """A stream that fails as a full disk does."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def deserted() -> TextIO:
+    """The writing end of a pipe that nobody reads any more; its buffer fails at once."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w", encoding="utf-8")
+
+
+def say_everything(console: Console) -> None:
+    console.error("e")
+    console.warning("w")
+    console.info("i")
+    console.detail("d")
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "said"),
+    [
+        (-2, "error: e\n"),
+        (-1, "error: e\n"),
+        (0, "error: e\nwarning: w\ni\n"),
+        (1, "error: e\nwarning: w\ni\nd\n"),
+    ],
+)
+def test_what_is_said_depends_on_how_much_was_asked_for(verbosity: int, said: str) -> None:
+    stream = io.StringIO()
+    say_everything(Console(verbosity=verbosity, stream=stream))
+    assert stream.getvalue() == said
+
+
+def test_the_default_stream_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say_everything(Console())
+    assert capsys.readouterr() == ("", "error: e\nwarning: w\ni\n")
+
+
+def test_json_lines_hold_stamp_level_and_message() -> None:
+    stream = io.StringIO()
+    console = Console(json_lines=True, verbosity=1, stream=stream)
+    say_everything(console)
+    console.error("two\nlines of 鞋 " + HOSTILE)
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["level"], line["message"]) for line in found] == [
+        ("error", "e"),
+        ("warning", "w"),
+        ("info", "i"),
+        ("detail", "d"),
+        ("error", "two\nlines of 鞋 " + HOSTILE),
+    ]
+    assert all(line["t"].endswith("Z") and len(line) == 3 for line in found)
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "info", "detail"])
+def test_control_characters_never_reach_the_terminal(level: str) -> None:
+    stream = io.StringIO()
+    getattr(Console(verbosity=1, stream=stream), level)(f"{HOSTILE}\nsecond line")
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith(r"a\x1b[2J\r\x07\x7f\x9b31m\u202eb\u2028c\udc80")
+    assert second == "second line"
+
+
+def test_printable_keeps_what_can_be_read_and_shows_the_rest() -> None:
+    assert printable("Schuh 鞋 👟 – “x”") == "Schuh 鞋 👟 – “x”"
+    assert printable("a\nb\tc") == r"a\nb\tc"
+
+
+def test_what_a_stream_cannot_say_is_spelled_out() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    write_line("é鞋", stream)
+    assert raw.getvalue() == rb"\xe9\u978b" + os.linesep.encode()
+    assert encodable("é鞋", io.TextIOWrapper(io.BytesIO(), encoding="latin-1")) == r"é\u978b"
+    assert encodable("é", io.StringIO()) == "é"
+
+
+def test_a_line_is_one_write_so_that_lines_of_threads_do_not_mix() -> None:
+    written: list[str] = []
+
+    class Recording(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    write_line("one", Recording())
+    assert written == ["one\n"]
+
+
+def test_a_terminal_that_has_gone_does_not_end_a_nights_run(deserted: TextIO) -> None:
+    console = Console(stream=deserted)
+    console.error("nobody reads this")
+    console.error("nor this")
+    deserted.close()  # what it still held would fail here
+
+
+def test_a_full_disk_under_stderr_does_not_end_it_either() -> None:
+    Console(stream=Full()).error("told to nobody")
+
+
+def test_unheard_lets_other_errors_through() -> None:
+    with pytest.raises(ValueError, match="not about the stream"), unheard(io.StringIO()):
+        raise ValueError("not about the stream")
+
+
+def test_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    result("out/results.json")
+    assert capsys.readouterr() == ("out/results.json\n", "")
+
+
+def test_a_reader_who_has_all_he_wanted_is_no_error(deserted: TextIO) -> None:
+    result("first", deserted)
+    result("second", deserted)
+    deserted.close()
+
+
+def test_results_that_cannot_be_kept_are_a_disk_error() -> None:
+    with pytest.raises(DiskError, match=r"^stdout can't be written: No space left on device$"):
+        result("out/results.json", Full())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_device_fails_once_and_not_again_when_the_process_leaves() -> None:
+    stream = Path("/dev/full").open("w")  # noqa: SIM115  # closing it is what is looked at
+    with pytest.raises(DiskError):
+        result("x" * 10_000, stream)
+    stream.close()

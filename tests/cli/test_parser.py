@@ -1,0 +1,211 @@
+"""The command line's words are the contract: each flag, its default as the help tells it, and nothing abbreviated."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+import pytest
+
+from batch_removebg import __version__
+from batch_removebg.cli.parser import parser
+from batch_removebg.engine.devices import DEVICES, PRECISIONS
+from batch_removebg.imaging.format import EXTENSIONS, METADATA
+from batch_removebg.pipeline.concurrency import CAP
+from batch_removebg.run.settings import PROVIDERS, Settings
+
+CONTRACT = {
+    "run": "--out --provider --base-url --token-env --model-version --input-field --input --model --concurrency --rate "
+    "--device --precision --format --mask-only --name --retry-failed --limit --dry-run "
+    "--max-predictions --progress --log-format -q -v",
+    "status": "--json",
+    "serve": "--host --port --model --device --precision --token-env",
+    "models": "",
+    "bench-engine": "--model --device --seconds --json",
+}
+RUN = ["run", "in", "--out", "out"]
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    [action] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+def parsed(*argv: str) -> dict[str, Any]:
+    return vars(parser().parse_args([*RUN, *argv]))
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(argv)
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_the_commands_are_the_contracts() -> None:
+    assert list(commands()) == list(CONTRACT)
+
+
+@pytest.mark.parametrize("command", list(CONTRACT))
+def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> None:
+    made = commands()[command]
+    known = {option for action in made._actions for option in action.option_strings}
+    assert set(CONTRACT[command].split()) <= known
+    text = made.format_help()
+    for option in known:
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
+
+
+@pytest.mark.parametrize("command", ["run", "status", "serve", "bench-engine"])
+def test_every_word_of_the_help_is_explained(command: str) -> None:
+    assert all(action.help for action in commands()[command]._actions)
+
+
+def test_help_and_version_are_answers_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv, beginning in ((["--help"], "usage: batch-removebg "), (["--version"], f"batch-removebg {__version__}\n")):
+        with pytest.raises(SystemExit) as left:
+            parser().parse_args(argv)
+        assert left.value.code == 0
+        out, err = capsys.readouterr()
+        assert (out[: len(beginning)], err) == (beginning, "")
+
+
+def test_the_help_tells_the_exit_codes() -> None:
+    told = {
+        int(number): words
+        for number, words in re.findall(r"\b(\d+) ([A-Za-z][^;(]*)", parser().format_help().partition("exit codes:")[2])
+    }
+    assert set(told) == {0, 1, 2, 3, 4, 11, 130, 143}
+    assert "OUT is locked" in told[11]
+
+
+def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
+    text = " ".join(commands()["run"].format_help().split())
+    defaults = Settings(out=None)  # type: ignore[arg-type]  # not looked at here
+    for name, said in [
+        ("token_env", f"(default {defaults.token_env})"),
+        ("input_field", f"(default {defaults.input_field})"),
+        ("model", f"(default {defaults.model})"),
+        ("proxy_size", f"(default {defaults.proxy_size})"),
+        ("quality", f"(default {defaults.finish().quality})"),
+        ("effort", f"(default {defaults.effort}: "),
+        ("max_size", f"(default {defaults.max_size})"),
+        ("max_pixels", f"(default {defaults.max_pixels})"),
+        ("grace", f"(default {defaults.grace:g})"),
+        ("name", f"{defaults.name} (default)"),
+        ("provider", f"default {defaults.provider}:"),
+        ("concurrency", f"(default auto: what keeps the API's limit busy, {CAP} at most; local: cores + 2)"),
+    ]:
+        option = f"--{name.replace('_', '-')} "
+        assert said in text[text.index(option, text.index("provider:")) :][:400], name
+    assert defaults.on_lost == "retry"
+    assert "once more (default)" in text
+    assert f"default {defaults.format}" in text
+
+
+def test_choices_are_those_of_settings() -> None:
+    by_name = {action.dest: action.choices for action in commands()["run"]._actions}
+    assert by_name["provider"] == PROVIDERS
+    assert by_name["format"] == tuple(EXTENSIONS)
+    assert by_name["metadata"] == METADATA
+    assert by_name["on_lost"] == ("retry", "fail")
+    for command in ("run", "serve", "bench-engine"):
+        offered = {action.dest: action.choices for action in commands()[command]._actions}
+        assert offered["device"] == DEVICES
+        assert offered.get("precision", PRECISIONS) == PRECISIONS
+    assert by_name["progress"] == ("auto", "bar", "json", "none")
+
+
+def test_nothing_given_is_nothing_said() -> None:
+    assert parsed() == {
+        **dict.fromkeys(name for name in Settings.__slots__ if name != "out"),
+        "command": "run",
+        "inputs": ["in"],
+        "out": "out",
+        "dry_run": False,
+        "progress": "auto",
+        "log_format": "text",
+        "quiet": False,
+        "verbose": False,
+    }
+
+
+@pytest.mark.parametrize(("text", "mebibytes"), [("512", 512), ("512M", 512), ("2G", 2048), ("2g", 2048)])
+def test_memory_is_told_in_mebibytes_or_with_a_unit(text: str, mebibytes: int) -> None:
+    assert parsed("--memory", text)["memory"] == mebibytes
+
+
+@pytest.mark.parametrize("text", ["", "M", "10K", "1.5G", "-5", "abc", "9" * 5000])
+def test_memory_that_is_no_number_is_refused_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed("--memory", text)
+    assert f"{text!r}: give MiB, such as 512, 512M or 2G" in capsys.readouterr().err
+
+
+def test_values_have_their_types() -> None:
+    given = parsed("--rate", "6", "--limit", "3", "--grace", "1.5", "--mask-only", "-q", "--progress", "json")
+    assert [given[name] for name in ("rate", "limit", "grace", "mask_only", "quiet", "progress")] == [
+        6.0, 3, 1.5, True, True, "json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("k=0.5", 0.5),
+        ("k=true", True),
+        ("k=null", None),
+        ("k=[1, 2]", [1, 2]),
+        ('k="0.5"', "0.5"),
+        ("k=white", "white"),
+        ("k=a=b", "a=b"),
+        ("k=", ""),
+        ("k=NaN", "NaN"),
+        ("k=-Infinity", "-Infinity"),
+        ("k=1e999", "1e999"),
+        ("k=" + "[" * 50_000, "[" * 50_000),
+    ],
+)
+def test_further_inputs_are_json_where_they_can_be_and_text_otherwise(text: str, value: Any) -> None:
+    assert parsed("--input", text)["model_inputs"] == [("k", value)]
+
+
+@pytest.mark.parametrize("text", ["", "k", "=1"])
+def test_further_inputs_have_a_name(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    assert "write KEY=VALUE" in refusal(capsys, *RUN, "--input", text)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["frobnicate"],
+        ["run"],
+        ["run", "in"],
+        ["run", "--out", "out"],
+        [*RUN, "--token", "r8_x"],
+        [*RUN, "--api-key", "r8_x"],
+        [*RUN, "--provid", "local"],
+        [*RUN, "--retry"],
+        [*RUN, "--dry"],
+        [*RUN, "--format", "gif"],
+        [*RUN, "--provider", "LOCAL"],
+        [*RUN, "--limit", "many"],
+        [*RUN, "--concurrency", "1.5"],
+        [*RUN, "--concurrency", "many"],
+        ["ru", "in", "--out", "out"],
+        ["status"],
+        ["status", "out", "--js"],
+        ["serve", "--por", "1"],
+        ["models"],
+        ["models", "lis"],
+        ["models", "pull"],
+    ],
+)
+def test_what_is_unknown_missing_or_abbreviated_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert "usage: batch-removebg" in refusal(capsys, *argv)

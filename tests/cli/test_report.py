@@ -1,0 +1,260 @@
+"""The closing words, to the letter."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_removebg.cli import report
+from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRejected, ManifestError
+from batch_removebg.ledger.state import Fold
+from batch_removebg.run.dry_run import Preview
+from batch_removebg.run.settings import Settings
+from batch_removebg.run.summary import Failures, Flagged, Summary
+
+LOCAL = Settings(out=Path("out"))
+API = Settings(out=Path("out"), provider="replicate")
+ARGV = ["run", "my photos", "--out", "out"]
+
+
+def summary(**changes: Any) -> Summary:
+    plain: dict[str, Any] = {
+        "out": Path("out"),
+        "saved": 3,
+        "failed": 0,
+        "pending": 0,
+        "skipped": 0,
+        "reused": 0,
+        "predictions": 3,
+        "possible_duplicates": 0,
+        "seconds": 12.34,
+        "failures": (),
+        "stopped": None,
+    }
+    return Summary(**{**plain, **changes})
+
+
+def test_all_saved() -> None:
+    assert report.closing(summary(), LOCAL, ARGV) == (
+        "3 saved, 0 failed in 12.3 s\n"
+        "predictions: 3 by the engine on this machine, nothing billed\n"
+        "pictures  out/\n"
+        "ledger    out/ledger.jsonl\n"
+        "results   out/results.json"
+    )
+
+
+def test_what_the_engine_ran_on_is_told_where_it_ran() -> None:
+    text = report.closing(summary(engine="openvino CPU bf16"), LOCAL, ARGV)
+    assert "\npredictions: 3 by the engine on this machine (openvino CPU bf16), nothing billed\n" in text
+
+
+def test_some_failed() -> None:
+    found = summary(
+        failed=5,
+        skipped=2,
+        reused=1,
+        predictions=7,
+        possible_duplicates=1,
+        seconds=3725.0,
+        failures=(
+            Failures("source", 4, (("a.jpg", "is empty"), ("b\x1b[2J.jpg", "is cut\nshort"), ("c.jpg", "is empty"))),
+            Failures("output", 1, (("d.jpg", "has no alpha"),)),
+        ),
+    )
+    assert report.closing(found, API, ARGV) == (
+        "3 saved (2 of them by an earlier run), 5 failed in 1 h 2 min 5 s\n"
+        "predictions: 7 bought from https://api.replicate.com/v1; 1 made without one, from what earlier ones gave; "
+        "1 sent again after an answer was lost, and possibly billed twice\n"
+        "failed, source: 4\n"
+        "    a.jpg: is empty\n"
+        "    b\\x1b[2J.jpg: is cut\\nshort\n"
+        "    c.jpg: is empty\n"
+        "    … and 1 more in results.json\n"
+        "failed, output: 1\n"
+        "    d.jpg: has no alpha\n"
+        "pictures  out/\n"
+        "ledger    out/ledger.jsonl\n"
+        "results   out/results.json\n"
+        "to try the failed ones again: batch-removebg run --retry-failed 'my photos' --out out"
+    )
+
+
+def test_what_is_worth_a_look_is_told_with_examples() -> None:
+    flags = (Flagged("empty", 4, ("a.jpg", "b\x1b[2J.jpg", "c.jpg")), Flagged("cut-off", 1, ("d.jpg",)))
+    assert report.closing(summary(flags=flags), LOCAL, ARGV).splitlines()[2] == (
+        "worth a look: 4 empty (a.jpg, b\\x1b[2J.jpg, c.jpg, …), 1 cut-off (d.jpg)"
+    )
+
+
+def test_aborted_with_a_note() -> None:
+    stopped = KeyRejected("the server does not accept the key")
+    stopped.add_note("results.json can't be written: the disk is full")
+    assert report.closing(summary(failed=1, pending=2, stopped=stopped), API, ARGV).splitlines()[5:] == [
+        "stopped: the server does not accept the key",
+        "results.json can't be written: the disk is full",
+        "to go on where this stopped: batch-removebg run 'my photos' --out out",
+    ]
+
+
+def test_interrupted() -> None:
+    found = report.closing(summary(pending=2, stopped=Interrupted(signal.SIGTERM)), API, ARGV).splitlines()
+    assert found[0] == "3 saved, 0 failed, 2 pending in 12.3 s"
+    assert found[5:] == [
+        "interrupted by SIGTERM",
+        "to go on where this stopped: batch-removebg run 'my photos' --out out",
+    ]
+
+
+def following(argv: list[str], **changes: Any) -> str | None:
+    last = report.closing(summary(**changes), LOCAL, argv).splitlines()[-1]
+    return last.partition(": ")[2] if last.startswith("to ") else None
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, None),
+        ({"failed": 1}, "batch-removebg run --retry-failed in --out out"),
+        ({"pending": 1}, "batch-removebg run in --out out"),
+        ({"failed": 1, "pending": 1}, "batch-removebg run in --out out"),
+        ({"stopped": BudgetReached("x")}, "batch-removebg run in --out out"),
+        ({"stopped": BudgetReached("x"), "failed": 1}, "batch-removebg run in --out out"),
+        ({"stopped": Interrupted(signal.SIGINT), "failed": 1}, "batch-removebg run in --out out"),
+        ({"stopped": ManifestError("x"), "failed": 1, "pending": 1}, None),
+    ],
+)
+def test_the_command_to_try_next_asks_to_retry_only_where_that_helps(
+    changes: dict[str, Any], command: str | None
+) -> None:
+    assert following(["run", "in", "--out", "out"], **changes) == command
+
+
+def test_the_command_to_try_next_asks_to_retry_once() -> None:
+    argv = ["run", "in", "--retry-failed", "--out", "out"]
+    assert following(argv, failed=1) == shlex.join(["batch-removebg", *argv])
+
+
+@pytest.mark.parametrize("word", ["my photos", "it's", "$(reboot)", "*.jpg", "a;b", "#1", "", "鞋 1"])
+def test_the_command_to_try_next_is_one_a_shell_takes_as_it_was(word: str) -> None:
+    argv = ["run", word, "--out", word]
+    assert shlex.split(following(argv, pending=1) or "") == ["batch-removebg", *argv]
+
+
+def test_an_input_that_looks_like_a_flag_stays_an_input() -> None:
+    command = following(["run", "--out", "out", "--", "-odd name"], failed=1)
+    assert command == "batch-removebg run --retry-failed --out out -- '-odd name'"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (61, "1 min 1 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 0 min 0 s"),
+        (90061, "25 h 1 min 1 s"),
+    ],
+)
+def test_durations_read_like_a_clock(seconds: float, text: str) -> None:
+    assert report.closing(summary(seconds=seconds), LOCAL, ARGV).startswith(f"3 saved, 0 failed in {text}\n")
+
+
+# --dry-run
+
+
+def test_preview_of_a_first_run() -> None:
+    assert report.preview(Preview(total=12, bought=12, billed=True), API) == (
+        "12 items, and nothing is done about them (--dry-run)\n"
+        "       12 would need a new prediction\n"
+        "predictions: 12 would be bought from https://api.replicate.com/v1"
+    )
+
+
+def test_preview_of_everything() -> None:
+    found = Preview(total=21, done=1, left=2, kept=3, taken_up=4, bad=5, bought=6)
+    assert report.preview(found, LOCAL) == (
+        "21 items, and nothing is done about them (--dry-run)\n"
+        "        1 are saved and unchanged\n"
+        "        2 failed before and are left alone (--retry-failed tries them again)\n"
+        "        3 would be made from what earlier predictions gave, without a new one\n"
+        "        4 have a prediction in flight that would be brought home\n"
+        "        5 would fail: the source can't be read\n"
+        "        6 would need a new prediction\n"
+        "predictions: 6 would be made on this machine, nothing billed"
+    )
+
+
+# status
+
+
+def fold_of(*entries: dict[str, Any]) -> Fold:
+    fold = Fold()
+    for entry in entries:
+        fold.apply(entry)
+    return fold
+
+
+STARTED = {"event": "run_started", "provider": "replicate", "version": "95fc"}
+BOUGHT: list[dict[str, Any]] = [
+    {"event": "submitting", "item": "a", "key": "k"},
+    {"event": "submitted", "item": "a", "prediction_id": "p1"},
+    {"event": "submitting", "item": "b", "key": "k", "possible_duplicate": True},
+    {"event": "submitted", "item": "b", "prediction_id": "p2"},
+]
+ENDED: list[dict[str, Any]] = [
+    {"event": "saved", "item": "a", "output": "a.png"},
+    {"event": "failed", "item": "c", "kind": "source", "message": "is empty"},
+]
+
+
+def test_status_of_a_run_that_goes_on() -> None:
+    fold = fold_of(STARTED, *BOUGHT, ENDED[0] | {"flags": ["faint"]}, *ENDED[1:])
+    assert report.status_text(fold) == (
+        "3 items: 1 saved, 1 failed, 1 pending\n"
+        "predictions in flight: 1\n"
+        "predictions: 2 by replicate (95fc)\n"
+        "failed, source: 1\n"
+        "    c: is empty\n"
+        "worth a look: 1 faint (a)\n"
+        "possibly billed twice: 1\n"
+        "the last run has not finished: it is still going, or was cut off; run its command again to go on"
+    )
+    assert report.status(fold) == {
+        "provider": "replicate",
+        "version": "95fc",
+        "engine": None,
+        "counts": {"total": 3, "saved": 1, "failed": 1, "pending": 1},
+        "in_flight": 1,
+        "predictions": 2,
+        "possible_duplicates": 1,
+        "failures": [{"kind": "source", "count": 1}],
+        "flags": [{"flag": "faint", "count": 1}],
+        "finished": False,
+    }
+
+
+def test_status_tells_what_the_local_engine_runs_on() -> None:
+    local = {"event": "run_started", "provider": "local", "version": "u2netp@30"}
+    fold = fold_of(local, {"event": "engine_loaded", "engine": "openvino CPU bf16"})
+    assert report.status(fold)["engine"] == "openvino CPU bf16"
+    assert report.status_text(fold).splitlines()[2] == "predictions: 0 by local (u2netp@30) on openvino CPU bf16"
+
+
+def test_status_of_a_run_that_finished() -> None:
+    fold = fold_of(STARTED, ENDED[0], {"event": "run_finished", "saved": 1})
+    assert report.status_text(fold) == (
+        "1 items: 1 saved, 0 failed, 0 pending\npredictions in flight: 0\npredictions: 0 by replicate (95fc)"
+    )
+    assert report.status(fold)["finished"] is True
+
+
+def test_every_error_that_stops_a_run_has_its_line() -> None:
+    stopped: BatchError = ManifestError("list.csv:7: no image")
+    assert report.closing(summary(stopped=stopped), LOCAL, ARGV).splitlines()[-1] == "stopped: list.csv:7: no image"

@@ -1,0 +1,328 @@
+"""A runtime runs where it was asked to or says that it does not, and callers in several threads are kept apart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from batch_removebg.engine import weights
+from batch_removebg.engine.devices import Choice, Device, Here
+from batch_removebg.engine.runtimes import Runtime, onnx, openvino
+from batch_removebg.engine.runtimes.opening import first, look, open_runtime
+from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
+
+CPU, CUDA = Choice("cpu", "float32"), Choice("cuda", "float32")
+OV32, OV16 = Choice("openvino", "float32"), Choice("openvino", "bf16")
+PATH = Path("u2netp.onnx")
+
+
+class Loaded:
+    """A runtime that runs where it should."""
+
+    def __init__(self, used: Choice) -> None:
+        self.used = used
+
+    def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        return tensor[0, 0]
+
+
+class Machine:
+    """Opens every choice but the broken ones, and remembers what was tried."""
+
+    def __init__(self, *broken: Choice) -> None:
+        self.broken = broken
+        self.tried: list[Choice] = []
+
+    def open(self, path: Path, choice: Choice) -> Runtime:
+        self.tried.append(choice)
+        if choice in self.broken:
+            raise DeviceAbsent(f"no {choice}")
+        return Loaded(choice)
+
+
+def real(choice: Choice) -> Runtime:
+    """The true weights on a runtime; skipped where either can't be had."""
+    try:
+        path = weights.ensure("u2netp", progress=lambda done, total: None)
+        return open_runtime(path, choice.device, choice.precision)
+    except SettingsError as error:
+        pytest.skip(str(error))
+
+
+def needs(offered: tuple[str, ...] | None) -> None:
+    """Skip where a runtime is not installed; asked of our own modules, since a bare import reports to its makers."""
+    if offered is None:
+        pytest.skip("needs onnxruntime and openvino, of the extra `local`")
+
+
+def said_by_a_new_process(code: str) -> str:
+    """What it prints: only there nothing has been imported yet."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tensor(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 1, (1, 3, 320, 320)).astype(np.float32)
+
+
+def test_the_first_choice_that_works_is_taken_and_no_other_is_loaded() -> None:
+    machine = Machine(CUDA)
+    assert first(PATH, (CUDA, OV16, CPU), machine.open).used == OV16
+    assert machine.tried == [CUDA, OV16]
+
+
+def test_where_none_works_the_last_ones_reason_is_told() -> None:
+    with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CPU float32$"):
+        first(PATH, (CUDA, CPU), Machine(CUDA, CPU).open)
+
+
+def test_a_named_device_that_fails_to_load_is_not_replaced_by_another() -> None:
+    machine = Machine(CUDA)
+    with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CUDA float32$"):
+        first(PATH, (CUDA,), machine.open)
+    assert machine.tried == [CUDA]
+
+
+def test_a_session_that_fell_back_silently_is_an_error() -> None:
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda: .*fell back to CPUExecutionProvider; its driver"):
+        onnx.confirm(CUDA, ["CPUExecutionProvider"])
+    assert onnx.confirm(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"]) == CUDA
+
+
+class RuntimeThatFallsBackSilently:
+    """onnxruntime built for CUDA on a machine without a card: it offers the provider, and then uses the processor."""
+
+    SessionOptions = type("SessionOptions", (), {"add_session_config_entry": lambda self, key, value: None})
+
+    @staticmethod
+    def InferenceSession(path: Path, options: object, providers: object) -> object:
+        return type("Session", (), {"get_providers": lambda self: ["CPUExecutionProvider"]})()
+
+
+def test_onnxruntime_that_offers_cuda_and_uses_the_processor_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs(onnx.providers())
+    monkeypatch.setattr(onnx, "_module", lambda: RuntimeThatFallsBackSilently)
+    with pytest.raises(DeviceAbsent, match="fell back to CPUExecutionProvider"):
+        onnx.OnnxRuntime(PATH, CUDA)
+
+
+class Package:
+    """An onnxruntime as it lies on the disk; who imports it is found out."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.capi = folder / "onnxruntime" / "capi"
+        self.capi.mkdir(parents=True)
+        (folder / "onnxruntime" / "__init__.py").write_text("raise ImportError('was imported')")
+        monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+        monkeypatch.syspath_prepend(folder)
+
+    def build(self, name: str, *libraries: str) -> None:
+        text = f"package_name = '{name}'\n__version__ = '1.32.0'\n"
+        (self.capi / "build_and_package_info.py").write_text(text)
+        for library in libraries:
+            (self.capi / library).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "libraries", "plain"),
+    [
+        ("onnxruntime", ["libonnxruntime_providers_shared.so"], True),
+        ("onnxruntime-gpu", [], False),
+        ("onnxruntime-directml", [], False),
+        ("onnxruntime", ["libonnxruntime_providers_cuda.so"], False),
+        ("onnxruntime", ["DirectML.dll"], False),
+        (None, [], False),
+    ],
+)
+def test_only_a_build_that_says_so_and_has_no_library_for_a_card_is_plain(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str | None, libraries: list[str], plain: bool
+) -> None:
+    package = Package(monkeypatch, tmp_path)
+    if name is not None:
+        package.build(name, *libraries)
+    assert onnx.plain() is plain
+
+
+def test_no_onnxruntime_is_no_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert onnx.plain() is False
+
+
+GOOD_AT = ("BF16", "FP32")
+GPU_BUILD = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("device", "good_at", "plain", "seen"),
+    [
+        ("auto", GOOD_AT, True, Here(("CPUExecutionProvider",), GOOD_AT)),
+        ("auto", GOOD_AT, False, Here(GPU_BUILD, GOOD_AT)),
+        ("auto", None, True, Here(GPU_BUILD, None)),
+        ("cpu", GOOD_AT, True, Here(GPU_BUILD, None)),
+        ("cuda", GOOD_AT, True, Here(GPU_BUILD, None)),
+        ("openvino", GOOD_AT, False, Here(None, GOOD_AT)),
+    ],
+)
+def test_onnxruntime_is_asked_unless_auto_has_openvino_and_the_plain_build_beside_it(
+    monkeypatch: pytest.MonkeyPatch, device: Device, good_at: tuple[str, ...] | None, plain: bool, seen: Here
+) -> None:
+    monkeypatch.setattr(openvino, "capabilities", lambda: good_at)
+    monkeypatch.setattr(onnx, "plain", lambda: plain)
+    monkeypatch.setattr(onnx, "providers", lambda: GPU_BUILD)
+    assert look(device) == seen
+
+
+def test_auto_looks_at_a_plain_onnxruntime_without_importing_it() -> None:
+    needs(openvino.capabilities())
+    needs(onnx.providers())
+    if not onnx.plain():
+        pytest.skip("this onnxruntime is one for graphics cards")
+    code = (
+        "import sys\n"
+        "from batch_removebg.engine.runtimes import look\n"
+        "from batch_removebg.engine.devices import resolve\n"
+        "print([one.device for one in resolve('auto', 'auto', look('auto'))], 'onnxruntime' in sys.modules)"
+    )
+    assert said_by_a_new_process(code) == "['openvino', 'cpu'] False\n"
+
+
+def test_weights_that_openvino_can_not_load_go_to_the_onnxruntime_that_was_not_imported_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs(openvino.capabilities())
+    needs(onnx.providers())
+
+    def broken(path: Path, choice: Choice) -> Runtime:
+        raise SettingsError("OpenVINO can't load the weights")
+
+    try:
+        path = weights.ensure("u2netp", progress=lambda done, total: None)
+    except SettingsError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr(openvino, "OpenVino", broken)
+    assert open_runtime(path).used.device in ("cpu", "cuda", "directml")
+
+
+@pytest.mark.parametrize(
+    ("choice", "devices", "dtype"),
+    [(OV16, ["CPU"], "float32"), (OV32, ["CPU"], "bfloat16"), (OV16, ["CPU"], "float16"), (OV32, ["GPU.0"], "float32")],
+)
+def test_openvino_that_uses_another_precision_or_device_is_an_error(
+    choice: Choice, devices: list[str], dtype: str
+) -> None:
+    with pytest.raises(DeviceAbsent, match=f"^OpenVINO was asked for {choice.precision} on the CPU and chose "):
+        openvino.confirm(choice, devices, dtype)
+
+
+@pytest.mark.parametrize(("choice", "dtype"), [(OV32, "float32"), (OV16, "bfloat16")])
+def test_openvino_that_does_as_it_was_asked_is_believed(choice: Choice, dtype: str) -> None:
+    assert openvino.confirm(choice, ["CPU"], dtype) == choice
+
+
+@pytest.mark.parametrize("choice", [CPU, OV32])
+def test_a_file_that_holds_no_network_is_named(choice: Choice, tmp_path: Path) -> None:
+    needs(openvino.capabilities() if choice is OV32 else onnx.providers())
+    (tmp_path / "x.onnx").write_bytes(b"not a network")
+    with pytest.raises(SettingsError, match=r"(onnxruntime|OpenVINO) can't load the weights in .*x\.onnx"):
+        open_runtime(tmp_path / "x.onnx", choice.device, choice.precision)
+
+
+@pytest.mark.parametrize("choice", [CPU, OV32, OV16], ids=str)
+def test_a_real_runtime_says_what_it_was_asked_for_and_gives_a_map(choice: Choice) -> None:
+    runtime = real(choice)
+    assert runtime.used == choice
+    found = runtime.run(tensor(1))
+    assert (found.shape, found.dtype) == ((320, 320), np.float32)
+    assert 0.0 <= found.min() <= found.max() <= 1.0
+
+
+@pytest.mark.parametrize("choice", [CPU, OV32, OV16], ids=str)
+def test_a_map_is_its_callers_own_however_many_call_at_once(choice: Choice) -> None:
+    runtime = real(choice)
+    tensors = [tensor(seed) for seed in (1, 2, 3)]
+    alone = [runtime.run(one) for one in tensors]
+    with ThreadPoolExecutor(4) as pool:
+        for place, found in enumerate(pool.map(runtime.run, tensors * 3)):
+            np.testing.assert_array_equal(found, alone[place % 3])
+
+
+def test_both_runtimes_see_the_same_in_float32() -> None:
+    np.testing.assert_allclose(real(OV32).run(tensor(4)), real(CPU).run(tensor(4)), atol=2e-3)
+
+
+@pytest.mark.parametrize("choice", [CPU, OV32], ids=str)
+def test_a_runtime_that_gives_up_fails_the_prediction(choice: Choice) -> None:
+    with pytest.raises(PredictionFailed, match=r"^(onnxruntime|OpenVINO) gave up: "):
+        real(choice).run(np.zeros((1, 4, 8, 8), np.float32))
+
+
+class BindingsThatMustBeSettled:
+    """OpenVINO's bindings, which hang where two threads use them first; they note who comes when."""
+
+    def __init__(self) -> None:
+        self.opset13 = self
+        self.threads: list[int] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *_, **__: self
+
+    def infer(self, *_: object, **__: object) -> None:
+        self.threads.append(threading.get_ident())
+
+    @property
+    def data(self) -> NDArray[np.float32]:
+        return np.zeros((1, 1, 2, 2), np.float32)
+
+
+def test_one_thread_goes_through_openvinos_bindings_before_any_other_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bindings = BindingsThatMustBeSettled()
+    monkeypatch.setitem(sys.modules, "openvino", bindings)  # type: ignore[arg-type]  # stands for a module
+    monkeypatch.setattr(openvino, "_settled", [])
+
+    def ask(_: int) -> int:
+        assert openvino._module() is bindings
+        return len(bindings.threads)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(8))) == {1}
+
+
+def test_the_first_pictures_of_a_process_may_come_at_once() -> None:
+    needs(openvino.capabilities())
+    code = (
+        "import faulthandler, sys, threading\n"
+        "import numpy as np\n"
+        "from batch_removebg.engine.runtimes import openvino\n"
+        "faulthandler.dump_traceback_later(40, exit=True)\n"
+        "module, shape = openvino._module(), [1, 1, 8, 8]\n"
+        "given = module.opset13.parameter(shape, np.float32)\n"
+        "model = module.Model([module.opset13.relu(given)], [given], 'x')\n"
+        "compiled = module.Core().compile_model(model, 'CPU', {'NUM_STREAMS': '2'})\n"
+        "requests = [compiled.create_infer_request() for _ in range(4)]\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "given = np.zeros(shape, np.float32)\n"
+        "threads = [threading.Thread(target=openvino._infer, args=(one, given)) for one in requests]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+    )
+    said_by_a_new_process(code)
+
+
+def test_openvino_is_loaded_without_its_telemetry() -> None:
+    needs(openvino.capabilities())
+    code = (
+        "import sys\n"
+        "from batch_removebg.engine.runtimes import openvino\n"
+        "assert openvino.capabilities()\n"
+        "print(sorted(m for m in sys.modules if m.startswith('openvino_telemetry')), 'openvino' in sys.modules)"
+    )
+    assert said_by_a_new_process(code) == "[] True\n"

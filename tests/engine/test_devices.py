@@ -1,0 +1,116 @@
+"""What is asked for and what is here decide where a network runs; the table is exact, and nothing falls back unsaid."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from batch_removebg.engine import devices
+from batch_removebg.engine.devices import Choice, Device, Here, Precision, resolve
+from batch_removebg.errors import DeviceAbsent, SettingsError
+
+CPU = "CPUExecutionProvider"
+PLAIN = Here((CPU, "AzureExecutionProvider"))
+CARD = Here(("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU))
+WINDOWS = Here(("DmlExecutionProvider", CPU), ("FP32", "INT8"))
+MAC = Here(("CoreMLExecutionProvider", CPU))
+OLD = Here((CPU,), ("FP32", "INT8"))
+NEW = Here((CPU,), ("BF16", "FP32", "INT8"))
+BOTH = Here(("CUDAExecutionProvider", CPU), ("BF16", "FP32"))
+ALONE = Here(None, ("BF16", "FP32"))
+
+CPU32, OV32, OV16 = Choice("cpu", "float32"), Choice("openvino", "float32"), Choice("openvino", "bf16")
+CUDA, DML, COREML = (Choice(device, "float32") for device in ("cuda", "directml", "coreml"))
+
+
+@pytest.mark.parametrize(
+    ("here", "device", "precision", "tried"),
+    [
+        (PLAIN, "auto", "auto", [CPU32]),
+        (PLAIN, "auto", "float32", [CPU32]),
+        (PLAIN, "cpu", "auto", [CPU32]),
+        (OLD, "auto", "auto", [OV32, CPU32]),
+        (OLD, "openvino", "auto", [OV32]),
+        (OLD, "cpu", "auto", [CPU32]),
+        (NEW, "auto", "auto", [OV16, CPU32]),
+        (NEW, "auto", "float32", [OV32, CPU32]),
+        (NEW, "auto", "bf16", [OV16]),
+        (NEW, "openvino", "auto", [OV16]),
+        (NEW, "openvino", "float32", [OV32]),
+        (NEW, "openvino", "bf16", [OV16]),
+        (NEW, "cpu", "auto", [CPU32]),
+        (CARD, "auto", "auto", [CUDA, CPU32]),
+        (CARD, "cuda", "auto", [CUDA]),
+        (BOTH, "auto", "auto", [CUDA, OV16, CPU32]),
+        (BOTH, "auto", "bf16", [OV16]),
+        (WINDOWS, "auto", "auto", [DML, OV32, CPU32]),
+        (WINDOWS, "directml", "float32", [DML]),
+        (MAC, "auto", "auto", [CPU32]),
+        (MAC, "coreml", "auto", [COREML]),
+        (ALONE, "auto", "auto", [OV16]),
+        (ALONE, "openvino", "float32", [OV32]),
+    ],
+)
+def test_what_is_asked_for_and_here_is_tried_in_this_order(
+    here: Here, device: Device, precision: Precision, tried: list[Choice]
+) -> None:
+    assert list(resolve(device, precision, here)) == tried
+
+
+@pytest.mark.parametrize(
+    ("here", "device", "precision", "said"),
+    [
+        (PLAIN, "cuda", "auto", "--device cuda is not to be had here: .*pip install onnxruntime-gpu"),
+        (PLAIN, "directml", "auto", "--device directml is not to be had here: .*pip install onnxruntime-directml"),
+        (PLAIN, "coreml", "auto", "--device coreml is not to be had here: it needs macOS"),
+        (PLAIN, "openvino", "auto", "--device openvino is not to be had here: .*pip install openvino"),
+        (PLAIN, "auto", "bf16", "--device openvino is not to be had here: .*pip install openvino"),
+        (OLD, "openvino", "bf16", "--precision bf16: this processor does not compute in bfloat16"),
+        (OLD, "auto", "bf16", "--precision bf16: this processor does not compute in bfloat16"),
+        (ALONE, "cpu", "auto", "--device cpu is not to be had here: .*pip install onnxruntime"),
+        (CARD, "coreml", "auto", "--device coreml"),
+    ],
+)
+def test_what_is_asked_for_and_absent_is_an_error_that_says_what_to_install(
+    here: Here, device: Device, precision: Precision, said: str
+) -> None:
+    with pytest.raises(DeviceAbsent, match=f"^{said}"):
+        resolve(device, precision, here)
+
+
+@pytest.mark.parametrize("device", [device for device in devices.DEVICES if device not in ("auto", "openvino")])
+def test_bf16_on_a_runtime_without_it_is_refused_wherever_that_runs(device: Device) -> None:
+    with pytest.raises(SettingsError, match=f"^--precision bf16 with --device {device}: only OpenVINO"):
+        resolve(device, "bf16", BOTH)
+
+
+@pytest.mark.parametrize(("device", "precision"), [("gpu", "auto"), ("", "auto"), ("cpu", "fp16"), ("auto", "int8")])
+def test_other_words_are_refused_with_those_there_are(device: str, precision: str) -> None:
+    with pytest.raises(SettingsError, match=r"choose one of auto, "):
+        devices.check(device, precision)
+
+
+def test_nothing_installed_is_a_missing_extra() -> None:
+    with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
+        resolve("auto", "auto", Here())
+
+
+def test_the_default_precision_is_one_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "AUTO_PRECISION", "float32")
+    assert resolve("auto", "auto", NEW) == (OV32, CPU32)
+    assert resolve("openvino", "bf16", NEW) == (OV16,)
+
+
+@pytest.mark.parametrize(
+    ("choice", "shown"),
+    [(OV16, "openvino CPU bf16"), (CPU32, "onnxruntime CPU float32"), (DML, "onnxruntime DirectML float32")],
+)
+def test_a_choice_names_runtime_device_and_precision(choice: Choice, shown: str) -> None:
+    assert str(choice) == shown
+
+
+def test_the_words_are_those_of_the_types() -> None:
+    assert get_args(Device) == devices.DEVICES
+    assert get_args(Precision) == devices.PRECISIONS
+    assert set(devices.AUTO_DEVICES) | {"auto", "coreml"} == set(devices.DEVICES)

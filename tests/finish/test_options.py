@@ -1,0 +1,46 @@
+import pytest
+
+from batch_removebg.errors import SettingsError
+from batch_removebg.finish.options import Finish
+from batch_removebg.imaging.format import parse_colour
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [
+        ("white", (255, 255, 255)),
+        (" Black ", (0, 0, 0)),
+        ("#1af", (17, 170, 255)),
+        ("#102030", (16, 32, 48)),
+        ("rgb(1, 2, 3)", (1, 2, 3)),
+        ("hsl(120,100%,50%)", (0, 255, 0)),
+    ],
+)
+def test_a_colour_is_read_in_every_accepted_spelling(text, colour):
+    assert parse_colour(text) == colour
+
+
+@pytest.mark.parametrize("text", ["", "whitish", "#12", "#12345678", "#1234", "rgb(300,0,0)", "1,2,3"])
+def test_what_is_not_an_opaque_colour_is_refused_with_the_accepted_spellings(text):
+    with pytest.raises(SettingsError, match=r"is not a colour.*#rrggbb"):
+        parse_colour(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [("png", "png"), ("webp", "webp"), ("jpeg", "jpg"), ("tiff", "tiff"), ("avif", "avif")]
+)
+def test_each_format_has_its_extension(name, ending):
+    assert Finish(name).extension == ending
+
+
+def test_only_jpeg_needs_a_backdrop_and_takes_white():
+    assert [Finish(name).backdrop for name in ("png", "webp", "jpeg", "tiff")] == [None, None, (255, 255, 255), None]
+    assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}, {"effort": -1}, {"effort": 10}, {"metadata": "all"}]
+)
+def test_a_finish_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(SettingsError):
+        Finish(**wrong)

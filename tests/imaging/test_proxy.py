@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from batch_removebg.errors import SettingsError, SourceError
+from batch_removebg.imaging import decode
+from batch_removebg.imaging.format import Limits
+from batch_removebg.imaging.lanczos import lanczos
+from batch_removebg.imaging.proxy import proxy as make_proxy
+from batch_removebg.model import ProxySpec
+from tests.support.pictures import cmyk_profile, encoded, exif, noise, opened, swapped_profile
+
+BMP = ProxySpec(longest=100, encoding="bmp")
+
+
+def proxy(data, spec=BMP):
+    return make_proxy(data, spec, Limits())
+
+
+def pixels(result):
+    return np.asarray(opened(result.data))
+
+
+@pytest.mark.parametrize(
+    ("source", "longest", "expected"),
+    [
+        ((300, 200), 100, (100, 67)),
+        ((200, 300), 100, (67, 100)),
+        ((100, 50), 100, (100, 50)),
+        ((40, 30), 100, (40, 30)),
+        ((600, 1), 100, (100, 1)),
+        ((1, 1), 100, (1, 1)),
+    ],
+)
+def test_the_longest_side_is_bounded_and_nothing_is_enlarged(source, longest, expected):
+    result = proxy(encoded(noise(source[1], source[0])), ProxySpec(longest=longest))
+    assert (result.width, result.height) == expected
+    assert opened(result.data).size == expected
+
+
+@pytest.mark.parametrize("source", [(300, 200), (20, 30), (600, 1)])
+def test_a_square_is_a_square_whatever_the_aspect(source):
+    result = proxy(encoded(noise(source[1], source[0])), ProxySpec(square=32, encoding="bmp"))
+    assert (result.width, result.height, opened(result.data).size) == (32, 32, (32, 32))
+
+
+def test_a_jpeg_proxy_is_not_subsampled_and_of_the_asked_quality():
+    result = proxy(encoded(noise(40, 60)), ProxySpec(quality=92))
+    image = opened(result.data)
+    assert (result.content_type, image.format, image.mode) == ("image/jpeg", "JPEG", "RGB")
+    assert JpegImagePlugin.get_sampling(image) == 0
+    assert image.quantization == opened(encoded(noise(8, 8), "JPEG", quality=92)).quantization
+
+
+def test_a_bmp_proxy_within_the_size_is_the_pixels_themselves():
+    source = noise(20, 30)
+    result = proxy(encoded(source))
+    assert (result.content_type, result.notes) == ("image/bmp", ())
+    assert np.array_equal(pixels(result), source)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_proxy_is_upright_like_the_picture(kind, orientation):
+    stored = np.zeros((80, 160, 3), np.uint8)
+    stored[:40, :40] = 255
+    data = encoded(stored, kind, exif=exif(orientation))
+    whole = Image.fromarray(decode.read(data, Limits()).pixels)
+    result = proxy(data, ProxySpec(longest=40, encoding="bmp"))
+    assert (result.width, result.height) == ((20, 40) if orientation >= 5 else (40, 20))
+    expected = np.asarray(whole.resize((result.width, result.height), Image.Resampling.LANCZOS))
+    assert np.abs(pixels(result).astype(int) - expected).max() <= 12
+
+
+def test_a_jpeg_is_decoded_no_larger_than_needed(monkeypatch):
+    sizes = []
+    load = JpegImagePlugin.JpegImageFile.load
+    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", lambda self: sizes.append(self.size) or load(self))
+    proxy(encoded(noise(400, 800), "JPEG"), ProxySpec(longest=100))
+    assert sizes[0] == (200, 100)
+    sizes.clear()
+    proxy(encoded(noise(295, 590), "JPEG"), ProxySpec(longest=100))
+    assert sizes[0] == (295, 148)  # a quarter would be less than one and a half times the target
+
+
+def test_reduced_decoding_looks_like_lanczos_on_the_whole():
+    smooth = Image.fromarray(noise(6, 8)).resize((640, 480), Image.Resampling.BICUBIC)
+    data = encoded(smooth, "JPEG", quality=95)
+    expected = Image.fromarray(decode.read(data, Limits()).pixels).resize((64, 48), Image.Resampling.LANCZOS)
+    difference = pixels(proxy(data, ProxySpec(longest=64, encoding="bmp"))).astype(int) - np.asarray(expected)
+    assert np.abs(difference).mean() < 1
+
+
+def test_resizing_is_lanczos_on_the_source():
+    source = noise(90, 120)
+    expected = np.asarray(lanczos(Image.fromarray(source), (40, 30)))
+    assert np.array_equal(pixels(proxy(encoded(source), ProxySpec(longest=40, encoding="bmp"))), expected)
+
+
+def test_colours_are_converted_to_srgb_and_the_profile_stays_at_home():
+    result = proxy(encoded(Image.new("RGB", (4, 4), (255, 0, 0)), icc_profile=swapped_profile()))
+    assert pixels(result)[0, 0].tolist() == [0, 255, 0]
+    result = proxy(encoded(Image.new("CMYK", (4, 4), (255, 0, 0, 0)), "TIFF", icc_profile=cmyk_profile()))
+    assert pixels(result)[0, 0].tolist() == [0, 255, 0]
+
+
+def test_a_broken_profile_is_ignored_with_a_note():
+    result = proxy(encoded(noise(4, 4), icc_profile=bytes(16) + b"RGB " + bytes(200)))
+    assert np.array_equal(pixels(result), noise(4, 4))
+    assert result.notes[0].startswith("colour profile ignored: it is broken")
+
+
+def test_what_is_transparent_becomes_white():
+    source = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    assert pixels(proxy(encoded(source))).tolist() == [[[10, 20, 30], [255, 255, 255], [204, 204, 204]]]
+
+
+def test_colour_hidden_under_transparency_does_not_bleed_when_resized():
+    source = np.zeros((40, 40, 4), np.uint8)
+    source[:, :20] = (255, 0, 0, 0)
+    source[:, 20:] = (0, 0, 255, 255)
+    small = pixels(proxy(encoded(source), ProxySpec(longest=10, encoding="bmp"))).astype(int)
+    assert (small[..., 0] <= small[..., 1] + 1).all()  # between white and blue, red and green are alike
+
+
+def test_grey_and_transparent_grey_go_up_as_rgb():
+    grey = pixels(proxy(encoded(noise(5, 6, 1))))
+    assert np.array_equal(grey, np.repeat(noise(5, 6, 1)[..., None], 3, axis=2))
+    pair = Image.fromarray(np.array([[[7, 255], [7, 0]]], np.uint8))
+    assert pixels(proxy(encoded(pair))).tolist() == [[[7, 7, 7], [255, 255, 255]]]
+
+
+def test_no_metadata_goes_up():
+    data = encoded(noise(8, 8), "JPEG", exif=exif(1), comment=b"a secret", icc_profile=swapped_profile())
+    result = proxy(data, ProxySpec())
+    assert set(opened(result.data).info) == {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    assert b"secret" not in result.data
+    assert b"Camera" not in result.data
+
+
+def test_notes_of_the_source_come_along():
+    frames = [Image.new("RGB", (8, 6), colour) for colour in ("red", "blue")]
+    result = proxy(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert result.notes == ("animated, first of 2 frames taken",)
+
+
+def test_what_cannot_be_done_is_refused():
+    with pytest.raises(SettingsError, match="'gif'"):
+        proxy(encoded(noise(4, 4)), ProxySpec(encoding="gif"))
+    with pytest.raises(SourceError, match="damaged or cut short"):
+        proxy(encoded(noise(40, 40), "JPEG")[:-200])

@@ -1,0 +1,580 @@
+"""The index: the same answers as a fold in memory, whatever happened to it, and never ahead of the ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batch_removebg.errors import IndexDamaged, LedgerError
+from batch_removebg.ledger.index import IndexedFold, Names, Reading, Store
+from batch_removebg.ledger.index.bitset import Bits
+from batch_removebg.ledger.index.schema import FORMAT, pack, row, unpack
+from batch_removebg.ledger.journal import Ledger, encode, look, open_indexed, replay
+from batch_removebg.ledger.state import Fold, ItemState
+from batch_removebg.model import Item
+from batch_removebg.storage.layout import LEDGER
+from batch_removebg.storage.naming import Claims, InMemory
+from tests.support.doubles import FakeClock
+
+IDS = ["shoe", "hat", "bag", "caf\udce9", "a\nb", ""]
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "output": st.sampled_from(["a.png", "A.png", "sub/b.png", "sub", None, 7]),
+    "fingerprint": st.sampled_from(["f1", "f2", None]),
+    "prediction_id": st.sampled_from(["p1", "p2", "\ud800", None]),
+    "source": st.sampled_from(["in/a.jpg", "https://x/a.jpg", "\udce9"]),
+    "source_sha256": st.sampled_from(["5e", None]),
+    "recipe": st.sampled_from(["r1", None]),
+    "bytes": st.sampled_from([10, 1 << 70, None]),
+    "seconds": st.sampled_from([1.5, 2, -0.0, None]),
+    "meta": st.sampled_from([{"sku": "7"}, {"n": [1, 2.5, None], "é": {"x": 1}}, {}]),
+    "notes": st.sampled_from([["profile left out"], [1]]),
+    "quality": st.sampled_from([{"coverage": 0.3, "peak": None, "touches": ["top"]}, {}, 7, None]),
+    "flags": st.sampled_from([["empty"], ["faint", "cut-off"], [], [1], "empty", None]),
+    "reused": st.booleans(),
+    "retryable": st.booleans(),
+    "possible_duplicate": st.booleans(),
+    "kind": st.sampled_from(["source", "output"]),
+    "key": st.sampled_from(["k1", "k2"]),
+    "t": st.sampled_from(["2026-01-31T02:00:00.123Z"]),
+    "signature": st.sampled_from(["1:2:3", None]),
+    "provider": st.sampled_from(["local", "replicate"]),
+    "engine": st.sampled_from(["openvino CPU bf16", "onnxruntime CPU float32", 5]),
+}
+EVENTS = [
+    "run_started",
+    "engine_loaded",
+    "submitting",
+    "submitted",
+    "rejected",
+    "claimed",
+    "saved",
+    "failed",
+    "unchanged",
+]
+ENTRIES = st.builds(
+    lambda event, item, fields: {**fields, "event": event, "item": item},
+    st.sampled_from([*EVENTS, "saved", "submitting", "run_finished"]),
+    st.sampled_from(IDS),
+    st.fixed_dictionaries({}, optional=FIELDS),
+)
+STEPS = st.lists(ENTRIES | st.sampled_from(["commit", "reopen"]), max_size=25)
+
+
+def same(fold: IndexedFold, known: Fold) -> None:
+    """Every question has the same answer."""
+    assert dict(fold.each()) == dict(known.each())
+    assert [key for key, _ in fold.each()] == list(known.items)
+    assert {key: fold.items.get(key) for key in (*IDS, "new")} == {key: known.items.get(key) for key in (*IDS, "new")}
+    assert fold.counts() == known.counts()
+    assert fold.in_flight() == known.in_flight()
+    assert list(fold.unsettled()) == list(known.unsettled())
+    assert [key for key, _ in fold.failed()] == [key for key, _ in known.failed()]
+    assert [key for key, _ in fold.flagged()] == [key for key, _ in known.flagged()]
+    assert len(fold.items) == len(known.items)
+    for name in ("p1", "p2", "\ud800", "p3"):
+        assert fold.has_prediction(name) == known.has_prediction(name)
+    for name in ("f1", "f2", "f3"):
+        made = fold.made(name)
+        assert made is not None or known.made(name) is None
+        assert made is None or (made.outcome, made.fingerprint) == ("saved", name)
+    told = ("provider", "version", "engine", "predictions", "possible_duplicates", "finished")
+    assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.sqlite"
+        fold, known = IndexedFold(Store.open(path)), Fold()
+        for step in steps:
+            if isinstance(step, dict):
+                fold.apply(step)
+                known.apply(step)
+            else:
+                fold.commit()
+                fold.states.unheard = None
+            if step == "reopen":
+                fold.store.close()
+                fold = IndexedFold(Store.open(path))
+            same(fold, known)
+        fold.store.close()
+
+
+@given(STEPS)
+@settings(max_examples=60, deadline=None)
+def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: list[Any]) -> None:
+    store, known = Store.temporary(), Fold()
+    fold = IndexedFold(store)
+    under_way = None
+    for step in steps:
+        if isinstance(step, dict):
+            fold.apply(step)
+            known.apply(step)
+            fold.states.unheard = None
+        elif under_way is None:
+            under_way = fold.begin_commit()
+        else:
+            if step == "commit":
+                fold.write(under_way)
+            fold.end_commit(under_way, written=step == "commit")
+            under_way = None
+        assert {key: fold.items.get(key) for key in IDS} == {key: known.items.get(key) for key in IDS}
+    if under_way is not None:
+        fold.end_commit(under_way, written=False)
+    same(fold, known)
+    fold.commit()
+    same(fold, known)
+    store.close()
+
+
+def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
+    fold = IndexedFold(Store.temporary())
+    fold.apply({"event": "claimed", "item": "a", "output": "a.png"})
+    fold.commit()
+    fold.states.unheard = None
+    find = fold.store.find
+
+    def changed_meanwhile(h: int) -> Any:
+        fold.store.find = find  # type: ignore[method-assign]
+        found = find(h)
+        fold.apply({"event": "submitted", "item": "a", "prediction_id": "p"})
+        fold.commit()
+        return found
+
+    fold.states.near.clear()
+    fold.store.find = changed_meanwhile  # type: ignore[method-assign]
+    assert not fold.items["a"].in_flight  # as it was when the look began
+    assert fold.items["a"].in_flight
+    fold.apply({"event": "claimed", "item": "a", "output": "b.png"})
+    assert fold.items["a"].in_flight
+    fold.store.close()
+
+
+# A ledger and its index, after all kinds of accidents
+
+
+def line(event: str, **fields: Any) -> bytes:
+    return encode(event, fields, at=1_800_000_000.0)
+
+
+def bought(name: str) -> bytes:
+    saved = {"item": name, "source": f"in/{name}", "output": f"{name}.png", "bytes": 9, "recipe": "r"}
+    return (
+        line("submitting", item=name, key="k", output=f"{name}.png", fingerprint=f"f{name}")
+        + line("submitted", item=name, prediction_id=f"p{name}")
+        + line("saved", **saved, prediction_id=f"p{name}", attempts=1)
+    )
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / LEDGER).write_bytes(line("run_started", provider="p", version="v") + b"".join(map(bought, "abc")))
+    return tmp_path
+
+
+def index(out: Path) -> Path:
+    return out / "index.sqlite"
+
+
+def agrees(out: Path) -> Fold:
+    """What a replay gives; the index agrees with it, for a run and for whoever looks."""
+    known, sound = replay(out / LEDGER)
+    for opened in (look, open_indexed, look):
+        before = tree(out)
+        fold = opened(out / LEDGER, index(out))
+        assert opened is not look or tree(out) == before
+        same(fold, known)
+        assert fold.cover.end == sound
+        fold.store.close()
+    return known
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    # SQLite's shared memory is no file to keep: whoever looks may leave a mark in it.
+    found = (path for path in folder.iterdir() if not path.name.endswith("-shm"))
+    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+
+def covered(out: Path) -> int:
+    """Bytes of the ledger that the index covers."""
+    store = Store.open(index(out))
+    end: int = (store.meta("cover") or {"end": 0})["end"]
+    store.close()
+    return end
+
+
+def test_an_index_is_made_where_there_is_none_and_then_only_the_rest_is_read(out: Path) -> None:
+    agrees(out)
+    before = covered(out)
+    assert before == (out / LEDGER).stat().st_size
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(bought("d"))
+    agrees(out)
+    assert covered(out) > before
+
+
+def test_a_torn_tail_is_left_out_and_read_again_when_it_is_whole(out: Path) -> None:
+    whole = bought("d")
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(whole[:-9])
+    assert agrees(out).counts()["pending"] == 1
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(whole[-9:])
+    assert agrees(out).counts()["saved"] == 4
+
+
+def edited(out: Path) -> None:
+    data = (out / LEDGER).read_bytes()
+    (out / LEDGER).write_bytes(data.replace(b'"saved","item":"b"', b'"saved","item":"B"'))
+
+
+def edited_and_longer(out: Path) -> None:
+    edited(out)
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(bought("d"))
+
+
+def truncated(out: Path) -> None:
+    data = (out / LEDGER).read_bytes()
+    (out / LEDGER).write_bytes(b"".join(data.splitlines(keepends=True)[:-2]))
+
+
+def replaced(out: Path) -> None:
+    (out / "other").write_bytes(b"".join(map(bought, "xyz")) * 2)
+    (out / "other").replace(out / LEDGER)
+
+
+def emptied(out: Path) -> None:
+    (out / LEDGER).write_bytes(b"")
+
+
+def removed(out: Path) -> None:
+    (out / LEDGER).unlink()
+
+
+@pytest.mark.parametrize("change", [edited, edited_and_longer, truncated, replaced, emptied, removed])
+def test_an_index_of_another_past_is_thrown_away(out: Path, change: Any) -> None:
+    agrees(out)
+    change(out)
+    if (out / LEDGER).exists():
+        os.utime(out / LEDGER, ns=(1, 1))
+    agrees(out)
+
+
+def test_a_ledger_that_was_only_touched_is_read_over_and_believed(out: Path) -> None:
+    agrees(out)
+    store = Store.open(index(out))
+    store.put_meta("mark", "kept")
+    store.close()
+    os.utime(out / LEDGER, ns=(1, 1))
+    agrees(out)
+    store = Store.open(index(out))
+    assert store.meta("mark") == "kept"
+    store.close()
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 40)
+
+
+def text(path: Path) -> None:
+    path.write_text("not a database at all\n" * 99)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE item(n)")
+    connection.commit()
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    connection.close()
+
+
+def strange_cover(path: Path, value: str = "[1") -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'cover'", (value,))
+    connection.commit()
+    connection.close()
+
+
+def stranger_cover(path: Path) -> None:
+    strange_cover(path, '{"end": "here", "unheard of": 1}')
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [garbage, text, cut, empty, foreign, newer, strange_cover, stranger_cover, folder])
+def test_a_damaged_or_foreign_index_is_made_anew_or_done_without(out: Path, spoil: Any) -> None:
+    agrees(out)
+    spoil(index(out))
+    agrees(out)
+    agrees(out)
+
+
+def test_a_row_that_was_damaged_is_never_believed_and_the_next_run_is_well_again(out: Path) -> None:
+    agrees(out)
+    connection = sqlite3.connect(index(out))
+    connection.execute("UPDATE item SET state = replace(state, 'in/b', 'in/x') WHERE id = CAST('b' AS BLOB)")
+    connection.execute("UPDATE item SET state = CAST(replace(CAST(state AS TEXT), 'in/b', 'in/x') AS BLOB)")
+    connection.commit()
+    connection.close()
+    fold = open_indexed(out / LEDGER, index(out))
+    with pytest.raises(IndexDamaged, match="run the same command again"):
+        fold.items.get("b")
+    fold.store.close()
+    agrees(out)
+
+
+def test_damage_in_the_ledger_is_refused_as_ever(out: Path) -> None:
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(b"damaged\n" + bought("d"))
+    for opened in (open_indexed, look):
+        with pytest.raises(LedgerError, match="line 11 is damaged"):
+            opened(out / LEDGER, index(out))
+    (out / LEDGER).write_bytes(bought("a") + b'{"v":2,"event":"saved"}\n')
+    with pytest.raises(LedgerError, match="line 4: written in format 2"):
+        open_indexed(out / LEDGER, index(out))
+
+
+# A run
+
+
+@pytest.mark.anyio
+async def test_a_kill_after_any_flush_leaves_an_index_that_is_not_ahead_of_the_ledger(tmp_path: Path) -> None:
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    run.mkdir()
+    async with Ledger(run / LEDGER, clock=FakeClock().clock, index=index(run)) as ledger:
+        for number in range(12):
+            await ledger.append("submitting", item=f"i{number % 5}", key="k", output="o.png")
+            if number % 3 == 0:
+                await ledger.commit()
+            shutil.copytree(run, copy)
+            agrees(copy)
+            assert covered(copy) <= (copy / LEDGER).stat().st_size
+            shutil.rmtree(copy)
+    assert covered(run) == (run / LEDGER).stat().st_size
+
+
+@pytest.mark.anyio
+async def test_whoever_looks_during_a_run_sees_it_and_leaves_no_trace(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
+        await ledger.append("failed", item="a", kind="source")
+        await ledger.commit()
+        await ledger.append("failed", item="b", kind="source")
+        before = set(tree(tmp_path))
+        fold = look(tmp_path / LEDGER, index(tmp_path))
+        assert fold.counts() == {"total": 2, "saved": 0, "failed": 2, "pending": 0}
+        fold.store.close()
+        assert set(tree(tmp_path)) == before
+        await ledger.append("failed", item="c", kind="source")
+        await ledger.commit()
+    assert {path.name for path in tmp_path.iterdir()} == {LEDGER, "index.sqlite"}
+
+
+@pytest.mark.anyio
+async def test_a_ledger_written_without_the_index_is_caught_up_with(tmp_path: Path) -> None:
+    for kept in (index(tmp_path), None, index(tmp_path), None):
+        async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=kept) as ledger:
+            await ledger.append("claimed", item=str(kept), output="o.png")
+    assert len(agrees(tmp_path).items) == 2
+
+
+@pytest.mark.anyio
+async def test_an_index_that_cannot_be_written_costs_nothing_but_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
+        await ledger.append("claimed", item="a", output="a.png")
+        monkeypatch.setattr(Store, "write", full)
+        await ledger.commit()
+        await ledger.append("submitted", item="a", prediction_id="p")
+        assert ledger.fold.items["a"].in_flight
+        assert ledger.fold.counts()["pending"] == 1
+    monkeypatch.undo()
+    assert agrees(tmp_path).predictions == 1
+
+
+# Rows, bits, names, and what a run has read
+
+
+def test_a_state_comes_back_as_it_was() -> None:
+    fold = Fold()
+    for _ in range(3):
+        fold.apply({"event": "submitting", "item": "a", "key": "k", "t": "t", "possible_duplicate": True})
+    fold.apply({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
+    for key, state in [*fold.each(), ("new", ItemState())]:
+        packed = row(1, key, state)
+        assert unpack(packed.id, packed.state, packed.crc) == state
+        with pytest.raises(IndexDamaged):
+            unpack(packed.id, pack(ItemState(source="x")), packed.crc)
+
+
+@given(st.sets(st.integers(0, 100_000), max_size=30))
+def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
+    bits, updated = Bits(), Bits()
+    for number in numbers:
+        bits.add(number)
+    updated.update(number for number in numbers)
+    assert bits._bytes.rstrip(b"\0") == updated._bytes.rstrip(b"\0")
+    assert len(bits) == len(numbers)
+    assert all(number in bits for number in numbers)
+    assert 100_001 not in bits
+    assert (3 in bits) == (3 in numbers)
+
+
+@pytest.mark.parametrize("at_hand", [2, 4096])
+def test_names_are_given_as_from_memory_however_many_there_are(at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.index.run_items._AT_HAND", at_hand)
+    fold = IndexedFold(Store.temporary())
+    fold.apply({"event": "claimed", "item": "old.jpg", "output": "a.png"})
+    fold.apply({"event": "claimed", "item": "old.jpg", "output": "x/y.png"})
+    fold.commit()
+    names = Names(fold)
+    indexed, memory = Claims("png", owners=names), Claims("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
+    ids = ["a.jpg", "A.jpg", "a.gif", "x.jpg", "x/y.jpg", "b/c.jpg", "b.jpg", "b", "old.jpg", "c.jpg", "C.png", "a.jpg"]
+    items = [Item(each, each, "in") for each in ids]
+    assert [indexed.claim(item) for item in items] == [memory.claim(item) for item in items]
+    assert isinstance(memory._owners, InMemory)
+    names.close()
+    fold.store.close()
+
+
+class Sizes:
+    """What is in memory after a run of `n` new items, of which only some reach the ledger."""
+
+    def __init__(self, n: int) -> None:
+        fold = IndexedFold(Store.temporary())
+        fold.states.unheard = None
+        reading, claims = Reading(fold), Claims("png", owners=Names(fold))
+        for number in range(n):
+            item = Item(f"i{number}", f"in/{number}.jpg", "in", meta={"sku": number})
+            reading.begin(item)
+            name = claims.claim(item)
+            if number % 3:
+                fold.apply({"event": "saved", "item": item.id, "output": name, "source": item.source})
+            if number % 50 == 0:
+                fold.commit()
+        fold.commit()
+        states = fold.states
+        self.held = len(states.live) + len(states.moving) + len(states.near) + len(reading._waiting)
+        self.counts = reading.counts()
+        self.unknown = [item.id for item in reading.unknown()]
+        reading.close()
+        fold.store.close()
+
+
+def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.index.run_items._AT_HAND", 64)
+    monkeypatch.setattr("batch_removebg.ledger.index.indexed_state._NEAR", 64)
+    small, large = Sizes(400), Sizes(1600)
+    assert large.held <= 3 * 64
+    assert small.held <= 3 * 64
+    assert large.counts == {"total": 1600, "saved": 1066, "failed": 0, "pending": 534}
+    assert large.unknown == [f"i{number}" for number in range(0, 1600, 3)]
+
+
+def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
+    fold = IndexedFold(Store.temporary())
+    for name, event in [("a", "saved"), ("b", "failed"), ("c", "saved"), ("d", "failed"), ("e", "claimed")]:
+        fold.apply({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"})
+    fold.commit()
+    fold.states.unheard = None
+    reading = Reading(fold)
+    reading.done([1])
+    for name in ("b", "e", "new"):
+        reading.begin(Item(name, name, "in"))
+    assert reading.counts() == {"total": 4, "saved": 1, "failed": 1, "pending": 2}
+    fold.apply({"event": "saved", "item": "new", "output": "n.png"})
+    assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1}
+    assert [key for key, _ in reading.failed()] == ["b"]
+    fold.store.close()
+
+
+def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
+    fold = IndexedFold(Store.temporary())
+    for number in range(600):
+        fold.apply({"event": "saved", "item": f"i{number}", "output": f"{number}.png"})
+    fold.apply({"event": "submitted", "item": "i7", "prediction_id": "p7"})
+    fold.commit()
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    fold.store._connection.set_progress_handler(count, 10)
+    assert len(list(fold.unsettled())) == 1
+    assert list(fold.failed()) == []
+    assert steps < 20
+    fold.store.close()
+
+
+def test_an_index_is_smaller_than_its_ledger(out: Path) -> None:
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.writelines(bought(f"n{number}") for number in range(2000))
+    agrees(out)
+    assert index(out).stat().st_size < 1.2 * (out / LEDGER).stat().st_size
+    assert json.loads((out / LEDGER).read_bytes().splitlines()[0])["v"] == 1
+
+
+@pytest.mark.anyio
+async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.journal.COMMIT", 10)
+    async with Ledger(tmp_path / LEDGER, index=tmp_path / "index.sqlite") as ledger, anyio.create_task_group() as tasks:
+        tasks.start_soon(ledger.keep_index)
+        most = 0
+        for n in range(60):
+            await ledger.append("claimed", item=str(n), output=f"{n}.png")
+            await anyio.wait_all_tasks_blocked()
+            if n == 25:
+                async with ledger.still() as fold:
+                    assert fold.counts()["total"] == 26
+            assert ledger.indexed is not None
+            most = max(most, len(ledger.indexed.states.live))
+        tasks.cancel_scope.cancel()
+    assert most <= 12
+
+
+@pytest.mark.anyio
+async def test_a_snapshot_stays_what_it_was_while_the_run_goes_on(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / LEDGER, index=tmp_path / "index.sqlite") as ledger:
+        await ledger.append("claimed", item="a", output="a.png")
+        async with ledger.still() as fold:
+            await ledger.append("claimed", item="b", output="b.png")
+            await ledger.commit()
+            assert [key for key, _ in fold.each()] == ["a"]
+            assert fold.counts()["total"] == 1
+        async with ledger.still() as fold:
+            assert [key for key, _ in fold.each()] == ["a", "b"]

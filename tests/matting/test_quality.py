@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_removebg.matting.quality import FLAGS, Quality, areas, flags, measure
+
+SOUND = Quality(coverage=0.3, peak=0.99, undecided=0.02, components=1, touches=())
+
+
+def frame(*boxes: tuple[int, int, int, int], level: int = 255, size: int = 100) -> npt.NDArray[np.uint8]:
+    alpha = np.zeros((size, size), np.uint8)
+    for top, bottom, left, right in boxes:
+        alpha[top:bottom, left:right] = level
+    return alpha
+
+
+def flooded(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Sizes by flood fill, pixel by pixel."""
+    left = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}
+    sizes = []
+    while left:
+        edge, size = [left.pop()], 0
+        while edge:
+            y, x = edge.pop()
+            size += 1
+            for near in [(y + down, x + across) for down in (-1, 0, 1) for across in (-1, 0, 1)]:
+                if near in left:
+                    left.remove(near)
+                    edge.append(near)
+        sizes.append(size)
+    return sorted(sizes)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.floats(0.1, 0.9))
+def test_areas_are_those_of_a_flood_over_sides_and_corners(rows: int, columns: int, seed: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random((rows, columns)) < share
+    assert sorted(areas(mask).tolist()) == flooded(mask)
+
+
+def test_a_sound_cutout_has_no_flag() -> None:
+    quality = measure(frame((20, 80, 30, 70)), peak=0.98)
+    assert quality == Quality(coverage=0.24, peak=0.98, undecided=0.0, components=1, touches=())
+    assert flags(quality) == ()
+
+
+@pytest.mark.parametrize(("level", "share"), [(25, 0.0), (26, 1.0), (229, 1.0), (230, 0.0)])
+def test_undecided_is_what_lies_between_a_tenth_and_nine_tenths(level: int, share: float) -> None:
+    assert measure(np.full((40, 40), level, np.uint8)).undecided == share
+
+
+@pytest.mark.parametrize("peak", [None, 0.99])
+def test_an_alpha_with_nothing_in_it_is_empty(peak: float | None) -> None:
+    assert flags(measure(frame(), peak)) == ("empty",)
+
+
+def test_a_ghost_that_was_stretched_is_empty_by_its_peak() -> None:
+    assert flags(measure(frame((10, 90, 0, 99)), peak=0.02)) == ("empty",)
+
+
+def test_an_alpha_that_covers_all_is_full() -> None:
+    assert flags(measure(frame((0, 100, 0, 100)), peak=0.99))[0] == "full"
+
+
+def test_an_alpha_that_has_not_made_up_its_mind_is_faint() -> None:
+    assert flags(measure(frame((20, 80, 20, 80), level=128), peak=0.9)) == ("faint",)
+    assert flags(replace(SOUND, peak=0.3)) == ("faint",)
+
+
+def test_hair_and_soft_edges_are_not_faint() -> None:
+    alpha = frame((30, 70, 30, 70))
+    alpha[25:75, 25:30] = alpha[25:75, 70:75] = 128
+    assert flags(measure(alpha, peak=0.97)) == ()
+
+
+def test_many_parts_are_fragmented_and_specks_are_no_parts() -> None:
+    parts = [(10 * n, 10 * n + 5, 30, 40) for n in range(1, 9)]
+    quality = measure(frame(*parts), peak=0.9)
+    assert quality.components == 8
+    assert flags(quality) == ("fragmented",)
+    assert measure(frame(*[(10 * n, 10 * n + 1, 30, 31) for n in range(1, 9)], size=200)).components == 0
+
+
+def test_parts_that_meet_at_a_corner_are_one() -> None:
+    assert measure(frame((10, 50, 10, 50), (50, 90, 50, 90))).components == 1
+
+
+def test_touching_a_side_other_than_the_bottom_is_cut_off() -> None:
+    assert measure(frame((0, 50, 30, 60))).touches == ("top",)
+    assert measure(frame((50, 100, 30, 100))).touches == ("right", "bottom")
+    assert flags(measure(frame((50, 100, 30, 60)))) == ()
+    assert flags(measure(frame((0, 50, 30, 60)))) == ("cut-off",)
+
+
+def test_two_hundredths_of_a_side_are_no_contact() -> None:
+    assert measure(frame((0, 50, 30, 32))).touches == ()
+    assert measure(frame((0, 50, 30, 33))).touches == ("top",)
+
+
+@pytest.mark.parametrize("size", [1, 2, 300, 1500])
+def test_the_quality_of_an_alpha_of_any_size_is_told(size: int) -> None:
+    quality = measure(np.full((size, size), 255, np.uint8))
+    assert (quality.coverage, quality.components, quality.touches) == (1, 1, ("top", "right", "bottom", "left"))
+
+
+def test_without_a_peak_none_is_made_up() -> None:
+    assert measure(frame((20, 80, 20, 80))).peak is None
+
+
+def test_flags_are_told_in_their_order() -> None:
+    bad = Quality(coverage=0.99, peak=0.4, undecided=0.6, components=9, touches=("top", "left"))
+    assert flags(bad) == FLAGS[1:]

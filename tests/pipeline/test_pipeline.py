@@ -1,0 +1,602 @@
+"""The whole run in one process: real files, real ledger, a provider that follows a script and keeps the bill."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from PIL import Image
+
+from batch_removebg.errors import (
+    BatchError,
+    CreateLost,
+    DiskError,
+    Interrupted,
+    KeyRejected,
+    ManifestError,
+    RateLimited,
+)
+from batch_removebg.events import Event, Kind
+from batch_removebg.ledger import results
+from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status
+from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.run import assemble, batch
+from batch_removebg.run.settings import Settings
+from batch_removebg.run.summary import Summary
+from batch_removebg.storage import atomic, outputs
+from tests.support.doubles import FakeClock, ScriptedProvider, photo
+
+pytestmark = pytest.mark.anyio
+
+GATEWAY = Capabilities()
+
+
+@dataclass
+class Bench:
+    """Runs batches over `photos` into `out` with a scripted provider in the API's place."""
+
+    photos: Path
+    out: Path
+    provider: ScriptedProvider = field(default_factory=ScriptedProvider)
+    pipeline: Pipeline | None = None
+    events: list[Event] = field(default_factory=list)
+    on_event: Callable[[Event], None] = lambda _: None
+
+    async def run(self, *inputs: str, **settings: Any) -> Summary:
+        def listen(event: Event) -> None:
+            self.events.append(event)
+            self.on_event(event)
+
+        # Fake time may pass while threads work for real: the grace period ends only where a test wants it to.
+        settings = {"grace": math.inf, **settings}
+        given = Settings(out=self.out, provider="replicate", base_url="http://127.0.0.1:9/v1", **settings)
+        with anyio.fail_after(20):
+            return await batch.run(list(inputs) or [str(self.photos)], given, listener=listen, clock=FakeClock().clock)
+
+    def add(self, *names: str) -> None:
+        for number, name in enumerate(names):
+            path = self.photos / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(photo(40 + number, 30, (number, 40, len(name))))
+
+    def stop(self, number: int = 2) -> None:
+        assert self.pipeline is not None
+        self.pipeline.gate.close(Interrupted(number))
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "ledger.jsonl").read_text().splitlines()]
+
+    def results(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.out / "results.json").read_text())
+        return loaded
+
+    def saved(self) -> list[str]:
+        return sorted(p.relative_to(self.out).as_posix() for p in self.out.rglob("*.png") if ".batch" not in str(p))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench(tmp_path / "photos", tmp_path / "out")
+    made.photos.mkdir()
+
+    @asynccontextmanager
+    async def provider(*_: Any) -> AsyncIterator[Any]:
+        yield made.provider, lambda: None
+
+    build = assemble.pipeline
+
+    def pipeline(*args: Any, **kwargs: Any) -> Pipeline:
+        made.pipeline = build(*args, **kwargs)
+        return made.pipeline
+
+    monkeypatch.setattr(assemble, "provider", provider)
+    monkeypatch.setattr(assemble, "pipeline", pipeline)
+    return made
+
+
+def processing(name: str) -> Prediction:
+    return Prediction(name, Status.PROCESSING)
+
+
+async def test_every_item_ends_saved_and_each_is_bought_once(bench: Bench) -> None:
+    bench.add("a.jpg", "sub/b.jpg", "c.jpg")
+    summary = await bench.run()
+    assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (3, 0, 0, 0)
+    assert bench.provider.bill == summary.predictions == 3
+    assert bench.saved() == ["a.png", "c.png", "sub/b.png"]
+    assert bench.results()["counts"] == {"total": 3, "saved": 3, "failed": 0, "pending": 0}
+
+
+async def test_a_finished_unchanged_catalogue_costs_no_request_at_all(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run()
+    bench.provider.calls.clear()
+    summary = await bench.run()
+    assert bench.provider.calls == []
+    assert (summary.saved, summary.skipped, summary.exit_code) == (2, 2, 0)
+
+
+async def test_changed_content_is_done_again_and_changed_times_are_not(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run()
+    (bench.photos / "a.jpg").write_bytes(photo(50, 50))
+    os.utime(bench.photos / "b.jpg", (1, 1))
+    summary = await bench.run()
+    assert bench.provider.bill == 3
+    assert (summary.predictions, summary.skipped, summary.saved) == (1, 1, 2)
+    with Image.open(bench.out / "a.png") as picture:
+        assert picture.size == (50, 50)
+    assert (await bench.run()).skipped == 2
+
+
+async def test_a_missing_output_is_made_again_from_the_kept_alpha(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    (bench.out / "a.png").unlink()
+    summary = await bench.run()
+    assert (summary.reused, summary.predictions, bench.provider.bill) == (1, 0, 1)
+    assert bench.saved() == ["a.png"]
+
+
+async def test_another_format_costs_no_prediction(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    summary = await bench.run(format="webp")
+    assert (bench.provider.bill, summary.reused) == (1, 1)
+    assert bench.results()["items"][0]["output"] == "a.webp"
+
+
+async def test_one_bad_item_never_stops_the_others(bench: Bench) -> None:
+    bench.add("a.jpg", "c.jpg")
+    (bench.photos / "b.jpg").write_bytes(b"")
+    summary = await bench.run()
+    assert (summary.saved, summary.failed, summary.exit_code) == (2, 1, 3)
+    assert summary.failures[0].kind == "source"
+    assert summary.failures[0].examples[0][0] == "b.jpg"
+
+
+async def test_failed_items_are_left_alone_until_asked_for_or_changed(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.append(Prediction("x", Status.FAILED, error="PIL.UnidentifiedImageError"))
+    assert (await bench.run()).failed == 1
+    again = await bench.run()
+    assert (again.failed, again.exit_code, bench.provider.bill) == (1, 3, 1)
+    retried = await bench.run(retry_failed=True)
+    assert (retried.saved, retried.exit_code, bench.provider.bill) == (1, 0, 2)
+
+
+async def test_a_failed_item_whose_file_was_replaced_is_tried_again(bench: Bench) -> None:
+    (bench.photos / "a.jpg").write_bytes(b"no picture")
+    assert (await bench.run()).failed == 1
+    bench.add("a.jpg")
+    assert (await bench.run()).saved == 1
+
+
+async def test_a_prediction_in_flight_is_taken_up_by_its_id(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.append(processing("p9"))
+    bench.on_event = lambda event: bench.stop() if event.kind is Kind.STARTED else None
+    first = await bench.run(grace=1)
+    # The gate closed before the create: nothing was bought.
+    assert (first.pending, first.exit_code, bench.provider.bill) == (1, 130, 0)
+
+    bench.on_event = lambda _: None
+    bench.provider.script[0] = stop_after(bench, processing("p9"))
+    second = await bench.run(grace=1)
+    assert (second.pending, second.exit_code, bench.provider.bill) == (1, 130, 1)
+
+    bench.provider.known["p9"] = bench.provider.succeed(CreateRequest("a.jpg", "", ""))
+    third = await bench.run()
+    assert (third.saved, third.predictions, bench.provider.bill) == (1, 0, 1)
+
+
+def stop_after(bench: Bench, made: Prediction) -> Callable[[CreateRequest], Prediction]:
+    """A create in whose course the user presses Ctrl-C."""
+
+    def create(_: CreateRequest) -> Prediction:
+        bench.stop()
+        return made
+
+    return create
+
+
+async def test_after_an_interrupt_what_is_in_flight_is_brought_home_and_the_rest_stays_pending(bench: Bench) -> None:
+    bench.add(*(f"{n}.jpg" for n in range(12)))
+
+    def create(request: CreateRequest) -> Prediction:
+        bench.stop(15)
+        return bench.provider.succeed(request)
+
+    bench.provider.script.append(create)
+    summary = await bench.run(concurrency=2)
+    assert summary.exit_code == 143
+    assert summary.saved == bench.provider.bill >= 1
+    assert summary.saved + summary.pending == 12
+    assert bench.results()["counts"]["pending"] == summary.pending
+    resumed = await bench.run()
+    assert (resumed.saved, bench.provider.bill) == (12, 12)
+
+
+async def test_a_rejected_key_stops_creating_and_leaves_the_rest_pending(bench: Bench) -> None:
+    bench.add(*(f"{n}.jpg" for n in range(5)))
+    bench.provider.script.extend([bench.provider.succeed, KeyRejected("the key is no good")])
+    summary = await bench.run(concurrency=1)
+    assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (1, 0, 4, 4)
+    assert len(bench.provider.requests) == 2
+    assert "the key is no good" in str(summary.stopped)
+
+
+async def test_no_more_predictions_are_bought_than_allowed(bench: Bench) -> None:
+    bench.add(*(f"{n}.jpg" for n in range(6)))
+    summary = await bench.run(max_predictions=2)
+    assert (bench.provider.bill, summary.saved, summary.pending, summary.exit_code) == (2, 2, 4, 4)
+
+
+async def test_a_limit_is_of_items_to_be_done_and_no_failure(bench: Bench) -> None:
+    bench.add(*(f"{n}.jpg" for n in range(5)))
+    assert (await bench.run(limit=2)).exit_code == 0
+    summary = await bench.run(limit=2)
+    assert (summary.skipped, summary.saved, bench.provider.bill) == (2, 4, 4)
+
+
+async def test_a_transient_failure_buys_another_prediction_within_the_budget(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.append(
+        Prediction("x", Status.FAILED, error="Prediction interrupted; please retry (code: PA)")
+    )
+    summary = await bench.run()
+    assert (summary.saved, bench.provider.bill) == (1, 2)
+    bench.add("a.jpg", "b.jpg")
+
+
+@pytest.mark.parametrize(
+    ("ended", "bought"),
+    [
+        (Prediction("x", Status.ABORTED), 3),
+        (Prediction("x", Status.CANCELED), 3),
+        (Prediction("x", Status.SUCCEEDED), 3),
+        (Prediction("x", Status.FAILED, error="Director: unexpected error handling prediction (E9828)"), 3),
+        (Prediction("x", Status.FAILED, error="CUDA out of memory (E1001)"), 1),
+        (Prediction("x", Status.FAILED, error="cannot identify image file"), 1),
+    ],
+)
+async def test_an_item_that_never_succeeds_fails_after_its_budget(bench: Bench, ended: Prediction, bought: int) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.extend(Prediction(f"x{n}", ended.status, error=ended.error) for n in range(9))
+    summary = await bench.run()
+    assert (summary.failed, summary.exit_code, bench.provider.bill) == (1, 3, bought)
+    failed = [line for line in bench.ledger() if line["event"] == "failed"]
+    assert (failed[0]["attempts"], failed[0]["retryable"]) == (bought, bought == 3)
+
+
+async def test_a_stuck_prediction_is_cancelled_and_another_is_tried(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.append(processing("stuck"))
+    summary = await bench.run()
+    assert (summary.saved, bench.provider.bill, bench.provider.calls.count("cancel")) == (1, 2, 1)
+    # Fifteen fake minutes of waiting cost a few hundred polls, not thousands.
+    assert bench.provider.calls.count("get") < 250
+
+
+async def test_a_prediction_that_needs_polling_is_polled_to_its_end(bench: Bench) -> None:
+    bench.add("a.jpg")
+
+    def starting(request: CreateRequest) -> Prediction:
+        done = bench.provider.succeed(request)
+        ends = iter([Status.STARTING, Status.PROCESSING, Status.UNKNOWN])
+
+        async def get(prediction_id: str) -> Prediction:
+            status = next(ends, None)
+            return done if status is None else Prediction(done.id, status)
+
+        bench.provider.get = get  # type: ignore[method-assign]
+        return Prediction(done.id, Status.STARTING)
+
+    bench.provider.script.append(starting)
+    assert (await bench.run()).saved == 1
+
+
+async def test_an_output_that_is_no_picture_or_is_gone_is_bought_again(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+
+    def spoilt(content: bytes | None) -> Callable[[CreateRequest], Prediction]:
+        def create(request: CreateRequest) -> Prediction:
+            made = bench.provider.succeed(request)
+            assert made.output
+            if content is None:
+                del bench.provider.outputs[made.output]
+            else:
+                bench.provider.outputs[made.output] = content
+            return made
+
+        return create
+
+    bench.provider.script.extend([spoilt(b"<html>busy</html>"), spoilt(None)])
+    summary = await bench.run()
+    assert (summary.saved, bench.provider.bill) == (2, 4)
+
+
+async def test_an_output_of_another_shape_never_becomes_a_picture(bench: Bench) -> None:
+    bench.add("a.jpg")
+
+    def sideways(request: CreateRequest) -> Prediction:
+        made = bench.provider.succeed(request)
+        from tests.support.doubles import cutout
+
+        assert made.output
+        bench.provider.outputs[made.output] = cutout(30, 40)
+        return made
+
+    bench.provider.script.extend([sideways] * 3)
+    summary = await bench.run()
+    assert (summary.failed, summary.failures[0].kind, bench.provider.bill) == (1, "output", 3)
+    assert bench.saved() == []
+
+
+async def test_a_rate_limit_is_waited_for_and_bought_once(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.provider.script.extend([RateLimited("slow down", retry_after=7.0)] * 3)
+    summary = await bench.run()
+    assert (summary.saved, bench.provider.bill, len(bench.provider.requests)) == (1, 1, 4)
+    events = [line["event"] for line in bench.ledger()]
+    assert events[1:9] == ["submitting", "rejected"] * 3 + ["submitting", "submitted"]
+
+
+async def test_a_create_whose_answer_was_lost_is_found_on_the_list_and_not_sent_again(bench: Bench) -> None:
+    bench.add("a.jpg")
+
+    def accepted_and_lost(request: CreateRequest) -> Prediction:
+        made = bench.provider.succeed(request)
+        bench.provider.known[str(made.id)] = made
+        raise CreateLost("the connection broke")
+
+    bench.provider.script.append(accepted_and_lost)
+    summary = await bench.run()
+    assert (summary.saved, bench.provider.bill, len(bench.provider.requests)) == (1, 1, 1)
+    assert (summary.predictions, summary.possible_duplicates) == (1, 0)
+
+
+async def test_where_a_lost_create_cannot_be_looked_for_it_is_sent_once_more_and_counted(bench: Bench) -> None:
+    bench.provider.capabilities = GATEWAY
+    bench.add("a.jpg")
+    bench.provider.script.append(CreateLost("the connection broke"))
+    summary = await bench.run()
+    assert (summary.saved, summary.possible_duplicates, len(bench.provider.requests)) == (1, 1, 2)
+    assert bench.provider.requests[0].image.startswith("data:image/jpeg;base64,")
+
+
+async def test_on_lost_fail_sends_nothing_again(bench: Bench) -> None:
+    bench.provider.capabilities = GATEWAY
+    bench.add("a.jpg")
+    bench.provider.script.append(CreateLost("the connection broke"))
+    summary = await bench.run(on_lost="fail")
+    assert (summary.failed, summary.failures[0].kind, len(bench.provider.requests)) == (1, "lost-create", 1)
+
+
+async def test_url_sources_pass_through_untouched(bench: Bench, tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("image,id,shade\nhttps://shop.example/a.jpg?sig=1,A 1,red\n")
+    summary = await bench.run(str(manifest))
+    assert summary.saved == 1
+    assert [request.image for request in bench.provider.requests] == ["https://shop.example/a.jpg?sig=1"]
+    assert bench.results()["items"][0]["meta"] == {"shade": "red"}
+    assert bench.saved() == ["A 1.png"]
+    assert (await bench.run(str(manifest))).skipped == 1
+
+
+async def test_items_that_would_meet_get_names_of_their_own_in_every_run(bench: Bench) -> None:
+    bench.add("shoe.jpg", "Shoe.jpg", "shoe.jpeg")
+    await bench.run()
+    names = {item["id"]: item["output"] for item in bench.results()["items"]}
+    assert len({name.casefold() for name in names.values()}) == 3
+    assert (await bench.run()).skipped == 3
+    assert names == {item["id"]: item["output"] for item in bench.results()["items"]}
+
+
+async def test_a_file_that_is_not_ours_is_never_overwritten(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.out.mkdir()
+    (bench.out / "a.png").write_bytes(b"someone's")
+    assert (await bench.run()).saved == 1
+    assert (bench.out / "a.png").read_bytes() == b"someone's"
+    assert len(bench.saved()) == 2
+
+
+async def test_a_full_disk_stops_the_run_and_a_resume_buys_nothing_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg", "b.jpg")
+
+    def full(root: Path, named: list[tuple[str, bytes]]) -> list[BatchError]:
+        return [DiskError(f"{root / name}: no space left on the device") for name, _ in named]
+
+    monkeypatch.setattr(outputs, "write_all", full)
+    summary = await bench.run()
+    assert (summary.exit_code, summary.saved, summary.pending) == (4, 0, 2)
+    bought = bench.provider.bill
+    monkeypatch.setattr(outputs, "write_all", atomic.write_all)
+    assert (await bench.run()).saved == 2
+    assert bench.provider.bill == max(2, bought)
+
+
+async def test_a_snapshot_that_cannot_be_written_stops_the_run_and_brings_home_what_is_in_flight(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg")
+    write = results.write
+
+    def full(path: Path, parts: Any) -> None:
+        if not bench.provider.bill:  # fake time may run ahead of the worker
+            return write(path, parts)
+        monkeypatch.setattr(results, "write", write)
+        raise DiskError(f"{path}: no space left on the device")
+
+    monkeypatch.setattr(results, "write", full)
+
+    def slow(request: CreateRequest) -> Prediction:
+        done = bench.provider.succeed(request)
+        answers = iter([processing(str(done.id))] * 40)
+        bench.provider.get = lambda _: polled(answers, done)  # type: ignore[method-assign,assignment]
+        return processing(str(done.id))
+
+    bench.provider.script.append(slow)
+    summary = await bench.run()
+    assert (summary.saved, summary.exit_code) == (1, 4)
+    assert bench.results()["counts"]["saved"] == 1
+
+
+async def polled(answers: Iterator[Prediction], done: Prediction) -> Prediction:
+    await anyio.lowlevel.checkpoint()
+    return next(answers, done)
+
+
+async def test_a_saved_line_names_a_file_that_is_already_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.add("a.jpg", "b.jpg")
+    from batch_removebg.ledger.journal import Ledger
+
+    append, present = Ledger.append, []
+
+    async def watching(self: Ledger, event: str, **fields: Any) -> None:
+        if event == "saved":
+            present.append((bench.out / fields["output"]).stat().st_size == fields["bytes"])
+        await append(self, event, **fields)
+
+    monkeypatch.setattr(Ledger, "append", watching)
+    await bench.run()
+    assert present == [True, True]
+
+
+async def test_a_manifest_that_breaks_further_down_stops_the_run_and_keeps_what_is_done(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add(*(f"{n}.jpg" for n in range(4)))
+    manifest = tmp_path / "list.jsonl"
+    rows = [json.dumps({"image": f"photos/{n}.jpg"}) for n in range(4)]
+    manifest.write_text("\n".join([*rows, "{broken"]))
+    with pytest.raises(ManifestError, match=r"list\.jsonl.*5"):
+        await bench.run(str(manifest))
+    assert bench.provider.bill == 0
+
+    monkeypatch.setattr(batch, "CHECKED_ROWS", 2)
+    summary = await bench.run(str(manifest))
+    assert (summary.exit_code, summary.saved + summary.pending) == (2, 4)
+    assert summary.saved == bench.provider.bill
+
+
+URL = "https://shop.example/b.jpg"
+
+
+async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_is_not(bench: Bench) -> None:
+    bench.add("a.jpg")
+    summary = await bench.run(str(bench.photos), URL)
+    file, url = sorted(
+        (line for line in bench.ledger() if line["event"] == "saved"), key=lambda line: line["item"] == URL
+    )
+    assert file["quality"].keys() == {"coverage", "peak", "undecided", "components", "touches"}
+    assert not {"quality", "flags"} & url.keys()
+    listed = {item["id"]: item for item in bench.results()["items"]}
+    assert listed[file["item"]]["quality"] == file["quality"]
+    assert [group.flag for group in summary.flags] == sorted(file["flags"])
+    assert all(group.examples == (file["item"],) for group in summary.flags)
+
+
+async def test_other_edges_are_made_from_kept_alphas_and_nothing_is_bought_not_even_for_a_url(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run(str(bench.photos), URL)
+    again = await bench.run(str(bench.photos), URL, refine="none", edges="keep")
+    assert (bench.provider.bill, again.predictions, again.reused, again.skipped) == (2, 0, 1, 1)
+
+
+async def test_the_alpha_bought_for_one_copy_serves_the_other(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    (bench.photos / "copy.jpg").write_bytes((bench.photos / "a.jpg").read_bytes())
+    summary = await bench.run()
+    assert (summary.saved, summary.reused, bench.provider.bill) == (2, 1, 1)
+
+
+async def test_no_temporary_files_stay_behind(bench: Bench) -> None:
+    bench.add("a.jpg", "sub/b.jpg")
+    bench.out.mkdir()
+    await bench.run()
+    assert [p.name for p in bench.out.rglob("*.tmp")] == []
+
+
+async def test_formats_may_be_changed_back_and_forth_and_the_files_stay_ours(bench: Bench) -> None:
+    bench.add("a.jpg")
+    for form in ("png", "webp", "png", "webp", "png"):
+        summary = await bench.run(format=form)
+        assert (summary.saved, summary.failed) == (1, 0)
+    assert bench.provider.bill == 1
+    assert sorted(p.name for p in bench.out.glob("a*")) == ["a.png", "a.webp"]
+
+
+async def test_names_may_be_changed_back_and_forth_too(bench: Bench) -> None:
+    bench.add("a.jpg")
+    for template in ("{stem}-x", "{stem}-y", "{stem}-x", "{stem}-y"):
+        assert (await bench.run(name=template)).saved == 1
+    assert bench.saved() == ["a-x.png", "a-y.png"]
+
+
+async def test_a_limit_that_was_reached_is_said(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    assert (await bench.run(limit=2)).limited
+    assert not (await bench.run(limit=2)).limited
+
+
+async def test_an_item_that_failed_by_a_limit_is_tried_again_under_another_limit(bench: Bench) -> None:
+    bench.add("a.jpg")
+    assert (await bench.run(max_pixels=100)).failed == 1
+    assert (await bench.run(max_pixels=100)).failed == 1
+    assert bench.provider.bill == 0
+    assert (await bench.run()).saved == 1
+    assert (await bench.run(max_pixels=100)).skipped == 1
+
+
+async def test_what_the_manifest_says_anew_is_in_results_and_told_the_ledger_once(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    catalogue = bench.photos / "list.csv"
+    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,2\n")
+    await bench.run(str(catalogue))
+    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,3\n")
+    summary = await bench.run(str(catalogue))
+    assert (summary.skipped, summary.saved, bench.provider.bill) == (2, 2, 2)
+    assert sorted(item["meta"]["sku"] for item in bench.results()["items"]) == ["1", "3"]
+    lines = len(bench.ledger())
+    await bench.run(str(catalogue))
+    assert sorted(item["meta"]["sku"] for item in bench.results()["items"]) == ["1", "3"]
+    assert [line["event"] for line in bench.ledger()[lines:]] == ["run_started", "run_finished"]
+
+
+async def test_results_are_left_as_they_are_where_nothing_has_changed(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run()
+    path = bench.out / "results.json"
+    before = path.stat().st_ino, path.read_bytes()
+    await bench.run()
+    assert (path.stat().st_ino, path.read_bytes()) == before
+    path.write_text("{}")  # by whatever hand
+    await bench.run()
+    assert path.read_bytes() == before[1]
+    (bench.out / ".batch-removebg" / "index.sqlite").unlink()
+    await bench.run()
+    assert path.read_bytes() == before[1]
+
+
+async def test_items_done_before_are_passed_by_in_bulk(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    await bench.run()
+    (bench.out / "b.png").unlink()
+    bench.events.clear()
+    await bench.run()
+    passed = [(event.kind, event.item, event.count) for event in bench.events if event.kind is Kind.SKIPPED]
+    assert passed == [(Kind.SKIPPED, "", 2)]
+    assert [event.item for event in bench.events if event.kind is Kind.FOUND] == ["", "b.jpg"]

@@ -1,0 +1,100 @@
+"""A worker's decisions: when to poll, what to send, when a prediction has ended."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import InputRejected, ItemError, PredictionLost
+from batch_removebg.imaging.format import LONGEST
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.ledger.state import ItemState
+from batch_removebg.model import Capabilities, Item, Prediction, Status
+from batch_removebg.pipeline.predict import Predicted, Predictor, PredictPolicy, Way
+from batch_removebg.pipeline.prepare import Todo
+from batch_removebg.providers.recovery import LostPolicy, Recovery
+from batch_removebg.run import assemble
+from batch_removebg.run.settings import Settings
+from batch_removebg.stop import Gate
+from tests.support.doubles import FakeClock, ScriptedProvider, encoded
+
+pytestmark = pytest.mark.anyio
+
+
+class Bench:
+    """A predictor over one noisy photograph."""
+
+    def __init__(self, tmp_path: Path, ledger: Ledger, provider: ScriptedProvider) -> None:
+        noise = np.random.default_rng(7).integers(0, 255, (700, 900, 3), dtype=np.uint8)
+        path = tmp_path / "noise.png"
+        path.write_bytes(encoded(Image.fromarray(noise), "PNG"))
+        self.item = Item("noise.png", "noise.png", "test", path=path)
+        clock: Clock = FakeClock().clock
+        gate = Gate(clock)
+        settings = Settings(out=tmp_path / "out", provider="replicate", base_url="http://127.0.0.1:9/v1")
+        tools = assemble.toolbox(settings, None, gate, clock, ledger.fold)  # type: ignore[arg-type]  # nothing is fetched by URL
+        recovery = Recovery(provider, ledger, LostPolicy(), clock=clock, known=set)
+        self.predictor = Predictor(provider, recovery, tools, policy=PredictPolicy(), gate=gate)
+
+    async def predict(self) -> Predicted:
+        prepared, data = await self.predictor.prepare(Todo(self.item, "noise.png", ItemState()))
+        assert self.predictor.place(prepared, data) is Way.BUY
+        return await self.predictor.buy(prepared, data=data)
+
+
+async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:
+    provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=120_000))
+    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        predicted = await Bench(tmp_path, ledger, provider).predict()
+    image = provider.requests[0].image
+    assert image.startswith("data:image/jpeg;base64,")
+    assert 60_000 < len(image) <= 120_000
+    with Image.open(io.BytesIO(base64.b64decode(image.partition(",")[2]))) as sent:
+        assert sent.width / sent.height == pytest.approx(9 / 7, rel=0.01)
+    assert (predicted.prepared.width, predicted.prepared.height) == (900, 700)
+
+
+async def test_what_can_never_fit_fails_the_item(tmp_path: Path) -> None:
+    provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=2_000))
+    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        with pytest.raises(InputRejected, match="small enough"):
+            await Bench(tmp_path, ledger, provider).predict()
+    assert provider.requests == []
+
+
+async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Path) -> None:
+    provider = ScriptedProvider(creates=[Prediction("p", Status.PROCESSING, output="https://out.example/p.png")])
+    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        predicted = await Bench(tmp_path, ledger, provider).predict()
+    assert (predicted.output_url, provider.calls.count("get")) == ("https://out.example/p.png", 1)
+
+
+async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path) -> None:
+    provider = ScriptedProvider(creates=[Prediction(None, Status.STARTING)] * 3)
+    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        with pytest.raises(PredictionLost, match="without an id"):
+            await Bench(tmp_path, ledger, provider).predict()
+    assert len(provider.requests) == 3
+
+
+async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> None:
+    provider = ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://out.example/x.png")])
+    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+        predicted = await Bench(tmp_path, ledger, provider).predict()
+    assert (predicted.output_url, predicted.prediction_id) == ("https://out.example/x.png", None)
+
+
+async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LONGEST, "png", 899)
+    async with Ledger(tmp_path / "ledger.jsonl", clock=FakeClock().clock) as ledger:
+        bench = Bench(tmp_path, ledger, ScriptedProvider())
+        with pytest.raises(ItemError, match=r"^is 900×700 pixels, and png can't hold more than 899 a side"):
+            await bench.predict()

@@ -1,0 +1,166 @@
+"""Source bytes from the disk and from the web, under the cap, with passing trouble retried."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from batch_removebg.errors import (
+    BatchError,
+    PredictionLost,
+    RateLimited,
+    RetryError,
+    ServerError,
+    SourceError,
+    Stopping,
+)
+from batch_removebg.model import Item
+from batch_removebg.net import fetch
+from batch_removebg.pipeline.sources import Sources
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://shop.example/shoe.jpg"
+SESSION = cast("aiohttp.ClientSession", object())
+CAPS = fetch.Caps(size=1 << 20)
+
+
+class Bench:
+    """Sources over a web that answers as told, and a note of every wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: bytes | BatchError, tries: int = 3) -> None:
+        self.answers = deque(answers)
+        self.waits: list[float] = []
+        self.asked: list[tuple[int, float | None]] = []
+        self._tries = tries
+        self.sources = Sources(lambda: SESSION, caps=CAPS, retry_delay=self.delay, sleep=self.sleep)
+        monkeypatch.setattr(fetch, "get", self.get)
+
+    async def get(self, session: Any, url: str, *, caps: fetch.Caps) -> bytes:
+        assert (session, url, caps) == (SESSION, URL, CAPS)
+        answer = self.answers.popleft()
+        if isinstance(answer, BatchError):
+            raise answer
+        return answer
+
+    def delay(self, tries: int, error: RetryError) -> float | None:
+        self.asked.append((tries, error.retry_after))
+        return error.retry_after or float(tries) if tries < self._tries else None
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    async def read(self) -> bytes:
+        return await self.sources.read(Item(URL, URL, "list.txt:3"))
+
+
+@pytest.fixture
+def of_files(monkeypatch: pytest.MonkeyPatch) -> Sources:
+    return Bench(monkeypatch).sources
+
+
+def item(path: Path) -> Item:
+    return Item("shoe", "in/shoe.jpg", "list.csv:2", path=path)
+
+
+async def test_a_file_is_read_whole_and_anew_each_time(of_files: Sources, tmp_path: Path) -> None:
+    path = tmp_path / "shoe.jpg"
+    path.write_bytes(b"\x00pixels\n\r\xff")
+    assert await of_files.read(item(path)) == b"\x00pixels\n\r\xff"
+    path.write_bytes(b"")
+    assert await of_files.read(item(path)) == b""
+
+
+async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
+    of_files: Sources, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.jpg"
+    path.write_bytes(bytes(CAPS.size))
+    assert len(await of_files.read(item(path))) == CAPS.size
+    path.write_bytes(bytes(CAPS.size + 1))
+    with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
+        await of_files.read(item(path))
+
+
+async def test_a_file_that_is_not_there_is_named_with_the_row_that_names_it(of_files: Sources, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"^does not exist: in/shoe\.jpg \(from list\.csv:2\)$"):
+        await of_files.read(item(tmp_path / "gone.jpg"))
+
+
+@pytest.mark.parametrize(("name", "reason"), [(".", "Is a directory"), ("x\0.jpg", "embedded null byte")])
+async def test_what_cannot_be_read_says_why(of_files: Sources, tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(SourceError, match=f"^can't be read: {reason}$"):
+        await of_files.read(item(tmp_path / name))
+
+
+async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path) -> None:
+    (tmp_path / "shoe.jpg").write_bytes(b"pixels")
+
+    async def sleep(seconds: float) -> None: ...
+
+    sources = Sources(
+        lambda: pytest.fail("asked for a session"), caps=CAPS, retry_delay=lambda tries, error: None, sleep=sleep
+    )
+    assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
+
+
+async def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, b"pixels")
+    assert await bench.read() == b"pixels"
+    assert bench.waits == []
+
+
+async def test_passing_trouble_of_a_url_is_tried_again_as_the_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, ServerError("503"), RateLimited("429", retry_after=7.0), b"pixels")
+    assert await bench.read() == b"pixels"
+    assert bench.asked == [(1, None), (2, 7.0)]
+    assert bench.waits == [1.0, 7.0]
+
+
+async def test_the_last_trouble_is_raised_once_the_policy_has_had_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, ServerError("one"), ServerError("two"), ServerError("three"))
+    with pytest.raises(ServerError, match="three"):
+        await bench.read()
+    assert bench.waits == [1.0, 2.0]
+
+
+async def test_a_url_that_is_not_there_fails_the_item_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, PredictionLost(f"{URL} is not there (404)"))
+    with pytest.raises(SourceError, match="is not there"):
+        await bench.read()
+    assert (bench.asked, bench.waits) == ([], [])
+
+
+async def test_a_refusal_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, SourceError("answers 403"))
+    with pytest.raises(SourceError, match="answers 403"):
+        await bench.read()
+    assert bench.asked == []
+
+
+async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stopping(seconds: float) -> None:
+        raise Stopping("the run is stopping")
+
+    bench = Bench(monkeypatch, ServerError("503"))
+    waiting = Sources(lambda: SESSION, caps=CAPS, retry_delay=bench.delay, sleep=stopping)
+    with pytest.raises(Stopping):
+        await waiting.read(Item(URL, URL, "list.txt:3"))
+
+
+def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.pipeline.sources._HELD", 10)
+    sources = Bench(monkeypatch).sources
+    sources.hold("a", b"123456")
+    sources.hold("a", b"123456")  # the same again takes no more room
+    sources.hold("b", b"1234")
+    sources.hold("c", b"1")
+    assert [sources.held(key) for key in "abc"] == [b"123456", b"1234", None]
+    sources.let_go("a")
+    sources.let_go("a")
+    sources.hold("c", b"123456")
+    assert [sources.held(key) for key in "abc"] == [None, b"1234", b"123456"]

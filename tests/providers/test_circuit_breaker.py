@@ -1,0 +1,166 @@
+"""A server that is down is probed by one call at a time; the others wait and lose nothing."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, InputRejected, ServerDown, ServerError
+from batch_removebg.model import CreateRequest, Prediction, Status
+from batch_removebg.providers.circuit_breaker import Breaker, Breaking
+from batch_removebg.providers.retry import Retrying, RetryPolicy
+from tests.support.doubles import FakeClock, ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+REQUEST = CreateRequest("a", "https://shop.example/a.jpg", "a.png")
+
+
+def opened(*, at: float = 0.0, known: bool = True) -> Breaker:
+    breaker = Breaker(known=known)
+    for _ in range(breaker.threshold):
+        breaker.failed(at)
+    return breaker
+
+
+def test_it_opens_after_failures_in_a_row_and_not_before() -> None:
+    breaker = Breaker()
+    for _ in range(4):
+        breaker.failed(0.0)
+    breaker.answered()
+    for _ in range(4):
+        breaker.failed(0.0)
+    assert not breaker.open
+    breaker.failed(0.0)
+    assert breaker.open
+    assert breaker.wait(0.5) == 1.5
+
+
+def test_one_probe_goes_at_a_time_and_each_failed_one_doubles_the_pause_up_to_a_minute() -> None:
+    breaker, now, pauses = opened(), 0.0, []
+    for _ in range(7):
+        pauses.append(breaker.wait(now))
+        now += pauses[-1]
+        assert breaker.wait(now) == 0  # the probe
+        assert breaker.wait(now) > 0  # nobody else
+        breaker.failed(now)
+    assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_a_probe_that_is_answered_lets_everybody_go() -> None:
+    breaker = opened()
+    assert breaker.wait(2.0) == 0
+    breaker.answered()
+    assert [breaker.wait(2.0) for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_probe_that_never_went_out_leaves_its_place_to_another() -> None:
+    breaker = opened()
+    assert breaker.wait(2.0) == 0
+    breaker.gave_up()
+    assert breaker.wait(2.0) == 0
+
+
+def test_late_failures_of_calls_under_way_do_not_lengthen_the_pause() -> None:
+    breaker = opened()
+    breaker.failed(1.0)
+    assert breaker.wait(1.0) == 1.0
+
+
+def test_after_half_an_hour_of_nothing_but_errors_the_run_is_given_up() -> None:
+    breaker = opened()
+    breaker.failed(1799.0)
+    with pytest.raises(ServerDown, match="30 minutes"):
+        breaker.failed(1800.0)
+
+
+def test_an_address_where_nothing_has_ever_answered_is_given_up_after_five_minutes_and_the_flag_is_named() -> None:
+    breaker = opened(known=False)
+    breaker.failed(299.0)
+    with pytest.raises(ServerDown, match="5 minutes; see to --base-url"):
+        breaker.failed(300.0)
+
+
+def built(provider: ScriptedProvider, fake: FakeClock) -> Retrying:
+    clock = fake.clock
+    breaking = Breaking(
+        provider, Breaker(known=True), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None
+    )
+    return Retrying(breaking, RetryPolicy(), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None)
+
+
+async def test_an_outage_burns_no_items_attempts() -> None:
+    """Twenty-six failures in a row, with six attempts an item: every item is bought in the end."""
+    fake = FakeClock()
+    provider = ScriptedProvider(creates=[ServerError("503")] * 18 + [ConnectionFailed("refused")] * 8)
+    chain, made = built(provider, fake), []
+
+    async def buy() -> None:
+        made.append(await chain.create(REQUEST))
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(buy)
+    assert len(made) == provider.bill == 6
+    assert len(provider.requests) == 32
+
+
+async def test_answers_of_any_kind_keep_it_closed() -> None:
+    refusals = [InputRejected("422"), ServerError("500")] * 5
+    provider = ScriptedProvider(creates=refusals)
+    breaking = Breaking(
+        provider, breaker := Breaker(threshold=2), clock=FakeClock().clock, sleep_before_create=_never, waiting=_hush
+    )
+    for expected in refusals:
+        with pytest.raises(type(expected)):
+            await breaking.create(REQUEST)
+    assert not breaker.open
+
+
+async def test_what_this_side_refuses_says_nothing_about_the_server() -> None:
+    provider = ScriptedProvider(creates=[ServerError("500"), BudgetReached("spent"), ServerError("500")])
+    breaking = Breaking(
+        provider, breaker := Breaker(threshold=3), clock=FakeClock().clock, sleep_before_create=_never, waiting=_hush
+    )
+    for _ in range(3):
+        with pytest.raises((ServerError, BudgetReached)):
+            await breaking.create(REQUEST)
+    breaker.failed(0.0)
+    assert breaker.open
+
+
+async def test_a_lost_create_is_handed_on_to_be_looked_for_even_while_open() -> None:
+    provider = ScriptedProvider(creates=[CreateLost("502")] * 3)
+    fake = FakeClock()
+    breaking = Breaking(
+        provider, Breaker(threshold=2), clock=fake.clock, sleep_before_create=fake.clock.sleep, waiting=_hush
+    )
+    for _ in range(3):
+        with pytest.raises(CreateLost):
+            await breaking.create(REQUEST)
+    assert sum(fake.slept) == 2.0  # the third waited for its turn
+    assert isinstance(await breaking.create(REQUEST), Prediction)
+
+
+async def test_answered_polls_do_not_hide_that_creates_fail() -> None:
+    provider = ScriptedProvider(creates=[ServerError("503")] * 2)
+    provider.known["p9"] = Prediction("p9", Status.PROCESSING)
+    breaking = Breaking(
+        provider, breaker := Breaker(threshold=2), clock=(fake := FakeClock()).clock,
+        sleep_before_create=fake.clock.sleep, waiting=_hush,
+    )  # fmt: skip
+    with pytest.raises(ServerError):
+        await breaking.create(REQUEST)
+    await breaking.get("p9")
+    await breaking.create(REQUEST)
+    assert fake.slept == [2.0]
+    assert provider.bill == 2
+    assert not breaker.open
+
+
+async def _never(seconds: float) -> None:
+    raise AssertionError(f"waited {seconds} s")
+
+
+def _hush(_: str) -> None:
+    pass

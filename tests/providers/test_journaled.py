@@ -1,0 +1,213 @@
+"""Every create is on disk before it is sent, and its answer before anything is done with it (invariant 2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from batch_removebg.errors import (
+    BatchError,
+    BudgetReached,
+    CreateLost,
+    DiskError,
+    InputRejected,
+    KeyRejected,
+    PageInstead,
+    RateLimited,
+    ServerError,
+    Stopping,
+    UploadExpired,
+)
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.model import CreateRequest, Prediction, Status
+from batch_removebg.providers.journaled import Journaled, key_of
+from batch_removebg.stop import Gate
+from tests.support.doubles import FakeClock, ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://files.example/shoe.jpg"
+REQUEST = CreateRequest(item="shoe", image=URL, output="shoe.png", fingerprint="f1", attempt=2)
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    async with Ledger(tmp_path / "ledger.jsonl", clock=FakeClock().clock) as opened:
+        yield opened
+
+
+def lines(ledger: Ledger) -> list[dict[str, Any]]:
+    """What is on disk at this moment."""
+    return [json.loads(line) for line in ledger.path.read_text(encoding="utf-8").splitlines()]
+
+
+def events(ledger: Ledger) -> list[str]:
+    return [line["event"] for line in lines(ledger)]
+
+
+def journaled(inner: ScriptedProvider, ledger: Ledger, gate: Gate | None = None) -> Journaled:
+    return Journaled(inner, ledger, gate or Gate(FakeClock().clock))
+
+
+async def test_submitting_is_on_disk_before_the_create_is_sent_and_submitted_before_it_returns(ledger: Ledger) -> None:
+    on_disk_when_sent: list[dict[str, Any]] = []
+
+    def look(request: CreateRequest) -> Prediction:
+        on_disk_when_sent.extend(lines(ledger))
+        return Prediction("p1", Status.STARTING)
+
+    made = await journaled(ScriptedProvider(creates=[look]), ledger).create(REQUEST)
+    stamp = {"v": 1, "t": "2027-01-15T08:00:00.000Z"}
+    named = {"item": "shoe", "attempt": 2, "key": URL, "output": "shoe.png", "fingerprint": "f1"}
+    submitting = {**stamp, "event": "submitting", **named}
+    assert on_disk_when_sent == [submitting]
+    assert lines(ledger) == [submitting, {**stamp, "event": "submitted", "item": "shoe", "prediction_id": made.id}]
+    state = ledger.fold.items["shoe"]
+    assert (state.prediction_id, state.in_flight, state.lost, state.fingerprint) == ("p1", True, None, "f1")
+
+
+@pytest.mark.parametrize(
+    "error", [RateLimited("x"), ServerError("x"), InputRejected("x"), KeyRejected("x"), BudgetReached("x")]
+)
+async def test_a_refusal_closes_the_create(ledger: Ledger, error: BatchError) -> None:
+    with pytest.raises(type(error)) as caught:
+        await journaled(ScriptedProvider(creates=[error]), ledger).create(REQUEST)
+    assert caught.value is error
+    assert events(ledger) == ["submitting", "rejected"]
+    assert lines(ledger)[1]["kind"] == error.kind
+    assert ledger.fold.items["shoe"].lost is None
+    assert ledger.fold.predictions == 0
+
+
+@pytest.mark.parametrize("error", [CreateLost("x"), PageInstead("x")], ids=["no answer", "page with status 200"])
+async def test_a_create_that_may_have_been_accepted_stays_open(ledger: Ledger, error: BatchError) -> None:
+    with pytest.raises(type(error)):
+        await journaled(ScriptedProvider(creates=[error]), ledger).create(REQUEST)
+    assert events(ledger) == ["submitting"]
+    lost = ledger.fold.items["shoe"].lost
+    assert lost is not None
+    assert (lost.key, lost.since) == (URL, "2027-01-15T08:00:00.000Z")
+
+
+async def test_what_nobody_foresaw_leaves_the_create_open(ledger: Ledger) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await journaled(ScriptedProvider(creates=[ZeroDivisionError()]), ledger).create(REQUEST)
+    assert events(ledger) == ["submitting"]
+
+
+async def test_a_result_without_an_id_is_on_record_too(ledger: Ledger) -> None:
+    await journaled(
+        ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://x/a")]), ledger
+    ).create(REQUEST)
+    assert events(ledger) == ["submitting", "submitted"]
+    state = ledger.fold.items["shoe"]
+    assert (state.in_flight, state.lost, ledger.fold.predictions) == (False, None, 1)
+
+
+async def test_a_possible_duplicate_is_said_to_be_one(ledger: Ledger) -> None:
+    provider = journaled(ScriptedProvider(), ledger)
+    await provider.create(REQUEST)
+    await provider.create(CreateRequest(item="b", image=URL, output="b.png", possible_duplicate=True))
+    assert [line.get("possible_duplicate") for line in lines(ledger) if line["event"] == "submitting"] == [None, True]
+    assert ledger.fold.possible_duplicates == 1
+
+
+async def test_a_closed_gate_buys_and_writes_nothing(ledger: Ledger) -> None:
+    inner, gate = ScriptedProvider(), Gate(FakeClock().clock)
+    gate.close(KeyRejected("no"))
+    with pytest.raises(Stopping):
+        await journaled(inner, ledger, gate).create(REQUEST)
+    assert (inner.calls, lines(ledger)) == ([], [])
+
+
+async def test_what_cannot_be_put_on_record_is_not_bought(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Ledger, batch: list[bytes]) -> None:
+        raise DiskError("no space left")
+
+    monkeypatch.setattr(Ledger, "_write", full)
+    inner = ScriptedProvider()
+    with pytest.raises(DiskError):
+        await journaled(inner, ledger).create(REQUEST)
+    assert inner.calls == []
+
+
+class Slow(ScriptedProvider):
+    """The answer takes as long as the test wants."""
+
+    def __init__(self, then: BatchError | None = None) -> None:
+        super().__init__(creates=[then] if then else [])
+        self.sent, self.answer = anyio.Event(), anyio.Event()
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        self.sent.set()
+        await self.answer.wait()
+        return await super().create(request)
+
+
+@pytest.mark.parametrize(
+    ("then", "recorded"),
+    [
+        (None, ["submitting", "submitted"]),
+        (RateLimited("x"), ["submitting", "rejected"]),
+        (CreateLost("x"), ["submitting"]),
+    ],
+)
+async def test_a_cancellation_inside_the_exchange_waits_for_the_answer_and_its_record(
+    ledger: Ledger, then: BatchError | None, recorded: list[str]
+) -> None:
+    inner, outcome = Slow(then), []
+    provider = journaled(inner, ledger)
+
+    async def buy() -> None:
+        try:
+            outcome.append(await provider.create(REQUEST))
+            await anyio.lowlevel.checkpoint()
+            outcome.append("went on")
+        except BatchError as error:
+            outcome.append(error)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(buy)
+            await inner.sent.wait()
+            tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+                assert events(ledger) == ["submitting"]
+                inner.answer.set()
+    assert events(ledger) == recorded
+    assert len(outcome) == 1
+
+
+async def test_an_item_cancelled_before_its_turn_is_not_bought(ledger: Ledger) -> None:
+    inner = ScriptedProvider()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await anyio.lowlevel.checkpoint()
+        await journaled(inner, ledger).create(REQUEST)
+    assert (inner.calls, lines(ledger)) == ([], [])
+
+
+def test_the_key_of_a_url_is_the_url_and_of_a_data_uri_a_digest() -> None:
+    uri = "data:image/jpeg;base64,AAAA"
+    assert key_of(URL) == URL
+    assert key_of(uri) == "sha256:" + hashlib.sha256(uri.encode()).hexdigest()
+
+
+async def test_nothing_is_bought_with_an_upload_that_has_expired_while_its_create_was_held(ledger: Ledger) -> None:
+    time, provider = FakeClock(), ScriptedProvider()
+    buyer = Journaled(provider, ledger, Gate(time.clock), time.clock)
+    now = datetime.fromtimestamp(time.now, UTC)
+    await buyer.create(replace(REQUEST, until=now + timedelta(seconds=1)))
+    with pytest.raises(UploadExpired):
+        await buyer.create(replace(REQUEST, until=now))
+    assert (len(provider.requests), events(ledger)) == (1, ["submitting", "submitted"])

@@ -1,0 +1,368 @@
+"""A create whose answer was lost is looked for before it is sent again, and what can't be looked for is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from batch_removebg.errors import (
+    BatchError,
+    CreateLost,
+    CreateUnaccounted,
+    KeyRejected,
+    RateLimited,
+    ServerError,
+    Verdict,
+)
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.ledger.state import Lost
+from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, Provider, Status
+from batch_removebg.providers.journaled import Journaled, key_of
+from batch_removebg.providers.recovery import LostPolicy, Recovery
+from batch_removebg.providers.retry import Retrying, RetryPolicy
+from batch_removebg.stop import Gate
+from tests.support.doubles import FakeClock, ScriptedProvider
+from tests.support.fake_api import FakeApi, connected, data_uri
+from tests.support.wire import after, reset, says
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://files.example/shoe.jpg"
+REQUEST = CreateRequest(item="shoe", image=URL, output="shoe.png", fingerprint="f1")
+HOSTED = Capabilities(files=True, list=True, cancel=True)
+GATEWAY = Capabilities()
+BEGIN = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+"""Of the fake clock."""
+
+
+class Listing(ScriptedProvider):
+    """Its list is what the test says, look by look; the last one stays."""
+
+    def __init__(self, *looks: list[PredictionPage], creates: Iterable[Any] = (), **more: Any) -> None:
+        super().__init__(creates=creates, **more)
+        self.looks = list(looks) or [[PredictionPage(())]]
+        self.asked: list[tuple[datetime | None, str | None]] = []
+
+    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+        await anyio.lowlevel.checkpoint()
+        self.asked.append((created_after, cursor))
+        if cursor is None and len(self.looks) > 1 and len(self.asked) > 1:
+            self.looks.pop(0)
+        return self.looks[0][int(cursor or 0)]
+
+
+def listed(prediction_id: str, image: str | None = URL, **fields: Any) -> Prediction:
+    return Prediction(prediction_id, Status.PROCESSING, image=image, created_at=BEGIN, **fields)
+
+
+@pytest.fixture
+def time() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, time: FakeClock) -> AsyncIterator[Ledger]:
+    async with Ledger(tmp_path / "ledger.jsonl", clock=time.clock) as opened:
+        yield opened
+
+
+def recovery(inner: Provider, ledger: Ledger, time: FakeClock, policy: LostPolicy | None = None) -> Recovery:
+    on_record = Journaled(inner, ledger, Gate(time.clock))
+    return Recovery(on_record, ledger, policy or LostPolicy(), clock=time.clock, known=ledger.fold.has_prediction)
+
+
+def events(ledger: Ledger) -> list[str]:
+    entries = [json.loads(line) for line in ledger.path.read_text(encoding="utf-8").splitlines()]
+    marks = {"found": "found", "possible_duplicate": "duplicate"}
+    return [" ".join([entry["event"], *(mark for name, mark in marks.items() if entry.get(name))]) for entry in entries]
+
+
+# Where the server lists
+
+
+async def test_an_answer_that_comes_is_all_there_is(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing()
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "p1"
+    assert (events(ledger), inner.asked, time.slept) == (["submitting", "submitted"], [], [])
+
+
+async def test_a_lost_create_is_found_by_its_input_and_not_bought_again(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((listed("other", "https://x/b.jpg"), listed("mine")))], creates=[CreateLost("x")])
+    found = await recovery(inner, ledger, time).create(REQUEST)
+    assert found.id == "mine"
+    assert events(ledger) == ["submitting", "submitted found"]
+    assert (inner.calls.count("create"), ledger.fold.predictions) == (1, 1)
+    assert (ledger.fold.items["shoe"].prediction_id, ledger.fold.items["shoe"].in_flight) == ("mine", True)
+
+
+async def test_the_list_is_asked_from_a_little_before_the_create_on(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((listed("mine"),))], creates=[CreateLost("x")])
+    await recovery(inner, ledger, time).create(REQUEST)
+    assert inner.asked == [(BEGIN - timedelta(seconds=120), None)]
+    assert time.slept == [1.0]
+
+
+async def test_a_create_that_appears_late_is_looked_for_again(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing(
+        [PredictionPage(())], [PredictionPage(())], [PredictionPage((listed("mine"),))], creates=[CreateLost("x")]
+    )
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "mine"
+    assert time.slept == [1.0, 4.0, 10.0]
+    assert inner.calls.count("create") == 1
+
+
+async def test_a_create_is_found_on_a_later_page(ledger: Ledger, time: FakeClock) -> None:
+    first = PredictionPage(tuple(listed(f"o{n}", f"https://x/{n}") for n in range(3)), "1")
+    inner = Listing([first, PredictionPage((), "2"), PredictionPage((listed("mine"),))], creates=[CreateLost("x")])
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "mine"
+    assert [cursor for _, cursor in inner.asked] == [None, "1", "2"]
+
+
+async def test_pages_from_before_the_create_are_not_read(ledger: Ledger, time: FakeClock) -> None:
+    old = replace(listed("old", "https://x/old"), created_at=BEGIN - timedelta(seconds=121))
+    inner = Listing([PredictionPage((old,), "1")], creates=[CreateLost("x")])
+    await recovery(inner, ledger, time).create(REQUEST)
+    assert {cursor for _, cursor in inner.asked} == {None}
+    assert events(ledger) == ["submitting", "rejected", "submitting", "submitted"]
+
+
+async def test_a_list_without_times_is_read_on(ledger: Ledger, time: FakeClock) -> None:
+    timeless = replace(listed("other", "https://x/b.jpg"), created_at=None)
+    inner = Listing([PredictionPage((timeless,), "1"), PredictionPage((listed("mine"),))], creates=[CreateLost("x")])
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "mine"
+
+
+async def test_what_is_not_on_the_list_is_bought_anew_and_is_no_duplicate(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing(creates=[CreateLost("x")])
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "p1"
+    assert events(ledger) == ["submitting", "rejected", "submitting", "submitted"]
+    assert ledger.fold.possible_duplicates == 0
+    assert [request.attempt for request in inner.requests] == [1, 2]
+
+
+async def test_a_prediction_of_another_item_is_never_taken(ledger: Ledger, time: FakeClock) -> None:
+    await ledger.append("submitting", item="twin", key=URL, output="twin.png")
+    await ledger.append("submitted", item="twin", prediction_id="twins")
+    inner = Listing([PredictionPage((listed("twins"),))], creates=[CreateLost("x")])
+    assert (await recovery(inner, ledger, time).create(REQUEST)).id == "p1"
+    assert ledger.fold.items["twin"].prediction_id == "twins"
+
+
+async def test_two_items_of_one_url_never_take_the_same_prediction(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((listed("only"),))], creates=[CreateLost("x"), CreateLost("x")])
+    shared, ids = recovery(inner, ledger, time), []
+
+    async def buy(item: str) -> None:
+        ids.append((await shared.create(replace(REQUEST, item=item))).id)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(buy, "left")
+        tasks.start_soon(buy, "right")
+    assert sorted(ids) == ["only", "p1"]
+
+
+async def test_answers_that_stay_away_end_the_item_after_a_few(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing(creates=[CreateLost("x")] * 20)
+    with pytest.raises(ServerError, match="12 creates in a row got no answer"):
+        await recovery(inner, ledger, time).create(REQUEST)
+    assert inner.calls.count("create") == 12
+    assert ledger.fold.items["shoe"].lost is None
+
+
+async def test_a_refusal_passes_through_and_so_does_trouble_while_looking(ledger: Ledger, time: FakeClock) -> None:
+    with pytest.raises(KeyRejected):
+        await recovery(Listing(creates=[KeyRejected("no")]), ledger, time).create(REQUEST)
+
+    class NoList(Listing):
+        async def list(self, **kwargs: Any) -> PredictionPage:
+            raise ServerError("busy")
+
+    inner = NoList(creates=[CreateLost("x")])
+    with pytest.raises(ServerError, match="busy"):
+        await recovery(inner, ledger, time).create(REQUEST)
+    assert inner.calls == ["create"]
+    assert ledger.fold.items["shoe"].lost is not None  # the next run looks again
+
+
+# A create that an earlier run lost
+
+
+def of_earlier_run(hours: float, key: str = URL) -> Lost:
+    return Lost(key, (BEGIN - timedelta(hours=hours)).isoformat())
+
+
+async def test_a_create_of_an_earlier_run_is_looked_for_first(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((listed("mine"),))])
+    found = await recovery(inner, ledger, time).create(REQUEST, of_earlier_run(0.5))
+    assert (found.id, inner.calls) == ("mine", [])
+    assert inner.asked == [(BEGIN - timedelta(seconds=1920), None)]
+    assert time.slept == [0.0]  # it has had its time to appear
+    assert events(ledger) == ["submitted found"]
+
+
+async def test_a_create_of_an_earlier_run_that_is_not_there_is_bought_anew(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing()
+    assert (await recovery(inner, ledger, time).create(REQUEST, of_earlier_run(0.5))).id == "p1"
+    assert events(ledger) == ["rejected", "submitting", "submitted"]
+    assert len(inner.asked) == 1
+
+
+@pytest.mark.parametrize("stamp", ["", "yesterday"])
+async def test_without_a_readable_time_the_whole_list_is_read(ledger: Ledger, time: FakeClock, stamp: str) -> None:
+    inner = Listing([PredictionPage((listed("mine"),))])
+    assert (await recovery(inner, ledger, time).create(REQUEST, Lost(URL, stamp))).id == "mine"
+
+
+async def test_a_wiped_input_may_be_the_lost_one_so_buying_anew_may_be_a_duplicate(
+    ledger: Ledger, time: FakeClock
+) -> None:
+    wiped = PredictionPage((listed("who knows", None, data_removed=True),))
+    inner = Listing([wiped])
+    assert (await recovery(inner, ledger, time).create(REQUEST, of_earlier_run(9))).id == "p1"
+    assert events(ledger) == ["submitting duplicate", "submitted"]
+    assert ledger.fold.possible_duplicates == 1
+
+
+async def test_a_wiped_input_of_a_known_prediction_is_nobodys_doubt(ledger: Ledger, time: FakeClock) -> None:
+    await ledger.append("submitted", item="other", prediction_id="known")
+    inner = Listing([PredictionPage((listed("known", None, data_removed=True),))])
+    await recovery(inner, ledger, time).create(REQUEST, of_earlier_run(9))
+    assert ledger.fold.possible_duplicates == 0
+
+
+async def test_a_list_too_long_to_read_leaves_a_doubt(ledger: Ledger, time: FakeClock) -> None:
+    pages = [PredictionPage((listed(f"o{n}", f"https://x/{n}"),), str(n + 1)) for n in range(9)]
+    inner = Listing(pages)
+    await recovery(inner, ledger, time, LostPolicy(pages=3)).create(REQUEST, of_earlier_run(0.5))
+    assert len(inner.asked) == 3
+    assert events(ledger) == ["submitting duplicate", "submitted"]
+
+
+async def test_a_doubt_is_not_bought_where_the_policy_forbids(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((listed("who knows", None, data_removed=True),))])
+    with pytest.raises(CreateUnaccounted):
+        await recovery(inner, ledger, time, LostPolicy(resend=0)).create(REQUEST, of_earlier_run(9))
+    assert inner.calls == []
+
+
+# Where nothing can be looked for
+
+BLIND = [
+    (GATEWAY, URL),
+    (GATEWAY, data_uri(b"picture")),
+    (HOSTED, data_uri(b"picture")),
+]
+
+
+@pytest.mark.parametrize(("capabilities", "image"), BLIND)
+async def test_what_cannot_be_looked_for_is_sent_once_more_and_counted(
+    ledger: Ledger, time: FakeClock, capabilities: Capabilities, image: str
+) -> None:
+    inner = Listing(creates=[CreateLost("x")], capabilities=capabilities)
+    assert (await recovery(inner, ledger, time).create(replace(REQUEST, image=image))).id == "p1"
+    assert events(ledger) == ["submitting", "submitting duplicate", "submitted"]
+    assert (ledger.fold.possible_duplicates, inner.asked, time.slept) == (1, [], [5.0])
+
+
+@pytest.mark.parametrize(("capabilities", "image"), BLIND)
+async def test_once_more_is_not_twice_more(
+    ledger: Ledger, time: FakeClock, capabilities: Capabilities, image: str
+) -> None:
+    inner = Listing(creates=[CreateLost("x")] * 9, capabilities=capabilities)
+    with pytest.raises(CreateUnaccounted, match="--retry-failed") as caught:
+        await recovery(inner, ledger, time).create(replace(REQUEST, image=image))
+    assert caught.value.verdict is Verdict.FAIL
+    assert inner.calls.count("create") == 2
+    assert ledger.fold.items["shoe"].lost is not None
+
+
+@pytest.mark.parametrize(("capabilities", "image"), BLIND)
+async def test_where_no_duplicate_may_be_risked_the_item_fails(
+    ledger: Ledger, time: FakeClock, capabilities: Capabilities, image: str
+) -> None:
+    inner = Listing(creates=[CreateLost("x")], capabilities=capabilities)
+    with pytest.raises(CreateUnaccounted):
+        await recovery(inner, ledger, time, LostPolicy(resend=0)).create(replace(REQUEST, image=image))
+    assert inner.calls.count("create") == 1
+    assert ledger.fold.possible_duplicates == 0
+
+
+async def test_a_create_of_an_earlier_run_that_cannot_be_looked_for_is_a_possible_duplicate(
+    ledger: Ledger, time: FakeClock
+) -> None:
+    inner = Listing(capabilities=GATEWAY)
+    lost = of_earlier_run(1, key_of(data_uri(b"picture")))
+    await recovery(inner, ledger, time).create(replace(REQUEST, image=data_uri(b"picture")), lost)
+    assert events(ledger) == ["submitting duplicate", "submitted"]
+    with pytest.raises(CreateUnaccounted):
+        await recovery(inner, ledger, time, LostPolicy(resend=0)).create(REQUEST, lost)
+    assert inner.calls.count("create") == 1
+
+
+# Over the wire
+
+
+def over_the_wire(provider: Provider, ledger: Ledger, time: FakeClock) -> Recovery:
+    on_record = Journaled(provider, ledger, Gate(time.clock))
+    chain = Retrying(
+        on_record, RetryPolicy(), clock=time.clock, sleep_before_create=time.sleep, waiting=lambda text: None
+    )
+    return Recovery(chain, ledger, LostPolicy(), clock=time.clock, known=ledger.fold.has_prediction)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_over_the_wire_a_lost_answer_costs_no_second_prediction(
+    ledger: Ledger, time: FakeClock, accepted: bool
+) -> None:
+    async with FakeApi(now=lambda: time.now) as api, connected(api) as provider:
+        api.page = 2
+        for number in range(5):
+            await provider.create(replace(REQUEST, image=f"https://x/{number}"))  # somebody else's
+        upload = await provider.upload(b"x", filename="shoe.jpg", content_type="image/jpeg")
+        api.respond("GET", "/predictions", says(503), times=1)
+        api.respond("POST", "/predictions", says(429, {"retry_after": 3}), times=1)
+        api.respond("POST", "/predictions", after(api.normal, reset) if accepted else reset, times=1)
+        made = await over_the_wire(provider, ledger, time).create(replace(REQUEST, image=upload.url))
+        assert [bought.id for bought in api.bill if bought.input["image"] == upload.url] == [made.id]
+    assert ledger.fold.predictions == 1
+    assert ledger.fold.possible_duplicates == 0
+
+
+async def test_over_the_wire_a_gateways_lost_answer_is_counted(ledger: Ledger, time: FakeClock) -> None:
+    async with FakeApi(gateway=True, now=lambda: time.now) as api, connected(api) as provider:
+        api.respond("POST", "/predictions", after(api.normal, reset), times=1)
+        made = await over_the_wire(provider, ledger, time).create(REQUEST)
+        assert len(api.bill) == 2
+        assert made.id == api.bill[1].id
+        assert api.foreign == []
+    assert (ledger.fold.predictions, ledger.fold.possible_duplicates) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [RateLimited("x"), KeyRejected("x")])
+async def test_a_refusal_is_not_a_loss(ledger: Ledger, time: FakeClock, error: BatchError) -> None:
+    inner = Listing(creates=[error])
+    with pytest.raises(type(error)):
+        await recovery(inner, ledger, time).create(REQUEST)
+    assert (inner.asked, events(ledger)) == ([], ["submitting", "rejected"])
+
+
+async def test_a_server_whose_clock_is_hours_behind_hides_no_lost_create(ledger: Ledger, time: FakeClock) -> None:
+    behind = BEGIN - timedelta(hours=3)
+    answered = replace(listed("p1", "https://files.example/hat.jpg"), created_at=behind)
+    found = replace(listed("p2"), created_at=behind)
+    server = Listing([PredictionPage((found,))], creates=[answered, CreateLost("no answer")])
+    buyer = recovery(server, ledger, time)
+    await buyer.create(replace(REQUEST, item="hat", image="https://files.example/hat.jpg"))
+    assert (await buyer.create(REQUEST)).id == "p2"
+    asked = server.asked[0][0]
+    assert asked is not None
+    assert asked <= behind
+    assert len(server.requests) == 2

@@ -1,0 +1,437 @@
+"""Settings are checked at once and name the flag; the key stays out of sight and off open wires."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from batch_removebg import resources
+from batch_removebg.cli.parser import parser
+from batch_removebg.errors import SettingsError
+from batch_removebg.finish.options import Finish
+from batch_removebg.imaging.format import EXTENSIONS, Limits
+from batch_removebg.net.fetch import Caps
+from batch_removebg.pipeline.pipeline import Shape
+from batch_removebg.providers.replicate import REMOVE_BG
+from batch_removebg.run import batch
+from batch_removebg.run import settings as module
+from batch_removebg.run.settings import PROVIDERS, Settings, SettingsArguments
+
+OUT = Path("out")
+KEY = "r8_SecretOfTheShop1234567890"
+GATEWAY: dict[str, Any] = {"provider": "gateway", "base_url": "https://gateway.example/replicate/v1"}
+OPTIONS = [f.name for f in fields(Settings) if f.name != "out"]
+
+
+def made(**given: Any) -> Settings:
+    return Settings(out=OUT, **given)
+
+
+# One list of settings, in three places
+
+
+def test_the_arguments_of_run_batch_are_the_fields_of_settings_but_out() -> None:
+    assert list(SettingsArguments.__annotations__) == OPTIONS
+    assert SettingsArguments.__total__ is False
+    hints, own = get_type_hints(SettingsArguments), get_type_hints(Settings)
+    assert hints == {name: own[name] for name in OPTIONS}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_setting_has_its_flag(name: str) -> None:
+    commands = next(action for action in parser()._actions if action.dest == "command")
+    run = commands.choices["run"]  # type: ignore[index]  # argparse types it as any iterable
+    flag = "--input" if name == "model_inputs" else f"--{name.replace('_', '-')}"
+    [action] = [action for action in run._actions if action.dest == name]
+    assert action.option_strings == [flag]
+    assert action.default is None  # what is not given is for Settings to say
+
+
+@pytest.mark.anyio
+async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {
+        **GATEWAY,
+        "token_env": "SHOP_KEY",
+        "model_version": "95fc",
+        "input_field": "picture",
+        "model_inputs": {"threshold": 0.5},
+        "model": "u2net",
+        "device": "openvino",
+        "precision": "float32",
+        "concurrency": 7,
+        "rate": 30.0,
+        "format": "webp",
+        "mask_only": True,
+        "background": "white",
+        "quality": 80,
+        "effort": 7,
+        "edges": "keep",
+        "refine": "none",
+        "srgb": True,
+        "metadata": "keep",
+        "name": "{stem}",
+        "fetch_sources": True,
+        "retry_failed": True,
+        "limit": 3,
+        "max_predictions": 4,
+        "max_cost": 1.5,
+        "price": 0.5,
+        "deadline": 60.0,
+        "allow_private": True,
+        "on_lost": "fail",
+        "proxy_size": 512,
+        "max_size": 20,
+        "max_pixels": 1000,
+        "memory": 512,
+        "grace": 1.0,
+    }
+    assert list(given) == OPTIONS
+    assert all(value != getattr(made(), name) for name, value in given.items())
+    seen: list[Any] = []
+
+    async def run(inputs: list[str], settings: Settings) -> None:
+        seen.extend([inputs, settings])
+
+    monkeypatch.setattr(batch, "run", run)
+    await batch.run_batch([Path("in"), "list.csv"], out="made", **given)
+    assert seen == [["in", "list.csv"], Settings(out=Path("made"), **given)]
+
+
+def test_settings_cannot_be_changed_once_checked() -> None:
+    with pytest.raises(FrozenInstanceError):
+        made().quality = 0  # type: ignore[misc]  # that is the point
+
+
+# What makes no sense
+
+
+@pytest.mark.parametrize(
+    ("flag", "bad"),
+    [
+        ("--provider", {"provider": "aws"}),
+        ("--format", {"format": "gif"}),
+        ("--on-lost", {"on_lost": "maybe"}),
+        ("--token-env", {"token_env": ""}),
+        ("--token-env", {"token_env": "1KEY"}),
+        ("--token-env", {"token_env": "MY-KEY"}),
+        ("--token-env", {"token_env": KEY}),
+        ("--model-version", {"model_version": ""}),
+        ("--model-version", {"model_version": "latest"}),
+        ("--model-version", {"model_version": "owner/name:latest"}),
+        ("--model-version", {"model_version": "owner/name"}),
+        ("--model-version", {"model_version": "a b"}),
+        ("--input-field", {"input_field": ""}),
+        ("--input image", {"model_inputs": {"image": "x"}}),
+        ("--input picture", {"input_field": "picture", "model_inputs": {"picture": "x"}}),
+        ("--concurrency", {"concurrency": 0}),
+        ("--concurrency", {"concurrency": 1001}),
+        ("--rate", {"rate": 0.0}),
+        ("--rate", {"rate": -1.0}),
+        ("--rate", {"rate": math.nan}),
+        ("--rate", {"rate": math.inf}),
+        ("--limit", {"limit": 0}),
+        ("--max-predictions", {"max_predictions": -1}),
+        ("--proxy-size", {"proxy_size": 63}),
+        ("--max-size", {"max_size": 0}),
+        ("--max-pixels", {"max_pixels": 0}),
+        ("--memory", {"memory": 63}),
+        ("--grace", {"grace": -1.0}),
+        ("--grace", {"grace": math.nan}),
+        ("--quality", {"quality": 0}),
+        ("--quality", {"quality": 101}),
+        ("--effort", {"effort": -1}),
+        ("--effort", {"effort": 10}),
+        ("--metadata", {"metadata": "all"}),
+        ("--background", {"background": "vermilionish"}),
+        ("--background", {"background": "#ffff"}),
+        ("--background", {"background": ""}),
+        ("--name", {"name": ""}),
+        ("--name", {"name": "{id"}),
+        ("--name", {"name": "../{id}"}),
+        ("--name", {"name": "{id!r}"}),
+        ("--base-url", {"base_url": "https://gateway.example/v1"}),
+        ("--base-url", {"base_url": ""}),
+        ("--base-url", {"provider": "gateway"}),
+        ("--base-url", {"provider": "gateway", "base_url": ""}),
+        ("--base-url", {"provider": "replicate", "base_url": ""}),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_flag(flag: str, bad: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as error:
+        made(**bad)
+    assert str(error.value).startswith((flag, f"--provider gateway needs {flag}"))
+    assert KEY not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gateway.example/v1",
+        "ftp://gateway.example/v1",
+        "file:///etc/passwd",
+        "https://",
+        "https:///v1",
+        "https://gateway.example:0/v1",
+        "https://gateway.example:99999/v1",
+        "https://gateway.example:port/v1",
+        "https://[::1/v1",
+        "https://gateway.example/v1?api_key=hunter2",
+        "https://gateway.example/v1#hunter2",
+        " https://gateway.example/v1",
+        "https://gateway.example/v1\n",
+        "https://gate\tway.example/v1",
+        "https://user:hunter2@gateway.example/v1",
+        "https://hunter2@gateway.example/v1",
+        "https://gateway.example/v1/predictions",
+        "https://gateway.example/v1/predictions/",
+    ],
+)
+@pytest.mark.parametrize("provider", ["gateway", "replicate"])
+def test_a_base_url_that_is_none_is_refused_and_not_repeated(provider: Any, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--base-url") as error:
+        made(provider=provider, base_url=url)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {"concurrency": 1},
+        {"concurrency": 1000},
+        {"rate": 0.01},
+        {"limit": 1},
+        {"max_predictions": 0},
+        {"proxy_size": 64},
+        {"max_size": 1},
+        {"grace": 0.0},
+        {"grace": math.inf},
+        {"quality": 1},
+        {"quality": 100},
+        {"model_version": "owner/name:95fc"},
+        {"model_version": "v1.2"},
+        {"token_env": "_KEY_2"},
+        {"background": "#F0F0F0"},
+        {"name": "{parent}/{stem}-{sku}"},
+        {"provider": "replicate", "base_url": "http://127.0.0.1:5055/v1"},
+        *({"format": name} for name in EXTENSIONS),
+    ],
+)
+def test_the_ends_of_each_range_are_taken(good: dict[str, Any]) -> None:
+    made(**good)
+
+
+def test_the_default_bills_nothing() -> None:
+    assert (made().provider, PROVIDERS) == ("local", ("local", "replicate", "gateway"))
+    assert made().model_version == REMOVE_BG
+
+
+# The key
+
+
+def test_the_key_comes_from_the_environment_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = made(provider="replicate", token_env="SHOP_KEY")
+    monkeypatch.setenv("SHOP_KEY", f" {KEY}\n")
+    assert settings.key() == KEY
+    endpoint = settings.endpoint()
+    assert (endpoint.key, endpoint.base, endpoint.version) == (KEY, "https://api.replicate.com/v1", REMOVE_BG)
+    assert (endpoint.image_field, endpoint.inputs) == ("image", {})
+
+
+@pytest.mark.parametrize("value", [None, "", "  \n"])
+def test_replicate_without_a_key_names_the_variable_and_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    settings = made(provider="replicate", token_env="SHOP_KEY")
+    if value is not None:
+        monkeypatch.setenv("SHOP_KEY", value)
+    with pytest.raises(SettingsError, match=r"needs a key.*SHOP_KEY.*--token-env.*--provider local"):
+        settings.key()
+    with pytest.raises(SettingsError, match="SHOP_KEY"):
+        settings.endpoint()
+
+
+def test_a_gateway_and_a_server_nearby_may_do_without_a_key() -> None:
+    assert made(**GATEWAY).key() is None
+    assert made(provider="replicate", base_url="http://localhost:5055/v1").key() is None
+
+
+@pytest.mark.parametrize("key", ["r8_\nnew line", "schlüssel", "r8_\x7f", "r8_\x00"])
+def test_a_key_that_no_header_could_hold_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setattr(os, "environ", {"SHOP_KEY": key})  # a real environment takes no NUL
+    with pytest.raises(SettingsError, match="SHOP_KEY") as error:
+        made(**GATEWAY, token_env="SHOP_KEY").key()
+    assert key not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "hTTp"])
+@pytest.mark.parametrize(
+    "host", ["gateway.example", "93.184.216.34", "[2606:2800:220:1::1]", "localhost.example", "notlocalhost"]
+)
+@pytest.mark.parametrize("provider", ["gateway", "replicate"])
+def test_a_key_does_not_travel_unencrypted_to_a_public_host(
+    monkeypatch: pytest.MonkeyPatch, provider: Any, scheme: str, host: str
+) -> None:
+    settings = made(provider=provider, base_url=f"{scheme}://{host}/v1", token_env="SHOP_KEY")
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    with pytest.raises(SettingsError, match=r"^--base-url .* unencrypted; use https") as error:
+        settings.key()
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "base", ["http://127.0.0.1:5055/v1", "http://localhost/v1", "http://[::1]:1/v1", "http://10.0.0.7/v1",
+             "http://api.localhost/v1", "http://gpu.local/v1", "http://gateway.internal/v1", "https://gateway.example/v1"]
+)  # fmt: skip
+def test_a_key_may_go_over_plain_http_nearby_and_over_https_anywhere(
+    monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    assert made(provider="gateway", base_url=base, token_env="SHOP_KEY").key() == KEY
+
+
+def test_the_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
+    settings = made(provider="replicate", model_inputs={"secret": "hunter2"})
+    endpoint = settings.endpoint()
+    assert endpoint.key == KEY
+    for text in (repr(settings), str(settings), json.dumps(settings.shown()), repr(endpoint), str(endpoint)):
+        assert KEY not in text
+    assert "hunter2" not in json.dumps(settings.shown())
+
+
+# What the parts of the pipeline get
+
+
+def test_the_ledger_keeps_what_is_not_the_default() -> None:
+    assert made().shown() == {}
+    settings = made(
+        provider="gateway",
+        base_url="https://gateway.example/replicate/v1/",
+        model_inputs={"b": 1, "a": 2},
+        rate=6.0,
+        grace=math.inf,
+        mask_only=True,
+    )
+    assert settings.shown() == {
+        "provider": "gateway",
+        "base_url": "https://gateway.example/replicate/v1",
+        "model_inputs": ["a", "b"],
+        "rate": 6.0,
+        "grace": "inf",
+        "mask_only": True,
+    }
+    json.dumps(settings.shown(), allow_nan=False)
+
+
+def test_a_slash_at_the_end_of_the_base_url_makes_no_difference() -> None:
+    assert made(provider="gateway", base_url="https://gateway.example/v1//").base == "https://gateway.example/v1"
+    assert made(provider="replicate").base == "https://api.replicate.com/v1"
+
+
+def test_how_pictures_are_made_follows_the_settings() -> None:
+    assert made().finish() == Finish()
+    settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75, effort=9, srgb=True)
+    assert settings.finish() == Finish(
+        "jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9, srgb=True
+    )
+
+
+def test_a_quality_that_is_given_makes_webp_lossy_and_no_other_format_another() -> None:
+    assert made(format="webp").finish() == Finish("webp", quality=90)
+    assert made(format="webp", quality=90).finish() == Finish("webp", quality=90, lossy=True)
+    assert made(format="jpeg", quality=90).finish() == made(format="jpeg").finish()
+
+
+def test_limits_and_caps_follow_the_settings() -> None:
+    settings = made(max_pixels=5, max_size=3)
+    assert (settings.limits(), settings.caps()) == (Limits(max_pixels=5), Caps(size=3 * 2**20, public_only=True))
+    assert (made().limits(), made().caps()) == (Limits(), Caps(public_only=True))
+    assert made(allow_private=True).caps() == Caps()
+
+
+@pytest.mark.parametrize(("gibibytes", "budget"), [(1, 256 << 20), (8, 2 << 30), (512, 2 << 30)])
+def test_decoded_pictures_take_a_quarter_of_the_memory_or_what_is_said(
+    monkeypatch: pytest.MonkeyPatch, gibibytes: int, budget: int
+) -> None:
+    monkeypatch.setattr(module, "memory", lambda: gibibytes << 30)
+    assert made().pixels() == budget
+    assert made(memory=100).pixels() == 100 << 20
+
+
+def test_the_pipeline_is_as_wide_as_the_provider_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "cores", lambda: 4)
+    monkeypatch.setattr(module, "memory", lambda: 64 << 30)
+    assert resources.cores() >= 1
+    assert resources.memory() >= 1 << 20
+    local = made().shape(stream=False)
+    assert local == Shape(workers=6, downloaders=5, queue=12, stream=False, limit=None, grace=30.0)
+    api = made(**GATEWAY, limit=5, grace=1.0).shape(stream=True)
+    assert api == Shape(workers=256, downloaders=32, queue=64, stream=True, limit=5, grace=1.0)
+    assert made(concurrency=3).shape(stream=False).workers == 3
+    assert made(concurrency=3).shape(stream=False).queue == 8
+    assert made(concurrency=1000).shape(stream=False).queue == 64
+
+
+@pytest.mark.parametrize(("gibibytes", "widest"), [(1, 32), (4, 64), (8, 128), (16, 256), (512, 256)])
+def test_as_many_are_in_flight_as_a_quarter_of_the_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, gibibytes: int, widest: int
+) -> None:
+    monkeypatch.setattr(module, "memory", lambda: gibibytes << 30)
+    assert made(**GATEWAY).width().cap == widest
+    assert made(**GATEWAY, concurrency=7).width().cap == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "limit", "named"),
+    [
+        ({}, None, ""),
+        ({"max_predictions": 7}, 7, "--max-predictions 7"),
+        ({"max_cost": 0.3, "price": 0.1}, 3, "--max-cost 0.3 at --price 0.1"),
+        ({"max_cost": 1.0, "price": 0.3}, 3, "--max-cost 1 at --price 0.3"),
+        ({"max_cost": 0.0001, "price": 0.00044}, 0, "--max-cost 0.0001 at --price 0.00044"),
+        ({"max_cost": 5.0, "price": 1.0, "max_predictions": 2}, 2, "--max-predictions 2"),
+    ],
+)
+def test_the_budget_is_the_smaller_of_count_and_cost_and_never_passes_it(
+    tmp_path: Path, given: dict[str, Any], limit: int | None, named: str
+) -> None:
+    assert Settings(out=tmp_path, **given).budget() == (limit, named)
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        ({"max_cost": 1.0}, "--price"),
+        ({"price": 0.0}, "--price"),
+        ({"price": float("nan")}, "--price"),
+        ({"deadline": 0}, "--deadline"),
+    ],
+)
+def test_a_cost_without_a_price_and_senseless_prices_are_refused(
+    tmp_path: Path, given: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(SettingsError, match=flag):
+        Settings(out=tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "public_only"),
+    [
+        ({}, True),
+        ({"allow_private": True}, False),
+        ({"provider": "replicate"}, True),
+        ({"provider": "gateway", "base_url": "http://127.0.0.1:5055/v1"}, False),
+        ({"provider": "gateway", "base_url": "https://gateway.example/v1"}, True),
+    ],
+)
+def test_private_addresses_are_fetched_from_only_on_request_or_beside_a_private_api(
+    tmp_path: Path, given: dict[str, Any], public_only: bool
+) -> None:
+    assert Settings(out=tmp_path, **given).public_only is public_only

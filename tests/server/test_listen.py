@@ -1,0 +1,143 @@
+"""Running the server: where it may listen, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batch_removebg.engine import network, weights
+from batch_removebg.engine.fetch_weights import Progress
+from batch_removebg.engine.network import Network
+from batch_removebg.errors import SettingsError
+from batch_removebg.server.listen import ServeSettings, serve, serving
+from tests.support.local_doubles import MODEL, LeftHalf
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that temporary folders are made in."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine without weights."""
+    monkeypatch.setattr(network, "load", lambda name, **asked: LeftHalf())
+
+
+def silent(done: int, total: int | None) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "", "example.org", "127.0.0.1.example.org"])
+@pytest.mark.parametrize("token", [None, ""])
+def test_other_machines_are_let_in_with_a_key_only(host: str, token: str | None) -> None:
+    with pytest.raises(SettingsError, match="can be reached from other machines, so a key is needed"):
+        ServeSettings(host=host, token=token)
+    assert ServeSettings(host=host, token="s3cret").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_this_machine_needs_no_key(host: str) -> None:
+    assert ServeSettings(host=host).token is None
+
+
+def test_the_key_does_not_show_in_the_settings() -> None:
+    assert "s3cret" not in repr(ServeSettings(token="s3cret"))
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_the_server_and_its_files_go(temp: Path, stop: signal.Signals) -> None:
+    urls: list[str] = []
+
+    def ready(url: str) -> None:
+        urls.append(url)
+        [folder] = temp.glob("batch-removebg-*")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        os.kill(os.getpid(), stop)
+
+    await serve(ServeSettings(port=0), ready=ready, progress=silent)
+    [url] = urls
+    assert url.startswith("http://127.0.0.1:")
+    assert url.endswith("/v1")
+    assert list(temp.iterdir()) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("light")
+async def test_cancelling_stops_the_server_and_its_files_go(temp: Path) -> None:
+    with anyio.CancelScope() as scope:
+        await serve(ServeSettings(port=0), ready=lambda url: scope.cancel(), progress=silent)
+    assert scope.cancelled_caught
+    assert list(temp.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_a_signal_while_weights_are_brought_ends_the_pull(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def endless(name: str, progress: Progress, **asked: str) -> Network:
+        nonlocal looks
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            looks += 1
+            progress(0, None)
+            time.sleep(0.001)
+
+    monkeypatch.setattr(network, "load", endless)
+    with anyio.fail_after(20):
+        await serve(ServeSettings(port=0), ready=lambda url: pytest.fail("serves without weights"), progress=silent)
+    assert looks > 0
+
+
+@pytest.mark.anyio
+async def test_without_a_progress_nothing_is_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought in silence"))
+    with pytest.raises(weights.WeightsMissing, match=r"bring them first: batch-removebg models pull u2net$"):
+        await serve(ServeSettings(port=0, model="u2net"), ready=lambda url: pytest.fail("serves without weights"))
+
+
+@pytest.mark.anyio
+async def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="unknown model 'bria'"):
+        await serve(ServeSettings(model="bria"), ready=lambda url: pytest.fail("serves nothing"))
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_block_passes_by_as_it_is(temp: Path) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with serving(ServeSettings(port=0), network=LeftHalf(), model=MODEL):
+            raise KeyError("mine")
+
+
+@pytest.mark.anyio
+async def test_a_host_that_does_not_exist_is_named(temp: Path) -> None:
+    settings = ServeSettings(host="no such host", port=0, token="s3cret")
+    with pytest.raises(SettingsError, match="can't listen on no such host:0: "):
+        async with serving(settings, network=LeftHalf(), model=MODEL):
+            pytest.fail("listens nowhere")
+
+
+@pytest.mark.anyio
+async def test_a_port_that_is_taken_is_named(temp: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(
+            SettingsError, match=f"can't listen on 127.0.0.1:{port}: Address already in use; choose another"
+        ):
+            async with serving(ServeSettings(port=port), network=LeftHalf(), model=MODEL):
+                pytest.fail("listens on a taken port")
+    assert list(temp.iterdir()) == []

@@ -1,0 +1,101 @@
+"""Pictures that come at the same time share a hop and a folder's fsync, and no other's fate."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batch_removebg.errors import DiskError, OutputBroken, SourceError
+from batch_removebg.finish.options import Finished
+from batch_removebg.storage import atomic
+from batch_removebg.storage.outputs import Kept, Pictures
+
+pytestmark = pytest.mark.anyio
+
+
+def finished(data: bytes) -> Finished:
+    return Finished(data, 2, 1)
+
+
+async def test_a_picture_lies_under_its_name_with_its_digest_known(tmp_path: Path) -> None:
+    kept = await Pictures(tmp_path).put("sub/a.png", lambda: finished(b"abc"))
+    assert kept == Kept(finished(b"abc"), hashlib.sha256(b"abc").hexdigest())
+    assert (tmp_path / "sub/a.png").read_bytes() == b"abc"
+
+
+async def test_a_draft_that_gives_nothing_writes_nothing(tmp_path: Path) -> None:
+    assert await Pictures(tmp_path).put("a.png", lambda: None) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[str] = []
+    real = atomic.fsync_dir
+
+    def noted(path: Path) -> None:
+        folders.append(path.name)
+        real(path)
+
+    def broken() -> Finished:
+        raise OutputBroken("the output is damaged")
+
+    monkeypatch.setattr(atomic, "fsync_dir", noted)
+    (tmp_path / "folder.png").mkdir()
+    drafts = [
+        ("a.png", lambda: finished(b"a")),
+        ("b.png", broken),
+        ("folder.png", lambda: finished(b"c")),
+        ("../out.png", lambda: finished(b"d")),
+        ("e.png", lambda: finished(b"e")),
+        ("f.png", lambda: None),
+    ]
+    results = Pictures(tmp_path)._write(drafts)
+    assert [type(one) for one in results] == [Kept, OutputBroken, SourceError, SourceError, Kept, type(None)]
+    assert folders == [tmp_path.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png"]
+
+
+async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> None:
+        raise DiskError(f"{path} can't be written")
+
+    monkeypatch.setattr(atomic, "fsync_dir", failing)
+    pictures, raised = Pictures(tmp_path), list[str]()
+
+    async def put(name: str) -> None:
+        with pytest.raises(DiskError):
+            await pictures.put(name, lambda: finished(b"x"))
+        raised.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        for name in ("a.png", "b.png"):
+            tasks.start_soon(put, name)
+    assert sorted(raised) == ["a.png", "b.png"]
+
+
+async def test_bytes_and_names_are_durable_before_the_picture_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        calls.append("folder" if Path(f"/proc/self/fd/{descriptor}").readlink() == tmp_path else "bytes")
+        fsync(descriptor)
+
+    def renamed(source: object, target: object) -> None:
+        calls.append("rename")
+        replace(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    await Pictures(tmp_path).put("a.png", lambda: finished(b"a"))
+    assert calls == ["bytes", "rename", "folder"]

@@ -1,0 +1,204 @@
+"""Doubles of the local engine's parts: a clock in our hands, networks without weights, pictures made on the spot."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from batch_removebg.clock import Clock
+from batch_removebg.engine import network as engine
+from batch_removebg.engine import weights
+from batch_removebg.engine.cutout import Render, Rendered
+from batch_removebg.engine.devices import Precision
+from batch_removebg.errors import PredictionFailed
+from batch_removebg.model import Matte
+from batch_removebg.server.blob_store import Shelf
+from batch_removebg.server.inputs import CAPS
+from batch_removebg.server.jobs import Jobs
+from batch_removebg.server.listen import ServeSettings, serving
+
+BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+MODEL = replace(weights.MODELS["u2netp"], name="stub", sha256="5" * 64)
+
+
+class Hands:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+        self.clock = Clock(monotonic=self.read, wall=self.read, sleep=self._sleep)
+
+    def read(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        for due, event in self._sleepers:
+            if due <= self.now:
+                event.set()
+        self._sleepers = [(due, event) for due, event in self._sleepers if due > self.now]
+
+    async def _sleep(self, seconds: float) -> None:
+        event = anyio.Event()
+        self._sleepers.append((self.now + seconds, event))
+        await event.wait()
+
+
+class LeftHalf:
+    """A network that sees the object in the left half of every picture."""
+
+    used = "a double"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+
+    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
+        self.seen.append(rgb.shape)
+        alpha = np.zeros(rgb.shape[:2], np.uint8)
+        alpha[:, : rgb.shape[1] // 2] = 255
+        return Matte(alpha, 1.0, self.used)
+
+
+class GivesUp:
+    """A network whose runtime fails."""
+
+    used = "a double"
+
+    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
+        raise PredictionFailed("onnxruntime gave up: no memory")
+
+
+class Stalled:
+    """A network, and a render, that hangs until it is let go."""
+
+    used = "a double"
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+        self.calls = 0
+
+    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
+        self.render(b"")
+        return LeftHalf().matte(rgb)
+
+    def render(self, data: bytes) -> Rendered:
+        self.calls += 1
+        assert self.released.wait(30)
+        return Rendered(data.upper())
+
+
+def picture(width: int = 48, height: int = 32, *, mode: str = "RGB", kind: str = "PNG") -> bytes:
+    """An encoded picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new(mode, (width, height), 200 if mode == "L" else (200, 60, 20)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shelf(folder: Path, hands: Hands, *, room: int = 1 << 20) -> Shelf:
+    """An empty shelf in a folder of its own."""
+    folder.mkdir()
+    return Shelf(folder, hands.read, keep=3600.0, room=room)
+
+
+@asynccontextmanager
+async def running(
+    render: Render | Stalled,
+    folder: Path,
+    hands: Hands,
+    *,
+    workers: int = 1,
+    room: int = 100,
+    shelf_room: int = 1 << 20,
+) -> AsyncIterator[Jobs]:
+    """A store whose workers run; a stalled render is let go at the end."""
+    outputs = shelf(folder / "outputs", hands, room=shelf_room)
+    async with Jobs(
+        render.render if isinstance(render, Stalled) else render,
+        inputs=shelf(folder / "inputs", hands),
+        outputs=outputs,
+        workers=workers,
+        clock=hands.clock,
+        room=room,
+        keep=3600.0,
+    ) as jobs:
+        try:
+            yield jobs
+        finally:
+            if isinstance(render, Stalled):
+                render.released.set()
+
+
+@functools.cache
+def real_engine(precision: Precision = "auto") -> engine.Engine:
+    """The engine with its true weights, brought the first time; the test is skipped where they can't be."""
+    try:
+        return engine.load("u2netp", progress=lambda done, total: None, precision=precision)
+    except weights.WeightsMissing as error:
+        pytest.skip(str(error))
+
+
+@dataclass
+class Api:
+    """A client of the running server."""
+
+    base: str
+    session: aiohttp.ClientSession
+    hands: Hands
+
+    async def ask(self, method: str, path: str, **kwargs: Any) -> tuple[int, Any]:
+        """Status and JSON."""
+        async with self.session.request(method, self.base + path, **kwargs) as answer:
+            return answer.status, await answer.json() if answer.content_type == "application/json" else None
+
+    async def create(self, image: str, *, wait: bool = True, **headers: str) -> Any:
+        """A prediction that was accepted."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()} | ({"Prefer": "wait"} if wait else {})
+        status, body = await self.ask(
+            "POST", "/predictions", json={"version": MODEL.sha256, "input": {"image": image}}, headers=sent
+        )
+        assert status == 201, body
+        return body
+
+    async def upload(self, data: bytes, name: str = "cat.png", kind: str = "image/png", **fields: str) -> Any:
+        """A file that was accepted."""
+        form = aiohttp.FormData(fields, quote_fields=False)
+        form.add_field("content", data, filename=name, content_type=kind)
+        status, body = await self.ask("POST", "/files", data=form)
+        assert status == 201, body
+        return body
+
+
+@asynccontextmanager
+async def api_server(network: engine.Network | None = None, **settings: Any) -> AsyncIterator[Api]:
+    """A server on loopback, and a client of it; a stalled network is let go at the end."""
+    hands = Hands()
+    # Inputs of these tests lie on loopback, which the server itself would not fetch from.
+    run = ServeSettings(**{"port": 0, "workers": 1, "caps": replace(CAPS, public_only=False), **settings})
+    async with (
+        serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
+        aiohttp.ClientSession() as session,
+    ):
+        try:
+            yield Api(base, session, hands)
+        finally:
+            if isinstance(network, Stalled):
+                network.released.set()
+
+
+def data_uri(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
