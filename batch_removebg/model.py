@@ -128,8 +128,6 @@ class CreateRequest:
     """An earlier create for the same may have been accepted, and can't be looked for."""
     until: datetime | None = None
     """When the server forgets `image`, where that is an upload."""
-    spent: tuple[str, ...] = ()
-    """Predictions bought for the same image before: on a server's list, none of them is the one looked for."""
     wait: int | None = None
     """Seconds, 1–60, that the server is asked to keep the answer back until the prediction has ended."""
 

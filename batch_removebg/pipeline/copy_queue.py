@@ -15,7 +15,7 @@ import anyio
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
+class CopyQueue(Generic[T]):
     """A queue that never keeps those waiting who put something in; only the reader is kept back."""
 
     def __init__(self, most: int, parked: Callable[[], int]) -> None:

@@ -18,7 +18,7 @@ from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims
 
 from .cache_key import Recipe
-from .prepare import Todo
+from .work import Todo
 
 _FEW = 64
 """Items for which the index is locked once instead of for each question."""

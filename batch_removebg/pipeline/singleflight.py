@@ -1,6 +1,6 @@
 """One of each content is worked on at a time; its copies are parked meanwhile, and share what it comes to.
 
-Pure: who works on what is decided here, and nobody waits here. A parked copy is a few hundred bytes, and holds no
+Pure: who works on what is decided here, and nobody waits here. A parked copy is a few hundred bytes and holds no
 worker. What the turn of a content comes to holds for its copies too, unless it was a matter of the one item alone.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from batch_removebg.errors import BatchError, Stopping, Verdict
+from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Upload
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ _REMEMBERED = 10_000
 
 @dataclass(slots=True)
 class Turn:
-    """What this run has uploaded and bought for one content, be it for one of its items or for several in turn."""
+    """What has been uploaded and bought for one content, be it for one of its items or for several in turn."""
 
     owner: object
     """Whose turn it is."""
@@ -29,10 +30,35 @@ class Turn:
     spent: list[str] = field(default_factory=list)
     """Ids of the predictions that were bought."""
     bought: int = 0
+    """Predictions bought in this run."""
     open: str | None = None
-    """The last of them, unless it has turned out to be of no use: where its item fails, it serves the next one."""
+    """The last prediction, unless it turned out to be of no use: where its item fails, it serves the next one."""
+    buyer: object = None
+    """Whose turn it was when that was bought; None where an earlier run bought it."""
+    lost: Lost | None = None
+    """A create whose answer was lost, and that has not been looked for yet."""
+    losses: int = 0
+    """Answers lost in a row."""
+    resent: int = 0
+    """Creates sent although an earlier one may have been accepted."""
+    doubtful: bool = False
+    """The next create may be such a duplicate."""
     refusal: BatchError | None = None
     """What the content came to in this run: asked again, and paid again, it would come to the same."""
+
+    def purchased(self, prediction_id: str | None) -> None:
+        """Record a prediction that a server accepted."""
+        self.bought += 1
+        self.open, self.buyer = prediction_id, self.owner
+        self.losses, self.resent, self.doubtful = 0, 0, False
+        if prediction_id is not None:
+            self.spent.append(prediction_id)
+
+    def inherit(self, state: ItemState) -> None:
+        """Take up what an earlier run bought, or began to buy, for this content."""
+        if self.open is None and self.lost is None:
+            self.open, self.lost = (state.prediction_id if state.in_flight else None), state.lost
+        self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +67,7 @@ class Released(Generic[T]):
 
     copy: T
     error: BatchError | None = None
-    """What its content has come to, where that was nothing."""
+    """What its content came to, where that was nothing."""
 
 
 class Singleflight(Generic[T]):
@@ -94,23 +120,23 @@ class Singleflight(Generic[T]):
                 self._parked[key] = parked
             self.parked -= 1
             return [Released(first)]
-        told = None if own else _told(error)
+        shared = None if own else _shared(error)
         if error is not None:
-            self._remember(key, turn, told)
+            self._remember(key, turn, shared)
         self.parked -= len(parked)
-        return [Released(copy, told) for copy in parked]
+        return [Released(copy, shared) for copy in parked]
 
-    def _remember(self, key: str, turn: Turn, told: BatchError | None) -> None:
-        if told is not None and told.verdict in (Verdict.FAIL, Verdict.RESUBMIT):
-            turn.refusal = told  # trouble of the server may pass
+    def _remember(self, key: str, turn: Turn, shared: BatchError | None) -> None:
+        if shared is not None and shared.verdict in (Verdict.FAIL, Verdict.RESUBMIT):
+            turn.refusal = shared  # trouble of the server may pass
         turn.owner = None
         self._past[key] = turn
         if len(self._past) > _REMEMBERED:
             self._past.popitem(last=False)
 
 
-def _told(error: BaseException | None) -> BatchError | None:
-    """What the copies are told: the same, of which they have had no part, or that the run ends."""
+def _shared(error: BaseException | None) -> BatchError | None:
+    """What the copies come to: the same, in which they had no part, or that the run ends."""
     if error is None:
         return None
     if not isinstance(error, BatchError) or error.verdict is Verdict.ABORT:

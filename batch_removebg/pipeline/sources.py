@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import anyio
@@ -9,6 +10,9 @@ import anyio
 from batch_removebg.errors import PredictionLost, RetryError, SourceError
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
+from batch_removebg.resources import Cpu
+
+from .work import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +32,7 @@ class Sources:
         session: Callable[[], aiohttp.ClientSession],
         *,
         caps: fetch.Caps,
+        cpu: Cpu,
         retry_delay: Callable[[int, RetryError], float | None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
@@ -37,6 +42,7 @@ class Sources:
         """
         self._session = session
         self._caps = caps
+        self._cpu = cpu
         self._retry_delay = retry_delay
         self._sleep = sleep
         self._held: dict[str, bytes] = {}
@@ -55,6 +61,16 @@ class Sources:
     def let_go(self, key: str) -> None:
         """Keep it no longer; there may be none."""
         self._room += len(self._held.pop(key, b""))
+
+    async def again(self, prepared: Prepared) -> bytes:
+        """The bytes of a prepared source once more; raises SourceError if they have to be read and have changed."""
+        held = prepared.data or self.held(prepared.fingerprint)
+        if held is not None:
+            return held
+        data = await self.read(prepared.todo.item)
+        if await self._cpu.run(sha256_of, data) != prepared.sha256:
+            raise SourceError("changed while it was being done; run again to do it anew")
+        return data
 
     async def read(self, item: Item) -> bytes:
         """The bytes of the item's file or URL; raises SourceError, or RetryError after all tries."""
@@ -90,3 +106,8 @@ class Sources:
                 if wait is None:
                     raise
             await self._sleep(wait)
+
+
+def sha256_of(data: bytes) -> str:
+    """The SHA-256 of a source, in hex."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,8 +1,11 @@
-"""What all wrappers share: a Provider around a Provider, that hands on what it does not concern itself with."""
+"""What all wrappers share: a Provider around a Provider, and one hook that every call passes."""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 from batch_removebg.model import (
     Capabilities,
@@ -15,9 +18,31 @@ from batch_removebg.model import (
     Upload,
 )
 
+T = TypeVar("T")
+
+
+class Operation(enum.Enum):
+    """What a provider is asked for."""
+
+    CREATE = "create"
+    GET = "get"
+    CANCEL = "cancel"
+    LIST = "list"
+    UPLOAD = "upload"
+    FETCH = "fetch"
+
+    @property
+    def buying(self) -> bool:
+        """Whether it leads to a purchase: once the run stops, it isn't begun any more."""
+        return self in (Operation.CREATE, Operation.UPLOAD)
+
+
+Pause = Callable[[Operation, float], Awaitable[None]]
+"""Waits before an operation for so many seconds; raises Stopping where that ends early because the run stops."""
+
 
 class Wrapper:
-    """A Provider that passes every call to the one it wraps."""
+    """A Provider that passes every call to the one it wraps, by way of `around`."""
 
     def __init__(self, inner: Provider) -> None:
         self.inner = inner
@@ -26,29 +51,35 @@ class Wrapper:
         self.capabilities: Capabilities = inner.capabilities
         self.proxy: ProxySpec = inner.proxy
 
+    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+        """The result of an operation; `once` asks the wrapped provider, as often as it is called."""
+        return await once()
+
     async def create(self, request: CreateRequest) -> Prediction:
         """See Provider."""
-        return await self.inner.create(request)
+        return await self.around(Operation.CREATE, lambda: self.inner.create(request))
 
     async def get(self, prediction_id: str) -> Prediction:
         """See Provider."""
-        return await self.inner.get(prediction_id)
+        return await self.around(Operation.GET, lambda: self.inner.get(prediction_id))
 
     async def cancel(self, prediction_id: str) -> None:
         """See Provider."""
-        await self.inner.cancel(prediction_id)
+        await self.around(Operation.CANCEL, lambda: self.inner.cancel(prediction_id))
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
         """See Provider."""
-        return await self.inner.list(created_after=created_after, cursor=cursor)
+        return await self.around(Operation.LIST, lambda: self.inner.list(created_after=created_after, cursor=cursor))
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
         """See Provider."""
-        return await self.inner.upload(data, filename=filename, content_type=content_type)
+        return await self.around(
+            Operation.UPLOAD, lambda: self.inner.upload(data, filename=filename, content_type=content_type)
+        )
 
     async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
-        return await self.inner.fetch(url)
+        return await self.around(Operation.FETCH, lambda: self.inner.fetch(url))
 
     async def abandon(self) -> None:
         """See Provider."""

@@ -1,4 +1,4 @@
-"""A server that is down pauses the whole run, and is probed, instead of burning every item's attempts.
+"""A server that is down pauses the whole run and is probed, instead of burning every item's attempts.
 
     closed ── `threshold` failures in a row ──▶ open ── its time is over ──▶ one probe ── it succeeds ──▶ closed
                                                  ▲                              │ it fails: a longer pause
@@ -12,18 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import ConnectionFailed, CreateLost, ServerDown, ServerError, Unreachable
-from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
+from batch_removebg.errors import (
+    BatchError,
+    BudgetReached,
+    ConnectionFailed,
+    CreateLost,
+    DiskError,
+    LedgerError,
+    ServerDown,
+    ServerError,
+    Stopping,
+    Unreachable,
+)
+from batch_removebg.model import Matte, Provider
 
-from .base import Wrapper
+from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
-Sleep = Callable[[float], Awaitable[None]]
 _DOWN = (ServerError, ConnectionFailed, CreateLost)
+_OUTPUTS = 3
+"""Different outputs of one host that fail in a row before the host counts as down."""
 
 
 @dataclass(slots=True)
@@ -89,55 +101,69 @@ class Breaker:
 
 
 class Breaking(Wrapper):
-    """Holds every call of the API while the server is down; outputs lie elsewhere and pass.
+    """Holds the API's operations while the server is down, and everything that buys while a host of outputs is.
 
     Creates have a breaker of their own: where nothing but them fails, polls that are answered must not keep it closed.
+    So has each host of outputs. A single output that can't be fetched is no outage: only failures of different outputs
+    count.
     """
 
     def __init__(
-        self,
-        inner: Provider,
-        breaker: Breaker,
-        *,
-        clock: Clock,
-        sleep_before_create: Sleep,
-        waiting: Callable[[str], None],
+        self, inner: Provider, breaker: Breaker, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
     ) -> None:
-        """`breaker` is that of the creates; all else gets one with the same limits."""
+        """`breaker` is that of the creates; the others get one with the same limits. `waiting` is told of an outage."""
         super().__init__(inner)
         self._creating = breaker
         self._asking = replace(breaker)
+        self._fetching: dict[str, Breaker] = {}
+        self._failing: dict[str, set[str]] = {}
+        """Outputs that failed since the last that didn't, by host."""
         self._clock = clock
-        self._sleep_before_create = sleep_before_create
+        self._pause = pause
         self._waiting = waiting
 
-    async def create(self, request: CreateRequest) -> Prediction:
-        """See Provider."""
-        return await self._held(self._creating, lambda: self.inner.create(request), self._sleep_before_create)
+    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+        """See Wrapper."""
+        if operation is Operation.CANCEL:
+            return await once()
+        if operation.buying:
+            while any(breaker.open for breaker in self._fetching.values()):
+                await self._pause(operation, self._creating.first)
+        breaker = self._creating if operation is Operation.CREATE else self._asking
+        return await self._held(operation, breaker, once, "the server")
 
-    async def get(self, prediction_id: str) -> Prediction:
+    async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
-        return await self._held(self._asking, lambda: self.inner.get(prediction_id), self._clock.sleep)
+        host = urlsplit(url).netloc
+        if not host:  # the output itself, in a data URI or this process
+            return await self.inner.fetch(url)
+        breaker = self._fetching.setdefault(host, replace(self._creating, threshold=_OUTPUTS, known=True))
+        failing = self._failing.setdefault(host, set())
 
-    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
-        """See Provider."""
-        return await self._held(
-            self._asking, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
-        )
+        async def once() -> bytes | Matte:
+            try:
+                output = await self.inner.fetch(url)
+            except _DOWN as error:
+                if url in failing and not breaker.open:
+                    raise _OnceMore(error) from error
+                failing.add(url)
+                raise
+            except BatchError:
+                failing.clear()
+                raise
+            failing.clear()
+            return output
 
-    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        """See Provider."""
-        return await self._held(
-            self._asking,
-            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
-            self._sleep_before_create,
-        )
+        try:
+            return await self._held(Operation.FETCH, breaker, once, f"{host}, where the outputs are,")
+        except _OnceMore as again:
+            raise again.error from again
 
-    async def _held(self, breaker: Breaker, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
+    async def _held(self, operation: Operation, breaker: Breaker, once: Callable[[], Awaitable[T]], who: str) -> T:
         told = False
         while True:
             while (wait := breaker.wait(self._clock.monotonic())) > 0:
-                await sleep(wait)
+                await self._pause(operation, wait)
             heard = False
             try:
                 result = await once()
@@ -151,7 +177,7 @@ class Breaking(Wrapper):
                 if not breaker.open or isinstance(error, CreateLost):
                     raise
                 if not told:
-                    self._waiting(f"{error}; the server seems to be down: the run pauses, and tries again by itself")
+                    self._waiting(f"{error}; {who} seems to be down: the run pauses, and tries again by itself")
                 told = True
             except BaseException as error:
                 heard = _is_answer(error)
@@ -167,9 +193,13 @@ class Breaking(Wrapper):
                     breaker.gave_up()
 
 
+class _OnceMore(Exception):
+    """An output has failed again that failed before: that says nothing more about its host."""
+
+    def __init__(self, error: BatchError) -> None:
+        self.error = error
+
+
 def _is_answer(error: BaseException) -> bool:
     """Whether the error is the server's own word: it lives."""
-    from batch_removebg.errors import BatchError, BudgetReached, DiskError, LedgerError, Stopping
-
-    ours = (BudgetReached, DiskError, LedgerError, Stopping)
-    return isinstance(error, BatchError) and not isinstance(error, ours)
+    return isinstance(error, BatchError) and not isinstance(error, (BudgetReached, DiskError, LedgerError, Stopping))

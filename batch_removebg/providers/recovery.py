@@ -1,24 +1,25 @@
-"""A create whose answer was lost is looked for before it is sent again.
+"""Creates whose answers were lost are looked for, all of them together, before any is sent again.
 
-No idempotency key exists in this API. Where the server lists predictions and echoes their input, a create is
-recognised by its input URL; where it doesn't (gateways, data URIs, inputs wiped since) the policy says whether to
-risk a duplicate.
+No idempotency key exists in this API. Where the server lists predictions and echoes their input, a create is recognised
+by its input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, inputs
+wiped since) the policy says whether to risk a duplicate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import anyio
+
 from batch_removebg.clock import Clock
-from batch_removebg.errors import CreateLost, CreateUnaccounted, ServerError
-from batch_removebg.ledger.journal import Ledger
+from batch_removebg.errors import BatchError, CreateUnaccounted, ServerError
 from batch_removebg.ledger.state import Lost
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import Prediction, Provider
 
 from . import wire
-from .journaled import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,115 +33,156 @@ class LostPolicy:
 
     Enough for an outage of the creates to be ended by the breaker, and not by the items of the run one by one.
     """
-    looks: tuple[float, ...] = (1.0, 4.0, 10.0)
-    """Seconds before each look: a create may take a moment to appear in the list."""
+    looks: tuple[float, ...] = (1.0, 5.0, 15.0)
+    """Seconds after the loss at which the list is read: a create may take a moment to appear."""
+    apart: float = 4.0
+    """Seconds between two walks through the list, at least."""
     pause: float = 5.0
     """Seconds before one that can't be looked for is sent again."""
     skew: float = 120.0
     """Seconds by which our clock and the server's may differ."""
     pages: int = 50
-    """Pages of the list that are read at most in one look."""
+    """Pages of the list that are read in one walk, at most."""
+
+    def again(self, *, absent: bool, losses: int, resent: int) -> None:
+        """Allow another create for an item that lost `losses` answers and was `resent` blindly, or raise.
+
+        `absent`: the list shows that the last create made no prediction. Raises ServerError where no answer ever comes,
+        CreateUnaccounted where a duplicate must not be risked.
+        """
+        if absent and losses >= self.losses:
+            raise ServerError(f"{losses} creates in a row got no answer, and the server lists none of them")
+        if not absent and resent >= self.resend:
+            raise CreateUnaccounted(
+                "the create got no answer, may have been accepted and billed, and this server can't be asked; "
+                "look at the account, then run again with --retry-failed"
+            )
 
 
-class Recovery:
-    """Buys a prediction at most once for each request, as far as the server lets us know."""
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the list shows of a lost create."""
 
-    def __init__(
-        self,
-        provider: Provider,
-        ledger: Ledger,
-        policy: LostPolicy,
-        *,
-        clock: Clock,
-        known: Callable[[str], bool],
-    ) -> None:
+    prediction: Prediction | None
+    sure: bool
+    """The list can tell: where it shows nothing, no prediction was made."""
+
+
+@dataclass(slots=True, eq=False)
+class _Search:
+    """A lost create that somebody waits for."""
+
+    key: str
+    since: datetime
+    spent: Container[str]
+    due: list[float]
+    """Moments of the looks that are left, on the monotonic clock."""
+    result: Sighting | BatchError | None = None
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+    def end(self, result: Sighting | BatchError) -> None:
+        """Let the one who waits go on."""
+        self.result = result
+        self.done.set()
+
+
+class LostCreates:
+    """Finds the predictions of creates without an answer; `watch` does the looking, in a task of its own."""
+
+    def __init__(self, provider: Provider, policy: LostPolicy, *, clock: Clock, known: Callable[[str], bool]) -> None:
         """`known` tells whether a prediction of that id belongs to a create already."""
+        self.policy = policy
         self._provider = provider
-        self._ledger = ledger
-        self._policy = policy
         self._clock = clock
         self._known = known
         self._behind = 0.0
         """Seconds by which the server's clock was seen to be behind ours, at most."""
         self._taken: set[str] = set()
         """Ids found by this run, of which `known` may not tell yet."""
+        self._open: list[_Search] = []
+        self._walked = -math.inf
+        self._asked = anyio.Event()
 
-    async def create(self, request: CreateRequest, lost: Lost | None = None) -> Prediction:
-        """Create a prediction, or take up the one that an earlier create without an answer made.
-
-        `lost`: such a create on record from an earlier run, or from an earlier attempt. Raises CreateUnaccounted where
-        it can't be looked for and may not be sent again.
-        """
-        resent = losses = 0
-        while True:
-            if lost is not None:
-                found, told = await self._look(lost, request.spent) if self._findable(lost.key) else (None, False)
-                if found is not None:
-                    await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
-                    return found
-                if told:
-                    await self._ledger.append("rejected", item=request.item, kind="not-found")
-                    if losses >= self._policy.losses:
-                        raise ServerError(f"{losses} creates in a row got no answer, and the server lists none of them")
-                elif resent >= self._policy.resend:
-                    raise CreateUnaccounted(
-                        "the create got no answer, may have been accepted and billed, and this server can't be asked; "
-                        "look at the account, then run again with --retry-failed"
-                    )
-                else:
-                    # At once it would meet the same trouble.
-                    await self._clock.sleep(self._policy.pause)
-                    resent += 1
-                    request = replace(request, possible_duplicate=True)
-            since = self._clock.stamp()
-            try:
-                created = await self._provider.create(request)
-                self._compare_clocks(created)
-                return created
-            except CreateLost:
-                losses += 1
-                lost = Lost(key_of(request.image), since)
-                request = replace(request, attempt=request.attempt + 1)
-
-    def _compare_clocks(self, created: Prediction) -> None:
+    def answered(self, created: Prediction) -> None:
+        """Compare the clocks: a create has just been answered."""
         if created.created_at is not None:
             self._behind = max(self._behind, self._clock.wall() - created.created_at.timestamp())
 
-    def _findable(self, key: str) -> bool:
-        return self._provider.capabilities.list and not key.startswith("sha256:")
+    async def find(self, lost: Lost, spent: Container[str]) -> Sighting:
+        """What the server's list shows of a lost create; `spent` are predictions that it is not.
 
-    async def _look(self, lost: Lost, spent: Container[str]) -> tuple[Prediction | None, bool]:
-        """The lost prediction, or None; and whether the list could tell."""
-        since = (wire.when(lost.since) or datetime.fromtimestamp(0, UTC)) - timedelta(
-            seconds=self._policy.skew + self._behind
-        )
+        Raises what listing raises: then nothing is known, and the next run looks again.
+        """
+        if not self._provider.capabilities.list or lost.key.startswith("sha256:"):
+            await self._clock.sleep(self.policy.pause)  # sent again at once, it would meet the same trouble
+            return Sighting(None, sure=False)
+        search = self._search(lost, spent)
+        self._open.append(search)
+        self._asked.set()
+        try:
+            await search.done.wait()
+        finally:
+            self._open.remove(search)
+        assert search.result is not None  # noqa: S101  # set before `done` is
+        if isinstance(search.result, BatchError):
+            raise search.result
+        return search.result
+
+    def _search(self, lost: Lost, spent: Container[str]) -> _Search:
+        slack = self.policy.skew + self._behind
+        begun = wire.when(lost.since) or datetime.fromtimestamp(slack, UTC)
+        age, now = self._clock.wall() - begun.timestamp(), self._clock.monotonic()
         # A create that an earlier run lost has had its time to appear in the list.
-        age = self._clock.wall() - since.timestamp() - self._policy.skew - self._behind
-        waits = (0.0,) if age > sum(self._policy.looks) else self._policy.looks
-        told = False
-        for wait in waits:
-            await self._clock.sleep(wait)
-            found, told = await self._look_once(lost.key, since, spent)
-            if found is not None:
-                return found, True
-        return None, told
+        looks = (age,) if age > self.policy.looks[-1] else self.policy.looks
+        return _Search(lost.key, begun - timedelta(seconds=slack), spent, [now + look - age for look in looks])
 
-    async def _look_once(self, key: str, since: datetime, spent: Container[str]) -> tuple[Prediction | None, bool]:
-        cursor, told = None, True
-        for _ in range(self._policy.pages):
+    async def watch(self) -> None:
+        """Walk through the list whenever a look is due, for ever."""
+        while True:
+            self._asked = anyio.Event()
+            waiting = [search for search in self._open if not search.done.is_set()]
+            if not waiting:
+                await self._asked.wait()
+                continue
+            due = max(min(search.due[0] for search in waiting), self._walked + self.policy.apart)
+            if (wait := due - self._clock.monotonic()) > 0:
+                await self._clock.sleep(min(wait, 1.0))  # another may be lost meanwhile, and be due sooner
+                continue
+            self._walked = self._clock.monotonic()
+            try:
+                await self._walk(waiting)
+            except BatchError as error:
+                for search in waiting:
+                    search.end(error)
+
+    async def _walk(self, searches: Sequence[_Search]) -> None:
+        """Look for all of them at once; those that stay unseen at their last look are not there."""
+        now, since = self._clock.monotonic(), min(search.since for search in searches)
+        cursor, read_all, doubtful = None, False, set[_Search]()
+        for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             for candidate in page.predictions:
-                if candidate.id is None or candidate.id in self._taken:
-                    continue
-                if candidate.id in spent or self._known(candidate.id):
-                    continue
-                if candidate.image == key:
-                    self._taken.add(candidate.id)
-                    return candidate, True
-                # Its input was wiped an hour after its end: it may be the one.
-                told = told and not candidate.data_removed
+                self._compare(candidate, searches, doubtful)
             oldest = page.predictions[-1].created_at if page.predictions else None
-            if page.next is None or (oldest is not None and oldest < since):
-                return None, told
+            read_all = page.next is None or (oldest is not None and oldest < since)
+            if read_all or all(search.done.is_set() for search in searches):
+                break
             cursor = page.next
-        return None, False
+        for search in searches:
+            search.due = [due for due in search.due if due > now]
+            if not search.done.is_set() and not search.due:
+                search.end(Sighting(None, sure=read_all and search not in doubtful))
+
+    def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
+        if candidate.id is None or candidate.id in self._taken or self._known(candidate.id):
+            return
+        for search in searches:
+            early = candidate.created_at is not None and candidate.created_at < search.since
+            if early or search.done.is_set() or candidate.id in search.spent:
+                continue
+            if candidate.image == search.key:
+                self._taken.add(candidate.id)
+                search.end(Sighting(candidate, sure=True))
+                return
+            if candidate.data_removed:  # its input was wiped an hour after its end: it may be the one
+                doubtful.add(search)

@@ -1,4 +1,4 @@
-"""Passing troubles are tried again: the policy is a pure function, the waiting a wrapper.
+"""Passing trouble is tried again: the policy is a pure function, the waiting a wrapper.
 
 stamina and tenacity were looked at: neither lets one loop obey a server's Retry-After, give rate limits a budget of
 their own and be woken by the end of the run.
@@ -6,19 +6,18 @@ their own and be woken by the end of the run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TypeVar
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import RateLimited, RetryError
-from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
+from batch_removebg.model import CreateRequest, Prediction, Provider
 
-from .base import Wrapper
+from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
-Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,59 +47,25 @@ class RetryPolicy:
 
 
 class Retrying(Wrapper):
-    """Tries every call again as the policy says; what remains is the last error."""
+    """Tries every operation again as the policy says; what remains is the last error."""
 
     def __init__(
-        self,
-        inner: Provider,
-        policy: RetryPolicy,
-        *,
-        clock: Clock,
-        sleep_before_create: Sleep,
-        waiting: Callable[[str], None],
+        self, inner: Provider, policy: RetryPolicy, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
     ) -> None:
-        """`sleep_before_create` may end a wait early by raising; `waiting` is told why a wait begins."""
+        """`waiting` is told why a wait begins."""
         super().__init__(inner)
         self._policy = policy
         self._clock = clock
-        self._sleep_before_create = sleep_before_create
+        self._pause = pause
         self._waiting = waiting
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, again as long as it was refused for certain; CreateLost passes through untouched."""
-        attempt = request.attempt - 1
+        attempt = itertools.count(request.attempt)
+        return await self.around(Operation.CREATE, lambda: self.inner.create(replace(request, attempt=next(attempt))))
 
-        async def once() -> Prediction:
-            nonlocal attempt
-            attempt += 1
-            again = request if attempt == request.attempt else replace(request, attempt=attempt)
-            return await self.inner.create(again)
-
-        return await self._again(once, self._sleep_before_create)
-
-    async def get(self, prediction_id: str) -> Prediction:
-        """See Provider."""
-        return await self._again(lambda: self.inner.get(prediction_id), self._clock.sleep)
-
-    async def cancel(self, prediction_id: str) -> None:
-        """See Provider."""
-        await self._again(lambda: self.inner.cancel(prediction_id), self._clock.sleep)
-
-    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
-        """See Provider."""
-        return await self._again(lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep)
-
-    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        """See Provider."""
-        return await self._again(
-            lambda: self.inner.upload(data, filename=filename, content_type=content_type), self._sleep_before_create
-        )
-
-    async def fetch(self, url: str) -> bytes | Matte:
-        """See Provider."""
-        return await self._again(lambda: self.inner.fetch(url), self._clock.sleep)
-
-    async def _again(self, once: Callable[[], Awaitable[T]], sleep: Sleep) -> T:
+    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+        """See Wrapper."""
         tries = 0
         while True:
             try:
@@ -111,4 +76,4 @@ class Retrying(Wrapper):
                 if wait is None:
                     raise
                 self._waiting(f"{error}; trying again in {wait:.1f} s")
-            await sleep(wait)
+            await self._pause(operation, wait)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import anyio
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
-from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Provider, Upload
+from batch_removebg.model import Prediction, Provider
 
 from .adaptive_rate import Limit, Ticket, Told
-from .base import Wrapper
+from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -37,52 +37,31 @@ class Throttled(Wrapper):
         others: Limit,
         *,
         clock: Clock,
-        sleep_before_create: Sleep,
+        pause: Pause,
         waited: Callable[[float], None] = _nobody,
         trouble: Callable[[float], None] = _nobody,
     ) -> None:
-        """`waited` is told how many seconds a create was held, `trouble` of the moment at which a server fails."""
+        """`waited` is told how many seconds a create was held, `trouble` the moment at which a server fails."""
         super().__init__(inner)
-        self._creates = _Queue(creates, clock)
-        self._others = _Queue(others, clock)
+        creating, others_queue = _Queue(creates, clock), _Queue(others, clock)
+        self._queues = {
+            Operation.CREATE: creating,
+            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), others_queue),
+        }
         self._clock = clock
-        self._sleep_before_create = sleep_before_create
+        self._pause = pause
         self._waited = waited
         self._trouble = trouble
 
-    async def create(self, request: CreateRequest) -> Prediction:
-        """See Provider."""
+    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+        """See Wrapper."""
+        queue = self._queues.get(operation)
+        if queue is None:
+            return await once()
         wanted = self._clock.monotonic()
-        return await self._held(
-            self._creates,
-            lambda: self.inner.create(request),
-            self._sleep_before_create,
-            lambda: self._waited(self._clock.monotonic() - wanted),
-        )
-
-    async def get(self, prediction_id: str) -> Prediction:
-        """See Provider."""
-        return await self._held(self._others, lambda: self.inner.get(prediction_id), self._clock.sleep)
-
-    async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
-        """See Provider."""
-        return await self._held(
-            self._others, lambda: self.inner.list(created_after=created_after, cursor=cursor), self._clock.sleep
-        )
-
-    async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        """See Provider."""
-        return await self._held(
-            self._others,
-            lambda: self.inner.upload(data, filename=filename, content_type=content_type),
-            self._sleep_before_create,
-        )
-
-    async def _held(
-        self, queue: _Queue, once: Callable[[], Awaitable[T]], sleep: Sleep, go: Callable[[], None] = lambda: None
-    ) -> T:
-        ticket = await queue.turn(sleep)
-        go()
+        ticket = await queue.turn(partial(self._pause, operation))
+        if operation is Operation.CREATE:
+            self._waited(self._clock.monotonic() - wanted)
         try:
             result = await once()
         except RateLimited as error:

@@ -15,25 +15,33 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index import Reading
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.snapshot import write_snapshot
-from batch_removebg.ledger.state import Fold
 from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.concurrency import Width
+from batch_removebg.pipeline.dedup import Deduplicator, OnHand
 from batch_removebg.pipeline.download import Downloader
-from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.pipeline.pipeline import Pipeline, Stages
 from batch_removebg.pipeline.planner import Planner
-from batch_removebg.pipeline.predict import Predictor, PredictPolicy, Tools
+from batch_removebg.pipeline.poll import Poller
+from batch_removebg.pipeline.prepare import Preparer
+from batch_removebg.pipeline.purchase import Purchaser
+from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.pipeline.sources import Sources
+from batch_removebg.pipeline.steering import Steering
+from batch_removebg.pipeline.tools import Tools
+from batch_removebg.pipeline.upload import Uploader
+from batch_removebg.pipeline.watchers import Watchers
 from batch_removebg.providers.adaptive_rate import Limit
+from batch_removebg.providers.base import Operation
 from batch_removebg.providers.budget import Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.journaled import Journaled
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.prefer_wait import Waiting, WaitPolicy
-from batch_removebg.providers.recovery import LostPolicy, Recovery
+from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.providers.throttle import Throttled
@@ -158,34 +166,44 @@ def pipeline(
     handle_signals: bool,
 ) -> Pipeline:
     """Everything between the manifest and the ledger."""
-    gate = Gate(clock)
-    pace = pace_of(settings)
-    chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
-    lost = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
-    recovery = Recovery(chain, ledger, lost, clock=clock, known=ledger.fold.has_prediction)
-    tools = toolbox(settings, session, gate, clock, ledger.fold)
-    policy = PredictPolicy(deadline=settings.deadline)
-    unsettled = ledger.fold.unsettled()
-    predictor = Predictor(chain, recovery, tools, policy=policy, gate=gate, times=pace.times, unsettled=unsettled)
-    stdin, ending = endable_stdin() if "-" in inputs else (None, None)
-    return Pipeline(
-        lambda: read(inputs, settings, listener, stdin),
-        planner(settings, reading, tools.recipe),
-        predictor,
-        Downloader(chain, predictor, ledger, tools, out=settings.out),
-        ledger,
-        recipe=tools.recipe,
-        gate=gate,
-        shape=settings.shape(stream="-" in inputs),
-        clock=clock,
-        listener=listener,
-        snapshot=partial(write_snapshot, settings.out / layout.RESULTS, ledger, reading),
-        width=pace.width,
-        rate=lambda: pace.creates.rate,
-        stop_reading=ending.end if ending is not None else lambda: None,
-        abandon=bare.abandon,
-        handle_signals=handle_signals,
+    pace, out = pace_of(settings), settings.out
+    tools = toolbox(settings, session, Gate(clock), clock)
+    chain = wrapped(bare, settings, ledger, tools.gate, pace, clock=clock, listener=listener)
+    alphas = AlphaCache(out / layout.ALPHAS)
+    on_hand = OnHand(alphas, Twins(ledger.fold.made, out, tools.recipe.passed))
+    lost = LostCreates(
+        chain, LostPolicy(resend=1 if settings.on_lost == "retry" else 0), clock=clock, known=ledger.fold.has_prediction
     )
+    poller = Poller(chain, pace.times, deadline=settings.deadline, clock=clock)
+    stdin, ending = endable_stdin() if "-" in inputs else (None, None)
+    stages = Stages(
+        Reader(
+            lambda: read(inputs, settings, listener, stdin),
+            planner(settings, reading, tools.recipe),
+            ledger,
+            tools.gate,
+            listener,
+            stop=ending.end if ending is not None else lambda: None,
+        ),
+        Preparer(tools),
+        Deduplicator(
+            on_hand, tools.sources, tools.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
+        ),
+        Purchaser(chain, ledger, tools, Uploader(chain, tools), poller, lost),
+        Downloader(chain, ledger, tools, alphas, out=out),
+        lost,
+    )
+    watchers = Watchers(
+        tools.gate,
+        clock,
+        listener,
+        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
+        abandon=bare.abandon,
+        signals=handle_signals,
+    )
+    steering = Steering(pace.width, lambda: pace.creates.rate, clock)
+    shape = settings.shape(stream="-" in inputs)
+    return Pipeline(stages, tools, ledger, watchers, steering, shape, listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,48 +225,42 @@ def pace_of(settings: Settings) -> Pace:
     return Pace(creates, others, RunTimes(), settings.width())
 
 
-def toolbox(
-    settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock, fold: Fold
-) -> Tools:
-    """What workers and downloaders share."""
+def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock) -> Tools:
+    """What the stages share."""
+    cpu = Cpu(budget=settings.pixels())
     sources = Sources(
         session,
         caps=settings.caps(),
+        cpu=cpu,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    recipe, alphas = recipe_of(settings), AlphaCache(settings.out / layout.ALPHAS)
-    twins = Twins(fold.made, settings.out, recipe.passed)
-    return Tools(recipe, sources, alphas, twins, Cpu(budget=settings.pixels()), settings.limits(), clock)
+    return Tools(recipe_of(settings), sources, cpu, settings.limits(), clock, gate)
 
 
 def wrapped(
     bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, pace: Pace, *, clock: Clock, listener: Listener
 ) -> Provider:
-    """The provider, safe to pay.
+    """The provider, safe to pay: each wrapper of the list is around those before it."""
 
-    Tried again ← held while the server is down ← to the rate ← within the budget ← on record ← kept waiting ← one
-    exchange.
-    """
-    on_record = Journaled(Waiting(bare, WaitPolicy(), pace.times), ledger, gate, clock)
+    async def pause(operation: Operation, seconds: float) -> None:
+        await (gate.sleep if operation.buying else clock.sleep)(seconds)
+
+    def said(kind: Kind) -> Callable[[str], None]:
+        return lambda text: listener(Event(kind, text=text))
+
     limit, named = settings.budget()
-    budgeted = Budgeted(on_record, limit, named=named)
-    throttled = Throttled(
-        budgeted,
-        pace.creates,
-        pace.others,
-        clock=clock,
-        sleep_before_create=gate.sleep,
-        waited=pace.width.waited,
-        trouble=pace.width.trouble,
-    )
-
-    def waiting(text: str) -> None:
-        listener(Event(Kind.WAITING, text=text))
-
-    def down(text: str) -> None:
-        listener(Event(Kind.WARNING, text=text))
-
-    breaker = Breaker(known=ledger.fold.predictions > 0)
-    held = Breaking(throttled, breaker, clock=clock, sleep_before_create=gate.sleep, waiting=down)
-    return Retrying(held, RetryPolicy(), clock=clock, sleep_before_create=gate.sleep, waiting=waiting)
+    width, known = pace.width, ledger.fold.predictions > 0
+    wrappers: list[Callable[[Provider], Provider]] = [
+        lambda inner: Waiting(inner, WaitPolicy(), pace.times),
+        lambda inner: Journaled(inner, ledger, gate, clock),
+        lambda inner: Budgeted(inner, limit, named=named),
+        lambda inner: Throttled(
+            inner, pace.creates, pace.others, clock=clock, pause=pause, waited=width.waited, trouble=width.trouble
+        ),
+        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=said(Kind.WARNING)),
+        lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=said(Kind.WAITING)),
+    ]
+    for wrap in wrappers:
+        bare = wrap(bare)
+    return bare

@@ -14,6 +14,7 @@ from batch_removebg.ledger.index import Reading
 from batch_removebg.ledger.journal import look
 from batch_removebg.model import Item
 from batch_removebg.pipeline.cache_key import Recipe
+from batch_removebg.pipeline.dedup import OnHand, Way, way_of
 from batch_removebg.pipeline.planner import Planned
 from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.storage import layout
@@ -57,13 +58,20 @@ class _Look:
     """What is looked at, and what has come by."""
 
     recipe: Recipe
-    alphas: AlphaCache
-    twins: Twins
+    on_hand: OnHand
     underway: set[str]
     """Fingerprints that earlier runs have begun to buy."""
     found: Preview
-    seen: set[int] = field(default_factory=set)
+    bought: set[int] = field(default_factory=set)
     """Hashes of the fingerprints that a prediction is counted for."""
+
+    def way(self, fingerprint: str, *, passed: bool) -> Way:
+        """What the run would do with the item."""
+        key = int(fingerprint[:16], 16)
+        way = way_of(on_hand=self.on_hand.whole(fingerprint, passed=passed), busy=key in self.bought)
+        if way is Way.BUY:
+            self.bought.add(key)
+        return way
 
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
@@ -78,8 +86,7 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     planner, fold = assemble.planner(settings, reading, recipe), reading.fold
     look = _Look(
         recipe,
-        AlphaCache(settings.out / layout.ALPHAS),
-        Twins(fold.made, settings.out, recipe.passed),
+        OnHand(AlphaCache(settings.out / layout.ALPHAS), Twins(fold.made, settings.out, recipe.passed)),
         {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
         found := Preview(billed=settings.provider != "local"),
     )
@@ -111,31 +118,23 @@ def _count(look: _Look, planned: Planned) -> None:
 
 def _count_work(look: _Look, planned: Planned) -> None:
     found, todo, sha256 = look.found, planned.todo, _sha256(planned.todo.item)
-    passed_on = todo.item.path is None and look.recipe.passes_urls
-    fingerprint = look.recipe.fingerprint(todo.item.source if passed_on else sha256 or "")
-    if todo.item.path is not None and sha256 is None:
-        found.bad += 1
+    passed = todo.item.path is None and look.recipe.passes_urls
+    if sha256 is None and not passed:
+        found.bad += todo.item.path is not None
+        found.bought += todo.item.path is None  # a URL whose content is not known before it is fetched
     elif todo.finished_if_same and sha256 is not None and sha256 == todo.state.source_sha256:
         found.done += 1
-    elif (sha256 is not None and look.alphas.has(fingerprint)) or (passed_on and _has_twin(look, fingerprint)):
-        found.kept += 1
-    elif (sha256 is not None or passed_on) and _came_before(look, fingerprint):
-        found.copies += 1
-    elif found.billed and fingerprint in look.underway:
-        found.taken_up += 1
     else:
-        found.bought += 1
-
-
-def _has_twin(look: _Look, fingerprint: str) -> bool:
-    made = look.twins.find(fingerprint)
-    return made is not None and look.twins.load(made) is not None
-
-
-def _came_before(look: _Look, fingerprint: str) -> bool:
-    before = len(look.seen)
-    look.seen.add(int(fingerprint[:16], 16))
-    return len(look.seen) == before
+        fingerprint = look.recipe.fingerprint(todo.item.source if passed else sha256 or "")
+        match look.way(fingerprint, passed=passed):
+            case Way.COPY:
+                found.kept += 1
+            case Way.PARK:
+                found.copies += 1
+            case _ if found.billed and fingerprint in look.underway:
+                found.taken_up += 1
+            case _:
+                found.bought += 1
 
 
 def _sha256(item: Item) -> str | None:

@@ -21,7 +21,7 @@ from batch_removebg.finish.options import EDGES, REFINE, Finish
 from batch_removebg.imaging.format import EXTENSIONS, METADATA, Limits, parse_colour
 from batch_removebg.net.fetch import Caps
 from batch_removebg.pipeline.concurrency import CAP, START, Width
-from batch_removebg.pipeline.pipeline import Shape
+from batch_removebg.pipeline.shape import Shape
 from batch_removebg.providers.replicate import HOSTED, REMOVE_BG, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import DEFAULT_TEMPLATE, check_template

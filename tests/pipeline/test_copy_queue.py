@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from batch_removebg.pipeline.copy_queue import Lane
+from batch_removebg.pipeline.copy_queue import CopyQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +17,7 @@ async def turns(number: int = 5) -> None:
 
 
 async def test_it_ends_only_once_nothing_more_comes_and_nothing_is_on_its_way() -> None:
-    lane: Lane[str] = Lane(10, lambda: 0)
+    lane: CopyQueue[str] = CopyQueue(10, lambda: 0)
     taken: list[str | None] = []
 
     async def copier() -> None:
@@ -40,7 +40,7 @@ async def test_it_ends_only_once_nothing_more_comes_and_nothing_is_on_its_way() 
 
 
 async def test_all_takers_are_told_of_the_end() -> None:
-    lane: Lane[str] = Lane(10, lambda: 0)
+    lane: CopyQueue[str] = CopyQueue(10, lambda: 0)
     told: list[str | None] = []
 
     async def taker() -> None:
@@ -59,7 +59,7 @@ async def test_all_takers_are_told_of_the_end() -> None:
 
 async def test_the_reader_waits_while_there_are_as_many_as_may_be_and_nobody_else_does() -> None:
     parked = 2
-    lane: Lane[int] = Lane(4, lambda: parked)
+    lane: CopyQueue[int] = CopyQueue(4, lambda: parked)
     await lane.room()
     lane.put(range(5))  # beyond the bound: it was on its way already
     passed = False

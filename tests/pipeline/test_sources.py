@@ -21,6 +21,7 @@ from batch_removebg.errors import (
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.sources import Sources
+from batch_removebg.resources import Cpu
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ class Bench:
         self.waits: list[float] = []
         self.asked: list[tuple[int, float | None]] = []
         self._tries = tries
-        self.sources = Sources(lambda: SESSION, caps=CAPS, retry_delay=self.delay, sleep=self.sleep)
+        self.sources = Sources(lambda: SESSION, caps=CAPS, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep)
         monkeypatch.setattr(fetch, "get", self.get)
 
     async def get(self, session: Any, url: str, *, caps: fetch.Caps) -> bytes:
@@ -103,7 +104,11 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
     async def sleep(seconds: float) -> None: ...
 
     sources = Sources(
-        lambda: pytest.fail("asked for a session"), caps=CAPS, retry_delay=lambda tries, error: None, sleep=sleep
+        lambda: pytest.fail("asked for a session"),
+        caps=CAPS,
+        cpu=Cpu(),
+        retry_delay=lambda tries, error: None,
+        sleep=sleep,
     )
     assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
 
@@ -147,7 +152,7 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
         raise Stopping("the run is stopping")
 
     bench = Bench(monkeypatch, ServerError("503"))
-    waiting = Sources(lambda: SESSION, caps=CAPS, retry_delay=bench.delay, sleep=stopping)
+    waiting = Sources(lambda: SESSION, caps=CAPS, cpu=Cpu(), retry_delay=bench.delay, sleep=stopping)
     with pytest.raises(Stopping):
         await waiting.read(Item(URL, URL, "list.txt:3"))
 

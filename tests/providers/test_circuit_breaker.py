@@ -9,7 +9,7 @@ from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, I
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.retry import Retrying, RetryPolicy
-from tests.support.doubles import FakeClock, ScriptedProvider
+from tests.support.doubles import FakeClock, ScriptedProvider, pausing
 
 pytestmark = pytest.mark.anyio
 REQUEST = CreateRequest("a", "https://shop.example/a.jpg", "a.png")
@@ -82,10 +82,8 @@ def test_an_address_where_nothing_has_ever_answered_is_given_up_after_five_minut
 
 def built(provider: ScriptedProvider, fake: FakeClock) -> Retrying:
     clock = fake.clock
-    breaking = Breaking(
-        provider, Breaker(known=True), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None
-    )
-    return Retrying(breaking, RetryPolicy(), clock=clock, sleep_before_create=clock.sleep, waiting=lambda _: None)
+    breaking = Breaking(provider, Breaker(known=True), clock=clock, pause=pausing(clock.sleep), waiting=lambda _: None)
+    return Retrying(breaking, RetryPolicy(), clock=clock, pause=pausing(clock.sleep), waiting=lambda _: None)
 
 
 async def test_an_outage_burns_no_items_attempts() -> None:
@@ -109,7 +107,7 @@ async def test_answers_of_any_kind_keep_it_closed() -> None:
     refusals = [InputRejected("422"), ServerError("500")] * 5
     provider = ScriptedProvider(creates=refusals)
     breaking = Breaking(
-        provider, breaker := Breaker(threshold=2), clock=FakeClock().clock, sleep_before_create=_never, waiting=_hush
+        provider, breaker := Breaker(threshold=2), clock=FakeClock().clock, pause=pausing(_never), waiting=_hush
     )
     for expected in refusals:
         with pytest.raises(type(expected)):
@@ -120,7 +118,7 @@ async def test_answers_of_any_kind_keep_it_closed() -> None:
 async def test_what_this_side_refuses_says_nothing_about_the_server() -> None:
     provider = ScriptedProvider(creates=[ServerError("500"), BudgetReached("spent"), ServerError("500")])
     breaking = Breaking(
-        provider, breaker := Breaker(threshold=3), clock=FakeClock().clock, sleep_before_create=_never, waiting=_hush
+        provider, breaker := Breaker(threshold=3), clock=FakeClock().clock, pause=pausing(_never), waiting=_hush
     )
     for _ in range(3):
         with pytest.raises((ServerError, BudgetReached)):
@@ -133,7 +131,7 @@ async def test_a_lost_create_is_handed_on_to_be_looked_for_even_while_open() -> 
     provider = ScriptedProvider(creates=[CreateLost("502")] * 3)
     fake = FakeClock()
     breaking = Breaking(
-        provider, Breaker(threshold=2), clock=fake.clock, sleep_before_create=fake.clock.sleep, waiting=_hush
+        provider, Breaker(threshold=2), clock=fake.clock, pause=pausing(fake.clock.sleep), waiting=_hush
     )
     for _ in range(3):
         with pytest.raises(CreateLost):
@@ -147,7 +145,7 @@ async def test_answered_polls_do_not_hide_that_creates_fail() -> None:
     provider.known["p9"] = Prediction("p9", Status.PROCESSING)
     breaking = Breaking(
         provider, breaker := Breaker(threshold=2), clock=(fake := FakeClock()).clock,
-        sleep_before_create=fake.clock.sleep, waiting=_hush,
+        pause=pausing(fake.clock.sleep), waiting=_hush,
     )  # fmt: skip
     with pytest.raises(ServerError):
         await breaking.create(REQUEST)

@@ -25,7 +25,7 @@ from batch_removebg.errors import (
 from batch_removebg.model import CreateRequest
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.stop import Gate
-from tests.support.doubles import FakeClock, ScriptedProvider
+from tests.support.doubles import FakeClock, ScriptedProvider, pausing
 
 pytestmark = pytest.mark.anyio
 
@@ -125,7 +125,7 @@ class Failing(ScriptedProvider):
 
 def retrying(inner: ScriptedProvider, time: FakeClock, *, gate: Gate | None = None) -> Retrying:
     gate = gate or Gate(time.clock)
-    return Retrying(inner, POLICY, clock=time.clock, sleep_before_create=gate.sleep, waiting=lambda text: None)
+    return Retrying(inner, POLICY, clock=time.clock, pause=pausing(time.sleep, gate.sleep), waiting=lambda text: None)
 
 
 async def test_a_create_is_sent_again_as_long_as_it_was_refused_for_certain() -> None:
@@ -195,7 +195,7 @@ async def test_every_call_is_tried_again_with_the_same_arguments(call: str) -> N
 async def test_people_are_told_why_a_wait_begins() -> None:
     said: list[str] = []
     time, inner = FakeClock(), Failing(RateLimited("the server answers 429", retry_after=7.0))
-    provider = Retrying(inner, POLICY, clock=time.clock, sleep_before_create=time.sleep, waiting=said.append)
+    provider = Retrying(inner, POLICY, clock=time.clock, pause=pausing(time.sleep), waiting=said.append)
     await provider.get("p1")
     assert said == ["the server answers 429; trying again in 7.2 s"]
 
@@ -222,9 +222,7 @@ async def test_a_wait_for_what_is_paid_goes_on_when_the_run_stops(call: str) -> 
 async def test_chance_comes_from_the_clock() -> None:
     time = FakeClock()
     lucky = Clock(time.clock.monotonic, time.clock.wall, time.sleep, lambda: 0.0)
-    provider = Retrying(
-        Failing(ServerError("busy")), POLICY, clock=lucky, sleep_before_create=time.sleep, waiting=print
-    )
+    provider = Retrying(Failing(ServerError("busy")), POLICY, clock=lucky, pause=pausing(time.sleep), waiting=print)
     await provider.get("p1")
     assert time.slept == [0.25]
 

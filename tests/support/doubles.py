@@ -6,7 +6,7 @@ import heapq
 import io
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from itertools import count
 
@@ -17,6 +17,7 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionLost
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Status, Upload
+from batch_removebg.providers.base import Operation, Pause
 
 
 class FakeClock:
@@ -50,6 +51,17 @@ class FakeClock:
             if entry in self._sleepers:
                 self._sleepers.remove(entry)
                 heapq.heapify(self._sleepers)
+
+
+def pausing(
+    sleep: Callable[[float], Awaitable[None]], buying: Callable[[float], Awaitable[None]] | None = None
+) -> Pause:
+    """How wrappers wait: by `sleep`, and by `buying` before what leads to a purchase."""
+
+    async def pause(operation: Operation, seconds: float) -> None:
+        await (buying if buying is not None and operation.buying else sleep)(seconds)
+
+    return pause
 
 
 def photo(width: int = 40, height: int = 30, colour: tuple[int, int, int] = (200, 40, 90)) -> bytes:

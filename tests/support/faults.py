@@ -278,10 +278,10 @@ def _predictions() -> Iterator[tuple[str, Fault]]:
 def _outputs() -> Iterator[tuple[str, Fault]]:
     """Outputs that are no cutouts of what was sent."""
     for name, handler in OUTPUTS.items():
-        yield f"output-{name}", Fault(at=OUTPUT, how=_always(handler), extra=1)
+        yield f"output-{name}", Fault(at=OUTPUT, how=_always(handler), times=2)
         yield f"output-{name}-always", Fault(at=OUTPUT, how=_always(handler), times=inf, extra=2, failed="output")
     yield "output-wrong-length", Fault(at=OUTPUT, how=_always(wrong_length()), times=2)
-    endless_picture = Fault(at=OUTPUT, how=_always(endless(200)), settings={"max_size": 1}, extra=1)
+    endless_picture = Fault(at=OUTPUT, how=_always(endless(200)), settings={"max_size": 1})
     yield "output-endless", endless_picture
     elsewhere: How = lambda api: redirect(f"{api.other}/out/x.png")  # noqa: E731  # one of many functions in a table
     yield "output-redirected", Fault(at=OUTPUT, how=elsewhere, times=inf)

@@ -16,19 +16,26 @@ from batch_removebg.imaging.format import LONGEST
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Capabilities, Item, Prediction, Status
-from batch_removebg.pipeline.predict import Predicted, Predictor, PredictPolicy, Way
-from batch_removebg.pipeline.prepare import Todo
-from batch_removebg.providers.recovery import LostPolicy, Recovery
+from batch_removebg.pipeline.dedup import Deduplicator, OnHand, Way
+from batch_removebg.pipeline.poll import Poller
+from batch_removebg.pipeline.prepare import Preparer
+from batch_removebg.pipeline.purchase import Purchaser
+from batch_removebg.pipeline.reuse import Twins
+from batch_removebg.pipeline.upload import Uploader
+from batch_removebg.pipeline.work import Predicted, Todo
+from batch_removebg.providers.polling import RunTimes
+from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.run import assemble
 from batch_removebg.run.settings import Settings
 from batch_removebg.stop import Gate
+from batch_removebg.storage.alpha_cache import AlphaCache
 from tests.support.doubles import FakeClock, ScriptedProvider, encoded
 
 pytestmark = pytest.mark.anyio
 
 
 class Bench:
-    """A predictor over one noisy photograph."""
+    """The stages of a run over one noisy photograph, as far as its prediction."""
 
     def __init__(self, tmp_path: Path, ledger: Ledger, provider: ScriptedProvider) -> None:
         noise = np.random.default_rng(7).integers(0, 255, (700, 900, 3), dtype=np.uint8)
@@ -36,16 +43,19 @@ class Bench:
         path.write_bytes(encoded(Image.fromarray(noise), "PNG"))
         self.item = Item("noise.png", "noise.png", "test", path=path)
         clock: Clock = FakeClock().clock
-        gate = Gate(clock)
         settings = Settings(out=tmp_path / "out", provider="replicate", base_url="http://127.0.0.1:9/v1")
-        tools = assemble.toolbox(settings, None, gate, clock, ledger.fold)  # type: ignore[arg-type]  # nothing is fetched by URL
-        recovery = Recovery(provider, ledger, LostPolicy(), clock=clock, known=set)
-        self.predictor = Predictor(provider, recovery, tools, policy=PredictPolicy(), gate=gate)
+        tools = assemble.toolbox(settings, None, Gate(clock), clock)  # type: ignore[arg-type]  # nothing is fetched by URL
+        on_hand = OnHand(AlphaCache(tmp_path / "alpha"), Twins(ledger.fold.made, tmp_path, ""))
+        lost = LostCreates(provider, LostPolicy(), clock=clock, known=set)
+        poller = Poller(provider, RunTimes(), deadline=900.0, clock=clock)
+        self.preparer = Preparer(tools)
+        self.dedup = Deduplicator(on_hand, tools.sources, tools.cpu, billed=True)
+        self.purchaser = Purchaser(provider, ledger, tools, Uploader(provider, tools), poller, lost)
 
     async def predict(self) -> Predicted:
-        prepared, data = await self.predictor.prepare(Todo(self.item, "noise.png", ItemState()))
-        assert self.predictor.place(prepared, data) is Way.BUY
-        return await self.predictor.buy(prepared, data=data)
+        prepared, data = await self.preparer.prepare(Todo(self.item, "noise.png", ItemState()))
+        assert self.dedup.place(prepared, data) is Way.BUY
+        return await self.purchaser.buy(prepared, self.dedup.turn(prepared), data)
 
 
 async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:
