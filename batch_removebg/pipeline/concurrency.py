@@ -18,6 +18,9 @@ _LATER = 1.4
 """What a doubling may make of the time in flight and be kept."""
 _SHRINK, _REST = 0.7, 5.0
 """What trouble makes of the number, and the seconds within which it counts once."""
+_MUCH, _RECENT = 0.25, 0.05
+"""Share of failures from which on it is trouble, and the weight of the latest outcome in it: a server that loses an
+answer now and then has room for as many as before."""
 _RETRY = 10
 """Generations after which more is tried again: one is as many items as are in flight."""
 
@@ -38,6 +41,8 @@ class Width:
         """Seconds in flight of the items begun since the number has changed."""
         self._before = math.inf
         """Their mean before it was last doubled."""
+        self._failing = 0.0
+        """Share of failures among the latest outcomes."""
         self._rests = 0
         """Generations until the next doubling."""
 
@@ -52,7 +57,7 @@ class Width:
         self._held += seconds
 
     def ended(self, number: int, now: float) -> None:
-        """Take in that an item has come home."""
+        """Record that an item has ended."""
         begun = self._in_flight.pop(number, now)
         if self._items >= _KEPT:
             keep = 1 - 1 / _KEPT
@@ -67,9 +72,14 @@ class Width:
         """Take in that an item was none of those that count: nothing was bought for it."""
         self._in_flight.pop(number, None)
 
+    def answered(self) -> None:
+        """Record that the server answered a call."""
+        self._failing *= 1 - _RECENT
+
     def trouble(self, now: float) -> None:
-        """Take in that the server fails: fewer, once for all that fail together."""
-        if now >= self._rest_until:
+        """Record a failure of the server; where there are many: fewer in flight, once for all that fail together."""
+        self._failing += _RECENT * (1 - self._failing)
+        if self._failing >= _MUCH and now >= self._rest_until:
             self._become(max(1.0, self._found * _SHRINK), now)
             self._rest_until, self._before, self._rests = now + max(_REST, self.mean), math.inf, 1
 

@@ -34,13 +34,18 @@ class LostPolicy:
     Enough for an outage of the creates to be ended by the breaker, and not by the items of the run one by one.
     """
     looks: tuple[float, ...] = (1.0, 5.0, 15.0)
-    """Seconds after the loss at which the list is read: a create may take a moment to appear."""
+    """Seconds after the loss at which the list is read: a create may take a moment to appear.
+
+    From the second look on, a list that shows something of ours that is newer is believed where it doesn't show it.
+    """
     apart: float = 4.0
     """Seconds between two walks through the list, at least."""
     pause: float = 5.0
     """Seconds before one that can't be looked for is sent again."""
     skew: float = 120.0
-    """Seconds by which our clock and the server's may differ."""
+    """Seconds by which our clock and the server's may differ, where that isn't known."""
+    jitter: float = 5.0
+    """Seconds by which the clocks of a server's machines may differ."""
     pages: int = 50
     """Pages of the list that are read in one walk, at most."""
 
@@ -77,6 +82,8 @@ class _Search:
     spent: Container[str]
     due: list[float]
     """Moments of the looks that are left, on the monotonic clock."""
+    lost_at: float
+    """Moment of the loss by the server's clock, in seconds since 1970."""
     result: Sighting | BatchError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -95,8 +102,9 @@ class LostCreates:
         self._provider = provider
         self._clock = clock
         self._known = known
-        self._behind = 0.0
-        """Seconds by which the server's clock was seen to be behind ours, at most."""
+        self._begun = clock.wall()
+        self._behind: float | None = None
+        """Seconds by which the server's clock is behind ours, at most; an answered create tells."""
         self._taken: set[str] = set()
         """Ids found by this run, of which `known` may not tell yet."""
         self._open: list[_Search] = []
@@ -106,7 +114,9 @@ class LostCreates:
     def answered(self, created: Prediction) -> None:
         """Compare the clocks: a create has just been answered."""
         if created.created_at is not None:
-            self._behind = max(self._behind, self._clock.wall() - created.created_at.timestamp())
+            # The answer took its time: each overstates it, and the least comes nearest.
+            behind = self._clock.wall() - created.created_at.timestamp()
+            self._behind = behind if self._behind is None else min(self._behind, behind)
 
     async def find(self, lost: Lost, spent: Container[str]) -> Sighting:
         """What the server's list shows of a lost create; `spent` are predictions that it is not.
@@ -129,12 +139,16 @@ class LostCreates:
         return search.result
 
     def _search(self, lost: Lost, spent: Container[str]) -> _Search:
-        slack = self.policy.skew + self._behind
-        begun = wire.when(lost.since) or datetime.fromtimestamp(slack, UTC)
+        begun = wire.when(lost.since) or datetime.fromtimestamp(2 * self.policy.skew, UTC)
+        slack = self.policy.skew + max(0.0, self._behind or 0.0)
+        if self._behind is not None and begun.timestamp() >= self._begun:
+            slack = self._behind + self.policy.jitter
         age, now = self._clock.wall() - begun.timestamp(), self._clock.monotonic()
         # A create that an earlier run lost has had its time to appear in the list.
         looks = (age,) if age > self.policy.looks[-1] else self.policy.looks
-        return _Search(lost.key, begun - timedelta(seconds=slack), spent, [now + look - age for look in looks])
+        due = [now + look - age for look in looks]
+        lost_at = self._clock.wall() - (self._behind or 0.0) + self.policy.jitter
+        return _Search(lost.key, begun - timedelta(seconds=slack), spent, due, lost_at)
 
     async def watch(self) -> None:
         """Walk through the list whenever a look is due, for ever."""
@@ -158,10 +172,12 @@ class LostCreates:
     async def _walk(self, searches: Sequence[_Search]) -> None:
         """Look for all of them at once; those that stay unseen at their last look are not there."""
         now, since = self._clock.monotonic(), min(search.since for search in searches)
-        cursor, read_all, doubtful = None, False, set[_Search]()
+        cursor, read_all, doubtful, newest = None, False, set[_Search](), -math.inf
         for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             for candidate in page.predictions:
+                if self._is_ours(candidate) and candidate.created_at is not None:
+                    newest = max(newest, candidate.created_at.timestamp())
                 self._compare(candidate, searches, doubtful)
             oldest = page.predictions[-1].created_at if page.predictions else None
             read_all = page.next is None or (oldest is not None and oldest < since)
@@ -170,11 +186,15 @@ class LostCreates:
             cursor = page.next
         for search in searches:
             search.due = [due for due in search.due if due > now]
-            if not search.done.is_set() and not search.due:
+            up_to_date = len(search.due) < len(self.policy.looks) - 1 and newest > search.lost_at
+            if not search.done.is_set() and (up_to_date or not search.due):
                 search.end(Sighting(None, sure=read_all and search not in doubtful))
 
+    def _is_ours(self, candidate: Prediction) -> bool:
+        return candidate.id is not None and (candidate.id in self._taken or self._known(candidate.id))
+
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
-        if candidate.id is None or candidate.id in self._taken or self._known(candidate.id):
+        if candidate.id is None or self._is_ours(candidate):
             return
         for search in searches:
             early = candidate.created_at is not None and candidate.created_at < search.since

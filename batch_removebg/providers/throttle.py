@@ -39,9 +39,10 @@ class Throttled(Wrapper):
         clock: Clock,
         pause: Pause,
         waited: Callable[[float], None] = _nobody,
+        answered: Callable[[], None] = lambda: None,
         trouble: Callable[[float], None] = _nobody,
     ) -> None:
-        """`waited` is told how many seconds a create was held, `trouble` the moment at which a server fails."""
+        """`waited` is told how many seconds a create was held, `answered` of each answer, `trouble` when a call fails."""
         super().__init__(inner)
         creating, others_queue = _Queue(creates, clock), _Queue(others, clock)
         self._queues = {
@@ -51,6 +52,7 @@ class Throttled(Wrapper):
         self._clock = clock
         self._pause = pause
         self._waited = waited
+        self._answered = answered
         self._trouble = trouble
 
     async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
@@ -74,6 +76,7 @@ class Throttled(Wrapper):
         else:
             now = self._clock.monotonic()
             queue.limit.accepted(ticket, now)
+            self._answered()
             # What an answer says that was kept back is out of date.
             if isinstance(result, Prediction) and result.exhausted is not None and now - ticket.at < _FRESH:
                 queue.limit.exhausted(ticket, now, result.exhausted)

@@ -256,7 +256,14 @@ def wrapped(
         lambda inner: Journaled(inner, ledger, gate, clock),
         lambda inner: Budgeted(inner, limit, named=named),
         lambda inner: Throttled(
-            inner, pace.creates, pace.others, clock=clock, pause=pause, waited=width.waited, trouble=width.trouble
+            inner,
+            pace.creates,
+            pace.others,
+            clock=clock,
+            pause=pause,
+            waited=width.waited,
+            answered=width.answered,
+            trouble=width.trouble,
         ),
         lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=said(Kind.WARNING)),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=said(Kind.WAITING)),

@@ -69,6 +69,7 @@ def simulate(server: Slots, width: Width, *, until: float, seed: int = 1) -> See
                 width.trouble(now)
                 heapq.heappush(events, (now + 0.5, next(order), "end", number))
                 continue
+            width.answered()
             begin = max(now, heapq.heappop(free))
             end = begin + server.run * math.exp(server.sigma * chance.gauss(0, 1))
             heapq.heappush(free, end)

@@ -1,0 +1,127 @@
+"""Servers that lose answers and damage downloads all the time: nothing is bought twice, and little time is lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from aiohttp import web
+
+from batch_removebg.errors import OutputBroken, ServerError
+from batch_removebg.events import Event, Kind
+from batch_removebg.pipeline.download import RefetchPolicy
+from batch_removebg.run import batch
+from batch_removebg.run.settings import Settings
+from batch_removebg.run.summary import Summary
+from tests.support.doubles import FakeClock, cutout
+from tests.support.fake_api import FakeApi, Handler
+from tests.support.wire import after, cut_short, page, picture, reset, says
+
+pytestmark = [pytest.mark.anyio, pytest.mark.crash]
+ITEMS = 300
+
+
+class Rough:
+    """A run over many URLs, through an API in which `strike` says what goes wrong."""
+
+    def __init__(self, folder: Path, strike: Callable[[FakeApi], None] = lambda api: None) -> None:
+        self.folder = folder
+        self.strike = strike
+        self.events: list[Event] = []
+        self.clock = FakeClock(idle=0.01)
+
+    async def run(self, items: int = ITEMS, **settings: Any) -> Summary:
+        self.folder.mkdir()
+        (self.folder / "list.txt").write_text("".join(f"https://shop.example/{n}.jpg\n" for n in range(items)))
+        async with FakeApi(now=lambda: self.clock.now, polls=3) as self.api:
+            self.strike(self.api)
+            given = Settings(out=self.folder / "out", provider="replicate", base_url=self.api.base, **settings)
+            with anyio.fail_after(50):
+                summary = await batch.run(
+                    [str(self.folder / "list.txt")], given, listener=self.events.append, clock=self.clock.clock
+                )
+        return summary
+
+
+def sometimes(share: float, how: list[Handler], api: FakeApi, seed: int = 7) -> Handler:
+    """One of these answers to this share of the requests, the normal one to the others."""
+    dice = random.Random(seed)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await (dice.choice(how) if dice.random() < share else api.normal)(request)
+
+    return answer
+
+
+# Outputs
+
+
+async def test_where_many_downloads_fail_nothing_is_bought_beyond_one_an_item(tmp_path: Path) -> None:
+    damaged = [picture(cutout()[:-20]), cut_short(), page(200), reset, says(503), says(403), picture(b"")]
+    rough = Rough(tmp_path / "rough", lambda api: api.respond("GET", "/out/*", sometimes(0.15, damaged, api)))
+    summary = await rough.run()
+    assert (summary.saved, summary.exit_code, len(rough.api.bill), summary.predictions) == (ITEMS, 0, ITEMS, ITEMS)
+    assert len(rough.api.asked("GET", "/out/*")) > ITEMS
+
+
+async def test_an_outage_of_the_outputs_host_pauses_the_run_and_costs_no_item_anything(tmp_path: Path) -> None:
+    rough = Rough(tmp_path / "rough")
+    created_by: list[int] = []
+
+    def strike(api: FakeApi) -> None:
+        async def down(request: web.Request) -> web.StreamResponse:
+            if rough.clock.now < FakeClock().now + 600:
+                created_by.append(len(api.bill))
+                return await page(503)(request)
+            return await api.normal(request)
+
+        api.respond("GET", "/out/*", down)
+
+    rough.strike = strike
+    summary = await rough.run(concurrency=10)
+    assert (summary.saved, summary.failed, summary.exit_code, len(rough.api.bill)) == (ITEMS, 0, 0, ITEMS)
+    assert max(created_by) < 60  # what was in flight, and no more
+    said = [event.text for event in rough.events if event.kind is Kind.WARNING]
+    assert any("where the outputs are, seems to be down: the run pauses" in text for text in said)
+
+
+def test_an_output_is_useless_once_it_has_come_alike_three_times() -> None:
+    policy, broken = RefetchPolicy(), OutputBroken("no picture")
+    assert [policy.delay(tries, tries, broken, 1.0) for tries in (1, 2)] == [1.0, 2.0]
+    assert policy.delay(2, 2, broken, 0.0) == 1.0
+    with pytest.raises(OutputBroken, match="no picture"):
+        policy.delay(3, 3, broken, 1.0)
+
+
+def test_an_output_that_comes_otherwise_each_time_is_kept_for_the_next_run() -> None:
+    policy, broken = RefetchPolicy(), OutputBroken("no picture")
+    assert policy.delay(7, 1, broken, 1.0) == 30.0
+    with pytest.raises(ServerError, match="fetched 8 times, and each time something else came"):
+        policy.delay(8, 2, broken, 1.0)
+
+
+# Creates
+
+
+async def test_lost_creates_are_looked_for_together(tmp_path: Path) -> None:
+    def strike(api: FakeApi) -> None:
+        dice, met, lost = random.Random(7), set[str](), [after(api.normal, reset), reset]
+
+        async def first_answer_lost(request: web.Request) -> web.StreamResponse:
+            image = (await request.json())["input"]["image"]
+            strikes = image not in met and dice.random() < 0.12
+            met.add(image)
+            return await (dice.choice(lost) if strikes else api.normal)(request)
+
+        api.respond("POST", "/predictions", first_answer_lost)
+
+    rough = Rough(tmp_path / "rough", strike)
+    summary = await rough.run()
+    assert (summary.saved, summary.exit_code, len(rough.api.bill)) == (ITEMS, 0, ITEMS)
+    assert (summary.predictions, summary.possible_duplicates) == (ITEMS, 0)
+    assert len(rough.api.asked("POST", "/predictions")) > 1.04 * ITEMS
+    assert len(rough.api.asked("GET", "/predictions")) <= 40
