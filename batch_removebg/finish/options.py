@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.imaging.format import EXTENSIONS, METADATA, Colour, Encoding
+from batch_removebg.imaging.format import EFFORT, EXTENSIONS, METADATA, QUALITY, Colour, Encoding
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
@@ -16,10 +16,13 @@ _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
 """Fields that are younger than ledgers: they count for what they are where they are not these, and not at all else."""
 
 
-EDGES = ("clean", "keep")
-"""Colours at soft edges: without what shines through of the background, or the photo's own."""
-REFINE = ("auto", "none")
-"""Small alphas: fitted to the photo's own edges, or enlarged alone."""
+Edges = Literal["clean", "keep"]
+"""Colours at soft edges: `clean` removes background spill, `keep` leaves the photo's own."""
+Refine = Literal["auto", "none"]
+"""Small alphas: `auto` fits them to the photo's edges, `none` only enlarges them."""
+
+_CHOICES = {"format": EXTENSIONS, "metadata": METADATA, "edges": get_args(Edges), "refine": get_args(Refine)}
+_RANGES = {"quality": QUALITY, "effort": EFFORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +46,19 @@ class Finish:
     effort: int = 2
     """0–9: how long to try for a smaller file of the same picture."""
     edges: str = "clean"
-    """One of `EDGES`."""
+    """One of `Edges`."""
     refine: str = "auto"
-    """One of `REFINE`."""
+    """One of `Refine`."""
 
     WHITE: ClassVar[Colour] = (255, 255, 255)
 
     def __post_init__(self) -> None:
-        if self.format not in EXTENSIONS:
-            raise SettingsError(f"unknown format {self.format!r}: choose one of {', '.join(EXTENSIONS)}")
-        if not 1 <= self.quality <= 100:
-            raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
-        if self.metadata not in METADATA:
-            raise SettingsError(f"metadata {self.metadata!r}: choose one of {', '.join(METADATA)}")
-        if not 0 <= self.effort <= 9:
-            raise SettingsError(f"effort {self.effort} is out of range: give 0 to 9")
-        for name, value, choices in (("edges", self.edges, EDGES), ("refine", self.refine, REFINE)):
-            if value not in choices:
-                raise SettingsError(f"{name} {value!r}: choose {' or '.join(choices)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        for name, allowed in _RANGES.items():
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"{name} {getattr(self, name)}: give {allowed[0]} to {allowed[-1]}")
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """What decides how the picture looks, for a recipe's digest.
