@@ -1,4 +1,4 @@
-"""What may come in and how the finished picture shall look: plain values, free of image libraries."""
+"""How a finished picture is made: plain values, free of image libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
-"""Fields that are younger than ledgers: they count for what they are where they are not these, and not at all else."""
+"""Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 
 
 Edges = Literal["clean", "keep"]
@@ -34,17 +34,17 @@ class Finish:
     mask_only: bool = False
     """Write the alpha itself, as a grey picture."""
     background: Colour | None = None
-    """What to lay the cutout on; None leaves it transparent (JPEG, which can't be: white)."""
+    """The colour behind the cutout; None leaves it transparent (JPEG, which can't be: white)."""
     quality: int = 90
-    """1–100, for what is written with loss: JPEG, AVIF, and WebP on a background."""
+    """1–100, for lossy files: JPEG, AVIF, and WebP on a background."""
     lossy: bool = False
-    """WebP with loss, where it is transparent too."""
+    """Write WebP with loss even where it is transparent."""
     srgb: bool = False
     """Convert colours to sRGB; else they stay in the source's own profile."""
     metadata: str = "strip"
-    """`strip`: profile and resolution alone stay; `keep`: EXIF and XMP as well, without the place."""
+    """`strip`: only profile and resolution stay; `keep`: EXIF and XMP too, without location."""
     effort: int = 2
-    """0–9: how long to try for a smaller file of the same picture."""
+    """0–9: how hard to try for a smaller file of the same pixels."""
     edges: str = "clean"
     """One of `Edges`."""
     refine: str = "auto"
@@ -61,10 +61,10 @@ class Finish:
                 raise SettingsError(f"{name} {getattr(self, name)}: give {allowed[0]} to {allowed[-1]}")
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
-        """What decides how the picture looks, for a recipe's digest.
+        """The fields that decide how the picture looks, for a recipe's digest.
 
-        With another effort nothing is made anew, nor after an upgrade that has added fields. `passed`: of a provider's
-        cutout that is the picture itself, whose edges are the provider's own.
+        Effort is left out, so that changing it makes nothing anew. `passed`: for a provider's cutout that is passed on
+        as it came, edges and refine are left out too.
         """
         left_out = {"effort", "edges", "refine"} if passed else {"effort"}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
@@ -98,6 +98,6 @@ class Finished:
     height: int
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
-    """Of the alpha as it was bought; None where it was not looked at."""
+    """Of the alpha as it was bought; None where it was not judged."""
     engine: str | None = None
-    """What the network ran on that saw the alpha, where that is told."""
+    """What the network that made the alpha ran on, where that is known."""

@@ -56,7 +56,7 @@ class Option:
 
     def check(self, value: Any) -> None:
         """Raise SettingsError, with the flag's name and a remedy, for a value that isn't allowed."""
-        if value is None and self.default is None:
+        if value is None and (self.default is None or not self.choices):
             return
         if self.choices and value not in self.choices:
             two = len(self.choices) == 2
