@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
+"""Version id of lucataco/remove-bg, the API's default model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One picture to be done, as the manifest names it."""

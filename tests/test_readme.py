@@ -10,14 +10,10 @@ from pathlib import Path
 import pytest
 
 from batch_removebg.cli.parser import EXIT_CODES, parser
+from tests.support.commands import commands, row
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def commands() -> dict[str, argparse.ArgumentParser]:
-    found = next(a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(found.choices)
 
 
 def flags(of: argparse.ArgumentParser) -> set[str]:
@@ -32,13 +28,16 @@ def command_lines() -> list[list[str]]:
     return [line[1:] for line in words if line[0] == "batch-removebg" and not any("[" in w or "..." in w for w in line)]
 
 
-def test_every_flag_of_run_is_in_the_readme_and_every_flag_there_exists() -> None:
-    table = README[README.index("| flag of `run`") : README.index("Weights are looked for")]
-    named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", re.sub(r"\| [^|`][^|]*\|$", "|", table, flags=re.MULTILINE)))
-    short = {"--quiet", "--verbose"}  # shown as -q and -v
-    assert flags(commands()["run"]) - short <= named
+def test_every_row_of_the_table_of_flags_is_what_the_help_says() -> None:
+    rows = {row(action) for action in commands(parser())["run"]._actions}
+    table = README[README.index("| flag of `run`") :].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) >= 12
+    assert [line for line in table if line not in rows] == []
+
+
+def test_every_flag_that_is_named_exists() -> None:
     everywhere = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
-    known = set.union(*(flags(command) for command in commands().values())) | {"--json"}
+    known = set.union(*(flags(command) for command in commands(parser()).values())) | {"--json"}
     assert everywhere <= known
 
 

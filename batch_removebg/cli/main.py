@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.run.declare import declared
+from batch_removebg.run.options import Options
 
 from .console import Console, result
 from .parser import parser
@@ -98,18 +100,17 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    """The settings that the flags give; what was not given keeps the default that Settings states."""
-    from dataclasses import fields
-
+    """The settings that the flags give; what was not given keeps its default."""
     from batch_removebg.run.settings import Settings
 
-    given = {f.name: getattr(args, f.name) for f in fields(Settings) if getattr(args, f.name, None) is not None}
     if not args.out:
         raise SettingsError("--out is empty; name a folder for the pictures (is a shell variable unset?)")
-    given["out"] = Path(args.out)
-    if "model_inputs" in given:
-        given["model_inputs"] = dict(given["model_inputs"])
-    return Settings(**given)
+    given = {
+        name: option.collect(value) if option.collect else value
+        for name, option in declared(Options).items()
+        if (value := getattr(args, name)) is not None
+    }
+    return Settings(out=Path(args.out), **given)
 
 
 def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
@@ -132,10 +133,12 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
 
     import anyio
 
+    from batch_removebg.imaging.format import Limits
     from batch_removebg.server import CAPS, ServeSettings, serve
 
     from .progress import listener
 
+    declared(Options)["max_pixels"].check(args.max_pixels)
     settings = ServeSettings(
         host=args.host,
         port=args.port,
@@ -143,7 +146,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         device=args.device,
         precision=args.precision,
         token=_token(args.token_env),
-        limits=_limits(args.max_pixels),
+        limits=Limits(max_pixels=args.max_pixels),
         caps=replace(CAPS, public_only=not args.allow_private),
     )
 
@@ -159,16 +162,6 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     with listener("auto", console) as shown:
         anyio.run(main)
     return 0
-
-
-def _limits(max_pixels: int | None) -> Any:
-    from batch_removebg.imaging.format import Limits
-
-    if max_pixels is None:
-        return Limits()
-    if max_pixels < 1:
-        raise SettingsError(f"--max-pixels {max_pixels}: give 1 or more")
-    return Limits(max_pixels=max_pixels)
 
 
 def _token(name: str | None) -> str | None:

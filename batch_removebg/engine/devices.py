@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from batch_removebg.errors import DeviceAbsent, SettingsError
 
@@ -11,9 +11,9 @@ MISSING_EXTRA = "the local engine is not installed; install it with: pip install
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
 Precision = Literal["auto", "float32", "bf16"]
 Exact = Literal["float32", "bf16"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "coreml", "directml", "openvino")
+DEVICES: tuple[Device, ...] = get_args(Device)
 """`cpu` is onnxruntime on the processor, the reference; `openvino` is OpenVINO on the same."""
-PRECISIONS: tuple[Precision, ...] = ("auto", "float32", "bf16")
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 AUTO_PRECISION: Exact = "bf16"
 """What `--precision auto` takes where the processor computes in it natively; elsewhere it is float32.

@@ -1,25 +1,28 @@
-"""What may come in and how the finished picture shall look: plain values, free of image libraries."""
+"""How a finished picture is made: plain values, free of image libraries."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.imaging.format import EXTENSIONS, METADATA, Colour, Encoding
+from batch_removebg.imaging.format import EFFORT, EXTENSIONS, METADATA, QUALITY, Colour, Encoding
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
 
 _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
-"""Fields that are younger than ledgers: they count for what they are where they are not these, and not at all else."""
+"""Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 
 
-EDGES = ("clean", "keep")
-"""Colours at soft edges: without what shines through of the background, or the photo's own."""
-REFINE = ("auto", "none")
-"""Small alphas: fitted to the photo's own edges, or enlarged alone."""
+Edges = Literal["clean", "keep"]
+"""Colours at soft edges: `clean` removes background spill, `keep` leaves the photo's own."""
+Refine = Literal["auto", "none"]
+"""Small alphas: `auto` fits them to the photo's edges, `none` only enlarges them."""
+
+_CHOICES = {"format": EXTENSIONS, "metadata": METADATA, "edges": get_args(Edges), "refine": get_args(Refine)}
+_RANGES = {"quality": QUALITY, "effort": EFFORT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +34,37 @@ class Finish:
     mask_only: bool = False
     """Write the alpha itself, as a grey picture."""
     background: Colour | None = None
-    """What to lay the cutout on; None leaves it transparent (JPEG, which can't be: white)."""
+    """The colour behind the cutout; None leaves it transparent (JPEG, which can't be: white)."""
     quality: int = 90
-    """1–100, for what is written with loss: JPEG, AVIF, and WebP on a background."""
+    """1–100, for lossy files: JPEG, AVIF, and WebP on a background."""
     lossy: bool = False
-    """WebP with loss, where it is transparent too."""
+    """Write WebP with loss even where it is transparent."""
     srgb: bool = False
     """Convert colours to sRGB; else they stay in the source's own profile."""
     metadata: str = "strip"
-    """`strip`: profile and resolution alone stay; `keep`: EXIF and XMP as well, without the place."""
+    """`strip`: only profile and resolution stay; `keep`: EXIF and XMP too, without location."""
     effort: int = 2
-    """0–9: how long to try for a smaller file of the same picture."""
+    """0–9: how hard to try for a smaller file of the same pixels."""
     edges: str = "clean"
-    """One of `EDGES`."""
+    """One of `Edges`."""
     refine: str = "auto"
-    """One of `REFINE`."""
+    """One of `Refine`."""
 
     WHITE: ClassVar[Colour] = (255, 255, 255)
 
     def __post_init__(self) -> None:
-        if self.format not in EXTENSIONS:
-            raise SettingsError(f"unknown format {self.format!r}: choose one of {', '.join(EXTENSIONS)}")
-        if not 1 <= self.quality <= 100:
-            raise SettingsError(f"quality {self.quality} is out of range: give 1 to 100")
-        if self.metadata not in METADATA:
-            raise SettingsError(f"metadata {self.metadata!r}: choose one of {', '.join(METADATA)}")
-        if not 0 <= self.effort <= 9:
-            raise SettingsError(f"effort {self.effort} is out of range: give 0 to 9")
-        for name, value, choices in (("edges", self.edges, EDGES), ("refine", self.refine, REFINE)):
-            if value not in choices:
-                raise SettingsError(f"{name} {value!r}: choose {' or '.join(choices)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        for name, allowed in _RANGES.items():
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"{name} {getattr(self, name)}: give {allowed[0]} to {allowed[-1]}")
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
-        """What decides how the picture looks, for a recipe's digest.
+        """The fields that decide how the picture looks, for a recipe's digest.
 
-        With another effort nothing is made anew, nor after an upgrade that has added fields. `passed`: of a provider's
-        cutout that is the picture itself, whose edges are the provider's own.
+        Effort is left out, so that changing it makes nothing anew. `passed`: for a provider's cutout that is passed on
+        as it came, edges and refine are left out too.
         """
         left_out = {"effort", "edges", "refine"} if passed else {"effort"}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
@@ -100,6 +98,6 @@ class Finished:
     height: int
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
-    """Of the alpha as it was bought; None where it was not looked at."""
+    """Of the alpha as it was bought; None where it was not judged."""
     engine: str | None = None
-    """What the network ran on that saw the alpha, where that is told."""
+    """What the network that made the alpha ran on, where that is known."""

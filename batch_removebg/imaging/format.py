@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from batch_removebg.errors import ItemError, SettingsError
 
@@ -18,7 +19,10 @@ LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 """Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
 
 
-METADATA = ("strip", "keep")
+Metadata = Literal["strip", "keep"]
+METADATA: tuple[Metadata, ...] = get_args(Metadata)
+QUALITY = range(1, 101)
+EFFORT = range(10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from batch_removebg.errors import (
     ServerError,
     Unreachable,
 )
-from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
+from batch_removebg.model import REMOVE_BG, Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
 from batch_removebg.net import fetch
 
 from . import wire
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 HOSTED = "https://api.replicate.com/v1"
-REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
-"""Version id of lucataco/remove-bg."""
 
 HOSTED_CAN = Capabilities(files=True, list=True, cancel=True, wait=True)
 GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)

@@ -42,7 +42,7 @@ class Throttled(Wrapper):
         answered: Callable[[], None] = lambda: None,
         trouble: Callable[[float], None] = _nobody,
     ) -> None:
-        """`waited` is told how many seconds a create was held, `answered` of each answer, `trouble` when a call fails."""
+        """`waited` is told how many seconds a create was held, `answered` of each answer, `trouble` of each failure."""
         super().__init__(inner)
         creating, others_queue = _Queue(creates, clock), _Queue(others, clock)
         self._queues = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,18 +24,37 @@ from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
 from . import assemble
-from .settings import Settings, SettingsArguments
+from .options import Options
+from .settings import Settings
 from .summary import Summary, failures, flagged
 
 CHECKED_ROWS = 10_000
 """Manifest rows that are looked through before the first create."""
 
 Progress = Callable[[int, int | None], None]
+Inputs = str | Path | Iterable[str | Path]
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
 
 
-async def run_batch(
-    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
-) -> Summary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arguments(Options):
+    """Keyword arguments of `run_batch`, for type checkers."""
+
+    out: str | Path
+
+
+class _Takes(Protocol[P, R_co]):
+    def __call__(self, inputs: Inputs, *args: P.args, **settings: P.kwargs) -> R_co: ...
+
+
+def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]], _Takes[P, R_co]]:
+    """Let type checkers read a function's keyword arguments from a class; the function itself stays as it is."""
+    return lambda function: function
+
+
+@_typed(_Arguments)
+async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
     """Make cutouts of everything in `inputs` and leave them in `out`, beside a ledger that a later call continues.
 
     `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
@@ -49,9 +69,8 @@ async def run_batch(
     return await run([str(one) for one in listed], Settings(out=Path(out), **settings))
 
 
-def run_batch_sync(
-    inputs: str | Path | Iterable[str | Path], *, out: str | Path, **settings: Unpack[SettingsArguments]
-) -> Summary:
+@_typed(_Arguments)
+def run_batch_sync(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
     """Do what `run_batch` does, from code that is not async; must not be called in a running event loop."""
 
     async def main() -> Summary:

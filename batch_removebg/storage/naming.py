@@ -14,9 +14,8 @@ from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.model import Item, UrlRow
 
-from .layout import LEDGER, RESULTS, STATE
+from .layout import DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
 
-DEFAULT_TEMPLATE = "{id}"
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
     | {".heic", ".heif", ".jp2"}

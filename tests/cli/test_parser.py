@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -13,7 +13,8 @@ from batch_removebg.cli.parser import parser
 from batch_removebg.engine.devices import DEVICES, PRECISIONS
 from batch_removebg.imaging.format import EXTENSIONS, METADATA
 from batch_removebg.pipeline.concurrency import CAP
-from batch_removebg.run.settings import PROVIDERS, Settings
+from batch_removebg.run.settings import Settings
+from tests.support.commands import commands
 
 CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --model --concurrency --rate "
@@ -25,11 +26,6 @@ CONTRACT = {
     "bench-engine": "--model --device --seconds --json",
 }
 RUN = ["run", "in", "--out", "out"]
-
-
-def commands() -> dict[str, argparse.ArgumentParser]:
-    [action] = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return dict(action.choices)
 
 
 def parsed(*argv: str) -> dict[str, Any]:
@@ -46,12 +42,12 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 
 def test_the_commands_are_the_contracts() -> None:
-    assert list(commands()) == list(CONTRACT)
+    assert list(commands(parser())) == list(CONTRACT)
 
 
 @pytest.mark.parametrize("command", list(CONTRACT))
 def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> None:
-    made = commands()[command]
+    made = commands(parser())[command]
     known = {option for action in made._actions for option in action.option_strings}
     assert set(CONTRACT[command].split()) <= known
     text = made.format_help()
@@ -61,7 +57,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
 
 @pytest.mark.parametrize("command", ["run", "status", "serve", "bench-engine"])
 def test_every_word_of_the_help_is_explained(command: str) -> None:
-    assert all(action.help for action in commands()[command]._actions)
+    assert all(action.help for action in commands(parser())[command]._actions)
 
 
 def test_help_and_version_are_answers_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +79,7 @@ def test_the_help_tells_the_exit_codes() -> None:
 
 
 def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
-    text = " ".join(commands()["run"].format_help().split())
+    text = " ".join(commands(parser())["run"].format_help().split())
     defaults = Settings(out=None)  # type: ignore[arg-type]  # not looked at here
     for name, said in [
         ("token_env", f"(default {defaults.token_env})"),
@@ -107,13 +103,13 @@ def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
 
 
 def test_choices_are_those_of_settings() -> None:
-    by_name = {action.dest: action.choices for action in commands()["run"]._actions}
-    assert by_name["provider"] == PROVIDERS
+    by_name = {action.dest: action.choices for action in commands(parser())["run"]._actions}
+    assert by_name["provider"] == ("local", "replicate", "gateway")
     assert by_name["format"] == tuple(EXTENSIONS)
     assert by_name["metadata"] == METADATA
     assert by_name["on_lost"] == ("retry", "fail")
     for command in ("run", "serve", "bench-engine"):
-        offered = {action.dest: action.choices for action in commands()[command]._actions}
+        offered = {action.dest: action.choices for action in commands(parser())[command]._actions}
         assert offered["device"] == DEVICES
         assert offered.get("precision", PRECISIONS) == PRECISIONS
     assert by_name["progress"] == ("auto", "bar", "json", "none")
@@ -121,7 +117,7 @@ def test_choices_are_those_of_settings() -> None:
 
 def test_nothing_given_is_nothing_said() -> None:
     assert parsed() == {
-        **dict.fromkeys(name for name in Settings.__slots__ if name != "out"),
+        **dict.fromkeys(f.name for f in fields(Settings)),
         "command": "run",
         "inputs": ["in"],
         "out": "out",

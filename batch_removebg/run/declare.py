@@ -1,0 +1,106 @@
+"""How options are declared: each field of a table says how an option is given, checked and explained.
+
+Light, so that `--help` is there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, replace
+from math import inf
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from batch_removebg.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option; its name, default and type are those of its field."""
+
+    group: str
+    """Title of its section in `--help`."""
+    help: str
+    """Markdown; the default is appended where the text doesn't mention it."""
+    metavar: str | None = None
+    least: float | None = None
+    most: float | None = None
+    """Needs `least`."""
+    above: float | None = None
+    """What a finite number must exceed."""
+    read: Callable[[str], Any] | None = None
+    """From text to value where the type alone can't; raises argparse.ArgumentTypeError."""
+    collect: Callable[[list[Any]], Any] | None = None
+    """From the values of a repeated flag to the option's."""
+    choices: tuple[str, ...] | None = None
+    """Those of a Literal need not be repeated."""
+    flag: str = ""
+    name: str = ""
+    default: Any = None
+    kind: Any = str
+
+    def add_to(self, parser: Any, **changes: Any) -> None:
+        """Add the flag to an argparse parser or group, where None stands for "not given".
+
+        `changes` are arguments of `add_argument` that differ for this parser.
+        """
+        how: dict[str, Any] = {"dest": self.name, "help": self.help, "default": None}
+        if self.kind is bool:
+            how["action"] = "store_true"
+        else:
+            how |= {"type": self.read or self.kind, "choices": self.choices, "metavar": self.metavar}
+            how["action"] = "append" if self.collect else "store"
+        parser.add_argument(self.flag, **how | changes)
+
+    def check(self, value: Any) -> None:
+        """Raise SettingsError, with the flag's name and a remedy, for a value that isn't allowed."""
+        if value is None and (self.default is None or not self.choices):
+            return
+        if self.choices and value not in self.choices:
+            two = len(self.choices) == 2
+            remedy = f"choose {' or '.join(self.choices)}" if two else f"choose one of {', '.join(self.choices)}"
+        elif self.above is not None and not self.above < value < inf:
+            remedy = f"give a number above {self.above}"
+        elif self.least is not None and not value >= self.least:
+            remedy = f"give {self.least} or more"
+        elif self.most is not None and value > self.most:
+            remedy = f"give {self.least} to {self.most}"
+        else:
+            return
+        raise SettingsError(f"{self.flag} {_plain(value)}: {remedy}")
+
+
+def option(default: T, group: str, help: str, **how: Any) -> T:  # noqa: A002  # argparse's own word
+    """A field of a table; `how` are fields of Option."""
+    metadata = {"option": Option(group=group, help=help, **how)}
+    if default.__hash__ is None:  # a collection: a new one for each
+        return field(default_factory=type(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def declared(table: type) -> dict[str, Option]:
+    """The options of a table by name, in their order."""
+    hints, found = get_type_hints(table), {}
+    for one in (one for one in fields(table) if "option" in one.metadata):
+        entry, hint = one.metadata["option"], hints[one.name]
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if NoneType in get_args(hint):
+            [hint] = set(get_args(hint)) - {NoneType}
+        literal = get_origin(hint) is Literal
+        stated = isinstance(default, bool | NoneType | dict) or "default" in entry.help
+        found[one.name] = replace(
+            entry,
+            help=entry.help if stated else f"{entry.help} (default `{_plain(default)}`)",
+            choices=get_args(hint) if literal else entry.choices,
+            flag=entry.flag or f"--{one.name.replace('_', '-')}",
+            name=one.name,
+            default=default,
+            kind=str if literal else hint,
+        )
+    return found
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

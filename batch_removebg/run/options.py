@@ -1,0 +1,141 @@
+"""The options of a run, each declared once: flags, checks, the library's keyword arguments and README come from here.
+
+Light, so that `--help` is there at once.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from batch_removebg.engine.devices import Device, Precision
+from batch_removebg.finish.options import Edges, Refine
+from batch_removebg.imaging.format import EFFORT, EXTENSIONS, QUALITY, Limits, Metadata
+from batch_removebg.model import REMOVE_BG
+from batch_removebg.storage.layout import DEFAULT_TEMPLATE
+
+from .declare import option
+
+PROVIDER, PICTURES, WORK = "provider", "pictures", "how much, how fast"
+
+
+def _concurrency(text: str) -> int | None:
+    """`auto`, or a number."""
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: give auto or a number") from None
+
+
+def _mebibytes(text: str) -> int:
+    """A number of MiB, also as 512M or 2G."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("M", "G") else (text, "M")
+    if not (number.isascii() and number.isdecimal() and len(number) < 10):
+        raise ArgumentTypeError(f"{text!r}: give MiB, such as 512, 512M or 2G")
+    return int(number) * (1024 if unit == "G" else 1)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    """KEY=VALUE; the value is read as JSON where it is valid JSON (0.5, true), else as text."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ArgumentTypeError(f"{text!r}: write KEY=VALUE, such as threshold=0.5")
+    try:
+        found = json.loads(value)
+        json.dumps(found, allow_nan=False)  # NaN is not JSON, though Python reads it
+    except (ValueError, RecursionError):
+        return key, value
+    return key, found
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of a run, laid out as a table; `batch-removebg run --help` explains each."""
+
+    provider: Literal["local", "replicate", "gateway"] = option(
+        "local", PROVIDER, "default `local`: nothing is billed unless you ask for another by name")
+    base_url: str | None = option(
+        None, PROVIDER, "`{URL}/predictions` is the create call; required for `gateway`", metavar="URL")
+    token_env: str = option(
+        "REPLICATE_API_TOKEN", PROVIDER, "environment variable with the key, which is never a flag", metavar="NAME")
+    model_version: str = option(
+        REMOVE_BG, PROVIDER, "version of the API's model (default lucataco/remove-bg)", metavar="V")
+    input_field: str = option("image", PROVIDER, "the model's input for the picture", metavar="FIELD")
+    model_inputs: Mapping[str, Any] = option(
+        {}, PROVIDER, "a further input of the model; may be repeated",
+        flag="--input", metavar="KEY=VALUE", read=_pair, collect=dict)
+    model: str = option("u2netp", PROVIDER, "weights of the local engine: `u2netp` or `u2net`", metavar="NAME")
+    device: Device = option(
+        "auto", PROVIDER, "where the local engine runs: `auto` (default) is the fastest that is available; "
+        "`cpu` is onnxruntime; naming one that isn't available is an error")
+    precision: Precision = option(
+        "auto", PROVIDER, "what the local engine computes in: `auto` (default) is bf16 where the processor has it, "
+        "else float32; masks that were made before are kept")
+    fetch_sources: bool = option(
+        False, PROVIDER, "download URL sources and keep their pixels, instead of passing the URL to the API")
+    allow_private: bool = option(
+        False, PROVIDER, "fetch from private and loopback addresses too (default: only if the API is at one)")
+    proxy_size: int = option(2048, PROVIDER, "longest side of what is uploaded to an API", metavar="PX", least=64)
+    on_lost: Literal["retry", "fail"] = option(
+        "retry", PROVIDER, "a create whose answer was lost and that can't be looked for: `retry` sends it once more "
+        "(default), `fail` fails the item")
+
+    format: str = option(
+        "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", choices=tuple(EXTENSIONS))
+    mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
+    background: str | None = option(
+        None, PICTURES, "compose on a colour: `white`, `#f0f0f0`, `rgb(240,240,240)`; JPEG is always composed, "
+        "by default on white", metavar="COLOUR")
+    quality: int | None = option(
+        None, PICTURES, "of JPEG, AVIF, and WebP on a background (default 90); transparent WebP is lossless unless "
+        "this is given", metavar="1-100", least=QUALITY[0], most=QUALITY[-1])
+    srgb: bool = option(
+        False, PICTURES, "convert colours to sRGB (default: they stay in the photo's own profile, which is embedded; "
+        "CMYK is always converted, by its profile)")
+    metadata: Metadata = option(
+        "strip", PICTURES, "`strip` (default) keeps only profile and resolution (WebP and AVIF hold no resolution); "
+        "`keep` keeps EXIF and XMP too, without location, thumbnail and maker's note")
+    effort: int = option(
+        2, PICTURES, "how hard to try for smaller files of the same pixels; makes no picture anew (default 2: fast)",
+        metavar="0-9", least=EFFORT[0], most=EFFORT[-1])
+    edges: Edges = option(
+        "clean", PICTURES, "`clean` (default) removes background spill from soft edges; `keep` leaves the photo's "
+        "colours; opaque pixels are the photo's own, bit for bit")
+    refine: Refine = option(
+        "auto", PICTURES, "`auto` (default) fits small masks to the photo's own edges; `none` only enlarges them; "
+        "neither costs a new prediction")
+    name: str = option(
+        DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
+        "and the manifest's columns", metavar="TEMPLATE")
+    max_size: int = option(200, PICTURES, "largest source or output, in MiB", metavar="MIB", least=1)
+    max_pixels: int = option(
+        Limits().max_pixels, PICTURES, "largest picture, in pixels, checked before it is decoded", metavar="N", least=1)
+    memory: int | None = option(
+        None, PICTURES, "for decoded pictures, also `512M` or `2G`; a picture above it is processed alone "
+        "(default: a quarter of the machine's or the container's, 2048 at most)",
+        metavar="MIB", least=64, read=_mebibytes)
+
+    concurrency: int | None = option(
+        None, WORK, "items in flight (default `auto`: what keeps the API's limit busy, 256 at most; local: cores + 2)",
+        metavar="auto|N", least=1, most=1000, read=_concurrency)
+    rate: float | None = option(
+        None, WORK, "creates per minute (default: as many as the server's answers allow)", metavar="N", above=0)
+    limit: int | None = option(None, WORK, "do at most N items in this run", metavar="N", least=1)
+    max_predictions: int | None = option(
+        None, WORK, "buy at most N predictions in this run, then stop with exit code 4", metavar="N", least=0)
+    max_cost: float | None = option(
+        None, WORK, "spend at most so many US dollars in this run, then stop with exit code 4; needs `--price`",
+        metavar="USD", least=0)
+    price: float | None = option(
+        None, WORK, "US dollars of one prediction, for `--max-cost` and the summary", metavar="USD", above=0)
+    deadline: float = option(
+        900.0, WORK, "seconds a prediction may take before it is cancelled and another is tried", metavar="S", least=1)
+    retry_failed: bool = option(False, WORK, "try items again that failed before")
+    grace: float = option(
+        30.0, WORK, "seconds to wait for what is in flight when the run is stopped", metavar="S", least=0)
