@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, InputRejected, ServerDown, ServerError
@@ -162,3 +163,49 @@ async def _never(seconds: float) -> None:
 
 def _hush(_: str) -> None:
     pass
+
+
+# Outputs
+
+
+class Outputs(ScriptedProvider):
+    """Outputs answer with these errors, in turn and whatever is asked for; then all is well."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def fetch(self, url: str) -> bytes:
+        self.calls.append(f"fetch {url}")
+        if self.errors:
+            raise self.errors.pop(0)
+        return b"picture"
+
+
+async def test_one_output_that_can_not_be_fetched_is_no_outage_of_its_host() -> None:
+    provider, fake = Outputs(*[ServerError("503")] * 9), FakeClock()
+    breaking = Breaking(provider, Breaker(), clock=fake.clock, pause=pausing(_never), waiting=_hush)
+    for _ in range(9):
+        with pytest.raises(ServerError):
+            await breaking.fetch("https://out.example/a.png")
+    await breaking.create(REQUEST)
+    assert await breaking.fetch("https://out.example/a.png") == b"picture"
+
+
+async def test_creates_wait_while_different_outputs_of_a_host_fail_and_others_are_not_held_up() -> None:
+    provider, fake, said = Outputs(*[ServerError("503")] * 4), FakeClock(), list[str]()
+    breaking = Breaking(provider, Breaker(), clock=fake.clock, pause=pausing(fake.clock.sleep), waiting=said.append)
+    for name in "ab":
+        with pytest.raises(ServerError):
+            await breaking.fetch(f"https://out.example/{name}.png")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(breaking.fetch, "https://out.example/c.png")
+        await anyio.lowlevel.checkpoint()
+        created = fake.now
+        await breaking.create(REQUEST)
+    assert fake.now - created >= 2.0 + 4.0  # until the host answered again: its first pause, and the longer second
+    assert provider.calls[-1] == "create"
+    assert said == [
+        "503; out.example, where the outputs are, seems to be down: the run pauses, and tries again by itself"
+    ]
+    assert await breaking.fetch("https://elsewhere.example/d.png") == b"picture"
