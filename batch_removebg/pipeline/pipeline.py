@@ -13,10 +13,9 @@ copies too, stays pending for the next run.
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -27,6 +26,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, Interrupted, ResubmitError, Stopping, Verdict
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.ledger.events import Failed, Unchanged
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Step
 from batch_removebg.model import Item, UrlRow
@@ -242,12 +242,12 @@ class Pipeline:
                 self._tell(Event(Kind.SKIPPED, text=step.value, count=count))
         # Together, for the ledger to write them at once.
         async with anyio.create_task_group() as together:
-            for fields in plan.told:
-                together.start_soon(self._tell_anew, fields)
+            for entry in plan.told:
+                together.start_soon(self._tell_anew, entry)
 
-    async def _tell_anew(self, fields: Mapping[str, Any]) -> None:
+    async def _tell_anew(self, entry: Unchanged) -> None:
         try:
-            await self._ledger.append("unchanged", **fields)
+            await self._ledger.append(entry)
         except BatchError as error:
             self.gate.close(error)
 
@@ -362,7 +362,7 @@ class Pipeline:
         return await self._predictor.buy(prepared, data=data) if way is Way.BUY else None
 
     async def _unchanged(self, todo: Todo) -> None:
-        await self._ledger.append("unchanged", **unchanged(todo, todo.signature))
+        await self._ledger.append(unchanged(todo, todo.signature))
         self.skipped += 1
         self._over(Event(Kind.SKIPPED, todo.item.id, text=Step.DONE.value))
 
@@ -375,12 +375,13 @@ class Pipeline:
         if error.verdict is not Verdict.ABORT:
             try:
                 await self._ledger.append(
-                    "failed",
-                    **described(todo, self._recipe) | {"recipe": self._recipe.tried},
-                    kind=error.kind,
-                    message=str(error),
-                    retryable=error.verdict is not Verdict.FAIL,
-                    attempts=error.attempts,
+                    Failed(
+                        **described(todo, self._recipe.tried),
+                        kind=error.kind,
+                        message=str(error),
+                        retryable=error.verdict is not Verdict.FAIL,
+                        attempts=error.attempts,
+                    )
                 )
             except BatchError as unwritten:
                 error = unwritten

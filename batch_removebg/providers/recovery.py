@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import CreateLost, CreateUnaccounted, ServerError
+from batch_removebg.ledger.events import Rejected, Submitted
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Provider
@@ -76,10 +77,10 @@ class Recovery:
             if lost is not None:
                 found, told = await self._look(lost, request.spent) if self._findable(lost.key) else (None, False)
                 if found is not None:
-                    await self._ledger.append("submitted", item=request.item, prediction_id=found.id, found=True)
+                    await self._ledger.append(Submitted(request.item, found.id, found=True))
                     return found
                 if told:
-                    await self._ledger.append("rejected", item=request.item, kind="not-found")
+                    await self._ledger.append(Rejected(request.item, kind="not-found"))
                     if losses >= self._policy.losses:
                         raise ServerError(f"{losses} creates in a row got no answer, and the server lists none of them")
                 elif resent >= self._policy.resend:
