@@ -131,7 +131,7 @@ def status(fold: Fold) -> dict[str, Any]:
         "possible_duplicates": fold.possible_duplicates,
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.failed())],
         "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.flagged())],
-        "finished": fold.finished is not None,
+        "finished": fold.finished,
     }
 
 

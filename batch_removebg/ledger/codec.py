@@ -30,7 +30,7 @@ def encode(value: Any) -> bytes:
     try:
         return _encode(value)
     except (msgspec.MsgspecError, ValueError, OverflowError):
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), default=msgspec.to_builtins).encode()
 
 
 def encode_all(values: Sequence[Any]) -> list[bytes]:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio.to_thread
 
@@ -28,52 +28,15 @@ from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, IndexDamaged, LedgerError
 from batch_removebg.storage.atomic import disk_errors, fsync_dir
 from batch_removebg.storage.group_commit import Together
-from batch_removebg.storage.layout import LEDGER
 
-from . import codec
+from .events import Entry, decode, encode, stamped
 from .index import Batch, IndexedFold, Reading, Store, remove
 from .state import Fold
 
-FORMAT = 1
 COMMIT = 4000
 """Items that change before the index is told."""
 DURABLE = 600_000
 """Lines after which an index that is being made would not be begun from the start."""
-
-
-def encode(event: str, fields: Mapping[str, Any], *, at: float) -> bytes:
-    """One ledger line, newline included: the entry `event` stamped `at` (seconds since 1970)."""
-    return _line(_entry(event, fields, at))
-
-
-def _entry(event: str, fields: Mapping[str, Any], at: float) -> dict[str, Any]:
-    return {"v": FORMAT, "t": stamp(at), "event": event, **fields}
-
-
-def _line(entry: Mapping[str, Any]) -> bytes:
-    return codec.encode(entry) + b"\n"
-
-
-def decode(line: bytes, number: int) -> dict[str, Any] | None:
-    """The entry on a line, or None where the line is damaged.
-
-    Raises LedgerError for a line written by a newer format than this program knows.
-    """
-    try:
-        entry = codec.decode(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(entry, dict):
-        return None
-    version = entry.get("v")
-    if not isinstance(version, int) or isinstance(version, bool):
-        return None
-    if version > FORMAT:
-        raise LedgerError(
-            f"{LEDGER}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
-            "upgrade it, or choose another --out"
-        )
-    return entry
 
 
 def replay(path: Path) -> tuple[Fold, int]:
@@ -83,7 +46,7 @@ def replay(path: Path) -> tuple[Fold, int]:
     dropping what follows would forget finished work.
     """
     fold, sound = Fold(), 0
-    for entry, line in _entries(path):
+    for entry, line in read(path):
         fold.apply(entry)
         sound += len(line)
     return fold, sound
@@ -96,7 +59,7 @@ def catch_up(fold: IndexedFold, path: Path) -> None:
     """
     lines: list[bytes] = []
     with fold.store.bulk() as make_durable:
-        for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+        for entry, line in read(path, fold.cover.end, fold.cover.lines):
             fold.apply(entry)
             lines.append(line)
             if len(lines) >= 4 * COMMIT:
@@ -114,7 +77,7 @@ def catch_up(fold: IndexedFold, path: Path) -> None:
 def _apply_rest(fold: IndexedFold, path: Path) -> None:
     """The same, in memory alone."""
     lines: list[bytes] = []
-    for entry, line in _entries(path, fold.cover.end, fold.cover.lines):
+    for entry, line in read(path, fold.cover.end, fold.cover.lines):
         fold.apply(entry)
         lines.append(line)
     fold.cover = fold.cover.longer(lines)
@@ -174,7 +137,7 @@ def _caught_up(store: Store, path: Path, *, commit: bool = True) -> IndexedFold 
     return None
 
 
-def _entries(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[dict[str, Any], bytes]]:
+def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
     """The entries with their lines, from the byte `start` on, where `before` lines end."""
     damaged = 0
     try:
@@ -292,16 +255,16 @@ class Ledger:
             self._due = anyio.Event()
             await self.commit()
 
-    async def append(self, event: str, **fields: Any) -> None:
+    async def append(self, entry: Entry) -> None:
         """Put an entry on disk; returns once it is durable. Where the caller is cancelled, it is written all the same.
 
         Raises DiskError where it can't be written; the ledger then takes no further entries, since the run could no
         longer say what it did.
         """
-        entry = _entry(event, fields, self._clock.wall())
-        await self._flushed((_line(entry), entry))
+        now = stamp(self._clock.wall())
+        await self._flushed((encode(entry, now), stamped(entry, now)))
 
-    async def _flush(self, group: list[tuple[bytes, dict[str, Any]]]) -> Sequence[None]:
+    async def _flush(self, group: list[tuple[bytes, Entry]]) -> Sequence[None]:
         if self._broken is not None:
             raise self._broken
         try:

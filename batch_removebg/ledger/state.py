@@ -7,11 +7,27 @@ from it and never kept beside it.
 from __future__ import annotations
 
 import enum
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import UnsetType
+
+from .events import (
+    Claimed,
+    EngineLoaded,
+    Entry,
+    Failed,
+    Rejected,
+    RunFinished,
+    RunStarted,
+    Saved,
+    Submitted,
+    Submitting,
+    Unchanged,
+    writable,
+)
 
 Outcome = Literal["pending", "saved", "failed"]
 
@@ -98,28 +114,26 @@ class Fold:
     """Creates that a server accepted, in all runs."""
     possible_duplicates: int = 0
     """Creates sent again although an earlier one may have been accepted."""
-    finished: Mapping[str, Any] | None = None
-    """The last `run_finished`, unless a later run has begun."""
+    finished: bool = False
+    """The last run has ended in good order."""
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
     saved_for: dict[str, str] = field(default_factory=dict)
     """Saved items by the fingerprint that their `saved` lines name; an index keeps those of late only."""
 
-    def apply(self, entry: Mapping[str, Any]) -> None:
-        """Take one entry in; unknown events and fields are ignored (invariant 6)."""
-        event = entry.get("event")
-        if event == "run_started":
-            self.provider, self.version = _text(entry.get("provider")), _text(entry.get("version"))
-            self.finished = None
+    def apply(self, entry: Entry) -> None:
+        """Record the next entry; one of no known event changes nothing (invariant 6)."""
+        step = _STEPS.get(type(entry))
+        if step is not None:
+            step(self, self.items.setdefault(entry.item, ItemState()), entry)  # type: ignore[attr-defined]
+        elif isinstance(entry, RunStarted):
+            self.provider, self.version, self.finished = entry.provider, entry.version, False
             if self.provider != "local":
                 self.engine = None
-        elif event == "engine_loaded":
-            self.engine = _opt(entry.get("engine"), str)
-        elif event == "run_finished":
-            self.finished = entry
-        elif isinstance(event, str) and event in _STEPS and isinstance(entry.get("item"), str):
-            state = self.items.setdefault(entry["item"], ItemState())
-            _STEPS[event](self, state, entry)
+        elif isinstance(entry, EngineLoaded):
+            self.engine = entry.engine
+        elif isinstance(entry, RunFinished):
+            self.finished = True
 
     def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
         """Items by outcome, and their total: all of the ledger, or `ids`, of which the ledger need not know all."""
@@ -167,56 +181,27 @@ def names_of(state: ItemState) -> Iterator[str]:
     return (name for name in (state.output, *state.others) if name is not None)
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
-
-
-def _opt(value: object, kind: type) -> Any:
-    return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
-
-
-def _seconds(value: object) -> float | None:
-    # A ledger edited by hand may hold a number that no float can, and results.json has no word for infinity.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        return None
-    return float(value)
-
-
-def _writable(value: object, levels: int = 100) -> bool:
-    """Whether the value can be written as JSON again: no NaN, no infinity, not nested without end."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(_writable(part, levels - 1) for part in inner)
-
-
 def _named(state: ItemState, output: str | None) -> None:
     if state.output is not None and state.output != output:
         state.others = (*(name for name in state.others if name != output), state.output)
     state.output = output
 
 
-def _claimed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
-    _named(state, _opt(entry.get("output"), str) or state.output)
+def _claimed(_fold: Fold, state: ItemState, entry: Claimed | Submitting) -> None:
+    _named(state, entry.output or state.output)
     state.outcome = "pending"
 
 
-def _submitting(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+def _submitting(fold: Fold, state: ItemState, entry: Submitting) -> None:
     _claimed(fold, state, entry)
     state.in_flight = False
-    state.fingerprint = _opt(entry.get("fingerprint"), str)
-    until = _opt(entry.get("until"), str)
-    state.upload = Held(_text(entry.get("key")), until) if until is not None else None
-    again = entry.get("possible_duplicate") is True
-    state.lost = Lost(_text(entry.get("key")), _text(entry.get("t")), state.lost if again else None)
-    fold.possible_duplicates += again
+    state.fingerprint = entry.fingerprint
+    state.upload = Held(entry.key, entry.until) if entry.until is not None else None
+    state.lost = Lost(entry.key, entry.t, state.lost if entry.possible_duplicate else None)
+    fold.possible_duplicates += entry.possible_duplicate
 
 
-def _rejected(fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
+def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
     # A second create that was refused duplicates nothing, and the first is as lost as before.
     earlier = state.lost.earlier if state.lost is not None else None
     if earlier is not None:
@@ -224,79 +209,77 @@ def _rejected(fold: Fold, state: ItemState, _entry: Mapping[str, Any]) -> None:
     state.lost = earlier
 
 
-def _submitted(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
     fold.predictions += 1
     state.lost = None
     if state.prediction_id is not None:
         state.spent = (*state.spent, state.prediction_id)
-    state.prediction_id = _opt(entry.get("prediction_id"), str)
-    state.in_flight = state.prediction_id is not None
+    state.prediction_id = entry.prediction_id
+    state.in_flight = entry.prediction_id is not None
 
 
-def _ended(state: ItemState, entry: Mapping[str, Any]) -> None:
-    state.source = _text(entry.get("source"))
-    state.attempts = _opt(entry.get("attempts"), int) or 0
-    state.recipe = _opt(entry.get("recipe"), str)
-    state.source_sha256 = _opt(entry.get("source_sha256"), str)
-    state.signature = _opt(entry.get("signature"), str)
-    state.meta = _meta(entry)
-    state.notes = _texts(entry.get("notes"))
-    state.quality, state.flags, state.engine = None, (), None
+def _ended(state: ItemState, entry: Saved | Failed) -> None:
+    state.source = entry.source
+    state.attempts = entry.attempts
+    state.recipe = entry.recipe
+    state.signature = entry.signature
+    state.meta = _writable(entry.meta)
 
 
-def _saved(fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
-    _ended(state, entry)
-    state.outcome = "saved"
+def _settled(state: ItemState) -> None:
     state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
-    state.fingerprint = _opt(entry.get("fingerprint"), str)
-    if state.fingerprint is not None:
-        fold.saved_for[state.fingerprint] = entry["item"]
-    _named(state, _opt(entry.get("output"), str))
-    state.sha256 = _opt(entry.get("sha256"), str)
-    state.bytes = _opt(entry.get("bytes"), int)
-    state.width, state.height = _opt(entry.get("width"), int), _opt(entry.get("height"), int)
-    state.prediction_id = _opt(entry.get("prediction_id"), str)
-    state.seconds = _seconds(entry.get("seconds"))
-    state.reused = entry.get("reused") is True
-    quality = _opt(entry.get("quality"), dict)
-    state.quality = quality if _writable(quality) else None
-    state.flags = _texts(entry.get("flags"))
-    state.engine = _opt(entry.get("engine"), str)
+
+
+def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
+    _ended(state, entry)
+    _settled(state)
+    state.outcome = "saved"
+    state.source_sha256 = entry.source_sha256
+    state.fingerprint = entry.fingerprint
+    if entry.fingerprint is not None:
+        fold.saved_for[entry.fingerprint] = entry.item
+    _named(state, entry.output)
+    state.sha256 = entry.sha256
+    state.bytes, state.width, state.height = entry.bytes, entry.width, entry.height
+    state.prediction_id = entry.prediction_id
+    state.seconds = entry.seconds
+    state.reused = entry.reused
+    state.notes = entry.notes
+    state.quality, state.flags, state.engine = _writable(entry.quality), entry.flags, entry.engine
     state.error_kind = state.error_message = None
     state.retryable = False
 
 
-def _failed(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
+def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
     _ended(state, entry)
     state.outcome = "failed"
-    state.error_kind, state.error_message = _text(entry.get("kind")), _text(entry.get("message"))
-    state.retryable = entry.get("retryable") is True
-    if not state.retryable:
+    state.error_kind, state.error_message, state.retryable = entry.kind, entry.message, entry.retryable
+    if not entry.retryable:
         # Otherwise a prediction that could not be asked for may still be there, and is paid for.
-        state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
-    state.sha256 = state.bytes = state.width = state.height = state.seconds = None
+        _settled(state)
+    state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
+    state.notes, state.quality, state.flags, state.engine = (), None, (), None
 
 
-def _unchanged(_fold: Fold, state: ItemState, entry: Mapping[str, Any]) -> None:
-    state.signature = _opt(entry.get("signature"), str)
-    if "source" in entry:  # told anew, with what else the manifest says of it
-        state.source = _text(entry["source"])
-        state.meta = _meta(entry)
+def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
+    state.signature = entry.signature
+    if not isinstance(entry.source, UnsetType):
+        state.source = entry.source
+        state.meta = _writable(entry.meta)
 
 
-def _meta(entry: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    meta = _opt(entry.get("meta"), dict)
-    return meta if _writable(meta) else None
+def _writable(value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return value if writable(value) else None
 
 
-_STEPS = {
-    "claimed": _claimed,
-    "submitting": _submitting,
-    "rejected": _rejected,
-    "submitted": _submitted,
-    "saved": _saved,
-    "failed": _failed,
-    "unchanged": _unchanged,
+_STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
+    Claimed: _claimed,
+    Submitting: _submitting,
+    Rejected: _rejected,
+    Submitted: _submitted,
+    Saved: _saved,
+    Failed: _failed,
+    Unchanged: _unchanged,
 }
 
 

@@ -14,12 +14,12 @@ import anyio
 from batch_removebg.errors import OutputBroken, ServerError, SourceError
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
+from batch_removebg.ledger import events
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import Matte, Provider
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Draft, Pictures
 
-from .cache_key import Recipe
 from .tools import Tools
 from .work import Predicted, Todo
 
@@ -174,49 +174,50 @@ class Downloader:
         with anyio.CancelScope(shield=True):
             if predicted.reused:
                 # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
-                await self._ledger.append("claimed", item=todo.item.id, output=todo.output)
+                await self._ledger.append(events.Claimed(todo.item.id, todo.output))
             kept = await self._pictures.put(todo.output, draft)
             if kept is None:
                 return None
             finished = kept.picture
             notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
             await self._ledger.append(
-                "saved",
-                **described(todo, self._recipe, prepared.sha256),
-                output=todo.output,
-                sha256=kept.sha256,
-                bytes=len(finished.data),
-                width=finished.width,
-                height=finished.height,
-                prediction_id=predicted.prediction_id,
-                attempts=predicted.attempts,
-                seconds=round(self._tools.clock.monotonic() - prepared.started, 3),
-                reused=predicted.reused,
-                # Where no alpha is kept, another item with the same source is made from this one's file.
-                **({"fingerprint": prepared.fingerprint} if prepared.sha256 is None else {}),
-                **({"notes": list(notes)} if notes else {}),
-                **({"engine": finished.engine} if finished.engine is not None else {}),
-                **_judged(finished.quality),
+                events.Saved(
+                    **described(todo, self._recipe.digest_of(todo.item)),
+                    source_sha256=prepared.sha256 or None,
+                    output=todo.output,
+                    sha256=kept.sha256,
+                    bytes=len(finished.data),
+                    width=finished.width,
+                    height=finished.height,
+                    prediction_id=predicted.prediction_id,
+                    attempts=predicted.attempts,
+                    seconds=round(self._tools.clock.monotonic() - prepared.started, 3),
+                    reused=predicted.reused,
+                    # Where no alpha is kept, another item with the same source is made from this one's file.
+                    fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
+                    notes=notes,
+                    engine=finished.engine,
+                    **_judged(finished.quality),
+                )
             )
         return Saved(todo.output, finished.width, finished.height, notes, predicted.reused)
 
 
 def _judged(quality: Quality | None) -> dict[str, Any]:
-    """The fields of a `saved` line that say how far the cutout is to be trusted, where its alpha was at hand."""
+    """The fields of Saved that say how far the cutout can be trusted, where its alpha was at hand."""
     if quality is None:
         return {}
     from batch_removebg.matting.quality import flags
 
-    found = flags(quality)
-    return {"quality": asdict(quality), **({"flags": list(found)} if found else {})}
+    return {"quality": asdict(quality), "flags": tuple(flags(quality))}
 
 
-def described(todo: Todo, recipe: Recipe, sha256: str | None = None) -> dict[str, Any]:
-    """The fields that `saved` and `failed` lines have in common; `sha256` is the source's, where it was read."""
-    optional = {"source_sha256": sha256, "signature": todo.signature, "meta": dict(todo.item.meta)}
+def described(todo: Todo, recipe: str) -> dict[str, Any]:
+    """The fields that Saved and Failed have in common."""
     return {
         "item": todo.item.id,
         "source": todo.item.source,
-        "recipe": recipe.digest_of(todo.item),
-        **{name: value for name, value in optional.items() if value},
+        "recipe": recipe,
+        "signature": todo.signature or None,
+        "meta": dict(todo.item.meta) or None,
     }

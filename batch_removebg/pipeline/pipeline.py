@@ -23,6 +23,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping, Verdict
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.ledger.events import Failed
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Step
 from batch_removebg.providers.recovery import LostCreates
@@ -197,7 +198,7 @@ class Pipeline:
             self._copies.put([Released(prepared)])
 
     async def _unchanged(self, todo: Todo) -> None:
-        await self._ledger.append("unchanged", **unchanged(todo, todo.signature))
+        await self._ledger.append(unchanged(todo, todo.signature))
         self.reader.skipped += 1
         self._over(Kind.SKIPPED, todo, Step.DONE.value)
 
@@ -261,12 +262,13 @@ class Pipeline:
         if error.verdict is not Verdict.ABORT:
             try:
                 await self._ledger.append(
-                    "failed",
-                    **described(todo, self._recipe) | {"recipe": self._recipe.tried},
-                    kind=error.kind,
-                    message=str(error),
-                    retryable=error.verdict is not Verdict.FAIL,
-                    attempts=error.attempts,
+                    Failed(
+                        **described(todo, self._recipe.tried),
+                        kind=error.kind,
+                        message=str(error),
+                        retryable=error.verdict is not Verdict.FAIL,
+                        attempts=error.attempts,
+                    )
                 )
             except BatchError as unwritten:
                 error = unwritten

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from batch_removebg.errors import ItemError
+from batch_removebg.ledger.events import Unchanged
 from batch_removebg.ledger.index import Reading
 from batch_removebg.ledger.index.schema import Done, done_keys
 from batch_removebg.ledger.state import Fold, ItemState, Step, plan
@@ -41,8 +41,8 @@ class Plan:
     done: int = 0
     left: int = 0
     """Failed before, and left alone."""
-    told: list[Mapping[str, Any]] = field(default_factory=list)
-    """`unchanged` entries for those of which the manifest says something new, and nothing is to be done."""
+    told: list[Unchanged] = field(default_factory=list)
+    """Entries for those of which the manifest says something new, and nothing is to be done."""
 
     @property
     def read(self) -> int:
@@ -173,10 +173,9 @@ class Planner:
             return False
 
 
-def unchanged(todo: Todo, mark: str | None) -> dict[str, Any]:
-    """The fields of an `unchanged` entry: the source's signature, and what the manifest says now."""
-    meta = {"meta": dict(todo.item.meta)} if todo.item.meta else {}
-    return {"item": todo.item.id, "signature": mark, "source": todo.item.source, **meta}
+def unchanged(todo: Todo, mark: str | None) -> Unchanged:
+    """The entry for an item that stays as it is: the source's signature, and what the manifest says now."""
+    return Unchanged(todo.item.id, mark, todo.item.source, dict(todo.item.meta) or None)
 
 
 def _signature(item: Item) -> str | None:

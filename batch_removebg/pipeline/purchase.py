@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batch_removebg.errors import BatchError, CreateLost, PredictionLost, ResubmitError
+from batch_removebg.ledger.events import Rejected, Submitted
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Provider
@@ -105,11 +106,11 @@ class Purchaser:
         try:
             sighting = await self._lost.find(lost, (*turn.spent,))
             if (found := sighting.prediction) is not None:
-                await self._ledger.append("submitted", item=item, prediction_id=found.id, found=True)
+                await self._ledger.append(Submitted(item, found.id, found=True))
                 turn.purchased(found.id)
             else:
                 if sighting.sure:
-                    await self._ledger.append("rejected", item=item, kind="not-found")
+                    await self._ledger.append(Rejected(item, "not-found"))
                 self._lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
                 turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
             turn.lost = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.ledger.events import Unchanged
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Step
 from batch_removebg.model import Item, UrlRow
@@ -89,11 +90,11 @@ class Reader:
                 self._tell(Event(Kind.SKIPPED, text=step.value, count=count))
         # Together, for the ledger to write them at once.
         async with anyio.create_task_group() as together:
-            for fields in plan.told:
-                together.start_soon(self._record, fields)
+            for entry in plan.told:
+                together.start_soon(self._record, entry)
 
-    async def _record(self, fields: Mapping[str, Any]) -> None:
+    async def _record(self, entry: Unchanged) -> None:
         try:
-            await self._ledger.append("unchanged", **fields)
+            await self._ledger.append(entry)
         except BatchError as error:
             self._gate.close(error)

@@ -7,12 +7,12 @@ there would make a create that is known to have been answered into one that is n
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import anyio
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
+from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Provider
 from batch_removebg.stop import Gate
@@ -42,23 +42,22 @@ class Journaled(Wrapper):
             except (CreateLost, PageInstead):
                 raise
             except BatchError as refused:
-                await self._ledger.append("rejected", item=request.item, kind=refused.kind)
+                await self._ledger.append(Rejected(request.item, refused.kind))
                 raise
-            await self._ledger.append("submitted", item=request.item, prediction_id=created.id)
+            await self._ledger.append(Submitted(request.item, created.id))
         return created
 
     async def _write_submitting(self, request: CreateRequest) -> None:
-        more: dict[str, Any] = {"possible_duplicate": True} if request.possible_duplicate else {}
-        if request.until is not None:
-            more["until"] = stamp(request.until.timestamp())
         await self._ledger.append(
-            "submitting",
-            item=request.item,
-            attempt=request.attempt,
-            key=key_of(request.image),
-            output=request.output,
-            fingerprint=request.fingerprint,
-            **more,
+            Submitting(
+                item=request.item,
+                attempt=request.attempt,
+                key=key_of(request.image),
+                output=request.output,
+                fingerprint=request.fingerprint,
+                possible_duplicate=request.possible_duplicate,
+                until=stamp(request.until.timestamp()) if request.until is not None else None,
+            )
         )
 
 

@@ -15,6 +15,7 @@ from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, deaf
+from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index import Reading
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.snapshot import write_snapshot
@@ -101,19 +102,17 @@ async def run(
         await anyio.to_thread.run_sync(_prepare_out, out)
         async with (
             Ledger(out / layout.LEDGER, clock=clock, index=out / layout.INDEX) as ledger,
-            assemble.provider(settings, clock, lambda used: ledger.append("engine_loaded", engine=used)) as (
+            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (
                 provider,
                 session,
             ),
         ):
-            if ledger.fold.finished is None:
+            if not ledger.fold.finished:
                 # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
             reading = ledger.reading()
-            await ledger.append(
-                "run_started", provider=provider.name, version=provider.version, settings=settings.shown()
-            )
+            await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
             pipeline = assemble.pipeline(
                 inputs,
                 settings,
@@ -172,13 +171,14 @@ async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
     try:
         await write_snapshot(summary.results, ledger, reading)
         await ledger.append(
-            "run_finished",
-            saved=summary.saved,
-            failed=summary.failed,
-            pending=summary.pending,
-            predictions=summary.predictions,
-            possible_duplicates=summary.possible_duplicates,
-            seconds=round(summary.seconds, 3),
+            RunFinished(
+                saved=summary.saved,
+                failed=summary.failed,
+                pending=summary.pending,
+                predictions=summary.predictions,
+                possible_duplicates=summary.possible_duplicates,
+                seconds=round(summary.seconds, 3),
+            )
         )
     except BatchError as error:
         if summary.stopped is None:

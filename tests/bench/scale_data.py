@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from batch_removebg.ledger.journal import encode
+from batch_removebg.clock import stamp
+from batch_removebg.ledger.events import RunFinished, RunStarted, Saved, Submitted, Submitting, encode
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.run.assemble import recipe_of
 from batch_removebg.run.settings import Settings
@@ -36,12 +37,10 @@ def make(folder: Path, n: int) -> None:
     recipe = recipe_of(settings)
     with (folder / "catalogue.csv").open("w") as rows, (out / LEDGER).open("wb") as ledger:
         rows.write("id,image,sku\n")
-        started = {"provider": "replicate", "version": VERSION, "settings": settings.shown()}
-        ledger.write(encode("run_started", started, at=BEGAN))
+        ledger.write(encode(RunStarted("replicate", VERSION, settings.shown()), stamp(BEGAN)))
         for number in range(n):
             _write_item(number, rows, ledger, recipe)
-        counts = {"saved": n, "failed": 0, "pending": 0, "predictions": n, "possible_duplicates": 0, "seconds": n / 10}
-        ledger.write(encode("run_finished", counts, at=BEGAN + n / 10))
+        ledger.write(encode(RunFinished(n, 0, 0, n, 0, n / 10), stamp(BEGAN + n / 10)))
     for number in range(n):
         _picture(out, number)
 
@@ -61,25 +60,24 @@ def _write_item(number: int, rows: IO[str], ledger: IO[bytes], recipe: Recipe) -
     rows.write(f"{item},{url},A-{number % 997}\n")
     digest, at = hashlib.sha256(item.encode()).hexdigest(), BEGAN + number / 10
     fingerprint = recipe.fingerprint(url)
-    submitting = {"item": item, "attempt": 1, "key": url, "output": output, "fingerprint": fingerprint}
-    ledger.write(encode("submitting", submitting, at=at))
-    ledger.write(encode("submitted", {"item": item, "prediction_id": digest[:26]}, at=at + 0.2))
-    saved = {
-        "item": item,
-        "source": url,
-        "recipe": recipe.digest,
-        "meta": {"sku": f"A-{number % 997}"},
-        "output": output,
-        "sha256": digest,
-        "bytes": len(PICTURE),
-        "width": 1200,
-        "height": 900,
-        "prediction_id": digest[:26],
-        "attempts": 1,
-        "seconds": 2.125,
-        "reused": False,
-    }
-    ledger.write(encode("saved", saved, at=at + 2))
+    ledger.write(encode(Submitting(item, 1, url, output, fingerprint), stamp(at)))
+    ledger.write(encode(Submitted(item, digest[:26]), stamp(at + 0.2)))
+    saved = Saved(
+        item=item,
+        source=url,
+        recipe=recipe.digest,
+        meta={"sku": f"A-{number % 997}"},
+        output=output,
+        sha256=digest,
+        bytes=len(PICTURE),
+        width=1200,
+        height=900,
+        prediction_id=digest[:26],
+        attempts=1,
+        seconds=2.125,
+        reused=False,
+    )
+    ledger.write(encode(saved, stamp(at + 2)))
 
 
 def _picture(out: Path, number: int) -> None:

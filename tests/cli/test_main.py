@@ -24,12 +24,12 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine import network, weights
 from batch_removebg.errors import KeyRejected, LockedError, PredictionFailed
 from batch_removebg.imaging.format import Limits
-from batch_removebg.ledger.journal import encode
 from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.run import assemble, batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage.lock import locked
 from tests.support.doubles import ScriptedProvider, photo
+from tests.support.oracle import line
 
 KEY = "r8_SecretOfTheShop1234567890"
 Said = Callable[..., tuple[int, str, str]]
@@ -408,8 +408,8 @@ def test_status_of_a_folder_without_a_ledger_is_2(shop: Path, said: Said, folder
 
 
 def test_status_of_a_ledger_that_cannot_be_read_is_4(shop: Path, said: Said) -> None:
-    line = encode("saved", {"item": "a"}, at=0)
-    (shop / "ledger.jsonl").write_bytes(line + b"damaged\n" + line)
+    saved = line("saved", item="a")
+    (shop / "ledger.jsonl").write_bytes(saved + b"damaged\n" + saved)
     code, out, err = said("status", ".")
     assert (code, out) == (4, "")
     assert "line 2 is damaged" in err
@@ -419,7 +419,7 @@ def test_status_of_a_ledger_that_cannot_be_read_is_4(shop: Path, said: Said) -> 
 def test_a_result_that_cannot_be_kept_is_4_and_no_bug(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (shop / "ledger.jsonl").write_bytes(encode("saved", {"item": "a"}, at=0))
+    (shop / "ledger.jsonl").write_bytes(line("saved", item="a"))
     with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", full)
         assert main.run_command(["status", "."]) == 4
@@ -513,7 +513,7 @@ def test_the_module_is_the_command_and_a_closed_stdout_is_no_trouble(shop: Path)
     command = [sys.executable, "-m", "batch_removebg"]
     version = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     assert (version.returncode, version.stdout) == (0, f"batch-removebg {__version__}\n")
-    (shop / "ledger.jsonl").write_bytes(encode("saved", {"item": "a"}, at=0))
+    (shop / "ledger.jsonl").write_bytes(line("saved", item="a"))
     reader, writer = os.pipe()
     os.close(reader)
     for argv in (["status", "."], ["run", "--help"]):
@@ -525,7 +525,7 @@ def test_the_module_is_the_command_and_a_closed_stdout_is_no_trouble(shop: Path)
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close a stream")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_was_closed_before_the_start_is_no_trouble(shop: Path, closed: str) -> None:
-    (shop / "ledger.jsonl").write_bytes(encode("saved", {"item": "a"}, at=0))
+    (shop / "ledger.jsonl").write_bytes(line("saved", item="a"))
     for argv in ("status .", "status nowhere"):
         command = f"exec {shlex.quote(sys.executable)} -m batch_removebg {argv} {closed}"
         done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ import pytest
 
 from batch_removebg.cli import report
 from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRejected, ManifestError
+from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.state import Fold
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
@@ -197,7 +198,7 @@ def test_preview_of_everything() -> None:
 def fold_of(*entries: dict[str, Any]) -> Fold:
     fold = Fold()
     for entry in entries:
-        fold.apply(entry)
+        fold.apply(lenient(entry))
     return fold
 
 

@@ -32,12 +32,12 @@ from typing import Any
 
 import pytest
 
-from batch_removebg.ledger.journal import replay
 from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.storage import atomic, layout
 from tests.pipeline.test_pipeline import Bench, bench
 from tests.support.doubles import ScriptedProvider
 from tests.support.long_report import LONG, note
+from tests.support.oracle import replay
 
 __all__ = ["bench"]
 

@@ -11,8 +11,10 @@ import pytest
 
 from batch_removebg.errors import DiskError
 from batch_removebg.ledger import results
+from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.state import Fold
 from batch_removebg.model import Item
+from tests.support.oracle import oracle
 
 SAVED = {
     "event": "saved",
@@ -50,11 +52,7 @@ class Read(dict[str, Item]):
         return (item for key, item in self.items() if key not in self.fold.items)
 
 
-def fold_of(*entries: dict[str, Any]) -> Fold:
-    fold = Fold()
-    for entry in entries:
-        fold.apply(entry)
-    return fold
+fold_of = oracle
 
 
 def read(fold: Fold, *items: Item) -> dict[str, Any]:
@@ -137,7 +135,7 @@ def test_a_saved_items_quality_and_flags_are_told_where_they_are_known() -> None
     shoe, bag = read(fold)["items"]
     assert (shoe["quality"], shoe["flags"]) == (quality, ["empty"])
     assert not {"quality", "flags"} & bag.keys()
-    fold.apply({"event": "claimed", "item": "shoe"})
+    fold.apply(lenient({"event": "claimed", "item": "shoe"}))
     assert not {"quality", "flags"} & read(fold)["items"][0].keys()
 
 

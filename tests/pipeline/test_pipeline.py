@@ -460,14 +460,15 @@ async def polled(answers: Iterator[Prediction], done: Prediction) -> Prediction:
 
 async def test_a_saved_line_names_a_file_that_is_already_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.add("a.jpg", "b.jpg")
+    from batch_removebg.ledger.events import Entry, Saved
     from batch_removebg.ledger.journal import Ledger
 
     append, present = Ledger.append, []
 
-    async def watching(self: Ledger, event: str, **fields: Any) -> None:
-        if event == "saved":
-            present.append((bench.out / fields["output"]).stat().st_size == fields["bytes"])
-        await append(self, event, **fields)
+    async def watching(self: Ledger, entry: Entry) -> None:
+        if isinstance(entry, Saved):
+            present.append((bench.out / str(entry.output)).stat().st_size == entry.bytes)
+        await append(self, entry)
 
     monkeypatch.setattr(Ledger, "append", watching)
     await bench.run()

@@ -19,6 +19,7 @@ from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Planned, Planner
 from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims
+from tests.support.oracle import entry
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
 RECIPE = Recipe("local", "u2netp@1", {}, ProxySpec(), Finish(), passes_urls=False)
@@ -51,12 +52,10 @@ class Shop:
             "recipe": RECIPE.digest,
             "signature": signature(self.photo),
         }
-        self.fold.apply({**line, **other})
+        self.fold.apply(entry(**(line | other)))
 
     def failed(self) -> None:
-        self.fold.apply(
-            {"event": "failed", "item": self.item.id, "recipe": RECIPE.tried, "signature": signature(self.photo)}
-        )
+        self.fold.apply(entry("failed", item=self.item.id, recipe=RECIPE.tried, signature=signature(self.photo)))
 
     def touch(self) -> None:
         os.utime(self.photo, ns=(0, 1))
@@ -134,7 +133,7 @@ def test_failed_is_left_alone_unless_the_run_or_the_source_says_otherwise(shop: 
 
 def test_a_source_that_was_missing_is_looked_for_in_every_run(shop: Shop) -> None:
     shop.photo.unlink()
-    shop.fold.apply({"event": "failed", "item": shop.item.id, "recipe": RECIPE.tried})
+    shop.fold.apply(entry("failed", item=shop.item.id, recipe=RECIPE.tried))
     assert verdict(shop.plan()) == (Step.DO, False)
 
 
@@ -147,7 +146,7 @@ def test_a_url_is_the_same_source_as_long_as_it_reads_the_same(shop: Shop) -> No
 
 
 def test_a_crash_between_picture_and_line_leaves_the_item_its_own_name(shop: Shop) -> None:
-    shop.fold.apply({"event": "submitting", "item": "shoe.jpg", "key": "k", "output": "shoe.png"})
+    shop.fold.apply(entry("submitting", item="shoe.jpg", key="k", output="shoe.png"))
     (shop.out / "shoe.png").write_bytes(b"cutout")
     planned = shop.plan()
     assert (planned.step, planned.todo.output) == (Step.DO, "shoe.png")
@@ -175,7 +174,7 @@ def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"
     for item, name in zip((shop.item, twin), names, strict=True):
-        shop.fold.apply({"event": "claimed", "item": item.id, "output": name})
+        shop.fold.apply(entry("claimed", item=item.id, output=name))
     assert [shop.plan(item).todo.output for item in (twin, shop.item)] == names[::-1]
 
 

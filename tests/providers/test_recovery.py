@@ -36,6 +36,7 @@ from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider, pausing
 from tests.support.fake_api import FakeApi, connected, data_uri
+from tests.support.oracle import entry
 from tests.support.wire import after, reset, says
 
 pytestmark = pytest.mark.anyio
@@ -199,8 +200,8 @@ async def test_what_is_not_on_the_list_is_bought_anew_and_is_no_duplicate(ledger
 
 
 async def test_a_prediction_of_another_item_is_never_taken(ledger: Ledger, time: FakeClock) -> None:
-    await ledger.append("submitting", item="twin", key=URL, output="twin.png")
-    await ledger.append("submitted", item="twin", prediction_id="twins")
+    await ledger.append(entry("submitting", item="twin", key=URL, output="twin.png"))
+    await ledger.append(entry("submitted", item="twin", prediction_id="twins"))
     inner = Listing([PredictionPage((listed("twins"),))], creates=[CreateLost("x")])
     assert await recovery(inner, ledger, time).create(REQUEST) == "p1"
     assert ledger.fold.items["twin"].prediction_id == "twins"
@@ -282,7 +283,7 @@ async def test_a_wiped_input_may_be_the_lost_one_so_buying_anew_may_be_a_duplica
 
 
 async def test_a_wiped_input_of_a_known_prediction_is_nobodys_doubt(ledger: Ledger, time: FakeClock) -> None:
-    await ledger.append("submitted", item="other", prediction_id="known")
+    await ledger.append(entry("submitted", item="other", prediction_id="known"))
     inner = Listing([PredictionPage((listed("known", None, data_removed=True),))])
     await recovery(inner, ledger, time).create(REQUEST, of_earlier_run(9))
     assert ledger.fold.possible_duplicates == 0

@@ -12,13 +12,13 @@ import pytest
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.events import Event, deaf
-from batch_removebg.ledger.journal import encode
 from batch_removebg.run import assemble
 from batch_removebg.run.dry_run import Preview, preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.atomic import signature
 from tests.support.doubles import photo
+from tests.support.oracle import line
 from tests.support.pictures import ramp
 
 
@@ -49,7 +49,7 @@ class Shop:
             **fields,
         }
         with (self.out / "ledger.jsonl").open("ab") as ledger:
-            ledger.write(encode(event, known, at=0))
+            ledger.write(line(event, **known))
 
     def saved(self, name: str, settings: Settings) -> None:
         output = f"{Path(name).stem}.png"
@@ -151,10 +151,10 @@ def test_a_create_without_an_answer_may_have_to_be_bought_again(shop: Shop) -> N
 def test_a_url_in_flight_is_taken_up_where_it_was_passed_on(shop: Shop) -> None:
     url = "https://shop.example/boot.jpg"
     settings = shop.settings(provider="replicate")
-    line = {"item": url, "output": "boot.png", "fingerprint": assemble.recipe_of(settings).fingerprint(url)}
+    submitting = {"item": url, "output": "boot.png", "fingerprint": assemble.recipe_of(settings).fingerprint(url)}
     with (shop.out / "ledger.jsonl").open("wb") as ledger:
-        ledger.write(encode("submitting", {**line, "key": url}, at=0))
-        ledger.write(encode("submitted", {"item": url, "prediction_id": "p1"}, at=0))
+        ledger.write(line("submitting", **submitting, key=url))
+        ledger.write(line("submitted", item=url, prediction_id="p1"))
     assert shop.preview(settings, url) == Preview(total=1, taken_up=1, billed=True)
 
 

@@ -12,6 +12,7 @@ import pytest
 from batch_removebg import errors
 from batch_removebg.ledger.state import Fold
 from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
+from tests.support.oracle import entry
 
 
 def summary(**changes: Any) -> Summary:
@@ -111,10 +112,10 @@ def test_plain_data_holds_everything() -> None:
 def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in_full() -> None:
     fold = Fold()
     for name, kind in [("a", "source"), ("b", "output"), ("c", "output"), ("d", "rejected"), ("e", "output")]:
-        fold.apply({"event": "failed", "item": name, "kind": kind, "message": f"{name} is bad"})
-    fold.apply({"event": "failed", "item": "f", "kind": "output", "message": "f is bad"})
-    fold.apply({"event": "failed", "item": "g"})
-    fold.apply({"event": "saved", "item": "h", "output": "h.png"})
+        fold.apply(entry("failed", item=name, kind=kind, message=f"{name} is bad"))
+    fold.apply(entry("failed", item="f", kind="output", message="f is bad"))
+    fold.apply(entry("failed", item="g"))
+    fold.apply(entry("saved", item="h", output="h.png"))
     assert failures(fold.failed()) == (
         Failures("output", 4, (("b", "b is bad"), ("c", "c is bad"), ("e", "e is bad"))),
         Failures("error", 1, (("g", ""),)),
@@ -127,9 +128,9 @@ def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in
 def test_flags_are_counted_the_most_frequent_first_with_a_few_examples() -> None:
     fold = Fold()
     for name, flags in [("a", ["empty"]), ("b", ["cut-off"]), ("c", []), ("d", ["cut-off", "faint"])]:
-        fold.apply({"event": "saved", "item": name, "output": name, "flags": flags})
+        fold.apply(entry("saved", item=name, output=name, flags=flags))
     for number in range(4):
-        fold.apply({"event": "saved", "item": f"n{number}", "output": f"n{number}", "flags": ["full"]})
+        fold.apply(entry("saved", item=f"n{number}", output=f"n{number}", flags=["full"]))
     assert flagged(fold.flagged()) == (
         Flagged("full", 4, ("n0", "n1", "n2")),
         Flagged("cut-off", 2, ("b", "d")),

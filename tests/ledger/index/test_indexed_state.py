@@ -16,15 +16,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import IndexDamaged, LedgerError
+from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.index import IndexedFold, Names, Reading, Store
 from batch_removebg.ledger.index.bitset import Bits
 from batch_removebg.ledger.index.schema import FORMAT, pack, row, unpack
-from batch_removebg.ledger.journal import Ledger, encode, look, open_indexed, replay
+from batch_removebg.ledger.journal import Ledger, look, open_indexed
 from batch_removebg.ledger.state import Fold, ItemState
 from batch_removebg.model import Item
 from batch_removebg.storage.layout import LEDGER
 from batch_removebg.storage.naming import Claims, InMemory
 from tests.support.doubles import FakeClock
+from tests.support.oracle import entry, line, replay, same
 
 IDS = ["shoe", "hat", "bag", "caf\udce9", "a\nb", ""]
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -70,27 +72,6 @@ ENTRIES = st.builds(
 STEPS = st.lists(ENTRIES | st.sampled_from(["commit", "reopen"]), max_size=25)
 
 
-def same(fold: IndexedFold, known: Fold) -> None:
-    """Every question has the same answer."""
-    assert dict(fold.each()) == dict(known.each())
-    assert [key for key, _ in fold.each()] == list(known.items)
-    assert {key: fold.items.get(key) for key in (*IDS, "new")} == {key: known.items.get(key) for key in (*IDS, "new")}
-    assert fold.counts() == known.counts()
-    assert fold.in_flight() == known.in_flight()
-    assert list(fold.unsettled()) == list(known.unsettled())
-    assert [key for key, _ in fold.failed()] == [key for key, _ in known.failed()]
-    assert [key for key, _ in fold.flagged()] == [key for key, _ in known.flagged()]
-    assert len(fold.items) == len(known.items)
-    for name in ("p1", "p2", "\ud800", "p3"):
-        assert fold.has_prediction(name) == known.has_prediction(name)
-    for name in ("f1", "f2", "f3"):
-        made = fold.made(name)
-        assert made is not None or known.made(name) is None
-        assert made is None or (made.outcome, made.fingerprint) == ("saved", name)
-    told = ("provider", "version", "engine", "predictions", "possible_duplicates", "finished")
-    assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
@@ -99,8 +80,8 @@ def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
         fold, known = IndexedFold(Store.open(path)), Fold()
         for step in steps:
             if isinstance(step, dict):
-                fold.apply(step)
-                known.apply(step)
+                fold.apply(lenient(step))
+                known.apply(lenient(step))
             else:
                 fold.commit()
                 fold.states.unheard = None
@@ -119,8 +100,8 @@ def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: lis
     under_way = None
     for step in steps:
         if isinstance(step, dict):
-            fold.apply(step)
-            known.apply(step)
+            fold.apply(lenient(step))
+            known.apply(lenient(step))
             fold.states.unheard = None
         elif under_way is None:
             under_way = fold.begin_commit()
@@ -140,7 +121,7 @@ def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: lis
 
 def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
     fold = IndexedFold(Store.temporary())
-    fold.apply({"event": "claimed", "item": "a", "output": "a.png"})
+    fold.apply(lenient({"event": "claimed", "item": "a", "output": "a.png"}))
     fold.commit()
     fold.states.unheard = None
     find = fold.store.find
@@ -148,7 +129,7 @@ def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
     def changed_meanwhile(h: int) -> Any:
         fold.store.find = find  # type: ignore[method-assign]
         found = find(h)
-        fold.apply({"event": "submitted", "item": "a", "prediction_id": "p"})
+        fold.apply(lenient({"event": "submitted", "item": "a", "prediction_id": "p"}))
         fold.commit()
         return found
 
@@ -156,16 +137,12 @@ def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
     fold.store.find = changed_meanwhile  # type: ignore[method-assign]
     assert not fold.items["a"].in_flight  # as it was when the look began
     assert fold.items["a"].in_flight
-    fold.apply({"event": "claimed", "item": "a", "output": "b.png"})
+    fold.apply(lenient({"event": "claimed", "item": "a", "output": "b.png"}))
     assert fold.items["a"].in_flight
     fold.store.close()
 
 
 # A ledger and its index, after all kinds of accidents
-
-
-def line(event: str, **fields: Any) -> bytes:
-    return encode(event, fields, at=1_800_000_000.0)
 
 
 def bought(name: str) -> bytes:
@@ -372,7 +349,7 @@ async def test_a_kill_after_any_flush_leaves_an_index_that_is_not_ahead_of_the_l
     run.mkdir()
     async with Ledger(run / LEDGER, clock=FakeClock().clock, index=index(run)) as ledger:
         for number in range(12):
-            await ledger.append("submitting", item=f"i{number % 5}", key="k", output="o.png")
+            await ledger.append(entry("submitting", item=f"i{number % 5}", key="k", output="o.png"))
             if number % 3 == 0:
                 await ledger.commit()
             shutil.copytree(run, copy)
@@ -385,15 +362,15 @@ async def test_a_kill_after_any_flush_leaves_an_index_that_is_not_ahead_of_the_l
 @pytest.mark.anyio
 async def test_whoever_looks_during_a_run_sees_it_and_leaves_no_trace(tmp_path: Path) -> None:
     async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
-        await ledger.append("failed", item="a", kind="source")
+        await ledger.append(entry("failed", item="a", kind="source"))
         await ledger.commit()
-        await ledger.append("failed", item="b", kind="source")
+        await ledger.append(entry("failed", item="b", kind="source"))
         before = set(tree(tmp_path))
         fold = look(tmp_path / LEDGER, index(tmp_path))
         assert fold.counts() == {"total": 2, "saved": 0, "failed": 2, "pending": 0}
         fold.store.close()
         assert set(tree(tmp_path)) == before
-        await ledger.append("failed", item="c", kind="source")
+        await ledger.append(entry("failed", item="c", kind="source"))
         await ledger.commit()
     assert {path.name for path in tmp_path.iterdir()} == {LEDGER, "index.sqlite"}
 
@@ -402,7 +379,7 @@ async def test_whoever_looks_during_a_run_sees_it_and_leaves_no_trace(tmp_path: 
 async def test_a_ledger_written_without_the_index_is_caught_up_with(tmp_path: Path) -> None:
     for kept in (index(tmp_path), None, index(tmp_path), None):
         async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=kept) as ledger:
-            await ledger.append("claimed", item=str(kept), output="o.png")
+            await ledger.append(entry("claimed", item=str(kept), output="o.png"))
     assert len(agrees(tmp_path).items) == 2
 
 
@@ -414,10 +391,10 @@ async def test_an_index_that_cannot_be_written_costs_nothing_but_itself(
         raise sqlite3.OperationalError("database or disk is full")
 
     async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
-        await ledger.append("claimed", item="a", output="a.png")
+        await ledger.append(entry("claimed", item="a", output="a.png"))
         monkeypatch.setattr(Store, "write", full)
         await ledger.commit()
-        await ledger.append("submitted", item="a", prediction_id="p")
+        await ledger.append(entry("submitted", item="a", prediction_id="p"))
         assert ledger.fold.items["a"].in_flight
         assert ledger.fold.counts()["pending"] == 1
     monkeypatch.undo()
@@ -430,8 +407,10 @@ async def test_an_index_that_cannot_be_written_costs_nothing_but_itself(
 def test_a_state_comes_back_as_it_was() -> None:
     fold = Fold()
     for _ in range(3):
-        fold.apply({"event": "submitting", "item": "a", "key": "k", "t": "t", "possible_duplicate": True})
-    fold.apply({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
+        fold.apply(lenient({"event": "submitting", "item": "a", "key": "k", "t": "t", "possible_duplicate": True}))
+    fold.apply(
+        lenient({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
+    )
     for key, state in [*fold.each(), ("new", ItemState())]:
         packed = row(1, key, state)
         assert unpack(packed.id, packed.state, packed.crc) == state
@@ -456,8 +435,8 @@ def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
 def test_names_are_given_as_from_memory_however_many_there_are(at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_removebg.ledger.index.run_items._AT_HAND", at_hand)
     fold = IndexedFold(Store.temporary())
-    fold.apply({"event": "claimed", "item": "old.jpg", "output": "a.png"})
-    fold.apply({"event": "claimed", "item": "old.jpg", "output": "x/y.png"})
+    fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "a.png"}))
+    fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "x/y.png"}))
     fold.commit()
     names = Names(fold)
     indexed, memory = Claims("png", owners=names), Claims("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
@@ -481,7 +460,7 @@ class Sizes:
             reading.begin(item)
             name = claims.claim(item)
             if number % 3:
-                fold.apply({"event": "saved", "item": item.id, "output": name, "source": item.source})
+                fold.apply(lenient({"event": "saved", "item": item.id, "output": name, "source": item.source}))
             if number % 50 == 0:
                 fold.commit()
         fold.commit()
@@ -506,7 +485,7 @@ def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
     fold = IndexedFold(Store.temporary())
     for name, event in [("a", "saved"), ("b", "failed"), ("c", "saved"), ("d", "failed"), ("e", "claimed")]:
-        fold.apply({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"})
+        fold.apply(lenient({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"}))
     fold.commit()
     fold.states.unheard = None
     reading = Reading(fold)
@@ -514,7 +493,7 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
     for name in ("b", "e", "new"):
         reading.begin(Item(name, name, "in"))
     assert reading.counts() == {"total": 4, "saved": 1, "failed": 1, "pending": 2}
-    fold.apply({"event": "saved", "item": "new", "output": "n.png"})
+    fold.apply(lenient({"event": "saved", "item": "new", "output": "n.png"}))
     assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1}
     assert [key for key, _ in reading.failed()] == ["b"]
     fold.store.close()
@@ -523,8 +502,8 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
 def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
     fold = IndexedFold(Store.temporary())
     for number in range(600):
-        fold.apply({"event": "saved", "item": f"i{number}", "output": f"{number}.png"})
-    fold.apply({"event": "submitted", "item": "i7", "prediction_id": "p7"})
+        fold.apply(lenient({"event": "saved", "item": f"i{number}", "output": f"{number}.png"}))
+    fold.apply(lenient({"event": "submitted", "item": "i7", "prediction_id": "p7"}))
     fold.commit()
     steps = 0
 
@@ -556,7 +535,7 @@ async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
         tasks.start_soon(ledger.keep_index)
         most = 0
         for n in range(60):
-            await ledger.append("claimed", item=str(n), output=f"{n}.png")
+            await ledger.append(entry("claimed", item=str(n), output=f"{n}.png"))
             await anyio.wait_all_tasks_blocked()
             if n == 25:
                 async with ledger.still() as fold:
@@ -570,9 +549,9 @@ async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
 @pytest.mark.anyio
 async def test_a_snapshot_stays_what_it_was_while_the_run_goes_on(tmp_path: Path) -> None:
     async with Ledger(tmp_path / LEDGER, index=tmp_path / "index.sqlite") as ledger:
-        await ledger.append("claimed", item="a", output="a.png")
+        await ledger.append(entry("claimed", item="a", output="a.png"))
         async with ledger.still() as fold:
-            await ledger.append("claimed", item="b", output="b.png")
+            await ledger.append(entry("claimed", item="b", output="b.png"))
             await ledger.commit()
             assert [key for key, _ in fold.each()] == ["a"]
             assert fold.counts()["total"] == 1

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.finish.options import Finish
+from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.index import IndexedFold, Reading, Store
 from batch_removebg.ledger.index.lookahead import Ahead
 from batch_removebg.ledger.state import Fold
@@ -50,9 +51,9 @@ def finished(numbers: list[int]) -> Iterator[IndexedFold]:
     with closing(Store.temporary()) as store:
         fold = IndexedFold(store)
         for number in numbers:
-            fold.apply(saved(url_row(number), 3))
+            fold.apply(lenient(saved(url_row(number), 3)))
             if number % 7 == 6:
-                fold.apply({"event": "failed", "item": f"p{number}", "recipe": RECIPE.tried})
+                fold.apply(lenient({"event": "failed", "item": f"p{number}", "recipe": RECIPE.tried}))
         fold.commit()
         fold.states.unheard = None
         yield fold
@@ -106,7 +107,7 @@ def test_what_is_found_quickly_is_what_a_look_at_each_finds(
         numbers.sort(key=lambda number: number + chance.random() * 8)
     with finished(numbers) as fold:
         for number in (number for number, change in changes.items() if change == "lately"):
-            fold.apply(saved(url_row(number), 4))  # not in the file yet
+            fold.apply(lenient(saved(url_row(number), 4)))  # not in the file yet
         quickly = planned(fold, rows, out, chunk)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(IndexedFold, "done", Fold.done)
@@ -122,7 +123,7 @@ def test_what_comes_in_the_order_of_the_ledger_is_not_looked_up(skipped: int, mo
     with closing(Store.temporary()) as store:
         fold = IndexedFold(store)
         for number in order:
-            fold.apply(saved(url_row(number), 3))
+            fold.apply(lenient(saved(url_row(number), 3)))
         fold.commit()
         store._execute("UPDATE item SET done = 1000 + CAST(substr(id, 2) AS INTEGER)")
         hints = store.hints

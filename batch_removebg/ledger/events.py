@@ -1,0 +1,281 @@
+"""The lines of the ledger: one frozen record for each event, and how they are written and read.
+
+A field without a default is in every line. One with a default is left out where it says nothing. README.md in this
+folder describes every field.
+
+Writing is strict, reading is lenient, since people edit ledgers and newer versions extend them: a field of the wrong
+type counts as nothing, unknown fields and events are ignored, and only a larger `v` is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType
+from msgspec.json import Decoder
+from msgspec.structs import fields, replace
+
+from batch_removebg.errors import LedgerError
+from batch_removebg.storage.layout import LEDGER
+
+from . import codec
+
+FORMAT = 1
+_HEAD = b'{"v":%d,"t":"' % FORMAT
+_LEVELS = 100
+"""How deep JSON values of others (`meta`, `quality`) may be nested."""
+
+_MOST_SECONDS = 1e12
+Seconds = Annotated[float, Meta(gt=-_MOST_SECONDS, lt=_MOST_SECONDS)]
+"""A duration. Ledgers edited by hand may hold numbers that no float can, and results.json has no word for infinity."""
+
+
+class Entry(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, forbid_unknown_fields=True):
+    """A line of the ledger."""
+
+    v: Literal[1] = 1
+    t: str = ""
+    """When the line was written: an ISO stamp; empty until then."""
+
+
+class Ignored(Entry, tag="", frozen=True):
+    """An event that this version doesn't know, or a line that names no item."""
+
+
+class RunStarted(Entry, tag="run_started", frozen=True):
+    """A run begins."""
+
+    provider: str
+    version: str
+    """Of the model."""
+    settings: Mapping[str, Any]
+    """Those that aren't the default; never a key."""
+
+
+class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
+    """The local engine has loaded its network."""
+
+    engine: str | None
+    """What it runs on, such as `openvino CPU bf16`."""
+
+
+class Submitting(Entry, tag="submitting", frozen=True):
+    """A create is about to be sent."""
+
+    item: str
+    attempt: int
+    key: str
+    """The input URL that a lost create is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
+    output: str | None
+    """Name claimed for the picture, relative to OUT."""
+    fingerprint: str | None
+    """What is bought: source content, provider, version, inputs and proxy."""
+    possible_duplicate: bool = False
+    """An earlier create for the same may have been accepted."""
+    until: str | None = None
+    """When the server deletes the upload behind `key`: an ISO stamp."""
+
+
+class Submitted(Entry, tag="submitted", frozen=True):
+    """The server has accepted the create."""
+
+    item: str
+    prediction_id: str | None
+    found: bool = False
+    """It was found on the server's list, after its answer was lost."""
+
+
+class Rejected(Entry, tag="rejected", frozen=True):
+    """The create was certainly refused, or never arrived."""
+
+    item: str
+    kind: str
+
+
+class Claimed(Entry, tag="claimed", frozen=True):
+    """The item takes an output name without a create of its own."""
+
+    item: str
+    output: str | None
+
+
+class Saved(Entry, tag="saved", frozen=True, kw_only=True):
+    """The picture is durable under its final name."""
+
+    item: str
+    source: str
+    recipe: str | None
+    """Digest of the settings that the picture was made with."""
+    source_sha256: str | None = None
+    signature: str | None = None
+    """Size and times of the source file when it was read."""
+    meta: Mapping[str, Any] | None = None
+    """Further columns of the manifest."""
+    output: str | None
+    sha256: str | None
+    """Of the output file."""
+    bytes: int | None
+    width: int | None
+    height: int | None
+    prediction_id: str | None
+    """The prediction it was made from; null where there is none."""
+    attempts: int
+    seconds: Seconds | None
+    reused: bool
+    """Made without a prediction of its own."""
+    fingerprint: str | None = None
+    """What it was bought for, where no alpha is kept, so that another item may be made from this file."""
+    notes: tuple[str, ...] = ()
+    engine: str | None = None
+    """What the network ran on that made its alpha."""
+    quality: Mapping[str, Any] | None = None
+    """What the alpha looks like, where it was at hand."""
+    flags: tuple[str, ...] = ()
+    """What makes the cutout worth a look."""
+
+
+class Failed(Entry, tag="failed", frozen=True, kw_only=True):
+    """The item has failed."""
+
+    item: str
+    source: str
+    recipe: str | None
+    signature: str | None = None
+    meta: Mapping[str, Any] | None = None
+    kind: str
+    message: str
+    retryable: bool
+    """Another run with --retry-failed may succeed, and takes up what is paid for."""
+    attempts: int
+
+
+class Unchanged(Entry, tag="unchanged", frozen=True):
+    """A saved or failed item stays as it is, and its source is recorded anew."""
+
+    item: str
+    signature: str | None
+    source: str | UnsetType = UNSET
+    """Absent in lines of older versions: source and `meta` are what they were."""
+    meta: Mapping[str, Any] | None = None
+
+
+class RunFinished(Entry, tag="run_finished", frozen=True):
+    """The run has ended in good order; the counts are those of its own items and purchases."""
+
+    saved: int
+    failed: int
+    pending: int
+    predictions: int
+    possible_duplicates: int
+    seconds: Seconds | None
+
+
+ItemEvent = Submitting | Submitted | Rejected | Claimed | Saved | Failed | Unchanged
+EVENTS: Final[Mapping[str, type[Entry]]] = {
+    str(event.__struct_config__.tag): event
+    for event in (
+        *(RunStarted, EngineLoaded, Submitting, Submitted, Rejected),
+        *(Claimed, Saved, Failed, Unchanged, RunFinished),
+    )
+}
+_decode: Callable[[bytes], Entry] = Decoder(RunStarted | EngineLoaded | ItemEvent | RunFinished).decode
+
+
+def encode(entry: Entry, stamp: str) -> bytes:
+    """The line for an entry that isn't stamped yet, newline included."""
+    return b'%s%s",%s\n' % (_HEAD, stamp.encode(), codec.encode(entry)[1:])
+
+
+def stamped(entry: Entry, stamp: str) -> Entry:
+    """The entry as `decode` gives it back from its line."""
+    return replace(entry, t=stamp)
+
+
+def decode(line: bytes, number: int) -> Entry | None:
+    """The entry on a line, or None where the line is damaged.
+
+    Raises LedgerError for a line in a newer format than this program knows.
+    """
+    if line.startswith(_HEAD):
+        try:
+            return _decode(line)
+        except (MsgspecError, ValueError, RecursionError):
+            pass  # odd, edited, newer or damaged
+    try:
+        entry = codec.decode(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict):
+        return None
+    version = entry.get("v")
+    if not isinstance(version, int) or isinstance(version, bool):
+        return None
+    if version > FORMAT:
+        raise LedgerError(
+            f"{LEDGER}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
+            "upgrade it, or choose another --out"
+        )
+    return lenient(entry)
+
+
+def lenient(entry: Mapping[str, Any]) -> Entry:
+    """The record of a line, whatever its fields hold."""
+    name = entry.get("event")
+    event = EVENTS.get(name) if isinstance(name, str) else None
+    if event is None or ("item" in event.__struct_fields__ and not isinstance(entry.get("item"), str)):
+        return Ignored()
+    known = {each.name: each for each in fields(event) if each.name != "v"}
+    absent = {name: None for name, each in known.items() if each.required}
+    given = {name: value for name, value in entry.items() if name in known}
+    return event(**{name: _READ[known[name].type](value) for name, value in (absent | given).items()})
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_SECONDS:
+        return None
+    return float(value)
+
+
+def _mapping(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+_READ: Final[Mapping[Any, Callable[[object], Any]]] = {
+    str: _text,
+    str | None: _text_or_none,
+    str | UnsetType: _text,
+    int: lambda value: _number(value) or 0,
+    int | None: _number,
+    bool: lambda value: value is True,
+    Seconds | None: _seconds,
+    tuple[str, ...]: _texts,
+    Mapping[str, Any]: lambda value: _mapping(value) or {},
+    Mapping[str, Any] | None: _mapping,
+}
+"""How a field of each type is read where it may hold anything."""
+
+
+def writable(value: object, levels: int = _LEVELS) -> bool:
+    """Whether the value can be written as JSON again: no NaN, no infinity, not nested without end."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(writable(part, levels - 1) for part in inner)

@@ -1,0 +1,101 @@
+"""What the ledger's code is compared with: lines written by `json` alone, and a fold that is plainly in memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from batch_removebg.clock import stamp
+from batch_removebg.ledger.events import Entry, lenient
+from batch_removebg.ledger.journal import read
+from batch_removebg.ledger.state import Fold, ItemState
+
+NOW = 1_800_000_000.0
+
+
+def line(event: str, *, at: float = NOW, **fields: Any) -> bytes:
+    """A line with any fields."""
+    entry = {"v": 1, "t": stamp(at), "event": event, **fields}
+    try:
+        return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def entry(event: str, **fields: Any) -> Entry:
+    """A record with any fields, as it is read from a line."""
+    return lenient({"event": event, **fields})
+
+
+class Oracle(Fold):
+    """The fold with all states in memory, and every question answered by a look at each."""
+
+    def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
+        keys = self.items if ids is None else ids
+        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
+        return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
+
+    def each(self) -> Iterator[tuple[str, ItemState]]:
+        return iter(self.items.items())
+
+    def in_flight(self) -> int:
+        return sum(state.in_flight for state in self.items.values())
+
+    def failed(self) -> Iterator[tuple[str, ItemState]]:
+        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
+
+    def flagged(self) -> Iterator[tuple[str, ItemState]]:
+        return ((key, state) for key, state in self.items.items() if state.outcome == "saved" and state.flags)
+
+    def has_prediction(self, prediction_id: str) -> bool:
+        return any(state.prediction_id == prediction_id for state in self.items.values())
+
+    def made(self, fingerprint: str) -> ItemState | None:
+        key = self.saved_for.get(fingerprint)
+        state = self.items.get(key) if key is not None else None
+        return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
+
+    def unsettled(self) -> Iterator[ItemState]:
+        return (state for state in self.items.values() if state.in_flight or state.lost is not None)
+
+
+def oracle(*entries: dict[str, Any]) -> Oracle:
+    """The fold of lines given as dicts."""
+    fold = Oracle()
+    for each in entries:
+        fold.apply(lenient(each))
+    return fold
+
+
+def replay(path: Path) -> tuple[Oracle, int]:
+    """The fold of the ledger at `path`, and the length in bytes of its sound part; raises LedgerError as a run does."""
+    fold, sound = Oracle(), 0
+    for each, written in read(path):
+        fold.apply(each)
+        sound += len(written)
+    return fold, sound
+
+
+def same(fold: Any, known: Oracle) -> None:
+    """Every question has the same answer."""
+    ids = [*known.items, "", "new"]
+    assert dict(fold.each()) == dict(known.each())
+    assert [key for key, _ in fold.each()] == list(known.items)
+    assert {key: fold.items.get(key) for key in ids} == {key: known.items.get(key) for key in ids}
+    assert fold.counts() == known.counts()
+    assert fold.in_flight() == known.in_flight()
+    assert list(fold.unsettled()) == list(known.unsettled())
+    assert [key for key, _ in fold.failed()] == [key for key, _ in known.failed()]
+    assert [key for key, _ in fold.flagged()] == [key for key, _ in known.flagged()]
+    assert len(fold.items) == len(known.items)
+    for name in [*filter(None, (state.prediction_id for state in known.items.values())), "p3"]:
+        assert fold.has_prediction(name) == known.has_prediction(name)
+    for name in [*known.saved_for, "f3"]:
+        made = fold.made(name)
+        assert made is not None or known.made(name) is None
+        assert made is None or (made.outcome, made.fingerprint) == ("saved", name)
+    told = ("provider", "version", "engine", "predictions", "possible_duplicates", "finished")
+    assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]
