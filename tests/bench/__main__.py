@@ -1,4 +1,4 @@
-"""`make bench`: runs the cases, prints the table, and writes it with its plots to tests/bench/results and README."""
+"""`make bench`: run the cases, print the table, write it with its plots to results/ and five lines of it to README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured, kept: results.json, results.md, and README's table."""
+"""What was measured, kept: results.json, results.md, and the five lines in README."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.figures import Case, Measured
-from tests.bench.table import Results, markdown
+from tests.bench.table import Results, headline, markdown
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = Path(__file__).parent / "results"
+HEADLINES = (
+    ("9", "photographs a second ÷ rembg's, 2400 px", "photos of 2400 px a second here ÷ rembg's with the same weights"),
+    ("5", "images a second ÷ the official client's", "images a second through an API ÷ the official client's"),
+    ("1", "seconds ÷ ideal", "time of 600 images at an API's rate limit ÷ the ideal"),
+    ("6", "resume over 1,000,000 saved items", "a resume over 1,000,000 saved items"),
+    ("6", "peak memory, 1,000,000 items", "peak memory of a run over 1,000,000 URLs"),
+)
+"""Case and figure, and how README puts it."""
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 
@@ -54,15 +62,19 @@ def merged(before: Results, now: Results) -> Results:
 
 
 def write(results: Results, folder: Path = RESULTS, readme: Path = ROOT / "README.md") -> None:
-    """results.json, results.md, and README's table between its markers."""
+    """results.json, results.md, and README's lines between their markers."""
     folder.mkdir(exist_ok=True)
     text = json.dumps({"v": 1, "cases": results}, ensure_ascii=False, indent=1) + "\n"
     (folder / "results.json").write_text(_short_lists(text), encoding="utf-8")
-    shown = markdown(results)
-    (folder / "results.md").write_text(shown, encoding="utf-8")
+    (folder / "results.md").write_text(markdown(results), encoding="utf-8")
     page = readme.read_text(encoding="utf-8")
     before, after = page.index(BEGIN) + len(BEGIN), page.index(END)
-    readme.write_text(f"{page[:before]}\n{shown}{page[after:]}", encoding="utf-8")
+    readme.write_text(f"{page[:before]}\n{headlines(results)}{page[after:]}", encoding="utf-8")
+
+
+def headlines(results: Results) -> str:
+    """README's lines: those of HEADLINES that were measured."""
+    return "".join(f"- {text}: {headline(results[case], name)}\n" for case, name, text in HEADLINES if case in results)
 
 
 def _short_lists(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The one table that is made of the results: for a terminal, and for README."""
+"""The one table that is made of the results: for a terminal, and for results.md."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plain(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """For README: the figures with a target, the table of sizes, what else was measured, the method, the machine."""
+    """For results.md: figures with a target, the table of sizes, what else was measured, the method, the machine."""
     parts = [piped([HEAD, *_rows(results, asked=True)])]
     if sizes := _sizes(results):
         parts.append(f"Point 6 at each number of items, medians:\n\n{piped(sizes)}")
@@ -44,6 +44,15 @@ def markdown(results: Results) -> str:
         listed = "\n".join(f"- **{name}** {'; '.join(said)}." for name, said in more.items() if said)
         parts.append(f"Also measured:\n\n{listed}")
     return "\n\n".join([*parts, _about(results)]) + "\n"
+
+
+def headline(case: dict[str, Any], name: str) -> str:
+    """One figure of a case, with its target and whether that is met; what wasn't measured is said."""
+    figure = next((figure for figure in _figures(case) if figure.name == name), None)
+    if figure is None:
+        return "not measured"
+    wanted = f" (wanted {_target(figure)}{'' if figure.met else ': **falls short**'})" if figure.target else ""
+    return f"{with_unit(figure.median, figure.unit)}{wanted}"
 
 
 def measured(figure: Figure) -> str:

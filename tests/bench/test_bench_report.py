@@ -36,11 +36,11 @@ def case(*figures: Figure, sizes: tuple[int, ...] = ()) -> Results:
     return {"6": report.block(CASE, found, around, 60.0)}
 
 
-def test_the_readme_shows_the_table_of_the_results_file_and_no_other() -> None:
+def test_the_readme_shows_lines_of_the_results_file_and_no_others() -> None:
     page = README.read_text(encoding="utf-8")
-    shown = page[page.index(report.BEGIN) + len(report.BEGIN) : page.index(report.END)].strip()
-    measured = report.RESULTS / "results.md"
-    assert shown == (measured.read_text(encoding="utf-8").strip() if measured.exists() else "Nothing was measured yet.")
+    shown = page[page.index(report.BEGIN) + len(report.BEGIN) : page.index(report.END)]
+    assert shown.strip() == report.headlines(report.load()).strip()
+    assert len(shown.splitlines()) <= 6
 
 
 def test_the_table_of_the_results_is_made_of_the_results_file() -> None:
@@ -63,13 +63,23 @@ def test_what_falls_short_is_printed_as_such(tmp_path: Path) -> None:
     figures = Figure("speed", [1.5, 2.0, 1.0], "×", at_least(2.5)), Figure("back", [math.inf], "s", at_most(90))
     (tmp_path / "README.md").write_text(f"# x\n{report.BEGIN}\nold\n{report.END}\nend\n")
     report.write(case(*figures), tmp_path, tmp_path / "README.md")
-    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| 6 A million rows | speed | ≥ 2.5 × | 1.50 × (1–2; 3) | **falls short** |" in page
     assert "|  | back | ≤ 90 s | never (1) | **falls short** |" in page
     assert "0 targets are met, 2 fall short." in page
-    assert page.endswith(f"{report.END}\nend\n")
-    assert "old" not in page
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# x\n")
+    assert readme.endswith(f"{report.END}\nend\n")
+    assert "old" not in readme
     assert report.load(tmp_path) == json.loads(json.dumps(case(*figures)))
+
+
+def test_a_line_of_the_readme_says_what_falls_short_and_what_was_not_measured() -> None:
+    resumed = Figure("resume over 1,000,000 saved items", [12.0], "s", at_most(10))
+    assert report.headlines(case(resumed)).splitlines() == [
+        "- a resume over 1,000,000 saved items: 12 s (wanted ≤ 10 s: **falls short**)",
+        "- peak memory of a run over 1,000,000 URLs: not measured",
+    ]
 
 
 def test_a_case_that_broke_off_falls_short_too() -> None:
