@@ -32,7 +32,9 @@ Seconds = Annotated[float, Meta(gt=-_MOST_SECONDS, lt=_MOST_SECONDS)]
 """A duration. Ledgers edited by hand may hold numbers that no float can, and results.json has no word for infinity."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, forbid_unknown_fields=True):
+class Entry(
+    Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """A line of the ledger."""
 
     v: Literal[1] = 1

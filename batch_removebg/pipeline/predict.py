@@ -6,6 +6,7 @@ import base64
 import contextlib
 import enum
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ class Predictor:
         self._gate = gate
         self._preparer = Preparer(tools.recipe, tools.sources, tools.cpu, tools.limits, tools.clock)
         self._flights: Singleflight[Prepared] = Singleflight()
-        self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
+        self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
         self._times = times if times is not None else RunTimes()
         self._watches = Watches(self._times)
 

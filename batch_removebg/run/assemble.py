@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
-from batch_removebg.ledger.snapshot import write_snapshot
-from batch_removebg.ledger.state import Fold
+from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
@@ -125,7 +125,7 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
-def planner(settings: Settings, reading: Reading, recipe: Recipe) -> Planner:
+def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
     """What decides on each item, with the names that earlier runs have given."""
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
     return Planner(
@@ -151,7 +151,7 @@ def pipeline(
     bare: Provider,
     session: Callable[[], aiohttp.ClientSession],
     ledger: Ledger,
-    reading: Reading,
+    reading: RunItems,
     *,
     clock: Clock,
     listener: Listener,
@@ -208,7 +208,7 @@ def pace_of(settings: Settings) -> Pace:
 
 
 def toolbox(
-    settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock, fold: Fold
+    settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock, fold: IndexedFold
 ) -> Tools:
     """What workers and downloaders share."""
     sources = Sources(

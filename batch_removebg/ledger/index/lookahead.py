@@ -7,17 +7,17 @@ from itertools import repeat
 
 from batch_removebg.hashing import hash64
 
-from .database import Store
+from .database import Database
 
 
-class Ahead:
+class Lookahead:
     """What the items are done with that come next in the ledger.
 
     Items that ran at the same time may stand in another order there, so what was not met yet is kept for a while.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._next = 1
         self._numbers: dict[int | None, int] = {}
 
@@ -32,7 +32,7 @@ class Ahead:
         return found
 
     def _load(self, count: int) -> None:
-        if len(self._numbers) < 2 * count and (rows := self._store.finished(self._next, 2 * count)):
+        if len(self._numbers) < 2 * count and (rows := self._database.finished(self._next, 2 * count)):
             self._next = rows[-1][1] + 1
             self._numbers.update(rows)
 
@@ -41,7 +41,7 @@ class Ahead:
     ) -> None:
         """Find the others by their ids; go on from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
-        hints = self._store.hints(hashes)
+        hints = self._database.hints(hashes)
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
             n, key = hints.get(h, (None, None))

@@ -23,7 +23,7 @@ CREATE INDEX by_id ON item(h);
 """
 
 
-class Scratch:
+class Spill:
     """Names and items on the way."""
 
     def __init__(self) -> None:
