@@ -18,7 +18,6 @@ import errno
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self

@@ -19,7 +19,7 @@ class Checkpoint:
     crc: int = 0
     """CRC-32 of those bytes."""
     stat: str | None = None
-    """What `stat` gave when the ledger ended there: as long as it stays the same, so does the file."""
+    """Size, times and inode of the ledger when it ended there: while they are the same, so is the file."""
 
     def longer(self, lines: list[bytes]) -> Checkpoint:
         """The checkpoint with these lines after it."""
@@ -33,7 +33,7 @@ class Checkpoint:
     def holds(self, path: Path) -> bool:
         """Whether the ledger still begins with what is covered; raises OSError.
 
-        A file that was not touched is believed; of any other the covered bytes are read and compared.
+        A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
         """
         try:
             status = path.stat()

@@ -35,13 +35,13 @@ class Database:
     """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None, *, ours: bool = True) -> None:
-        """`path` of the file, where it has one; `ours` to throw away if it turns out to be damaged."""
+        """`path` of the file, where it has one; `ours` to delete if it turns out to be damaged."""
         self._connection = connection
         self._lock = threading.RLock()
         self._ours = ours
         self._spoilt = False
         self._missing = dict[str, str]()
-        """SQLite's indexes that don't exist yet: of a file while it is built, of a temporary one until they are used."""
+        """SQLite's indexes that don't exist yet: in a file until it is built, in a temporary one until first used."""
         self.path = path
 
     @classmethod
@@ -128,16 +128,16 @@ class Database:
             raise IndexDamaged("not an index of this format")
 
     def close(self) -> None:
-        """Let go of the file; one that was found damaged is thrown away."""
+        """Close the file; one that was found damaged is deleted."""
         with self._lock:
             self._connection.close()
         if self._spoilt and self._ours and self.path is not None:
             remove(self.path)
 
-    # What is said of the whole
+    # Values of the whole
 
     def meta(self, key: str) -> Any:
-        """What was kept under the key, None where nothing was."""
+        """The value stored under the key, or None."""
         found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
         try:
             return json.loads(found[0][0]) if found else None
@@ -145,14 +145,14 @@ class Database:
             raise self.damaged(error) from error
 
     def put_meta(self, key: str, value: Any) -> None:
-        """Keep a JSON value under a key."""
+        """Store a JSON value under a key."""
         with self._lock:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     # Items
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
-        """All of it, or nothing; `names`: (hash, owner) of earlier ones, each of which stays with its first owner."""
+        """Write all of it, or nothing; `names`: (hash, owner) of earlier ones, each of which keeps its first owner."""
         with self._transaction():
             self._connection.executemany(_INSERT, rows)
             self._connection.executemany("INSERT OR IGNORE INTO old_name VALUES (?, ?)", names)
@@ -177,7 +177,7 @@ class Database:
 
     @contextlib.contextmanager
     def steady(self) -> Iterator[None]:
-        """What is asked in the block locks the file once, instead of each time; other threads wait meanwhile."""
+        """Queries in the block lock the file once, instead of each time; other threads wait."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -320,7 +320,7 @@ class Database:
             raise self.damaged(error) from error
 
     def damaged(self, why: object) -> IndexDamaged:
-        """What to raise where the file makes no sense; it will be thrown away."""
+        """The error to raise where the file makes no sense; it will be deleted."""
         self._spoilt = True
         return why if isinstance(why, IndexDamaged) else IndexDamaged(why)
 
@@ -329,7 +329,7 @@ class Database:
 
 
 def remove(path: Path) -> None:
-    """Throw the index at `path` away."""
+    """Delete the index at `path`."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
         with contextlib.suppress(OSError):
             path.with_name(name).unlink()

@@ -1,4 +1,4 @@
-"""Which items a manifest's rows are, told without a look at each: it mostly has the order of the ledger."""
+"""Finds the items of a manifest's rows without a query for each: most manifests have the order of the ledger."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .database import Database
 
 
 class Lookahead:
-    """What the items are done with that come next in the ledger.
+    """Reads ahead the keys of the finished items that come next in the ledger.
 
-    Items that ran at the same time may stand in another order there, so what was not met yet is kept for a while.
+    Items that ran at the same time may stand there in another order, so keys that didn't match yet are kept.
     """
 
     def __init__(self, database: Database) -> None:
@@ -22,7 +22,7 @@ class Lookahead:
         self._numbers: dict[int | None, int] = {}
 
     def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """For each of `done_keys` the number of the saved item of that id that is done with it."""
+        """For each of `done_keys` the number of the saved item with that key and id, None where there is none."""
         self._load(len(keys))
         found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
         if None in found:
@@ -39,7 +39,7 @@ class Lookahead:
     def _look_up(
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
     ) -> None:
-        """Find the others by their ids; go on from there if the manifest does."""
+        """Find the others by their ids; continue from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
         hints = self._database.hints(hashes)
         met, by_id = sum(n is not None for n in found), 0

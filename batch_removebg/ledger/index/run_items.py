@@ -1,4 +1,4 @@
-"""What this run has read of its manifest, and the names it has given: flat, however many rows there are."""
+"""What this run has read of its manifest, and the names it has given, in memory that doesn't grow with the rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .indexed_state import IndexedFold
 from .spill import Spill
 
 _AT_HAND = 4096
-"""Items, or names, in memory; what is more and not on record goes to a temporary file."""
+"""Items, or names, in memory; more of them, where they aren't on record, go to a temporary file."""
 
 
 class RunItems:
@@ -40,21 +40,21 @@ class RunItems:
         return still
 
     def close(self) -> None:
-        """Let go of what was kept on the disk."""
+        """Delete the temporary file."""
         self.names.close()
         if self._disk is not None:
             self._disk.close()
 
     def steady(self) -> AbstractContextManager[None]:
-        """What is asked of the index in the block costs less; other threads wait meanwhile."""
+        """Queries in the block lock the index once instead of each time; other threads wait."""
         return self.fold.database.steady()
 
     def done(self, numbers: Iterable[int]) -> None:
-        """Take in items on record that nothing is to be done about."""
+        """Record items of the ledger that need nothing."""
         self.numbers.update(numbers)
 
     def begin(self, item: Item) -> None:
-        """Take in an item that is to be done."""
+        """Record an item that is to be done."""
         held = self.fold.items.expect(item.id)
         if held is not None:
             self.numbers.add(held.n)
@@ -82,7 +82,7 @@ class RunItems:
         return found if found is not None or self._disk is None else self._disk.item(key)
 
     def unknown(self) -> Iterator[Item]:
-        """The items of this run that the ledger does not know."""
+        """The items of this run that the ledger doesn't know."""
         fold = self.fold
         for some in self._batches():
             hashes = fold.database.known([hash64(item.id) for item in some])
@@ -112,7 +112,7 @@ class RunItems:
 
 
 class Names:
-    """Who owns which name: what is on record, and what this run has given."""
+    """Which item owns which name: those on record, and those that this run has given."""
 
     def __init__(self, fold: IndexedFold) -> None:
         self._fold = fold
@@ -121,7 +121,7 @@ class Names:
         self._disk: Spill | None = None
 
     def close(self) -> None:
-        """Let go of what was kept on the disk."""
+        """Delete the temporary file."""
         if self._disk is not None:
             self._disk.close()
 
