@@ -123,7 +123,7 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     if not path.is_file():
         raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
     fold = look(path, path.parent / INDEX)
-    with closing(fold.store):
+    with closing(fold):
         result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
     return 0
 

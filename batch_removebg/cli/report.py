@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
-from batch_removebg.ledger.state import Fold
+from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
@@ -119,7 +119,7 @@ def preview(found: Preview, settings: Settings) -> str:
     return "\n".join(lines)
 
 
-def status(fold: Fold) -> dict[str, Any]:
+def status(fold: IndexedFold) -> dict[str, Any]:
     """What `status` knows: the ledger alone."""
     return {
         "provider": fold.provider,
@@ -135,7 +135,7 @@ def status(fold: Fold) -> dict[str, Any]:
     }
 
 
-def status_text(fold: Fold) -> str:
+def status_text(fold: IndexedFold) -> str:
     """The same for people."""
     known = status(fold)
     counts = known["counts"]

@@ -32,7 +32,9 @@ Seconds = Annotated[float, Meta(gt=-_MOST_SECONDS, lt=_MOST_SECONDS)]
 """A duration. Ledgers edited by hand may hold numbers that no float can, and results.json has no word for infinity."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, forbid_unknown_fields=True):
+class Entry(
+    Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """A line of the ledger."""
 
     v: Literal[1] = 1
@@ -49,16 +51,13 @@ class RunStarted(Entry, tag="run_started", frozen=True):
 
     provider: str
     version: str
-    """Of the model."""
     settings: Mapping[str, Any]
-    """Those that aren't the default; never a key."""
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
     """The local engine has loaded its network."""
 
     engine: str | None
-    """What it runs on, such as `openvino CPU bf16`."""
 
 
 class Submitting(Entry, tag="submitting", frozen=True):
@@ -67,15 +66,10 @@ class Submitting(Entry, tag="submitting", frozen=True):
     item: str
     attempt: int
     key: str
-    """The input URL that a lost create is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
     output: str | None
-    """Name claimed for the picture, relative to OUT."""
     fingerprint: str | None
-    """What is bought: source content, provider, version, inputs and proxy."""
     possible_duplicate: bool = False
-    """An earlier create for the same may have been accepted."""
     until: str | None = None
-    """When the server deletes the upload behind `key`: an ISO stamp."""
 
 
 class Submitted(Entry, tag="submitted", frozen=True):
@@ -84,7 +78,6 @@ class Submitted(Entry, tag="submitted", frozen=True):
     item: str
     prediction_id: str | None
     found: bool = False
-    """It was found on the server's list, after its answer was lost."""
 
 
 class Rejected(Entry, tag="rejected", frozen=True):
@@ -107,33 +100,23 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     item: str
     source: str
     recipe: str | None
-    """Digest of the settings that the picture was made with."""
     source_sha256: str | None = None
     signature: str | None = None
-    """Size and times of the source file when it was read."""
     meta: Mapping[str, Any] | None = None
-    """Further columns of the manifest."""
     output: str | None
     sha256: str | None
-    """Of the output file."""
     bytes: int | None
     width: int | None
     height: int | None
     prediction_id: str | None
-    """The prediction it was made from; null where there is none."""
     attempts: int
     seconds: Seconds | None
     reused: bool
-    """Made without a prediction of its own."""
     fingerprint: str | None = None
-    """What it was bought for, where no alpha is kept, so that another item may be made from this file."""
     notes: tuple[str, ...] = ()
     engine: str | None = None
-    """What the network ran on that made its alpha."""
     quality: Mapping[str, Any] | None = None
-    """What the alpha looks like, where it was at hand."""
     flags: tuple[str, ...] = ()
-    """What makes the cutout worth a look."""
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -147,17 +130,18 @@ class Failed(Entry, tag="failed", frozen=True, kw_only=True):
     kind: str
     message: str
     retryable: bool
-    """Another run with --retry-failed may succeed, and takes up what is paid for."""
     attempts: int
 
 
 class Unchanged(Entry, tag="unchanged", frozen=True):
-    """A saved or failed item stays as it is, and its source is recorded anew."""
+    """A saved or failed item stays as it is, and its source is recorded anew.
+
+    Older versions recorded the signature alone: without `source`, source and `meta` are what they were.
+    """
 
     item: str
     signature: str | None
     source: str | UnsetType = UNSET
-    """Absent in lines of older versions: source and `meta` are what they were."""
     meta: Mapping[str, Any] | None = None
 
 

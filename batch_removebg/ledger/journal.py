@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,115 +30,26 @@ from batch_removebg.storage.atomic import disk_errors, fsync_dir
 from batch_removebg.storage.group_commit import Together
 
 from .events import Entry, decode, encode, stamped
-from .index import Batch, IndexedFold, Reading, Store, remove
-from .state import Fold
+from .index.checkpoint import Checkpoint
+from .index.database import Database, remove
+from .index.indexed_state import Batch, IndexedFold
+from .index.run_items import RunItems
 
 COMMIT = 4000
-"""Items that change before the index is told."""
-DURABLE = 600_000
-"""Lines after which an index that is being made would not be begun from the start."""
-
-
-def replay(path: Path) -> tuple[Fold, int]:
-    """The fold of the ledger at `path`, and the length in bytes of its sound part.
-
-    A torn last line is left out. Raises LedgerError for damage with sound lines after it: that is no torn tail, and
-    dropping what follows would forget finished work.
-    """
-    fold, sound = Fold(), 0
-    for entry, line in read(path):
-        fold.apply(entry)
-        sound += len(line)
-    return fold, sound
-
-
-def catch_up(fold: IndexedFold, path: Path) -> None:
-    """Apply what the ledger holds beyond the fold's cover, and commit it; raises like `replay`, and sqlite3.Error.
-
-    Few of the states are in memory at a time.
-    """
-    lines: list[bytes] = []
-    with fold.store.bulk() as make_durable:
-        for entry, line in read(path, fold.cover.end, fold.cover.lines):
-            fold.apply(entry)
-            lines.append(line)
-            if len(lines) >= 4 * COMMIT:
-                fold.cover = fold.cover.longer(lines)
-                lines.clear()
-                fold.commit()
-                if fold.cover.lines % DURABLE < 4 * COMMIT:
-                    make_durable()
-        fold.cover = fold.cover.longer(lines)
-        fold.states.unheard = None
-        if lines:
-            fold.commit()
-
-
-def _apply_rest(fold: IndexedFold, path: Path) -> None:
-    """The same, in memory alone."""
-    lines: list[bytes] = []
-    for entry, line in read(path, fold.cover.end, fold.cover.lines):
-        fold.apply(entry)
-        lines.append(line)
-    fold.cover = fold.cover.longer(lines)
-
-
-def open_indexed(path: Path, index: Path) -> IndexedFold:
-    """The fold of the ledger at `path`, out of the index as far as that goes; the index is brought up to date.
-
-    An index that is not of this ledger's past, or damaged, is made anew; where no file can be made of it at all it is
-    temporary, and the next run has to read the ledger again. Raises LedgerError like `replay`.
-    """
-    import sqlite3
-
-    for _ in range(2):
-        try:
-            fold = _caught_up(Store.open(index), path)
-            if fold is not None:
-                return fold
-        except (sqlite3.Error, IndexDamaged):
-            pass
-        remove(index)
-    return _from_the_start(path)
-
-
-def look(path: Path, index: Path) -> IndexedFold:
-    """The same for those who only look: nothing is written, and a run may be going on."""
-    import sqlite3
-
-    try:
-        fold = _caught_up(Store.look(index), path, commit=False)
-    except (sqlite3.Error, IndexDamaged):
-        fold = None
-    return fold or _from_the_start(path)
-
-
-def _from_the_start(path: Path) -> IndexedFold:
-    fold = _caught_up(Store.temporary(), path)
-    assert fold is not None  # noqa: S101  # a cover of nothing holds
-    return fold
-
-
-def _caught_up(store: Store, path: Path, *, commit: bool = True) -> IndexedFold | None:
-    """The fold in an index and what has come since; None if it covers what the ledger does not begin with."""
-    try:
-        fold = IndexedFold(store)
-        try:
-            holds = fold.cover.holds(path)
-        except OSError as error:
-            raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
-        if holds:
-            (catch_up if commit else _apply_rest)(fold, path)
-            return fold
-    except BaseException:
-        store.close()
-        raise
-    store.close()
-    return None
+"""Items that change before they are committed to the index."""
+_LINES = 2000
+"""Lines that are applied between two commits while the ledger is read."""
+_MUCH = 1 << 24
+"""Bytes, and a quarter of what an index covers: where the ledger has grown by more, to build it anew is quicker."""
 
 
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
-    """The entries with their lines, from the byte `start` on, where `before` lines end."""
+    """The entries of a ledger with their lines, from the byte `start` on, where `before` lines end.
+
+    A torn last line is left out, and a ledger that doesn't exist is empty. Raises LedgerError where it can't be read,
+    and for damage with sound lines after it: that is no torn tail, and dropping what follows would forget finished
+    work.
+    """
     damaged = 0
     try:
         with path.open("rb") as file:
@@ -157,23 +68,114 @@ def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, b
     except FileNotFoundError:
         return
     except OSError as error:
-        raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> LedgerError:
+    return LedgerError(f"{path}: can't be read: {error.strerror or error}")
+
+
+def open_indexed(path: Path, index: Path) -> IndexedFold:
+    """The fold of the ledger at `path`, from the index as far as that goes; the index is brought up to date.
+
+    An index that is damaged, or not of this ledger's past, is built anew. Where it can't be written it is temporary,
+    and the next run has to read the ledger again. Raises LedgerError as `read` does.
+    """
+    import sqlite3
+
+    with suppress(sqlite3.Error, IndexDamaged):
+        fold = _continued(Database.open(index), path, commit=True)
+        if fold is not None:
+            return fold
+    with suppress(sqlite3.Error, IndexDamaged, OSError):
+        return _built(path, index)
+    return _built(path)
+
+
+def look(path: Path, index: Path) -> IndexedFold:
+    """The same for those who only look: nothing is written, and a run may be going on."""
+    import sqlite3
+
+    with suppress(sqlite3.Error, IndexDamaged):
+        fold = _continued(Database.look(index), path, commit=False)
+        if fold is not None:
+            return fold
+    return _built(path)
+
+
+def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold | None:
+    """The fold in an index and what has come since; None where it is better built anew."""
+    try:
+        fold = IndexedFold(database)
+        if _worth_keeping(fold.checkpoint, path):
+            _apply(fold, path, commit=commit)
+            return fold
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return None
+
+
+def _worth_keeping(checkpoint: Checkpoint, path: Path) -> bool:
+    try:
+        return checkpoint.holds(path) and path.stat().st_size - checkpoint.end <= max(_MUCH, checkpoint.end / 4)
+    except FileNotFoundError:
+        return True  # of a ledger that doesn't exist it covers nothing
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _built(path: Path, index: Path | None = None) -> IndexedFold:
+    """The fold of a whole ledger in a new index: a temporary one, or the file `index` once it is complete."""
+    new = index.with_name(f"{index.name}.new") if index is not None else None
+    database = Database.build(new)
+    try:
+        fold = IndexedFold(database)
+        fold.items.seen = set()
+        _apply(fold, path, commit=True)
+        fold.items.seen = None
+        database.built()
+        if index is None or new is None:
+            return fold
+        database.close()
+        remove(index)
+        new.replace(index)
+    except BaseException:
+        database.close()
+        if new is not None:
+            remove(new)
+        raise
+    return IndexedFold(Database.open(index))
+
+
+def _apply(fold: IndexedFold, path: Path, *, commit: bool) -> None:
+    """Apply what the ledger holds beyond the fold's checkpoint; committed as it goes, few states are in memory."""
+    lines: list[bytes] = []
+    for entry, line in read(path, fold.checkpoint.end, fold.checkpoint.lines):
+        fold.apply(entry)
+        lines.append(line)
+        if len(lines) == _LINES:
+            fold.checkpoint = fold.checkpoint.longer(lines)
+            lines.clear()
+            if commit:
+                fold.commit()
+    fold.checkpoint = fold.checkpoint.longer(lines)
+    if commit:
+        fold.commit()
 
 
 class Ledger:
-    """The open ledger of one run: `async with Ledger(path) as ledger`, then `append`.
+    """The open ledger of one run: `async with Ledger(path, index=…) as ledger`, then `append`."""
 
-    `fold` always holds what is on disk, no more.
-    """
+    fold: IndexedFold
+    """What is on disk, no more."""
 
-    def __init__(self, path: Path, *, clock: Clock | None = None, index: Path | None = None) -> None:
-        """`index`: where the fold is kept between runs; without it all of it is in memory."""
+    def __init__(self, path: Path, *, index: Path, clock: Clock | None = None) -> None:
+        """`index`: where the fold is kept between runs."""
         self.path = path
-        self.fold = Fold()
-        self.indexed: IndexedFold | None = None
-        """The same fold, where it is kept in an index."""
         self._index = index
-        self._reading: Reading | None = None
+        self._run_items: RunItems | None = None
         self._committing = anyio.Lock()
         self._due = anyio.Event()
         self._clock = clock or Clock()
@@ -182,18 +184,14 @@ class Ledger:
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:
-        if self._index is None:
-            self.fold, sound = await anyio.to_thread.run_sync(replay, self.path)
-            await anyio.to_thread.run_sync(self._open, sound)
-        else:
-            # What the index says must not be ahead of what a power cut would leave of the ledger.
-            await anyio.to_thread.run_sync(self._open, None)
-            try:
-                self.fold = self.indexed = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
-                await anyio.to_thread.run_sync(self._open, self.indexed.cover.end)
-            except BaseException:
-                self._close()
-                raise
+        # What the index says must not be ahead of what a power cut would leave of the ledger: durable first.
+        await anyio.to_thread.run_sync(self._open)
+        try:
+            self.fold = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
+            await anyio.to_thread.run_sync(self._cut, self.fold.checkpoint.end)
+        except BaseException:
+            os.close(self._fd)
+            raise
         return self
 
     async def __aexit__(
@@ -201,30 +199,24 @@ class Ledger:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self.commit()
-        self._close()
-
-    def _close(self) -> None:
-        if self._reading is not None:
-            self._reading.close()
-        if self.indexed is not None:
-            self.indexed.store.close()
+        if self._run_items is not None:
+            self._run_items.close()
+        self.fold.close()
         os.close(self._fd)
-        self._fd = -1
 
-    def reading(self) -> Reading:
-        """What a run over the index is to tell what it reads; there is one at a time."""
-        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
-        self._reading = Reading(self.indexed)
-        return self._reading
+    def reading(self) -> RunItems:
+        """The items of a run over this ledger, to be filled as they are read; there is one at a time."""
+        self._run_items = RunItems(self.fold)
+        return self._run_items
 
     async def commit(self) -> None:
-        """Take what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
-        if self.indexed is not None:
-            async with self._committing:
-                await self._commit(self.indexed)
+        """Commit what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
+        async with self._committing:
+            await self._commit()
 
-    async def _commit(self, fold: IndexedFold) -> bool:
-        fold.cover = fold.cover.stamped(os.fstat(self._fd))
+    async def _commit(self) -> bool:
+        fold = self.fold
+        fold.checkpoint = fold.checkpoint.stamped(os.fstat(self._fd))
         batch, written = fold.begin_commit(), False
         try:
             with anyio.CancelScope(shield=True):
@@ -236,12 +228,11 @@ class Ledger:
     @asynccontextmanager
     async def still(self) -> AsyncIterator[IndexedFold]:
         """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
-        assert self.indexed is not None  # noqa: S101  # narrows the type; a run keeps an index
         async with self._committing:
-            written = await self._commit(self.indexed)
-            pinned = await anyio.to_thread.run_sync(self.indexed.store.pinned) if written else None
+            written = await self._commit()
+            pinned = await anyio.to_thread.run_sync(self.fold.database.pinned) if written else None
             if pinned is None:  # no commit may come between, and what changes meanwhile has to stay in memory
-                yield self.indexed.frozen()
+                yield self.fold.frozen()
                 return
         try:
             yield IndexedFold(pinned)
@@ -274,21 +265,24 @@ class Ledger:
             raise
         for _, entry in group:
             self.fold.apply(entry)
-        if self.indexed is not None:
-            self.indexed.cover = self.indexed.cover.longer([line for line, _ in group])
-            if len(self.indexed.states.live) >= COMMIT:
-                self._due.set()
+        self.fold.checkpoint = self.fold.checkpoint.longer([line for line, _ in group])
+        if len(self.fold.items.live) >= COMMIT:
+            self._due.set()
         return [None] * len(group)
 
-    def _open(self, sound: int | None) -> None:
-        """Open the file, and cut it after `sound` bytes, where that is known; all that is left is durable."""
+    def _open(self) -> None:
+        """Open the file; all that is in it is durable."""
         with disk_errors(self.path):
-            if self._fd == -1:
-                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            if sound is not None and os.fstat(self._fd).st_size > sound:
-                os.ftruncate(self._fd, sound)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             os.fsync(self._fd)
         fsync_dir(self.path.parent)
+
+    def _cut(self, sound: int) -> None:
+        """Cut a torn tail: what comes after `sound` bytes."""
+        with disk_errors(self.path):
+            if os.fstat(self._fd).st_size > sound:
+                os.ftruncate(self._fd, sound)
+                os.fsync(self._fd)
 
     def _write(self, lines: list[bytes]) -> None:
         with disk_errors(self.path):

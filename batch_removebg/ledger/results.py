@@ -1,17 +1,59 @@
-"""`OUT/results.json`: the snapshot of the ledger that people and scripts read, streamed and written atomically."""
+"""`OUT/results.json`: the snapshot of the ledger that people and scripts read, streamed and written atomically.
+
+It is written from the index, in a thread beside the run, and only where it would change.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from batch_removebg.model import Item
-from batch_removebg.storage.atomic import open_atomic
+import anyio.to_thread
+
+from batch_removebg.storage.atomic import open_atomic, signature
 
 from .codec import encode
-from .state import Fold, ItemState
+from .index.database import Database
+from .index.indexed_state import IndexedFold
+from .index.run_items import RunItems
+from .journal import Ledger
+from .state import ItemState
+
+
+async def write_snapshot(path: Path, ledger: Ledger, run_items: RunItems) -> None:
+    """Write `path` as things stand; raises DiskError, and LedgerError where the index can't be read."""
+    async with ledger.still() as fold:
+        still = run_items.frozen(fold)
+        said = await anyio.to_thread.run_sync(_write, path, fold, still)
+    if said is not None:
+        await anyio.to_thread.run_sync(_note, run_items.fold.database, [*said, signature(path)])
+
+
+def _write(path: Path, fold: IndexedFold, run_items: RunItems) -> list[object] | None:
+    """Write it, unless it is there; returns what it follows from, where that has to be noted."""
+    says = _says(fold, run_items)
+    if says is not None and path.exists() and fold.database.meta("results") == [*says, signature(path)]:
+        return None
+    write(path, render(fold, run_items))
+    return says
+
+
+def _note(database: Database, says: list[object]) -> None:
+    import sqlite3
+
+    with suppress(sqlite3.Error):  # it will be written once more, that is all
+        database.put_meta("results", says)
+
+
+def _says(fold: IndexedFold, run_items: RunItems) -> list[object] | None:
+    """What all of the file follows from; None where items are pending, of which the manifest may say something new."""
+    if fold.items.live or fold.counts()["pending"] or next(run_items.unknown(), None) is not None:
+        return None
+    told = (fold.provider, fold.version, fold.engine, fold.predictions, fold.possible_duplicates)
+    return [fold.database.meta("changes"), *told]
 
 
 def write(path: Path, parts: Iterable[str]) -> None:
@@ -21,24 +63,12 @@ def write(path: Path, parts: Iterable[str]) -> None:
             file.write(part.encode("utf-8", "backslashreplace"))
 
 
-class Read(Protocol):
-    """What a run has read of its manifest."""
-
-    def get(self, key: str) -> Item | None:
-        """The item as the manifest has it, where that is not on record yet."""
-        ...
-
-    def unknown(self) -> Iterable[Item]:
-        """The items that the ledger does not know yet."""
-        ...
-
-
-def render(fold: Fold, read: Read) -> Iterator[str]:
+def render(fold: IndexedFold, run_items: RunItems) -> Iterator[str]:
     """The JSON text of the snapshot in pieces, an item a line.
 
     It holds every item of the ledger, and those read in this run that the ledger does not know yet.
     """
-    unknown = sum(1 for _ in read.unknown())
+    unknown = sum(1 for _ in run_items.unknown())
     counts = fold.counts()
     counts["total"] += unknown
     counts["pending"] += unknown
@@ -53,17 +83,17 @@ def render(fold: Fold, read: Read) -> Iterator[str]:
     }
     yield json.dumps(head, ensure_ascii=False)[:-1] + ', "items": ['
     separator = "\n"
-    for entry in _entries(fold, read):
+    for entry in _entries(fold, run_items):
         yield separator + encode(entry).decode()
         separator = ",\n"
     yield "\n]}\n"
 
 
-def _entries(fold: Fold, read: Read) -> Iterator[dict[str, Any]]:
+def _entries(fold: IndexedFold, run_items: RunItems) -> Iterator[dict[str, Any]]:
     for key, state in fold.each():
-        item = read.get(key)
+        item = run_items.get(key)
         yield _entry(key, state, item.source if item else state.source, (item.meta if item else state.meta) or {})
-    for item in read.unknown():
+    for item in run_items.unknown():
         yield _entry(item.id, ItemState(), item.source, item.meta)
 
 

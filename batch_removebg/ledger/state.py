@@ -1,18 +1,17 @@
 """What the ledger's lines add up to: the state of every item, and what is left to do.
 
-Pure: entries in, states out. The fold of the lines on disk is the only truth there is about a run; counts are taken
-from it and never kept beside it.
+Pure: entries in, states out. The fold of the lines on disk is the only truth about a run; counts are taken from it and
+never kept beside it.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
 
 from .events import (
     Claimed,
@@ -32,9 +31,25 @@ from .events import (
 Outcome = Literal["pending", "saved", "failed"]
 
 
-@dataclass(slots=True)
-class ItemState:
-    """An item as the ledger knows it."""
+class Lost(Struct, frozen=True, array_like=True, gc=False):
+    """A create that may have been accepted without our knowing its id."""
+
+    key: str
+    """The input URL that it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
+    since: str
+    """When `submitting` was written: an ISO stamp."""
+
+
+class HeldUpload(Struct, frozen=True, array_like=True, gc=False):
+    """A file that the server keeps for a while."""
+
+    url: str
+    until: str
+    """When the server deletes it: an ISO stamp."""
+
+
+class ItemState(Struct, array_like=True, gc=False):
+    """An item as the ledger knows it; `copy.copy` makes another of the same content."""
 
     outcome: Outcome = "pending"
     source: str = ""
@@ -66,7 +81,7 @@ class ItemState:
     flags: tuple[str, ...] = ()
     """What makes a saved item worth a look."""
     engine: str | None = None
-    """What the network ran on that saw it, of a saved item where that is told."""
+    """What the network ran on that saw it, of a saved item where that is recorded."""
     fingerprint: str | None = None
     """What the prediction in flight was bought for: source content, provider, version, inputs, proxy.
 
@@ -76,38 +91,18 @@ class ItemState:
     """`prediction_id` was submitted and its result is not saved yet."""
     lost: Lost | None = None
     """A create was begun and its answer is not on record."""
-    upload: Held | None = None
+    lost_before: tuple[Lost, ...] = ()
+    """Earlier ones that it may be a duplicate of."""
+    upload: HeldUpload | None = None
     """What was uploaded for `fingerprint`."""
     spent: tuple[str, ...] = ()
     """Predictions bought before `prediction_id` that gave nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A create that may have been accepted without our knowing its id."""
+class Fold(ABC):
+    """The ledger so far: `apply` every entry in order. Where the states are kept is a subclass's matter."""
 
-    key: str
-    """The input URL it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
-    since: str
-    """When `submitting` was written: an ISO stamp."""
-    earlier: Lost | None = None
-    """The one that this create may be a duplicate of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A file that the server holds for a while."""
-
-    url: str
-    until: str
-    """When it is forgotten there: an ISO stamp."""
-
-
-@dataclass(slots=True)
-class Fold:
-    """The ledger so far: `apply` every entry in order."""
-
-    items: MutableMapping[str, ItemState] = field(default_factory=dict)
+    items: Mapping[str, ItemState]
     provider: str = ""
     version: str = ""
     predictions: int = 0
@@ -118,14 +113,20 @@ class Fold:
     """The last run has ended in good order."""
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
-    saved_for: dict[str, str] = field(default_factory=dict)
-    """Saved items by the fingerprint that their `saved` lines name; an index keeps those of late only."""
+
+    def __init__(self) -> None:
+        self.saved_for: dict[str, str] = {}
+        """Saved items by the fingerprint that their `saved` lines name; an index keeps only recent ones."""
+
+    @abstractmethod
+    def change(self, item: str) -> ItemState:
+        """The item's state, to be changed; a new one where the ledger names the item for the first time."""
 
     def apply(self, entry: Entry) -> None:
         """Record the next entry; one of no known event changes nothing (invariant 6)."""
         step = _STEPS.get(type(entry))
         if step is not None:
-            step(self, self.items.setdefault(entry.item, ItemState()), entry)  # type: ignore[attr-defined]
+            step(self, self.change(entry.item), entry)  # type: ignore[attr-defined]  # each event with a step has it
         elif isinstance(entry, RunStarted):
             self.provider, self.version, self.finished = entry.provider, entry.version, False
             if self.provider != "local":
@@ -134,46 +135,6 @@ class Fold:
             self.engine = entry.engine
         elif isinstance(entry, RunFinished):
             self.finished = True
-
-    def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
-        """Items by outcome, and their total: all of the ledger, or `ids`, of which the ledger need not know all."""
-        keys = self.items if ids is None else ids
-        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
-        return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
-
-    def each(self) -> Iterator[tuple[str, ItemState]]:
-        """Every item with its state, as the ledger first names them."""
-        return iter(self.items.items())
-
-    def in_flight(self) -> int:
-        """Items whose prediction was submitted and whose result is not saved yet."""
-        return sum(state.in_flight for state in self.items.values())
-
-    def failed(self) -> Iterator[tuple[str, ItemState]]:
-        """The items that failed, as the ledger first names them."""
-        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
-
-    def flagged(self) -> Iterator[tuple[str, ItemState]]:
-        """The saved items that are worth a look, as the ledger first names them."""
-        return ((key, state) for key, state in self.items.items() if state.outcome == "saved" and state.flags)
-
-    def has_prediction(self, prediction_id: str) -> bool:
-        """Whether the prediction belongs to an item already."""
-        return any(state.prediction_id == prediction_id for state in self.items.values())
-
-    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> Sequence[int | None]:
-        """For each of `done_keys` the number of the saved item of that id that an index finds done so; here none."""
-        return [None] * len(keys)
-
-    def made(self, fingerprint: str) -> ItemState | None:
-        """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
-        key = self.saved_for.get(fingerprint)
-        state = self.items.get(key) if key is not None else None
-        return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
-
-    def unsettled(self) -> Iterator[ItemState]:
-        """The states with a prediction in flight, or a create without an answer."""
-        return (state for state in self.items.values() if state.in_flight or state.lost is not None)
 
 
 def names_of(state: ItemState) -> Iterator[str]:
@@ -196,22 +157,27 @@ def _submitting(fold: Fold, state: ItemState, entry: Submitting) -> None:
     _claimed(fold, state, entry)
     state.in_flight = False
     state.fingerprint = entry.fingerprint
-    state.upload = Held(entry.key, entry.until) if entry.until is not None else None
-    state.lost = Lost(entry.key, entry.t, state.lost if entry.possible_duplicate else None)
+    state.upload = HeldUpload(entry.key, entry.until) if entry.until is not None else None
+    if not entry.possible_duplicate:
+        state.lost_before = ()
+    elif state.lost is not None:
+        state.lost_before = (*state.lost_before, state.lost)
+    state.lost = Lost(entry.key, entry.t)
     fold.possible_duplicates += entry.possible_duplicate
 
 
 def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
     # A second create that was refused duplicates nothing, and the first is as lost as before.
-    earlier = state.lost.earlier if state.lost is not None else None
-    if earlier is not None:
+    state.lost = None
+    if state.lost_before:
+        *before, state.lost = state.lost_before
+        state.lost_before = tuple(before)
         fold.possible_duplicates -= 1
-    state.lost = earlier
 
 
 def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
     fold.predictions += 1
-    state.lost = None
+    state.lost, state.lost_before = None, ()
     if state.prediction_id is not None:
         state.spent = (*state.spent, state.prediction_id)
     state.prediction_id = entry.prediction_id
@@ -227,7 +193,7 @@ def _ended(state: ItemState, entry: Saved | Failed) -> None:
 
 
 def _settled(state: ItemState) -> None:
-    state.lost, state.in_flight, state.upload, state.spent = None, False, None, ()
+    state.lost, state.lost_before, state.in_flight, state.upload, state.spent = None, (), False, None, ()
 
 
 def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
@@ -269,7 +235,8 @@ def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
 
 
 def _writable(value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    return value if writable(value) else None
+    texts = value is None or set(map(type, value.values())) <= {str}  # most are, and this is quicker
+    return value if texts or writable(value) else None
 
 
 _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {

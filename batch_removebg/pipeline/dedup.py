@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ class Deduplicator:
         self._sources = sources
         self._cpu = cpu
         self._flights: Singleflight[Prepared] = Singleflight()
-        self._unsettled = {state.fingerprint: replace(state) for state in unsettled if state.fingerprint}
+        self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
 
     @property
     def parked(self) -> int:

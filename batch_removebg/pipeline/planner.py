@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batch_removebg.errors import ItemError
 from batch_removebg.ledger.events import Unchanged
-from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
-from batch_removebg.ledger.state import Fold, ItemState, Step, plan
+from batch_removebg.ledger.state import ItemState, Step, plan
 from batch_removebg.manifest import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.atomic import signature
@@ -55,13 +57,13 @@ class Planner:
 
     def __init__(
         self,
-        fold: Fold,
+        fold: IndexedFold,
         claims: Claims,
         *,
         out: Path,
         recipe: Recipe,
         retry_failed: bool,
-        reading: Reading | None = None,
+        reading: RunItems | None = None,
     ) -> None:
         """`reading` is told of every item."""
         self._fold = fold
@@ -119,7 +121,7 @@ class Planner:
         """What to do with the item; raises ManifestError or SourceError where no name can be had for it."""
         state = self._fold.items.get(item.id)
         output = self._claims.claim(item, exists=self._taken)
-        state = replace(state) if state is not None else ItemState()
+        state = copy(state) if state is not None else ItemState()
         mark = _signature(item)
         intact = state.outcome == "saved" and self._intact(state)
         digest = self._digest_of_urls if item.path is None else self._digest

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
-from batch_removebg.ledger.snapshot import write_snapshot
+from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
@@ -133,7 +133,7 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
-def planner(settings: Settings, reading: Reading, recipe: Recipe) -> Planner:
+def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
     """What decides on each item, with the names that earlier runs have given."""
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
     return Planner(
@@ -159,7 +159,7 @@ def pipeline(
     bare: Provider,
     session: Callable[[], aiohttp.ClientSession],
     ledger: Ledger,
-    reading: Reading,
+    reading: RunItems,
     *,
     clock: Clock,
     listener: Listener,

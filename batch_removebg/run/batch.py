@@ -16,9 +16,9 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, deaf
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
-from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
-from batch_removebg.ledger.snapshot import write_snapshot
+from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -144,7 +144,7 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look)
 
 
-def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out: Path, seconds: float) -> Summary:
+def summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], out: Path, seconds: float) -> Summary:
     """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
     fold, counts = reading.fold, reading.counts()
     predictions = fold.predictions - before[0]
@@ -166,7 +166,7 @@ def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out
     )
 
 
-async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary:
     """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
     try:
         await write_snapshot(summary.results, ledger, reading)

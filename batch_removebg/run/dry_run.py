@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
-from batch_removebg.ledger.index import Reading
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
 from batch_removebg.model import Item
 from batch_removebg.pipeline.cache_key import Recipe
@@ -77,11 +77,11 @@ class _Look:
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX)
-    with closing(fold.store), closing(Reading(fold)) as reading:
+    with closing(fold), closing(RunItems(fold)) as reading:
         return _preview(inputs, settings, listener, reading)
 
 
-def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, reading: Reading) -> Preview:
+def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, reading: RunItems) -> Preview:
     recipe = assemble.recipe_of(settings)
     planner, fold = assemble.planner(settings, reading, recipe), reading.fold
     look = _Look(

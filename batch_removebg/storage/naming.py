@@ -192,27 +192,6 @@ class Owners(Protocol):
         ...
 
 
-class InMemory:
-    """Owners of names, in memory."""
-
-    def __init__(self) -> None:
-        self._owners: dict[int, int] = {}
-        self._folders: set[int] = set()
-
-    def owner(self, h: int) -> int | None:
-        """See Owners."""
-        return self._owners.get(h)
-
-    def has_folder(self, h: int) -> bool:
-        """See Owners."""
-        return h in self._folders
-
-    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
-        """See Owners."""
-        self._owners.setdefault(h, owner)
-        self._folders.update(folders)
-
-
 class Claims:
     """Gives every item a name of its own, the same one in every run.
 
@@ -224,17 +203,14 @@ class Claims:
         self,
         extension: str,
         template: str = DEFAULT_TEMPLATE,
-        known: Iterable[tuple[str, str]] = (),
         *,
-        owners: Owners | None = None,
+        owners: Owners,
     ) -> None:
-        """`known`: (item id, output) pairs of earlier runs, which stay theirs; `owners` knows of others."""
+        """`owners`: the names given by earlier runs, which stay theirs, and by this one."""
         check_template(template)
         self._extension = extension.lower().lstrip(".")
         self._template = template
-        self._owners = owners if owners is not None else InMemory()
-        for item_id, output in known:
-            self._take(output, item_id)
+        self._owners = owners
 
     def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
         """The item's output, relative to OUT, extension included; asking again gives the same name.
@@ -251,7 +227,7 @@ class Claims:
             if not self._free(name):
                 continue
             if not exists(name):
-                self._take(name, item.id)
+                self._owners.take(hash64(name_key(name)), owner, folders_of(name))
                 return name
             if name != candidates[0]:
                 raise SourceError(
@@ -288,9 +264,6 @@ class Claims:
         if self._owners.owner(key) is not None or self._owners.has_folder(key):
             return False
         return all(self._owners.owner(folder) is None for folder in folders_of(name))
-
-    def _take(self, name: str, item_id: str) -> None:
-        self._owners.take(hash64(name_key(name)), hash64(item_id), folders_of(name))
 
 
 def folders_of(name: str) -> Iterator[int]:

@@ -11,11 +11,10 @@ import pytest
 
 from batch_removebg.cli import report
 from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRejected, ManifestError
-from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import Fold
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Failures, Flagged, Summary
+from tests.support.oracle import oracle
 
 LOCAL = Settings(out=Path("out"))
 API = Settings(out=Path("out"), provider="replicate")
@@ -195,11 +194,7 @@ def test_preview_of_everything() -> None:
 # status
 
 
-def fold_of(*entries: dict[str, Any]) -> Fold:
-    fold = Fold()
-    for entry in entries:
-        fold.apply(lenient(entry))
-    return fold
+fold_of = oracle
 
 
 STARTED = {"event": "run_started", "provider": "replicate", "version": "95fc"}

@@ -79,7 +79,9 @@ class Recorder:
     def place(self, path: Any) -> str | None:
         """The path relative to the root, None where it is not ours to watch."""
         path = Path(path).absolute()
-        inside = path.is_relative_to(self.root / "out") and path.name not in {"lock", "holder.json"}
+        # The lock is not modelled; the index is derived, and without it the next run builds it anew.
+        left_out = path.name in {"lock", "holder.json"} or path.name.startswith("index.sqlite")
+        inside = path.is_relative_to(self.root / "out") and not left_out
         return path.relative_to(self.root).as_posix() if inside else None
 
     def created(self, descriptor: int, place: str) -> None:
@@ -123,8 +125,10 @@ class Recorder:
 
     def replace(self, source: Any, target: Any) -> None:
         with self._lock:
-            number = self._files[Path(source).stat().st_ino]
+            number = self._files.get(Path(source).stat().st_ino, 0)
             self.real["replace"](source, target)
+            if self.place(source) is None:
+                return
             self.log.append(Op("rename", self.place(source) or "", file=number, target=self.place(target) or ""))
 
     def unlink(self, path: Any, **kwargs: Any) -> None:

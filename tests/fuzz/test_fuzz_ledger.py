@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from batch_removebg.errors import LedgerError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import names_of
-from batch_removebg.storage.naming import Claims
 from tests.fuzz.mutate import bytes_of, fuzz
 from tests.support.long_report import LONG
-from tests.support.oracle import Oracle, line, replay
+from tests.support.oracle import Oracle, line, namer, names_of, replay
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
@@ -91,7 +89,7 @@ class Nothing:
 def usable(fold: Oracle) -> None:
     """What a run does with a fold first: count, take names, and write it for people and scripts to read."""
     assert fold.counts()["total"] == len(fold.items)
-    Claims("png", "{id}", [(item, name) for item, state in fold.each() for name in names_of(state)])
+    namer("png", "{id}", [(item, name) for item, state in fold.each() for name in names_of(state)])
     text = "".join(results.render(fold, Nothing())).encode("utf-8", "backslashreplace")
     json.loads(text, parse_constant=_refused)
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import SourceError
 from batch_removebg.model import Item
-from batch_removebg.storage.naming import RESERVED, Claims, safe_name
+from batch_removebg.storage.naming import RESERVED, safe_name
 from tests.fuzz.mutate import fuzz, text_of
 from tests.support.long_report import LONG
+from tests.support.oracle import namer
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 
@@ -98,7 +99,7 @@ def stays_inside(name: str) -> None:
 def holds(case: Case) -> None:
     template, named = case
     items = [Item(each, each, "test", output=output) for each, output in named]
-    claims, given = Claims("png", template), {}
+    claims, given = namer("png", template), {}
     for item in items:
         stays_inside(safe_name(item.id))
         try:
@@ -112,7 +113,7 @@ def holds(case: Case) -> None:
     folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
     assert not folders & set(names)
     # A resume knows what is on record, and may read the manifest in another order.
-    again = Claims("png", template, given.items())
+    again = namer("png", template, given.items())
     assert {item.id: again.claim(item) for item in reversed(items) if item.id in given} == given
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -243,3 +245,14 @@ def test_what_is_no_entry_is_damaged(data: bytes) -> None:
 def test_a_larger_version_is_refused_and_the_line_named(data: bytes) -> None:
     with pytest.raises(LedgerError, match=r"line 7: written in format 2, and .* knows up to 1; upgrade"):
         decode(data, 7)
+
+
+def test_the_table_in_the_readme_is_what_the_records_declare() -> None:
+    text = (Path(events.__file__).parent / "README.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1:4:2] for line in text.splitlines() if line.startswith("| `")]
+    table = {name.strip(" `"): re.findall(r"`(\w+\??)`", fields) for name, fields in cells}
+    declared = {
+        name: [f"{each.name}{'' if each.required else '?'}" for each in msgspec.structs.fields(event)]
+        for name, event in EVENTS.items()
+    }
+    assert table == {name: [each for each in found if each not in {"v?", "t?"}] for name, found in declared.items()}

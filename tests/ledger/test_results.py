@@ -12,9 +12,8 @@ import pytest
 from batch_removebg.errors import DiskError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import Fold
 from batch_removebg.model import Item
-from tests.support.oracle import oracle
+from tests.support.oracle import Oracle, oracle
 
 SAVED = {
     "event": "saved",
@@ -44,7 +43,7 @@ FAILED = {
 class Read(dict[str, Item]):
     """What a run has read."""
 
-    def __init__(self, fold: Fold, *items: Item) -> None:
+    def __init__(self, fold: Oracle, *items: Item) -> None:
         super().__init__({item.id: item for item in items})
         self.fold = fold
 
@@ -55,7 +54,7 @@ class Read(dict[str, Item]):
 fold_of = oracle
 
 
-def read(fold: Fold, *items: Item) -> dict[str, Any]:
+def read(fold: Oracle, *items: Item) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads("".join(results.render(fold, Read(fold, *items))))
     return loaded
 
@@ -140,7 +139,7 @@ def test_a_saved_items_quality_and_flags_are_told_where_they_are_known() -> None
 
 
 def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
-    text = "".join(results.render(fold_of(SAVED, FAILED), Read(Fold())))
+    text = "".join(results.render(fold_of(SAVED, FAILED), Read(Oracle())))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
         "v", "provider", "version", "engine", "counts", "predictions", "possible_duplicates", "items",
@@ -154,7 +153,7 @@ def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
 
 
 def test_an_empty_run_is_valid_json_too() -> None:
-    assert read(Fold()) == {
+    assert read(Oracle()) == {
         "v": 1,
         "provider": "",
         "version": "",
@@ -182,7 +181,7 @@ def test_meta_and_notes_travel_where_there_are_any() -> None:
     assert (item["meta"], item["notes"]) == ({"sku": "7"}, ["profile left out"])
     [item] = read(fold_of(kept), Item("shoe", "now/shoe.jpg", "in", meta={"sku": "8"}))["items"]
     assert (item["source"], item["meta"]) == ("now/shoe.jpg", {"sku": "8"})  # as the manifest of this run has it
-    [item] = read(Fold(), Item("new", "new.jpg", "in", meta={"sku": "9"}))["items"]
+    [item] = read(Oracle(), Item("new", "new.jpg", "in", meta={"sku": "9"}))["items"]
     assert item["meta"] == {"sku": "9"}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import Held, ItemState, Lost, Outcome, Step, names_of, plan
-from tests.support.oracle import Oracle, oracle
+from batch_removebg.ledger.state import HeldUpload, ItemState, Lost, Outcome, Step, plan
+from tests.support.oracle import Oracle, names_of, oracle
 
 SUBMITTING = {
     "event": "submitting",
@@ -363,7 +363,7 @@ def test_what_is_begun_and_not_ended_is_unsettled() -> None:
 
 def test_an_upload_is_known_until_the_item_is_settled() -> None:
     uploaded = {**SUBMITTING, "until": "2026-02-01T00:00:00.000Z"}
-    held = Held("https://files.example/shoe.jpg", "2026-02-01T00:00:00.000Z")
+    held = HeldUpload("https://files.example/shoe.jpg", "2026-02-01T00:00:00.000Z")
     assert shoe(uploaded, SUBMITTED).upload == held
     assert shoe(uploaded, SUBMITTED, {**FAILED, "retryable": True}).upload == held
     assert shoe(uploaded, SUBMITTED, FAILED).upload is None

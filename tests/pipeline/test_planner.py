@@ -13,13 +13,12 @@ import pytest
 
 from batch_removebg.errors import SourceError
 from batch_removebg.finish.options import Finish
-from batch_removebg.ledger.state import Fold, ItemState, Step, names_of
+from batch_removebg.ledger.state import ItemState, Step
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Planned, Planner
 from batch_removebg.storage.atomic import signature
-from batch_removebg.storage.naming import Claims
-from tests.support.oracle import entry
+from tests.support.oracle import Oracle, entry, namer, names_of
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
 RECIPE = Recipe("local", "u2netp@1", {}, ProxySpec(), Finish(), passes_urls=False)
@@ -31,7 +30,7 @@ class Shop:
     """A folder with one photo, an OUT, and a ledger's fold."""
 
     root: Path
-    fold: Fold = field(default_factory=Fold)
+    fold: Oracle = field(default_factory=Oracle)
 
     def __post_init__(self) -> None:
         self.photo = self.root / "shoe.jpg"
@@ -61,8 +60,8 @@ class Shop:
         os.utime(self.photo, ns=(0, 1))
 
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
-        claims = Claims("png", known=[(item, name) for item, state in self.fold.each() for name in names_of(state)])
-        planner = Planner(self.fold, claims, out=self.out, recipe=recipe, retry_failed=retry_failed)
+        known = [(item, name) for item, state in self.fold.each() for name in names_of(state)]
+        planner = Planner(self.fold, namer("png", known=known), out=self.out, recipe=recipe, retry_failed=retry_failed)
         return planner.plan(item or self.item)
 
 
@@ -169,7 +168,7 @@ def test_the_second_name_is_taken_too_and_says_so(shop: Shop) -> None:
 
 def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop: Shop) -> None:
     twin = replace(shop.item, id="shoe.png")
-    planner = Planner(Fold(), Claims("png"), out=shop.out, recipe=RECIPE, retry_failed=False)
+    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, retry_failed=False)
     names = [planner.plan(item).todo.output for item in (shop.item, twin)]
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"

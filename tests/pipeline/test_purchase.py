@@ -60,7 +60,7 @@ class Bench:
 
 async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:
     provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=120_000))
-    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
     image = provider.requests[0].image
     assert image.startswith("data:image/jpeg;base64,")
@@ -72,7 +72,7 @@ async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> 
 
 async def test_what_can_never_fit_fails_the_item(tmp_path: Path) -> None:
     provider = ScriptedProvider(capabilities=Capabilities(data_uri_limit=2_000))
-    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         with pytest.raises(InputRejected, match="small enough"):
             await Bench(tmp_path, ledger, provider).predict()
     assert provider.requests == []
@@ -80,14 +80,14 @@ async def test_what_can_never_fit_fails_the_item(tmp_path: Path) -> None:
 
 async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Path) -> None:
     provider = ScriptedProvider(creates=[Prediction("p", Status.PROCESSING, output="https://out.example/p.png")])
-    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
     assert (predicted.output_url, provider.calls.count("get")) == ("https://out.example/p.png", 1)
 
 
 async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path) -> None:
     provider = ScriptedProvider(creates=[Prediction(None, Status.STARTING)] * 3)
-    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         with pytest.raises(PredictionLost, match="without an id"):
             await Bench(tmp_path, ledger, provider).predict()
     assert len(provider.requests) == 3
@@ -95,7 +95,7 @@ async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path
 
 async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> None:
     provider = ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://out.example/x.png")])
-    async with Ledger(tmp_path / "ledger.jsonl") as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
     assert (predicted.output_url, predicted.prediction_id) == ("https://out.example/x.png", None)
 
@@ -104,7 +104,7 @@ async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(LONGEST, "png", 899)
-    async with Ledger(tmp_path / "ledger.jsonl", clock=FakeClock().clock) as ledger:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite", clock=FakeClock().clock) as ledger:
         bench = Bench(tmp_path, ledger, ScriptedProvider())
         with pytest.raises(ItemError, match=r"^is 900×700 pixels, and png can't hold more than 899 a side"):
             await bench.predict()

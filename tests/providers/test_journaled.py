@@ -41,7 +41,7 @@ REQUEST = CreateRequest(item="shoe", image=URL, output="shoe.png", fingerprint="
 
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with Ledger(tmp_path / "ledger.jsonl", clock=FakeClock().clock) as opened:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite", clock=FakeClock().clock) as opened:
         yield opened
 
 

@@ -76,7 +76,7 @@ def time() -> FakeClock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, time: FakeClock) -> AsyncIterator[Ledger]:
-    async with Ledger(tmp_path / "ledger.jsonl", clock=time.clock) as opened:
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite", clock=time.clock) as opened:
         yield opened
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from batch_removebg import errors
-from batch_removebg.ledger.state import Fold
 from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
-from tests.support.oracle import entry
+from tests.support.oracle import Oracle, entry
 
 
 def summary(**changes: Any) -> Summary:
@@ -110,7 +109,7 @@ def test_plain_data_holds_everything() -> None:
 
 
 def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in_full() -> None:
-    fold = Fold()
+    fold = Oracle()
     for name, kind in [("a", "source"), ("b", "output"), ("c", "output"), ("d", "rejected"), ("e", "output")]:
         fold.apply(entry("failed", item=name, kind=kind, message=f"{name} is bad"))
     fold.apply(entry("failed", item="f", kind="output", message="f is bad"))
@@ -126,7 +125,7 @@ def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in
 
 
 def test_flags_are_counted_the_most_frequent_first_with_a_few_examples() -> None:
-    fold = Fold()
+    fold = Oracle()
     for name, flags in [("a", ["empty"]), ("b", ["cut-off"]), ("c", []), ("d", ["cut-off", "faint"])]:
         fold.apply(entry("saved", item=name, output=name, flags=flags))
     for number in range(4):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from batch_removebg.clock import stamp
+from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Entry, lenient
+from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.journal import read
 from batch_removebg.ledger.state import Fold, ItemState
+from batch_removebg.storage.naming import DEFAULT_TEMPLATE, Claims, folders_of, name_key
 
 NOW = 1_800_000_000.0
 
@@ -32,6 +35,25 @@ def entry(event: str, **fields: Any) -> Entry:
 
 class Oracle(Fold):
     """The fold with all states in memory, and every question answered by a look at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: dict[str, ItemState] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Oracle) and vars(self) == vars(other)
+
+    def __repr__(self) -> str:
+        return repr(vars(self))
+
+    __hash__ = None
+
+    def change(self, item: str) -> ItemState:
+        return self.items.setdefault(item, ItemState())
+
+    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[None]:
+        """Nothing is found quickly: each item is looked at."""
+        return [None for _ in keys]
 
     def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
         keys = self.items if ids is None else ids
@@ -60,6 +82,47 @@ class Oracle(Fold):
 
     def unsettled(self) -> Iterator[ItemState]:
         return (state for state in self.items.values() if state.in_flight or state.lost is not None)
+
+
+def names_of(state: ItemState) -> Iterator[str]:
+    """The output names that an item holds, or has held."""
+    return (name for name in (state.output, *state.others) if name is not None)
+
+
+class InMemory:
+    """Owners of names, in memory."""
+
+    def __init__(self, known: Iterable[tuple[str, str]] = ()) -> None:
+        """`known`: (item id, output) pairs of earlier runs."""
+        self._owners: dict[int, int] = {}
+        self._folders: set[int] = set()
+        for item, name in known:
+            self.take(hash64(name_key(name)), hash64(item), folders_of(name))
+
+    def owner(self, h: int) -> int | None:
+        return self._owners.get(h)
+
+    def has_folder(self, h: int) -> bool:
+        return h in self._folders
+
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
+        self._owners.setdefault(h, owner)
+        self._folders.update(folders)
+
+
+def namer(extension: str, template: str = DEFAULT_TEMPLATE, known: Iterable[tuple[str, str]] = ()) -> Claims:
+    """What gives names, with nobody's index."""
+    return Claims(extension, template, owners=InMemory(known))
+
+
+def new_database(path: Path | None = None) -> Database:
+    """An index of nothing."""
+    database = Database.build(path)
+    database.built()
+    if path is None:
+        return database
+    database.close()
+    return Database.open(path)
 
 
 def oracle(*entries: dict[str, Any]) -> Oracle:

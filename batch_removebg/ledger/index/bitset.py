@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-class Bits:
+class Bitset:
     """Numbers from 0 up."""
 
     def __init__(self) -> None:
         self._bytes = bytearray(1024)
 
     def add(self, n: int) -> None:
-        """Take a number in."""
+        """Add a number."""
         at = n >> 3
         if at >= len(self._bytes):
             self._bytes.extend(bytes(max(at + 1 - len(self._bytes), len(self._bytes))))
         self._bytes[at] |= 1 << (n & 7)
 
     def update(self, numbers: Iterable[int]) -> None:
-        """Take numbers in."""
+        """Add numbers."""
         numbers = list(numbers)
         if not numbers:
             return

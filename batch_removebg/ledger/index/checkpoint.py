@@ -11,7 +11,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class Checkpoint:
     """The part of a ledger that has been folded: its first `end` bytes."""
 
     end: int = 0
@@ -19,21 +19,21 @@ class Cover:
     crc: int = 0
     """CRC-32 of those bytes."""
     stat: str | None = None
-    """What `stat` gave when the ledger ended there: as long as it stays the same, so does the file."""
+    """Size, times and inode of the ledger when it ended there: while they are the same, so is the file."""
 
-    def longer(self, lines: list[bytes]) -> Cover:
-        """The cover with these lines after it."""
+    def longer(self, lines: list[bytes]) -> Checkpoint:
+        """The checkpoint with these lines after it."""
         data = b"".join(lines)
-        return Cover(self.end + len(data), self.lines + len(lines), zlib.crc32(data, self.crc))
+        return Checkpoint(self.end + len(data), self.lines + len(lines), zlib.crc32(data, self.crc))
 
-    def stamped(self, status: os.stat_result) -> Cover:
-        """The cover with the file's present state, if the file ends where the cover does."""
-        return Cover(self.end, self.lines, self.crc, _stat(status) if status.st_size == self.end else None)
+    def stamped(self, status: os.stat_result) -> Checkpoint:
+        """The checkpoint with the file's present state, if the file ends where the cover does."""
+        return Checkpoint(self.end, self.lines, self.crc, _stat(status) if status.st_size == self.end else None)
 
     def holds(self, path: Path) -> bool:
         """Whether the ledger still begins with what is covered; raises OSError.
 
-        A file that was not touched is believed; of any other the covered bytes are read and compared.
+        A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
         """
         try:
             status = path.stat()

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from batch_removebg.errors import IndexDamaged
 from batch_removebg.ledger.state import ItemState
 
-from .schema import FORMAT, SCHEMA, Row, unpack, unpack_id
+from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack, unpack_id
 
 if TYPE_CHECKING:
     import sqlite3
 
 _OURS = 0x62726267
 """SQLite's application id: another program's database is not taken for an index."""
-_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * len(Row._fields))})"  # noqa: S608  # question marks
-_CACHE, _BULK_CACHE = 8_000, 96_000
-"""KiB of the file in memory, in a run and while the index is made."""
+_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 12)})"  # noqa: S608  # question marks
+_CACHE, _BUILDING_CACHE = 8_000, 64_000
+"""KiB of the file in memory, in a run and while the index is built."""
 _SELECT_MANY = 500
 """Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
 
@@ -30,47 +31,29 @@ Found = tuple[int, str, ItemState]
 """An item's number, id and state."""
 
 
-class Store:
+class Database:
     """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None, *, ours: bool = True) -> None:
-        """`path` of the file, where it has one; `ours` to throw away if it turns out to be damaged."""
+        """`path` of the file, where it has one; `ours` to delete if it turns out to be damaged."""
         self._connection = connection
         self._lock = threading.RLock()
         self._ours = ours
         self._spoilt = False
+        self._missing = dict[str, str]()
+        """SQLite's indexes that don't exist yet: in a file until it is built, in a temporary one until first used."""
         self.path = path
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The index at `path`, empty if there was none of ours and of this format; raises sqlite3.Error."""
-        try:
-            return cls._open(path)
-        except (_sqlite().DatabaseError, IndexDamaged):
-            remove(path)
-            return cls._open(path)
-
-    @classmethod
-    def _open(cls, path: Path) -> Self:
-        store = cls(_connect(str(path)), path)
-        try:
+        """The index at `path`; raises sqlite3.Error, and IndexDamaged where it is not one of ours in this format."""
+        database = cls(_connect(f"{path.absolute().as_uri()}?mode=rw", uri=True), path)
+        with database._closed_on_error():
             # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
-            store._execute("PRAGMA journal_mode = WAL")
-            store._execute("PRAGMA synchronous = NORMAL")
-            if store._number("SELECT count(*) FROM sqlite_master") == 0:
-                store._create()
-            store._check()
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    @classmethod
-    def temporary(cls) -> Self:
-        """An empty index that goes when it is closed; raises sqlite3.Error."""
-        store = cls(_connect(""), None)
-        store._create()
-        return store
+            database._execute("PRAGMA journal_mode = WAL")
+            database._execute("PRAGMA synchronous = NORMAL")
+            database._check()
+        return database
 
     @classmethod
     def look(cls, path: Path) -> Self:
@@ -80,20 +63,58 @@ class Store:
         beside it otherwise.
         """
         at_rest = not path.with_name(f"{path.name}-wal").exists()
-        store = cls(
-            _connect(f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}", uri=True, cache=1000),
-            path,
-            ours=False,
-        )
-        try:
-            store._execute("BEGIN")  # one state of things for all that is asked
-            store._check()
-        except BaseException:
-            store.close()
-            raise
-        return store
+        name = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+        database = cls(_connect(name, uri=True, cache=1000), path, ours=False)
+        with database._closed_on_error():
+            database._execute("BEGIN")  # one state of things for all that is asked
+            database._check()
+        return database
 
-    def pinned(self) -> Store | None:
+    @classmethod
+    def build(cls, path: Path | None = None) -> Self:
+        """A new index to be filled, then `built`; temporary without a `path`. Raises sqlite3.Error."""
+        if path is not None:
+            remove(path)
+        database = cls(_connect(str(path or ""), cache=_BUILDING_CACHE), path)
+        with database._closed_on_error():
+            database._connection.executescript(
+                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+                f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {SCHEMA}"
+            )
+            database._missing = dict(INDEXES)
+        return database
+
+    def built(self) -> None:
+        """Finish what `build` began; where it has a file, that is complete and durable."""
+        with self._lock:
+            for name in list(self._missing) if self.path is not None else ():
+                self._need(name)
+            self._execute("COMMIT")
+            self._execute(f"PRAGMA cache_size = -{_CACHE}")
+            self._execute("PRAGMA shrink_memory")
+        if self.path is not None:
+            descriptor = os.open(self.path, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _need(self, name: str) -> None:
+        if self._missing:
+            with self._lock:
+                columns = self._missing.pop(name, None)
+                if columns is not None:
+                    self._execute(f"CREATE INDEX {name} ON {columns}")
+
+    @contextlib.contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def pinned(self) -> Database | None:
         """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
         if self.path is None:
             return None
@@ -102,26 +123,21 @@ class Store:
         except (_sqlite().Error, IndexDamaged, OSError):
             return None
 
-    def _create(self) -> None:
-        with self._connection:
-            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA application_id = {_OURS}; COMMIT;")
-            self._execute(f"PRAGMA user_version = {FORMAT}")
-
     def _check(self) -> None:
         if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
             raise IndexDamaged("not an index of this format")
 
     def close(self) -> None:
-        """Let go of the file; one that was found damaged is thrown away."""
+        """Close the file; one that was found damaged is deleted."""
         with self._lock:
             self._connection.close()
         if self._spoilt and self._ours and self.path is not None:
             remove(self.path)
 
-    # What is said of the whole
+    # Values of the whole
 
     def meta(self, key: str) -> Any:
-        """What was kept under the key, None where nothing was."""
+        """The value stored under the key, or None."""
         found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
         try:
             return json.loads(found[0][0]) if found else None
@@ -129,62 +145,39 @@ class Store:
             raise self.damaged(error) from error
 
     def put_meta(self, key: str, value: Any) -> None:
-        """Keep a JSON value under a key."""
+        """Store a JSON value under a key."""
         with self._lock:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     # Items
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
-        """All of it, or nothing; a name stays with its first owner."""
+        """Write all of it, or nothing; `names`: (hash, owner) of earlier ones, each of which keeps its first owner."""
+        with self._transaction():
+            self._connection.executemany(_INSERT, rows)
+            self._connection.executemany("INSERT OR IGNORE INTO old_name VALUES (?, ?)", names)
+            self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
+            for key, value in meta.items():
+                self.put_meta(key, value)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         with self._lock:
-            if self._connection.in_transaction:  # within `bulk`
-                self._put(rows, names, folders, meta)
+            if self._connection.in_transaction:  # while it is built, all is one
+                yield
                 return
             self._execute("BEGIN IMMEDIATE")
             try:
-                self._put(rows, names, folders, meta)
+                yield
                 self._execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(_sqlite().Error):
                     self._execute("ROLLBACK")
                 raise
-
-    def _put(
-        self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], meta: Mapping[str, Any]
-    ) -> None:
-        self._connection.executemany(_INSERT, rows)
-        self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
-        self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
-        for key, value in meta.items():
-            self.put_meta(key, value)
-
-    @contextlib.contextmanager
-    def bulk(self) -> Iterator[Callable[[], None]]:
-        """All that is written in the block costs little, and memory; what is yielded makes it durable so far."""
-
-        def so_far() -> None:
-            self._execute("COMMIT")
-            self._execute("BEGIN IMMEDIATE")
-
-        with self._lock:
-            # The B-trees of hashes are written all over: in small commits each of their pages would be, every time.
-            self._execute(f"PRAGMA cache_size = -{_BULK_CACHE}")
-            self._execute("BEGIN IMMEDIATE")
-            try:
-                yield so_far
-                self._execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(_sqlite().Error):
-                    self._execute("ROLLBACK")
-                raise
-            finally:
-                self._execute(f"PRAGMA cache_size = -{_CACHE}")
-                self._execute("PRAGMA shrink_memory")
 
     @contextlib.contextmanager
     def steady(self) -> Iterator[None]:
-        """What is asked in the block locks the file once, instead of each time; other threads wait meanwhile."""
+        """Queries in the block lock the file once, instead of each time; other threads wait."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -201,10 +194,12 @@ class Store:
 
     def find(self, h: int) -> list[Found]:
         """The items with that hash: one, but for chance."""
+        self._need("by_id")
         return [self._found(columns) for columns in self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))]
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
+        self._need("by_id")
         found: dict[int, tuple[int, int]] = {}
         for start in range(0, len(hashes), _SELECT_MANY):
             some = hashes[start : start + _SELECT_MANY]
@@ -219,11 +214,13 @@ class Store:
 
     def finished(self, first: int, most: int) -> list[tuple[int, int]]:
         """(What it is done with, n) of the next saved items, from number `first` on."""
+        self._need("finished")
         sql = "SELECT done, n FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
         return self._all(sql, (first, most))
 
     def known(self, hashes: Sequence[int]) -> set[int]:
         """Those of the hashes that items have."""
+        self._need("by_id")
         found: set[int] = set()
         for start in range(0, len(hashes), _SELECT_MANY):
             some = hashes[start : start + _SELECT_MANY]
@@ -249,11 +246,13 @@ class Store:
 
     def by_prediction(self, key: int) -> list[Found]:
         """The items whose prediction's id has that short key."""
+        self._need("by_prediction")
         rows = self._all("SELECT n, id, state, crc FROM item WHERE bought = ?", (key,))
         return [self._found(columns) for columns in rows]
 
     def by_fingerprint(self, key: int) -> list[Found]:
         """The items with `made` whose fingerprint has that short key."""
+        self._need("by_fingerprint")
         rows = self._all("SELECT n, id, state, crc FROM item WHERE made = ?", (key,))
         return [self._found(columns) for columns in rows]
 
@@ -278,8 +277,11 @@ class Store:
 
     def owner(self, h: int) -> int | None:
         """The hash of the item that a name on record belongs to."""
-        found = self._all("SELECT owner FROM name WHERE h = ?", (h,))
-        return int(found[0][0]) if found else None
+        self._need("by_name")
+        of_old = "(SELECT owner FROM old_name WHERE h = ?1)"
+        of_item = "(SELECT h FROM item WHERE name = ?1 ORDER BY n LIMIT 1)"
+        found: int | None = self._all(f"SELECT coalesce({of_old}, {of_item})", (h,))[0][0]  # no input
+        return found
 
     def has_folder(self, h: int) -> bool:
         """Whether a name on record lies below that folder."""
@@ -318,7 +320,7 @@ class Store:
             raise self.damaged(error) from error
 
     def damaged(self, why: object) -> IndexDamaged:
-        """What to raise where the file makes no sense; it will be thrown away."""
+        """The error to raise where the file makes no sense; it will be deleted."""
         self._spoilt = True
         return why if isinstance(why, IndexDamaged) else IndexDamaged(why)
 
@@ -327,7 +329,7 @@ class Store:
 
 
 def remove(path: Path) -> None:
-    """Throw the index at `path` away."""
+    """Delete the index at `path`."""
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
         with contextlib.suppress(OSError):
             path.with_name(name).unlink()

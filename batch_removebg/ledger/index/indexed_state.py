@@ -1,30 +1,34 @@
-"""A fold whose states lie in the index, but for those that change at the moment."""
+"""The fold of a ledger whose states lie in the index, but for those that change at the moment."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import asdict, dataclass
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any
+
+from msgspec import Struct
 
 from batch_removebg.hashing import hash64
-from batch_removebg.ledger.state import Fold, ItemState, Outcome, names_of
+from batch_removebg.ledger.state import Fold, ItemState, Outcome
 from batch_removebg.storage.naming import folders_of, name_key
 
-from .bitset import Bits
-from .checkpoint import Cover
-from .database import Found, Store
-from .lookahead import Ahead
-from .schema import OUTCOMES, SAVED, row, short_key
+from .bitset import Bitset
+from .checkpoint import Checkpoint
+from .database import Database, Found
+from .lookahead import Lookahead
+from .schema import OUTCOMES, SAVED, rows, short_key
 
 _NEAR = 4096
 """States that are kept at hand for what is to change soon."""
+_TOTALS = ("provider", "version", "predictions", "possible_duplicates", "finished", "engine")
+"""What a fold knows beside the items."""
 
 
-@dataclass(slots=True)
-class Held:
+class Held(Struct, gc=False):
     """A state in memory, its number, and its outcome in the file: None where the file does not have it."""
 
     n: int
@@ -38,32 +42,32 @@ _NOT_NEAR = Held(0, ItemState())
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit takes to the file."""
+    """What one commit writes to the file."""
 
     held: dict[str, Held]
-    fold: dict[str, Any]
-    cover: Cover
+    totals: dict[str, Any]
+    checkpoint: Checkpoint
 
 
-class States(MutableMapping[str, ItemState]):
-    """Item states by id, as `Fold.items` has them.
+class States(Mapping[str, ItemState]):
+    """Item states by id.
 
-    What changes stays in `live` until a commit has taken it to the file. The event loop changes states; another thread
-    may look them up.
+    What changes stays in `live` until a commit has written it to the file. The event loop changes states; another
+    thread may look them up.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, database: Database) -> None:
+        self.database = database
         self.live: dict[str, Held] = {}
         self.moving: dict[str, Held] = {}
-        """On their way to the file, and not to be changed any more."""
+        """Being written to the file, and not to be changed any more."""
         self.near: dict[str, Held | None] = {}
         """What will change soon, as the file has it; None where it has nothing."""
-        self.touched: Bits | None = None
-        """Takes the numbers of the items that change, if there is anyone to look at it."""
-        self.last = store.last()
-        self.unheard: set[int] | None = set() if self.last == 0 else None
-        """While a fold starts from nothing: hashes of all ids so far, which saves looking for what is not there."""
+        self.touched: Bitset | None = None
+        """Receives the numbers of the items that change, where somebody asks for them."""
+        self.last = database.last()
+        self.seen: set[int] | None = None
+        """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
 
     def expect(self, key: str) -> Held | None:
         """The state with its number, kept at hand, so that the event loop will not have to ask the file.
@@ -86,29 +90,29 @@ class States(MutableMapping[str, ItemState]):
         return self._load(key) if near is _NOT_NEAR else near
 
     def _load(self, key: str) -> Held | None:
-        h = hash64(key)
-        if self.unheard is not None and h not in self.unheard:
-            self.unheard.add(h)
-            return None
-        for n, found, state in self.store.find(h):
+        for n, found, state in self.database.find(hash64(key)):
             if found == key:
                 return Held(n, state, OUTCOMES[state.outcome], state.in_flight)
         return None
 
-    def setdefault(self, key: str, default: ItemState | None = None) -> ItemState:
-        """The state, to be changed."""
+    def change(self, key: str) -> ItemState:
+        """The state, to be changed; a new one where there is none."""
         held = self.live.get(key)
-        if held is None:
+        if held is not None:
+            return held.state
+        if self.seen is not None and (h := hash(key)) not in self.seen:
+            self.seen.add(h)
+        else:
             held = self.held(key)
-            if held is None:
-                self.last += 1
-                held = Held(self.last, default or ItemState())
-            elif key in self.moving:
-                held = Held(held.n, replace(held.state), OUTCOMES[held.state.outcome], held.state.in_flight)
-            self.live[key] = held
-            self.near.pop(key, None)
-            if self.touched is not None:
-                self.touched.add(held.n)
+        if held is None:
+            self.last += 1
+            held = Held(self.last, ItemState())
+        elif key in self.moving:
+            held = Held(held.n, copy(held.state), OUTCOMES[held.state.outcome], held.state.in_flight)
+        self.live[key] = held
+        self.near.pop(key, None)
+        if self.touched is not None:
+            self.touched.add(held.n)
         return held.state
 
     def __getitem__(self, key: str) -> ItemState:
@@ -123,88 +127,93 @@ class States(MutableMapping[str, ItemState]):
     def __len__(self) -> int:
         return self.last
 
-    def __setitem__(self, key: str, state: ItemState) -> None:
-        raise TypeError("states change by entries of the ledger alone")
-
-    def __delitem__(self, key: str) -> None:
-        raise TypeError("the ledger forgets nothing")
-
     def every(
         self, outcome: int | None = None, *, flying: bool = False, flagged: bool = False
     ) -> Iterator[tuple[int, str, ItemState]]:
-        """(n, id, state) of the items in order, as the store's `every`; what changed of late comes anyway."""
+        """(n, id, state) of the items in order, as `Database.every`; what changed of late comes anyway."""
         waiting = {
             held.n: (held.n, key, held.state) for source in (self.moving, self.live) for key, held in source.items()
         }
-        kept = (found for found in self.store.every(outcome, flying=flying, flagged=flagged) if found[0] not in waiting)
+        kept = (
+            found for found in self.database.every(outcome, flying=flying, flagged=flagged) if found[0] not in waiting
+        )
         return heapq.merge(kept, [waiting[n] for n in sorted(waiting)], key=itemgetter(0))
 
 
 class IndexedFold(Fold):
-    """The fold of a ledger, kept in an index: the same answers as Fold gives, in little memory.
+    """The fold of a ledger, kept in an index, in little memory.
 
-    `cover` says which part of the ledger has been applied; what the file holds is as of an earlier one until
+    `checkpoint` says which part of the ledger has been applied; what the file holds is as of an earlier one until
     `begin_commit`, `write`, `end_commit` have moved the difference. Questions about all items are not asked meanwhile.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.states: Final = States(store)
-        self._ahead = Ahead(store)
+    items: States
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self.database = database
+        self.items = States(database)
+        self._lookahead = Lookahead(database)
         try:
-            super().__init__(items=self.states, **(store.meta("fold") or {}))
-            self.cover = Cover(**(store.meta("cover") or {}))
-            sound = isinstance(self.cover.end + self.cover.lines + self.cover.crc, int)
-        except TypeError as error:
-            raise store.damaged(error) from error
+            for name, value in (database.meta("totals") or {}).items():
+                setattr(self, name, value)
+            self.checkpoint = Checkpoint(**(database.meta("checkpoint") or {}))
+            sound = isinstance(self.checkpoint.end + self.checkpoint.lines + self.checkpoint.crc, int)
+        except (TypeError, AttributeError) as error:
+            raise database.damaged(error) from error
         if not sound:
-            raise store.damaged("its cover makes no sense")
-        """Of what has been applied."""
+            raise database.damaged("its checkpoint makes no sense")
+
+    def close(self) -> None:
+        """Let go of the index's file."""
+        self.database.close()
 
     def frozen(self) -> IndexedFold:
         """The fold as it is, to be read in another thread while no commit is made; made on the event loop."""
-        still = IndexedFold(self.store)
-        for name, value in self.known().items():
+        still = IndexedFold(self.database)
+        for name, value in self._totals().items():
             setattr(still, name, value)
-        still.states.live = {
-            key: Held(held.n, replace(held.state), held.was, held.flew) for key, held in self.states.live.items()
+        still.items.live = {
+            key: Held(held.n, copy(held.state), held.was, held.flew) for key, held in self.items.live.items()
         }
         return still
+
+    def change(self, item: str) -> ItemState:
+        """See Fold."""
+        return self.items.change(item)
 
     # Commits
 
     def begin_commit(self) -> Batch:
         """What has changed since the last one; on the event loop."""
-        self.states.moving, self.states.live = self.states.live, {}
-        return Batch(self.states.moving, self.known(), self.cover)
+        self.items.moving, self.items.live = self.items.live, {}
+        return Batch(self.items.moving, self._totals(), self.checkpoint)
 
     def write(self, batch: Batch) -> None:
-        """Take a batch to the file, all or nothing; blocks, and raises sqlite3.Error."""
-        rows = [row(held.n, key, held.state) for key, held in batch.held.items()]
-        names = [(key, name) for key, held in batch.held.items() for name in names_of(held.state)]
-        self.store.write(
-            rows,
-            [(hash64(name_key(name)), hash64(key)) for key, name in names],
-            [folder for _, name in names for folder in folders_of(name)],
-            fold=batch.fold,
-            cover={name: getattr(batch.cover, name) for name in Cover.__slots__},
-            **({"changes": (self.store.meta("changes") or 0) + 1} if rows else {}),
+        """Write a batch to the file, all or nothing; blocks, and raises sqlite3.Error."""
+        changed = [(held.n, key, held.state) for key, held in batch.held.items()]
+        earlier = [(hash64(name_key(name)), hash64(key)) for _, key, state in changed for name in state.others]
+        nested = [name for _, _, state in changed for name in (state.output, *state.others) if name and "/" in name]
+        folders = {folder for name in nested for folder in folders_of(name)}
+        more = {"changes": (self.database.meta("changes") or 0) + 1} if changed else {}
+        self.database.write(
+            rows(changed), earlier, folders, totals=batch.totals, checkpoint=asdict(batch.checkpoint), **more
         )
 
     def end_commit(self, batch: Batch, *, written: bool) -> None:
         """Let go of what the file has now, or take it back where it could not be written; on the event loop."""
-        states = self.states
+        items = self.items
         if written:
             near = ((key, held) for key, held in batch.held.items() if held.state.outcome != "saved")
             for key, held in near:
-                if key not in states.live and len(states.near) < _NEAR:
-                    states.near[key] = Held(held.n, held.state, OUTCOMES[held.state.outcome], held.state.in_flight)
-            self.saved_for = {made: key for made, key in self.saved_for.items() if key in states.live}
+                if key not in items.live and len(items.near) < _NEAR:
+                    items.near[key] = Held(held.n, held.state, OUTCOMES[held.state.outcome], held.state.in_flight)
+            self.saved_for = {made: key for made, key in self.saved_for.items() if key in items.live}
         else:
             for key, held in batch.held.items():
-                again = states.live.setdefault(key, held)
+                again = items.live.setdefault(key, held)
                 again.was, again.flew = held.was, held.flew
-        states.moving = {}
+        items.moving = {}
 
     def commit(self) -> None:
         """All three at once, where nobody else has the fold."""
@@ -216,95 +225,88 @@ class IndexedFold(Fold):
         finally:
             self.end_commit(batch, written=written)
 
-    def known(self) -> dict[str, Any]:
-        """What is known of the ledger beside its items."""
-        return {
-            "provider": self.provider,
-            "version": self.version,
-            "predictions": self.predictions,
-            "possible_duplicates": self.possible_duplicates,
-            "finished": self.finished,
-            "engine": self.engine,
-        }
+    def _totals(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _TOTALS}
 
-    # What Fold answers from its items
+    # What is asked of all items
 
-    def counts(self, ids: Any = None) -> dict[str, int]:
-        """See Fold; `ids` may also be the Bits of the items to be counted."""
-        if ids is not None and not isinstance(ids, Bits):
-            return super().counts(ids)
-        by = Counter({SAVED: self.store.total() if ids is None else len(ids)})
-        waiting = {held.n: held for held in self.states.live.values()}
-        for n, outcome in self.store.unsaved():
-            if n not in waiting and (ids is None or n in ids):
+    def counts(self, among: Bitset | None = None) -> dict[str, int]:
+        """Items by outcome, and their total: of all, or of those with a number `among` these."""
+        by = Counter({SAVED: self.database.total() if among is None else len(among)})
+        waiting = {held.n: held for held in self.items.live.values()}
+        for n, outcome in self.database.unsaved():
+            if n not in waiting and (among is None or n in among):
                 by[outcome] += 1
                 by[SAVED] -= 1
         for held in waiting.values():
-            if ids is None and held.was is None:
+            if among is None and held.was is None:
                 by[SAVED] += 1
             outcome = OUTCOMES[held.state.outcome]
-            if outcome != SAVED and (ids is None or held.n in ids):
+            if outcome != SAVED and (among is None or held.n in among):
                 by[outcome] += 1
                 by[SAVED] -= 1
         named: dict[Outcome, int] = {outcome: by[number] for outcome, number in OUTCOMES.items()}
         return {"total": by.total(), **{outcome: named[outcome] for outcome in ("saved", "failed", "pending")}}
 
     def each(self) -> Iterator[tuple[str, ItemState]]:
-        """See Fold."""
-        return ((key, state) for _, key, state in self.states.every())
+        """Every item with its state, as the ledger first names them."""
+        return ((key, state) for _, key, state in self.items.every())
 
     def in_flight(self) -> int:
-        """See Fold."""
-        return self.store.flying() + sum(held.state.in_flight - held.flew for held in self.states.live.values())
+        """Items whose prediction was submitted and whose result is not saved yet."""
+        return self.database.flying() + sum(held.state.in_flight - held.flew for held in self.items.live.values())
 
-    def failed(self, among: Bits | None = None) -> Iterator[tuple[str, ItemState]]:
-        """See Fold; of all items, or of those that are `among`."""
-        for n, key, state in self.states.every(OUTCOMES["failed"]):
+    def failed(self, among: Bitset | None = None) -> Iterator[tuple[str, ItemState]]:
+        """The items that failed, as the ledger first names them; of all, or of those `among` these numbers."""
+        for n, key, state in self.items.every(OUTCOMES["failed"]):
             if state.outcome == "failed" and (among is None or n in among):
                 yield key, state
 
-    def flagged(self, among: Bits | None = None) -> Iterator[tuple[str, ItemState]]:
-        """See Fold; of all items, or of those that are `among`."""
-        for n, key, state in self.states.every(flagged=True):
+    def flagged(self, among: Bitset | None = None) -> Iterator[tuple[str, ItemState]]:
+        """The saved items that are worth a look, likewise."""
+        for n, key, state in self.items.every(flagged=True):
             if state.outcome == "saved" and state.flags and (among is None or n in among):
                 yield key, state
 
-    def has_prediction(self, prediction_id: str) -> bool:
-        """See Fold."""
-        return any(
-            state.prediction_id == prediction_id
-            for _, state in self._among(self.store.by_prediction(short_key(prediction_id)))
-        )
-
-    def made(self, fingerprint: str) -> ItemState | None:
-        """See Fold."""
-        of_late = super().made(fingerprint)
-        if of_late is not None:
-            return of_late
-        found = (self.states[key] for _, key, _ in self.store.by_fingerprint(short_key(fingerprint)))
-        return next((now for now in found if (now.outcome, now.fingerprint) == ("saved", fingerprint)), None)
-
     def unsettled(self) -> Iterator[ItemState]:
-        """See Fold."""
-        for _, _, state in self.states.every(flying=True):
+        """The states with a prediction in flight, or a create without an answer."""
+        for _, _, state in self.items.every(flying=True):
             if state.in_flight or state.lost is not None:
                 yield state
 
-    def _among(self, found: list[Found]) -> Iterator[tuple[str, ItemState]]:
+    # What is asked of some
+
+    def has_prediction(self, prediction_id: str) -> bool:
+        """Whether the prediction belongs to an item already."""
+        return any(
+            state.prediction_id == prediction_id
+            for state in self._among(self.database.by_prediction(short_key(prediction_id)))
+        )
+
+    def made(self, fingerprint: str) -> ItemState | None:
+        """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
+        of_late = self.saved_for.get(fingerprint)
+        kept = (key for _, key, _ in self.database.by_fingerprint(short_key(fingerprint)))
+        for key in (*([of_late] if of_late is not None else []), *kept):
+            state = self.items[key]
+            if (state.outcome, state.fingerprint) == ("saved", fingerprint):
+                return state
+        return None
+
+    def _among(self, found: list[Found]) -> Iterator[ItemState]:
         """What was found in the file, as it is now, and all that has changed of late."""
-        states = self.states
-        moving = {key: held for key, held in states.moving.items() if key not in states.live}
-        for source in (states.live, moving):
-            yield from ((key, held.state) for key, held in list(source.items()))
-        yield from ((key, state) for _, key, state in found if not self.changing(key))
+        live, moving = self.items.live, self.items.moving
+        yield from (held.state for held in list(live.values()))
+        yield from (held.state for key, held in list(moving.items()) if key not in live)
+        yield from (state for _, key, state in found if not self.changing(key))
 
     def changing(self, key: str) -> bool:
         """Whether the file does not have the item's present state yet."""
-        return key in self.states.live or key in self.states.moving
+        return key in self.items.live or key in self.items.moving
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """See Fold; none has changed since the last commit."""
+        """For each of `done_keys` the number of the saved item of that id that is done so, and hasn't changed since."""
         # Looked at first: what leaves them meanwhile is in the file by then.
-        changing = {held.n for source in (self.states.live, self.states.moving) for held in list(source.values())}
-        found = self._ahead.find(keys, ids)
+        changing = {held.n for source in (self.items.live, self.items.moving) for held in list(source.values())}
+        found = self._lookahead.find(keys, ids)
         return [None if n in changing else n for n in found] if changing else found

@@ -1,4 +1,4 @@
-"""Which items a manifest's rows are, told without a look at each: it mostly has the order of the ledger."""
+"""Finds the items of a manifest's rows without a query for each: most manifests have the order of the ledger."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from itertools import repeat
 
 from batch_removebg.hashing import hash64
 
-from .database import Store
+from .database import Database
 
 
-class Ahead:
-    """What the items are done with that come next in the ledger.
+class Lookahead:
+    """Reads ahead the keys of the finished items that come next in the ledger.
 
-    Items that ran at the same time may stand in another order there, so what was not met yet is kept for a while.
+    Items that ran at the same time may stand there in another order, so keys that didn't match yet are kept.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._next = 1
         self._numbers: dict[int | None, int] = {}
 
     def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """For each of `done_keys` the number of the saved item of that id that is done with it."""
+        """For each of `done_keys` the number of the saved item with that key and id, None where there is none."""
         self._load(len(keys))
         found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
         if None in found:
@@ -32,16 +32,16 @@ class Ahead:
         return found
 
     def _load(self, count: int) -> None:
-        if len(self._numbers) < 2 * count and (rows := self._store.finished(self._next, 2 * count)):
+        if len(self._numbers) < 2 * count and (rows := self._database.finished(self._next, 2 * count)):
             self._next = rows[-1][1] + 1
             self._numbers.update(rows)
 
     def _look_up(
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
     ) -> None:
-        """Find the others by their ids; go on from there if the manifest does."""
+        """Find the others by their ids; continue from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
-        hints = self._store.hints(hashes)
+        hints = self._database.hints(hashes)
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
             n, key = hints.get(h, (None, None))

@@ -1,4 +1,4 @@
-"""What this run has read of its manifest, and the names it has given: flat, however many rows there are."""
+"""What this run has read of its manifest, and the names it has given, in memory that doesn't grow with the rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from batch_removebg.hashing import hash64
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 
-from .bitset import Bits
+from .bitset import Bitset
 from .indexed_state import IndexedFold
-from .spill import Scratch
+from .spill import Spill
 
 _AT_HAND = 4096
-"""Items, or names, in memory; what is more and not on record goes to a temporary file."""
+"""Items, or names, in memory; more of them, where they aren't on record, go to a temporary file."""
 
 
-class Reading:
+class RunItems:
     """The items of this run: those on record by their numbers, the others as they were read.
 
     Filled in the reader's thread, and read when a snapshot or the summary is made.
@@ -25,37 +25,37 @@ class Reading:
 
     def __init__(self, fold: IndexedFold) -> None:
         self.fold = fold
-        self.numbers = fold.states.touched = Bits()
+        self.numbers = fold.items.touched = Bitset()
         """Items of this run that are on record."""
         self.names = Names(fold)
         self._waiting: dict[str, Item] = {}
-        self._scratch: Scratch | None = None
+        self._disk: Spill | None = None
         self._spilled = 0
 
-    def frozen(self, fold: IndexedFold) -> Reading:
+    def frozen(self, fold: IndexedFold) -> RunItems:
         """The same as it is, over a frozen fold."""
-        still = Reading.__new__(Reading)
+        still = RunItems.__new__(RunItems)
         still.fold, still.numbers, still._waiting = fold, self.numbers, dict(self._waiting)
-        still._scratch, still._spilled = self._scratch, self._spilled
+        still._disk, still._spilled = self._disk, self._spilled
         return still
 
     def close(self) -> None:
-        """Let go of what was kept on the disk."""
+        """Delete the temporary file."""
         self.names.close()
-        if self._scratch is not None:
-            self._scratch.close()
+        if self._disk is not None:
+            self._disk.close()
 
     def steady(self) -> AbstractContextManager[None]:
-        """What is asked of the index in the block costs less; other threads wait meanwhile."""
-        return self.fold.store.steady()
+        """Queries in the block lock the index once instead of each time; other threads wait."""
+        return self.fold.database.steady()
 
     def done(self, numbers: Iterable[int]) -> None:
-        """Take in items on record that nothing is to be done about."""
+        """Record items of the ledger that need nothing."""
         self.numbers.update(numbers)
 
     def begin(self, item: Item) -> None:
-        """Take in an item that is to be done."""
-        held = self.fold.states.expect(item.id)
+        """Record an item that is to be done."""
+        held = self.fold.items.expect(item.id)
         if held is not None:
             self.numbers.add(held.n)
         if len(self._waiting) >= _AT_HAND:
@@ -65,8 +65,8 @@ class Reading:
     def _spill(self) -> None:
         left = {key: item for key, item in self._waiting.items() if not self._settled(key)}
         if len(left) > _AT_HAND // 2:
-            self._scratch = self._scratch or Scratch()
-            self._spilled += self._scratch.put_items(list(left.values()))
+            self._disk = self._disk or Spill()
+            self._spilled += self._disk.put_items(list(left.values()))
             left = {}
         self._waiting = left
 
@@ -79,21 +79,21 @@ class Reading:
     def get(self, key: str) -> Item | None:
         """The item as the manifest of this run has it, if it was to be done."""
         found = self._waiting.get(key)
-        return found if found is not None or self._scratch is None else self._scratch.item(key)
+        return found if found is not None or self._disk is None else self._disk.item(key)
 
     def unknown(self) -> Iterator[Item]:
-        """The items of this run that the ledger does not know."""
+        """The items of this run that the ledger doesn't know."""
         fold = self.fold
         for some in self._batches():
-            hashes = fold.store.known([hash64(item.id) for item in some])
+            hashes = fold.database.known([hash64(item.id) for item in some])
             for item in some:
                 known = fold.changing(item.id) or (hash64(item.id) in hashes and item.id in fold.items)
                 if not known:
                     yield item
 
     def _batches(self) -> Iterator[list[Item]]:
-        if self._scratch is not None:
-            yield from self._scratch.items(self._spilled)
+        if self._disk is not None:
+            yield from self._disk.items(self._spilled)
         yield list(self._waiting.values())
 
     def counts(self) -> dict[str, int]:
@@ -112,31 +112,31 @@ class Reading:
 
 
 class Names:
-    """Who owns which name: what is on record, and what this run has given."""
+    """Which item owns which name: those on record, and those that this run has given."""
 
     def __init__(self, fold: IndexedFold) -> None:
         self._fold = fold
         self._owners: dict[int, int] = {}
         self._folders: set[int] = set()
-        self._scratch: Scratch | None = None
+        self._disk: Spill | None = None
 
     def close(self) -> None:
-        """Let go of what was kept on the disk."""
-        if self._scratch is not None:
-            self._scratch.close()
+        """Delete the temporary file."""
+        if self._disk is not None:
+            self._disk.close()
 
     def owner(self, h: int) -> int | None:
         """The hash of the item that the name with hash `h` belongs to."""
         owner = self._owners.get(h)
         if owner is None:
-            owner = self._fold.store.owner(h)
-        return owner if owner is not None or self._scratch is None else self._scratch.owner(h)
+            owner = self._fold.database.owner(h)
+        return owner if owner is not None or self._disk is None else self._disk.owner(h)
 
     def has_folder(self, h: int) -> bool:
         """Whether a name lies below the folder with hash `h`."""
-        if h in self._folders or self._fold.store.has_folder(h):
+        if h in self._folders or self._fold.database.has_folder(h):
             return True
-        return self._scratch is not None and self._scratch.has_folder(h)
+        return self._disk is not None and self._disk.has_folder(h)
 
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
         """Give a free name to an item."""
@@ -146,8 +146,8 @@ class Names:
         self._folders.update(folders)
 
     def _spill(self) -> None:
-        store = self._fold.store
-        left = [(h, owner) for h, owner in self._owners.items() if store.owner(h) is None]
-        self._scratch = self._scratch or Scratch()
-        self._scratch.put_names(left, [h for h in self._folders if not store.has_folder(h)])
+        database = self._fold.database
+        left = [(h, owner) for h, owner in self._owners.items() if database.owner(h) is None]
+        self._disk = self._disk or Spill()
+        self._disk.put_names(left, [h for h in self._folders if not database.has_folder(h)])
         self._owners, self._folders = {}, set()

@@ -1,6 +1,6 @@
-"""What a run has read and the ledger does not know yet, where that is more than fits into memory.
+"""Items and names that the ledger doesn't know yet, where there are too many for memory.
 
-A temporary file of SQLite's own, that goes with the run. Blocks; belongs to one thread at a time.
+They go to a temporary file of SQLite's own, which is deleted with the run. Blocks; belongs to one thread at a time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ CREATE INDEX by_id ON item(h);
 """
 
 
-class Scratch:
-    """Names and items on the way."""
+class Spill:
+    """Names and items in a temporary file."""
 
     def __init__(self) -> None:
         import sqlite3
@@ -34,7 +34,7 @@ class Scratch:
         self._connection.executescript(f"PRAGMA cache_size = -2000; {_SCHEMA}")
 
     def close(self) -> None:
-        """Throw it away."""
+        """Delete the file."""
         self._connection.close()
 
     def put_names(self, names: Iterable[tuple[int, int]], folders: Iterable[int]) -> None:
@@ -65,7 +65,7 @@ class Scratch:
         return next((item for item in found if item.id == key), None)
 
     def items(self, first: int, few: int = 500) -> Iterator[list[Item]]:
-        """The `first` ones in the order they came, a few at a time."""
+        """The `first` ones in the order they were put, a few at a time."""
         last = 0
         sql = "SELECT rowid, id, source, meta FROM item WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?"
         while rows := self._all(sql, (last, first, few)):

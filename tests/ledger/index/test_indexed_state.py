@@ -17,16 +17,18 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import IndexDamaged, LedgerError
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.index import IndexedFold, Names, Reading, Store
-from batch_removebg.ledger.index.bitset import Bits
-from batch_removebg.ledger.index.schema import FORMAT, pack, row, unpack
+from batch_removebg.ledger.index.bitset import Bitset
+from batch_removebg.ledger.index.database import Database
+from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.run_items import Names, RunItems
+from batch_removebg.ledger.index.schema import FORMAT, rows, unpack
 from batch_removebg.ledger.journal import Ledger, look, open_indexed
-from batch_removebg.ledger.state import Fold, ItemState
+from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 from batch_removebg.storage.layout import LEDGER
-from batch_removebg.storage.naming import Claims, InMemory
+from batch_removebg.storage.naming import Claims
 from tests.support.doubles import FakeClock
-from tests.support.oracle import entry, line, replay, same
+from tests.support.oracle import Oracle, entry, line, namer, new_database, replay, same
 
 IDS = ["shoe", "hat", "bag", "caf\udce9", "a\nb", ""]
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -77,32 +79,30 @@ STEPS = st.lists(ENTRIES | st.sampled_from(["commit", "reopen"]), max_size=25)
 def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.sqlite"
-        fold, known = IndexedFold(Store.open(path)), Fold()
+        fold, known = IndexedFold(new_database(path)), Oracle()
         for step in steps:
             if isinstance(step, dict):
                 fold.apply(lenient(step))
                 known.apply(lenient(step))
             else:
                 fold.commit()
-                fold.states.unheard = None
             if step == "reopen":
-                fold.store.close()
-                fold = IndexedFold(Store.open(path))
+                fold.close()
+                fold = IndexedFold(Database.open(path))
             same(fold, known)
-        fold.store.close()
+        fold.close()
 
 
 @given(STEPS)
 @settings(max_examples=60, deadline=None)
 def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: list[Any]) -> None:
-    store, known = Store.temporary(), Fold()
-    fold = IndexedFold(store)
+    database, known = new_database(), Oracle()
+    fold = IndexedFold(database)
     under_way = None
     for step in steps:
         if isinstance(step, dict):
             fold.apply(lenient(step))
             known.apply(lenient(step))
-            fold.states.unheard = None
         elif under_way is None:
             under_way = fold.begin_commit()
         else:
@@ -116,30 +116,41 @@ def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: lis
     same(fold, known)
     fold.commit()
     same(fold, known)
-    store.close()
+    database.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ENTRIES, max_size=25), st.integers(1, 5))
+def test_an_index_built_from_a_ledger_says_what_a_fold_in_memory_says(steps: list[Any], lines: int) -> None:
+    """Also of items that the ledger comes back to after they were written to the new file."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch_removebg.ledger.journal._LINES", lines)
+        patch.setattr("batch_removebg.ledger.index.indexed_state._NEAR", 1)
+        out = Path(folder)
+        (out / LEDGER).write_bytes(b"".join(line(**step) for step in steps))
+        agrees(out)
 
 
 def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
-    fold = IndexedFold(Store.temporary())
+    fold = IndexedFold(new_database())
     fold.apply(lenient({"event": "claimed", "item": "a", "output": "a.png"}))
     fold.commit()
-    fold.states.unheard = None
-    find = fold.store.find
+    find = fold.database.find
 
     def changed_meanwhile(h: int) -> Any:
-        fold.store.find = find  # type: ignore[method-assign]
+        fold.database.find = find  # type: ignore[method-assign]
         found = find(h)
         fold.apply(lenient({"event": "submitted", "item": "a", "prediction_id": "p"}))
         fold.commit()
         return found
 
-    fold.states.near.clear()
-    fold.store.find = changed_meanwhile  # type: ignore[method-assign]
+    fold.items.near.clear()
+    fold.database.find = changed_meanwhile  # type: ignore[method-assign]
     assert not fold.items["a"].in_flight  # as it was when the look began
     assert fold.items["a"].in_flight
     fold.apply(lenient({"event": "claimed", "item": "a", "output": "b.png"}))
     assert fold.items["a"].in_flight
-    fold.store.close()
+    fold.close()
 
 
 # A ledger and its index, after all kinds of accidents
@@ -164,7 +175,7 @@ def index(out: Path) -> Path:
     return out / "index.sqlite"
 
 
-def agrees(out: Path) -> Fold:
+def agrees(out: Path) -> Oracle:
     """What a replay gives; the index agrees with it, for a run and for whoever looks."""
     known, sound = replay(out / LEDGER)
     for opened in (look, open_indexed, look):
@@ -172,8 +183,8 @@ def agrees(out: Path) -> Fold:
         fold = opened(out / LEDGER, index(out))
         assert opened is not look or tree(out) == before
         same(fold, known)
-        assert fold.cover.end == sound
-        fold.store.close()
+        assert fold.checkpoint.end == sound
+        fold.close()
     return known
 
 
@@ -185,9 +196,9 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 def covered(out: Path) -> int:
     """Bytes of the ledger that the index covers."""
-    store = Store.open(index(out))
-    end: int = (store.meta("cover") or {"end": 0})["end"]
-    store.close()
+    database = Database.open(index(out))
+    end: int = (database.meta("checkpoint") or {"end": 0})["end"]
+    database.close()
     return end
 
 
@@ -251,14 +262,14 @@ def test_an_index_of_another_past_is_thrown_away(out: Path, change: Any) -> None
 
 def test_a_ledger_that_was_only_touched_is_read_over_and_believed(out: Path) -> None:
     agrees(out)
-    store = Store.open(index(out))
-    store.put_meta("mark", "kept")
-    store.close()
+    database = Database.open(index(out))
+    database.put_meta("mark", "kept")
+    database.close()
     os.utime(out / LEDGER, ns=(1, 1))
     agrees(out)
-    store = Store.open(index(out))
-    assert store.meta("mark") == "kept"
-    store.close()
+    database = Database.open(index(out))
+    assert database.meta("mark") == "kept"
+    database.close()
 
 
 def garbage(path: Path) -> None:
@@ -291,15 +302,15 @@ def newer(path: Path) -> None:
     connection.close()
 
 
-def strange_cover(path: Path, value: str = "[1") -> None:
+def strange_checkpoint(path: Path, value: str = "[1") -> None:
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'cover'", (value,))
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'checkpoint'", (value,))
     connection.commit()
     connection.close()
 
 
-def stranger_cover(path: Path) -> None:
-    strange_cover(path, '{"end": "here", "unheard of": 1}')
+def stranger_checkpoint(path: Path) -> None:
+    strange_checkpoint(path, '{"end": "here", "unheard of": 1}')
 
 
 def folder(path: Path) -> None:
@@ -307,7 +318,10 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("spoil", [garbage, text, cut, empty, foreign, newer, strange_cover, stranger_cover, folder])
+DAMAGE = [garbage, text, cut, empty, foreign, newer, strange_checkpoint, stranger_checkpoint, folder]
+
+
+@pytest.mark.parametrize("spoil", DAMAGE)
 def test_a_damaged_or_foreign_index_is_made_anew_or_done_without(out: Path, spoil: Any) -> None:
     agrees(out)
     spoil(index(out))
@@ -325,7 +339,7 @@ def test_a_row_that_was_damaged_is_never_believed_and_the_next_run_is_well_again
     fold = open_indexed(out / LEDGER, index(out))
     with pytest.raises(IndexDamaged, match="run the same command again"):
         fold.items.get("b")
-    fold.store.close()
+    fold.close()
     agrees(out)
 
 
@@ -338,6 +352,37 @@ def test_damage_in_the_ledger_is_refused_as_ever(out: Path) -> None:
     (out / LEDGER).write_bytes(bought("a") + b'{"v":2,"event":"saved"}\n')
     with pytest.raises(LedgerError, match="line 4: written in format 2"):
         open_indexed(out / LEDGER, index(out))
+
+
+def test_a_build_that_breaks_off_leaves_no_index_and_the_next_run_builds_it(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Database) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Database, "built", killed)
+    with pytest.raises(KeyboardInterrupt):
+        open_indexed(out / LEDGER, index(out))
+    assert [path.name for path in out.iterdir()] == [LEDGER]
+    monkeypatch.undo()
+    (out / "index.sqlite.new").write_bytes(b"what a kill leaves")
+    agrees(out)
+    assert {path.name for path in out.iterdir()} == {LEDGER, "index.sqlite"}
+
+
+def test_an_index_is_built_anew_where_the_ledger_has_grown_by_much(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.journal._MUCH", 1)
+    agrees(out)
+    for name, kept in (("d", False), ("e", True)):
+        database = Database.open(index(out))
+        database.put_meta("mark", "kept")
+        database.close()
+        with (out / LEDGER).open("ab") as ledger:
+            ledger.write(bought("d") * 9 if name == "d" else line("claimed", item="e"))
+        agrees(out)
+        database = Database.open(index(out))
+        assert database.meta("mark") == ("kept" if kept else None)
+        database.close()
 
 
 # A run
@@ -368,7 +413,7 @@ async def test_whoever_looks_during_a_run_sees_it_and_leaves_no_trace(tmp_path: 
         before = set(tree(tmp_path))
         fold = look(tmp_path / LEDGER, index(tmp_path))
         assert fold.counts() == {"total": 2, "saved": 0, "failed": 2, "pending": 0}
-        fold.store.close()
+        fold.close()
         assert set(tree(tmp_path)) == before
         await ledger.append(entry("failed", item="c", kind="source"))
         await ledger.commit()
@@ -376,10 +421,10 @@ async def test_whoever_looks_during_a_run_sees_it_and_leaves_no_trace(tmp_path: 
 
 
 @pytest.mark.anyio
-async def test_a_ledger_written_without_the_index_is_caught_up_with(tmp_path: Path) -> None:
-    for kept in (index(tmp_path), None, index(tmp_path), None):
-        async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=kept) as ledger:
-            await ledger.append(entry("claimed", item=str(kept), output="o.png"))
+async def test_a_ledger_written_with_another_index_is_caught_up_with(tmp_path: Path) -> None:
+    for name in ("index.sqlite", "other", "index.sqlite", "other"):
+        async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=tmp_path / name) as ledger:
+            await ledger.append(entry("claimed", item=name, output="o.png"))
     assert len(agrees(tmp_path).items) == 2
 
 
@@ -392,7 +437,7 @@ async def test_an_index_that_cannot_be_written_costs_nothing_but_itself(
 
     async with Ledger(tmp_path / LEDGER, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
         await ledger.append(entry("claimed", item="a", output="a.png"))
-        monkeypatch.setattr(Store, "write", full)
+        monkeypatch.setattr(Database, "write", full)
         await ledger.commit()
         await ledger.append(entry("submitted", item="a", prediction_id="p"))
         assert ledger.fold.items["a"].in_flight
@@ -405,22 +450,22 @@ async def test_an_index_that_cannot_be_written_costs_nothing_but_itself(
 
 
 def test_a_state_comes_back_as_it_was() -> None:
-    fold = Fold()
+    fold = Oracle()
     for _ in range(3):
         fold.apply(lenient({"event": "submitting", "item": "a", "key": "k", "t": "t", "possible_duplicate": True}))
     fold.apply(
         lenient({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
     )
     for key, state in [*fold.each(), ("new", ItemState())]:
-        packed = row(1, key, state)
-        assert unpack(packed.id, packed.state, packed.crc) == state
+        [[*_, name, data, crc]] = rows([(1, key, state)])
+        assert unpack(name, data, crc) == state
         with pytest.raises(IndexDamaged):
-            unpack(packed.id, pack(ItemState(source="x")), packed.crc)
+            unpack(name, rows([(1, key, ItemState(source="x"))])[0][-2], crc)
 
 
 @given(st.sets(st.integers(0, 100_000), max_size=30))
 def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
-    bits, updated = Bits(), Bits()
+    bits, updated = Bitset(), Bitset()
     for number in numbers:
         bits.add(number)
     updated.update(number for number in numbers)
@@ -434,27 +479,25 @@ def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
 @pytest.mark.parametrize("at_hand", [2, 4096])
 def test_names_are_given_as_from_memory_however_many_there_are(at_hand: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_removebg.ledger.index.run_items._AT_HAND", at_hand)
-    fold = IndexedFold(Store.temporary())
+    fold = IndexedFold(new_database())
     fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "a.png"}))
     fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "x/y.png"}))
     fold.commit()
     names = Names(fold)
-    indexed, memory = Claims("png", owners=names), Claims("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
+    indexed, memory = Claims("png", owners=names), namer("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
     ids = ["a.jpg", "A.jpg", "a.gif", "x.jpg", "x/y.jpg", "b/c.jpg", "b.jpg", "b", "old.jpg", "c.jpg", "C.png", "a.jpg"]
     items = [Item(each, each, "in") for each in ids]
     assert [indexed.claim(item) for item in items] == [memory.claim(item) for item in items]
-    assert isinstance(memory._owners, InMemory)
     names.close()
-    fold.store.close()
+    fold.close()
 
 
 class Sizes:
     """What is in memory after a run of `n` new items, of which only some reach the ledger."""
 
     def __init__(self, n: int) -> None:
-        fold = IndexedFold(Store.temporary())
-        fold.states.unheard = None
-        reading, claims = Reading(fold), Claims("png", owners=Names(fold))
+        fold = IndexedFold(new_database())
+        reading, claims = RunItems(fold), Claims("png", owners=Names(fold))
         for number in range(n):
             item = Item(f"i{number}", f"in/{number}.jpg", "in", meta={"sku": number})
             reading.begin(item)
@@ -464,12 +507,12 @@ class Sizes:
             if number % 50 == 0:
                 fold.commit()
         fold.commit()
-        states = fold.states
+        states = fold.items
         self.held = len(states.live) + len(states.moving) + len(states.near) + len(reading._waiting)
         self.counts = reading.counts()
         self.unknown = [item.id for item in reading.unknown()]
         reading.close()
-        fold.store.close()
+        fold.close()
 
 
 def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,12 +526,11 @@ def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
-    fold = IndexedFold(Store.temporary())
+    fold = IndexedFold(new_database())
     for name, event in [("a", "saved"), ("b", "failed"), ("c", "saved"), ("d", "failed"), ("e", "claimed")]:
         fold.apply(lenient({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"}))
     fold.commit()
-    fold.states.unheard = None
-    reading = Reading(fold)
+    reading = RunItems(fold)
     reading.done([1])
     for name in ("b", "e", "new"):
         reading.begin(Item(name, name, "in"))
@@ -496,11 +538,11 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
     fold.apply(lenient({"event": "saved", "item": "new", "output": "n.png"}))
     assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1}
     assert [key for key, _ in reading.failed()] == ["b"]
-    fold.store.close()
+    fold.close()
 
 
 def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
-    fold = IndexedFold(Store.temporary())
+    fold = IndexedFold(new_database())
     for number in range(600):
         fold.apply(lenient({"event": "saved", "item": f"i{number}", "output": f"{number}.png"}))
     fold.apply(lenient({"event": "submitted", "item": "i7", "prediction_id": "p7"}))
@@ -511,11 +553,11 @@ def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
         nonlocal steps
         steps += 1
 
-    fold.store._connection.set_progress_handler(count, 10)
+    fold.database._connection.set_progress_handler(count, 10)
     assert len(list(fold.unsettled())) == 1
     assert list(fold.failed()) == []
     assert steps < 20
-    fold.store.close()
+    fold.close()
 
 
 def test_an_index_is_smaller_than_its_ledger(out: Path) -> None:
@@ -540,8 +582,7 @@ async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
             if n == 25:
                 async with ledger.still() as fold:
                     assert fold.counts()["total"] == 26
-            assert ledger.indexed is not None
-            most = max(most, len(ledger.indexed.states.live))
+            most = max(most, len(ledger.fold.items.live))
         tasks.cancel_scope.cancel()
     assert most <= 12
 

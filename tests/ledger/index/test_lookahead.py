@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 
 from batch_removebg.finish.options import Finish
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.index import IndexedFold, Reading, Store
-from batch_removebg.ledger.index.lookahead import Ahead
-from batch_removebg.ledger.state import Fold
+from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.lookahead import Lookahead
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.manifest import as_item
 from batch_removebg.model import Item, ProxySpec, UrlRow
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Planner
 from batch_removebg.storage.naming import Claims
+from tests.support.oracle import Oracle, new_database
 
 RECIPE = Recipe("replicate", "v1", {}, ProxySpec(), Finish(), passes_urls=True)
 MANY = 60
@@ -48,20 +49,19 @@ def saved(row: UrlRow | Item, size: int) -> dict[str, Any]:
 @contextmanager
 def finished(numbers: list[int]) -> Iterator[IndexedFold]:
     """An index of rows that were saved in that order, all but every seventh, which failed."""
-    with closing(Store.temporary()) as store:
-        fold = IndexedFold(store)
+    with closing(new_database()) as database:
+        fold = IndexedFold(database)
         for number in numbers:
             fold.apply(lenient(saved(url_row(number), 3)))
             if number % 7 == 6:
                 fold.apply(lenient({"event": "failed", "item": f"p{number}", "recipe": RECIPE.tried}))
         fold.commit()
-        fold.states.unheard = None
         yield fold
 
 
 def planned(fold: IndexedFold, rows: list[UrlRow | Item], out: Path, chunk: int) -> Any:
     """All that a plan comes to."""
-    with closing(Reading(fold)) as reading:
+    with closing(RunItems(fold)) as reading:
         claims = Claims("png", owners=reading.names)
         planner = Planner(fold, claims, out=out, recipe=RECIPE, retry_failed=False, reading=reading)
         plans = [planner.plan_all(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
@@ -110,7 +110,7 @@ def test_what_is_found_quickly_is_what_a_look_at_each_finds(
             fold.apply(lenient(saved(url_row(number), 4)))  # not in the file yet
         quickly = planned(fold, rows, out, chunk)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(IndexedFold, "done", Fold.done)
+            patch.setattr(IndexedFold, "done", Oracle.done)
             one_by_one = planned(fold, rows, out, chunk)
     assert quickly == one_by_one
 
@@ -120,20 +120,20 @@ def test_what_comes_in_the_order_of_the_ledger_is_not_looked_up(skipped: int, mo
     order = sorted(range(MANY), key=lambda number: number + number * 5 % 8)
     keys = {n: 1000 + n for n in range(MANY)}
     looked_up: list[int] = []
-    with closing(Store.temporary()) as store:
-        fold = IndexedFold(store)
+    with closing(new_database()) as database:
+        fold = IndexedFold(database)
         for number in order:
             fold.apply(lenient(saved(url_row(number), 3)))
         fold.commit()
-        store._execute("UPDATE item SET done = 1000 + CAST(substr(id, 2) AS INTEGER)")
-        hints = store.hints
+        database._execute("UPDATE item SET done = 1000 + CAST(substr(id, 2) AS INTEGER)")
+        hints = database.hints
 
         def spied(hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
             looked_up.extend(hashes)
             return hints(hashes)
 
-        monkeypatch.setattr(store, "hints", spied)
-        ahead = Ahead(store)
+        monkeypatch.setattr(database, "hints", spied)
+        ahead = Lookahead(database)
         for start in range(skipped, MANY - 4, 5):
             some = range(start, start + 5)
             if start > skipped:
@@ -145,12 +145,12 @@ def test_what_comes_in_the_order_of_the_ledger_is_not_looked_up(skipped: int, mo
 
 def test_an_item_is_found_by_its_id_where_the_manifest_has_another_order() -> None:
     with finished(list(range(MANY))) as fold:
-        store = fold.store
-        store._execute("UPDATE item SET done = 1000 + n WHERE done IS NOT NULL")
-        ahead = Ahead(store)
+        database = fold.database
+        database._execute("UPDATE item SET done = 1000 + n WHERE done IS NOT NULL")
+        ahead = Lookahead(database)
         assert ahead.find([1041], ["p40"]) == [41]
         assert ahead.find([1003, None, 7], ["p2", "p3", "new"]) == [3, None, None]
-        assert store.finished(ahead._next, 2) == [(1004, 4), (1005, 5)]  # and goes on from there
+        assert database.finished(ahead._next, 2) == [(1004, 4), (1005, 5)]  # and goes on from there
 
 
 def test_what_is_done_is_not_looked_at_closely_and_nothing_is_said_of_what_follows_the_last_to_do(
@@ -159,7 +159,7 @@ def test_what_is_done_is_not_looked_at_closely_and_nothing_is_said_of_what_follo
     rows = [url_row(number, **({"id": "new"} if number == 3 else {})) for number in range(6)]
     for row in rows:
         (tmp_path / f"{row.id}.png").write_bytes(b"cut")
-    with finished(list(range(6))) as fold, closing(Reading(fold)) as reading:
+    with finished(list(range(6))) as fold, closing(RunItems(fold)) as reading:
         planner = Planner(
             fold, Claims("png", owners=reading.names), out=tmp_path, recipe=RECIPE, retry_failed=False, reading=reading
         )
