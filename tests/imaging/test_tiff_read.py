@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
+from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
@@ -138,9 +139,12 @@ def test_damaged_tiles_of_16_bits_are_refused_and_not_left_black(channels: int) 
         read(bytes(data), Limits())
 
 
-def test_inks_of_16_bits_in_planes_are_refused_and_not_taken_for_8_bits() -> None:
-    with pytest.raises(SourceError, match="pixels of a kind that can't be read here"):
-        read(by_hand(words(4), photometric=5), Limits())
+def test_inks_of_16_bits_in_planes_are_scaled_to_8_and_not_taken_for_8_bits() -> None:
+    planes = words(4)
+    picture = read(by_hand(planes, photometric=5), Limits())
+    inks = Image.merge("CMYK", [Image.fromarray(to_8_bits(plane)) for plane in planes])
+    assert np.array_equal(picture.pixels, np.asarray(inks.convert("RGB")))
+    assert "16 bits a channel reduced to 8" in picture.notes
 
 
 def test_12_bits_of_grey_reach_from_black_to_white() -> None:
