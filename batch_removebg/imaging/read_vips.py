@@ -68,6 +68,8 @@ def stored(header: Header, shrink: int = 1) -> Stored:
     if header.codec.format != "TIFF":
         if shrink > 1:
             image = _load(header.codec.format, header.data, shrink=shrink, fail_on="error")
+            # libvips leaves out a last pixel that isn't whole, be it nearly so: the picture would come out stretched.
+            image = image.embed(0, 0, round(header.width / shrink), round(header.height / shrink), extend="copy")
         return Stored(image, image.hasalpha())
     colours, alpha = tiff.layout(image, header.exif)
     if image.bands > colours + alpha:
