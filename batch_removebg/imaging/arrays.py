@@ -69,6 +69,8 @@ def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, .
     """
     if values.dtype.kind == "f":
         return _from_floats(values)
+    if values.dtype.itemsize == 1:  # with a sign, which nothing else minds
+        return values.view(np.uint8), ()
     signed = values.dtype.kind == "i"
     if values.dtype.itemsize > 2 and values.max() > 0xFFFF:
         return (values.clip(min=0) >> (23 if signed else 24)).astype(np.uint8), ("32 bits reduced to 8",)

@@ -47,13 +47,20 @@ def require_sound(data: bytes) -> None:
 def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
 
-    Behind the pixels they count like before them: some programs write EXIF, profile and texts there.
+    Behind the pixels they count like before them: some programs write EXIF, profile and texts there, and what is
+    damaged there is left out. Raises SourceError for what is damaged before them.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
+    behind = False
     for kind, start, end in walk(data):
-        if kind in (b"IDAT", b"fdAT") or not is_sound(data, start, end):
+        if kind in (b"IDAT", b"fdAT"):
+            behind = True
             continue
+        if not is_sound(data, start, end):
+            if behind:
+                continue
+            raise SourceError(f"looks like PNG, but its header is damaged: a checksum is wrong ({kind!r})")
         body = data[start:end]
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, _, rest = body.partition(b"\0")

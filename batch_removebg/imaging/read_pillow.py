@@ -63,8 +63,11 @@ def stored(header: Header) -> Stored:
     image = header.source
     image.load()
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        bits = max(tiff.values(header.exif, TiffImagePlugin.BITSPERSAMPLE, 16)) if header.codec.format == "TIFF" else 16
+        is_tiff = header.codec.format == "TIFF"
+        bits = max(tiff.values(header.exif, TiffImagePlugin.BITSPERSAMPLE, 16)) if is_tiff else 16
         values, notes = fit(np.asarray(image), bits)
+        if is_tiff and tiff.photometric(header.exif) == 0:  # white is zero, which Pillow minds in 8 bits only
+            values = ~values
         return Stored(values, notes=notes)
     if image.mode == "LAB":  # whose bytes are signed: it can't be resized as it is
         return Stored(np.asarray(lab_to_srgb(image)))

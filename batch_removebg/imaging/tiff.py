@@ -15,6 +15,8 @@ _PLANES = 2
 _COLOURS = {0: 1, 1: 1, 5: 4}
 """Channels of colour by PhotometricInterpretation: grey and CMYK; three for all others."""
 _CIELAB = (8, 9)
+_NOT_IN_THE_WHEEL = (34925, 50000)
+"""Compression by LZMA and Zstandard."""
 
 
 def read_tags(data: bytes) -> Image.Exif:
@@ -42,9 +44,11 @@ def photometric(tags: Image.Exif) -> int:
 
 
 def is_for_pillow(tags: Image.Exif) -> bool:
-    """Whether libvips can't read what Pillow can: CIELAB, and grey of 12 bits."""
+    """Whether libvips can't read what Pillow can: CIELAB, grey of 12 bits, and compression that its wheel lacks."""
     bits = set(values(tags, TiffImagePlugin.BITSPERSAMPLE, 1))
-    return photometric(tags) in _CIELAB or (bits == {12} and photometric(tags) in (0, 1))
+    grey = photometric(tags) in (0, 1)
+    packed = values(tags, TiffImagePlugin.COMPRESSION, 1)[0] in _NOT_IN_THE_WHEEL
+    return photometric(tags) in _CIELAB or (grey and bits == {12}) or (packed and (grey or max(bits) <= 8))
 
 
 def is_tiled(tags: Image.Exif) -> bool:
