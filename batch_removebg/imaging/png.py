@@ -60,7 +60,7 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
         if not is_sound(data, start, end):
             if behind:
                 continue
-            raise SourceError(f"looks like PNG, but its header is damaged: a checksum is wrong ({kind!r})")
+            raise SourceError(f"looks like PNG, but its header is damaged or cut short: a checksum is wrong ({kind!r})")
         body = data[start:end]
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             keyword, _, rest = body.partition(b"\0")

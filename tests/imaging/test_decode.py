@@ -79,6 +79,13 @@ def test_what_is_damaged_behind_the_pixels_of_a_png_is_left_alone():
     assert read(bytes(broken)).pixels.shape == (5, 7, 3)
 
 
+def test_a_damaged_profile_before_the_pixels_of_a_png_refuses_it_since_its_colours_would_be_others():
+    data = bytearray(encoded(noise(5, 7), icc_profile=swapped_profile()))
+    data[data.index(b"iCCP") + 30] ^= 1
+    with pytest.raises(SourceError, match=r"damaged or cut short: a checksum is wrong \(b'iCCP'\)"):
+        read(bytes(data))
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_put_upright(kind, orientation):

@@ -169,3 +169,27 @@ def test_the_proxy_of_a_deep_tiff_has_the_shape_of_the_upright_picture(orientati
     made = proxy(data, ProxySpec(longest=20), Limits())
     assert (made.width * 2, made.height * 2) == (seen.width, seen.height)
     assert read(data, Limits()).pixels.shape[:2] == (seen.height, seen.width)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_compression_that_libvips_was_built_without_is_read_all_the_same(compression: str) -> None:
+    shallow, deep = noise(9, 7, 4), noise(9, 7, 2).view(np.uint16)[..., 0]
+    picture = read(encoded(Image.fromarray(shallow), "TIFF", compression=compression), Limits())
+    assert np.array_equal(picture.pixels, shallow[..., :3])
+    data = encoded(Image.fromarray(deep), "TIFF", compression=compression)
+    assert np.array_equal(read(data, Limits()).pixels, deep)
+    assert np.array_equal(read(white_is_zero(data), Limits()).pixels, 65535 - deep)
+
+
+def test_grey_of_8_bits_with_a_sign_is_taken_for_the_bytes_that_it_is() -> None:
+    stored = noise(6, 5, 1)
+    data = tiff(stored, t339=2)
+    assert np.array_equal(read(data, Limits()).pixels, stored)
+
+
+@pytest.mark.parametrize("planes_apart", [False, True])
+def test_a_single_plane_of_grey_whose_white_is_zero_is_turned_round(planes_apart: bool) -> None:
+    grey = (words(1) >> 8).astype(np.uint8)
+    assert np.array_equal(
+        read(by_hand(grey, 8, photometric=0, planes_apart=planes_apart), Limits()).pixels, 255 - grey[0]
+    )
