@@ -13,7 +13,7 @@ from batch_removebg.errors import SourceError
 from batch_removebg.finish import finish
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging import decode
-from batch_removebg.imaging.deep import to_8_bits
+from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.proxy import proxy as make_proxy
 from batch_removebg.model import Matte, ProxySpec

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from batch_removebg.imaging.arrays import Samples, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
-from batch_removebg.imaging.deep import Samples, to_8_bits
 from batch_removebg.imaging.format import Colour
 from batch_removebg.imaging.metadata import Metadata
 from batch_removebg.imaging.picture import Composed, Picture

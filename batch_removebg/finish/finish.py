@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.finish.passthrough import as_it_is
+from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
-from batch_removebg.imaging.deep import to_8_bits
 from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import as_output

@@ -1,26 +1,89 @@
-"""Pillow's pictures as arrays."""
+"""Pixels as arrays: 8 and 16 bits, deeper values scaled down to them, and turned upright."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+Deep = npt.NDArray[np.uint16]
+Samples = npt.NDArray[np.uint8 | np.uint16]
 
 _STRIP = 1 << 18
-"""Pixels that are copied at once."""
+"""Samples that are worked on at once, so that they stay in a core's own cache."""
+_TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    2: lambda stored: stored[:, ::-1],
+    3: lambda stored: stored[::-1, ::-1],
+    4: lambda stored: stored[::-1],
+    5: lambda stored: stored.T,
+    6: lambda stored: stored[::-1].T,
+    7: lambda stored: stored[::-1, ::-1].T,
+    8: lambda stored: stored.T[::-1],
+}
+"""What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
 
 
-def as_array(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """A copy of the pixels of an 8-bit picture: H×W, or H×W×C.
+def upright(stored: Samples, orientation: int) -> Samples:
+    """A stored picture (H×W or H×W×C) as people see it, contiguous."""
+    if orientation not in _TURNED:
+        return stored
+    stored = np.ascontiguousarray(stored)
+    # A pixel as one value: numpy is twice as slow with an innermost axis of three.
+    whole = stored if stored.ndim == 2 else stored.view(f"V{stored.itemsize * stored.shape[2]}")[..., 0]
+    turned = np.ascontiguousarray(_TURNED[orientation](whole))
+    return turned if stored.ndim == 2 else turned.view(stored.dtype).reshape(*turned.shape, stored.shape[2])
 
-    In strips: `np.asarray` puts the whole picture together twice, in memory that the system has to hand out anew each
-    time, and takes four times as long.
-    """
-    width, height = image.size
-    bands = len(image.getbands())
-    pixels = np.empty((height, width, bands) if bands > 1 else (height, width), np.uint8)
+
+def split(pixels: Samples, colours: int) -> tuple[Samples, Samples]:
+    """The first `colours` channels (H×W, or H×W×C) and the one behind them (H×W), each contiguous."""
+    height, width = pixels.shape[:2]
+    base = np.empty((height, width, colours), pixels.dtype)
+    alpha = np.empty((height, width), pixels.dtype)
     rows = max(1, _STRIP // width)
     for at in range(0, height, rows):
-        end = min(at + rows, height)
-        pixels[at:end] = np.asarray(image.crop((0, at, width, end)))
-    return pixels
+        strip = pixels[at : at + rows]
+        for channel in range(colours):  # one at a time, for the same reason
+            base[at : at + rows, :, channel] = strip[..., channel]
+        alpha[at : at + rows] = strip[..., colours]
+    return base[..., 0] if colours == 1 else base, alpha
+
+
+def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
+    """v·255 / 65535 rounded; what has 8 bits already comes back as it is."""
+    if values.dtype == np.uint8:
+        return values.view(np.uint8)
+    narrow = np.empty(values.shape, np.uint8)
+    rows = max(1, _STRIP // max(1, values[0].size))
+    for at in range(0, len(values), rows):
+        # 65535 / 255 = 257; in 32 bits, since 65535 + 128 has more than 16.
+        narrow[at : at + rows] = (values[at : at + rows].astype(np.uint32) + 128) // 257
+    return narrow
+
+
+def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, ...]]:
+    """Grey (H×W, any number type) as uint8 or uint16, and what to note.
+
+    16 bits stay; `bits` below 16 are scaled to them; whole numbers that need more, and floating point, become 8.
+    """
+    if values.dtype.kind == "f":
+        return _from_floats(values)
+    if values.dtype.itemsize == 1:  # with a sign, which nothing else minds
+        return values.view(np.uint8), ()
+    signed = values.dtype.kind == "i"
+    if values.dtype.itemsize > 2 and values.max() > 0xFFFF:
+        return (values.clip(min=0) >> (23 if signed else 24)).astype(np.uint8), ("32 bits reduced to 8",)
+    values = (values.clip(min=0) if signed else values).astype(np.uint16)
+    if bits < 16:
+        white = (1 << bits) - 1
+        values = ((values.astype(np.uint32) * 0xFFFF + white // 2) // white).astype(np.uint16)
+    return values, ()
+
+
+def _from_floats(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    peak = float(finite.max())
+    white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
+    grey = np.rint(finite.clip(min=0) * (255 / white)).astype(np.uint8)
+    return grey, (f"floating point: 0 to {white:g} taken for black to white",)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from . import deep
-from .deep import Samples
+from .arrays import Samples
 from .format import Colour
-from .shaper import shaper
-from .shaper import to_srgb as shaped_to_srgb
+from .shaper import shaper, to_srgb
+from .vips import as_array, as_image, vips
 
 _STRIP = 1 << 18
 """Pixels that are converted at once."""
@@ -29,12 +29,17 @@ def srgb_profile() -> bytes:
     return profile[:24] + year_2000 + profile[36:]
 
 
+def mode_of(pixels: Samples) -> str:
+    """Pillow's name for the colours of an array: L for H×W, RGB for H×W×3, CMYK for H×W×4."""
+    return "L" if pixels.ndim == 2 else {3: "RGB", 4: "CMYK"}[pixels.shape[2]]
+
+
 def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple[str, ...]]:
     """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes.
 
     Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
     """
-    if icc is None or mode == "LAB":  # CIELAB means its colours by itself
+    if icc is None:
         return None, False, ()
     described = _profile_mode(icc)
     if mode == "L" and described == "RGB":
@@ -44,59 +49,67 @@ def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple
     return icc, False, ()
 
 
-def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, tuple[str, ...]]:
-    """RGB pixels of an L, RGB, CMYK or LAB picture, converted by its profile (which fits, see `fit_profile`).
+def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
+    """Pixels in sRGB (H×W×3, as deep) of grey (H×W), RGB, or CMYK (H×W×4, 8 bits) by a profile that fits them; notes.
 
-    Relative colorimetric with black point compensation. The second value is sRGB's profile, or None where no
-    profile could be used and the colours are taken as they are.
+    Relative colorimetric with black point compensation. The second value is sRGB's profile; None where no profile
+    could be used and the colours are taken as they are.
     """
     notes: tuple[str, ...] = ()
-    if image.mode == "LAB":
-        return _transform(image, _made("LAB"), _made("sRGB"), "RGB"), srgb_profile(), ()
-    if icc is not None:
-        try:
-            return _transform(image, _read(icc), _made("sRGB"), "RGB"), srgb_profile(), ()
-        except _BROKEN as error:
-            notes = (f"colour profile ignored: it is broken ({error})",)
-    if image.mode == "CMYK":
-        notes += ("CMYK without a usable profile: colours are approximate",)
-    return image.convert("RGB"), None, notes
-
-
-def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
-    """RGB of the same depth, by the profile to sRGB: H×W×3 of H×W grey or H×W×3 RGB; else as `to_srgb` says."""
-    rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-    if icc is None:
-        return rgb, None, ()
     # Asked first: libvips takes colours for sRGB's without a word where it can't read their profile.
-    wrong = flaw(icc)
-    if wrong is None:
+    wrong = None if icc is None else flaw(icc)
+    if icc is not None and wrong is None:
         try:
-            converted = _by_strips(pixels, icc) if pixels.dtype == np.uint8 else _in_16_bits(pixels, icc)
-        except (*_BROKEN, deep.ProfileError) as error:
+            return _by_profile(pixels, icc), srgb_profile(), ()
+        except (*_BROKEN, ProfileError) as error:
             wrong = str(error)
-        else:
-            return converted, srgb_profile(), ()
-    return rgb, None, (f"colour profile ignored: it is broken ({wrong})",)
+    if wrong is not None:
+        notes = (f"colour profile ignored: it is broken ({wrong})",)
+    if mode_of(pixels) == "CMYK":
+        notes += ("CMYK without a usable profile: colours are approximate",)
+        return _by_strips(pixels, lambda strip: strip.convert("RGB")), None, notes
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels, None, notes
 
 
-def _in_16_bits(pixels: Samples, icc: bytes) -> Samples:
+def lab_to_srgb(image: Image.Image) -> Image.Image:
+    """RGB of a picture in mode LAB, which needs no profile to say what it means."""
+    return _transform(image, _made("LAB"), _made("sRGB"), "RGB")
+
+
+def _by_profile(pixels: Samples, icc: bytes) -> Samples:
+    if pixels.dtype == np.uint8:
+        transform = _build(_read(icc), _made("sRGB"), mode_of(pixels), "RGB")
+        return _by_strips(pixels, lambda strip: transform.apply(strip))
     source, target = shaper(icc), shaper(srgb_profile())
     if source is None or target is None or target.matrix is None:
-        return deep.to_srgb(pixels, icc)
-    return shaped_to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
+        return _by_vips(pixels, icc)
+    return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
 
 
-def _by_strips(pixels: Samples, icc: bytes) -> Samples:
-    mode = "L" if pixels.ndim == 2 else "RGB"
-    transform = _build(_read(icc), _made("sRGB"), mode, "RGB")
-    result = np.empty((*pixels.shape[:2], 3), np.uint8)
-    rows = max(1, _STRIP // pixels.shape[1])
-    for at in range(0, len(pixels), rows):
-        strip = Image.fromarray(pixels[at : at + rows])
-        converted = Image.new("RGB", strip.size)
-        transform.apply(strip, converted)
-        result[at : at + rows] = np.asarray(converted)
+class ProfileError(Exception):
+    """A profile that libvips can't use."""
+
+
+def _by_vips(pixels: Samples, icc: bytes) -> Samples:
+    """16 bits by a profile of tables, which only libvips does in 16 bits."""
+    image = as_image(pixels).copy(interpretation="grey16" if pixels.ndim == 2 else "rgb16")
+    image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
+    try:
+        return as_array(
+            image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16)
+        )
+    except vips().Error as error:
+        raise ProfileError(" ".join(str(error).split())) from error
+
+
+def _by_strips(pixels: Samples, change: Callable[[Image.Image], Image.Image]) -> Samples:
+    height, width = pixels.shape[:2]
+    mode = mode_of(pixels)
+    result = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // width)
+    for at in range(0, height, rows):
+        strip = np.ascontiguousarray(pixels[at : at + rows])
+        result[at : at + rows] = np.asarray(change(Image.frombuffer(mode, (width, len(strip)), strip)))
     return result
 
 
@@ -110,7 +123,7 @@ def means_srgb(icc: bytes) -> bool:
     axis = np.linspace(0, 255, 18).astype(np.uint8)
     grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(18, 324, 3)
     try:
-        seen = _by_strips(grid, icc)
+        seen = _by_profile(grid, icc)
     except _BROKEN:
         return False
     return bool(np.abs(seen.astype(np.int16) - grid).max() <= 1)

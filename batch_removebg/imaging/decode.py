@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from .arrays import as_array
-from .colour import to_srgb
+import numpy as np
+
+from .arrays import split, upright
+from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .layers import DeepLayers, unpack_whole
+from .header import decoding
+from .metadata import collect
 from .picture import Picture
-from .probe import decoding
+from .probe import open_header, unpack
+from .vips import as_array
 
 
 def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
     """The first frame of a picture in full, with its metadata where asked for.
 
-    EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB of PNG and TIFF.
+    EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB.
     Raises SourceError if the picture is refused, damaged or cut short.
     """
-    layers = unpack_whole(data, limits, metadata=metadata)
+    header = open_header(data, limits)
     with decoding():
-        if isinstance(layers, DeepLayers):
-            own = None if layers.alpha is None else layers.upright(layers.alpha)
-            base, icc, dpi = layers.upright(layers.base), layers.icc, layers.dpi
-            return Picture(base, own, icc, dpi, layers.notes, layers.metadata)
-        image, icc, notes = layers.base, layers.icc, layers.notes
-        if image.mode not in ("L", "RGB"):
-            image, icc, more = to_srgb(image, icc)
+        stored = unpack(header)
+        pixels, alpha = upright(as_array(stored.pixels), header.orientation), None
+        if stored.alpha:
+            pixels, alpha = split(pixels, pixels.shape[2] - 1)
+        icc, as_rgb, more = fit_profile(mode_of(pixels), header.icc)
+        notes = header.notes + stored.notes + more
+        if as_rgb:
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        elif mode_of(pixels) == "CMYK":
+            pixels, icc, more = convert(pixels, icc)
             notes += more
-        alpha = None if layers.alpha is None else as_array(layers.upright(layers.alpha))
-        return Picture(as_array(layers.upright(image)), alpha, icc, layers.dpi, notes, layers.metadata)
+        kept, unkept = collect(header) if metadata else (None, ())
+        return Picture(pixels, alpha, icc, header.dpi, notes + unkept, kept)

@@ -1,23 +1,28 @@
-"""Pictures made small by Lanczos's filter, on libvips: a third of what the same takes in Pillow."""
+"""Pictures resized by Lanczos's filter: smaller by libvips, in a third of Pillow's time."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from .vips import vips
+from .arrays import Samples, to_8_bits
+from .vips import as_array, as_image
 
 _GAP = 3
-"""Times the size aimed at that boxes of pixels leave for the filter: as good as none, says Pillow of its own."""
+"""Times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen."""
 
 
-def lanczos(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture (8 bits a channel) at another width and height, exactly; to enlarge it is left to Pillow."""
-    enlarged = image.width < size[0] or image.height < size[1]
-    if image.size == size or enlarged or image.mode == "LAB":  # whose bytes are signed
-        return image.resize(size, Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
-    stored = vips().Image.new_from_memory(pixels, image.width, image.height, len(image.getbands()), "uchar")
+def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
+    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits."""
+    image = as_image(pixels)
+    if (image.width, image.height) == size:
+        return to_8_bits(as_array(pixels))
+    if image.width < size[0] or image.height < size[1]:  # libvips would enlarge by another filter
+        channels = np.dsplit(np.atleast_3d(to_8_bits(as_array(pixels))), image.bands)
+        larger = [Image.fromarray(channel[..., 0]).resize(size, Image.Resampling.LANCZOS) for channel in channels]
+        together = np.dstack([np.asarray(channel) for channel in larger])
+        return together[..., 0] if image.bands == 1 else together
     across, down = size[0] / image.width, size[1] / image.height
-    small = stored.resize(across, vscale=down, kernel="lanczos3", gap=_GAP).numpy()
-    return Image.frombytes(image.mode, size, small.tobytes())
+    return to_8_bits(as_array(image.resize(across, vscale=down, kernel="lanczos3", gap=_GAP)))

@@ -14,7 +14,7 @@ from xml.parsers.expat import ExpatError
 
 from PIL import ExifTags, Image
 
-from .probe import UNREADABLE
+from .header import UNREADABLE, Header
 
 _EXIF = ExifTags.IFD.Exif
 _TAGS = frozenset(
@@ -48,17 +48,16 @@ class Metadata:
     """A packet in UTF-8."""
 
 
-def collect(image: Image.Image) -> tuple[Metadata | None, tuple[str, ...]]:
-    """What may be kept of a loaded picture's EXIF and XMP, and notes about what could not be read."""
+def collect(header: Header) -> tuple[Metadata | None, tuple[str, ...]]:
+    """What may be kept of a picture's EXIF and XMP, and notes about what couldn't be read."""
     notes: tuple[str, ...] = ()
     exif = xmp = None
     try:
-        exif = _exif(Image.Image.getexif(image))
+        exif = _exif(header.exif)
     except UNREADABLE as error:
         notes += (f"EXIF is damaged and was left out: {error}",)
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if packet:
-        xmp = clean_xmp(packet.encode() if isinstance(packet, str) else packet)
+    if header.xmp:
+        xmp = clean_xmp(header.xmp)
         if xmp is None:
             notes += ("XMP can't be read and was left out",)
     return (Metadata(exif, xmp) if exif or xmp else None), notes

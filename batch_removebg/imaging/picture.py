@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .deep import Samples
+from .arrays import Samples
 from .metadata import Metadata
 
 

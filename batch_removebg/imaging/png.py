@@ -1,34 +1,100 @@
-"""PNG's chunks, as far as a reader of heads needs them (PNG specification, third edition, section 5)."""
+"""What a PNG's chunks say besides its pixels (PNG specification, third edition, sections 5 and 11)."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+
+from batch_removebg.errors import SourceError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNKS = 1 << 17
 """Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
-_BEHIND = frozenset({b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"})
-"""What tells how a picture is to be turned, what its colours mean and what it is of; some put it behind the pixels."""
+_LARGEST = 1 << 24
+"""Bytes that a compressed profile or text may unpack to."""
 
 
-def metadata_in_front(data: bytes) -> bytes:
-    """A PNG with the profile, the EXIF and the texts behind its pixels moved before them, for who reads its head alone.
-
-    Anything else as it is, and a PNG of more chunks than are walked through.
-    """
-    if not data.startswith(SIGNATURE):
-        return data
-    pixels, moved, at = 0, [], len(SIGNATURE)
+def walk(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the body of each chunk, up to IEND or the first one that isn't whole."""
+    at = len(SIGNATURE)
     for _ in range(CHUNKS):
-        end, kind = at + 12 + int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind == b"IEND" or end > len(data):
-            break
-        if kind == b"IDAT":
-            pixels = pixels or at
-        elif pixels and kind in _BEHIND and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end]):
-            moved.append((at, end))
-        at = end
-    if not moved:
-        return data
-    gaps = zip([pixels, *(end for _, end in moved)], [*(begin for begin, _ in moved), len(data)], strict=True)
-    return b"".join([data[:pixels], *(data[a:b] for a, b in moved), *(data[a:b] for a, b in gaps)])
+        start = at + 8
+        kind, end = data[at + 4 : start], start + int.from_bytes(data[at : at + 4], "big")
+        at = end + 4
+        if at > len(data):
+            return
+        yield kind, start, end
+        if kind == b"IEND":
+            return
+
+
+def is_sound(data: bytes, start: int, end: int) -> bool:
+    """Whether the checksum of the chunk with that body is right."""
+    return zlib.crc32(memoryview(data)[start - 4 : end]) == int.from_bytes(data[end : end + 4], "big")
+
+
+def require_sound(data: bytes) -> None:
+    """Raise SourceError for a PNG with a wrong checksum in any chunk, which decoding doesn't look at everywhere.
+
+    What is no PNG passes.
+    """
+    if data.startswith(SIGNATURE):
+        for kind, start, end in walk(data):
+            if not is_sound(data, start, end):
+                raise SourceError(f"is damaged or cut short: a checksum is wrong ({kind!r})")
+
+
+def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+    """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
+
+    Behind the pixels they count like before them: some programs write EXIF, profile and texts there, and what is
+    damaged there is left out. Raises SourceError for what is damaged before them.
+    """
+    chunks: dict[bytes, bytes] = {}
+    texts: dict[bytes, bytes] = {}
+    behind = False
+    for kind, start, end in walk(data):
+        if kind in (b"IDAT", b"fdAT"):
+            behind = True
+            continue
+        if not is_sound(data, start, end):
+            if behind:
+                continue
+            raise SourceError(f"looks like PNG, but its header is damaged or cut short: a checksum is wrong ({kind!r})")
+        body = data[start:end]
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            keyword, _, rest = body.partition(b"\0")
+            texts.setdefault(keyword, _text(kind, rest))
+        else:
+            chunks.setdefault(kind, body)
+    return chunks, texts
+
+
+def profile(chunks: dict[bytes, bytes]) -> bytes | None:
+    """The colour profile among the chunks; None where there is none or it can't be unpacked."""
+    _, _, packed = chunks.get(b"iCCP", b"").partition(b"\0")
+    return _unpacked(packed[1:]) or None
+
+
+def _text(kind: bytes, body: bytes) -> bytes:
+    if kind == b"tEXt":
+        return body
+    if kind == b"zTXt":
+        return _unpacked(body[1:])
+    text = body[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
+    return _unpacked(text) if body[:1] == b"\1" else text
+
+
+def _unpacked(packed: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(packed, _LARGEST)
+    except zlib.error:
+        return b""
+
+
+def density(chunks: dict[bytes, bytes]) -> tuple[float, float] | None:
+    """Dots per inch, horizontally and vertically; None where pHYs doesn't say (unit 1: the metre)."""
+    body = chunks.get(b"pHYs", b"")
+    if len(body) != 9 or body[8] != 1:
+        return None
+    return int.from_bytes(body[:4], "big") * 0.0254, int.from_bytes(body[4:8], "big") * 0.0254

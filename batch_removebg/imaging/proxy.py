@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.model import ProxySpec
 
-from .colour import to_srgb
+from .arrays import Samples, upright
+from .colour import convert, fit_profile, mode_of
 from .format import Limits
+from .header import Header, Stored, decoding
 from .lanczos import lanczos
-from .layers import Layers, unpack
-from .probe import open_image
+from .probe import open_header, unpack
+from .vips import as_image
 
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 _LEAST = 1.5
@@ -39,16 +42,17 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     """
     if spec.encoding not in _CONTENT_TYPES:
         raise SettingsError(f"unknown proxy encoding {spec.encoding!r}: choose jpeg or bmp")
-    width, height = _size(open_image(data, limits).size, spec)
-    layers = unpack(data, limits, at_least=(round(_LEAST * width), round(_LEAST * height)))
-    small, notes = _shrink(layers, (width, height))
-    small.info = {}  # comments and profiles must not travel
-    buffer = io.BytesIO()
-    if spec.encoding == "jpeg":
-        small.save(buffer, "JPEG", quality=spec.quality, subsampling="4:4:4")
-    else:
-        small.save(buffer, "BMP")
-    return Proxy(buffer.getvalue(), _CONTENT_TYPES[spec.encoding], *small.size, layers.notes + notes)
+    header = open_header(data, limits)
+    size = _size((header.width, header.height), spec)
+    with decoding():
+        stored = unpack(header, _shrink(header, size))
+        small = lanczos(_on_white(stored), size)
+        icc, _, more = fit_profile(mode_of(small), header.icc)
+        rgb, _, notes = convert(small, icc)
+        pixels = upright(rgb, header.orientation)
+        encoded = _encoded(pixels, spec)
+    height, width = pixels.shape[:2]
+    return Proxy(encoded, _CONTENT_TYPES[spec.encoding], width, height, header.notes + stored.notes + more + notes)
 
 
 def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
@@ -60,10 +64,27 @@ def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
     return width, height
 
 
-def _shrink(layers: Layers, size: tuple[int, int]) -> tuple[Image.Image, tuple[str, ...]]:
-    base = layers.base
-    if layers.alpha is not None:
-        base = Image.new(base.mode, base.size, "white")  # white in every RGB and grey profile
-        base.paste(layers.base, mask=layers.alpha)
-    small, _, notes = to_srgb(lanczos(base, size), layers.icc)
-    return layers.upright(small), notes
+def _shrink(header: Header, size: tuple[int, int]) -> int:
+    """By how much a JPEG is shrunk as it is decoded."""
+    if header.codec.format != "JPEG":
+        return 1
+    spare = min(header.width / size[0], header.height / size[1]) / _LEAST
+    return next((factor for factor in (8, 4, 2) if factor <= spare), 1)
+
+
+def _on_white(stored: Stored) -> Any:
+    """The colours, laid on white where they are transparent: white in every RGB and grey profile."""
+    if not stored.alpha:
+        return stored.pixels
+    image = as_image(stored.pixels)
+    white = 255 if image.format == "uchar" else 65535
+    return image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+
+
+def _encoded(pixels: Samples, spec: ProxySpec) -> bytes:
+    if spec.encoding == "jpeg":
+        encoded: bytes = as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none")
+        return encoded
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "BMP")
+    return buffer.getvalue()

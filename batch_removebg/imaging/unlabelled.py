@@ -1,10 +1,10 @@
-"""Colours that something else than a profile tells to be others than sRGB's; only a profile is followed here."""
+"""What a file without a profile says of its colours, unless they are sRGB; only a profile is followed here."""
 
 from __future__ import annotations
 
 import struct
 
-from PIL import ExifTags, ImageFile
+from PIL import ExifTags, Image
 
 _HEAD = 1 << 16
 """Bytes from the start in which the boxes that tell it lie."""
@@ -22,21 +22,9 @@ _SRGB_GAMMA = range(45_000, 46_001)
 """gAMA ÷ 100,000 that stands for sRGB's curve (PNG specification, 11.3.2.2: 45455)."""
 
 
-def told_colours(image: ImageFile.ImageFile, data: bytes) -> str | None:
-    """What an opened picture without a profile says of its colours, unless it is sRGB; before its pixels are loaded."""
-    if image.info.get("icc_profile"):
-        return None
-    if image.format in ("AVIF", "HEIF"):
-        return _nclx(data[:_HEAD])
-    if image.format == "PNG":
-        return _png_chunks(data)
-    if image.format in ("JPEG", "MPO"):
-        return _interoperability(image)
-    return None
-
-
-def _nclx(head: bytes) -> str | None:
-    """The box `colr` of the kind `nclx`: primaries and curve in two bytes each (ISO/IEC 14496-12, 12.1.5)."""
+def by_nclx(data: bytes) -> str | None:
+    """By a `colr` box of the kind `nclx`: primaries and curve in two bytes each (ISO/IEC 14496-12, 12.1.5)."""
+    head = data[:_HEAD]
     at = head.find(b"colrnclx")
     if at < 0:
         return None
@@ -50,9 +38,8 @@ def _named(primaries: int, curve: int) -> str | None:
     return f"{name or 'RGB'} in {bent}" if bent else name
 
 
-def _png_chunks(data: bytes) -> str | None:
-    """cICP, or a gAMA or cHRM that is not sRGB's; sRGB before both (PNG specification, third edition, 4.3)."""
-    found = _before_pixels(data)
+def by_chunks(found: dict[bytes, bytes]) -> str | None:
+    """By a PNG's cICP, or a gAMA or cHRM that isn't sRGB's; sRGB before both (PNG, third edition, 4.3)."""
     primaries, curve = found.get(b"cICP", b"")[:2].ljust(2, b"\0")
     if name := _named(primaries, curve):
         return f"{name} by its cICP chunk"
@@ -67,17 +54,7 @@ def _png_chunks(data: bytes) -> str | None:
     return None
 
 
-def _before_pixels(data: bytes) -> dict[bytes, bytes]:
-    """The contents of a PNG's chunks before its pixels, by kind."""
-    found, at = {}, 8
-    while at + 8 <= len(data) and (kind := data[at + 4 : at + 8]) != b"IDAT":
-        past = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        found[kind] = data[at + 8 : past]
-        at = past + 4
-    return found
-
-
-def _interoperability(image: ImageFile.ImageFile) -> str | None:
-    """Adobe RGB's mark in EXIF (DCF 2.0, the index R03)."""
-    index = image.getexif().get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
+def by_interoperability(exif: Image.Exif) -> str | None:
+    """By Adobe RGB's mark in EXIF (DCF 2.0, the index R03)."""
+    index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
     return "Adobe RGB by its EXIF" if str(index).startswith("R03") else None

@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.deep import Samples
+from batch_removebg.imaging.arrays import Samples
 
 from .box_filter import Floats, Windows, doubled, halved
 

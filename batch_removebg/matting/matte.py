@@ -8,13 +8,13 @@ from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from batch_removebg.errors import OutputBroken, SourceError
+from batch_removebg.imaging import png
+from batch_removebg.imaging.arrays import to_8_bits
+from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.layers import unpack
 from batch_removebg.imaging.png_write import write
-from batch_removebg.imaging.probe import decoding, open_image
 from batch_removebg.model import Matte
 
 Alpha = npt.NDArray[np.uint8]
@@ -46,16 +46,15 @@ def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     cut short, has no alpha, or is larger than `limits` allow.
     """
     with as_output():
-        _verify(data, limits)
-        layers = unpack(data, limits)
-    mask = layers.alpha or layers.base
-    if mask.mode != "L":
+        png.require_sound(data)
+        picture = read(data, limits)
+    mask = picture.pixels if picture.alpha is None else picture.alpha
+    if mask.ndim != 2:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    if not _same_aspect(mask.size, (width, height)):
-        raise OutputBroken(
-            f"the output is {mask.width}×{mask.height} pixels, which does not fit an input of {width}×{height}"
-        )
-    return Matte(np.asarray(mask))
+    size = mask.shape[1], mask.shape[0]
+    if not _same_aspect(size, (width, height)):
+        raise OutputBroken(f"the output is {size[0]}×{size[1]} pixels, which does not fit an input of {width}×{height}")
+    return Matte(to_8_bits(mask))
 
 
 def encode_matte(matte: Matte) -> bytes:
@@ -68,13 +67,15 @@ def encode_matte(matte: Matte) -> bytes:
 def decode_matte(data: bytes, limits: Limits = _DEFAULT) -> Matte:
     """What `encode_matte` was given; raises OutputBroken if a single bit of the file's content is damaged."""
     with as_output():
-        image = _verify(data, limits)
-        if (image.format, image.mode) != ("PNG", "L"):
+        png.require_sound(data)
+        picture = read(data, limits)
+        alpha = picture.pixels
+        if not data.startswith(png.SIGNATURE) or picture.alpha is not None or alpha.ndim != 2 or alpha.dtype != "uint8":
             raise SourceError("is not a kept alpha, which is a PNG in grey")
-        alpha = np.asarray(unpack(data, limits).base)
-    peak, engine = (str(image.info.get(name, "")) for name in (_PEAK, _ENGINE))
+    texts = png.read_chunks(data)[1]
+    peak, engine = (texts.get(name.encode(), b"").decode("latin-1") for name in (_PEAK, _ENGINE))
     sound = engine.isascii() and engine.isprintable() and 0 < len(engine) <= _LONGEST_NAME
-    return Matte(alpha, _number(peak), engine if sound else None)
+    return Matte(to_8_bits(alpha), _number(peak), engine if sound else None)
 
 
 def _number(text: str) -> float | None:
@@ -83,14 +84,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if isfinite(value) else None
-
-
-def _verify(data: bytes, limits: Limits) -> Image.Image:
-    """Check a PNG's checksums, which decoding alone does not; other formats pass. Returns the opened header."""
-    image = open_image(data, limits)
-    with decoding():
-        image.verify()
-    return image
 
 
 def _same_aspect(size: tuple[int, int], expected: tuple[int, int]) -> bool:

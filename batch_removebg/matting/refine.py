@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from batch_removebg.imaging.deep import Samples, to_8_bits
+from batch_removebg.imaging.arrays import Samples, to_8_bits
 
 from .box_filter import Floats
 from .guided_filter import CLEAR, RADIUS, REACH, models_of

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.deep import Samples
+from batch_removebg.imaging.arrays import Samples
 
 from .box_filter import Floats
 from .matte import Alpha

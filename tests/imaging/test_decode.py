@@ -7,12 +7,12 @@ from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging import decode, png_write, tiff_write
-from batch_removebg.imaging.arrays import as_array
+from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.colour import srgb_profile
-from batch_removebg.imaging.deep import to_8_bits
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
 from batch_removebg.imaging.proxy import proxy
+from batch_removebg.imaging.vips import vips
 from batch_removebg.model import ProxySpec
 from tests.support.pictures import (
     chunk,
@@ -77,6 +77,13 @@ def test_what_is_damaged_behind_the_pixels_of_a_png_is_left_alone():
     broken = bytearray(data[:-12] + chunk(b"eXIf", exif(6).tobytes()[6:]) + data[-12:])
     broken[len(data) + 5] ^= 1
     assert read(bytes(broken)).pixels.shape == (5, 7, 3)
+
+
+def test_a_damaged_profile_before_the_pixels_of_a_png_refuses_it_since_its_colours_would_be_others():
+    data = bytearray(encoded(noise(5, 7), icc_profile=swapped_profile()))
+    data[data.index(b"iCCP") + 30] ^= 1
+    with pytest.raises(SourceError, match=r"damaged or cut short: a checksum is wrong \(b'iCCP'\)"):
+        read(bytes(data))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -350,15 +357,19 @@ def test_damaged_bytes_end_in_a_picture_or_in_a_source_error(kind):
 
 def test_a_bomb_is_never_decoded(monkeypatch):
     monkeypatch.setattr(Image.core, "new", lambda *_: pytest.fail("pixels were allocated"))
+    monkeypatch.setattr(decode, "unpack", lambda *_: pytest.fail("pixels were asked for"))
     with pytest.raises(SourceError, match="--max-pixels"):
         read(png(60000, 60000, 8, 2, bytes(100)))
 
 
-def test_running_out_of_memory_is_the_items_failure(monkeypatch):
+@pytest.mark.parametrize(
+    "error", [MemoryError(), vips().Error("unable to write", "vips_malloc: out of memory -- size 9GB")]
+)
+def test_running_out_of_memory_is_the_items_failure(monkeypatch, error):
     def refuse(*_):
-        raise MemoryError
+        raise error
 
-    monkeypatch.setattr(Image.core, "new", refuse)
+    monkeypatch.setattr(decode, "as_array", refuse)
     with pytest.raises(SourceError, match="more memory"):
         read(png(100, 100, 8, 2, bytes(30100)))
 
@@ -376,11 +387,3 @@ def test_heic_is_read_with_its_profile_and_turned_by_its_own_boxes_alone(orienta
     assert picture.pixels.shape == stored.shape
     assert np.abs(picture.pixels[inside].astype(int) - stored[inside]).mean() <= 12
     assert (picture.icc, picture.notes) == (swapped_profile(), ())
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 1), (700, 900), (3, 300_000), (300_000, 1), (5, 7, 2), (700, 900, 3), (700, 900, 4)]
-)
-def test_an_array_of_a_picture_is_the_picture(shape):
-    pixels = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
-    assert np.array_equal(as_array(Image.fromarray(pixels)), pixels)

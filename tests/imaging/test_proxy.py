@@ -74,8 +74,12 @@ def test_the_proxy_is_upright_like_the_picture(kind, orientation):
 
 def test_a_jpeg_is_decoded_no_larger_than_needed(monkeypatch):
     sizes = []
-    load = JpegImagePlugin.JpegImageFile.load
-    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", lambda self: sizes.append(self.size) or load(self))
+
+    def resized(pixels, size):
+        sizes.append((pixels.width, pixels.height))
+        return lanczos(pixels, size)
+
+    monkeypatch.setattr("batch_removebg.imaging.proxy.lanczos", resized)
     proxy(encoded(noise(400, 800), "JPEG"), ProxySpec(longest=100))
     assert sizes[0] == (200, 100)
     sizes.clear()
@@ -93,7 +97,7 @@ def test_reduced_decoding_looks_like_lanczos_on_the_whole():
 
 def test_resizing_is_lanczos_on_the_source():
     source = noise(90, 120)
-    expected = np.asarray(lanczos(Image.fromarray(source), (40, 30)))
+    expected = lanczos(source, (40, 30))
     assert np.array_equal(pixels(proxy(encoded(source), ProxySpec(longest=40, encoding="bmp"))), expected)
 
 
@@ -133,7 +137,7 @@ def test_grey_and_transparent_grey_go_up_as_rgb():
 def test_no_metadata_goes_up():
     data = encoded(noise(8, 8), "JPEG", exif=exif(1), comment=b"a secret", icc_profile=swapped_profile())
     result = proxy(data, ProxySpec())
-    assert set(opened(result.data).info) == {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+    assert opened(result.data).info == {}
     assert b"secret" not in result.data
     assert b"Camera" not in result.data
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
+from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
@@ -138,9 +139,12 @@ def test_damaged_tiles_of_16_bits_are_refused_and_not_left_black(channels: int) 
         read(bytes(data), Limits())
 
 
-def test_inks_of_16_bits_in_planes_are_refused_and_not_taken_for_8_bits() -> None:
-    with pytest.raises(SourceError, match="pixels of a kind that can't be read here"):
-        read(by_hand(words(4), photometric=5), Limits())
+def test_inks_of_16_bits_in_planes_are_scaled_to_8_and_not_taken_for_8_bits() -> None:
+    planes = words(4)
+    picture = read(by_hand(planes, photometric=5), Limits())
+    inks = Image.merge("CMYK", [Image.fromarray(to_8_bits(plane)) for plane in planes])
+    assert np.array_equal(picture.pixels, np.asarray(inks.convert("RGB")))
+    assert "16 bits a channel reduced to 8" in picture.notes
 
 
 def test_12_bits_of_grey_reach_from_black_to_white() -> None:
@@ -165,3 +169,27 @@ def test_the_proxy_of_a_deep_tiff_has_the_shape_of_the_upright_picture(orientati
     made = proxy(data, ProxySpec(longest=20), Limits())
     assert (made.width * 2, made.height * 2) == (seen.width, seen.height)
     assert read(data, Limits()).pixels.shape[:2] == (seen.height, seen.width)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_compression_that_libvips_was_built_without_is_read_all_the_same(compression: str) -> None:
+    shallow, deep = noise(9, 7, 4), noise(9, 7, 2).view(np.uint16)[..., 0]
+    picture = read(encoded(Image.fromarray(shallow), "TIFF", compression=compression), Limits())
+    assert np.array_equal(picture.pixels, shallow[..., :3])
+    data = encoded(Image.fromarray(deep), "TIFF", compression=compression)
+    assert np.array_equal(read(data, Limits()).pixels, deep)
+    assert np.array_equal(read(white_is_zero(data), Limits()).pixels, 65535 - deep)
+
+
+def test_grey_of_8_bits_with_a_sign_is_taken_for_the_bytes_that_it_is() -> None:
+    stored = noise(6, 5, 1)
+    data = tiff(stored, t339=2)
+    assert np.array_equal(read(data, Limits()).pixels, stored)
+
+
+@pytest.mark.parametrize("planes_apart", [False, True])
+def test_a_single_plane_of_grey_whose_white_is_zero_is_turned_round(planes_apart: bool) -> None:
+    grey = (words(1) >> 8).astype(np.uint8)
+    assert np.array_equal(
+        read(by_hand(grey, 8, photometric=0, planes_apart=planes_apart), Limits()).pixels, 255 - grey[0]
+    )

@@ -95,7 +95,7 @@ def bad_pictures(folder: Path) -> dict[str, str]:
     made = {"zero.jpg": b"", "cut.jpg": whole[: len(whole) // 2], "text.jpg": b"not a picture", "huge.png": huge}
     for name, data in made.items():
         (folder / name).write_bytes(data)
-    return {"zero.jpg": "empty", "cut.jpg": "truncated", "text.jpg": "not a picture", "huge.png": "60000"}
+    return {"zero.jpg": "empty", "cut.jpg": "cut short", "text.jpg": "not a picture", "huge.png": "60000"}
 
 
 def test_bad_pictures_fail_with_their_reason_and_odd_ones_are_done(run: Run, tmp_path: Path) -> None:

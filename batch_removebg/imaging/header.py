@@ -1,0 +1,141 @@
+"""What a picture's file says before its pixels are decoded."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from batch_removebg.errors import SourceError
+
+from .codecs import Codec
+from .vips import vips
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for damaged data."""
+_ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+_NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A picture that has been opened and not decoded."""
+
+    codec: Codec
+    data: bytes
+    source: Any
+    """The picture of its library: pyvips.Image, or Pillow's ImageFile."""
+    width: int
+    """As stored: EXIF orientation not applied."""
+    height: int
+    frames: int = 1
+    exif: Image.Exif
+    xmp: bytes | None = None
+    icc: bytes | None = None
+    density: tuple[float, float] | None = None
+    """Dots per inch as stored, from the format's own field; EXIF may have others."""
+    deep: bool = False
+    """More than 8 bits a channel are handed over."""
+    lost_bits: int = 8
+    """Bits a channel in the file where the library hands over 8."""
+    other_colours: str | None = None
+    """What the file says of its colours, other than by a profile, unless it is sRGB."""
+
+    @property
+    def orientation(self) -> int:
+        """The EXIF orientation, 1–8; 1 where there is none."""
+        value = self.exif.get(ExifTags.Base.Orientation, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+    def turned(self, pair: tuple[Any, Any]) -> tuple[Any, Any]:
+        """A pair of values for the stored width and height, in the order of the upright picture."""
+        return pair[::-1] if self.orientation >= 5 else pair
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Dots per inch of the upright picture, horizontally and vertically; None unless both make sense."""
+        try:
+            x, y = (float(value) for value in self.density or self._exif_density())
+        except UNREADABLE:
+            return None
+        return self.turned((x, y)) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
+
+    def _exif_density(self) -> tuple[float, float]:
+        scale = {2: 1.0, 3: 2.54}[
+            self.exif.get(ExifTags.Base.ResolutionUnit, 2)
+        ]  # per inch, per centimetre, or neither
+        x, y = (float(self.exif[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
+        return x * scale, y * scale
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the picture won't reach the result, as far as the header says."""
+        notes = []
+        if self.frames > 1 and self.codec.format in _ANIMATED:
+            notes.append(f"animated, first of {self.frames} frames taken")
+        elif self.frames > 1 and self.codec.format == "TIFF":
+            notes.append(f"first of {self.frames} pages taken")
+        if self.lost_bits > 8:
+            notes.append(f"{self.lost_bits} bits a channel reduced to 8")
+        if self.other_colours and not self.icc:
+            notes.append(f"its colours are {self.other_colours}, and no profile says so: taken for sRGB")
+        return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture's pixels as stored: not turned, colours not converted, perhaps not decoded yet."""
+
+    pixels: Any
+    """A libvips picture or an array H×W(×C), 8 or 16 bits a channel: 1 channel of grey, 3 of RGB or 4 of CMYK, then
+    straight alpha."""
+    alpha: bool = False
+    """Whether there is one."""
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Turn what the libraries raise for damaged data into SourceError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SourceError(_NO_MEMORY) from error
+    except UNREADABLE as error:
+        raise SourceError(f"is damaged or cut short: {error}") from error
+    except vips().Error as error:
+        said = complaint(error)
+        raise SourceError(
+            _NO_MEMORY if "out of memory" in said.lower() else f"is damaged or cut short: {said}"
+        ) from error
+
+
+def complaint(error: Exception) -> str:
+    """What libvips says is wrong, in one line, without the name of the operation."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("unable to")]
+    return "; ".join(dict.fromkeys(line.strip() for line in lines)) or str(error).strip()
+
+
+def unknown_pixels(name: str) -> SourceError:
+    """The error for a sound file whose kind of pixels nothing here can read."""
+    return SourceError(
+        f"is a {name} with pixels of a kind that can't be read here: save it as grey or RGB of 8 or 16 bits a channel, "
+        "with one alpha channel at most, as PNG for instance"
+    )

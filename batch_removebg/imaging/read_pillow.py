@@ -1,0 +1,100 @@
+"""AVIF, BMP, JPEG 2000, PPM, PSD and HEIC, and two kinds of TIFF, read by Pillow."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import re
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+
+from batch_removebg.errors import SourceError
+
+from . import tiff
+from .arrays import fit
+from .codecs import Codec
+from .colour import lab_to_srgb, srgb_profile
+from .depth import stored_bits
+from .embedded import embedded_profile
+from .header import UNREADABLE, Header, Stored, decoding, unknown_pixels
+from .unlabelled import by_nclx
+
+_UNKNOWN_KIND = re.compile(r"unknown pixel mode|\(\d+, (16|32)\)")
+"""Pillow's words for a sound TIFF that it has no mode for; of a PSD, the colour mode and bits that it doesn't know."""
+_X, _Y = ExifTags.Base.XResolution, ExifTags.Base.YResolution
+
+
+def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
+    """The header of a picture in a format that Pillow reads; `tags` of a TIFF. Raises SourceError."""
+    name = codec.format
+    image = _opened(name, data)
+    if tags is None:
+        # The base class's method: a plugin's own may decode the picture in search of it.
+        with contextlib.suppress(*UNREADABLE):
+            Image.Image.getexif(image)  # where it raises, the next call returns what could be read
+    else:  # Pillow gives a TIFF's upright size, and turns the pixels as it loads them
+        if tags.get(ExifTags.Base.Orientation, 1) >= 5 and _X in tags and _Y in tags:
+            tags[_X], tags[_Y] = tags[_Y], tags[_X]
+        tags[ExifTags.Base.Orientation] = 1
+    deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    with decoding():
+        frames = int(getattr(image, "n_frames", 1))
+    return Header(
+        codec=codec,
+        data=data,
+        source=image,
+        width=image.width,
+        height=image.height,
+        frames=frames,
+        exif=Image.Image.getexif(image) if tags is None else tags,
+        xmp=image.info.get("xmp"),
+        icc=srgb_profile() if image.mode == "LAB" else image.info.get("icc_profile") or embedded_profile(name, data),
+        density=None if tags is not None else image.info.get("dpi"),
+        deep=deep,
+        lost_bits=8 if deep else stored_bits(name, data),
+        other_colours=by_nclx(data) if name in ("AVIF", "HEIF") else None,
+    )
+
+
+def stored(header: Header) -> Stored:
+    """The pixels, decoded."""
+    image = header.source
+    image.load()
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        is_tiff = header.codec.format == "TIFF"
+        bits = max(tiff.values(header.exif, TiffImagePlugin.BITSPERSAMPLE, 16)) if is_tiff else 16
+        values, notes = fit(np.asarray(image), bits)
+        if is_tiff and tiff.photometric(header.exif) == 0:  # white is zero, which Pillow minds in 8 bits only
+            values = ~values
+        return Stored(values, notes=notes)
+    if image.mode == "LAB":  # whose bytes are signed: it can't be resized as it is
+        return Stored(np.asarray(lab_to_srgb(image)))
+    if image.has_transparency_data:
+        return Stored(np.asarray(image.convert("LA" if image.mode in ("1", "L", "LA", "La") else "RGBA")), alpha=True)
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return Stored(np.asarray(image))
+
+
+def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
+    # Not Image.open: that warns from 89 million pixels on, by a process-wide number and a process-wide filter.
+    # Our limit stands in for it, and the host program's setting stays as it is.
+    Image.init()
+    if name == "HEIF" and name not in Image.OPEN:
+        try:
+            importlib.import_module("pillow_heif").register_heif_opener()
+        except ImportError as error:
+            raise SourceError("is a HEIC picture, which needs a plugin: pip install 'batch-removebg[heic]'") from error
+    factory, _ = Image.OPEN.get(name, (None, None))
+    if factory is None:
+        raise SourceError(f"can't be read here: this Pillow has no reader for {name}")
+    try:
+        return factory(io.BytesIO(data), "")
+    except Image.DecompressionBombError as error:  # asked by plugins that allocate as they open
+        raise SourceError(f"is too large: {error}") from error
+    except UNREADABLE as error:
+        if name in ("TIFF", "PSD") and _UNKNOWN_KIND.fullmatch(str(error)):
+            raise unknown_pixels(name) from error
+        raise SourceError(f"looks like {name}, but its header is damaged or cut short: {error}") from error

@@ -1,0 +1,112 @@
+"""JPEG, PNG, WebP, TIFF and GIF, read by libvips."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Any
+
+from PIL import Image
+
+from batch_removebg.errors import SourceError
+
+from . import png, tiff
+from .arrays import fit, to_8_bits
+from .codecs import Codec
+from .header import UNREADABLE, Header, Stored, complaint, unknown_pixels
+from .unlabelled import by_chunks, by_interoperability
+from .vips import as_array, vips
+
+_LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload", "GIF": "gifload"}
+_UNKNOWN_KIND = re.compile(
+    r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
+)
+"""libvips's words for a sound TIFF whose pixels it can't read."""
+_JFIF = re.compile(rb"\xff\xd8\xff\xe0..JFIF\0..(.)(..)(..)", re.DOTALL)
+"""Version, unit and two densities (ITU-T T.871, 10.1)."""
+_PER_INCH = {b"\1": 1.0, b"\2": 2.54}
+"""Inch and centimetre; 0 says a pixel's shape only."""
+
+
+def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
+    """The header of a picture in a format that libvips reads; `tags` of a TIFF. Raises SourceError."""
+    name = codec.format
+    chunks, texts = png.read_chunks(data) if name == "PNG" else ({}, {})
+    try:
+        # Of tiles, libvips leaves those black that it can't read, unless warnings count; of strips, warnings would
+        # refuse every file with a tag that libtiff doesn't know.
+        image = _load(name, data, fail_on="warning" if tags is not None and tiff.is_tiled(tags) else "error")
+    except vips().Error as error:
+        said = complaint(error)
+        if name == "TIFF" and _UNKNOWN_KIND.search(said):
+            raise unknown_pixels(name) from error
+        raise SourceError(f"looks like {name}, but its header is damaged or cut short: {said}") from error
+    if tags is not None:
+        tiff.layout(image, tags)
+    xmp = texts.get(b"XML:com.adobe.xmp") or _field(image, "xmp-data")
+    exif = _exif(chunks.get(b"eXIf") or _field(image, "exif-data"), xmp, texts.get(b"Raw profile type exif"))
+    pages = int.from_bytes(chunks[b"acTL"][:4], "big") if b"acTL" in chunks else _field(image, "n-pages")
+    return Header(
+        codec=codec,
+        data=data,
+        source=image,
+        width=image.width,
+        height=image.height,
+        frames=pages or 1,
+        exif=exif if tags is None else tags,
+        xmp=xmp,
+        icc=png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data"),
+        density=png.density(chunks) if name == "PNG" else _jfif_density(data) if name == "JPEG" else None,
+        deep=image.format != "uchar",
+        other_colours=by_chunks(chunks) if name == "PNG" else by_interoperability(exif) if name == "JPEG" else None,
+    )
+
+
+def stored(header: Header, shrink: int = 1) -> Stored:
+    """The pixels, not decoded yet; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for."""
+    image = header.source
+    if header.codec.format != "TIFF":
+        if shrink > 1:
+            image = _load(header.codec.format, header.data, shrink=shrink, fail_on="error")
+            # libvips leaves out a last pixel that isn't whole, be it nearly so: the picture would come out stretched.
+            image = image.embed(0, 0, round(header.width / shrink), round(header.height / shrink), extend="copy")
+        return Stored(image, image.hasalpha())
+    colours, alpha = tiff.layout(image, header.exif)
+    if image.bands > colours + alpha:
+        image = image.extract_band(0, n=colours + alpha)
+    if image.format not in ("uchar", "ushort"):
+        values, notes = fit(as_array(image))
+        return Stored(values, notes=notes)
+    if colours == 4 and image.format == "ushort":
+        return Stored(to_8_bits(as_array(image)), alpha, ("16 bits a channel reduced to 8",))
+    return Stored(image, alpha)
+
+
+def _load(name: str, data: bytes, **options: Any) -> Any:
+    return getattr(vips().Image, f"{_LOADERS[name]}_buffer")(data, access="sequential", **options)
+
+
+def _field(image: Any, name: str) -> Any:
+    """What libvips found of that name; None where nothing."""
+    return image.get(name) if image.get_typeof(name) else None
+
+
+def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.Exif:
+    """EXIF as Pillow reads it: from its own place, from a text as ImageMagick writes it, its orientation from XMP."""
+    about: dict[str | tuple[int, int], Any] = {"exif": packed, "xmp": xmp}
+    if raw is not None:
+        about["Raw profile type exif"] = raw.decode("latin-1")
+    holder = Image.Image()
+    holder.info = about
+    with contextlib.suppress(*UNREADABLE):
+        holder.getexif()
+    return holder.getexif()
+
+
+def _jfif_density(data: bytes) -> tuple[float, float] | None:
+    """Dots per inch by a JPEG's JFIF segment, which is its first; None where it has none."""
+    found = _JFIF.match(data)
+    scale = _PER_INCH.get(found[1]) if found else None
+    return (
+        (int.from_bytes(found[2], "big") * scale, int.from_bytes(found[3], "big") * scale) if found and scale else None
+    )
