@@ -1,9 +1,12 @@
-"""A finished picture as the bytes of a file: its profile and resolution go in, and what is kept of its metadata."""
+"""A finished picture as the bytes of a file, with its profile, its resolution and the metadata that is kept.
+
+PNG and TIFF have writers of our own, the rest is Pillow's: libvips takes twice the time or more for PNG and TIFF, and
+in every format rewrites EXIF with tags of its own, or drops it.
+"""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ from batch_removebg.errors import ItemError
 
 from . import png_write, tiff_write
 from .colour import convert
+from .deep import Samples
 from .format import Encoding
 from .metadata import Metadata
 from .picture import Composed
@@ -25,55 +29,35 @@ _EXIF = b"Exif\0\0"
 
 
 def encode(composed: Composed, encoding: Encoding) -> bytes:
-    """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss unless on a background or asked for.
+    """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss if `encoding` says so.
 
     Raises ItemError if the picture is too large for the format or its encoder.
     """
     height, width = composed.pixels.shape[:2]
     encoding.require_room(width, height)
     kept = composed.metadata or Metadata()
-    if encoding.format == "png":
-        return png_write.write(
-            composed.pixels,
-            effort=encoding.effort,
-            icc=composed.icc,
-            dpi=composed.dpi,
-            exif=kept.exif,
-            xmp=kept.xmp,
-        )
-    if encoding.format == "tiff":
-        exif = None
-        if kept.exif is not None:
-            exif = Image.Exif()
-            exif.load(_EXIF + kept.exif)
-        return tiff_write.write(
-            composed.pixels, effort=encoding.effort, icc=composed.icc, dpi=composed.dpi, exif=exif, xmp=kept.xmp
-        )
-    return _by_pillow(composed, kept, encoding)
+    own = {"png": png_write.write, "tiff": tiff_write.write}.get(encoding.format)
+    if own is None:
+        return _by_pillow(composed, kept, encoding)
+    pixels, effort = composed.pixels, encoding.effort
+    return own(pixels, effort=effort, icc=composed.icc, dpi=composed.dpi, exif=kept.exif, xmp=kept.xmp)
 
 
 def _by_pillow(composed: Composed, kept: Metadata, encoding: Encoding) -> bytes:
+    pixels, icc = composed.pixels, composed.icc
     if encoding.format in ("webp", "avif"):
-        composed = _without_grey(composed)
-    image = Image.fromarray(composed.pixels)
-    options = _options(image, encoding)
-    for name, value in (
-        ("icc_profile", composed.icc),
-        ("dpi", composed.dpi),
-        ("exif", kept.exif and _EXIF + kept.exif),
-        ("xmp", kept.xmp),
-    ):
-        if value is not None:
-            options[name] = value
+        pixels, icc = _without_grey(pixels, icc)
+    about = {"icc_profile": icc, "dpi": composed.dpi, "exif": kept.exif and _EXIF + kept.exif, "xmp": kept.xmp}
+    options = _options(encoding) | {name: value for name, value in about.items() if value is not None}
     buffer = io.BytesIO()
     try:
-        image.save(buffer, encoding.format.upper(), **options)
-    except (ValueError, OSError) as error:  # such as WebP with loss of 100 megapixels, in which a partition overflows
+        Image.fromarray(pixels).save(buffer, encoding.format.upper(), **options)
+    except (ValueError, OSError) as error:  # such as lossy WebP of 100 megapixels, in which a partition overflows
         raise ItemError(f"can't be written as {encoding.format} ({error}): choose --format png") from error
     return buffer.getvalue()
 
 
-def _options(image: Image.Image, encoding: Encoding) -> dict[str, Any]:
+def _options(encoding: Encoding) -> dict[str, Any]:
     match encoding.format:
         case "webp" if encoding.lossless:
             # Colours under transparent pixels are 0 already; `exact` keeps the encoder from inventing others.
@@ -82,24 +66,17 @@ def _options(image: Image.Image, encoding: Encoding) -> dict[str, Any]:
         case "webp":
             return {"quality": encoding.quality, "method": _LOSSY_WEBP[encoding.effort]}
         case "avif":
+            speed = 10 - encoding.effort
             # One thread: pictures are worked on side by side already.
-            return {
-                "quality": encoding.quality,
-                "subsampling": "4:4:4",
-                "speed": 10 - encoding.effort,
-                "max_threads": 1,
-            }
+            return {"quality": encoding.quality, "subsampling": "4:4:4", "speed": speed, "max_threads": 1}
         case _:
             return {"quality": encoding.quality, "subsampling": "4:4:4", "optimize": encoding.effort > 3}
 
 
-def _without_grey(composed: Composed) -> Composed:
-    """WebP knows no grey, and AVIF is read back as RGB; a grey profile can't stay on RGB pixels."""
-    pixels = composed.pixels
-    if pixels.ndim == 2:
-        rgb, icc, _ = convert(pixels, composed.icc)
-        return replace(composed, pixels=rgb, icc=icc)
-    if pixels.shape[2] == 2:
-        rgb, icc, _ = convert(np.ascontiguousarray(pixels[..., 0]), composed.icc)
-        return replace(composed, pixels=np.dstack([rgb, pixels[..., 1]]), icc=icc)
-    return composed
+def _without_grey(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None]:
+    """RGB or RGBA, and its profile: WebP has no grey, AVIF is read back as RGB, and neither may have a grey profile."""
+    channels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if channels.shape[2] > 2:
+        return pixels, icc
+    rgb, icc, _ = convert(np.ascontiguousarray(channels[..., 0]), icc)
+    return np.dstack([rgb, channels[..., 1:]]), icc

@@ -42,7 +42,7 @@ def photo(kind: str = "JPEG", orientation: int = 6) -> bytes:
     place[ExifTags.GPS.GPSLatitudeRef] = "N"
     place[ExifTags.GPS.GPSLatitude] = (48.0, 8.0, 14.0)
     if kind == "TIFF":  # Pillow leaves the inner directories out
-        return tiff_write.write(noise(20, 30), effort=2, dpi=(300, 300), exif=tags, xmp=XMP)
+        return tiff_write.write(noise(20, 30), effort=2, dpi=(300, 300), exif=tags.tobytes()[6:], xmp=XMP)
     options = {"xmp": XMP} if kind != "PNG" else {}
     return encoded(noise(20, 30), kind, exif=tags, dpi=(300, 300), **options)
 

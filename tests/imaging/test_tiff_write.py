@@ -39,7 +39,9 @@ def test_extreme_shapes(shape):
 def test_profile_resolution_tags_and_packet_come_back():
     tags = exif(1)
     tags.get_ifd(0x8769)[0x829A] = 0.5
-    data = tiff_write.write(noise(2, 2), effort=2, icc=swapped_profile(), dpi=(300, 72.5), exif=tags, xmp=b"<x/>")
+    data = tiff_write.write(
+        noise(2, 2), effort=2, icc=swapped_profile(), dpi=(300, 72.5), exif=tags.tobytes()[6:], xmp=b"<x/>"
+    )
     image = opened(data)
     assert image.info["icc_profile"] == swapped_profile()
     assert image.info["dpi"] == (300, 72.5)
