@@ -15,8 +15,8 @@ from PIL import Image
 from batch_removebg.errors import ItemError
 
 from . import png_write, tiff_write
+from .arrays import Samples
 from .colour import convert
-from .deep import Samples
 from .format import Encoding
 from .metadata import Metadata
 from .picture import Composed
