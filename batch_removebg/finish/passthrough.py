@@ -1,7 +1,7 @@
 """A PNG judged by its own checksums: nothing is decoded, and no image library is loaded.
 
 Chunks, their order and their CRC-32 are those of the PNG specification (third edition, sections 5, 11 and 13). The
-pixels' zlib stream has a checksum of its own; the chunks' say as much of what was damaged under way.
+pixels' zlib stream has a checksum of its own; the chunks' checksums detect damage in transfer as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LARGEST = (1 << 31) - 1
 
 @dataclass(slots=True)
 class Walked:
-    """What a sound PNG's chunks tell."""
+    """Facts from the chunks of a sound PNG."""
 
     width: int
     height: int
@@ -37,13 +37,13 @@ class Walked:
     alpha: bool = False
     """An alpha channel, or a transparent colour or palette (tRNS)."""
     plain: bool = True
-    """One frame, and no word of the camera, the place or the maker."""
+    """One frame, and no metadata about camera, place or author."""
 
 
 def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     """A provider's cutout as the finished file, byte for byte; None where it has to be decoded for that, or refused.
 
-    Raises OutputBroken for a PNG that has been damaged or cut short on its way.
+    Raises OutputBroken for a PNG that is damaged or cut short.
     """
     walked = walk(data)
     if walked is None or not (walked.plain and walked.alpha):
@@ -56,9 +56,9 @@ def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
 
 
 def walk(data: bytes) -> Walked | None:
-    """What the chunks of a PNG tell, with every checksum looked at; None where the data is no PNG.
+    """Facts from the chunks of a PNG, each checksum verified; None where the data is no PNG.
 
-    Raises OutputBroken for one that has been damaged or cut short.
+    Raises OutputBroken for one that is damaged or cut short.
     """
     if not data.startswith(SIGNATURE):
         return None
@@ -104,7 +104,7 @@ def _header(kind: bytes, body: memoryview) -> Walked:
 
 
 def _take(found: Walked, kind: bytes, body: memoryview, seen: set[bytes], last: bytes) -> None:
-    """Take one chunk after the header in."""
+    """Record one chunk after the header."""
     if kind == b"IDAT":
         if b"IDAT" in seen and last != b"IDAT":
             raise _damaged("its pixels are torn apart")

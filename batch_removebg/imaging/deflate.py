@@ -5,21 +5,14 @@ Both release the interpreter's lock.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
 
-class Compressor(Protocol):
-    """A zlib stream in the making."""
-
-    def compress(self, data: Any, /) -> bytes: ...  # noqa: D102  # as zlib's
-    def flush(self) -> bytes: ...  # noqa: D102  # likewise
-
-
-def compressor(effort: int, *, isal: bool = True) -> Compressor:
-    """One for `effort` 0–9; `isal`: whether effort 2 may be ISA-L's, which doesn't suit all data."""
+def compressor(effort: int, *, isal: bool = True) -> Any:
+    """A `compressobj` for `effort` 0–9; `isal`: whether effort 2 may be ISA-L's, which doesn't suit all data."""
     if effort < 2 + isal:
         return isal_zlib.compressobj(min(1 + effort, 2))
     # From level 7 on zlib-ng has to know that bytes are filtered: else noise comes out larger than at 6.

@@ -81,4 +81,4 @@ def _strip(samples: Samples, effort: int) -> bytes:
     differences = samples.astype(samples.dtype.newbyteorder("<"))
     differences[:, 1:] -= samples[:, :-1]
     packer = compressor(effort)
-    return packer.compress(differences.data) + packer.flush()
+    return b"".join((packer.compress(differences.data), packer.flush()))
