@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import partial, partialmethod
 from typing import TextIO
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
+
+_LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}
+"""The verbosity from which on messages of a level are shown."""
 
 
 class Console:
@@ -26,26 +29,9 @@ class Console:
         self.write: Callable[[str], None] = partial(write_line, stream=self._stream)
         """Writes a line; a progress bar replaces it, to stay below the lines. May raise OSError."""
 
-    def error(self, text: str) -> None:
-        """Report a failure."""
-        self._say("error", text)
-
-    def warning(self, text: str) -> None:
-        """Report what a user should know."""
-        if self._verbosity >= 0:
-            self._say("warning", text)
-
-    def info(self, text: str) -> None:
-        """Report what is done, and its outcome."""
-        if self._verbosity >= 0:
-            self._say("info", text)
-
-    def detail(self, text: str) -> None:
-        """Report a single step."""
-        if self._verbosity > 0:
-            self._say("detail", text)
-
     def _say(self, level: str, text: str) -> None:
+        if self._verbosity < _LEVELS[level]:
+            return
         if self._json:
             text = json.dumps({"t": self._clock.stamp(), "level": level, "message": text})
         else:
@@ -53,6 +39,11 @@ class Console:
             text = text if level in ("info", "detail") else f"{level}: {text}"
         with unheard(self._stream):
             self.write(text)
+
+    error = partialmethod(_say, "error")
+    warning = partialmethod(_say, "warning")
+    info = partialmethod(_say, "info")
+    detail = partialmethod(_say, "detail")
 
 
 def write_line(text: str, stream: TextIO) -> None:
