@@ -47,8 +47,12 @@ class Console:
 
 
 def write_line(text: str, stream: TextIO) -> None:
-    """Write a line in one piece and flush it; raises OSError where the stream fails."""
-    stream.write(encodable(f"{text}\n", stream))
+    """Write a line in one piece and flush it; raises OSError where the stream fails.
+
+    What the stream's encoding lacks is escaped: an ASCII terminal must not end a night's run.
+    """
+    encoding = stream.encoding or "utf-8"
+    stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
@@ -84,9 +88,3 @@ def _silence(stream: TextIO) -> None:
 def printable(text: str) -> str:
     """The text on one line, control characters escaped: a file name may hold anything."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def encodable(text: str, stream: TextIO) -> str:
-    """The text with what the stream's encoding lacks escaped: an ASCII terminal must not end a night's run."""
-    encoding = stream.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
