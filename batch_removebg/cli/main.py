@@ -1,4 +1,4 @@
-"""The command line: words in, exit code out. The one place that reads argv and decides what is printed where."""
+"""The commands: arguments in, exit code out. The one place that decides what is printed where."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,14 @@ INTERRUPTED = 130
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Carry out a command line, and return its exit code."""
+    """The exit code of a command line, which is carried out."""
     try:
         args = parser().parse_args(argv)
     except SystemExit as left:  # argparse has said why, or has shown help
         return left.code if isinstance(left.code, int) else 2
     verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
     console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)
-    # Pillow warns of odd metadata that it gets over; what a user must know is in an item's notes.
+    # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
         return _COMMANDS[args.command](args, argv, console)
@@ -41,7 +42,7 @@ def run_command(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         console.error("interrupted")
         return INTERRUPTED
-    except Exception:  # noqa: BLE001  # the last line of defence: a bug gets its own exit code, and its traceback
+    except Exception:  # noqa: BLE001  # whatever is left is a bug, with an exit code of its own and a traceback
         import traceback
 
         console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
@@ -49,7 +50,7 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from batch_removebg.run.summary import Summary
+    from importlib.util import find_spec
 
     from . import report
     from .progress import JsonLines, listener
@@ -61,11 +62,10 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
 
     from batch_removebg.run.batch import run
 
-    async def main() -> Any:
-        return await run(args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
-
     with listener(args.progress, console) as shown:
-        summary: Summary = anyio.run(main, backend_options=_backend())
+        batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
+        # A caller of the library has a loop of their own; this process runs on the fastest one available.
+        summary = anyio.run(batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     console.info(report.closing(summary, settings, argv))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
@@ -74,13 +74,6 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     else:
         result(str(summary.results))
     return summary.exit_code
-
-
-def _backend() -> dict[str, bool]:
-    """Options of the event loop; a library's caller has a loop of their own, this process runs on the quickest one."""
-    from importlib.util import find_spec
-
-    return {"use_uvloop": find_spec("uvloop") is not None}
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
@@ -93,14 +86,14 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from .progress import Silent
 
     if settings.provider == "local":
-        runtimes.require(settings.device, settings.precision)  # as the run would, before it does anything
+        runtimes.require(settings.device, settings.precision)  # refused as the run would, before anything else
     found = preview(args.inputs, settings, Silent(console))
     result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    """The settings that the flags give; what was not given keeps its default."""
+    """The settings that the flags give; what isn't given keeps its default."""
     from batch_removebg.run.settings import Settings
 
     if not args.out:
@@ -150,9 +143,6 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         caps=replace(CAPS, public_only=not args.allow_private),
     )
 
-    async def main() -> None:
-        await serve(settings, ready=ready, progress=shown.weights, loaded=loaded)
-
     def loaded(used: str) -> None:
         console.info(f"{args.model} runs on {used}")
 
@@ -160,7 +150,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         console.info(f"listening on {url}; Ctrl-C ends it")
 
     with listener("auto", console) as shown:
-        anyio.run(main)
+        anyio.run(partial(serve, settings, ready=ready, progress=shown.weights, loaded=loaded))
     return 0
 
 
@@ -181,8 +171,7 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     if args.action == "list":
         for listed in weights.listing():
             model = listed.weights
-            place = str(listed.path) if listed.path else "not here yet"
-            result(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
+            result(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {listed.path or 'not here yet'}")
         return 0
     with listener("auto", console) as shown:
         path = weights.ensure(args.name, progress=shown.weights)

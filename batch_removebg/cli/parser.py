@@ -1,4 +1,4 @@
-"""The command line's words: parsers and their help, and nothing heavy, so that `--help` is there at once."""
+"""The parsers of the command line and their help; imports nothing heavy, so that `--help` is immediate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 finish
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help texts are Markdown, for the documents; a terminal needs no backticks."""
+    """Shows help texts, which are Markdown for README, without backticks."""
 
     def _expand_help(self, action: argparse.Action) -> str:
         return super()._expand_help(action).replace("`", "")
@@ -32,7 +32,7 @@ def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _run(_command(commands, "run", "make cutouts, or go on where an earlier run stopped", epilog=EXIT_CODES), options)
+    _run(_command(commands, "run", "make cutouts, or continue an earlier run", epilog=EXIT_CODES), options)
     _status(_command(commands, "status", "counts and failures of a run, from its ledger alone"))
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))

@@ -1,4 +1,4 @@
-"""Listeners that show how a run goes: a bar for people, JSON lines for machines, nothing where nobody looks."""
+"""Listeners that show a run's progress: a bar for people, JSON lines for machines, or nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from batch_removebg.clock import Clock
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _NAME_WIDTH = 28
-_SAID = frozenset({Kind.WARNING, Kind.STOPPING, Kind.FAILED, Kind.SAVED, Kind.WAITING})
+_DETAILS = {Kind.FAILED: "failed {name}: {text}", Kind.SAVED: "saved {name} → {text}", Kind.WAITING: "{text}"}
 
 
 @dataclass(slots=True)
 class Tally:
-    """How far a run is, counted from its events; for show, the ledger's fold is what counts."""
+    """How far a run is, counted from its events; for display only, the ledger's state is authoritative."""
 
     total: int | None = None
     found: int = 0
@@ -48,7 +47,7 @@ class Tally:
 
 
 class Silent:
-    """Shows no progress, but says what a user must know."""
+    """Shows no progress, but reports what a user must know."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -57,36 +56,28 @@ class Silent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
 
     def __call__(self, event: Event) -> None:
-        """Take one event in."""
+        """Count one event, and report it if a user must know."""
         self.tally.take(event)
-        if event.kind in _SAID:
-            self._say(event.kind, printable(event.item), printable(event.text))
-
-    def _say(self, kind: Kind, name: str, text: str) -> None:
-        if kind is Kind.WARNING:
-            self._console.warning(f"{name}: {text}" if name else text)
-        elif kind is Kind.STOPPING:
-            self._console.warning(
-                f"stopping: {text.rstrip('.')}. Nothing more is created; what is in flight is brought home"
-            )
-        elif kind is Kind.FAILED:
-            self._console.detail(f"failed {name}: {text}")
-        elif kind is Kind.SAVED:
-            self._console.detail(f"saved {name} → {text}")
-        elif kind is Kind.WAITING:
-            self._console.detail(text)
+        kind = event.kind
+        if kind in (Kind.WARNING, Kind.STOPPING) or kind in _DETAILS:
+            name, text = printable(event.item), printable(event.text)
+            if kind is Kind.WARNING:
+                self._console.warning(f"{name}: {text}" if name else text)
+            elif kind is Kind.STOPPING:
+                ending = "Nothing more is created; predictions in flight are still collected"
+                self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
+            else:
+                self._console.detail(_DETAILS[kind].format(name=name, text=text))
 
     def weights(self, done: int, total: int | None) -> None:
-        """Take in how much of the weights has come."""
+        """Show how many bytes of the weights are downloaded; `total` is None where the server doesn't say."""
 
 
 class Bar(Silent):
@@ -99,24 +90,22 @@ class Bar(Silent):
         self._weights: tqdm[Any] | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event in, and show it."""
+        """Count one event, and show the new state."""
         super().__call__(event)
         if event.kind in (Kind.WARNING, Kind.STOPPING, Kind.WAITING):
             return
+        tally, name = self.tally, printable(event.item)
+        if len(name) > _NAME_WIDTH:
+            name = f"…{name[1 - _NAME_WIDTH :]}"
         with unheard(sys.stderr):
-            self._draw(event)
-
-    def _draw(self, event: Event) -> None:
-        bar, tally = self._shown(), self.tally
-        bar.total = tally.total if tally.total is not None else tally.found
-        bar.n = tally.done
-        shown = printable(event.item)
-        name = shown if len(shown) <= _NAME_WIDTH else f"…{shown[1 - _NAME_WIDTH :]}"
-        bar.set_postfix_str(f"{tally.failed} failed, {tally.in_flight} in flight, {name}", refresh=False)
-        bar.update(0)
+            bar = self._drawn()
+            bar.total = tally.total if tally.total is not None else tally.found
+            bar.n = tally.done
+            bar.set_postfix_str(f"{tally.failed} failed, {tally.in_flight} in flight, {name}", refresh=False)
+            bar.update(0)
 
     def weights(self, done: int, total: int | None) -> None:
-        """Show a bar of its own for the download."""
+        """Show the download in a bar of its own."""
         from tqdm import tqdm
 
         if self._weights is None:
@@ -129,7 +118,7 @@ class Bar(Silent):
             self._weights = None
 
     def close(self) -> None:
-        """Take the bars away from the console's lines; the last state stays to be read."""
+        """Give the terminal back to the console's lines; the bars' last state stays on the screen."""
         self._console.write = self._plain
         for bar in (self._weights, self._bar):
             if bar is not None:
@@ -138,7 +127,7 @@ class Bar(Silent):
                     bar.close()
         self._bar = self._weights = None
 
-    def _shown(self) -> tqdm[Any]:
+    def _drawn(self) -> tqdm[Any]:
         if self._bar is None:
             from tqdm import tqdm
 
@@ -147,12 +136,12 @@ class Bar(Silent):
         return self._bar
 
     def _above(self, text: str) -> None:
-        with self._shown().external_write_mode(file=sys.stderr):
+        with self._drawn().external_write_mode(file=sys.stderr):
             write_line(text, sys.stderr)
 
 
 class JsonLines(Silent):
-    """Every event as one JSON object a line on stdout."""
+    """Writes every event to stdout, as one JSON object a line."""
 
     def __init__(self, console: Console, stream: TextIO | None = None) -> None:
         super().__init__(console)
@@ -161,13 +150,13 @@ class JsonLines(Silent):
         self._unwritten: DiskError | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event in, and write it."""
+        """Count one event, and write it."""
         super().__call__(event)
-        with suppress(DiskError):  # the run goes on; `put` says so at its end
+        with suppress(DiskError):  # the run continues; the last `put` raises it again
             self.put({"t": self._clock.stamp(), **self._described(event)})
 
     def put(self, record: dict[str, Any]) -> None:
-        """Write one object; raises DiskError where stdout has not taken all of them so far."""
+        """Write one object; raises DiskError if this one or one before it couldn't be written."""
         if self._unwritten is None:
             try:
                 result(json.dumps(record), self._stream)
@@ -177,17 +166,13 @@ class JsonLines(Silent):
             raise self._unwritten
 
     def _described(self, event: Event) -> dict[str, Any]:
-        words: dict[str, Any] = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
+        fields: dict[str, Any] = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
         if not event.item and event.kind in (Kind.FOUND, Kind.SKIPPED):
-            words["count"] = event.count
-        tally = self.tally
+            fields["count"] = event.count
         return {
             "event": event.kind.value,
-            **{name: value for name, value in words.items() if value},
-            "total": tally.total,
-            "done": tally.done,
-            "failed": tally.failed,
-            "in_flight": tally.in_flight,
+            **{name: value for name, value in fields.items() if value},
+            **{name: getattr(self.tally, name) for name in ("total", "done", "failed", "in_flight")},
         }
 
 

@@ -1,4 +1,4 @@
-"""The closing words: what happened, what it cost, and what to do next. Pure text."""
+"""The closing report, the dry run's and the status: what happened, what it cost, what to do next. Pure text."""
 
 from __future__ import annotations
 
@@ -16,28 +16,26 @@ from .console import printable
 
 
 def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
-    """The lines under a finished run; `argv`: the words of its command line, for the one to try next."""
-    lines = [f"{_counts(summary)} in {_duration(summary.seconds)}", _cost(summary, settings)]
-    lines += _failures(summary.failures)
-    lines += _flags(summary.flags)
-    lines += [
+    """The lines under a finished run; `argv`: its command line, from which the one to run next is made."""
+    lines = [
+        f"{_counts(summary)} in {_duration(summary.seconds)}",
+        _cost(summary, settings),
+        *_failures(summary.failures),
+        *_flags(summary.flags),
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",
     ]
     if summary.stopped is not None:
-        lines.append(
-            str(summary.stopped) if isinstance(summary.stopped, Interrupted) else f"stopped: {summary.stopped}"
-        )
+        lines.append(f"{'' if isinstance(summary.stopped, Interrupted) else 'stopped: '}{summary.stopped}")
         lines += getattr(summary.stopped, "__notes__", [])
     if summary.limited:
         lines.append(f"--limit {settings.limit} is reached; run the same command again for the next ones")
-    following = _next(summary, argv)
-    return "\n".join([*lines, *([following] if following else [])])
+    return "\n".join([*lines, *_next(summary, argv)])
 
 
 def outcome(summary: Summary) -> str:
-    """One line on a run that did not go well, for those who want to hear of nothing else."""
+    """One line about a run that ended badly, for `--quiet`."""
     why = f"; {str(summary.stopped).rstrip('.')}" if summary.stopped is not None else ""
     return f"{_counts(summary)}{why}; see {summary.results}"
 
@@ -60,16 +58,15 @@ def _cost(summary: Summary, settings: Settings) -> str:
         price = f", {summary.predictions * settings.price:.4g} USD" if settings.price is not None else ""
         text = f"predictions: {summary.predictions} bought from {settings.base}{price}"
     if summary.reused:
-        text += f"; {summary.reused} made without one, from what earlier ones gave"
+        text += f"; {summary.reused} made without one, from the results of earlier ones"
     if summary.possible_duplicates:
-        n = summary.possible_duplicates
-        text += f"; {n} sent again after an answer was lost, and possibly billed twice"
+        text += f"; {summary.possible_duplicates} sent again after an answer was lost, and possibly billed twice"
     return text
 
 
-def _failures(found: Sequence[Failures]) -> list[str]:
+def _failures(groups: Sequence[Failures]) -> list[str]:
     lines = []
-    for group in found:
+    for group in groups:
         lines.append(f"failed, {group.kind}: {group.count}")
         lines += [f"    {printable(item)}: {printable(message)}" for item, message in group.examples]
         if group.count > len(group.examples):
@@ -77,38 +74,36 @@ def _failures(found: Sequence[Failures]) -> list[str]:
     return lines
 
 
-def _flags(found: Sequence[Flagged]) -> list[str]:
-    if not found:
-        return []
-    told = []
-    for group in found:
+def _flags(groups: Sequence[Flagged]) -> list[str]:
+    parts = []
+    for group in groups:
         more = ", …" if group.count > len(group.examples) else ""
-        told.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
-    return [f"worth a look: {', '.join(told)}"]
+        parts.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
+    return [f"worth a look: {', '.join(parts)}"] if parts else []
 
 
-def _next(summary: Summary, argv: Sequence[str]) -> str | None:
+def _next(summary: Summary, argv: Sequence[str]) -> list[str]:
     again = ["batch-removebg", *argv]
     if isinstance(summary.stopped, UsageError):
-        return None
+        return []
     if isinstance(summary.stopped, AbortError | Interrupted) or summary.pending:
-        return f"to go on where this stopped: {shlex.join(again)}"
+        return [f"to go on where this stopped: {shlex.join(again)}"]
     if summary.failed:
         # Right after `run`: at the end it could follow a `--`, and would be taken for an INPUT.
         again[2:2] = [] if "--retry-failed" in argv else ["--retry-failed"]
-        return f"to try the failed ones again: {shlex.join(again)}"
-    return None
+        return [f"to try the failed ones again: {shlex.join(again)}"]
+    return []
 
 
 def preview(found: Preview, settings: Settings) -> str:
-    """What `--dry-run` says."""
+    """The text of `--dry-run`."""
     lines = [f"{found.total} items, and nothing is done about them (--dry-run)"]
     rows = [
         (found.done, "are saved and unchanged"),
-        (found.left, "failed before and are left alone (--retry-failed tries them again)"),
-        (found.kept, "would be made from what earlier predictions gave, without a new one"),
+        (found.left, "failed before and aren't tried again (--retry-failed does that)"),
+        (found.kept, "would be made from the results of earlier predictions, without a new one"),
         (found.copies, "have the same content as one before them, and would be made from its prediction"),
-        (found.taken_up, "have a prediction in flight that would be brought home"),
+        (found.taken_up, "have a prediction in flight that would be collected"),
         (found.bad, "would fail: the source can't be read"),
         (found.bought, "would need a new prediction"),
         (found.beyond, "would have to wait for another run: the budget is reached"),
@@ -120,7 +115,7 @@ def preview(found: Preview, settings: Settings) -> str:
 
 
 def status(fold: IndexedFold) -> dict[str, Any]:
-    """What `status` knows: the ledger alone."""
+    """The status as plain data, from the ledger alone."""
     return {
         "provider": fold.provider,
         "version": fold.version,
@@ -136,20 +131,19 @@ def status(fold: IndexedFold) -> dict[str, Any]:
 
 
 def status_text(fold: IndexedFold) -> str:
-    """The same for people."""
-    known = status(fold)
-    counts = known["counts"]
-    used = f" on {known['engine']}" if known["engine"] else ""
+    """The status as text."""
+    counts = fold.counts()
+    used = f" on {fold.engine}" if fold.engine else ""
     lines = [
         f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
-        f"predictions in flight: {known['in_flight']}",
-        f"predictions: {known['predictions']} by {known['provider'] or 'no provider yet'} ({known['version']}){used}",
+        f"predictions in flight: {fold.in_flight()}",
+        f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
         *_failures(failures(fold.failed())),
         *_flags(flagged(fold.flagged())),
     ]
-    if known["possible_duplicates"]:
-        lines.append(f"possibly billed twice: {known['possible_duplicates']}")
-    if not known["finished"]:
+    if fold.possible_duplicates:
+        lines.append(f"possibly billed twice: {fold.possible_duplicates}")
+    if not fold.finished:
         lines.append("the last run has not finished: it is still going, or was cut off; run its command again to go on")
     return "\n".join(lines)
 

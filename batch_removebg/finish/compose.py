@@ -1,4 +1,4 @@
-"""Alpha and source become the finished picture."""
+"""The finished picture, composed from its source and an alpha."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ from batch_removebg.matting.refine import refine, resized
 from .options import Finish
 
 _STRIP = 1 << 18
-"""Samples that are worked on at once, so that they stay in a core's own cache."""
+"""Samples worked on at once, so that they stay in a core's own cache."""
 _SEGMENT = 65_000
-"""Bytes of EXIF or XMP that fit into one segment of a JPEG, with their names."""
+"""Bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name."""
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
-    """The source's own pixels with an alpha (H×W, any size, uint8; uint16 of the picture's size) fitted to them.
+    """The source's own pixels with an alpha fitted to them, of the source's size and, where the format can, its depth.
 
-    Always of the picture's size, and as deep where the format can. Transparent: its colours untouched where they are
-    opaque, and 0 where the alpha is; between, they are the subject's own as far as that can be told, or untouched as
-    well (`finish.edges`). On a background: those colours·a + background·(1 − a), rounded. Mask only: the fitted alpha
-    in grey, 8 bits.
+    `alpha` is H×W, uint8 of any size, or uint16 of the picture's. Transparent: colours are untouched where they are
+    opaque and 0 where alpha is 0; between, they are the subject's own as far as it can be estimated, or untouched too
+    (`finish.edges`). On a background: those colours·α + background·(1 − α), rounded. Mask only: the fitted alpha as
+    grey of 8 bits.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         picture = _narrowed(picture, finish)
     if not finish.mask_only:
-        picture = _in_its_colours(picture, finish)
-    picture = _with_what_fits(picture, finish)
+        picture = _in_colour_space(picture, finish)
+    picture = _with_fitting_metadata(picture, finish)
     fitted = _fit(alpha, picture, finish)
     if finish.edges == "clean" and not finish.mask_only:
-        # Before the source's own transparency comes in: nothing shines through its colours.
+        # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
-    mask, notes = _with_own(fitted, picture)
-    pixels, icc = mask, None
-    if finish.backdrop is not None and not finish.mask_only:
+    mask, notes = _with_own_alpha(fitted, picture)
+    if finish.mask_only:
+        pixels, icc = mask, None
+    elif finish.backdrop is not None:
         pixels, icc = _lay_on(finish.backdrop, picture, mask)
         if finish.srgb and pixels.ndim == 3:
             icc = srgb_profile()  # grey, which has none of its own, may have become colour
-    elif not finish.mask_only:
+    else:
         pixels, icc = _cut_out(picture.pixels, mask), picture.icc
     return Composed(pixels, icc, picture.dpi, picture.notes + notes, picture.metadata)
 
 
-def _in_its_colours(picture: Picture, finish: Finish) -> Picture:
-    """The picture in the colours it is to have: its profile's own, or sRGB's."""
+def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
+    """The picture in the colour space of its own profile, or in sRGB."""
     pixels, icc, notes = picture.pixels, picture.icc, picture.notes
     if finish.srgb and icc is not None and not means_srgb(icc):
         pixels, icc, more = convert(pixels, icc)
@@ -66,15 +67,16 @@ def _in_its_colours(picture: Picture, finish: Finish) -> Picture:
     return replace(picture, pixels=pixels, icc=icc, notes=notes)
 
 
-def _with_what_fits(picture: Picture, finish: Finish) -> Picture:
+def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     """The picture without metadata that a JPEG's segments can't hold."""
-    kept = picture.metadata
-    if kept is None or finish.format != "jpeg":
+    if picture.metadata is None or finish.format != "jpeg":
         return picture
-    if max(len(kept.exif or b""), len(kept.xmp or b"")) <= _SEGMENT:
+    parts = picture.metadata.exif, picture.metadata.xmp
+    fitting = [part if part and len(part) <= _SEGMENT else None for part in parts]
+    if sum(map(bool, fitting)) == sum(map(bool, parts)):
         return picture
-    fitting = Metadata(*(part if part and len(part) <= _SEGMENT else None for part in (kept.exif, kept.xmp)))
-    return replace(picture, metadata=fitting, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
+    note = "metadata left out: too long for a JPEG"
+    return replace(picture, metadata=Metadata(*fitting), notes=(*picture.notes, note))
 
 
 def _narrowed(picture: Picture, finish: Finish) -> Picture:
@@ -93,8 +95,8 @@ def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
     return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
 
 
-def _with_own(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
-    """The alpha times the source's own, as deep as the picture, and what is to be said of it."""
+def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
+    """The alpha times the source's own, as deep as the picture, and notes for people."""
     alpha = _as_deep(alpha, picture.pixels)
     notes = []
     if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
@@ -130,7 +132,7 @@ def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
             strip[..., channel] = channels[rows, :, channel]
         strip[..., count] = alpha[rows]
         whole = strip.view(f"i{result.itemsize * (count + 1)}")[..., 0]
-        whole &= np.negative((alpha[rows] != 0).view(np.int8)).astype(whole.dtype)  # all bits where it shows, or none
+        whole &= np.negative((alpha[rows] != 0).view(np.int8)).astype(whole.dtype)  # all bits set where alpha isn't 0
     return result
 
 
@@ -156,12 +158,12 @@ def _white(samples: Samples) -> int:
 
 
 def _wide(samples: Samples) -> npt.NDArray[Any]:
-    """Twice the bits, so that a product fits."""
+    """The samples with twice the bits, so that a product fits."""
     return samples.astype(np.uint16 if samples.dtype == np.uint8 else np.uint32)
 
 
 def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
-    """A product of two samples (or a mean so weighted) divided by their white and rounded, exactly; in place.
+    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place.
 
     x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
     """
@@ -173,6 +175,6 @@ def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]
 
 
 def _strips(array: npt.NDArray[Any]) -> Iterator[slice]:
-    """Slices of rows that go through all of an array."""
+    """Slices of rows that together make up the array, some `_STRIP` samples each."""
     rows = max(1, _STRIP // max(1, array[0].size))
     yield from (slice(at, at + rows) for at in range(0, len(array), rows))

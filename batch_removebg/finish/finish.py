@@ -1,11 +1,10 @@
-"""From the source's bytes, or a provider's cutout, to the finished file."""
+"""The finished file, made from the source's bytes or from a provider's cutout."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from batch_removebg.errors import OutputBroken
-from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.encode import encode
@@ -16,6 +15,7 @@ from batch_removebg.model import Matte
 
 from .compose import compose
 from .options import Finish, Finished
+from .passthrough import as_it_is
 
 
 def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finished:
@@ -30,10 +30,10 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
 
 
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
-    """A provider's cutout as the picture itself, where the source's pixels are not at hand.
+    """A provider's cutout as the picture itself, where the source's pixels aren't available.
 
-    A PNG that is to be a plain PNG stays byte for byte. Raises OutputBroken if it can't be read or has no alpha
-    (a grey mask will do for mask only), ItemError if the format can't hold it.
+    A PNG stays byte for byte where a plain PNG is wanted. Raises OutputBroken if the cutout can't be read or has no
+    alpha (for mask only a grey mask suffices), ItemError if the format can't hold it.
     """
     untouched = as_it_is(data, finish, limits)
     if untouched is not None:
@@ -45,7 +45,7 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
         alpha = picture.pixels
     if alpha is None:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    # Its edges are the provider's own: what the background was is not known here.
+    # The provider's own edges stay: the background isn't known here.
     composed = compose(replace(picture, alpha=None), alpha, replace(finish, edges="keep", refine="none"))
     height, width = alpha.shape
     return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(to_8_bits(alpha)))

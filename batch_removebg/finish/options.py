@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from batch_removebg.errors import SettingsError
-from batch_removebg.imaging.format import EFFORT, EXTENSIONS, METADATA, QUALITY, Colour, Encoding
+from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-
 _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
-
 
 Edges = Literal["clean", "keep"]
 """Colours at soft edges: `clean` removes background spill, `keep` leaves the photo's own."""
 Refine = Literal["auto", "none"]
 """Small alphas: `auto` fits them to the photo's edges, `none` only enlarges them."""
 
-_CHOICES = {"format": EXTENSIONS, "metadata": METADATA, "edges": get_args(Edges), "refine": get_args(Refine)}
-_RANGES = {"quality": QUALITY, "effort": EFFORT}
-
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a finished picture is written."""
+    """How a finished picture is written; `Settings` checks the values."""
 
     format: str = "png"
     """One of `EXTENSIONS`."""
@@ -52,14 +46,6 @@ class Finish:
 
     WHITE: ClassVar[Colour] = (255, 255, 255)
 
-    def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise SettingsError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        for name, allowed in _RANGES.items():
-            if getattr(self, name) not in allowed:
-                raise SettingsError(f"{name} {getattr(self, name)}: give {allowed[0]} to {allowed[-1]}")
-
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest.
 
@@ -83,7 +69,7 @@ class Finish:
 
     @property
     def backdrop(self) -> Colour | None:
-        """The colour the cutout is laid on; None where it stays transparent."""
+        """The colour the cutout is composed on; None where it stays transparent."""
         if self.background is None and self.format == "jpeg":
             return self.WHITE
         return self.background
@@ -98,6 +84,6 @@ class Finished:
     height: int
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
-    """Of the alpha as it was bought; None where it was not judged."""
+    """Of the alpha as it was bought; None where it wasn't judged."""
     engine: str | None = None
     """What the network that made the alpha ran on, where that is known."""

@@ -1,7 +1,7 @@
-"""A PNG judged by its own checksums: nothing is decoded, and no image library is loaded.
+"""A provider's PNG judged by its own checksums: nothing is decoded, and no image library is loaded.
 
 Chunks, their order and their CRC-32 are those of the PNG specification (third edition, sections 5, 11 and 13). The
-pixels' zlib stream has a checksum of its own; the chunks' checksums detect damage in transfer as well.
+pixels' zlib stream has a checksum of its own; those of the chunks reveal damage in transit just as well.
 """
 
 from __future__ import annotations
@@ -29,59 +29,56 @@ _LARGEST = (1 << 31) - 1
 
 @dataclass(slots=True)
 class Walked:
-    """Facts from the chunks of a sound PNG."""
+    """What a sound PNG's chunks say."""
 
     width: int
     height: int
     colour_type: int
-    alpha: bool = False
+    alpha: bool
     """An alpha channel, or a transparent colour or palette (tRNS)."""
     plain: bool = True
-    """One frame, and no metadata about camera, place or author."""
+    """A single frame, and nothing about the camera, the place or the maker."""
 
 
 def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
-    """A provider's cutout as the finished file, byte for byte; None where it has to be decoded for that, or refused.
+    """A provider's cutout as the finished file, byte for byte; None where it must be decoded, or refused, first.
 
     Raises OutputBroken for a PNG that is damaged or cut short.
     """
-    walked = walk(data)
-    if walked is None or not (walked.plain and walked.alpha):
+    found = walk(data)
+    if found is None or not (found.plain and found.alpha):
         return None
     if (finish.format, finish.mask_only, finish.background) != ("png", False, None):
         return None
-    if walked.width * walked.height > limits.max_pixels:
+    if found.width * found.height > limits.max_pixels:
         return None
-    return Finished(data, walked.width, walked.height)
+    return Finished(data, found.width, found.height)
 
 
 def walk(data: bytes) -> Walked | None:
-    """Facts from the chunks of a PNG, each checksum verified; None where the data is no PNG.
+    """What the chunks of a PNG say, every checksum verified; None where the data isn't a PNG.
 
-    Raises OutputBroken for one that is damaged or cut short.
+    Raises OutputBroken if it is damaged or cut short.
     """
     if not data.startswith(SIGNATURE):
         return None
     view = memoryview(data)
-    found: Walked | None = None
-    seen: set[bytes] = set()
-    last, at = b"", len(SIGNATURE)
-    for _ in range(CHUNKS):
+    kind, body, at = _chunk(view, len(SIGNATURE))
+    found = _header(kind, body)
+    seen = {kind}
+    for _ in range(CHUNKS - 1):
+        last = kind
         kind, body, at = _chunk(view, at)
-        if found is None:
-            found = _header(kind, body)
-        else:
-            _take(found, kind, body, seen, last)
+        _add(found, kind, body, seen, last)
         if kind == b"IEND":
-            found.plain = found.plain and at == len(data)  # what follows the end is nobody's picture
+            found.plain = found.plain and at == len(view)  # what follows the end belongs to no picture
             return found
         seen.add(kind)
-        last = kind
     raise _damaged(f"it has more than {CHUNKS} chunks")
 
 
 def _chunk(view: memoryview, at: int) -> tuple[bytes, memoryview, int]:
-    """The chunk that begins at `at`: its kind, its body, and where the next one begins."""
+    """The chunk that begins at `at`: its kind, its body, and where the next one begins; raises OutputBroken."""
     if at + 12 > len(view):
         raise _damaged("it has no end")
     length = int.from_bytes(view[at : at + 4], "big")
@@ -103,8 +100,8 @@ def _header(kind: bytes, body: memoryview) -> Walked:
     return Walked(width, height, colour, alpha=colour in _WITH_ALPHA)
 
 
-def _take(found: Walked, kind: bytes, body: memoryview, seen: set[bytes], last: bytes) -> None:
-    """Record one chunk after the header."""
+def _add(found: Walked, kind: bytes, body: memoryview, seen: set[bytes], last: bytes) -> None:
+    """Record one chunk after the header; `seen` are the kinds before it, `last` the one right before."""
     if kind == b"IDAT":
         if b"IDAT" in seen and last != b"IDAT":
             raise _damaged("its pixels are torn apart")

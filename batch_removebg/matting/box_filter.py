@@ -1,6 +1,8 @@
-"""Means over square windows, and grids of half the size, of many planes at once."""
+"""Box filters, and grids of half the size, of many planes at once."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -8,22 +10,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 
-class Windows:
-    """Windows of 2·radius + 1 pixels squared around each pixel of a plane, which end where the plane does."""
-
-    def __init__(self, shape: tuple[int, ...], radius: int) -> None:
-        """`shape`: rows and columns of a plane."""
-        self._radius = radius
-        rows, columns = (_counts(side, radius) for side in shape)
-        self._share = np.float32(1) / (rows[:, None] * columns)
-
-    def means(self, planes: Floats) -> Floats:
-        """Of each plane (n×rows×columns): n×rows×columns."""
-        return np.asarray(_sums(planes, self._radius) * self._share)
+def means(planes: Floats, radius: int) -> Floats:
+    """Means over windows of 2·radius + 1 pixels squared, cropped at the border: n×h×w, as `planes`."""
+    return np.asarray(_sums(planes, radius) * _share(planes.shape[1:], radius))
 
 
 def halved(planes: Floats) -> Floats:
-    """Means of two pixels squared: n×⌈rows/2⌉×⌈columns/2⌉; an odd one at the border stands for two."""
+    """Means of two by two pixels: n×⌈h/2⌉×⌈w/2⌉; the last row or column of an odd number counts twice."""
     _, rows, columns = planes.shape
     odd = rows % 2 or columns % 2
     even = np.pad(planes, [(0, 0), (0, rows % 2), (0, columns % 2)], mode="edge") if odd else planes
@@ -34,7 +27,7 @@ def halved(planes: Floats) -> Floats:
 
 
 def doubled(planes: Floats, shape: tuple[int, ...]) -> Floats:
-    """What was halved at its former size (rows and columns), linear between the pixels: n×rows×columns."""
+    """Planes that `halved` made, enlarged to the size before (`shape`: h, w) by linear interpolation: n×h×w."""
     count, rows, columns = len(planes), *shape
     near, far = planes * np.float32(0.75), planes * np.float32(0.25)
     across = np.empty((count, planes.shape[1], 2 * planes.shape[2]), np.float32)
@@ -50,10 +43,12 @@ def doubled(planes: Floats, shape: tuple[int, ...]) -> Floats:
     return result[:, :rows]
 
 
-def _counts(side: int, radius: int) -> Floats:
-    """Pixels of each window along a side."""
-    at = np.arange(side)
-    return (np.minimum(at + radius + 1, side) - np.maximum(at - radius, 0)).astype(np.float32)
+@lru_cache(maxsize=4)
+def _share(shape: tuple[int, ...], radius: int) -> Floats:
+    """The share of one pixel in the window around each: h×w."""
+    at = [np.arange(side) for side in shape]
+    rows, columns = (np.minimum(a + radius + 1, len(a)) - np.maximum(a - radius, 0) for a in at)
+    return np.asarray(np.float32(1) / (rows[:, None] * columns).astype(np.float32))
 
 
 def _sums(planes: Floats, radius: int) -> Floats:
@@ -61,15 +56,15 @@ def _sums(planes: Floats, radius: int) -> Floats:
     height, width = rows + 2 * radius, columns + 2 * radius
     padded = np.zeros((count, height, width), np.float32)
     padded[:, radius : radius + rows, radius : radius + columns] = planes
-    # As one line, which is a third quicker than many short ones; what runs over from row to row is left out below.
+    # One long line is a third faster than many short ones; sums that run over from row to row are not returned.
     line = _neighbours(_neighbours(padded.reshape(-1), 1, 2 * radius + 1), width, 2 * radius + 1)
     return np.ndarray(planes.shape, np.float32, line, strides=padded.strides)
 
 
 def _neighbours(line: Floats, step: int, count: int) -> Floats:
-    """Sums of each value and those that follow it in steps, `count` in all, an odd number: shorter by the last ones.
+    """Sums of `count` (odd) values, each `step` after the one before: one for each value that has all of them.
 
-    By doubling: a few additions whatever the radius, and exact where differences of a running sum lose digits.
+    By doubling: few additions whatever the radius, and exact where differences of a running sum would lose digits.
     """
     length = len(line) - (count - 1) * step
     total, run, wide, at = line[:length], line, 1, 1

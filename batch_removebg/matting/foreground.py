@@ -1,10 +1,10 @@
 """The subject's own colours where it is mixed with its background.
 
-Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): foreground and background are first
-means of the colours around, weighted by alpha and by 1 − alpha (here: by their squares), and what a pixel's colour
-differs from their mixture is then the foreground's: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and over a
-narrow window. Means over windows are smooth, so they are taken on a grid of cells, and only the last step at full size,
-where alpha is mixed.
+Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): first foreground and background are
+means of the colours around, weighted by alpha and by 1 − alpha (here: by their squares); then the difference between a
+pixel's colour and their mixture is added to the foreground: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and
+a narrow window. Means over windows are smooth, so they are taken on a grid of cells; only the last step is at full
+size, where alpha is mixed.
 """
 
 from __future__ import annotations
@@ -16,33 +16,37 @@ import numpy.typing as npt
 
 from batch_removebg.imaging.arrays import Samples
 
-from .box_filter import Floats, Windows, doubled, halved
+from .box_filter import Floats, doubled, halved, means
+from .regions import extent
 
 SAMPLES = 700
-"""Along the longer side, at most; two by two they are a cell."""
+"""Along the longer side, at most; a cell is two by two of them."""
 WIDE, NARROW = 12, 1
-"""Radii of the two windows, cells; the wide one is even."""
+"""Radii of the two windows in cells; the wide one is even."""
 FAINT = 1e-4
-"""Weight of a cell where there is nothing of what is asked for."""
+"""Weight of the fallback colour: it counts where the cells around show next to nothing of what is averaged."""
 AT_ONCE = 1 << 16
-"""Pixels that are worked on at once: 8 MB at most, where all of them are mixed."""
+"""Pixels worked on at once: 8 MB at most, where all of them are mixed."""
 
 
 def foreground(pixels: Samples, alpha: Samples) -> Samples:
-    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without what shines through of the background.
+    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without background spill: same shape and depth.
 
-    Of the same shape and depth; `alpha` is H×W, 8 or 16 bits. Where alpha is at its end, 0 or the maximum, each pixel
-    is returned bit for bit; `pixels` themselves where it is nowhere else.
+    `alpha` is H×W, 8 or 16 bits. Where it is 0 or its maximum each pixel is returned bit for bit; where it is nothing
+    else, `pixels` themselves are returned.
     """
     most = np.iinfo(alpha.dtype).max
     mixed = (alpha != 0) & (alpha != most)
     if not mixed.any():
         return pixels
-    part = _bounds(mixed)
-    grid = _Grid(pixels, alpha, part)
+    stride = -(-max(alpha.shape) // SAMPLES)
+    part = extent(mixed, WIDE * 2 * stride)
+    grid = _Grid(pixels, alpha, part, stride)
     result = pixels.copy(order="C")
     colours, shares = result.reshape(alpha.size, -1), alpha.ravel()
-    whole = colours.view(f"V{colours[0].nbytes}")  # put one by one, colours of three take four times as long
+    whole = colours.view(
+        f"V{colours[0].nbytes}"
+    )  # as one value a pixel, which `put` writes four times as fast as three
     top = np.float32(np.iinfo(pixels.dtype).max)
     width = alpha.shape[1]
     step = max(1, AT_ONCE // width)
@@ -67,27 +71,11 @@ def foreground(pixels: Samples, alpha: Samples) -> Samples:
     return result
 
 
-def _bounds(mixed: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Rows and columns, in pixels, of what the mixed pixels need to see."""
-    margin = WIDE * 2 * _stride(mixed.shape)
-
-    def span(seen: npt.NDArray[np.bool_]) -> slice:
-        found = np.flatnonzero(seen)
-        return slice(max(0, int(found[0]) - margin), min(len(seen), int(found[-1]) + margin + 1))
-
-    return span(np.asarray(mixed.any(axis=1))), span(np.asarray(mixed.any(axis=0)))
-
-
-def _stride(shape: tuple[int, ...]) -> int:
-    return -(-max(shape) // SAMPLES)
-
-
 class _Grid:
-    """Smooth foreground and background colours, by cells of two samples squared."""
+    """Smooth foreground and background colours, in cells of two by two samples."""
 
-    def __init__(self, pixels: Samples, alpha: Samples, part: tuple[slice, slice]) -> None:
-        """`part`: the rows and columns that are looked at."""
-        stride = _stride(alpha.shape)
+    def __init__(self, pixels: Samples, alpha: Samples, part: tuple[slice, slice], stride: int) -> None:
+        """`part`: the rows and columns used, one pixel in `stride` of them as a sample."""
         window = tuple(slice(span.start, span.stop, stride) for span in part)
         colours = pixels[window].reshape(*pixels[window].shape[:2], -1).transpose(2, 0, 1).astype(np.float32, order="C")
         share = alpha[window].astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
@@ -99,9 +87,9 @@ class _Grid:
         self._across = self._between(np.arange(self._width), self._origin[1], self._columns)
 
     def at(self, first: int, end: int, chosen: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Foreground and background of pixels in rows `first` to `end`, numbered from there: channels×n each.
+        """Foreground and background, interpolated, of pixels in rows `first` to `end`: channels×n each.
 
-        Between cells by their distance.
+        `chosen` are their numbers, counted row by row from the beginning of row `first`.
         """
         upper, down = self._between(np.arange(first, end), self._origin[0], self._rows)
         lower = np.minimum(upper + 1, self._rows - 1)
@@ -117,7 +105,7 @@ class _Grid:
         return total[: len(total) // 2], total[len(total) // 2 :]
 
     def _between(self, places: npt.NDArray[np.intp], origin: float, cells: int) -> tuple[npt.NDArray[np.intp], Floats]:
-        """The cell at or before each place, and how far on towards the next it lies (0–1)."""
+        """The cell at or before each place, and its distance from there to the next cell (0–1)."""
         at = ((places - origin) / self._cell).clip(0, cells - 1)
         cell = at.astype(np.intp)
         return cell, (at - cell).astype(np.float32)
@@ -126,15 +114,15 @@ class _Grid:
 def _fused(colours: Floats, share: Floats) -> Floats:
     """Foreground and background of each cell (2·channels×rows×columns), from samples and their alpha (h×w, 0–1)."""
     count = len(colours)
-    # Squared, since the purest pixels tell most; by alpha itself, errors are a fifteenth larger.
+    # Squared, since the purest pixels say most; with alpha itself, errors are a fifteenth larger.
     before, behind = share * share, np.square(1 - share)
-    # A plane at a time, since there are four times as many samples as cells.
+    # A plane at a time to save memory: there are four times as many samples as cells.
     planes = itertools.chain(
         (share, before, behind), colours, (plane * before for plane in colours), (plane * behind for plane in colours)
     )
     cells = np.concatenate([halved(plane[None]) for plane in planes])
     alpha, weights, own = cells[0], cells[1:3], cells[3 : 3 + count]
-    # The wide window is so wide that a grid of half the size will do.
+    # For the wide window a grid of half the size is fine enough.
     _, *rest = halved(cells)
     ends = _weighted(WIDE // 2, np.stack(rest[2 + count :]), np.stack(rest[:2]), np.stack(rest[2 : 2 + count]))
     ends = doubled(ends, alpha.shape)
@@ -143,12 +131,11 @@ def _fused(colours: Floats, share: Floats) -> Floats:
 
 
 def _weighted(radius: int, parts: Floats, weights: Floats, otherwise: Floats) -> Floats:
-    """Means of colours that are multiplied by their two weights: 2·channels×h×w.
+    """Means over windows of colours, given multiplied by their weights (2×h×w): 2·channels×h×w.
 
-    `otherwise`, as many or one for both, comes in where the weights are next to nothing.
+    `otherwise` (the same shape, or one for both) is the result where the weights are next to nothing.
     """
-    mean = Windows(parts.shape[1:], radius).means
-    total = mean(parts).reshape(2, -1, *parts.shape[1:])
+    total = means(parts, radius).reshape(2, -1, *parts.shape[1:])
     total += np.float32(FAINT) * otherwise.reshape(-1, *total.shape[1:])
-    total /= mean(weights)[:, None] + np.float32(FAINT)
+    total /= means(weights, radius)[:, None] + np.float32(FAINT)
     return total.reshape(parts.shape)

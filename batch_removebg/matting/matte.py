@@ -1,4 +1,4 @@
-"""The alpha: taken out of what a provider returned, and kept for another day."""
+"""The alpha, read from what a provider returned, and its file in the cache."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _PEAK, _ENGINE = "batch-removebg:peak", "batch-removebg:engine"
 """Keywords of the PNG's tEXt chunks."""
 _LONGEST_NAME = 100
 _EFFORT = 0
-"""Of a PNG that is kept: a quarter of the time that the default takes, for a sixth more bytes."""
+"""For cached PNGs: a quarter of the time that the default takes, for a sixth more bytes."""
 _ASPECT_TOLERANCE = 0.02
-_DEFAULT = Limits()
 
 
 @contextmanager
 def as_output() -> Iterator[None]:
-    """Blame what can't be decoded on the provider: SourceError becomes OutputBroken."""
+    """Turn a SourceError into OutputBroken: what can't be decoded came from the provider."""
     try:
         yield
     except SourceError as error:
@@ -41,9 +40,9 @@ def as_output() -> Iterator[None]:
 def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     """The matte (H×W, uint8) in what a provider returned for an input of `width`×`height` pixels.
 
-    Its alpha channel, or a picture in grey as a whole: a mask. It may be of another size (some models shrink), as
-    long as the aspect agrees within 2 % or one pixel. Raises OutputBroken otherwise, and if it is not a picture, is
-    cut short, has no alpha, or is larger than `limits` allow.
+    Its alpha channel, or a grey picture as a whole. It may be of another size (some models shrink), as long as the
+    aspect ratio agrees within 2 % or one pixel. Raises OutputBroken if it doesn't, and for what isn't a picture, is cut
+    short, has no alpha, or is larger than `limits` allow.
     """
     with as_output():
         png.require_sound(data)
@@ -64,11 +63,11 @@ def encode_matte(matte: Matte) -> bytes:
     return write(matte.alpha, effort=_EFFORT, texts=texts)
 
 
-def decode_matte(data: bytes, limits: Limits = _DEFAULT) -> Matte:
-    """What `encode_matte` was given; raises OutputBroken if a single bit of the file's content is damaged."""
+def decode_matte(data: bytes) -> Matte:
+    """The matte in a file that `encode_matte` made; raises OutputBroken if a single bit of its content is damaged."""
     with as_output():
         png.require_sound(data)
-        picture = read(data, limits)
+        picture = read(data, Limits())
         alpha = picture.pixels
         if not data.startswith(png.SIGNATURE) or picture.alpha is not None or alpha.ndim != 2 or alpha.dtype != "uint8":
             raise SourceError("is not a kept alpha, which is a PNG in grey")

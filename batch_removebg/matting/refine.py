@@ -1,13 +1,14 @@
-"""A small alpha fitted to its photo at full size, the photo itself saying where the edges are.
+"""A small alpha fitted to its photo at full size: the photo itself shows where the edges are.
 
-`models` finds, on the alpha's own grid, how alpha follows colour; `spread` lays that over the photo's pixels, tile by
-tile (He and Sun, "Fast Guided Filter", arXiv:1505.00996), and only where the alpha is not plain 0 or 255 all around.
+`models_of` finds, on the alpha's own grid, how alpha follows colour; that is evaluated at the photo's pixels tile by
+tile (He and Sun, "Fast Guided Filter", arXiv:1505.00996), but only where the alpha isn't plain 0 or 255 all around.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from batch_removebg.imaging.arrays import Samples, to_8_bits
@@ -15,19 +16,25 @@ from batch_removebg.imaging.arrays import Samples, to_8_bits
 from .box_filter import Floats
 from .guided_filter import CLEAR, RADIUS, REACH, models_of
 from .matte import Alpha
-from .upsample import TILE, Spread
+from .regions import Mask, extent
 
 LARGER = 1.5
-"""How many times the size of its alpha a photo has to be: an alpha as large as its photo has seen the edges itself."""
+"""How many times the size of its alpha a photo must be: an alpha as large as its photo has seen the edges itself."""
 SMALL, LARGE = 1 << 17, 1 << 20
-"""Pixels of an alpha that is refined whatever its photo's size, since it is a network's own grid, and of none."""
+"""Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
+TILE = 16
+"""Side of what is worked on at once, pixels of the small grid."""
+
+ENDS = 3
+"""Levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels."""
+_GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
 
 
 def refine(guide: Samples, alpha: Alpha) -> Alpha:
-    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), its edges the photo's.
+    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), with the photo's edges.
 
-    H×W, uint8. Soft edges and what is translucent stay so. An alpha that is nearly as large as its photo (`LARGER`,
-    unless it is `SMALL`), or `LARGE`, is resized and no more.
+    H×W, uint8. Soft edges and translucent areas stay so. An alpha that is nearly as large as its photo (`LARGER`,
+    unless it is `SMALL`), or `LARGE`, is only resized.
     """
     height, width = guide.shape[:2]
     rows, columns = alpha.shape
@@ -35,14 +42,14 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
     if scale <= (LARGER if rows * columns > SMALL else 1) or rows * columns > LARGE:
         return resized(alpha, height, width)
     active = _active(alpha)
-    spread = Spread(guide, alpha)
+    models = np.zeros((4, rows, columns), np.float32)
     if active.any():
-        part = _around(active, rows, columns)
+        # What the models need: the active tiles and two windows around them.
+        part = extent(active.repeat(TILE, 0)[:rows].repeat(TILE, 1)[:, :columns], 2 * RADIUS)
         small = np.ascontiguousarray(_reduced(guide, rows, columns)[:, *part])
-        spread.follow(models_of(small, alpha[part].astype(np.float32) / np.float32(255)), part)
-    for row, column in zip(*np.nonzero(active), strict=True):
-        spread.tile(int(row), int(column))
-    return spread.result
+        models[:, *part] = models_of(small, alpha[part].astype(np.float32) / np.float32(255))
+    sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
+    return _evaluated(models, guide, sure, active)
 
 
 def resized(alpha: Alpha, height: int, width: int) -> Alpha:
@@ -52,14 +59,14 @@ def resized(alpha: Alpha, height: int, width: int) -> Alpha:
     return np.asarray(Image.fromarray(alpha).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def _active(alpha: Alpha) -> npt.NDArray[np.bool_]:
-    """Which tiles are to be worked on: all but those that are clear, and whose surroundings are alike."""
+def _active(alpha: Alpha) -> Mask:
+    """Which tiles are computed: all but those that are plain 0 or 255, as is all around them."""
     low, high = _pooled(alpha, np.minimum, 255), _pooled(alpha, np.maximum, 0)
     return np.asarray(~((high <= CLEAR) | (low >= 255 - CLEAR)))
 
 
 def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
-    """The least or greatest alpha of each tile and of the pixels around it that a model's trust depends on."""
+    """The lowest or highest alpha of each tile and of the pixels around it that a model's trust depends on."""
     margin = REACH + 1
     rows, columns = (-(-side // TILE) for side in alpha.shape)
     reach = TILE + 2 * margin
@@ -69,19 +76,53 @@ def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
     return np.stack([pick.reduce(down[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
 
 
-def _around(active: npt.NDArray[np.bool_], rows: int, columns: int) -> tuple[slice, slice]:
-    """Rows and columns of what the models need: the active tiles and two windows around them."""
-    margin = 2 * RADIUS
-
-    def span(seen: npt.NDArray[np.bool_], most: int) -> slice:
-        tiles = np.flatnonzero(seen)
-        return slice(max(0, int(tiles[0]) * TILE - margin), min(most, (int(tiles[-1]) + 1) * TILE + margin))
-
-    return span(np.asarray(active.any(axis=1)), rows), span(np.asarray(active.any(axis=0)), columns)
-
-
 def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
     """The photo on the alpha's grid: 3×rows×columns, 0–1."""
     image = Image.fromarray(to_8_bits(guide)).resize((columns, rows), Image.Resampling.BOX, reducing_gap=1.0)
     small = np.asarray(image, np.float32) / np.float32(255)
     return small.transpose(2, 0, 1) if small.ndim == 3 else np.broadcast_to(small, (3, *small.shape))
+
+
+def _evaluated(models: Floats, guide: Samples, sure: Alpha, active: Mask) -> Alpha:
+    """The alpha (H×W, 0–255) that models α = r·red + g·green + b·blue + c give for a photo (H×W×3 or H×W grey).
+
+    `models`: 4×h×w, the factors of colours of 0–1 and the constant of an alpha of 0–1; overwritten. `active` (tiles
+    down × across): where they are evaluated; elsewhere a tile is as `sure` (the same shape) says.
+    """
+    down, across = (_tiles(full, small) for full, small in zip(guide.shape[:2], models.shape[1:], strict=True))
+    widths, heights = ([pixels.stop - pixels.start for pixels, _, _ in tiles] for tiles in (across, down))
+    result = np.repeat(np.repeat(sure, widths, axis=1), heights, axis=0)
+    models[:3] *= _GAIN / np.float32(np.iinfo(guide.dtype).max)
+    models[3] *= _GAIN
+    models[3] += np.float32(0.5 + 127.5) - _GAIN / 2
+    for row, column in np.argwhere(active).tolist():
+        (rows, around_rows, to_rows), (columns, around_columns, to_columns) = down[row], across[column]
+        *factors, total = to_rows @ models[:, around_rows, around_columns] @ to_columns.T
+        colours = guide[rows, columns]
+        for channel, product in enumerate(factors):
+            product *= colours[..., channel] if guide.ndim == 3 else colours
+            total += product
+        np.copyto(result[rows, columns], total.clip(0, 255, out=total), casting="unsafe")
+    return result
+
+
+def _tiles(full: int, small: int) -> list[tuple[slice, slice, Floats]]:
+    """Of each tile along one side: its pixels in the photo, the grid's pixels around it, the weights of these in those.
+
+    A pixel belongs to the tile that its centre lies in; weights are linear.
+    """
+    count = -(-small // TILE)
+    bounds = np.ceil(np.minimum(np.arange(count + 1) * TILE, small) * (full / small) - 0.5).astype(int)
+    at = ((np.arange(full) + 0.5) * (small / full) - 0.5).clip(0, small - 1)
+    before = np.minimum(at.astype(int), max(small - 2, 0))
+    share = (at - before).astype(np.float32)
+    found = []
+    for begin, end in pairwise(bounds.tolist()):
+        near, line = before[begin:end], np.arange(end - begin)
+        first, last = (int(near[0]), int(near[-1]) + 2) if end > begin else (0, 1)
+        weights = np.zeros((end - begin, last - first), np.float32)
+        weights[line, near - first] = 1 - share[begin:end]
+        weights[line, near - first + 1] = share[begin:end]
+        last = min(last, small)
+        found.append((slice(begin, end), slice(first, last), weights[:, : last - first]))
+    return found

@@ -1,7 +1,4 @@
-"""What hangs together in a mask, found by growth: all of its bits are shifted and masked as one long whole number.
-
-Python's integers take some twenty microseconds for a step over 320 pixels squared.
-"""
+"""Connected regions of masks (h×w, bool)."""
 
 from __future__ import annotations
 
@@ -11,21 +8,63 @@ import numpy.typing as npt
 Mask = npt.NDArray[np.bool_]
 
 GAP = 1
-"""Pixels between two areas that still hang together."""
+"""Pixels between two regions that `apart` still takes as connected."""
+
+
+def extent(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the set pixels (one at least) and `margin` pixels around them, cropped at the border."""
+
+    def span(line: Mask) -> slice:
+        found = np.flatnonzero(line)
+        return slice(max(0, int(found[0]) - margin), min(len(line), int(found[-1]) + margin + 1))
+
+    return span(np.asarray(mask.any(axis=1))), span(np.asarray(mask.any(axis=0)))
+
+
+def areas(mask: Mask) -> npt.NDArray[np.int64]:
+    """Sizes in pixels of the regions connected by sides or corners, in no order.
+
+    By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
+    """
+    height, width = mask.shape
+    flat = np.zeros((height, width + 2), np.int8)  # a gap at both ends, so that no run continues in the next row
+    flat[:, 1:-1] = mask
+    turns = np.flatnonzero(np.diff(flat.ravel()))
+    starts, ends = turns[::2], turns[1::2]
+    reach = width + 2
+    first = np.searchsorted(ends + reach, starts, "left")  # a corner suffices: a run that ends where this one starts
+    past = np.searchsorted(starts + reach, ends, "right")
+    number = np.maximum(past - first, 0)
+    lower = np.repeat(np.arange(len(starts)), number)
+    upper = np.arange(len(lower)) - np.repeat(np.cumsum(number) - number - first, number)
+    labels = _joined(len(starts), lower, upper)
+    return np.bincount(labels, ends - starts)[np.unique(labels)].astype(np.int64) if len(starts) else labels
+
+
+def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each node the lowest number of those connected with it; `one` and `other` are the ends of the edges."""
+    labels = np.arange(count)
+    while (labels[one] != labels[other]).any():
+        lesser, greater = np.minimum(labels[one], labels[other]), np.maximum(labels[one], labels[other])
+        np.minimum.at(labels, greater, lesser)
+        while (labels[labels] != labels).any():
+            labels = labels[labels]
+    return labels
 
 
 def apart(mask: Mask, start: Mask) -> Mask:
-    """What of a mask (h×w) does not hang together with where it meets `start` (h×w), and the pixels around: h×w.
+    """The part of a mask that isn't connected with `start` (h×w), and the pixels around it: h×w.
 
-    Ways longer than about twice the mask's height and width together are not followed to their end.
+    By growth from where the two meet, with a mask's bits in one integer: 20 µs a step over 320 pixels squared.
+    Paths longer than about twice the mask's height and width together aren't followed to their end.
     """
-    width = mask.shape[1] + GAP + 1  # so that what grows beyond a row's end does not come into the next
-    allowed, held = _bits(mask, width), _bits(mask & start, width)
+    width = mask.shape[1] + GAP + 1  # so that growth beyond a row's end doesn't reach the next row
+    allowed, reached = _bits(mask, width), _bits(mask & start, width)
     for _ in range(sum(mask.shape)):
-        before, held = held, _grown(held, width, GAP + 1) & allowed
-        if held == before:
+        before, reached = reached, _grown(reached, width, GAP + 1) & allowed
+        if reached == before:
             break
-    return _mask(_grown(allowed & ~held, width, 1) & ~held, mask.shape, width)
+    return _mask(_grown(allowed & ~reached, width, 1) & ~reached, mask.shape, width)
 
 
 def _grown(bits: int, width: int, times: int) -> int:

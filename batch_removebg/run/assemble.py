@@ -1,4 +1,4 @@
-"""Where the parts are put together: the chain of wrappers around the provider, and the pipeline around that."""
+"""The parts of a run put together: the chain of wrappers around the provider, and the pipeline around that."""
 
 from __future__ import annotations
 
@@ -57,23 +57,17 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-INDEX = "index.sqlite"
-"""The ledger's index in that folder."""
-
-ALPHAS = "alpha"
-"""Folder in that for the alphas."""
-
 _OTHERS_AT_ONCE = 16.0
-"""Polls and uploads that may be under way at first: their limit is five times that of creates, and bursts pass."""
+"""Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
 
 
 @asynccontextmanager
 async def provider(
     settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
 ) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
-    """The provider that the settings name, bare, and what gives the session that sources are fetched with.
+    """The bare provider that the settings name, and a function that gives the session for fetching sources.
 
-    `loaded` is told what the local engine runs on, once it is loaded.
+    `loaded` is called with what the local engine runs on, once it is loaded.
     """
     async with (
         fetch.session_at_need(public_only=False) as api,
@@ -91,23 +85,17 @@ def _local(settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[o
     from batch_removebg.engine import network, weights
     from batch_removebg.providers.local import LocalProvider
 
-    load = partial(
-        network.load,
-        settings.model,
-        progress=lambda done, total: None,
-        device=settings.device,
-        precision=settings.precision,
-    )
+    device, precision = settings.device, settings.precision
+    load = partial(network.load, settings.model, progress=lambda done, total: None, device=device, precision=precision)
     return LocalProvider(weights.known(settings.model), load, loaded=loaded, clock=clock)
 
 
 def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
-    hosted = settings.provider == "replicate"
     return Replicate(
         api,
         settings.endpoint(),
         name=settings.provider,
-        capabilities=HOSTED_CAN if hosted else GATEWAY_CAN,
+        capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
         proxy=ProxySpec(longest=settings.proxy_size),
         foreign=foreign,
         caps=settings.caps(),
@@ -123,8 +111,8 @@ def recipe_of(settings: Settings) -> Recipe:
         from batch_removebg.engine import weights
         from batch_removebg.engine.cutout import PROXY
 
-        # Device and precision are no part of what an alpha is known by: their masks differ a little, but a run that is
-        # resumed on another machine, or after an installation, must not do everything again.
+        # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
+        # machine, or after an installation, must not do everything again.
         version = weights.known(settings.model).version
         return Recipe("local", version, {}, PROXY, finish, passes_urls=False, limits=limits)
     inputs = {settings.input_field: None, **settings.model_inputs}
@@ -134,7 +122,7 @@ def recipe_of(settings: Settings) -> Recipe:
 
 
 def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
-    """What decides on each item, with the names that earlier runs have given."""
+    """The planner, which knows the names given by earlier runs."""
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
     return Planner(
         reading.fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed, reading=reading
@@ -145,12 +133,7 @@ def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    return manifest.read_rows(
-        inputs,
-        out=settings.out,
-        stdin=stdin,
-        on_warning=lambda text: listener(Event(Kind.WARNING, text=text)),
-    )
+    return manifest.read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
 
 
 def pipeline(
@@ -166,14 +149,13 @@ def pipeline(
     handle_signals: bool,
 ) -> Pipeline:
     """Everything between the manifest and the ledger."""
-    pace, out = pace_of(settings), settings.out
+    pace, out = _pace(settings), settings.out
     tools = toolbox(settings, session, Gate(clock), clock)
     chain = wrapped(bare, settings, ledger, tools.gate, pace, clock=clock, listener=listener)
     alphas = AlphaCache(out / layout.ALPHAS)
     on_hand = OnHand(alphas, Twins(ledger.fold.made, out, tools.recipe.passed))
-    lost = LostCreates(
-        chain, LostPolicy(resend=1 if settings.on_lost == "retry" else 0), clock=clock, known=ledger.fold.has_prediction
-    )
+    policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
+    lost = LostCreates(chain, policy, clock=clock, known=ledger.fold.has_prediction)
     poller = Poller(chain, pace.times, deadline=settings.deadline, clock=clock)
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     stages = Stages(
@@ -193,22 +175,15 @@ def pipeline(
         Downloader(chain, ledger, tools, alphas, out=out),
         lost,
     )
-    watchers = Watchers(
-        tools.gate,
-        clock,
-        listener,
-        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
-        abandon=bare.abandon,
-        signals=handle_signals,
-    )
+    snapshot = partial(write_snapshot, out / layout.RESULTS, ledger, reading)
+    watchers = Watchers(tools.gate, clock, listener, snapshot=snapshot, abandon=bare.abandon, signals=handle_signals)
     steering = Steering(pace.width, lambda: pace.creates.rate, clock)
-    shape = settings.shape(stream="-" in inputs)
-    return Pipeline(stages, tools, ledger, watchers, steering, shape, listener)
+    return Pipeline(stages, tools, ledger, watchers, steering, settings.shape(stream="-" in inputs), listener)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a run learns of the server, and goes by."""
+    """What a run learns about the server, and adapts to."""
 
     creates: Limit
     others: Limit
@@ -216,13 +191,11 @@ class Pace:
     width: Width
 
 
-def pace_of(settings: Settings) -> Pace:
+def _pace(settings: Settings) -> Pace:
     """What is known before the first answer."""
-    # There is nobody to say no in this process.
-    window = inf if settings.provider == "local" else 1.0
+    window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
     creates = Limit(settings.rate / 60 if settings.rate else None, window=window)
-    others = Limit(window=max(window, _OTHERS_AT_ONCE))
-    return Pace(creates, others, RunTimes(), settings.width())
+    return Pace(creates, Limit(window=max(window, _OTHERS_AT_ONCE)), RunTimes(), settings.width())
 
 
 def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock) -> Tools:
@@ -241,14 +214,12 @@ def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], ga
 def wrapped(
     bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, pace: Pace, *, clock: Clock, listener: Listener
 ) -> Provider:
-    """The provider, safe to pay: each wrapper of the list is around those before it."""
+    """The provider, safe to spend money with: each wrapper in the list wraps those before it."""
 
     async def pause(operation: Operation, seconds: float) -> None:
         await (gate.sleep if operation.buying else clock.sleep)(seconds)
 
-    def said(kind: Kind) -> Callable[[str], None]:
-        return lambda text: listener(Event(kind, text=text))
-
+    warn, wait = _teller(listener, Kind.WARNING), _teller(listener, Kind.WAITING)
     limit, named = settings.budget()
     width, known = pace.width, ledger.fold.predictions > 0
     wrappers: list[Callable[[Provider], Provider]] = [
@@ -265,9 +236,14 @@ def wrapped(
             answered=width.answered,
             trouble=width.trouble,
         ),
-        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=said(Kind.WARNING)),
-        lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=said(Kind.WAITING)),
+        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn),
+        lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),
     ]
     for wrap in wrappers:
         bare = wrap(bare)
     return bare
+
+
+def _teller(listener: Listener, kind: Kind) -> Callable[[str], None]:
+    """A function that reports a text to the listener as an event of that kind."""
+    return lambda text: listener(Event(kind, text=text))

@@ -1,4 +1,4 @@
-"""One batch from settings to summary: holds the lock, runs the pipeline, and says what it came to."""
+"""One batch from settings to summary: holds the lock, runs the pipeline, and records its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .settings import Settings
 from .summary import Summary, failures, flagged
 
 CHECKED_ROWS = 10_000
-"""Manifest rows that are looked through before the first create."""
+"""Manifest rows that are checked before the first create."""
 
 Progress = Callable[[int, int | None], None]
 Inputs = str | Path | Iterable[str | Path]
@@ -56,13 +56,14 @@ def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]
 
 @_typed(_Arguments)
 async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
-    """Make cutouts of everything in `inputs` and leave them in `out`, beside a ledger that a later call continues.
+    """Make cutouts of everything in `inputs` and write them to `out`, beside a ledger that a later call continues.
 
     `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
-    the fields of Settings. The pictures are as large as their upright sources (H×W), uint8, RGBA unless the format or a
-    background says otherwise; colours under opaque alpha are the source's own.
+    the fields of Settings. The pictures have the size of their upright sources (H×W); they are RGBA unless the format
+    or a background requires otherwise, of 8 bits a channel, or 16 where source and format have them; colours under
+    opaque alpha are the source's own.
 
-    Items that fail are counted, not raised, and so is an abort by the API (key, credit, budget, disk): see
+    Items that fail are counted, not raised, and neither is an abort (key, credit, budget, disk): see
     `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
     where an existing ledger can't be read.
     """
@@ -72,12 +73,8 @@ async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summ
 
 @_typed(_Arguments)
 def run_batch_sync(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
-    """Do what `run_batch` does, from code that is not async; must not be called in a running event loop."""
-
-    async def main() -> Summary:
-        return await run_batch(inputs, out=out, **settings)
-
-    return anyio.run(main)
+    """Do what `run_batch` does, from code that isn't async; must not be called in a running event loop."""
+    return anyio.run(partial(run_batch, inputs, out=out, **settings))
 
 
 async def run(
@@ -89,17 +86,17 @@ async def run(
     handle_signals: bool = False,
     clock: Clock | None = None,
 ) -> Summary:
-    """Run one batch; see `run_batch`. `listener` hears of everything, `weights_progress` of bytes downloaded."""
+    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
     clock, out = clock or Clock(), settings.out
     begun = clock.monotonic()
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
     if settings.provider == "local":
-        await anyio.to_thread.run_sync(_bring_weights, settings, weights_progress)
-    await anyio.to_thread.run_sync(_make_out, out)
+        await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
+    await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
     with locked(out / layout.STATE, clock=clock):
-        await anyio.to_thread.run_sync(_prepare_out, out)
+        await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
         async with (
             Ledger(out / layout.LEDGER, clock=clock, index=out / layout.INDEX) as ledger,
             assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (
@@ -108,7 +105,7 @@ async def run(
             ),
         ):
             if not ledger.fold.finished:
-                # A run that came to its end has left nothing lying about; to look for it takes seconds in a large OUT.
+                # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
             reading = ledger.reading()
@@ -126,33 +123,28 @@ async def run(
             )
             await pipeline.run()
             async with ledger.still() as fold:
-                seconds = clock.monotonic() - begun
-                summary = await anyio.to_thread.run_sync(
-                    summarise, pipeline, reading.frozen(fold), before, out, seconds
-                )
+                still, seconds = reading.frozen(fold), clock.monotonic() - begun
+                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
             return await _close(ledger, reading, summary)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
-    """The number of items, or None where there are more than are looked through before the first create.
+    """The number of items, or None where there are more than are checked before the first create.
 
-    Raises ManifestError and SettingsError for what can be known to go wrong before anything is bought.
+    Raises ManifestError and SettingsError for faults that can be found before anything is bought.
     """
     if settings.provider != "local":
         settings.key()
-    look = partial(naming.render, settings.name)
-    return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look)
+    return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
 
 
-def summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], out: Path, seconds: float) -> Summary:
-    """What the items of this run came to; `before`: predictions and possible duplicates of earlier runs."""
+def _summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], out: Path, seconds: float) -> Summary:
+    """The outcome of this run; `before`: predictions and possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = fold.predictions - before[0]
     return Summary(
         out=out,
-        saved=counts["saved"],
-        failed=counts["failed"],
-        pending=counts["pending"],
+        **{name: counts[name] for name in ("saved", "failed", "pending")},
         skipped=pipeline.reader.skipped,
         reused=pipeline.reused,
         predictions=predictions,
@@ -167,7 +159,7 @@ def summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], ou
 
 
 async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary:
-    """Put the end of the run on record; on a full disk the summary itself is all that is left to say so."""
+    """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     try:
         await write_snapshot(summary.results, ledger, reading)
         await ledger.append(
@@ -187,15 +179,7 @@ async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary
     return summary
 
 
-def _bring_weights(settings: Settings, progress: Progress) -> None:
+def _download_weights(settings: Settings, progress: Progress) -> None:
     from batch_removebg.engine import network
 
     network.bring(settings.model, progress=progress, device=settings.device, precision=settings.precision)
-
-
-def _make_out(out: Path) -> None:
-    make_folder(out / layout.STATE)
-
-
-def _prepare_out(out: Path) -> None:
-    make_folder(out / layout.ALPHAS)

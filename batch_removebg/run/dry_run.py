@@ -1,7 +1,8 @@
-"""`--dry-run`: what a run would do, and how many predictions it would buy; nothing is written or asked for."""
+"""`--dry-run`: what a run would do, and how many predictions it would buy; nothing is written or sent."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
-from batch_removebg.model import Item
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.dedup import OnHand, Way, way_of
 from batch_removebg.pipeline.planner import Planned
@@ -25,28 +25,28 @@ from . import assemble
 from .settings import Settings
 
 CHUNK = 500
-"""Items looked at together."""
+"""Items planned together."""
 
 
 @dataclass(slots=True)
 class Preview:
-    """How many items a run would find, and what it would do with them."""
+    """How many items a run would find, and what it would do with them; the names are those of `--progress json`."""
 
     total: int = 0
     done: int = 0
     """Saved and unchanged: nothing to do."""
     left: int = 0
-    """Failed before, and left alone without --retry-failed."""
+    """Failed before, and not tried again without --retry-failed."""
     kept: int = 0
-    """Made from what earlier predictions gave: no prediction."""
+    """Made from the results of earlier predictions: no prediction."""
     copies: int = 0
     """The same content as an item before it: no prediction of its own."""
     taken_up: int = 0
-    """Predictions of an earlier run, still to be brought home."""
+    """Predictions of an earlier run, still to be collected."""
     bought: int = 0
     """Predictions to be bought."""
     beyond: int = 0
-    """Would need a prediction that the budget does not allow."""
+    """Would need a prediction that the budget doesn't allow."""
     bad: int = 0
     """Would fail: unreadable, or nothing that can be fetched."""
     billed: bool = False
@@ -54,92 +54,72 @@ class Preview:
 
 
 @dataclass(slots=True)
-class _Look:
-    """What is looked at, and what has come by."""
+class _Sorter:
+    """Finds for each item the count of `Preview` that it belongs to."""
 
     recipe: Recipe
     on_hand: OnHand
-    underway: set[str]
-    """Fingerprints that earlier runs have begun to buy."""
-    found: Preview
-    bought: set[int] = field(default_factory=set)
-    """Hashes of the fingerprints that a prediction is counted for."""
+    in_flight: set[str]
+    """Fingerprints of billed predictions that earlier runs have begun."""
+    predicted: set[int] = field(default_factory=set)
+    """Hashes of the fingerprints that a prediction was counted for."""
 
-    def way(self, fingerprint: str, *, passed: bool) -> Way:
-        """What the run would do with the item."""
+    def count_of(self, planned: Planned) -> str:
+        todo, item = planned.todo, planned.todo.item
+        if item.problem is not None:
+            return "bad"
+        if item.path is not None:
+            source = _sha256(item.path)
+            if source is None:
+                return "bad"
+            if todo.finished_if_same and source == todo.state.source_sha256:
+                return "done"
+        elif self.recipe.passes_urls:
+            source = item.source
+        else:
+            return "bought"  # the content of a URL isn't known before it is fetched
+        return self._count_of_content(self.recipe.fingerprint(source), passed=item.path is None)
+
+    def _count_of_content(self, fingerprint: str, *, passed: bool) -> str:
         key = int(fingerprint[:16], 16)
-        way = way_of(on_hand=self.on_hand.whole(fingerprint, passed=passed), busy=key in self.bought)
-        if way is Way.BUY:
-            self.bought.add(key)
-        return way
+        match way_of(on_hand=self.on_hand.whole(fingerprint, passed=passed), busy=key in self.predicted):
+            case Way.COPY:
+                return "kept"
+            case Way.PARK:
+                return "copies"
+        self.predicted.add(key)
+        return "taken_up" if fingerprint in self.in_flight else "bought"
 
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
-    """Go through the manifest without doing anything; reads every file that is not known to be done. Blocks."""
+    """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX)
     with closing(fold), closing(RunItems(fold)) as reading:
         return _preview(inputs, settings, listener, reading)
 
 
 def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, reading: RunItems) -> Preview:
-    recipe = assemble.recipe_of(settings)
+    recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
     planner, fold = assemble.planner(settings, reading, recipe), reading.fold
-    look = _Look(
-        recipe,
-        OnHand(AlphaCache(settings.out / layout.ALPHAS), Twins(fold.made, settings.out, recipe.passed)),
-        {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
-        found := Preview(billed=settings.provider != "local"),
-    )
-    begun, items = 0, assemble.read(inputs, settings, listener)
+    in_flight = {state.fingerprint for state in fold.unsettled() if billed and state.in_flight and state.fingerprint}
+    on_hand = OnHand(AlphaCache(settings.out / layout.ALPHAS), Twins(fold.made, settings.out, recipe.passed))
+    sorter, counts, begun = _Sorter(recipe, on_hand, in_flight), Counter[str](), 0
+    items = assemble.read(inputs, settings, listener)
     while settings.limit is None or begun < settings.limit:
         plan = planner.plan_all(list(islice(items, CHUNK)), None if settings.limit is None else settings.limit - begun)
         if not plan.read:
             break
-        found.total += plan.read
-        found.done += plan.done
-        found.left += plan.left
+        counts.update(total=plan.read, done=plan.done, left=plan.left)
+        counts.update(map(sorter.count_of, plan.todos))
         begun += len(plan.todos)
-        for planned in plan.todos:
-            _count(look, planned)
     allowed, _ = settings.budget()
-    if allowed is not None:
-        found.beyond = max(0, found.bought - allowed)
-        found.bought -= found.beyond
-    return found
+    if allowed is not None and counts["bought"] > allowed:
+        counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
+    return Preview(**counts, billed=billed)
 
 
-def _count(look: _Look, planned: Planned) -> None:
-    """Put an item that is to be done under its heading."""
-    if planned.todo.item.problem is not None:
-        look.found.bad += 1
-    else:
-        _count_work(look, planned)
-
-
-def _count_work(look: _Look, planned: Planned) -> None:
-    found, todo, sha256 = look.found, planned.todo, _sha256(planned.todo.item)
-    passed = todo.item.path is None and look.recipe.passes_urls
-    if sha256 is None and not passed:
-        found.bad += todo.item.path is not None
-        found.bought += todo.item.path is None  # a URL whose content is not known before it is fetched
-    elif todo.finished_if_same and sha256 is not None and sha256 == todo.state.source_sha256:
-        found.done += 1
-    else:
-        fingerprint = look.recipe.fingerprint(todo.item.source if passed else sha256 or "")
-        match look.way(fingerprint, passed=passed):
-            case Way.COPY:
-                found.kept += 1
-            case Way.PARK:
-                found.copies += 1
-            case _ if found.billed and fingerprint in look.underway:
-                found.taken_up += 1
-            case _:
-                found.bought += 1
-
-
-def _sha256(item: Item) -> str | None:
-    path: Path | None = item.path
+def _sha256(path: Path) -> str | None:
     try:
-        return digest(path) if path is not None else None
+        return digest(path)
     except (OSError, ItemError):
         return None

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
@@ -30,24 +30,24 @@ from .options import Options
 
 _QUALITY = 90
 _DOWNLOADERS = 32
-"""Outputs of an API that are downloaded at once; each holds one picture in memory."""
+"""Outputs of an API downloaded at once; each holds one picture in memory."""
 _ITEM = 16 << 20
-"""Bytes that an item in flight may take: its source, its proxy and the answer of the server."""
+"""Bytes that an item in flight may take: its source, its proxy and the server's answer."""
 _PIXELS = 2 << 30
-"""Bytes of decoded pictures at most, unless `memory` is given: more in flight than the cores can work on."""
+"""Bytes of decoded pictures at most, unless `memory` is given: more than the cores can work on at once."""
 _MEMORY_SHARE = 4
-"""One part in so many of the machine's memory may be taken by items in flight, and by pixels."""
+"""Items in flight may take one part in so many of the machine's memory, and decoded pictures another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
-    """All settings of a run; raises SettingsError where they make no sense.
+    """All settings of a run, checked; raises SettingsError for values that aren't allowed.
 
-    The key itself is never part of them: `key()` reads it from the environment when it is needed.
+    The key itself is never among them: `key()` reads it from the environment when it is needed.
     """
 
     out: Path
-    """Folder for the pictures, the ledger and results.json; made if missing."""
+    """Folder for the pictures, the ledger and results.json; created if missing."""
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -61,23 +61,14 @@ class Settings(Options):
 
     def finish(self) -> Finish:
         """How the pictures are made."""
+        given = {one.name: getattr(self, one.name) for one in fields(Finish) if one.name != "lossy"}
         with _named("--background"):
-            colour = parse_colour(self.background) if self.background is not None else None
-        return Finish(
-            format=self.format,
-            mask_only=self.mask_only,
-            background=colour,
-            quality=_QUALITY if self.quality is None else self.quality,
-            lossy=self.quality is not None and self.format == "webp",
-            srgb=self.srgb,
-            metadata=self.metadata,
-            effort=self.effort,
-            edges=self.edges,
-            refine=self.refine,
-        )
+            given["background"] = parse_colour(self.background) if self.background is not None else None
+        given["quality"] = _QUALITY if self.quality is None else self.quality
+        return Finish(**given, lossy=self.quality is not None and self.format == "webp")
 
     def endpoint(self) -> Endpoint:
-        """Where the API is, with the key; raises SettingsError where one is needed and none is set."""
+        """The API's address and model, with the key; raises SettingsError where a key is needed and none is set."""
         return Endpoint(
             base=self.base,
             version=self.model_version,
@@ -88,18 +79,19 @@ class Settings(Options):
         )
 
     def budget(self) -> tuple[int | None, str]:
-        """Predictions that may be bought in this run, and the name of the setting that says so."""
-        limits = [(self.max_predictions, f"--max-predictions {self.max_predictions}")]
+        """Predictions that may be bought in this run (None: any number), and the settings that limit them."""
+        limits: list[tuple[int, str]] = []
+        if self.max_predictions is not None:
+            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions}"))
         if self.max_cost is not None and self.price is not None and math.isfinite(self.max_cost):
             # Rounded first: 0.3 / 0.1 is a little less than 3.
             affordable = math.floor(round(self.max_cost / self.price, 9))
             limits.append((affordable, f"--max-cost {self.max_cost:g} at --price {self.price:g}"))
-        given = [(limit, named) for limit, named in limits if limit is not None]
-        return min(given, default=(None, ""))
+        return min(limits, default=(None, ""))
 
     @property
     def public_only(self) -> bool:
-        """Whether sources and outputs are fetched from the public internet alone."""
+        """Whether sources and outputs are fetched from public addresses only."""
         return not (self.allow_private or (self.provider != "local" and _is_near(self.base)))
 
     @property
@@ -108,33 +100,36 @@ class Settings(Options):
         return (self.base_url or HOSTED).rstrip("/")
 
     def key(self) -> str | None:
-        """The key from the environment, or None where the API may do without."""
+        """The key from the environment, None where the API may need none; raises SettingsError otherwise.
+
+        Also for a key that no HTTP header can hold, and one that would travel unencrypted to a public host.
+        """
         key = os.environ.get(self.token_env, "").strip()
         if key and not (key.isascii() and key.isprintable()):
-            raise SettingsError(f"the key in {self.token_env} holds characters no key has; set it anew")
+            raise SettingsError(f"the key in {self.token_env} holds characters no key has; set it again")
         if not key and self.provider == "replicate" and not _is_near(self.base):
             raise SettingsError(
                 f"--provider replicate needs a key: put it into the environment variable {self.token_env}, or name "
-                "another variable with --token-env (without a key, --provider local works on this machine)"
+                "another variable with --token-env (--provider local works on this machine, without a key)"
             )
         if key and urlsplit(self.base).scheme == "http" and not _is_near(self.base):
             raise SettingsError(f"--base-url {self.base}: the key would travel unencrypted; use https")
         return key or None
 
     def limits(self) -> Limits:
-        """What is decoded at most."""
+        """Bounds of pictures that are decoded."""
         return Limits(max_pixels=self.max_pixels)
 
     def caps(self) -> Caps:
-        """What is read and fetched at most."""
+        """Bounds of what is read and fetched."""
         return Caps(size=self.max_size << 20, public_only=self.public_only)
 
     def pixels(self) -> int:
-        """Bytes that pictures being decoded, composed and encoded may take together."""
+        """Bytes that pictures in work (decoded, composed, encoded) may take together."""
         return self.memory << 20 if self.memory is not None else min(_PIXELS, memory() // _MEMORY_SHARE)
 
     def shape(self, *, stream: bool) -> Shape:
-        """How wide the pipeline is."""
+        """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
         local, workers = self.provider == "local", self.width().cap
         return Shape(
             workers=workers,
@@ -146,7 +141,7 @@ class Settings(Options):
         )
 
     def width(self) -> Width:
-        """How many items are in flight."""
+        """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.provider == "local":
             return Width(fixed=self.concurrency or cores() + 2)
         return Width(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
@@ -166,7 +161,7 @@ class Settings(Options):
 
 @contextmanager
 def _named(flag: str) -> Iterator[None]:
-    """Put the flag before the message about its value."""
+    """Name the flag in errors about its value."""
     try:
         yield
     except SettingsError as error:
@@ -214,7 +209,7 @@ def _check_base_url(provider: str, url: str | None) -> None:
 
 
 def _is_near(base: str) -> bool:
-    """Whether the API is on this machine or a private network, where a key is a matter of taste."""
+    """Whether the API is on this machine or a private network, where neither key nor https is required."""
     host = urlsplit(base).hostname or ""
     try:
         return ip_address(host).is_private

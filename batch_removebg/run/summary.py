@@ -1,19 +1,20 @@
-"""What a run came to, as the library returns it and the closing lines tell it."""
+"""The outcome of a run, as the library returns it and the closing report shows it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage import layout
 
 EXAMPLES = 3
-"""Failures of one kind, and items with one flag, that are told in full."""
+"""Failures of one kind, and items with one flag, that are listed."""
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Flagged:
-    """The saved items that are worth a look for one reason."""
+    """The saved items that have one flag."""
 
     flag: str
     count: int
@@ -38,7 +39,7 @@ class Flagged:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to: its items, what they cost, and how to go on."""
+    """The outcome of a run: its items, its predictions, and why it ended."""
 
     out: Path
     saved: int
@@ -48,7 +49,7 @@ class Summary:
     skipped: int
     """Of the saved: finished by an earlier run and unchanged."""
     reused: int
-    """Of the saved in this run: made without a prediction, from what earlier ones gave."""
+    """Of the saved in this run: made without a prediction, from the results of earlier ones."""
     predictions: int
     """Bought in this run."""
     possible_duplicates: int
@@ -58,9 +59,9 @@ class Summary:
     stopped: BatchError | None
     """Why the run ended before its manifest did."""
     limited: bool = False
-    """The run did as many items as `limit` allows, and did not look at what comes after them."""
+    """The run did as many items as `limit` allows, and didn't read what comes after them."""
     flags: tuple[Flagged, ...] = ()
-    """Of the saved, those worth a look."""
+    """The saved items that a person should check, by flag."""
     engine: str | None = None
     """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
 
@@ -90,19 +91,10 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as plain data."""
+        plain = ("total", "saved", "failed", "pending", "skipped", "reused", "predictions", "possible_duplicates")
         return {
-            "out": str(self.out),
-            "ledger": str(self.ledger),
-            "results": str(self.results),
-            "total": self.total,
-            "saved": self.saved,
-            "failed": self.failed,
-            "pending": self.pending,
-            "skipped": self.skipped,
-            "reused": self.reused,
-            "predictions": self.predictions,
-            "possible_duplicates": self.possible_duplicates,
-            "engine": self.engine,
+            **{name: str(getattr(self, name)) for name in ("out", "ledger", "results")},
+            **{name: getattr(self, name) for name in (*plain, "engine")},
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}
@@ -114,27 +106,21 @@ class Summary:
         }
 
 
-def failures(failed: Iterable[tuple[str, ItemState]]) -> tuple[Failures, ...]:
+def failures(items: Iterable[tuple[str, ItemState]]) -> tuple[Failures, ...]:
     """The failed items by kind, the most frequent first."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[tuple[str, str]]] = {}
-    for key, state in failed:
-        kind = state.error_kind or "error"
-        counts[kind] += 1
-        if counts[kind] <= EXAMPLES:
-            examples.setdefault(kind, []).append((key, state.error_message or ""))
-    found = (Failures(kind, count, tuple(examples[kind])) for kind, count in counts.items())
-    return tuple(sorted(found, key=lambda f: (-f.count, f.kind)))
+    found = ((state.error_kind or "error", (key, state.error_message or "")) for key, state in items)
+    return tuple(Failures(*group) for group in _grouped(found))
 
 
-def flagged(found: Iterable[tuple[str, ItemState]]) -> tuple[Flagged, ...]:
-    """The items with flags by flag, the most frequent first; an item with two of them is in both."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[str]] = {}
-    for key, state in found:
-        for flag in state.flags:
-            counts[flag] += 1
-            if counts[flag] <= EXAMPLES:
-                examples.setdefault(flag, []).append(key)
-    groups = (Flagged(flag, count, tuple(examples[flag])) for flag, count in counts.items())
-    return tuple(sorted(groups, key=lambda group: (-group.count, group.flag)))
+def flagged(items: Iterable[tuple[str, ItemState]]) -> tuple[Flagged, ...]:
+    """The items with flags by flag, the most frequent first; an item with two of them is in both groups."""
+    return tuple(Flagged(*group) for group in _grouped((flag, key) for key, state in items for flag in state.flags))
+
+
+def _grouped(pairs: Iterable[tuple[str, E]]) -> list[tuple[str, int, tuple[E, ...]]]:
+    """Name, number and first examples of each group, the largest first."""
+    groups: dict[str, tuple[int, tuple[E, ...]]] = {}
+    for name, example in pairs:
+        count, examples = groups.get(name, (0, ()))
+        groups[name] = count + 1, examples if count >= EXAMPLES else (*examples, example)
+    return sorted(((name, *group) for name, group in groups.items()), key=lambda group: (-group[1], group[0]))

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import pytest
 
-from batch_removebg.cli.console import Console, encodable, printable, result, unheard, write_line
+from batch_removebg.cli.console import Console, printable, result, unheard, write_line
 from batch_removebg.errors import DiskError
 
 HOSTILE = "a\x1b[2J\r\x07\x7f\x9b31m\u202eb\u2028c\udc80"
@@ -90,13 +90,20 @@ def test_printable_keeps_what_can_be_read_and_shows_the_rest() -> None:
     assert printable("a\nb\tc") == r"a\nb\tc"
 
 
-def test_what_a_stream_cannot_say_is_spelled_out() -> None:
+@pytest.mark.parametrize(
+    ("encoding", "written"), [("ascii", rb"\xe9\u978b"), ("latin-1", b"\xe9\\u978b"), ("utf-8", "é鞋".encode())]
+)
+def test_what_a_stream_cannot_say_is_spelled_out(encoding: str, written: bytes) -> None:
     raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding="ascii")
+    stream = io.TextIOWrapper(raw, encoding=encoding)
     write_line("é鞋", stream)
-    assert raw.getvalue() == rb"\xe9\u978b" + os.linesep.encode()
-    assert encodable("é鞋", io.TextIOWrapper(io.BytesIO(), encoding="latin-1")) == r"é\u978b"
-    assert encodable("é", io.StringIO()) == "é"
+    assert raw.getvalue() == written + os.linesep.encode()
+
+
+def test_a_stream_without_an_encoding_gets_the_text_as_it_is() -> None:
+    stream = io.StringIO()
+    write_line("é", stream)
+    assert stream.getvalue() == "é\n"
 
 
 def test_a_line_is_one_write_so_that_lines_of_threads_do_not_mix() -> None:

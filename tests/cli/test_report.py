@@ -68,7 +68,8 @@ def test_some_failed() -> None:
     )
     assert report.closing(found, API, ARGV) == (
         "3 saved (2 of them by an earlier run), 5 failed in 1 h 2 min 5 s\n"
-        "predictions: 7 bought from https://api.replicate.com/v1; 1 made without one, from what earlier ones gave; "
+        "predictions: 7 bought from https://api.replicate.com/v1; "
+        "1 made without one, from the results of earlier ones; "
         "1 sent again after an answer was lost, and possibly billed twice\n"
         "failed, source: 4\n"
         "    a.jpg: is empty\n"
@@ -182,9 +183,9 @@ def test_preview_of_everything() -> None:
     assert report.preview(found, LOCAL) == (
         "21 items, and nothing is done about them (--dry-run)\n"
         "        1 are saved and unchanged\n"
-        "        2 failed before and are left alone (--retry-failed tries them again)\n"
-        "        3 would be made from what earlier predictions gave, without a new one\n"
-        "        4 have a prediction in flight that would be brought home\n"
+        "        2 failed before and aren't tried again (--retry-failed does that)\n"
+        "        3 would be made from the results of earlier predictions, without a new one\n"
+        "        4 have a prediction in flight that would be collected\n"
         "        5 would fail: the source can't be read\n"
         "        6 would need a new prediction\n"
         "predictions: 6 would be made on this machine, nothing billed"

@@ -36,11 +36,3 @@ def test_each_format_has_its_extension(name, ending):
 def test_only_jpeg_needs_a_backdrop_and_takes_white():
     assert [Finish(name).backdrop for name in ("png", "webp", "jpeg", "tiff")] == [None, None, (255, 255, 255), None]
     assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"format": "gif"}, {"quality": 0}, {"quality": 101}, {"effort": -1}, {"effort": 10}, {"metadata": "all"}]
-)
-def test_a_finish_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(SettingsError):
-        Finish(**wrong)

@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from batch_removebg.matting.quality import FLAGS, Quality, areas, flags, measure
+from batch_removebg.matting.quality import FLAGS, Quality, flags, measure
 
 SOUND = Quality(coverage=0.3, peak=0.99, undecided=0.02, components=1, touches=())
 
@@ -18,29 +16,6 @@ def frame(*boxes: tuple[int, int, int, int], level: int = 255, size: int = 100) 
     for top, bottom, left, right in boxes:
         alpha[top:bottom, left:right] = level
     return alpha
-
-
-def flooded(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Sizes by flood fill, pixel by pixel."""
-    left = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}
-    sizes = []
-    while left:
-        edge, size = [left.pop()], 0
-        while edge:
-            y, x = edge.pop()
-            size += 1
-            for near in [(y + down, x + across) for down in (-1, 0, 1) for across in (-1, 0, 1)]:
-                if near in left:
-                    left.remove(near)
-                    edge.append(near)
-        sizes.append(size)
-    return sorted(sizes)
-
-
-@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.floats(0.1, 0.9))
-def test_areas_are_those_of_a_flood_over_sides_and_corners(rows: int, columns: int, seed: int, share: float) -> None:
-    mask = np.random.default_rng(seed).random((rows, columns)) < share
-    assert sorted(areas(mask).tolist()) == flooded(mask)
 
 
 def test_a_sound_cutout_has_no_flag() -> None:

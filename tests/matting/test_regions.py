@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_removebg.matting.regions import GAP, Mask, apart
+from batch_removebg.matting.regions import GAP, Mask, apart, areas, extent
 
 
 def flooded(mask: Mask, start: Mask) -> Mask:
@@ -53,3 +53,36 @@ def test_a_gap_is_crossed_up_to_its_width_and_never_round_a_corner_of_the_pictur
 def test_nothing_to_start_from_leaves_all_apart_and_an_empty_mask_nothing() -> None:
     assert apart(np.ones((5, 7), bool), np.zeros((5, 7), bool)).all()
     assert not apart(np.zeros((5, 7), bool), np.ones((5, 7), bool)).any()
+
+
+def flood_sizes(mask: Mask) -> list[int]:
+    """Sizes by flood fill, pixel by pixel."""
+    left = {(int(y), int(x)) for y, x in zip(*np.nonzero(mask), strict=True)}
+    sizes = []
+    while left:
+        edge, size = [left.pop()], 0
+        while edge:
+            y, x = edge.pop()
+            size += 1
+            for near in [(y + down, x + across) for down in (-1, 0, 1) for across in (-1, 0, 1)]:
+                if near in left:
+                    left.remove(near)
+                    edge.append(near)
+        sizes.append(size)
+    return sorted(sizes)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.floats(0.1, 0.9))
+def test_areas_are_those_of_a_flood_over_sides_and_corners(rows: int, columns: int, seed: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random((rows, columns)) < share
+    assert sorted(areas(mask).tolist()) == flood_sizes(mask)
+
+
+@pytest.mark.parametrize(
+    ("margin", "box"),
+    [(0, (slice(3, 6), slice(2, 9))), (2, (slice(1, 8), slice(0, 10))), (99, (slice(0, 9), slice(0, 10)))],
+)
+def test_the_extent_is_the_box_around_what_is_set_and_ends_at_the_border(margin: int, box: tuple[slice, slice]) -> None:
+    mask = np.zeros((9, 10), bool)
+    mask[3, 8] = mask[5, 2] = True
+    assert extent(mask, margin) == box
