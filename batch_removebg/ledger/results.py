@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from batch_removebg.model import Item
-from batch_removebg.storage.atomic import open_atomic
+from batch_removebg.storage.atomic import write_atomic
 
 from .codec import encode
 from .state import Fold, ItemState
@@ -16,9 +17,8 @@ from .state import Fold, ItemState
 
 def write(path: Path, parts: Iterable[str]) -> None:
     """Write a rendered snapshot; raises DiskError."""
-    with open_atomic(path) as file:
-        for part in parts:
-            file.write(part.encode("utf-8", "backslashreplace"))
+    parts = iter(parts)
+    write_atomic(path, iter(lambda: "".join(islice(parts, 1000)).encode("utf-8", "backslashreplace"), b""))
 
 
 class Read(Protocol):

@@ -31,7 +31,7 @@ class AlphaCache:
         """Keep an encoded matte durably; raises DiskError."""
         path = self._path(fingerprint)
         with disk_errors(self._folder):
-            self._folder.stat()  # never created here: see `atomic.inside`
+            self._folder.stat()  # never created here: see `atomic._make_folders`
         make_folder(path.parent)
         write_atomic(path, data)
 
