@@ -1,4 +1,4 @@
-"""Group commit: what comes while work is under way is merged into the next group, in order, and nobody waits for ever."""
+"""Group commit: what comes while work is under way is merged into the next group, and nobody waits for ever."""
 
 from __future__ import annotations
 
