@@ -1,4 +1,4 @@
-"""The pictures below a folder, in an order that is the same on every system."""
+"""The pictures below a folder, in the same order on every system."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .text import printable
 
 
 def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterator[tuple[str, OSError | None]]:
-    """Posix paths relative to `root`, sorted; a folder that can't be read comes as (`sub/`, the error).
+    """Posix paths relative to `root`, sorted; (`sub/`, error) for a folder that can't be read.
 
-    Hidden files and folders, `out` and what is no picture are left out; so are links to folders, to files outside
-    `root` and to nothing, and pipes and devices, each with a warning. Raises OSError where `root` can't be read.
+    Left out are hidden files and folders, `out`, files that aren't pictures and, with a warning each, pipes, devices,
+    and links to folders, to files outside `root` or to nothing. Raises OSError where `root` can't be read.
     """
     listing = _Listing(root, out, warn)
     stack = listing.names("")[::-1]
@@ -32,10 +32,10 @@ def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterat
 
 
 def is_out(path: str, out: Path | None) -> bool:
-    """Whether the folder `path` is OUT, as the file system sees it at this moment."""
+    """Whether the folder `path` is OUT at this moment, by the file system's identity."""
     try:
         return out is not None and out.samefile(path)
-    except OSError:  # OUT is not there yet
+    except OSError:  # OUT doesn't exist yet
         return False
 
 
