@@ -227,23 +227,18 @@ class RetryError(BatchError):
     verdict = Verdict.RETRY
     kind = "server"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        """`retry_after`: seconds that the server asked to wait."""
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
+    ) -> None:
+        """`retry_after`: seconds that the server asked to wait; `limit`: its requests a second and burst, if stated."""
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.limit = retry_after, limit
 
 
 class RateLimited(RetryError):
     """429: too many requests."""
 
     kind = "rate-limit"
-
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
-    ) -> None:
-        """`limit`: requests a second and burst, where the server states them."""
-        super().__init__(message, retry_after=retry_after)
-        self.limit = limit
 
 
 class ServerError(RetryError):

@@ -54,39 +54,33 @@ class _Listing:
             return sorted(folder + name for name in map(self._name, entries) if name)
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
-        if entry.name.startswith("."):
+        name, picture, reason = entry.name, _is_picture(entry.name), None
+        if name.startswith("."):
             return None
         if entry.is_symlink():
-            return entry.name if self._leads_to_picture(entry) else None
-        if entry.is_dir():
-            return None if is_out(entry.path, self._out) else f"{entry.name}/"
-        if not _is_picture(entry.name):
-            return None
-        if not entry.is_file():
-            self._leave_out(entry, "is a pipe or a device")
-            return None
-        return entry.name
+            reason = self._refused_link(entry.path, picture)
+        elif entry.is_dir():
+            return None if is_out(entry.path, self._out) else f"{name}/"
+        elif picture and not entry.is_file():
+            reason = "is a pipe or a device"
+        if reason is not None:
+            self._warn(f"{printable(entry.path)} {reason}; left out.")
+        return name if picture and reason is None else None
 
-    def _leads_to_picture(self, link: os.DirEntry[str]) -> bool:
+    def _refused_link(self, path: str, picture: bool) -> str | None:
+        """Why a link is left out with a warning, None if it isn't."""
         try:
-            target = os.path.realpath(link.path, strict=True)
+            target = os.path.realpath(path, strict=True)
             mode = Path(target).stat().st_mode
         except OSError:
-            if _is_picture(link.name):
-                self._leave_out(link, "is a link that leads nowhere")
-            return False
+            return "is a link that leads nowhere" if picture else None
         if stat.S_ISDIR(mode):
-            self._leave_out(link, "is a link to a folder, which is not followed")
-        elif _is_picture(link.name) and not stat.S_ISREG(mode):
-            self._leave_out(link, "is a link to a pipe or a device")
-        elif _is_picture(link.name) and not PurePath(target).is_relative_to(self._real_root):
-            self._leave_out(link, "is a link that leads out of the folder")
-        else:
-            return _is_picture(link.name)
-        return False
-
-    def _leave_out(self, entry: os.DirEntry[str], why: str) -> None:
-        self._warn(f"{printable(entry.path)} {why}; left out.")
+            return "is a link to a folder, which is not followed"
+        if picture and not stat.S_ISREG(mode):
+            return "is a link to a pipe or a device"
+        if picture and not PurePath(target).is_relative_to(self._real_root):
+            return "is a link that leads out of the folder"
+        return None
 
 
 def _is_picture(name: str) -> bool:

@@ -121,7 +121,7 @@ def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
     tree = Input(InputKind.FOLDER, str(root), printable(pattern), parts[len(root.parts) :])
     paths = walk(Path(tree.value), out=out, warn=lambda _: None)
     try:
-        found = any(error is not None or matches(path, tree.pattern) for path, error in paths)
+        found = any(error is not None or matches(path.split("/"), tree.pattern) for path, error in paths)
     except OSError as error:
         raise ManifestError(f"{printable(tree.value)} can't be read: {error.strerror or error}.") from error
     if not found:
@@ -134,14 +134,10 @@ def _fixed(parts: Sequence[str]) -> Path:
     return Path(*itertools.takewhile(_MAGIC.isdisjoint, parts))
 
 
-def matches(path: str, pattern: Sequence[str]) -> bool:
-    """Whether a posix path matches the patterns of its components; `**` stands for any number of folders."""
-    return _match(path.split("/"), pattern)
-
-
-def _match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's components match the patterns; `**` stands for any number of folders."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
-        return _match(parts, pattern[1:]) or (bool(parts) and _match(parts[1:], pattern))
-    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _match(parts[1:], pattern[1:])
+        return matches(parts, pattern[1:]) or (bool(parts) and matches(parts[1:], pattern))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])

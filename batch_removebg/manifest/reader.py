@@ -133,7 +133,7 @@ class _Reader:
             prefix = f"{own}/" if self._many and (own := _own_name(root)) else ""
         try:
             for name, error in walk(root, out=self._out, warn=self._warn):
-                if error is None and each.pattern and not matches(name, each.pattern):
+                if error is None and each.pattern and not matches(name.split("/"), each.pattern):
                     continue
                 name_from = printable(name) if each.pattern else None
                 item = Item(printable(prefix + name), printable(root / name), each.origin, name=name_from)

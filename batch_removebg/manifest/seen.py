@@ -57,8 +57,8 @@ class Seen:
 
     def _place(self, origin: str) -> int:
         place, _, line = origin.rpartition(":")
-        number = int(line) if line.isdecimal() and line.isascii() else 0
-        if not place or f"{place}:{number}" != origin:
+        number = int(line) if line.isdecimal() and line.isascii() and line[0] != "0" else 0
+        if not place or not number:
             place, number = origin, 0
         elif number > _LAST_LINE:
             number = 0
@@ -112,17 +112,26 @@ class _Table:
 
     def put(self, key: int, value: int) -> int | None:
         """Store the value, unless the key has one already, which is returned."""
-        keys, values, size = self._keys, self._values, len(self._keys)
+        keys, size = self._keys, len(self._keys)
         at = (key >> 8) % size
         while found := keys[at]:
             if found == key:
-                return values[at]
+                return self._values[at]
             at = at + 1 if at + 1 < size else 0
-        keys[at], values[at] = key, value
+        keys[at], self._values[at] = key, value
         self._left -= 1
         if not self._left:
-            self._resize(size * 3 // 2)
-            for old, first in zip(keys, values, strict=True):
-                if old:
-                    self.put(old, first)
+            self._grow()
         return None
+
+    def _grow(self) -> None:  # without calls of `put`, which would make the whole slower by a twentieth
+        old_keys, old_values, size = self._keys, self._values, len(self._keys) * 3 // 2
+        self._resize(size)
+        keys, values = self._keys, self._values
+        for key, value in zip(old_keys, old_values, strict=True):
+            if key:
+                at = (key >> 8) % size
+                while keys[at]:
+                    at = at + 1 if at + 1 < size else 0
+                keys[at], values[at] = key, value
+                self._left -= 1

@@ -101,7 +101,8 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
 
     Makes as few system calls as possible: each releases the interpreter's lock and then waits to get it back.
     """
-    temp = _temp(path)
+    folder = os.path.dirname(path)  # noqa: PTH120
+    temp = f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
     with disk_errors(path):
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -121,11 +122,6 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temp)  # noqa: PTH108
         raise
-
-
-def _temp(path: Path | str) -> str:
-    folder = os.path.dirname(path)  # noqa: PTH120
-    return f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
 
 
 def fsync_dir(path: Path) -> None:
@@ -231,18 +227,19 @@ def digest(path: Path) -> str:
 
     Raises OSError unconverted, SourceError for a pipe or a device, which might never end.
     """
-    _require_regular(path.stat(), path)
+    _regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def signature(path: Path) -> str:
     """`size:mtime_ns:ctime_ns`, which changes whenever the file does; raises like `digest`."""
-    status = path.stat()
-    _require_regular(status, path)
+    status = _regular(path)
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
-def _require_regular(status: os.stat_result, path: Path) -> None:
+def _regular(path: Path) -> os.stat_result:
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{str(path)!r} is not a regular file but a folder, a pipe or a device.")
+    return status
