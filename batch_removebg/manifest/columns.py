@@ -122,7 +122,9 @@ def value_item(value: str, origin: str, base: Path) -> Item:
     problem = url_problem(text)
     if problem is None and not is_url(text):
         return path_item(value, origin, base)
-    source = _shortened(text) if text[:5].lower() == "data:" else printable(text)
+    source = printable(text)
+    if text[:5].lower() == "data:":  # short enough for a ledger
+        source = f"{printable(text[:30])}…sha256:{sha256_hex(text)[:16]}"
     return Item(source, source, origin, problem=problem)
 
 
@@ -157,11 +159,6 @@ def _checked_output(output: str, origin: str) -> str:
             "without `..`, a drive letter, a leading or a doubled slash."
         )
     return output
-
-
-def _shortened(data_uri: str) -> str:
-    """A data: URI, short enough for a ledger."""
-    return f"{printable(data_uri[:30])}…sha256:{sha256_hex(data_uri)[:16]}"
 
 
 def _shown(value: object) -> str:

@@ -135,9 +135,14 @@ class _Reader:
             for name, error in walk(root, out=self._out, warn=self._warn):
                 if error is None and each.pattern and not matches(name.split("/"), each.pattern):
                     continue
-                name_from = printable(name) if each.pattern else None
-                item = Item(printable(prefix + name), printable(root / name), each.origin, name=name_from)
-                yield replace(item, path=root / name) if error is None else replace(item, problem=_unreadable(error))
+                item = Item(printable(prefix + name), printable(root / name), each.origin, path=root / name)
+                if each.pattern:
+                    item = replace(item, name=printable(name))
+                if error is not None:
+                    reason = error.strerror or str(error)
+                    problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
+                    item = replace(item, path=None, problem=problem)
+                yield item
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
@@ -180,8 +185,3 @@ def _rows(stream: Stream, name: str, parser: Parser, base: Path) -> Iterator[Seq
 def _own_name(root: Path) -> str:
     """The folder's name, also where it is given as `.` or `..`."""
     return root.name if root.name not in {"", ".."} else root.resolve().name
-
-
-def _unreadable(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."

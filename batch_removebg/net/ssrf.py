@@ -59,23 +59,16 @@ def _refusal(host: str) -> str:
 
 def public_resolver() -> AbstractResolver:
     """A resolver for aiohttp that returns public addresses only."""
-    from aiohttp.abc import AbstractResolver
     from aiohttp.resolver import ThreadedResolver
 
-    class PublicResolver(AbstractResolver):
-        def __init__(self) -> None:
-            self._inner = ThreadedResolver()
-
+    class PublicResolver(ThreadedResolver):
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
         ) -> list[ResolveResult]:
-            found = await self._inner.resolve(host, port, family)
+            found = await super().resolve(host, port, family)
             public = [one for one in found if is_public(one["host"])]
             if not public:
                 raise SourceError(_refusal(host))
             return public
-
-        async def close(self) -> None:
-            await self._inner.close()
 
     return PublicResolver()
