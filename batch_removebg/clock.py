@@ -1,4 +1,4 @@
-"""Time, sleep and chance as one value, so that tests can bring their own."""
+"""Time, sleep and randomness as one value that tests can replace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What the pipeline knows of time; every part that waits gets one."""
+    """Source of time and randomness for every part that waits."""
 
     monotonic: Callable[[], float] = time.monotonic
     """Seconds, for durations."""
@@ -25,7 +25,7 @@ class Clock:
     """Uniform in [0, 1), for jitter."""
 
     def stamp(self) -> str:
-        """The present moment as the ledger writes it: UTC, milliseconds, `Z`."""
+        """The current time as the ledger writes it: UTC, milliseconds, `Z`."""
         return stamp(self.wall())
 
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, and what to do about it.
+"""All errors of this package, and what their callers do next.
 
     BatchError
     ├── UsageError             stop before anything is bought; exit 2
@@ -7,41 +7,41 @@
     │   │   └── WeightsMissing         the network's weights can't be downloaded
     │   └── ManifestError          names file and line
     ├── LockedError            another run holds OUT; exit 11
-    ├── AbortError             ABORT: stop creating, bring home what is paid for; exit 4
+    ├── AbortError             ABORT: stop creating, still collect paid results; exit 4
     │   ├── KeyRejected            401, 403
     │   ├── OutOfCredit            402, a gateway's quota
     │   ├── VersionRejected        422 "Invalid version or not permitted"
     │   ├── NotAnApi               HTML or a redirect where the API should answer
-    │   │   └── PageInstead            HTML with status 200: a create may have been accepted all the same
+    │   │   └── PageInstead            HTML with status 200: a create may still have been accepted
     │   ├── BudgetReached          --max-predictions
-    │   ├── ServerDown             nothing but errors for longer than a run waits
+    │   ├── ServerDown             only errors for longer than a run waits
     │   ├── DiskError              OUT can't be written
     │   └── LedgerError            the ledger can't be read or written
-    │       └── IndexDamaged           its index can't: it is thrown away and made anew
+    │       └── IndexDamaged           its index can't; the next run rebuilds it
     ├── ItemError              FAIL: this item ends failed, the others go on
-    │   ├── SourceError            the source can't be read, or is no picture
+    │   ├── SourceError            the source can't be read, or isn't a picture
     │   ├── InputRejected          the server refuses this input for good
     │   ├── PredictionFailed       the model refuses this picture for good
-    │   ├── OutputError            what came back can't be used, after all tries
-    │   └── CreateUnaccounted      a create that may have been accepted, and can't be looked for
-    ├── RetryError             RETRY: the same request again, after `retry_after` or a back-off
+    │   ├── OutputError            the output can't be used, after all tries
+    │   └── CreateUnaccounted      a create may have been accepted, and can't be looked up
+    ├── RetryError             RETRY: send the same request again, after `retry_after` or a back-off
     │   ├── RateLimited            429
     │   ├── ServerError            408, 5xx
-    │   ├── ConnectionFailed       the connection broke where repeating does no harm
-    │   │   └── Unreachable            no connection came about at all
+    │   ├── ConnectionFailed       the connection failed where repeating is safe
+    │   │   └── Unreachable            no connection was made at all
     │   └── Busy                   our own server's queue is full
-    ├── CreateLost             LOOK_UP: the create may have been accepted; never sent again blindly
-    ├── ResubmitError          RESUBMIT: this prediction is spent, buy another within the budget
+    ├── CreateLost             LOOK_UP: the create may have been accepted; look before sending it again
+    ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
-    │   ├── PredictionInterrupted  failed with a transient code, aborted, canceled
-    │   ├── UploadExpired          the server has forgotten the input before the create could go
-    │   ├── PredictionStuck        no end within the deadline
+    │   ├── PredictionInterrupted  failed with a transient code, aborted or canceled
+    │   ├── UploadExpired          the uploaded input expired before the create was sent
+    │   ├── PredictionStuck        not finished within the deadline
     │   └── OutputBroken           not a picture, no alpha, wrong size
     ├── Stopping               the run is being stopped; the item stays pending
     ├── Interrupted            a signal asked the run to stop; exit 128 + its number
     └── RouteFailed            one way of downloading weights failed; another may work
 
-A class states its remedy in `verdict`; `kind` is the word that ledger, results and summary use.
+`verdict` says what to do next; `kind` is the word in the ledger, the results and the summary.
 """
 
 from __future__ import annotations
@@ -52,30 +52,30 @@ from typing import ClassVar
 
 
 class Verdict(enum.Enum):
-    """What the caller of a failed step does next."""
+    """What the caller of a failed step has to do."""
 
     RETRY = "retry"
-    """Send the same request again; it was not accepted, or repeating it does no harm."""
+    """Send the same request again; it was not accepted, or repeating it is safe."""
     LOOK_UP = "look up"
-    """The request may have been accepted: find out before sending it again."""
+    """The request may have been accepted; find out before sending it again."""
     RESUBMIT = "resubmit"
-    """The prediction is spent: create a new one, within the content's budget."""
+    """The prediction is lost; create another, within the content's budget."""
     FAIL = "fail"
-    """This item ends failed; the others go on."""
+    """Record this item as failed; the others go on."""
     ABORT = "abort"
-    """Stop creating for the whole run; bring home what is in flight."""
+    """Stop creating for the whole run; still collect paid results."""
 
 
 class BatchError(Exception):
-    """Base of every error this package raises on purpose; its text is fit for a user."""
+    """Base of every error that this package raises on purpose; its text is meant for users."""
 
     verdict: ClassVar[Verdict] = Verdict.ABORT
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
     of_content: ClassVar[bool] = False
-    """Of an item that fails: whether every other one with the same content would fail likewise."""
+    """Whether every other item with the same content would fail in the same way."""
     attempts: int = 0
-    """Predictions bought for the item before it came to this."""
+    """Predictions bought for the item before the error."""
 
 
 class UsageError(BatchError):
@@ -86,21 +86,21 @@ class UsageError(BatchError):
 
 
 class SettingsError(UsageError):
-    """A flag, a setting or an environment variable is missing or makes no sense."""
+    """A flag, a setting or an environment variable is missing or invalid."""
 
     kind = "settings"
 
 
 class DeviceAbsent(SettingsError):
-    """The device or precision that was asked for can't be had here; the text says what is missing."""
+    """The requested device or precision isn't available on this machine; the text says what is missing."""
 
 
 class WeightsMissing(SettingsError):
-    """The weights are not on this machine and could not be brought; the text says how to supply them."""
+    """The weights aren't on this machine and couldn't be downloaded; the text says how to supply them."""
 
 
 class ManifestError(UsageError):
-    """The manifest is unreadable or contradicts itself; the text names file and line."""
+    """The manifest can't be read or contradicts itself; the text names file and line."""
 
     kind = "manifest"
 
@@ -113,48 +113,48 @@ class LockedError(BatchError):
 
 
 class AbortError(BatchError):
-    """The run can't go on: nothing more is created, what is in flight is brought home."""
+    """The run can't go on: nothing more is created, paid results are still collected."""
 
     kind = "aborted"
     exit_code = 4
 
 
 class KeyRejected(AbortError):
-    """The server does not accept the key."""
+    """The server doesn't accept the key."""
 
     kind = "key"
 
 
 class OutOfCredit(AbortError):
-    """The account has no money left."""
+    """The account has no credit left."""
 
     kind = "credit"
 
 
 class VersionRejected(AbortError):
-    """The model version does not exist or is not open to this account."""
+    """The model version doesn't exist or isn't available to this account."""
 
     kind = "version"
 
 
 class NotAnApi(AbortError):
-    """Something answers at the base URL, but it is not a predictions API."""
+    """Something other than a predictions API answers at the base URL."""
 
     kind = "base-url"
 
 
 class PageInstead(NotAnApi):
-    """A web page with status 200: no API's answer, and yet a create behind it may have been accepted."""
+    """A web page with status 200; a create may have been accepted behind it."""
 
 
 class BudgetReached(AbortError):
-    """The run has bought as many predictions as it was allowed to."""
+    """The run has bought as many predictions as --max-predictions allows."""
 
     kind = "budget"
 
 
 class ServerDown(AbortError):
-    """The server has given nothing but errors for longer than the run is willing to wait."""
+    """The server has answered with errors only, for longer than a run waits."""
 
     kind = "server-down"
 
@@ -172,18 +172,16 @@ class LedgerError(AbortError):
 
 
 class IndexDamaged(LedgerError):
-    """The index is not what was written: it goes, and the next run makes it anew."""
+    """The ledger's index is damaged; the next run rebuilds it."""
 
     def __init__(self, what: object) -> None:
-        super().__init__(
-            f"the index of the ledger can't be read ({what}); run the same command again, which makes it anew"
-        )
+        super().__init__(f"the index of the ledger can't be read ({what}); run the same command again to rebuild it")
 
 
 class ItemError(BatchError):
-    """One item can't be done; trying it again unchanged would not help.
+    """One item can't be processed; trying it again unchanged would not help.
 
-    Its text leaves the item out ("is empty"): wherever it is shown, the item stands before it.
+    The text has no subject ("is empty"): wherever it is shown, the item's name precedes it.
     """
 
     verdict = Verdict.FAIL
@@ -191,7 +189,7 @@ class ItemError(BatchError):
 
 
 class SourceError(ItemError):
-    """The source can't be read, or is not a picture this program can decode."""
+    """The source can't be read, or isn't a picture that this program can decode."""
 
     kind = "source"
 
@@ -211,28 +209,30 @@ class PredictionFailed(ItemError):
 
 
 class OutputError(ItemError):
-    """What came back could not be used, after all tries."""
+    """The output could not be used, after all tries."""
 
     kind = "output"
 
 
 class CreateUnaccounted(ItemError):
-    """The create may have been accepted, can't be looked for, and may not be sent again."""
+    """The create may have been accepted, can't be looked up, and may not be sent again."""
 
     kind = "lost-create"
     of_content = True
 
 
 class RetryError(BatchError):
-    """A passing trouble: the same request may be sent again."""
+    """A transient failure: the same request may be sent again."""
 
     verdict = Verdict.RETRY
     kind = "server"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        """`retry_after`: seconds the server asked to wait, where it did."""
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
+    ) -> None:
+        """`retry_after`: seconds that the server asked to wait; `limit`: its requests a second and burst, if stated."""
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.limit = retry_after, limit
 
 
 class RateLimited(RetryError):
@@ -240,72 +240,65 @@ class RateLimited(RetryError):
 
     kind = "rate-limit"
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
-    ) -> None:
-        """`limit`: requests a second and burst, where the server spelled them out."""
-        super().__init__(message, retry_after=retry_after)
-        self.limit = limit
-
 
 class ServerError(RetryError):
-    """408 or 5xx: the server is in trouble."""
+    """408 or 5xx: the server failed."""
 
 
 class ConnectionFailed(RetryError):
-    """No connection, or it broke where repeating the request does no harm."""
+    """The connection failed where repeating the request is safe."""
 
     kind = "connection"
 
 
 class Unreachable(ConnectionFailed):
-    """No connection came about at all: nothing listens there, or the name does not resolve."""
+    """No connection was made at all: nothing listens there, or the name doesn't resolve."""
 
 
 class Busy(RetryError):
-    """The queue is full; a later create may find room."""
+    """The server's queue is full; a later create may be accepted."""
 
 
 class CreateLost(BatchError):
-    """A create was sent and its answer never came: it may have been accepted, and billed."""
+    """A create was sent and got no answer: it may have been accepted, and billed."""
 
     verdict = Verdict.LOOK_UP
     kind = "lost-create"
 
 
 class ResubmitError(BatchError):
-    """The prediction will give no picture; a new one may."""
+    """The prediction gives no picture; another one may."""
 
     verdict = Verdict.RESUBMIT
     kind = "prediction"
 
 
 class PredictionLost(ResubmitError):
-    """The server no longer has the prediction, or has wiped its output."""
+    """The server no longer has the prediction, or has deleted its output."""
 
     kind = "prediction-lost"
 
 
 class PredictionInterrupted(ResubmitError):
-    """Ended `failed` with a code that a new attempt may not meet, or `aborted`, or `canceled`."""
+    """Ended `aborted`, `canceled`, or `failed` with a transient code."""
 
     kind = "prediction-interrupted"
 
 
 class UploadExpired(ResubmitError):
-    """What was uploaded is no longer held by the server at the moment of its create; nothing was bought."""
+    """The upload expired before its create was accepted; nothing was bought."""
 
     kind = "upload-expired"
 
 
 class PredictionStuck(ResubmitError):
-    """Did not end within the deadline."""
+    """The prediction did not end within the deadline."""
 
     kind = "prediction-stuck"
 
 
 class OutputBroken(ResubmitError):
-    """The output is not a picture, has no alpha, or has another shape than its input."""
+    """The output isn't a picture, has no alpha, or has another shape than its input."""
 
     kind = "output"
 
@@ -317,17 +310,17 @@ class Stopping(BatchError):
 
 
 class Interrupted(BatchError):
-    """A signal asked the run to stop: nothing more is created, what is in flight is brought home."""
+    """A signal asked the run to stop: nothing more is created, paid results are still collected."""
 
     kind = "interrupted"
 
     def __init__(self, number: int) -> None:
-        """`number`: the signal's."""
+        """`number`: of the signal."""
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.number = number
 
 
 class RouteFailed(BatchError):
-    """One way of bringing the weights did not work; another may."""
+    """One way of downloading the weights failed; another may work."""
 
     kind = "weights"

@@ -1,4 +1,4 @@
-"""What a run tells its listeners; the library itself never prints."""
+"""Events that a run sends to its listener; the library itself never prints."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ class Kind(enum.Enum):
     TOTAL = "total"
     """The number of items is known: `count`."""
     FOUND = "found"
-    """The reader came upon an item."""
+    """An item was read."""
     SKIPPED = "skipped"
-    """Nothing to do: saved earlier and unchanged, or failed earlier and left alone."""
+    """Nothing to do: saved earlier and unchanged, or failed earlier and not to be retried."""
     STARTED = "started"
-    """A worker took the item up."""
+    """Work on the item began."""
     SAVED = "saved"
     FAILED = "failed"
     PENDING = "pending"
-    """The run ends before the item was done; the next run takes it up."""
+    """The run ends before the item is done; the next run continues with it."""
     WAITING = "waiting"
-    """The server asked to wait, or is in trouble."""
+    """The server asked for a delay or has failed."""
     WARNING = "warning"
     STOPPING = "stopping"
-    """Nothing more is created; what is in flight is brought home."""
+    """Nothing more is created; paid results are still collected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, to one item or to the run."""
+    """Something that happened to an item or to the run."""
 
     kind: Kind
     item: str = ""
     text: str = ""
-    """For people: the output's name, the error, the reason."""
+    """For people: the output's name, the error or the reason."""
     error_kind: str = ""
     count: int = 1
-    """Items that this stands for: many where `item` is empty, and nothing is to be done about them."""
+    """Number of items that the event stands for; `item` is empty where they are counted together."""
     started: bool = False
     """The item was in flight before this."""
 
 
 Listener = Callable[[Event], None]
-"""Is called from the event loop, warnings of the reader from its thread; must not block."""
+"""Called from the event loop, or from the reader's thread for its warnings; must not block."""
 
 
-def deaf(_: Event) -> None:
-    """A listener that does not listen: the default."""
+def ignore(_: Event) -> None:
+    """The default listener, which does nothing."""

@@ -1,4 +1,4 @@
-"""The nouns of the pipeline, all frozen, and the protocols its parts meet at."""
+"""The values that the pipeline's parts exchange, and the protocol of providers."""
 
 from __future__ import annotations
 
@@ -13,43 +13,42 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
 REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
 """Version id of lucataco/remove-bg, the API's default model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture to be done, as the manifest names it."""
+    """One picture to process, as the manifest names it."""
 
     id: str
-    """Stable from run to run: the id column, else the path relative to the input, else the URL."""
+    """The same in every run: the id column, else the path relative to the input, else the URL."""
     source: str
-    """The path or URL, as people should read it in the ledger and in messages."""
+    """The path or URL for the ledger and messages."""
     origin: str
     """Where the item comes from: `catalogue.csv:12`, or the folder."""
     path: Path | None = None
     """The file to open; None for a URL."""
     name: str | None = None
-    """What the output's name is made from, where that is not the id: of a picture given by its path, only the name."""
+    """Used instead of the id for the output's name: for a picture given by its path, only the file name."""
     output: str | None = None
-    """The name asked for in the manifest's output column, relative to OUT."""
+    """The name in the manifest's output column, relative to OUT."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The manifest's other columns."""
     problem: str | None = None
-    """Why this item can't even be tried (an unreadable folder, a `file:` URL); it ends failed."""
+    """Why the item fails without being tried (an unreadable folder, a `file:` URL)."""
 
 
 @dataclass(slots=True)
 class UrlRow:
-    """A row of a table that names a URL: what tells whether it is done, and an Item only where it is not.
+    """A table row that names a URL, with the fields needed to skip it when it is done; else `as_item` makes its Item.
 
-    Not frozen, which would take three times as long to make: there may be a million of them.
+    Not frozen, since a frozen one takes three times as long to create: there may be a million.
     """
 
     id: str
     source: str
-    """The URL as it is written."""
+    """The URL as written."""
     meta: Mapping[str, Any]
     manifest: str
     line: int
@@ -59,7 +58,7 @@ class UrlRow:
 
 
 class Status(enum.Enum):
-    """Where a prediction stands; the last four are terminal."""
+    """State of a prediction."""
 
     STARTING = "starting"
     PROCESSING = "processing"
@@ -69,11 +68,11 @@ class Status(enum.Enum):
     ABORTED = "aborted"
     """Ended before it started; not billed."""
     UNKNOWN = "unknown"
-    """A word this program does not know: waited for until the deadline, never for ever."""
+    """A status that this program doesn't know; waited for until the deadline."""
 
     @property
     def terminal(self) -> bool:
-        """Whether the prediction will not change any more."""
+        """Whether the status is final."""
         return self in _TERMINAL
 
 
@@ -85,25 +84,25 @@ class Prediction:
     """A prediction as a server reports it."""
 
     id: str | None
-    """None where a gateway gives an immediate result without an id."""
+    """None where a gateway returns a result at once without an id."""
     status: Status
     output: str | None = None
     """The first URL found in the output: `https:`, `http:` or `data:`."""
     error: str | None = None
     image: str | None = None
-    """The input URL, where the server echoes it: what a lost create is recognised by."""
+    """The input URL, where the server returns it; identifies a create whose answer was lost."""
     created_at: datetime | None = None
     data_removed: bool = False
     seconds: float | None = None
-    """Time the model ran, by the server's own account."""
+    """Time that the model ran, as the server reports it."""
     ran: float | None = None
-    """Seconds from creation to completion, queue included, by the server's own account."""
+    """Seconds from creation to completion, queue included, as the server reports them."""
     held: float = field(default=0.0, compare=False)
-    """Seconds that the create took to be answered."""
+    """Seconds until the create was answered."""
     wait_honoured: bool = field(default=False, compare=False)
-    """The answer says that it was kept back as `Prefer: wait` asks."""
+    """The answer says that the server applied `Prefer: wait`."""
     exhausted: float | None = field(default=None, compare=False)
-    """Seconds until another create is allowed, where the answer says that this was the last."""
+    """Seconds until the next create is allowed, where the answer says that the limit is used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,33 +111,33 @@ class PredictionPage:
 
     predictions: tuple[Prediction, ...]
     next: str | None = None
-    """Cursor of the following page."""
+    """Cursor of the next page."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """A create as the provider's wrappers see it."""
+    """A create, as the provider and its wrappers get it."""
 
     item: str
-    """Id of the item it is bought for."""
+    """Id of the item."""
     image: str
-    """The URL or data URI that goes into the model's image field."""
+    """The URL or data URI for the model's image field."""
     output: str
-    """Name claimed for the finished picture, relative to OUT."""
+    """Name of the finished picture, relative to OUT."""
     fingerprint: str = ""
-    """What is bought: source content, provider, version, inputs and proxy, as one digest."""
+    """Digest of source content, provider, version, inputs and proxy."""
     attempt: int = 1
     possible_duplicate: bool = False
-    """An earlier create for the same may have been accepted, and can't be looked for."""
+    """An earlier create with the same fingerprint may have been accepted, and can't be looked up."""
     until: datetime | None = None
-    """When the server forgets `image`, where that is an upload."""
+    """When `image` expires, where it is an upload."""
     wait: int | None = None
-    """Seconds, 1–60, that the server is asked to keep the answer back until the prediction has ended."""
+    """Seconds, 1–60, that the server is asked to delay its answer for until the prediction has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that the server holds for a while."""
+    """A file on the server."""
 
     url: str
     expires_at: datetime | None = None
@@ -146,49 +145,47 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider offers beyond create and query."""
+    """What a provider offers beyond `create` and `get`."""
 
     files: bool = False
     list: bool = False
     cancel: bool = False
     wait: bool = False
-    """May honour `Prefer: wait`."""
-    urls: bool = True
-    """Takes a public URL as input; without it the bytes have to be brought to it."""
+    """May apply `Prefer: wait`."""
     billed: bool = True
-    """A prediction costs money."""
+    """Predictions cost money."""
     data_uri_limit: int = 10_000_000
-    """Longest data URI it takes, in characters, where it has no Files API."""
+    """Longest data URI accepted, in characters, where there is no Files API."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySpec:
-    """What goes up in the photo's stead: upright, sRGB, 8 bits a channel."""
+    """The picture that is uploaded instead of the photo: upright, sRGB, 8 bits a channel."""
 
     longest: int = 2048
-    """Longest side in pixels; a smaller photo is not enlarged."""
+    """Longest side in pixels; smaller photos aren't enlarged."""
     square: int | None = None
-    """Exactly this many pixels in both directions, whatever the aspect: what a fixed-size network wants."""
+    """Width and height in pixels, whatever the photo's aspect, for a network of fixed size."""
     encoding: str = "jpeg"
-    """`jpeg`, or `bmp`: lossless and next to free, for a provider in the same process."""
+    """`jpeg`, or `bmp`, which is lossless and costs almost nothing, for a provider in this process."""
     quality: int = 92
-    """JPEG quality, 1–95; 4:4:4."""
+    """JPEG quality, 1–95, without chroma subsampling."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matte:
-    """The alpha of a picture, and how it came to be as far as that is known."""
+    """The alpha of a picture, and how it was made, where that is known."""
 
     alpha: NDArray[np.uint8]
     """H×W, 0 background to 255 subject."""
     peak: float | None = None
     """The network's confidence: the maximum of its map, 0–1."""
     engine: str | None = None
-    """What the network ran on, such as `openvino CPU bf16`."""
+    """Runtime, device and precision, such as `openvino CPU bf16`."""
 
 
 class Provider(Protocol):
-    """Makes cutouts. Each method is one exchange; every failure is a `BatchError` that states its remedy."""
+    """Makes cutouts. Each method is one exchange with the server; failures are `BatchError`s with a verdict."""
 
     name: str
     version: str
@@ -196,18 +193,18 @@ class Provider(Protocol):
     proxy: ProxySpec
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create a prediction; it may come back finished.
+        """Create a prediction; it may be finished already.
 
-        Raises CreateLost where the create may have been accepted without our learning its id.
+        Raises CreateLost where the create may have been accepted, but its id is unknown.
         """
         ...
 
     async def get(self, prediction_id: str) -> Prediction:
-        """The prediction as it stands; raises PredictionLost if the server does not know it."""
+        """The prediction's current state; raises PredictionLost if the server doesn't know it."""
         ...
 
     async def cancel(self, prediction_id: str) -> None:
-        """Ask the server to stop it; it may end all the same."""
+        """Ask the server to stop the prediction; it may still succeed."""
         ...
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
@@ -215,17 +212,17 @@ class Provider(Protocol):
         ...
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        """Hand the server a file to be named as input."""
+        """Upload a file whose URL can be the input of a prediction."""
         ...
 
     async def fetch(self, url: str) -> bytes | Matte:
-        """What lies behind an output URL (also `data:`): a file, or a matte from a provider in this process."""
+        """The output behind a URL (also `data:`): a file, or a matte from a provider in this process."""
         ...
 
     async def abandon(self) -> None:
-        """Break off what is under way: a create that is broken off may have been accepted all the same."""
+        """Abort requests in progress; an aborted create may have been accepted."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""
         ...

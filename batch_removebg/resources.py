@@ -1,4 +1,4 @@
-"""Work on pixels runs in threads: as many at once as there are cores, and no more decoded bytes than the budget."""
+"""The machine's cores and memory, and threads for work on pixels that stay within both."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of CPU time and of the period in which it may be used, or `max` (Linux, control groups, version 2)."""
+"""Linux control groups, version 2: microseconds of CPU time (or `max`) in each period, and the period's."""
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Bytes that a container may use, or `max`, in version 2 and in version 1."""
+"""Bytes that a container may use, or `max`: control groups of version 2 and of version 1."""
 
 
 def cores() -> int:
-    """Cores this process may use: those it may run on, or fewer where a container is given less time."""
+    """Cores this process may use: those it is allowed to run on, or fewer where a container gets less CPU time."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     match _words(_QUOTA):
         case [time, period] if time.isdecimal() and period.isdecimal() and int(period):
@@ -32,7 +32,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory for this process: the machine's, or a container's share; 8 GiB where the system does not say."""
+    """Bytes of memory for this process: the machine's or the container's limit; 8 GiB where the system doesn't say."""
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -48,22 +48,22 @@ def _words(path: Path) -> list[str]:
 
 
 class Cpu:
-    """Runs pure functions in worker threads."""
+    """Runs pure functions in worker threads, by default as many at once as there are cores."""
 
     def __init__(self, *, threads: int | None = None, budget: int = 2 << 30) -> None:
-        """`budget`: bytes of decoded pixels in flight; a single picture above it runs alone."""
+        """`budget`: bytes of decoded pixels at a time; a single picture that exceeds it runs alone."""
         self._limiter = anyio.CapacityLimiter(threads or cores())
         self._budget = budget
         self._used = 0
         self._freed = anyio.Condition()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The function's result; it can't be cancelled half-way."""
+        """The function's result; a call that has begun isn't cancelled."""
         return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)
 
     @asynccontextmanager
     async def memory(self, cost: int) -> AsyncIterator[None]:
-        """Hold `cost` bytes of the budget for the length of the block."""
+        """Reserve `cost` bytes of the budget during the block."""
         async with self._freed:
             while self._used and self._used + cost > self._budget:
                 await self._freed.wait()

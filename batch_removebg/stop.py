@@ -1,4 +1,4 @@
-"""The gate before every purchase: once closed, nothing more is created, and waits for a create end at once."""
+"""The gate before every purchase: once it closes, nothing more is created, and waits for a create end at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from batch_removebg.errors import BatchError, Stopping
 
 
 class Gate:
-    """Open while the run may buy; closed for good by a signal, a spent budget, or an error that ends the run."""
+    """Open while the run may buy; a signal, a spent budget or a fatal error closes it for good."""
 
     def __init__(self, clock: Clock) -> None:
         self.reason: BatchError | None = None
@@ -28,7 +28,7 @@ class Gate:
             raise Stopping("the run is stopping")
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the closing of the gate: then raise Stopping."""
+        """Sleep; raise Stopping as soon as the gate closes."""
         self.check()
         async with anyio.create_task_group() as group:
             group.start_soon(self._wake_when_closed, group.cancel_scope)

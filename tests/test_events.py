@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from batch_removebg.events import Event, Kind, deaf
+from batch_removebg.events import Event, Kind, ignore
 
 
 def test_an_event_is_a_value() -> None:
@@ -22,4 +22,4 @@ def test_the_words_of_events_are_those_scripts_read() -> None:
 
 
 def test_nobody_has_to_listen() -> None:
-    deaf(Event(Kind.SAVED))
+    ignore(Event(Kind.SAVED))

@@ -27,7 +27,7 @@ import anyio.to_thread
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, IndexDamaged, LedgerError
 from batch_removebg.storage.atomic import disk_errors, fsync_dir
-from batch_removebg.storage.group_commit import Together
+from batch_removebg.storage.group_commit import GroupCommit
 
 from .events import Entry, decode, encode, stamped
 from .index.checkpoint import Checkpoint
@@ -180,7 +180,7 @@ class Ledger:
         self._due = anyio.Event()
         self._clock = clock or Clock()
         self._fd = -1
-        self._flushed = Together(self._flush)
+        self._flushed = GroupCommit(self._flush)
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:

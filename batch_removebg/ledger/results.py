@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 
-from batch_removebg.storage.atomic import open_atomic, signature
+from batch_removebg.storage.atomic import signature, write_atomic
 
 from .codec import encode
 from .index.database import Database
@@ -58,9 +59,8 @@ def _says(fold: IndexedFold, run_items: RunItems) -> list[object] | None:
 
 def write(path: Path, parts: Iterable[str]) -> None:
     """Write a rendered snapshot; raises DiskError."""
-    with open_atomic(path) as file:
-        for part in parts:
-            file.write(part.encode("utf-8", "backslashreplace"))
+    parts = iter(parts)
+    write_atomic(path, iter(lambda: "".join(islice(parts, 1000)).encode("utf-8", "backslashreplace"), b""))
 
 
 def render(fold: IndexedFold, run_items: RunItems) -> Iterator[str]:

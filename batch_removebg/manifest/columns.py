@@ -1,4 +1,4 @@
-"""Which column is which, and one row of a manifest → one Item."""
+"""Columns of a manifest; one row → one Item."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from batch_removebg.storage.naming import is_url
 from .text import printable
 
 IMAGE_COLUMNS = ("image", "source", "url", "path", "file")
-"""Accepted for the picture; the first of them wins."""
+"""Accepted names for the picture's column, in order of preference."""
 
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
-"""A sound URL of the usual kind, which is its own source and id."""
+"""A usual URL, which needs no check and is its own source and id."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
 _REMEDIES = {
     "file": "write the plain path instead",
@@ -34,22 +34,23 @@ _REMEDIES = {
 
 
 class Row(NamedTuple):
-    """One row of a manifest, its cells by column."""
+    """One row of a manifest."""
 
     origin: str
-    """`catalogue.csv:12`, the line it starts in."""
+    """`catalogue.csv:12`: the file and the line where the row starts."""
     cells: Mapping[str, Any]
+    """By column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names under which a manifest keeps what this program knows."""
+    """A manifest's names of the columns that this program knows."""
 
     image: str
     id: str | None
     output: str | None
     others: tuple[str, ...]
-    """What travels through."""
+    """Copied to the results unchanged."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -65,7 +66,7 @@ def _columns(names: tuple[str, ...]) -> Columns | None:
 
 
 def find_columns(names: tuple[str, ...], origin: str) -> Columns:
-    """The columns among `names`, whatever their case; raises ManifestError where none holds the picture."""
+    """The columns among `names`, in any case; raises ManifestError where none names the picture."""
     columns = _columns(names)
     if columns is None:
         found = ", ".join(names)[:300] or "none"
@@ -75,12 +76,8 @@ def find_columns(names: tuple[str, ...], origin: str) -> Columns:
 
 
 def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
-    """The Item of a row whose paths are relative to `base`; raises ManifestError naming the row."""
-    return cells_item(cells, find_columns(tuple(cells), origin), origin, base)
-
-
-def cells_item(cells: Mapping[str, Any], columns: Columns, origin: str, base: Path) -> Item:
-    """The same, where the columns are known."""
+    """The Item of a row whose paths are relative to `base`; raises ManifestError, which names the row."""
+    columns = find_columns(tuple(cells), origin)
     value = cells[columns.image]
     if not isinstance(value, str) or not value.strip():
         raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
@@ -101,7 +98,7 @@ def _row_item(
 
 
 def as_item(row: Item | UrlRow) -> Item:
-    """The Item, if it is not one yet."""
+    """The row itself if it is an Item, else its Item."""
     if isinstance(row, Item):
         return row
     return _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
@@ -120,23 +117,25 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
 
 
 def value_item(value: str, origin: str, base: Path) -> Item:
-    """The Item for a path (relative to `base`) or URL; what can't be read becomes an Item with a problem."""
+    """The Item for a path (relative to `base`) or URL; for an unsupported URL an Item with a problem."""
     text = value.strip()
     problem = url_problem(text)
     if problem is None and not is_url(text):
         return path_item(value, origin, base)
-    source = _shortened(text) if text[:5].lower() == "data:" else printable(text)
+    source = printable(text)
+    if text[:5].lower() == "data:":  # short enough for a ledger
+        source = f"{printable(text[:30])}…sha256:{sha256_hex(text)[:16]}"
     return Item(source, source, origin, problem=problem)
 
 
 def path_item(value: str, origin: str, base: Path = Path()) -> Item:
-    """The Item for a path, whatever it looks like."""
+    """The Item for a path, even if it looks like a URL."""
     path = base / value
     return Item(printable(value.replace(os.sep, "/")), printable(path), origin, path=path)
 
 
 def url_problem(text: str) -> str | None:
-    """What is wrong with a URL, and what to do; None for a sound one and for a path."""
+    """What is wrong with a URL, and what to do; None for a valid one and for a path."""
     match = _SCHEME.match(text)
     if match is None:
         return None
@@ -146,10 +145,10 @@ def url_problem(text: str) -> str | None:
         return f"{scheme}: is no scheme this program reads; {remedy}."
     try:
         parts = urlsplit(text)
-        sound = bool(parts.hostname) and parts.port != 0
+        valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    return None if sound else "The URL has no valid host or port; write it as https://host/path."
+        valid = False
+    return None if valid else "The URL has no valid host or port; write it as https://host/path."
 
 
 def _checked_output(output: str, origin: str) -> str:
@@ -160,11 +159,6 @@ def _checked_output(output: str, origin: str) -> str:
             "without `..`, a drive letter, a leading or a doubled slash."
         )
     return output
-
-
-def _shortened(data_uri: str) -> str:
-    """A data: URI as something that can stand in a ledger."""
-    return f"{printable(data_uri[:30])}…sha256:{sha256_hex(data_uri)[:16]}"
 
 
 def _shown(value: object) -> str:

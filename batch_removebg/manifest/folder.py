@@ -1,4 +1,4 @@
-"""The pictures below a folder, in an order that is the same on every system."""
+"""The pictures below a folder, in the same order on every system."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .text import printable
 
 
 def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterator[tuple[str, OSError | None]]:
-    """Posix paths relative to `root`, sorted; a folder that can't be read comes as (`sub/`, the error).
+    """Posix paths relative to `root`, sorted; (`sub/`, error) for a folder that can't be read.
 
-    Hidden files and folders, `out` and what is no picture are left out; so are links to folders, to files outside
-    `root` and to nothing, and pipes and devices, each with a warning. Raises OSError where `root` can't be read.
+    Left out are hidden files and folders, `out`, files that aren't pictures and, with a warning each, pipes, devices,
+    and links to folders, to files outside `root` or to nothing. Raises OSError where `root` can't be read.
     """
     listing = _Listing(root, out, warn)
     stack = listing.names("")[::-1]
@@ -32,10 +32,10 @@ def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterat
 
 
 def is_out(path: str, out: Path | None) -> bool:
-    """Whether the folder `path` is OUT, as the file system sees it at this moment."""
+    """Whether the folder `path` is OUT at this moment, by the file system's identity."""
     try:
         return out is not None and out.samefile(path)
-    except OSError:  # OUT is not there yet
+    except OSError:  # OUT doesn't exist yet
         return False
 
 
@@ -54,39 +54,33 @@ class _Listing:
             return sorted(folder + name for name in map(self._name, entries) if name)
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
-        if entry.name.startswith("."):
+        name, picture, reason = entry.name, _is_picture(entry.name), None
+        if name.startswith("."):
             return None
         if entry.is_symlink():
-            return entry.name if self._leads_to_picture(entry) else None
-        if entry.is_dir():
-            return None if is_out(entry.path, self._out) else f"{entry.name}/"
-        if not _is_picture(entry.name):
-            return None
-        if not entry.is_file():
-            self._leave_out(entry, "is a pipe or a device")
-            return None
-        return entry.name
+            reason = self._refused_link(entry.path, picture)
+        elif entry.is_dir():
+            return None if is_out(entry.path, self._out) else f"{name}/"
+        elif picture and not entry.is_file():
+            reason = "is a pipe or a device"
+        if reason is not None:
+            self._warn(f"{printable(entry.path)} {reason}; left out.")
+        return name if picture and reason is None else None
 
-    def _leads_to_picture(self, link: os.DirEntry[str]) -> bool:
+    def _refused_link(self, path: str, picture: bool) -> str | None:
+        """Why a link is left out with a warning, None if it isn't."""
         try:
-            target = os.path.realpath(link.path, strict=True)
+            target = os.path.realpath(path, strict=True)
             mode = Path(target).stat().st_mode
         except OSError:
-            if _is_picture(link.name):
-                self._leave_out(link, "is a link that leads nowhere")
-            return False
+            return "is a link that leads nowhere" if picture else None
         if stat.S_ISDIR(mode):
-            self._leave_out(link, "is a link to a folder, which is not followed")
-        elif _is_picture(link.name) and not stat.S_ISREG(mode):
-            self._leave_out(link, "is a link to a pipe or a device")
-        elif _is_picture(link.name) and not PurePath(target).is_relative_to(self._real_root):
-            self._leave_out(link, "is a link that leads out of the folder")
-        else:
-            return _is_picture(link.name)
-        return False
-
-    def _leave_out(self, entry: os.DirEntry[str], why: str) -> None:
-        self._warn(f"{printable(entry.path)} {why}; left out.")
+            return "is a link to a folder, which is not followed"
+        if picture and not stat.S_ISREG(mode):
+            return "is a link to a pipe or a device"
+        if picture and not PurePath(target).is_relative_to(self._real_root):
+            return "is a link that leads out of the folder"
+        return None
 
 
 def _is_picture(name: str) -> bool:

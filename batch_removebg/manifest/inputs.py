@@ -1,4 +1,4 @@
-"""What each INPUT of the command line is: settled for all of them before the first picture is read."""
+"""Kinds of INPUTs; all of them are determined before the first picture is read."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ COMMAND_LINE = "command line"
 _MAGIC = frozenset("*?[")
 
 
-class Kind(enum.Enum):
-    """What an INPUT names."""
+class InputKind(enum.Enum):
+    """What an INPUT is."""
 
     STDIN = "stdin"
     MANIFEST = "manifest"
     FOLDER = "folder"
-    TREE = "tree"
-    """A glob with `**`: the pictures below a folder that match."""
     FILE = "file"
     """One picture."""
     URL = "url"
@@ -42,18 +40,18 @@ class Kind(enum.Enum):
 class Input:
     """One INPUT, or one match of a glob."""
 
-    kind: Kind
+    kind: InputKind
     value: str
-    """The path or URL; of a tree the folder."""
+    """The path or URL."""
     origin: str = COMMAND_LINE
     pattern: tuple[str, ...] = ()
-    """Of a tree: what the components below the folder must match."""
+    """For a folder from a glob with `**`: the patterns of the path components below it."""
     base: str | None = None
-    """Of a picture: the folder its output's name starts below; its own by default."""
+    """For a file: the folder that its output's name is relative to; by default its own."""
 
 
 def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:
-    """Every INPUT by its kind, globs expanded; raises ManifestError where one is not there."""
+    """Every INPUT with its kind, globs expanded; raises ManifestError where one doesn't exist."""
     return [found for value in inputs for found in _resolve(value, out, warn)]
 
 
@@ -61,22 +59,22 @@ def _resolve(value: str, out: Path | None, warn: Callable[[str], None]) -> Itera
     if not value:
         raise ManifestError("One INPUT is empty; is a shell variable unset?")
     if value == "-":
-        yield Input(Kind.STDIN, value)
+        yield Input(InputKind.STDIN, value)
     elif is_url(value):
-        yield Input(Kind.URL, value)
+        yield Input(InputKind.URL, value)
     elif (found := _existing(value, out)) is not None:
         yield found
     elif url_problem(value) is not None:
-        yield Input(Kind.URL, value)
+        yield Input(InputKind.URL, value)
     elif _MAGIC.isdisjoint(value):
-        raise ManifestError(f"{printable(value)} does not exist; see to its spelling.")
+        raise ManifestError(f"{printable(value)} does not exist; check its spelling.")
     else:
         parts = Path(value).parts
         yield from [_tree(value, parts, out)] if "**" in parts else _expand(value, out, warn)
 
 
 def _existing(value: str, out: Path | None) -> Input | None:
-    """The INPUT if something lies under this very name, even if it looks like a glob or a URL."""
+    """The INPUT if a file or folder has exactly this name, even if it looks like a glob or a URL."""
     try:
         mode = Path(value).stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -96,13 +94,13 @@ def _existing(value: str, out: Path | None) -> Input | None:
 
 def _classify(value: str, mode: int, origin: str) -> Input:
     if stat.S_ISDIR(mode):
-        return Input(Kind.FOLDER, value, printable(value))
-    kind = Kind.FILE if parser_for(Path(value)) is None else Kind.MANIFEST
+        return Input(InputKind.FOLDER, value, printable(value))
+    kind = InputKind.FILE if parser_for(Path(value)) is None else InputKind.MANIFEST
     return Input(kind, value, origin)
 
 
 def _expand(pattern: str, out: Path | None, warn: Callable[[str], None]) -> Iterator[Input]:
-    """The matches of a glob, as a shell would hand them over, less what can only fail."""
+    """The matches of a glob, as a shell would pass them, without those that can only fail."""
     count = 0
     for match in sorted(glob.glob(pattern)):  # noqa: PTH207  # Path.glob takes no absolute pattern
         try:
@@ -114,20 +112,20 @@ def _expand(pattern: str, out: Path | None, warn: Callable[[str], None]) -> Iter
             count += 1
             yield replace(_classify(match, mode, printable(pattern)), base=str(_fixed(Path(pattern).parts)))
     if not count:
-        raise ManifestError(f"{printable(pattern)} matches nothing; see to its spelling.")
+        raise ManifestError(f"{printable(pattern)} matches nothing; check its spelling.")
 
 
 def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
-    # Not glob's own `**`: it follows links to folders, round in circles if they lead back.
+    # Not glob's own `**`, which follows links to folders, in circles if they lead back.
     root = _fixed(parts)
-    tree = Input(Kind.TREE, str(root), printable(pattern), parts[len(root.parts) :])
+    tree = Input(InputKind.FOLDER, str(root), printable(pattern), parts[len(root.parts) :])
     paths = walk(Path(tree.value), out=out, warn=lambda _: None)
     try:
-        found = any(error is not None or matches(path, tree.pattern) for path, error in paths)
+        found = any(error is not None or matches(path.split("/"), tree.pattern) for path, error in paths)
     except OSError as error:
         raise ManifestError(f"{printable(tree.value)} can't be read: {error.strerror or error}.") from error
     if not found:
-        raise ManifestError(f"{printable(pattern)} matches no picture; see to its spelling.")
+        raise ManifestError(f"{printable(pattern)} matches no picture; check its spelling.")
     return tree
 
 
@@ -136,14 +134,10 @@ def _fixed(parts: Sequence[str]) -> Path:
     return Path(*itertools.takewhile(_MAGIC.isdisjoint, parts))
 
 
-def matches(path: str, pattern: Sequence[str]) -> bool:
-    """Whether a posix path below a tree's folder matches; `**` stands for any number of folders."""
-    return _match(path.split("/"), pattern)
-
-
-def _match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's components match the patterns; `**` stands for any number of folders."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
-        return _match(parts, pattern[1:]) or (bool(parts) and _match(parts[1:], pattern))
-    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _match(parts[1:], pattern[1:])
+        return matches(parts, pattern[1:]) or (bool(parts) and matches(parts[1:], pattern))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])

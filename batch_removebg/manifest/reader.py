@@ -1,4 +1,4 @@
-"""INPUTs → Items, one at a time, each of them once."""
+"""INPUTs → Items, one at a time and each of them once."""
 
 from __future__ import annotations
 
@@ -8,33 +8,21 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import Item, UrlRow
 
 from .columns import as_item, path_item, row_item, value_item
 from .folder import walk
-from .inputs import Input, Kind, matches, resolve
+from .inputs import Input, InputKind, matches, resolve
 from .rows import Parser, parser_for, read_mixed, read_txt
 from .seen import Marks, Seen
-from .text import lines, opened, printable
+from .text import Stream, lines, opened, printable
 
 
 def _ignore(_: str) -> None:
-    """Takes warnings nobody asked for."""
-
-
-def read(
-    inputs: Sequence[str],
-    *,
-    out: Path | None,
-    stdin: BinaryIO | None = None,
-    on_warning: Callable[[str], None] = _ignore,
-) -> Iterator[Item]:
-    """Every picture the INPUTs name, once, in a stable order, read lazily; see `read_rows`."""
-    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning):
-        yield as_item(row)
+    pass
 
 
 def read_rows(
@@ -44,11 +32,11 @@ def read_rows(
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = _ignore,
 ) -> Iterator[Item | UrlRow]:
-    """The same, where a row that can be looked at as it is may stay one: `as_item` makes the Item of it.
+    """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
-    `out` is left out of folders; `stdin` stands for the process's own. What a person should know but need not act on
-    goes to `on_warning`. Raises ManifestError, before the first Item for an INPUT that does not exist, later for a row
-    that makes no sense, an id that stands for two sources, and where there is nothing to do at all.
+    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. Raises ManifestError: before
+    the first Item for an INPUT that doesn't exist, later for an invalid row, for an id with two sources, and where no
+    picture is found.
     """
     found = resolve(inputs, out, on_warning)
     reader = _Reader(out, on_warning, stdin, many=len(found) > 1)
@@ -63,14 +51,14 @@ def read_rows(
 def check(
     inputs: Sequence[str], *, out: Path | None, rows: int = 10_000, look: Callable[[Item], object] = lambda _: None
 ) -> int | None:
-    """Read at most `rows` Items and raise the ManifestError met there, so that it stops a run before it costs.
+    """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
-    Manifests are read first. Stdin can't be read twice and is left alone. `look` is shown each Item, and may raise.
+    stdin can't be read twice and is skipped. `look` is called with each Item, and may raise.
     Returns the number of Items, or None where not all were read.
     """
     found = resolve(inputs, out, _ignore)
-    rereadable = [each for each in found if each.kind is not Kind.STDIN]
-    rereadable.sort(key=lambda each: each.kind is not Kind.MANIFEST)
+    rereadable = [each for each in found if each.kind is not InputKind.STDIN]
+    rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
     reader = _Reader(out, _ignore, None, many=len(found) > 1)
     with contextlib.closing(reader.rows(rereadable)) as items:
         count = 0
@@ -91,7 +79,7 @@ def _nothing_to_do(inputs: Sequence[str]) -> ManifestError:
 
 
 class _Reader:
-    """Reads each kind of INPUT and lets nothing through twice."""
+    """Reads every kind of INPUT and drops repetitions."""
 
     def __init__(
         self, out: Path | None, on_warning: Callable[[str], None], stdin: BinaryIO | None, *, many: bool
@@ -107,74 +95,67 @@ class _Reader:
         self._passed = 0
 
     def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
-        # What can be read twice is, should an id come twice: until then a mark for each is enough.
+        # Manifests can be read again should an id repeat; until then a mark for each id is enough.
         self._found = found
-        self._marks = Marks() if all(each.kind is Kind.MANIFEST for each in found) else None
+        self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
         for each in found:
-            named = self._many and each.kind not in {Kind.MANIFEST, Kind.STDIN}
-            for some in self._read(each):
-                if self._marks is not None and self._are_unmarked(some):
-                    yield from some
+            by_file = self._many and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
+            for rows in self._read(each):
+                if self._marks is not None and self._are_unmarked(self._marks, rows):
+                    yield from rows
                     continue
-                for row in some:
-                    if self._is_new(as_item(row), by_file=named):
+                for row in rows:
+                    if self._is_new(as_item(row), by_file=by_file):
                         yield row
 
     def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
         """The rows, one or several at a time."""
-        if each.kind is Kind.MANIFEST:
-            return self._manifest(Path(each.value))
-        if each.kind is Kind.STDIN:
-            return _rows(self._stdin or sys.stdin.buffer, "stdin", read_mixed, Path())
-        return ([item] for item in self._pictures(each))
+        path = Path(each.value)
+        match each.kind:
+            case InputKind.MANIFEST:
+                with opened(path) as stream:
+                    yield from _rows(stream, printable(path), parser_for(path) or read_txt, path.parent)
+            case InputKind.STDIN:
+                stdin = self._stdin or sys.stdin.buffer
+                yield from _rows(cast("Stream", stdin), "stdin", read_mixed, Path())
+            case InputKind.FOLDER:
+                yield from ([item] for item in self._folder(path, each))
+            case InputKind.FILE:
+                name = path.relative_to(path.parent if each.base is None else each.base).as_posix()
+                yield [replace(path_item(each.value, each.origin), name=printable(name))]
+            case InputKind.URL:
+                yield [value_item(each.value, each.origin, Path())]
 
-    def _pictures(self, each: Input) -> Iterator[Item]:
-        if each.kind is Kind.FOLDER:
-            return self._folder(each)
-        if each.kind is Kind.TREE:
-            return self._tree(each)
-        if each.kind is Kind.FILE:
-            base = each.base if each.base is not None else Path(each.value).parent
-            name = printable(Path(each.value).relative_to(base).as_posix())
-            return iter([replace(path_item(each.value, each.origin, Path()), name=name)])
-        return iter([value_item(each.value, each.origin, Path())])
-
-    def _folder(self, each: Input) -> Iterator[Item]:
-        root = Path(each.value)
-        prefix = f"{_own_name(root)}/" if self._many and _own_name(root) else ""
-        for path, error in self._walk(root):
-            yield _walked(path, error, root, prefix=prefix, origin=each.origin)
-
-    def _tree(self, each: Input) -> Iterator[Item]:
-        root = Path(each.value)
-        prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
-        for path, error in self._walk(root):
-            if error is not None or matches(path, each.pattern):
-                item = _walked(path, error, root, prefix=prefix, origin=each.origin)
-                yield replace(item, name=printable(path))
-
-    def _walk(self, root: Path) -> Iterator[tuple[str, OSError | None]]:
+    def _folder(self, root: Path, each: Input) -> Iterator[Item]:
+        if each.pattern:
+            prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
+        else:
+            prefix = f"{own}/" if self._many and (own := _own_name(root)) else ""
         try:
-            yield from walk(root, out=self._out, warn=self._warn)
+            for name, error in walk(root, out=self._out, warn=self._warn):
+                if error is None and each.pattern and not matches(name.split("/"), each.pattern):
+                    continue
+                item = Item(printable(prefix + name), printable(root / name), each.origin, path=root / name)
+                if each.pattern:
+                    item = replace(item, name=printable(name))
+                if error is not None:
+                    reason = error.strerror or str(error)
+                    problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
+                    item = replace(item, path=None, problem=problem)
+                yield item
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
-    def _manifest(self, path: Path) -> Iterator[Sequence[Item | UrlRow]]:
-        parser = parser_for(path) or read_txt
-        with opened(path) as stream:
-            yield from _rows(stream, printable(path), parser, path.parent)
-
-    def _are_unmarked(self, rows: Sequence[Item | UrlRow]) -> bool:
-        """Whether it is certain that each id comes for the first time; there are no marks any more where it is not."""
-        assert self._marks is not None  # noqa: S101  # narrows the type
-        if self._marks.add([row.id for row in rows]):
-            self._look_back()
+    def _are_unmarked(self, marks: Marks, rows: Sequence[Item | UrlRow]) -> bool:
+        """Whether each id is certainly new; where one may not be, marks are given up for exact records."""
+        if marks.add([row.id for row in rows]):
+            self._record_passed()
             return False
         self._passed += len(rows)
         return True
 
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
-        """Whether the item has to be done; raises ManifestError where its id stands for another picture already."""
+        """Whether the item has to be processed; raises ManifestError where its id belongs to another picture."""
         source = self._seen.source(item)
         earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
@@ -188,15 +169,15 @@ class _Reader:
             self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
         return earlier is None
 
-    def _look_back(self) -> None:
-        """Read what has passed once more, to know from now on where each id came first, and what it stands for."""
+    def _record_passed(self) -> None:
+        """Read the rows that have passed once more, to record where each id first occurred, and for which source."""
         self._marks = None
-        again = itertools.chain.from_iterable(some for each in self._found for some in self._read(each))
+        again = itertools.chain.from_iterable(rows for each in self._found for rows in self._read(each))
         for item in map(as_item, itertools.islice(again, self._passed)):
             self._seen.add(item.id, self._seen.source(item), item.origin)
 
 
-def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:
+def _rows(stream: Stream, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:
     for row in parser(lines(stream, name), name):
         yield row if isinstance(row, list) else [row_item(row.cells, row.origin, base)]
 
@@ -204,12 +185,3 @@ def _rows(stream: BinaryIO, name: str, parser: Parser, base: Path) -> Iterator[S
 def _own_name(root: Path) -> str:
     """The folder's name, also where it is given as `.` or `..`."""
     return root.name if root.name not in {"", ".."} else root.resolve().name
-
-
-def _walked(path: str, error: OSError | None, root: Path, *, prefix: str, origin: str) -> Item:
-    item_id, source = printable(prefix + path), printable(root / path)
-    if error is None:
-        return Item(item_id, source, origin, path=root / path)
-    reason = error.strerror or str(error)
-    problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
-    return Item(item_id, source, origin, problem=problem)

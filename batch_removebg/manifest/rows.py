@@ -1,7 +1,8 @@
-"""Lines → rows: the formats a manifest may have."""
+"""Formats of manifests: lines → rows."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,25 +17,14 @@ from .table import table_rows
 DEEPEST = 64
 """Levels to which JSON may be nested."""
 
-
 Parser = Callable[[Iterator[str], str], Iterator[Row | list[UrlRow]]]
-"""Lines and the manifest's name → rows, one by one or several that can be taken as they are."""
+"""(Lines, name of the manifest) → rows, one by one or several UrlRows together."""
 
 
 def parser_for(path: Path) -> Parser | None:
-    """The parser for a manifest of that name, None where the name is none of a manifest."""
+    """The parser for a manifest by its name, None for a name without a manifest's extension."""
     name = path.name.lower().removesuffix(".gz")
     return _PARSERS.get(Path(name).suffix)
-
-
-def read_csv(lines: Iterator[str], name: str) -> Iterator[Row | list[UrlRow]]:
-    """Rows of comma separated values, or semicolon separated ones where the header has no comma."""
-    return table_rows(lines, name, None)
-
-
-def read_tsv(lines: Iterator[str], name: str) -> Iterator[Row | list[UrlRow]]:
-    """Rows of tab separated values."""
-    return table_rows(lines, name, "\t")
 
 
 def read_jsonl(lines: Iterator[str], name: str) -> Iterator[Row]:
@@ -44,25 +34,20 @@ def read_jsonl(lines: Iterator[str], name: str) -> Iterator[Row]:
             yield _json_row(line, f"{name}:{number}")
 
 
-def read_txt(lines: Iterator[str], name: str) -> Iterator[Row]:
-    """Rows of one path or URL a line; lines that start with `#` are comments."""
+def read_txt(lines: Iterator[str], name: str, *, objects: bool = False) -> Iterator[Row]:
+    """Rows of one path or URL a line, or with `objects` a JSON object that starts with `{`; `#` starts a comment."""
     for number, line in enumerate(lines, 1):
-        if line.strip() and not line.startswith("#"):
-            yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
-
-
-def read_mixed(lines: Iterator[str], name: str) -> Iterator[Row]:
-    """Rows as on stdin: JSON objects where a line starts with `{`, else as in a `.txt`."""
-    for number, line in enumerate(lines, 1):
-        if line.startswith("{"):
+        if objects and line.startswith("{"):
             yield _json_row(line, f"{name}:{number}")
         elif line.strip() and not line.startswith("#"):
             yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
 
 
+read_mixed: Parser = functools.partial(read_txt, objects=True)
+"""For stdin."""
 _PARSERS: Mapping[str, Parser] = {
-    ".csv": read_csv,
-    ".tsv": read_tsv,
+    ".csv": table_rows,
+    ".tsv": functools.partial(table_rows, delimiter="\t"),
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".txt": read_txt,
@@ -91,7 +76,7 @@ def _json_row(line: str, origin: str) -> Row:
 
 
 def _number(text: str) -> float:
-    """A JSON number; `NaN`, `Infinity` and what overflows to it could not be written as JSON again."""
+    """A JSON number; raises ValueError for `NaN`, `Infinity` and overflows, which can't be written as JSON again."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is no number in JSON's range")

@@ -1,4 +1,4 @@
-"""Standard input that can be told to end, so that a run which waits for more lines can be stopped."""
+"""Standard input that can be ended from within, so that a run which waits for more lines can be stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Endable(io.RawIOBase):
     """The bytes of a file descriptor, up to its end or to `end()`, whichever comes first.
 
-    On Windows, where a pipe can't be waited for together with a wake-up call, `end` takes effect with the next line.
+    On Windows, where `select` doesn't accept pipes, `end` takes effect with the next line.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -28,7 +28,7 @@ class Endable(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Bytes as they come; 0 at the end."""
+        """Read bytes as they arrive; returns their number, 0 at the end."""
         if sys.platform != "win32":
             select.select([self._descriptor, self._woken], [], [])
         if self._ended:
@@ -39,12 +39,12 @@ class Endable(io.RawIOBase):
         return len(data)
 
     def end(self) -> None:
-        """Let every read from now on, and one that waits, find the end."""
+        """Make the current read and all later ones return the end."""
         self._ended = True
         os.write(self._wake, b"\0")
 
     def close(self) -> None:
-        """Let go of the wake-up call; the descriptor itself stays open."""
+        """Close the wake-up pipe; the descriptor itself stays open."""
         if not self.closed:
             os.close(self._woken)
             os.close(self._wake)
@@ -52,6 +52,6 @@ class Endable(io.RawIOBase):
 
 
 def endable_stdin() -> tuple[BinaryIO, Endable]:
-    """Standard input for reading, and the handle to end it by."""
+    """Standard input for reading, and the object that ends it."""
     raw = Endable(sys.stdin.fileno())
     return cast(BinaryIO, io.BufferedReader(raw)), raw

@@ -1,4 +1,4 @@
-"""Tables: lines → rows, many at a time where they are all of the usual kind."""
+"""Tables: lines → rows, many at a time where all of them are plain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .columns import Row, find_columns
 from .text import LONGEST_LINE
 
 _MANY, _LONG = 512, 1 << 17
-"""Lines looked at together, fewer where they are long: so many characters and one line more."""
+"""Lines that are parsed together, fewer where they are long: until this many characters are exceeded."""
 _HTTP = ("https://", "http://")
 
 
-def table_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row | list[UrlRow]]:
-    """The rows of a table after its header; without a delimiter `,` or, where the header has none, `;`."""
+def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) -> Iterator[Row | list[UrlRow]]:
+    """The rows of a table after its header; by default `,` delimits, or `;` where the header has that alone."""
     skipped, first = 0, ""
     for first in lines:
         if first.strip():
@@ -47,7 +47,7 @@ def table_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterat
 
 
 def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
-    """Some lines, and the others; an error comes after the lines before it."""
+    """The next lines, and the rest; an error is raised after the lines before it."""
     some: list[str] = []
     size = 0
     try:
@@ -69,16 +69,16 @@ def _failing(error: ManifestError) -> Iterator[str]:
 
 
 def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """The rows, where each of them is a line."""
+    """The rows, if each of them is one line."""
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error:  # or a row goes on after these lines
+    except csv.Error:  # or a row continues after these lines
         return None
     return rows if len(rows) == len(lines) else None
 
 
 def _records(lines: Iterator[str], name: str, before: int, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
-    """(Line it starts in, line it ends in, cells) of each row that is not blank; `before` lines precede."""
+    """(First line, last line, cells) of each row that isn't blank; `before` lines precede."""
     start, size = 0, 0
 
     def feed() -> Iterator[str]:
@@ -96,7 +96,7 @@ def _records(lines: Iterator[str], name: str, before: int, delimiter: str) -> It
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise ManifestError(f"{name}:{start}: the row can't be read ({error}); see to its quotes.") from error
+            raise ManifestError(f"{name}:{start}: the row can't be read ({error}); check its quotes.") from error
         if cells is None:
             return
         if _filled(cells):
@@ -108,18 +108,23 @@ def _filled(cells: Sequence[str]) -> bool:
 
 
 class _Table:
-    """Cells → rows."""
+    """Converts cells to rows: those that need no check to UrlRows."""
 
     def __init__(self, cells: Sequence[str], name: str, number: int) -> None:
-        """By the cells of the header, in line `number`."""
+        """`cells`: the header, in line `number`."""
         self._name = name
-        self._header = _header(cells, f"{name}:{number}")
-        self._urls = UrlRows(self._header, name) if all(self._header) else None
+        self._header = header = _header(cells, f"{name}:{number}")
+        columns = find_columns(tuple(header), name)
+        self._image = header.index(columns.image)
+        # Without an id of its own a row has the URL's, which may need normalising.
+        self._id = header.index(columns.id) if columns.id is not None and all(header) else None
+        self._output = None if columns.output is None else header.index(columns.output)
+        self._others = {column: header.index(column) for column in columns.others}
 
     def rows(self, many: Sequence[Sequence[str]], number: int) -> Iterator[Row | list[UrlRow]]:
-        """The rows of one line each, the first in line `number`, that are not blank."""
-        if self._urls is not None and (taken := self._urls.take_all(many, number)):
-            yield taken
+        """The rows that aren't blank, of one line each, the first in line `number`."""
+        if urls := self.url_rows(many, number):
+            yield urls
             return
         for line, cells in enumerate(many, number):
             if _filled(cells):
@@ -127,20 +132,49 @@ class _Table:
 
     def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow]:
         """The row that starts in line `number`."""
-        header, width = self._header, len(self._header)
-        if self._urls is not None and len(cells) == width and (taken := self._urls.take(cells, number)):
-            return [taken]
+        width = len(self._header)
+        if len(cells) == width and (url := self.url_row(cells, number)):
+            return [url]
         origin = f"{self._name}:{number}"
         if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
             raise ManifestError(
                 f"{origin}: the row has {len(cells)} cells where the header has {width}; "
                 "a cell that holds the delimiter must stand in quotes."
             )
-        return Row(origin, {column: cell for column, cell in zip(header, cells, strict=False) if column})
+        return Row(origin, {column: cell for column, cell in zip(self._header, cells, strict=False) if column})
+
+    def url_row(self, cells: Sequence[str], line: int) -> UrlRow | None:
+        """The row as it is, or None where `row_item` has to check it."""
+        url = cells[self._image]
+        if self._id is None or not url.startswith(_HTTP):
+            return None
+        item_id = cells[self._id]
+        if not item_id or (self._output is not None and cells[self._output]):
+            return None
+        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others.items()}, self._name, line)
+
+    def url_rows(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
+        """`url_row` of each row, column by column, which is several times as quick; None if any of them is None."""
+        try:
+            columns = list(zip(*rows, strict=True))
+        except ValueError:  # some are longer than others
+            return None
+        if self._id is None or len(columns) != len(self._header):
+            return None
+        ids, urls = columns[self._id], columns[self._image]
+        if not all(ids) or False in [url.startswith(_HTTP) for url in urls]:
+            return None
+        if self._output is not None and any(columns[self._output]):
+            return None
+        metas: Iterable[Mapping[str, Any]] = repeat({})
+        if self._others:
+            others = zip(*[columns[nth] for nth in self._others.values()], strict=True)
+            metas = [dict(zip(self._others, cells, strict=True)) for cells in others]
+        return list(map(UrlRow, ids, urls, metas, repeat(self._name), count(line)))
 
 
 def _header(cells: Sequence[str], origin: str) -> list[str]:
-    """The columns' names; an unnamed one, as a table program may leave it, is the empty string."""
+    """The columns' names; an unnamed one, as spreadsheets may leave it, is the empty string."""
     header = [cell.strip() for cell in cells]
     while header and not header[-1]:
         header.pop()
@@ -152,48 +186,3 @@ def _header(cells: Sequence[str], origin: str) -> list[str]:
             raise ManifestError(f"{origin}: there are two columns named {column!r}; rename one.")
         seen.add(column)
     return header
-
-
-class UrlRows:
-    """Tells the rows of a table that can be taken as they are."""
-
-    def __init__(self, header: Sequence[str], manifest: str) -> None:
-        """Of a table with these columns, all of them named."""
-        columns = find_columns(tuple(header), manifest)
-        self._manifest = manifest
-        self._width = len(header)
-        self._image = header.index(columns.image)
-        # Without an id of its own a row has the URL's, which may have to be put right first.
-        self._id = None if columns.id is None else header.index(columns.id)
-        self._output = None if columns.output is None else header.index(columns.output)
-        self._others = [(name, header.index(name)) for name in columns.others]
-
-    def take(self, cells: Sequence[str], line: int) -> UrlRow | None:
-        """The row, or None where `cells_item` is needed to tell what it says."""
-        url = cells[self._image]
-        if self._id is None or not url.startswith(_HTTP):
-            return None
-        item_id = cells[self._id]
-        if not item_id or (self._output is not None and cells[self._output]):
-            return None
-        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others}, self._manifest, line)
-
-    def take_all(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
-        """What `take` gives for each of the rows, which are of one line each, the first `line`; None if not for all."""
-        try:
-            columns = list(zip(*rows, strict=True))
-        except ValueError:  # some are longer than others
-            return None
-        if self._id is None or len(columns) != self._width:
-            return None
-        ids, urls = columns[self._id], columns[self._image]
-        if not all(ids) or False in [url.startswith(_HTTP) for url in urls]:
-            return None
-        if self._output is not None and any(columns[self._output]):
-            return None
-        metas: Iterable[Mapping[str, Any]] = repeat({})
-        if self._others:
-            names = [name for name, _ in self._others]
-            others = [columns[nth] for _, nth in self._others]
-            metas = [dict(zip(names, cells, strict=True)) for cells in zip(*others, strict=True)]
-        return list(map(UrlRow, ids, urls, metas, repeat(self._manifest), count(line)))

@@ -1,1 +1,1 @@
-"""Bytes from the web, within limits."""
+"""Downloads, within limits."""

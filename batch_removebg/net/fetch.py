@@ -1,11 +1,12 @@
-"""Fetching from the web with caps: the one way that bytes behind a foreign URL come in."""
+"""Downloads from foreign URLs, with limits on size, time, redirects and addresses."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
@@ -27,18 +28,18 @@ if TYPE_CHECKING:
 
 _MEBIBYTE = 1 << 20
 _READ_AHEAD = 1 << 18
-"""Bytes of an answer that may lie unread before its connection is paused, half of it: most pictures come in one go."""
+"""aiohttp pauses a connection once twice this many bytes are unread; most pictures arrive without a pause."""
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """How much a foreign server may make us take."""
+    """Limits on what is accepted from a foreign server."""
 
     size: int = 200 * _MEBIBYTE
     """Bytes of one body."""
     seconds: float = 300.0
-    """Of the whole exchange."""
+    """For the whole exchange."""
     redirects: int = 5
     public_only: bool = False
     """Only addresses on the public internet; the session must come from `open_session(public_only=True)`."""
@@ -48,8 +49,8 @@ Origin = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """The API's own origin: the one place that may see the key, and may lie on a private address."""
+class OwnApi:
+    """The API's own origin: the only one that gets the key and may have a private address."""
 
     origin: Origin
     session: aiohttp.ClientSession
@@ -57,7 +58,7 @@ class Own:
 
 
 def open_session(*, public_only: bool) -> aiohttp.ClientSession:
-    """A session without cookies and without a key, for the caller to close; as many connections as are wanted."""
+    """A session without cookies, key or limit on connections, for the caller to close."""
     import aiohttp
 
     resolver = ssrf.public_resolver() if public_only else None
@@ -66,33 +67,30 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def session_at_need(*, public_only: bool) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
-    """What gives the one session of the block, opened at the first call, and closed at the end if it was opened.
+async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
+    """A function that returns the block's one session, opened at its first call and closed with the block.
 
-    To import aiohttp takes a tenth of a second, which a run over files with the engine of this process does without.
+    Importing aiohttp takes a tenth of a second, which a run over files with the local engine saves.
     """
-    opened: list[aiohttp.ClientSession] = []
+    async with AsyncExitStack() as stack:
 
-    def session() -> aiohttp.ClientSession:
-        if not opened:
-            opened.append(open_session(public_only=public_only))
-        return opened[0]
+        @functools.cache
+        def session() -> aiohttp.ClientSession:
+            opened = open_session(public_only=public_only)
+            stack.push_async_callback(opened.close)
+            return opened
 
-    try:
         yield session
-    finally:
-        for one in opened:
-            await one.close()
 
 
 def origin(url: str) -> Origin:
-    """Scheme, host and port: what a key may be sent to."""
+    """Scheme, host and port of a URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def shown(url: str) -> str:
-    """A URL as it may be shown: without user, password and query, where secrets of signed URLs lie."""
+def redacted(url: str) -> str:
+    """A URL for messages: without user, password and query, which can hold secrets."""
     if url.startswith("data:"):
         return f"{url[:24]}…"
     try:
@@ -103,7 +101,7 @@ def shown(url: str) -> str:
 
 
 def data_uri(url: str) -> bytes:
-    """The bytes in a `data:` URI (RFC 2397); raises OutputBroken where it can't be read."""
+    """The bytes in a `data:` URI (RFC 2397); raises OutputBroken where it can't be decoded."""
     header, comma, body = url.partition(",")
     if not comma:
         raise OutputBroken("the output is a data URI without data")
@@ -114,17 +112,11 @@ def data_uri(url: str) -> bytes:
         raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
 
 
-async def get(
-    session: aiohttp.ClientSession,
-    url: str,
-    *,
-    caps: Caps,
-    own: Own | None = None,
-) -> bytes:
-    """The body behind an http(s) URL, redirects followed, caps kept.
+async def get(session: aiohttp.ClientSession, url: str, *, caps: Caps, own: OwnApi | None = None) -> bytes:
+    """The body of an http(s) URL, within `caps`, after redirects.
 
-    `own` is the origin that is asked through its own session, with its key; no other origin sees that, redirects
-    included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for passing trouble.
+    Requests to the origin of `own` go through its session, with its key; other origins never get the key, redirects
+    included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for transient failures.
     """
     import aiohttp
 
@@ -132,13 +124,14 @@ async def get(
     for _ in range(caps.redirects + 1):
         try:
             if not url[:8].lower().startswith(("http://", "https://")):
-                raise SourceError(f"{shown(url)}: only http and https are fetched")
+                raise SourceError(f"{redacted(url)}: only http and https are fetched")
             ours = own if own is not None and origin(url) == own.origin else None
             if caps.public_only and ours is None:
                 ssrf.check(url)
             headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
-            asked = ours.session if ours else session
-            async with asked.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer:
+            async with (ours.session if ours else session).get(
+                url, headers=headers, allow_redirects=False, timeout=timeout
+            ) as answer:
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
                     continue
@@ -147,7 +140,7 @@ async def get(
                 return await _body(answer, url, caps)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
-    raise SourceError(f"{shown(url)}: more than {caps.redirects} redirects")
+    raise SourceError(f"{redacted(url)}: more than {caps.redirects} redirects")
 
 
 async def _body(answer: aiohttp.ClientResponse, url: str, caps: Caps) -> bytes:
@@ -155,36 +148,33 @@ async def _body(answer: aiohttp.ClientResponse, url: str, caps: Caps) -> bytes:
     async for chunk in answer.content.iter_any():
         size += len(chunk)
         if size > caps.size:
-            raise SourceError(f"{shown(url)}: larger than {caps.size // _MEBIBYTE} MiB")
+            raise SourceError(f"{redacted(url)}: larger than {caps.size // _MEBIBYTE} MiB")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
 def _refusal(url: str, status: int) -> BatchError:
     if status in (404, 410):
-        return PredictionLost(f"{shown(url)} is not there ({status})")
-    if status == 429:
-        return RateLimited(f"{shown(url)} answers {status}")
-    if status in RETRIED:
-        return ServerError(f"{shown(url)} answers {status}")
-    return SourceError(f"{shown(url)} answers {status}")
+        return PredictionLost(f"{redacted(url)} is not there ({status})")
+    kind = RateLimited if status == 429 else ServerError if status in RETRIED else SourceError
+    return kind(f"{redacted(url)} answers {status}")
 
 
 def _trouble(url: str, error: Exception) -> BatchError:
-    """What an error of aiohttp's, or of the system's, comes to."""
+    """The error to raise for one of aiohttp's or the system's."""
     import aiohttp
 
-    doing = f"fetching {shown(url)}"
+    doing = f"fetching {redacted(url)}"
     if isinstance(error, TimeoutError):
         return ConnectionFailed(f"{doing}: no answer in time")
     if isinstance(error, aiohttp.InvalidURL):  # its text is the whole URL, secrets included
         return SourceError(f"{doing}: this is no URL")
     if isinstance(error, aiohttp.ClientError | OSError):
-        return ConnectionFailed(f"{doing}: {said(error)}")
-    return SourceError(f"{doing}: {said(error)}")
+        return ConnectionFailed(f"{doing}: {one_line(error)}")
+    return SourceError(f"{doing}: {one_line(error)}")
 
 
-def said(error: BaseException) -> str:
-    """An exception's text in one line of bearable length."""
+def one_line(error: BaseException) -> str:
+    """An exception's text in one line of at most 301 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"

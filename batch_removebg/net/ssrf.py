@@ -1,7 +1,7 @@
-"""Which addresses a foreign URL may lead to: public ones only, looked at after resolving and before connecting.
+"""Protection against server-side request forgery: foreign URLs may lead to public addresses only.
 
-The addresses that are checked are the ones that are connected to, so a name that resolves differently the second time
-(DNS rebinding) gains nothing. Redirects pass here again, hop by hop.
+The addresses that were checked are the ones that are connected to, so a name that resolves differently the second time
+(DNS rebinding) gains nothing. Every redirect is checked again.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address belongs to the public internet: not private, link-local, loopback, multicast, reserved.
+    """Whether an IP address is on the public internet: not private, link-local, loopback, multicast or reserved.
 
-    Addresses that carry an IPv4 address inside (mapped, 6to4, Teredo, NAT64) are judged by that one as well.
+    An IPv4 address embedded in an IPv6 one (mapped, 6to4, Teredo, NAT64) must be public as well.
     """
     try:
         address = ip_address(text.partition("%")[0])
@@ -30,10 +30,10 @@ def is_public(text: str) -> bool:
         return False
     if isinstance(address, IPv6Address) and address.is_site_local:
         return False
-    return all(one.is_global and not one.is_multicast for one in (address, *_carried(address)))
+    return all(one.is_global and not one.is_multicast for one in (address, *_embedded(address)))
 
 
-def _carried(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
@@ -43,13 +43,12 @@ def _carried(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 def check(url: str) -> None:
-    """Raise SourceError for a URL whose host is itself an address that may not be reached."""
+    """Raise SourceError for a URL whose host is a literal address that isn't public."""
     host = urlsplit(url).hostname or ""
     try:
         ip_address(host.partition("%")[0])
     except ValueError:
-        # Left to the resolver, which also turns short and octal spellings into addresses.
-        return
+        return  # the resolver's to check, which also turns short and octal spellings into addresses
     if not is_public(host):
         raise SourceError(_refusal(host))
 
@@ -59,24 +58,17 @@ def _refusal(host: str) -> str:
 
 
 def public_resolver() -> AbstractResolver:
-    """A resolver for aiohttp that keeps public addresses only."""
-    from aiohttp.abc import AbstractResolver
+    """A resolver for aiohttp that returns public addresses only."""
     from aiohttp.resolver import ThreadedResolver
 
-    class PublicResolver(AbstractResolver):
-        def __init__(self) -> None:
-            self._inner = ThreadedResolver()
-
+    class PublicResolver(ThreadedResolver):
         async def resolve(
             self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
         ) -> list[ResolveResult]:
-            found = await self._inner.resolve(host, port, family)
+            found = await super().resolve(host, port, family)
             public = [one for one in found if is_public(one["host"])]
             if not public:
                 raise SourceError(_refusal(host))
             return public
-
-        async def close(self) -> None:
-            await self._inner.close()
 
     return PublicResolver()

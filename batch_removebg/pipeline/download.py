@@ -18,7 +18,7 @@ from batch_removebg.ledger import events
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import Matte, Provider
 from batch_removebg.storage.alpha_cache import AlphaCache
-from batch_removebg.storage.outputs import Draft, Pictures
+from batch_removebg.storage.outputs import Draft, Outputs
 
 from .tools import Tools
 from .work import Predicted, Todo
@@ -79,7 +79,7 @@ class Downloader:
     ) -> None:
         self._provider = provider
         self._ledger = ledger
-        self._pictures: Pictures[Finished] = Pictures(out)
+        self._outputs: Outputs[Finished] = Outputs(out)
         self._tools = tools
         self._alphas = alphas
         self._recipe = tools.recipe
@@ -175,7 +175,7 @@ class Downloader:
             if predicted.reused:
                 # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
                 await self._ledger.append(events.Claimed(todo.item.id, todo.output))
-            kept = await self._pictures.put(todo.output, draft)
+            kept = await self._outputs.put(todo.output, draft)
             if kept is None:
                 return None
             finished = kept.picture

@@ -36,7 +36,7 @@ class LocalProvider:
     """
 
     name = "local"
-    capabilities = Capabilities(files=True, list=False, cancel=True, urls=False, billed=False)
+    capabilities = Capabilities(files=True, list=False, cancel=True, billed=False)
     proxy: ProxySpec = PROXY
 
     def __init__(

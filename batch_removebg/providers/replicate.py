@@ -179,7 +179,7 @@ class Replicate:
         if url.startswith("data:"):
             return fetch.data_uri(url)
         key = self._endpoint.key
-        own = fetch.Own(fetch.origin(self._base), self._session, f"Bearer {key}" if key else None)
+        own = fetch.OwnApi(fetch.origin(self._base), self._session, f"Bearer {key}" if key else None)
         try:
             return await fetch.get(self._foreign, url, caps=self._caps, own=own)
         except BatchError as error:
@@ -228,17 +228,17 @@ class Replicate:
                 parsed = _json(await _body(answer, doing))
                 if answer.status < 300 and wire.is_page(answer.headers, parsed):
                     raise PageInstead(
-                        str(wire.not_an_api(f"{doing}: {fetch.shown(self._base)} answers with a web page"))
+                        str(wire.not_an_api(f"{doing}: {fetch.redacted(self._base)} answers with a web page"))
                     )
                 return answer.status, answer.headers, parsed
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             failure: BatchError = Unreachable(
-                f"{doing}: no connection to {fetch.shown(self._base)} ({fetch.said(error)})"
+                f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
             )
         except aiohttp.InvalidURL:
             failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = self._masked(fetch.said(error))
+            said = self._masked(fetch.one_line(error))
             failure = _AnswerLost(f"{doing}: the connection broke before the answer ({said})")
         # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
         raise failure

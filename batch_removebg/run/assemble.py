@@ -70,8 +70,8 @@ async def provider(
     `loaded` is called with what the local engine runs on, once it is loaded.
     """
     async with (
-        fetch.session_at_need(public_only=False) as api,
-        fetch.session_at_need(public_only=settings.public_only) as foreign,
+        fetch.lazy_session(public_only=False) as api,
+        fetch.lazy_session(public_only=settings.public_only) as foreign,
     ):
         local = settings.provider == "local"
         chosen = _local(settings, clock, loaded) if local else _remote(settings, api(), foreign(), clock)

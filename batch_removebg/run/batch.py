@@ -14,7 +14,7 @@ import anyio.to_thread
 from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
-from batch_removebg.events import Event, Kind, Listener, deaf
+from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
@@ -81,7 +81,7 @@ async def run(
     inputs: Sequence[str],
     settings: Settings,
     *,
-    listener: Listener = deaf,
+    listener: Listener = ignore,
     weights_progress: Progress = lambda done, total: None,
     handle_signals: bool = False,
     clock: Clock | None = None,

@@ -1,1 +1,1 @@
-"""Files that survive a power cut, and their names."""
+"""Durable files, and their names."""

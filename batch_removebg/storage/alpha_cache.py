@@ -1,6 +1,6 @@
-"""What predictions have bought: the alphas, kept under `OUT/.batch-removebg/alpha` by their fingerprint.
+"""Cache of purchased alphas, by fingerprint, under `OUT/.batch-removebg/alpha`.
 
-Another format, size or background later costs no new prediction, and the same content under two names costs one.
+Another format, size or background later needs no new prediction, and the same content under two names needs only one.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ class AlphaCache:
         self._folder = folder
 
     def has(self, fingerprint: str) -> bool:
-        """Whether one is kept under the fingerprint; it may turn out to be damaged."""
+        """Whether a file exists for the fingerprint; it may turn out to be damaged."""
         return self._path(fingerprint).is_file()
 
     def load(self, fingerprint: str) -> bytes | None:
-        """What is kept, or None."""
+        """The encoded matte, or None."""
         try:
             return self._path(fingerprint).read_bytes()
         except OSError:
             return None
 
     def keep(self, fingerprint: str, data: bytes) -> None:
-        """Keep an encoded matte durably; raises DiskError."""
+        """Store an encoded matte durably; raises DiskError."""
         path = self._path(fingerprint)
         with disk_errors(self._folder):
-            self._folder.stat()  # never created here: see `atomic.inside`
+            self._folder.stat()  # never created here: see `atomic._make_folders`
         make_folder(path.parent)
         write_atomic(path, data)
 

@@ -1,7 +1,7 @@
-"""Files that survive a power cut: the only module that renames or fsyncs.
+"""Durable, atomic file writes: the only module that renames or fsyncs.
 
-The order is write, flush, fsync, rename, fsync of the folder. Until the rename the data lies beside its target in a
-temp file; after the last step the target is durable under its final name.
+The order is: write a temp file beside the target, fsync it, rename it to the target, fsync the folder. After the last
+step the target survives a power cut under its final name.
 """
 
 from __future__ import annotations
@@ -9,19 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import os
 import random
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, cast
 
 from batch_removebg.errors import BatchError, DiskError, SourceError
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 _TEMP_NAME = re.compile(r"\.[0-9a-f]{16}\.batch-removebg\.tmp")
 _AGAIN = "then run the same command again"
@@ -42,43 +37,52 @@ _NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 _FOLDER_FSYNC_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS})
 
 
-@contextlib.contextmanager
-def disk_errors(path: Path | str) -> Iterator[None]:
-    """Turn an OSError met while writing `path` into a DiskError that says what to do.
+class disk_errors:
+    """Converts an OSError raised while writing `path` into a DiskError that says what to do.
 
-    A name the file system refuses is one item's matter: SourceError.
+    A name that the file system refuses concerns one item only: SourceError.
     """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in _NAME_REFUSED:
-            raise SourceError(f"{path} can't be written: {reason}; give the item a shorter, plainer name.") from error
-        remedy = _REMEDIES.get(error.errno or 0, f"{reason}; see to the disk, {_AGAIN}")
-        raise DiskError(f"{path} can't be written: {remedy}.") from error
+
+    __slots__ = ("_path",)  # a class enters in a third of a generator's time, and there are several for each picture
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            if error.errno in _NAME_REFUSED:
+                remedy = f"{reason}; give the item a shorter, plainer name"
+                raise SourceError(f"{self._path} can't be written: {remedy}.") from error
+            remedy = _REMEDIES.get(error.errno or 0, f"{reason}; check the disk, {_AGAIN}")
+            raise DiskError(f"{self._path} can't be written: {remedy}.") from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Put `data` under `path`, durably and in one step: whoever looks sees the old file or the new one.
+def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write `data`, whole or in parts, to `path`, durably and atomically: readers see the old file or the new one.
 
-    Raises DiskError, or SourceError where the file system refuses the name.
+    Raises DiskError, or SourceError where the file system refuses the name; errors of an iterable pass unchanged.
+    Nothing is left behind after an error.
     """
-    _replace(path, data)
+    _replace(path, (data,) if isinstance(data, bytes) else data)
     fsync_dir(path.parent)
 
 
-def write_all(root: Path, pictures: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
-    """Put each of (name, data) under `root/name` as `inside` and `write_atomic` do, with one fsync for each folder.
+def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
+    """Write each (name, data) durably to `root/name`, see `inside`, with one fsync for each folder.
 
-    Returns for each what kept it from being durable, or None: one that fails is no other's matter.
+    Returns an error or None for each file; the failure of one doesn't affect the others.
     """
-    errors: list[BatchError | None] = [None] * len(pictures)
+    errors: list[BatchError | None] = [None] * len(files)
     folders: dict[str, list[int]] = {}
     known: dict[str, str] = {}
-    for place, (name, data) in enumerate(pictures):
+    for place, (name, data) in enumerate(files):
         try:
-            path = _inside(root, name, known)
-            _replace(path, data)
+            path = inside(root, name, known)
+            _replace(path, (data,))
         except BatchError as error:
             errors[place] = error
         else:
@@ -92,69 +96,32 @@ def write_all(root: Path, pictures: Sequence[tuple[str, bytes]]) -> list[BatchEr
     return errors
 
 
-def _replace(path: Path | str, data: bytes) -> None:
-    """Give `path` a new content; its bytes are durable then, its name is not.
+def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
+    """Write a temp file and rename it to `path`: its bytes are durable afterwards, its name is not yet.
 
-    As few calls of the system as there can be: each lets go of the interpreter, and has to wait to get it back.
+    Makes as few system calls as possible: each releases the interpreter's lock and then waits to get it back.
     """
-    temp = _temp(path)
+    folder = os.path.dirname(path)  # noqa: PTH120
+    temp = f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
     with disk_errors(path):
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            try:
-                written = os.write(descriptor, data)
-                while written < len(data):  # as a signal, or a limit of the system, may have it
-                    written += os.write(descriptor, data[written:])
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)  # Windows renames closed files only
-            os.replace(temp, path)  # noqa: PTH105  # strings: a Path for each of a million takes as long as the calls
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temp)  # noqa: PTH108
-            raise
-
-
-@contextlib.contextmanager
-def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write to; it becomes `path`, durably, when the block ends well, and vanishes otherwise.
-
-    Writing raises DiskError; other errors of the block pass through as they are.
-    """
-    temp = Path(_temp(path))
-    with disk_errors(path):
-        file = io.BufferedWriter(_GuardedFile(temp, path))
     try:
-        yield cast("BinaryIO", file)
+        try:
+            for data in parts:
+                with disk_errors(path):
+                    written = os.write(descriptor, data)
+                    while written < len(data):  # a signal or a system limit can cut a write short
+                        written += os.write(descriptor, data[written:])
+            with disk_errors(path):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)  # Windows renames closed files only
         with disk_errors(path):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()  # Windows renames closed files only
-            temp.replace(path)
+            os.replace(temp, path)  # noqa: PTH105  # strings: a Path for each of a million takes as long as the calls
     except BaseException:
-        with contextlib.suppress(OSError, DiskError):  # closing flushes once more, and fails once more
-            file.close()
         with contextlib.suppress(OSError):
-            temp.unlink(missing_ok=True)
+            os.unlink(temp)  # noqa: PTH108
         raise
-    fsync_dir(path.parent)
-
-
-def _temp(path: Path | str) -> str:
-    folder = os.path.dirname(path)  # noqa: PTH120
-    return f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
-
-
-class _GuardedFile(io.FileIO):
-    """A new file whose failed writes name the target: the caller's own OSErrors are not mistaken for them."""
-
-    def __init__(self, temp: Path, target: Path) -> None:
-        super().__init__(temp, "xb")
-        self._target = target
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        with disk_errors(self._target):
-            return super().write(data)
 
 
 def fsync_dir(path: Path) -> None:
@@ -176,7 +143,7 @@ def fsync_dir(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create the folder `path` and what is missing above it, durably; raises DiskError."""
+    """Create the folder `path` and its missing parents, durably; raises DiskError."""
     with disk_errors(path):
         if path.is_dir():
             return
@@ -186,25 +153,20 @@ def make_folder(path: Path) -> None:
         fsync_dir(path.parent)
 
 
-def inside(root: Path, name: str) -> Path:
-    """`root/name`, its folders created durably below an existing `root`, ready to be written.
+def inside(root: Path, name: str, known: dict[str, str]) -> str:
+    """The path `root/name`, its folders created durably below an existing `root`; folders in `known` aren't rechecked.
 
-    Raises SourceError where that would leave `root` (`..`, a symlink planted on the way) or something is in the way,
-    DiskError where a folder can't be created, or `root` is not there.
+    Raises SourceError where the path would leave `root` (`..`, a planted symlink) or something is in the way,
+    DiskError where a folder can't be created or `root` doesn't exist.
     """
-    return Path(_inside(root, name, {}))
-
-
-def _inside(root: Path, name: str, known: dict[str, str]) -> str:
-    """The same as a string; folders in `known` are not looked at again."""
     folder, _, last = name.rpartition("/")
     place = known.get(folder)
-    # A plain name in a folder that was looked at; anything else is taken apart.
+    # A plain name in a known folder is joined at once; anything else is taken apart.
     if place is None or not last or last in (".", "..") or "\0" in last or "\\" in last or ":" in last:
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or "\0" in name or Path(name).is_absolute() or Path(name).drive:
-            raise SourceError(f"{name!r} is no name inside {root}.")
-        _look_at_folders(root, parts[:-1])
+            raise SourceError(f"{name!r} is not a name inside {root}.")
+        _make_folders(root, parts[:-1])
         place, last = str(root.joinpath(*parts[:-1])), parts[-1]
         if "/".join(parts[:-1]) == folder:
             known[folder] = place
@@ -212,10 +174,10 @@ def _inside(root: Path, name: str, known: dict[str, str]) -> str:
     with disk_errors(path):
         try:
             status = os.lstat(path)
-        except FileNotFoundError:  # as it mostly is
+        except FileNotFoundError:  # the usual case
             return path
         if stat.S_ISLNK(status.st_mode):
-            _stays(Path(path), root)
+            _require_inside(Path(path), root)
         if Path(path).is_dir():
             raise SourceError(
                 f"{path} can't be written: a folder of that name is in the way; move it or choose another name."
@@ -223,67 +185,61 @@ def _inside(root: Path, name: str, known: dict[str, str]) -> str:
     return path
 
 
-def _look_at_folders(root: Path, parts: Sequence[str]) -> None:
+def _make_folders(root: Path, parts: Sequence[str]) -> None:
     with disk_errors(root):
         root.stat()  # never created here: a folder removed during a run must end it, not be filled without its ledger
     folder = root
     for part in parts:
         folder = folder / part
         with disk_errors(folder):
-            _stays(folder, root)
-            _step(folder)
+            _require_inside(folder, root)
+            if folder.is_dir():
+                continue
+            try:
+                folder.mkdir()
+            except FileExistsError as error:
+                if folder.is_dir():  # another process created it
+                    continue
+                raise SourceError(
+                    f"{folder} must be a folder, but a file of that name is in the way; move it away."
+                ) from error
+            fsync_dir(folder.parent)
 
 
-def _stays(path: Path, root: Path) -> None:
+def _require_inside(path: Path, root: Path) -> None:
     if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise SourceError(f"{path} is a symlink that leads outside {root}; remove it, nothing was written there.")
 
 
-def _step(path: Path) -> None:
-    """Create one folder, if it is missing."""
-    if path.is_dir():
-        return
-    try:
-        path.mkdir()
-    except FileExistsError as error:
-        if path.is_dir():  # someone else was quicker
-            return
-        raise SourceError(f"{path} must be a folder, but a file of that name is in the way; move it away.") from error
-    fsync_dir(path.parent)
-
-
 def sweep(root: Path) -> int:
-    """Remove the temp files that a killed run left anywhere below `root`; returns how many went."""
+    """Remove the temp files that a killed run left anywhere below `root`; returns their number."""
     removed = 0
     for folder, _, names in os.walk(root):
-        for name in names:
-            if _TEMP_NAME.fullmatch(name):
-                with contextlib.suppress(OSError):
-                    Path(folder, name).unlink()
-                    removed += 1
+        for name in filter(_TEMP_NAME.fullmatch, names):
+            with contextlib.suppress(OSError):
+                Path(folder, name).unlink()
+                removed += 1
     return removed
 
 
-def digest(path: Path, chunk: int = 1 << 20) -> str:
-    """The SHA-256 of a file's bytes, in hex, read `chunk` bytes at a time.
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex.
 
-    Raises OSError as it comes, SourceError for a pipe or a device, on which reading might never end.
+    Raises OSError unconverted, SourceError for a pipe or a device, which might never end.
     """
-    _require_regular(path.stat(), path)
-    state = hashlib.sha256()
+    _regular(path)
     with path.open("rb") as file:
-        while data := file.read(chunk):
-            state.update(data)
-    return state.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def signature(path: Path) -> str:
-    """`size:mtime_ns:ctime_ns`: as long as it stays the same, so does the file; raises like `digest`."""
-    status = path.stat()
-    _require_regular(status, path)
+    """`size:mtime_ns:ctime_ns`, which changes whenever the file does; raises like `digest`."""
+    status = _regular(path)
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
-def _require_regular(status: os.stat_result, path: Path) -> None:
+def _regular(path: Path) -> os.stat_result:
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(f"{str(path)!r} is no file to read from, but a folder, a pipe or a device.")
+        raise SourceError(f"{str(path)!r} is not a regular file but a folder, a pipe or a device.")
+    return status

@@ -1,7 +1,7 @@
-"""Group commit: what is asked for while the same work is under way is done together, in the next go.
+"""Group commit: calls that arrive during a write are merged into the next one.
 
-One hop to a thread, and what is dear once (an fsync), then serve all that have come meanwhile; a call that finds
-nothing under way goes at once. aiologic and aiojobs were looked at: they queue and limit work, and don't join it.
+One hop to a thread and one fsync then serve all of them; a call that finds nothing running starts at once.
+aiologic and aiojobs queue and limit work, but don't merge it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class _Group(Generic[T, R]):
-    """Parts that will be worked on in one go; whoever brought the first of them leads it."""
+    """Parts that are processed together by the caller of the first one."""
 
     parts: list[T] = field(default_factory=list)
     results: Sequence[R] = ()
@@ -26,17 +26,17 @@ class _Group(Generic[T, R]):
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Together(Generic[T, R]):
-    """Calls `work` with all parts that have come since it was free last."""
+class GroupCommit(Generic[T, R]):
+    """Calls `work` with all parts that have arrived since a lane was last free."""
 
     def __init__(self, work: Callable[[list[T]], Awaitable[Sequence[R]]], *, lanes: int = 1) -> None:
-        """`work` gives one result a part, in their order; `lanes` groups are worked on at once."""
+        """`work` returns one result for each part, in order; up to `lanes` groups are processed at once."""
         self._work = work
         self._lanes = anyio.Semaphore(lanes)
         self._next: _Group[T, R] = _Group()
 
     async def __call__(self, part: T) -> R:
-        """The result for this part, worked on in the order of the calls, also where the caller is cancelled meanwhile.
+        """The result for this part; parts are processed in the order of the calls, even of cancelled callers.
 
         Raises what `work` raises: the same error for its whole group.
         """
@@ -56,7 +56,7 @@ class Together(Generic[T, R]):
             self._next = _Group()
             try:
                 group.results = await self._work(group.parts)
-            except Exception as error:  # noqa: BLE001  # handed to everyone who waits for it
+            except Exception as error:  # noqa: BLE001  # raised in every caller of the group
                 group.error = error
             except BaseException:
                 group.error = RuntimeError("the task that led the work was ended from outside")

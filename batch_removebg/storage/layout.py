@@ -1,4 +1,4 @@
-"""Where things lie in OUT."""
+"""Paths inside OUT."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ STATE = ".batch-removebg"
 INDEX = f"{STATE}/index.sqlite"
 ALPHAS = f"{STATE}/alpha"
 DEFAULT_TEMPLATE = "{id}"
-"""Of the pictures' names."""
+"""Name template of the pictures."""

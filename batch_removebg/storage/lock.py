@@ -1,7 +1,7 @@
-"""One writer for each OUT: a lock held for the whole run, that dies with its process.
+"""One writer for each OUT: a lock held for the whole run, released by the system when its process dies.
 
-filelock is used for the lock itself: it is small, well kept, and right on every system, Windows included. Who holds it
-is written beside it, for the message that a second run prints.
+filelock is small, maintained, and correct on every system, Windows included. The holder is recorded in a file beside
+the lock, for the error message of a second run.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .atomic import disk_errors
 
 @contextmanager
 def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
-    """Hold the lock of the state folder `folder` for the length of the block.
+    """Hold the lock of the state folder `folder` during the block.
 
-    Raises LockedError, naming the holder, if another live process has it. A lock of a dead process does not block.
+    Raises LockedError, which names the holder, if another live process has it.
     """
     from filelock import FileLock, Timeout
 
@@ -41,7 +41,7 @@ def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
             holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}))
         yield
     finally:
-        with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to tell
+        with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to report
             holder.unlink()
         lock.release()
 

@@ -1,4 +1,4 @@
-"""What a finished picture is called: pure text in, pure text out."""
+"""Names of finished pictures, computed from text alone."""
 
 from __future__ import annotations
 
@@ -20,23 +20,22 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
     | {".heic", ".heif", ".jp2"}
 )
-"""Endings, in lower case, that mark a file as a picture."""
+"""Extensions, in lower case, that mark a file as a picture."""
 
 RESERVED = frozenset({STATE, LEDGER, RESULTS})
-"""What this program itself keeps at the top of OUT."""
+"""This program's own files and folders at the top of OUT."""
 
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
-_FIELDS = frozenset({"id", "name", "parent", "stem"})
 _DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
 _PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0-9_-])?"
 _PLAIN = re.compile(rf"(?!(?i:ledger\.jsonl|results\.json)(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII)
-"""A name that needs no change: what most names are, told at one glance."""
+"""Most names: those that need no change, recognised by one match."""
 _WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"
 _WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)
-"""A plain name without an ending."""
+"""A plain name without an extension."""
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
-"""A URL whose path reads as it is written."""
+"""A URL whose path needs no decoding."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
@@ -47,9 +46,9 @@ def is_url(text: str) -> bool:
 
 
 def safe_name(text: str) -> str:
-    """`text` as a relative posix path that every common file system takes and that stays inside OUT.
+    """`text` as a relative posix path that every common file system accepts and that stays inside OUT.
 
-    Each component is at most 200 bytes of UTF-8 and the whole at most 1000. Different texts may give the same name.
+    At most 200 bytes of UTF-8 for each component and 1000 in all. Different texts may give the same name.
     """
     if _PLAIN.fullmatch(text):
         return text
@@ -77,58 +76,52 @@ def _safe_component(part: str) -> str:
 def _shortened(parts: list[str], digest: str) -> str:
     """The leading folders that fit, a hash for those that don't, and the last component."""
     room = _LONGEST_PATH - len(parts[-1].encode()) - len(digest[:16]) - 2
-    kept: list[str] = []
+    folders: list[str] = []
     for part in parts[:-1]:
         room -= len(part.encode()) + 1
         if room < 0:
             break
-        kept.append(part)
-    return "/".join([*kept, digest[:16], parts[-1]])
+        folders.append(part)
+    return "/".join([*folders, digest[:16], parts[-1]])
 
 
-def check_template(template: str, columns: Iterable[str] | None = None) -> None:
-    """Raise SettingsError unless `template` is well formed and, where `columns` are given, names only what exists."""
-    pairs = _parse(template)
-    parts = re.split(r"[/\\]", "".join(literal if field is None else f"{literal}x" for literal, field in pairs))
+def check_template(template: str) -> None:
+    """Raise SettingsError unless `template` is well formed and stays inside OUT."""
+    parts = re.split(
+        r"[/\\]", "".join(literal if field is None else f"{literal}x" for literal, field in _parse(template))
+    )
     if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", parts[0]):
         raise SettingsError(f"The name template {template!r} leads outside OUT; make it a plain relative path.")
-    if columns is not None:
-        known = _FIELDS | set(columns)
-        for _, field in pairs:
-            if field is not None:
-                _require(field, known, template)
 
 
 def render(template: str, item: Item | UrlRow) -> str:
-    """The name `template` gives to `item`: a safe relative posix path, without extension.
+    """The item's name by `template`: a safe relative posix path, without extension.
 
     Fields: `{id}` (for a URL the last component of its path), `{stem}`, `{name}` (with its extension), `{parent}`, and
     every other column of the manifest. Raises SettingsError for a malformed template or a field the item lacks.
     """
     full = item.name or item.id
     path = _id_path(full)
+    parent, _, name = path.rpartition("/")
+    plain = without_suffix(name if is_url(full) else path)
     if template == DEFAULT_TEMPLATE:
-        return safe_name(without_suffix(path.rpartition("/")[2] if is_url(full) else path))
-    name = path.rpartition("/")[2]
-    own = {
-        "id": without_suffix(name if is_url(item.name or item.id) else path),
-        "name": name,
-        "parent": path.rpartition("/")[0],
-        "stem": without_suffix(name),
-    }
-    known = own.keys() | item.meta.keys()
+        return safe_name(plain)
+    fields = {**item.meta, "id": plain, "name": name, "parent": parent, "stem": without_suffix(name)}
     text = ""
     for literal, field in _parse(template):
         text += literal
-        if field is not None:
-            _require(field, known, template)
-            value = own.get(field, item.meta.get(field))
-            text += "" if value is None else str(value)
+        if field is not None and field not in fields:
+            choice = ", ".join(f"{{{known}}}" for known in sorted(fields))
+            raise SettingsError(
+                f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}."
+            )
+        value = None if field is None else fields[field]
+        text += "" if value is None else str(value)
     return safe_name(text)
 
 
 def without_suffix(path: str) -> str:
-    """`path` less the extension of a picture at its end; any other ending stays."""
+    """`path` without its extension if that is a picture's; other extensions stay."""
     stem, dot, suffix = path.rpartition(".")
     if stem and dot + suffix.lower() in PICTURE_SUFFIXES and not stem.endswith(("/", "\\")):
         return stem
@@ -163,28 +156,22 @@ def _parse(template: str) -> list[tuple[str, str | None]]:
     return [(literal, field) for literal, field, _, _ in pieces]
 
 
-def _require(field: str, known: Iterable[str], template: str) -> None:
-    if field not in known:
-        choice = ", ".join(f"{{{name}}}" for name in sorted(known))
-        raise SettingsError(f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}.")
-
-
 def name_key(name: str) -> str:
-    """The form in which names meet on a file system that ignores case and composition."""
+    """A name's key: equal for names that are the same file where case and Unicode composition are ignored."""
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 class Owners(Protocol):
-    """Who has which name; names, items and folders by their hashes."""
+    """Records which item has which name; names, items and folders are `hash64` values."""
 
     def owner(self, h: int) -> int | None:
-        """The item that has the name."""
+        """The item that has the name, or None."""
         ...
 
     def has_folder(self, h: int) -> bool:
-        """Whether a name lies below that folder."""
+        """Whether any name lies below the folder."""
         ...
 
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
@@ -195,8 +182,8 @@ class Owners(Protocol):
 class Claims:
     """Gives every item a name of its own, the same one in every run.
 
-    Two names meet when they differ only by case or Unicode composition, or when one is a folder on the way to the
-    other. The first item to ask keeps the plain name; a later one gets `name-<8 hex of its id's sha256>`.
+    Two names clash when they differ only by case or Unicode composition, or when one is a folder on the way to the
+    other. The first item to ask gets the plain name; a later one gets `name-<8 hex of its id's sha256>`.
     """
 
     def __init__(
@@ -215,8 +202,8 @@ class Claims:
     def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
         """The item's output, relative to OUT, extension included; asking again gives the same name.
 
-        `exists` tells whether a file that is not ours lies there already. Raises SourceError where one lies in the
-        place of the item's second name too: nothing is overwritten.
+        `exists`: whether a file that this program didn't write has the name. Raises SourceError where that is true of
+        the item's second name too: nothing is overwritten.
         """
         candidates = list(self._candidates(item))
         owner = hash64(item.id)
@@ -237,14 +224,10 @@ class Claims:
         raise SourceError(f"No free name is left for {item.id!r}; give it an output of its own in the manifest.")
 
     def plain(self, item: Item | UrlRow) -> str:
-        """The name that the item gets if it is the first to ask."""
-        if (
-            self._template == DEFAULT_TEMPLATE
-            and item.output is None
-            and item.name is None
-            and _WORDS.fullmatch(item.id)
-        ):
-            return f"{item.id}.{self._extension}"  # what follows would give as well
+        """The name of an item that is the first to ask."""
+        quick = self._template == DEFAULT_TEMPLATE and item.output is None and item.name is None
+        if quick and _WORDS.fullmatch(item.id):
+            return f"{item.id}.{self._extension}"  # the same as below
         return f"{self._plain(item)}.{self._extension}"
 
     def _plain(self, item: Item | UrlRow) -> str:
@@ -255,7 +238,7 @@ class Claims:
         digest = sha256_hex(item.id)
         yield f"{plain}.{self._extension}"
         yield f"{plain}-{digest[:8]}.{self._extension}"
-        # Two ids may share eight digits, and a file may stand where a folder is needed.
+        # Two ids may share eight digits, and a file may be in the way of a folder.
         yield f"{plain}-{digest[:32]}.{self._extension}"
         yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
 
@@ -267,6 +250,6 @@ class Claims:
 
 
 def folders_of(name: str) -> Iterator[int]:
-    """Fingerprints of the folders on the way to `name`."""
+    """Hashes of the folders on the way to `name`."""
     parts = name_key(name).split("/") if "/" in name else ()
     return (hash64("/".join(parts[:depth])) for depth in range(1, len(parts)))

@@ -33,7 +33,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.model import CreateRequest, Prediction
-from batch_removebg.storage import atomic, layout
+from batch_removebg.storage import layout
 from tests.pipeline.test_pipeline import Bench, bench
 from tests.support.doubles import ScriptedProvider
 from tests.support.long_report import LONG, note
@@ -149,22 +149,9 @@ class Recorder:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        recorder = self
-
-        class Guarded(atomic._GuardedFile):
-            def __init__(self, temp: Path, target: Path) -> None:
-                super().__init__(temp, target)
-                recorder.created(self.fileno(), recorder.place(temp) or "")
-
-            def write(self, data: Any, /) -> int:
-                written = super().write(data)
-                recorder.wrote(self.fileno(), bytes(data[:written]))
-                return written
-
         with pytest.MonkeyPatch.context() as patch:
             for name in self.real:
                 patch.setattr(os, name, getattr(self, name))
-            patch.setattr(atomic, "_GuardedFile", Guarded)
             yield
 
 

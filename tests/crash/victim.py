@@ -21,7 +21,6 @@ from batch_removebg.cli.main import run_command
 from batch_removebg.providers import recovery
 from batch_removebg.providers.replicate import Replicate
 from batch_removebg.run import assemble
-from batch_removebg.storage import atomic
 
 FATAL = int(sys.argv[1])
 _lock = threading.Lock()
@@ -70,7 +69,6 @@ def main() -> None:
     os.write = torn_write  # type: ignore[assignment]
     os.fsync = around(os.fsync)
     os.replace = around(os.replace)
-    atomic._GuardedFile.write = around(atomic._GuardedFile.write)  # type: ignore[method-assign]
     exchange = Replicate._exchange
 
     async def ticking(*args: Any, **kwargs: Any) -> Any:

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.manifest import reader
 from tests.fuzz.mutate import bytes_of, fuzz
+from tests.support.items import read
 from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
@@ -87,7 +87,7 @@ def holds(case: Case) -> None:
     name, data = case
     Path(name).write_bytes(data)
     try:
-        items = list(reader.read([name], out=None))
+        items = list(read([name], out=None))
     except ManifestError as error:
         said = str(error)
         said.encode()

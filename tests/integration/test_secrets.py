@@ -168,7 +168,7 @@ async def test_the_key_is_in_no_repr(api: FakeApi, tmp_path: Path) -> None:
     endpoint = settings.endpoint()
     assert endpoint.key == KEY
     async with web.open_session(public_only=False) as session:
-        own = web.Own(web.origin(api.base), session, f"Bearer {KEY}")
+        own = web.OwnApi(web.origin(api.base), session, f"Bearer {KEY}")
         from batch_removebg.providers.replicate import Replicate
 
         shown = [settings, settings.shown(), endpoint, own, Replicate(session, endpoint), session]
@@ -203,7 +203,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Settings, "public_only", property(lambda self: not self.allow_private))
 
 
-async def fetch(url: str, own: web.Own | None = None) -> bytes:
+async def fetch(url: str, own: web.OwnApi | None = None) -> bytes:
     async with web.open_session(public_only=True) as session:
         return await web.get(session, url, caps=web.Caps(public_only=True), own=own)
 
@@ -226,7 +226,7 @@ async def test_a_private_address_is_not_asked(api: FakeApi, monkeypatch: pytest.
 async def test_a_redirect_to_a_private_address_is_not_followed(api: FakeApi, host: str) -> None:
     api.respond("GET", "/out/a", redirect(f"{api.other.replace('127.0.0.1', host)}/out/x.png"))
     async with web.open_session(public_only=False) as session:
-        own = web.Own(web.origin(api.origin), session, f"Bearer {KEY}")
+        own = web.OwnApi(web.origin(api.origin), session, f"Bearer {KEY}")
         with pytest.raises(SourceError, match="--allow-private"):
             await fetch(f"{api.origin}/out/a", own)
     assert len(api.requests) == 1

@@ -357,7 +357,7 @@ async def test_a_failed_write_is_a_disk_error_for_everyone_and_for_good(path: Pa
         disk.on_write, disk.on_fsync = None, lambda: None
         await append(ledger, "later")
         assert list(ledger.fold.items) == ["before"]
-    reason = "Input/output error; see to the disk" if fault == "fsync" else "the disk is full; make room"
+    reason = "Input/output error; check the disk" if fault == "fsync" else "the disk is full; make room"
     assert len(raised) == 4
     assert all(text.startswith(f"{path} can't be written: {reason}") for text in raised)
 

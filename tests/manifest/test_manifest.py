@@ -9,22 +9,21 @@ import json
 import os
 import pathlib
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.manifest import check, read, read_rows, table
+from batch_removebg.manifest import check, read_rows, table
 from batch_removebg.manifest import text as text_module
 from batch_removebg.manifest.seen import Marks, Seen
-from batch_removebg.manifest.table import UrlRows
 from batch_removebg.manifest.text import lines
 from batch_removebg.model import Item, UrlRow
+from tests.support.items import buffered, read
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -396,8 +395,8 @@ def test_only_one_row_is_limited_in_size_not_the_manifest() -> None:
         ("a.csv", "image,id\na.jpg\n", "a.csv:2", "has 1 cells where the header has 2"),
         ("a.csv", "image,id\na.jpg,1\nb.jpg,2,3\n", "a.csv:3", "has 3 cells where the header has 2"),
         ("a.csv", "image,id\n ,1\n", "a.csv:2", "must hold a path or URL, it is empty"),
-        ("a.csv", 'image,id\n\na.jpg,"1\n2\n', "a.csv:3", "see to its quotes"),
-        ("a.csv", 'image,id\na.jpg,"1" x\n', "a.csv:2", "see to its quotes"),
+        ("a.csv", 'image,id\n\na.jpg,"1\n2\n', "a.csv:3", "check its quotes"),
+        ("a.csv", 'image,id\na.jpg,"1" x\n', "a.csv:2", "check its quotes"),
         ("a.csv", "image,id\na.jpg,\0\n", "a.csv:2", "NUL byte; save it as UTF-8"),
         (
             "a.csv",
@@ -408,7 +407,7 @@ def test_only_one_row_is_limited_in_size_not_the_manifest() -> None:
         ("a.csv", "image\na.jpg\n".encode("utf-16-le"), "a.csv:1", "NUL byte"),
         ("a.csv", "image\na.jpg\n".encode("utf-16")[:-1], "a.csv:", "not valid UTF-"),
         ("a.csv", "image\n" + "x" * 1_000_001, "a.csv:2", "longer than 1,000,000 characters"),
-        ("a.csv", 'image\n"' + "x\n" * 200_000, "a.csv:2", "see to its quotes"),
+        ("a.csv", 'image\n"' + "x\n" * 200_000, "a.csv:2", "check its quotes"),
         ("a.csv", "image\na" + ',"\n"' * 500_000, "a.csv:2", "the row is longer than 1,000,000"),
         ("a.csv.gz", "image\n" + "x" * 3_000_000, "a.csv.gz:2", "longer than 1,000,000 characters"),
         ("a.jsonl", '{"image": "a"}\n{"image": }', "a.jsonl:2", "not valid JSON: Expecting value (column 11)"),
@@ -492,7 +491,7 @@ class BrokenDisk(io.RawIOBase):
 
 
 def test_a_disk_that_fails_while_reading_is_an_error() -> None:
-    with pytest.raises(ManifestError, match="stdin:1: can't be read on: Input/output error"):
+    with pytest.raises(ManifestError, match="stdin:1: can't be read further: Input/output error"):
         list(read(["-"], out=None, stdin=io.BufferedReader(BrokenDisk())))
 
 
@@ -500,7 +499,7 @@ def test_a_disk_that_fails_while_reading_is_an_error() -> None:
 
 
 def test_stdin_takes_paths_and_json_objects_relative_to_the_current_folder() -> None:
-    stdin = io.BytesIO(b'# list\nimg/a.jpg\n{"image": "b.jpg", "id": "B", "sku": 1}\n\nhttps://cdn.example/c.jpg\n')
+    stdin = buffered(b'# list\nimg/a.jpg\n{"image": "b.jpg", "id": "B", "sku": 1}\n\nhttps://cdn.example/c.jpg\n')
     items = list(read(["-"], out=None, stdin=stdin))
     assert items == [
         Item("img/a.jpg", "img/a.jpg", "stdin:2", path=Path("img/a.jpg")),
@@ -509,7 +508,7 @@ def test_stdin_takes_paths_and_json_objects_relative_to_the_current_folder() -> 
     ]
     assert not stdin.closed
     with pytest.raises(ManifestError, match="stdin:1: not valid JSON"):
-        list(read(["-"], out=None, stdin=io.BytesIO(b"{a}.jpg\n")))
+        list(read(["-"], out=None, stdin=buffered(b"{a}.jpg\n")))
 
 
 def test_a_slow_pipe_gives_each_line_as_it_comes() -> None:
@@ -567,7 +566,7 @@ def test_nothing_to_do_is_an_error(inputs: list[str], stdin: bytes) -> None:
     Path("empty").mkdir()
     Path("a.csv").write_text("image,id\n")
     with pytest.raises(ManifestError, match="nothing to do"):
-        list(read(inputs, out=None, stdin=io.BytesIO(stdin)))
+        list(read(inputs, out=None, stdin=buffered(stdin)))
 
 
 def test_the_check_finds_a_bad_manifest_before_anything_is_bought() -> None:
@@ -667,7 +666,7 @@ def test_any_bytes_give_items_or_a_manifest_error(content: bytes, name: str, wit
     if name != "-":
         Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     try:
-        items = list(read([name], out=None, stdin=io.BytesIO(data)))
+        items = list(read([name], out=None, stdin=buffered(data)))
     except ManifestError as error:
         str(error).encode()
         return
@@ -684,14 +683,11 @@ def test_any_bytes_called_gz_give_a_manifest_error(content: bytes) -> None:
 
 
 def test_lines_keep_their_ends_and_leave_the_stream_open() -> None:
-    def of(stream: BinaryIO) -> Iterator[str]:
-        return lines(stream, "x")
-
-    stream = io.BytesIO(b"\xef\xbb\xbfa\r\nb\rc")
-    assert list(of(stream)) == ["a\r\n", "b\r", "c"]
+    stream = buffered(b"\xef\xbb\xbfa\r\nb\rc")
+    assert list(lines(stream, "x")) == ["a\r\n", "b\r", "c"]
     assert not stream.closed
     stream.seek(0)
-    with closing(of(stream)) as some:  # type: ignore[type-var]  # a generator by construction
+    with closing(lines(stream, "x")) as some:  # type: ignore[type-var]  # a generator by construction
         next(some)
     assert not stream.closed
 
@@ -777,8 +773,8 @@ def test_rows_taken_as_they_are_give_the_items_and_the_errors_of_those_looked_at
     def found(*, closely: bool) -> list[Any]:
         with monkeypatch.context() as patch:
             if closely:
-                patch.setattr(UrlRows, "take", lambda *_: None)
-                patch.setattr(UrlRows, "take_all", lambda *_: None)
+                patch.setattr(table._Table, "url_row", lambda *_: None)
+                patch.setattr(table._Table, "url_rows", lambda *_: None)
                 patch.setattr(table, "_one_a_line", lambda *_: None)
                 patch.setattr(table, "_MANY", 1000)
             got: list[Any] = []

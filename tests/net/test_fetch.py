@@ -43,7 +43,7 @@ async def fetch(api: FakeApi, session: aiohttp.ClientSession, path: str = "/a.pn
 
 
 @pytest.mark.parametrize("public_only", [False, True])
-async def test_a_session_at_need_is_one_like_any_other_and_closed_with_its_block(
+async def test_a_lazy_session_is_one_like_any_other_and_closed_with_its_block(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch, public_only: bool
 ) -> None:
     opened: list[tuple[bool, aiohttp.ClientSession]] = []
@@ -54,7 +54,7 @@ async def test_a_session_at_need_is_one_like_any_other_and_closed_with_its_block
         return opened[-1][1]
 
     monkeypatch.setattr(web, "open_session", noted)
-    async with web.session_at_need(public_only=public_only) as session:
+    async with web.lazy_session(public_only=public_only) as session:
         assert opened == []
         first = session()
         assert session() is first
@@ -65,15 +65,15 @@ async def test_a_session_at_need_is_one_like_any_other_and_closed_with_its_block
 
 async def test_a_session_that_nobody_needed_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "open_session", lambda **_: pytest.fail("opened a session"))
-    async with web.session_at_need(public_only=True):
+    async with web.lazy_session(public_only=True):
         pass
 
 
-async def test_a_session_at_need_is_closed_where_the_block_fails() -> None:
+async def test_a_lazy_session_is_closed_where_the_block_fails() -> None:
     opened: list[aiohttp.ClientSession] = []
 
     async def fail() -> None:
-        async with web.session_at_need(public_only=False) as session:
+        async with web.lazy_session(public_only=False) as session:
             opened.append(session())
             raise KeyError
 
@@ -203,7 +203,7 @@ async def test_what_is_no_http_address_is_refused_for_good(session: aiohttp.Clie
 async def test_the_key_goes_to_its_own_origin_only_also_after_a_redirect(
     api: FakeApi, session: aiohttp.ClientSession
 ) -> None:
-    own = web.Own(web.origin(api.origin), session, "Bearer secret")
+    own = web.OwnApi(web.origin(api.origin), session, "Bearer secret")
     api.respond("GET", "/own", picture(b"own"))
     api.respond("GET", "/away", redirect(api.other + "/out/a.png"))
     assert await web.get(session, api.origin + "/own", caps=web.Caps(), own=own) == b"own"
@@ -240,7 +240,7 @@ def test_an_origin_is_scheme_host_and_port(one: str, other: str, same: bool) -> 
     ],
 )
 def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert web.shown(url) == shown
+    assert web.redacted(url) == shown
 
 
 async def test_no_error_tells_the_query_of_a_signed_url(api: FakeApi, session: aiohttp.ClientSession) -> None:

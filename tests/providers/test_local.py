@@ -30,7 +30,7 @@ async def predict(provider: LocalProvider, data: bytes) -> Prediction:
 async def test_it_is_a_provider_that_bills_nothing_and_names_its_weights() -> None:
     provider: Provider = LocalProvider(MODEL, LeftHalf)
     assert (provider.name, provider.version) == ("local", "stub@555555555555")
-    assert provider.capabilities == Capabilities(files=True, list=False, cancel=True, urls=False, billed=False)
+    assert provider.capabilities == Capabilities(files=True, list=False, cancel=True, billed=False)
     assert (provider.proxy.square, provider.proxy.encoding) == (320, "bmp")
 
 

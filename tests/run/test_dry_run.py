@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.events import Event, deaf
+from batch_removebg.events import Event, ignore
 from batch_removebg.run import assemble
 from batch_removebg.run.dry_run import Preview, preview
 from batch_removebg.run.settings import Settings
@@ -62,7 +62,7 @@ class Shop:
 
     def preview(self, settings: Settings, *inputs: str) -> Preview:
         before = tree(self.out)
-        found = preview(inputs or [str(self.photos)], settings, deaf)
+        found = preview(inputs or [str(self.photos)], settings, ignore)
         assert tree(self.out) == before
         return found
 
@@ -86,7 +86,7 @@ def test_a_first_run_would_buy_everything(shop: Shop) -> None:
     shop.add("a.jpg")
     shop.add("b.jpg")
     shop.out.rmdir()
-    assert preview([str(shop.photos)], shop.settings(), deaf) == Preview(total=2, bought=2)
+    assert preview([str(shop.photos)], shop.settings(), ignore) == Preview(total=2, bought=2)
     assert not shop.out.exists()
 
 
@@ -177,7 +177,7 @@ def test_no_more_is_bought_than_the_run_may_buy(shop: Shop) -> None:
 
 def test_the_manifests_own_errors_are_raised(shop: Shop) -> None:
     with pytest.raises(ManifestError):
-        preview([str(shop.photos / "gone.csv")], shop.settings(), deaf)
+        preview([str(shop.photos / "gone.csv")], shop.settings(), ignore)
 
 
 def test_warnings_reach_the_listener(shop: Shop) -> None:

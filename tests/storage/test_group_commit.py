@@ -1,4 +1,4 @@
-"""Group commit: what comes while work is under way is done together, in order, and nobody waits for ever."""
+"""Group commit: what comes while work is under way is merged into the next group, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from batch_removebg.storage.group_commit import Together
+from batch_removebg.storage.group_commit import GroupCommit
 
 pytestmark = pytest.mark.anyio
 
@@ -28,9 +28,9 @@ class Work:
         return [part * 10 for part in parts]
 
 
-async def start(together: Together[int, int], results: list[int], numbers: range, tasks: anyio.abc.TaskGroup) -> None:
+async def start(commit: GroupCommit[int, int], results: list[int], numbers: range, tasks: anyio.abc.TaskGroup) -> None:
     async def one(number: int) -> None:
-        results.append(await together(number))
+        results.append(await commit(number))
 
     for number in numbers:
         tasks.start_soon(one, number)
@@ -39,10 +39,10 @@ async def start(together: Together[int, int], results: list[int], numbers: range
 
 async def test_what_comes_while_work_is_under_way_goes_together_in_the_next_group() -> None:
     work, results = Work(), list[int]()
-    together = Together(work)
+    commit = GroupCommit(work)
     async with anyio.create_task_group() as tasks:
-        await start(together, results, range(1), tasks)
-        await start(together, results, range(1, 5), tasks)
+        await start(commit, results, range(1), tasks)
+        await start(commit, results, range(1, 5), tasks)
         assert work.groups == [[0]]
         work.go_on.release()
         await anyio.wait_all_tasks_blocked()
@@ -53,10 +53,10 @@ async def test_what_comes_while_work_is_under_way_goes_together_in_the_next_grou
 
 async def test_as_many_groups_are_worked_on_at_once_as_there_are_lanes() -> None:
     work, results = Work(), list[int]()
-    together = Together(work, lanes=2)
+    commit = GroupCommit(work, lanes=2)
     async with anyio.create_task_group() as tasks:
         for number in range(4):
-            await start(together, results, range(number, number + 1), tasks)
+            await start(commit, results, range(number, number + 1), tasks)
         assert work.groups == [[0], [1]]
         work.go_on.release()
         await anyio.wait_all_tasks_blocked()
@@ -68,12 +68,12 @@ async def test_as_many_groups_are_worked_on_at_once_as_there_are_lanes() -> None
 
 async def test_an_error_is_everyones_in_the_group_and_nobodys_in_the_next() -> None:
     work = Work()
-    together = Together(work)
+    commit = GroupCommit(work)
     work.error, raised = KeyError("broken"), list[str]()
 
     async def one(number: int) -> None:
         with pytest.raises(KeyError) as caught:
-            await together(number)
+            await commit(number)
         raised.append(str(caught.value))
 
     async with anyio.create_task_group() as tasks:
@@ -84,15 +84,15 @@ async def test_an_error_is_everyones_in_the_group_and_nobodys_in_the_next() -> N
     assert raised == ["'broken'"] * 3
     work.error = None
     work.go_on.release()
-    assert await together(7) == 70
+    assert await commit(7) == 70
 
 
 async def test_a_call_that_is_cancelled_is_worked_on_all_the_same() -> None:
     work = Work()
-    together = Together(work)
+    commit = GroupCommit(work)
     async with anyio.create_task_group() as tasks:
-        await start(together, [], range(1), tasks)
-        await start(together, [], range(1, 3), tasks)
+        await start(commit, [], range(1), tasks)
+        await start(commit, [], range(1, 3), tasks)
         tasks.cancel_scope.cancel()
         for _ in range(2):
             work.go_on.release()
@@ -103,8 +103,8 @@ async def test_whoever_waits_hears_of_it_when_the_leading_task_is_killed_from_ou
     import asyncio
 
     work = Work()
-    together = Together(work)
-    leader, follower = asyncio.ensure_future(together(1)), asyncio.ensure_future(together(2))
+    commit = GroupCommit(work)
+    leader, follower = asyncio.ensure_future(commit(1)), asyncio.ensure_future(commit(2))
     await anyio.wait_all_tasks_blocked()
     first = work.groups
     assert first == [[1, 2]]
@@ -114,4 +114,4 @@ async def test_whoever_waits_hears_of_it_when_the_leading_task_is_killed_from_ou
     with pytest.raises(RuntimeError, match="ended from outside"):
         await follower
     work.go_on.release()
-    assert await together(3) == 30
+    assert await commit(3) == 30

@@ -12,7 +12,7 @@ import pytest
 from batch_removebg.errors import DiskError, OutputBroken, SourceError
 from batch_removebg.finish.options import Finished
 from batch_removebg.storage import atomic
-from batch_removebg.storage.outputs import Kept, Pictures
+from batch_removebg.storage.outputs import Outputs, Written
 
 pytestmark = pytest.mark.anyio
 
@@ -22,13 +22,13 @@ def finished(data: bytes) -> Finished:
 
 
 async def test_a_picture_lies_under_its_name_with_its_digest_known(tmp_path: Path) -> None:
-    kept = await Pictures(tmp_path).put("sub/a.png", lambda: finished(b"abc"))
-    assert kept == Kept(finished(b"abc"), hashlib.sha256(b"abc").hexdigest())
+    written = await Outputs(tmp_path).put("sub/a.png", lambda: finished(b"abc"))
+    assert written == Written(finished(b"abc"), hashlib.sha256(b"abc").hexdigest())
     assert (tmp_path / "sub/a.png").read_bytes() == b"abc"
 
 
 async def test_a_draft_that_gives_nothing_writes_nothing(tmp_path: Path) -> None:
-    assert await Pictures(tmp_path).put("a.png", lambda: None) is None
+    assert await Outputs(tmp_path).put("a.png", lambda: None) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,8 +55,8 @@ async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate
         ("e.png", lambda: finished(b"e")),
         ("f.png", lambda: None),
     ]
-    results = Pictures(tmp_path)._write(drafts)
-    assert [type(one) for one in results] == [Kept, OutputBroken, SourceError, SourceError, Kept, type(None)]
+    results = Outputs(tmp_path)._write(drafts)
+    assert [type(one) for one in results] == [Written, OutputBroken, SourceError, SourceError, Written, type(None)]
     assert folders == [tmp_path.name]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png"]
 
@@ -68,11 +68,11 @@ async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
         raise DiskError(f"{path} can't be written")
 
     monkeypatch.setattr(atomic, "fsync_dir", failing)
-    pictures, raised = Pictures(tmp_path), list[str]()
+    outputs, raised = Outputs(tmp_path), list[str]()
 
     async def put(name: str) -> None:
         with pytest.raises(DiskError):
-            await pictures.put(name, lambda: finished(b"x"))
+            await outputs.put(name, lambda: finished(b"x"))
         raised.append(name)
 
     async with anyio.create_task_group() as tasks:
@@ -97,5 +97,5 @@ async def test_bytes_and_names_are_durable_before_the_picture_is_kept(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
-    await Pictures(tmp_path).put("a.png", lambda: finished(b"a"))
+    await Outputs(tmp_path).put("a.png", lambda: finished(b"a"))
     assert calls == ["bytes", "rename", "folder"]

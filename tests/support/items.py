@@ -1,0 +1,28 @@
+"""The Items that a run would read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from batch_removebg.manifest import as_item, read_rows
+from batch_removebg.model import Item
+
+
+def read(
+    inputs: Sequence[str],
+    *,
+    out: Path | None,
+    stdin: BinaryIO | None = None,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> Iterator[Item]:
+    """Every picture the INPUTs name, as Items."""
+    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning):
+        yield as_item(row)
+
+
+def buffered(data: bytes) -> io.BufferedReader:
+    """Standard input with this content."""
+    return io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]  # a raw stream for all that a reader needs
