@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -147,7 +148,7 @@ def _measured(
     small = np.asarray(Image.open(io.BytesIO(photos[SIZES[0]])).resize((engine.size, engine.size)))
     inference = pace(lambda: engine.matte(small), seconds)
     pictures = {}
-    whole = cutout(engine, Limits())
+    whole = partial(cutout, engine, Limits())
     for size, data in photos.items():
         say(f"{name} on {choice}: whole pictures of {size} px")
         pictures[size] = pace(lambda data=data: whole(data), seconds)  # type: ignore[misc]  # mypy infers no default
