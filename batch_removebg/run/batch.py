@@ -190,7 +190,7 @@ async def _close(ledger: Ledger, reading: Reading, summary: Summary) -> Summary:
 def _bring_weights(settings: Settings, progress: Progress) -> None:
     from batch_removebg.engine import network
 
-    network.bring(settings.model, progress=progress, device=settings.device, precision=settings.precision)
+    network.ensure_weights(settings.model, progress=progress, device=settings.device, precision=settings.precision)
 
 
 def _make_out(out: Path) -> None:
