@@ -29,7 +29,7 @@
     │   ├── ServerError            408, 5xx
     │   ├── ConnectionFailed       the connection broke where repeating does no harm
     │   │   └── Unreachable            no connection came about at all
-    │   └── Busy                   our own server's queue is full
+    │   └── Busy                   our own server's queue or disk is full
     ├── CreateLost             LOOK_UP: the create may have been accepted; never sent again blindly
     ├── ResubmitError          RESUBMIT: this prediction is spent, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
@@ -263,7 +263,7 @@ class Unreachable(ConnectionFailed):
 
 
 class Busy(RetryError):
-    """The queue is full; a later create may find room."""
+    """Our own server's queue or disk is full; the request may succeed later."""
 
 
 class CreateLost(BatchError):

@@ -1,4 +1,4 @@
-"""What all handlers share: the server's state, the base URL, and the refusals that several of them give."""
+"""What all handlers share: the server's state, the base URL, and the 404."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from .inputs import Fetch
 from .jobs import Jobs
 from .protocol import REMOVE_BG, Refusal
-
-_DISK_FULL_FOR = 30  # seconds a client is asked to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,3 @@ def base_url(request: web.Request) -> str:
 def not_found(what: str) -> Refusal:
     """The 404 for a missing resource; `what` names its kind."""
     return Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
-
-
-def disk_full(error: OSError) -> Refusal:
-    """The 503 for a file that can't be stored."""
-    detail = f"this server can't store the file: {error.strerror or error}"
-    return Refusal(503, "Service unavailable", detail, {"Retry-After": str(_DISK_FULL_FOR)})

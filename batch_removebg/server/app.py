@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from batch_removebg.errors import Busy
+
 from . import files, models, predictions
 from .answers import STATE, State
 from .protocol import Refusal
@@ -30,12 +32,14 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     """Every refusal as a problem document, aiohttp's own included."""
     try:
         return await handler(request)
-    except Refusal as refusal:
-        return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+    except Refusal as error:
+        refusal = error
+    except Busy as busy:
+        refusal = Refusal(503, "Service unavailable", str(busy), {"Retry-After": f"{busy.retry_after:.0f}"})
     except web.HTTPClientError as error:
-        body = {"title": error.reason, "detail": error.text or error.reason, "status": error.status}
         headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-        return web.json_response(body, status=error.status, headers=headers)
+        refusal = Refusal(error.status, error.reason, error.text or error.reason, headers)
+    return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
 
 
 @web.middleware

@@ -10,8 +10,11 @@ from typing import Any
 
 from anyio import to_thread
 
+from batch_removebg.errors import Busy
+
 KEEP = 3600.0  # seconds, as on the hosted service
 ROOM = 8 << 30  # bytes in all
+_DISK_FULL_FOR = 30.0  # seconds a client is asked to wait
 _ID_BYTES = 13  # 26 digits, the length of the hosted service's ids
 
 
@@ -39,14 +42,15 @@ class BlobStore:
         self._blobs: dict[str, Blob] = {}  # oldest first
 
     async def put(self, data: bytes, **upload: Any) -> Blob:
-        """The stored file, with `upload` as in `Blob`; raises OSError where the disk is full."""
+        """The stored file, with `upload` as in `Blob`; raises Busy if it can't be written."""
         name = token_hex(_ID_BYTES)
         path = self._folder / name
         try:
             await to_thread.run_sync(path.write_bytes, data)
-        except OSError:
+        except OSError as error:
             path.unlink(missing_ok=True)
-            raise
+            reason = error.strerror or error
+            raise Busy(f"this server can't store the file: {reason}", retry_after=_DISK_FULL_FOR) from error
         now = self._now()
         blob = self._blobs[name] = Blob(name, path, len(data), now, now + KEEP, upload)
         self._make_room()

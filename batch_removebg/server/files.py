@@ -9,7 +9,7 @@ from aiohttp import BodyPartReader, web
 from anyio import to_thread
 
 from . import protocol
-from .answers import STATE, base_url, disk_full, not_found
+from .answers import STATE, base_url, not_found
 from .blob_store import Blob
 from .protocol import Fault, Refusal
 
@@ -44,10 +44,7 @@ async def create(request: web.Request) -> web.Response:
         raise protocol.invalid(Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
     digest = (await to_thread.run_sync(hashlib.sha256, data)).hexdigest()
     upload = {"name": name, "content_type": kind, "etag": digest, "checksums": {"sha256": digest}, "metadata": fields}
-    try:
-        blob = await state.jobs.inputs.put(data, **upload)
-    except OSError as error:
-        raise disk_full(error) from error
+    blob = await state.jobs.inputs.put(data, **upload)
     return web.json_response(protocol.file(blob, base_url(request)), status=201)
 
 

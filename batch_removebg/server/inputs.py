@@ -23,7 +23,7 @@ Fetch = Callable[[str], Awaitable[bytes]]
 async def source(image: str, base: str, store: BlobStore, fetch: Fetch) -> Source:
     """What reads the picture when its job runs; a data URI is stored on disk, so that a long queue needs no memory.
 
-    `base` is the URL of `/v1` as the client addresses it. Raises OSError where the disk is full.
+    `base` is the URL of `/v1` as the client addresses it. Raises Busy if the disk is full.
     """
     if protocol.is_data(image):
         return await _from_data(image, store)

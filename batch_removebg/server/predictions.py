@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from batch_removebg.errors import Busy
-
 from . import protocol
-from .answers import STATE, base_url, disk_full, not_found
+from .answers import STATE, base_url, not_found
 from .inputs import source
 from .jobs import Cursor, Job
 from .protocol import Refusal
@@ -25,20 +23,14 @@ async def create(request: web.Request) -> web.Response:
     wanted = protocol.parse_create(await _json_body(request), state.served)
     cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
-    try:
-        job = state.jobs.create(
-            await source(wanted.image, base, state.jobs.inputs, state.fetch),
-            model=wanted.model,
-            version=wanted.version,
-            input={} if protocol.is_data(wanted.image) else {"image": wanted.image},
-            logs="".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored),
-            cancel_after=cancel_after,
-        )
-    except Busy as busy:
-        headers = {"Retry-After": f"{busy.retry_after:.0f}"}
-        raise Refusal(503, "Service unavailable", str(busy), headers) from busy
-    except OSError as error:
-        raise disk_full(error) from error
+    job = state.jobs.create(
+        await source(wanted.image, base, state.jobs.inputs, state.fetch),
+        model=wanted.model,
+        version=wanted.version,
+        input={} if protocol.is_data(wanted.image) else {"image": wanted.image},
+        logs="".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored),
+        cancel_after=cancel_after,
+    )
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
     job = await state.jobs.wait(job.id, wait) or job

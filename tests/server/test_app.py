@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import anyio
@@ -14,7 +15,7 @@ from yarl import URL
 
 from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.server import protocol
-from batch_removebg.server.blob_store import Blob, BlobStore
+from batch_removebg.server.blob_store import BlobStore
 from tests.support.local_doubles import BEGIN, MODEL, Api, Stalled, api_server, data_uri, picture
 
 pytestmark = pytest.mark.anyio
@@ -158,10 +159,10 @@ async def test_a_full_queue_answers_503_with_retry_after() -> None:
 
 
 async def test_a_full_disk_answers_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(store: BlobStore, data: bytes, **upload: object) -> Blob:
+    def full(path: Path, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(BlobStore, "put", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     sent = {"version": VERSION, "input": {"image": data_uri(picture())}}
     status, body = await api.ask("POST", "/predictions", json=sent)
     assert (status, body["detail"]) == (503, "this server can't store the file: No space left on device")

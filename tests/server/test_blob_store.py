@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_removebg.errors import Busy
 from batch_removebg.server import blob_store
 from batch_removebg.server.blob_store import BlobStore
 from tests.support.local_doubles import BEGIN, Hands
@@ -70,5 +71,5 @@ async def test_the_oldest_go_when_the_room_is_used_up(
 async def test_a_failed_write_leaves_nothing_behind(hands: Hands, tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "s", hands.read)
     (tmp_path / "s").rmdir()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Busy, match=r"^this server can't store the file: No such file or directory$"):
         await store.put(b"cat")

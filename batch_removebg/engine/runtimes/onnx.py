@@ -15,12 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
-_OPTIONS: dict[str, dict[str, str]] = {
-    "cuda": {"use_tf32": "0"},  # TF32 has ten bits of mantissa: not the float32 that is reported
-}
-
-_BUILD = "build_and_package_info.py"
-"""Names the package that a build of onnxruntime belongs to; in its folder `capi`."""
 _CARDS = ("cuda", "directml", "rocm", "migraphx")
 """Parts of the names of libraries in builds for graphics cards."""
 
@@ -34,7 +28,7 @@ def is_cpu_build() -> bool:
     for place in (spec.submodule_search_locations or ()) if spec else ():
         capi = Path(place, "capi")
         try:
-            lines = (capi / _BUILD).read_text(encoding="utf-8").split("\n")
+            lines = (capi / "build_and_package_info.py").read_text(encoding="utf-8").split("\n")
             names = [path.name.lower() for path in capi.iterdir()]
         except (OSError, UnicodeError):
             return False
@@ -61,9 +55,10 @@ class OnnxRuntime:
         options.enable_mem_pattern = False  # on u2netp it costs 190 MB and saves no time; DirectML rejects it
         # Idle threads sleep instead of spinning: other pictures are decoded and encoded meanwhile.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = [(choice.provider, _OPTIONS.get(choice.device, {}))]
+        # TF32 has ten bits of mantissa: not the float32 that is reported.
+        provider = (choice.provider, {"use_tf32": "0"} if choice.device == "cuda" else {})
         try:
-            self._session = module.InferenceSession(path, options, providers=wanted)
+            self._session = module.InferenceSession(path, options, providers=[provider])
         except foreign_errors() as error:
             raise SettingsError(f"onnxruntime can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, self._session.get_providers())
