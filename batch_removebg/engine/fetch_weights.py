@@ -71,21 +71,17 @@ def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
         ) as process,
     ):
         try:
-            _watch(process, folder, wheel.bytes, progress)
+            while process.poll() is None:
+                progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_EVERY)
+            progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
         finally:
             process.kill()  # Ctrl-C must not leave pip running; does nothing if it has ended
         if process.returncode != 0:
             output.seek(0)
             lines = output.read().decode("utf-8", "replace").strip().splitlines() or ["no output from pip"]
             raise RouteFailed(f"pip download {requirement}: {lines[-1].removeprefix('ERROR: ')}")
-
-
-def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, progress: Progress) -> None:
-    while process.poll() is None:
-        progress(min(_size_of(folder), total), total)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_EVERY)
-    progress(min(_size_of(folder), total), total)
 
 
 def _size_of(folder: Path) -> int:

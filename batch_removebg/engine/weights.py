@@ -112,7 +112,13 @@ def ensure(name: str, *, progress: Progress) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{model.file}.lock")):
             if find(name) is None:
-                _refuse_to_replace(path, model)
+                if (
+                    os.environ.get(FOLDER_VARIABLE) and path.exists()
+                ):  # unlike one in the cache, it may be the user's own
+                    raise WeightsMissing(
+                        f"{path} is not the published {model.file}: its sha256 is {digest(path)}, not {model.sha256}. "
+                        f"Move it away to download the published file, or point {FOLDER_VARIABLE} to another folder"
+                    )
                 atomic.write_atomic(path, _download(model, path.parent, progress))
     except (OSError, DiskError) as error:
         cause = error.__cause__ if isinstance(error, DiskError) else error
@@ -138,15 +144,6 @@ def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
             return data
         tried.append(f"the download has sha256 {found}, not {model.sha256}")
     raise WeightsMissing(_explain(model, tried))
-
-
-def _refuse_to_replace(path: Path, model: Weights) -> None:
-    """Raise WeightsMissing for a wrong file in the user's own folder: unlike one in the cache, it may be theirs."""
-    if os.environ.get(FOLDER_VARIABLE) and path.exists():
-        raise WeightsMissing(
-            f"{path} is not the published {model.file}: its sha256 is {atomic.digest(path)}, not {model.sha256}. "
-            f"Move it away to download the published file, or point {FOLDER_VARIABLE} to another folder"
-        )
 
 
 def _explain(model: Weights, tried: list[str]) -> str:

@@ -87,20 +87,18 @@ async def serve(
     address can't be listened on or the device isn't available, WeightsMissing if the weights aren't.
     """
     model = weights.known(settings.model)
-    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
-        network = await to_thread.run_sync(_load, settings, progress)
-        async with serving(settings, network=network, model=model) as url:
-            ready(url)  # first: scripts wait for its line
-            loaded(network.used)
-            await anyio.sleep_forever()
 
-
-def _load(settings: ServeSettings, progress: Progress) -> Network:
     def cancellable(done: int, total: int | None) -> None:
         from_thread.check_cancelled()
         progress(done, total)
 
-    return engine.load(settings.model, progress=cancellable, device=settings.device, precision=settings.precision)
+    load = partial(engine.load, model.name, progress=cancellable, device=settings.device, precision=settings.precision)
+    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
+        network = await to_thread.run_sync(load)
+        async with serving(settings, network=network, model=model) as url:
+            ready(url)  # first: scripts wait for its line
+            loaded(network.used)
+            await anyio.sleep_forever()
 
 
 @contextmanager

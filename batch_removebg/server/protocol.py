@@ -192,6 +192,11 @@ def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str,
     """
     root = f"{base}/predictions/{job.id}"
     output = f"{base}/outputs/{job.output}/output.png" if job.output else None
+    metrics = {}
+    if job.completed is not None:
+        metrics["total_time"] = job.completed - job.created
+        if job.started is not None:
+            metrics["predict_time"] = job.completed - job.started
     return {
         "id": job.id,
         "model": job.model,
@@ -204,18 +209,11 @@ def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str,
         "created_at": timestamp(job.created),
         "started_at": timestamp(job.started),
         "completed_at": timestamp(job.completed),
-        "metrics": _metrics(job),
+        "metrics": metrics,
         "data_removed": job.removed,
         "source": "api",
         "urls": {"get": root, "cancel": f"{root}/cancel"},
     }
-
-
-def _metrics(job: Job) -> dict[str, float]:
-    if job.completed is None:
-        return {}
-    total = {"total_time": job.completed - job.created}
-    return total if job.started is None else {"predict_time": job.completed - job.started, **total}
 
 
 def timestamp(seconds: float | None) -> str | None:

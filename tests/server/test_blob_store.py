@@ -71,5 +71,6 @@ async def test_the_oldest_go_when_the_room_is_used_up(
 async def test_a_failed_write_leaves_nothing_behind(hands: Hands, tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "s", hands.read)
     (tmp_path / "s").rmdir()
-    with pytest.raises(Busy, match=r"^this server can't store the file: No such file or directory$"):
+    with pytest.raises(Busy, match=r"^this server can't store the file: No such file or directory$") as caught:
         await store.put(b"cat")
+    assert caught.value.retry_after == 30

@@ -44,17 +44,15 @@ def capabilities() -> tuple[str, ...] | None:
 class OpenVino:
     """A network compiled by OpenVINO; each of its streams runs one picture on one core, and further threads wait."""
 
-    def __init__(self, path: Path, choice: Choice, *, streams: int | None = None) -> None:
-        """`streams`: pictures at a time; by default one for each core, if there is memory for it.
-
-        Raises DeviceAbsent if OpenVINO uses another precision or device, SettingsError if it can't load the weights.
-        """
+    def __init__(self, path: Path, choice: Choice) -> None:
+        """Raises DeviceAbsent if another precision or device is used, SettingsError if the weights can't be loaded."""
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
-        # On two cores two streams of one thread do 9.2 pictures a second in bf16 and 4.7 in float32, one stream of two
-        # threads 7.9 and 4.1, and batches of two or four no more (u2netp, medians).
-        streams = streams or max(1, min(cores(), memory() // _STREAM))
+        # One stream for each core, if there is memory for it. On two cores two streams of one thread do 9.2 pictures a
+        # second in bf16 and 4.7 in float32, one stream of two threads 7.9 and 4.1, and batches of two or four no more
+        # (u2netp, medians).
+        streams = max(1, min(cores(), memory() // _STREAM))
         options = {
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": str(cores()),

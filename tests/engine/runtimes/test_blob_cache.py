@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -186,7 +187,8 @@ def network(tmp_path: Path) -> Path:
 
 
 def loaded(network: Path, streams: int = 1) -> openvino.OpenVino:
-    return openvino.OpenVino(network, OV32, streams=streams)
+    with patch.object(openvino, "cores", lambda: streams):
+        return openvino.OpenVino(network, OV32)
 
 
 def tensor() -> NDArray[np.float32]:
