@@ -29,7 +29,7 @@
     │   ├── ServerError            408, 5xx
     │   ├── ConnectionFailed       the connection failed where repeating is safe
     │   │   └── Unreachable            no connection was made at all
-    │   └── Busy                   our own server's queue is full
+    │   └── Busy                   our own server's queue or disk is full
     ├── CreateLost             LOOK_UP: the create may have been accepted; look before sending it again
     ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
     │   ├── PredictionLost         404 on the poll, or its data is gone
@@ -256,7 +256,7 @@ class Unreachable(ConnectionFailed):
 
 
 class Busy(RetryError):
-    """The server's queue is full; a later create may be accepted."""
+    """Our own server's queue or disk is full; the request may succeed later."""
 
 
 class CreateLost(BatchError):

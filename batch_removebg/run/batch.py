@@ -182,4 +182,4 @@ async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary
 def _download_weights(settings: Settings, progress: Progress) -> None:
     from batch_removebg.engine import network
 
-    network.bring(settings.model, progress=progress, device=settings.device, precision=settings.precision)
+    network.ensure_weights(settings.model, progress=progress, device=settings.device, precision=settings.precision)

@@ -1,4 +1,4 @@
-"""The predictions API on one's own machine."""
+"""Our own server of the predictions API."""
 
 from .inputs import CAPS
 from .listen import ServeSettings, serve

@@ -1,37 +1,50 @@
-"""What all handlers share: the base URL, the body of a request, and the refusals that any of them may give."""
+"""What all handlers share: the server's state, the base URL, and the 404."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from aiohttp import web
 
-from .protocol import Refusal
+from batch_removebg.engine.weights import Weights
+from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 
-_DISK_FULL_FOR = 30  # seconds a client is asked to wait
+from .inputs import Fetch
+from .jobs import Jobs
+from .protocol import REMOVE_BG, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the handlers work on."""
+
+    jobs: Jobs
+    fetch: Fetch
+    model: Weights
+    since: float
+    """When the server started, in seconds since 1970."""
+    token: str | None = field(repr=False)
+    """The key that requests must carry; None asks for none."""
+    max_file: int
+    """Bytes of the largest upload accepted."""
+
+    @property
+    def served(self) -> dict[str, str]:
+        """`owner/name` by version id.
+
+        The hosted model's id leads to our network too: scripts written for that model run here unchanged.
+        """
+        return {REMOVE_BG_VERSION: REMOVE_BG, self.model.sha256: f"batch-removebg/{self.model.name}"}
+
+
+STATE = web.AppKey("state", State)
 
 
 def base_url(request: web.Request) -> str:
-    """The URL of `/v1` as the client knows it."""
+    """The URL of `/v1` as the client addresses it."""
     return f"{request.scheme}://{request.host}/v1"
 
 
-async def json_body(request: web.Request) -> object:
-    """The body's JSON; raises Refusal where it is none, or is not sent as such."""
-    # A page in a browser can send other types across origins without being asked first, but not this one.
-    if request.content_type != "application/json":
-        raise Refusal(415, "Unsupported media type", "send the body as application/json")
-    try:
-        body: object = await request.json()
-    except ValueError as error:
-        raise Refusal(400, "Bad request", f"the body is not JSON: {error}") from error
-    return body
-
-
 def not_found(what: str) -> Refusal:
-    """The 404 for a thing of that name."""
+    """The 404 for a missing resource; `what` names its kind."""
     return Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
-
-
-def disk_full(error: OSError) -> Refusal:
-    """The 503 for a disk that takes nothing more."""
-    detail = f"this server can't store the file: {error.strerror or error}"
-    return Refusal(503, "Service unavailable", detail, {"Retry-After": str(_DISK_FULL_FOR)})

@@ -1,68 +1,85 @@
-"""Bytes kept for an hour, each under a name nobody can guess, and never more in all than there is room for."""
+"""Files kept for an hour under names that can't be guessed, within a fixed amount of disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 from anyio import to_thread
 
+from batch_removebg.errors import Busy
+
 KEEP = 3600.0  # seconds, as on the hosted service
 ROOM = 8 << 30  # bytes in all
+_DISK_FULL_FOR = 30.0  # seconds a client is asked to wait
 _ID_BYTES = 13  # 26 digits, the length of the hosted service's ids
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Blob:
+    """A stored file; times in seconds since 1970."""
+
+    id: str
+    path: Path
     size: int
-    until: float
+    created: float
+    expires: float
+    upload: Mapping[str, Any]
+    """What else the Files API shows of an uploaded file; empty for a file that the server itself has stored."""
 
 
-class Shelf:
-    """A folder of files under random names; the oldest go first, when their time or the room is up."""
+class BlobStore:
+    """A folder of files under random names; they are removed when they expire, the oldest earlier if room runs out."""
 
-    def __init__(self, folder: Path, now: Callable[[], float], *, keep: float = KEEP, room: int = ROOM) -> None:
-        """`folder` is this shelf's alone; `now` gives seconds, `keep` is a number of them, `room` one of bytes."""
+    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
+        """`folder` is created; `now` gives seconds since 1970."""
+        folder.mkdir()
         self._folder = folder
         self._now = now
-        self.keep = keep
-        self._room = room
-        self._kept: dict[str, _Kept] = {}  # in the order they came
+        self._blobs: dict[str, Blob] = {}  # oldest first
 
-    async def put(self, data: bytes) -> str:
-        """Keep these bytes and give back their name; raises OSError where the disk is full."""
+    async def put(self, data: bytes, **upload: Any) -> Blob:
+        """The stored file, with `upload` as in `Blob`; raises Busy if it can't be written."""
         name = token_hex(_ID_BYTES)
         path = self._folder / name
         try:
             await to_thread.run_sync(path.write_bytes, data)
-        except OSError:
+        except OSError as error:
             path.unlink(missing_ok=True)
-            raise
-        self._kept[name] = _Kept(len(data), self._now() + self.keep)
+            reason = error.strerror or error
+            raise Busy(f"this server can't store the file: {reason}", retry_after=_DISK_FULL_FOR) from error
+        now = self._now()
+        blob = self._blobs[name] = Blob(name, path, len(data), now, now + KEEP, upload)
         self._make_room()
-        return name
+        return blob
 
-    def path(self, name: str) -> Path | None:
-        """Where those bytes lie; None once they are gone."""
-        return self._folder / name if name in self._kept else None
+    def get(self, name: str) -> Blob | None:
+        """The file of that name; None if there is none, or it has been removed."""
+        return self._blobs.get(name)
+
+    def uploads(self) -> list[Blob]:
+        """The uploaded files, newest first."""
+        return [blob for blob in reversed(self._blobs.values()) if blob.upload]
 
     def drop(self, name: str) -> None:
-        """Let go of those bytes; nothing happens if they are gone already."""
-        if self._kept.pop(name, None):
-            (self._folder / name).unlink(missing_ok=True)
+        """Remove a file; does nothing if it is gone already."""
+        if blob := self._blobs.pop(name, None):
+            blob.path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Let go of everything whose time is up."""
+        """Remove every expired file."""
         now = self._now()
-        for name in [name for name, kept in self._kept.items() if kept.until <= now]:
-            self.drop(name)
+        for blob in list(self._blobs.values()):
+            if blob.expires <= now:
+                self.drop(blob.id)
 
     def _make_room(self) -> None:
-        used = sum(kept.size for kept in self._kept.values())
-        for name, kept in list(self._kept.items())[:-1]:  # what has just come stays, whatever its size
-            if used <= self._room:
+        used = sum(blob.size for blob in self._blobs.values())
+        for blob in list(self._blobs.values())[:-1]:  # the newest stays, whatever its size
+            if used <= ROOM:
                 return
-            self.drop(name)
-            used -= kept.size
+            self.drop(blob.id)
+            used -= blob.size

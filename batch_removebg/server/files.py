@@ -2,94 +2,85 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any
 
 from aiohttp import BodyPartReader, web
+from anyio import to_thread
 
-from . import protocol, uploads
-from .answers import base_url, disk_full, not_found
-from .protocol import Refusal
-from .uploads import UploadedFile, Uploads
+from . import protocol
+from .answers import STATE, base_url, not_found
+from .blob_store import Blob
+from .protocol import Fault, Refusal
 
 _CHUNK = 1 << 16
-_METADATA_AT_MOST = 1 << 16  # bytes
+_MAX_METADATA = 1 << 16  # bytes
+
+routes = web.RouteTableDef()
 
 
-class FileHandlers:
-    """`/v1/files`."""
+@routes.post("/v1/files")
+async def create(request: web.Request) -> web.Response:
+    """201 with the file in the multipart field `content`."""
+    if not request.content_type.startswith("multipart/"):
+        raise Refusal(415, "Unsupported media type", "send the file as multipart/form-data, in the field `content`")
+    state = request.app[STATE]
+    data, name, kind, metadata = None, "file", "application/octet-stream", b"{}"
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                continue
+            if part.name == "content":
+                data = await _read_part(part, state.max_file)
+                name, kind = part.filename or name, part.headers.get("Content-Type", kind)
+            elif part.name == "metadata":
+                metadata = await _read_part(part, _MAX_METADATA) or metadata
+        fields = json.loads(metadata)
+    except ValueError as error:
+        raise Refusal(400, "Bad request", f"the multipart body can't be read: {error}") from error
+    if data is None:
+        raise protocol.invalid(Fault("required", "", "content is required"))
+    if not isinstance(fields, dict):
+        raise protocol.invalid(Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
+    digest = (await to_thread.run_sync(hashlib.sha256, data)).hexdigest()
+    upload = {"name": name, "content_type": kind, "etag": digest, "checksums": {"sha256": digest}, "metadata": fields}
+    blob = await state.jobs.inputs.put(data, **upload)
+    return web.json_response(protocol.file(blob, base_url(request)), status=201)
 
-    def __init__(self, files: Uploads, *, file_limit: int) -> None:
-        """`file_limit`: bytes of the largest file taken."""
-        self._files = files
-        self._limit = file_limit
 
-    def routes(self) -> list[web.RouteDef]:
-        """What these handlers answer."""
-        return [
-            web.post("/v1/files", self.create),
-            web.get("/v1/files", self.list, allow_head=False),
-            web.get("/v1/files/{id}", self.get, allow_head=False),
-            web.delete("/v1/files/{id}", self.delete),
-            web.get("/v1/files/{id}/download", self.download),
-        ]
+@routes.get("/v1/files", allow_head=False)
+async def list_files(request: web.Request) -> web.Response:
+    """All files, newest first, on one page."""
+    results = [protocol.file(blob, base_url(request)) for blob in request.app[STATE].jobs.inputs.uploads()]
+    return web.json_response({"previous": None, "next": None, "results": results})
 
-    async def create(self, request: web.Request) -> web.Response:
-        """201 with the file out of the multipart field `content`."""
-        if not request.content_type.startswith("multipart/"):
-            raise Refusal(415, "Unsupported media type", "send the file as multipart/form-data, in the field `content`")
-        data, name, kind, metadata = None, "file", "application/octet-stream", {}
-        try:
-            async for part in await request.multipart():
-                if not isinstance(part, BodyPartReader):
-                    continue
-                if part.name == "content":
-                    data = await _read_part(part, self._limit)
-                    name, kind = part.filename or name, part.headers.get("Content-Type", kind)
-                elif part.name == "metadata":
-                    metadata = _parse_metadata(await _read_part(part, _METADATA_AT_MOST))
-        except ValueError as error:
-            raise Refusal(400, "Bad request", f"the multipart body can't be read: {error}") from error
-        if data is None:
-            raise protocol.invalid(protocol.Fault("required", "", "content is required"))
-        try:
-            file = await self._files.add(data, name=name, content_type=kind, metadata=metadata)
-        except OSError as error:
-            raise disk_full(error) from error
-        return web.json_response(self._json(file, request), status=201)
 
-    async def list(self, request: web.Request) -> web.Response:
-        """All files, newest first, on one page."""
-        results = [self._json(file, request) for file in self._files.list()]
-        return web.json_response({"previous": None, "next": None, "results": results})
+@routes.get("/v1/files/{id}", allow_head=False)
+async def get(request: web.Request) -> web.Response:
+    """The file's record."""
+    return web.json_response(protocol.file(_found(request), base_url(request)))
 
-    async def get(self, request: web.Request) -> web.Response:
-        """What is known of a file."""
-        return web.json_response(self._json(self._found(request), request))
 
-    async def download(self, request: web.Request) -> web.FileResponse:
-        """The file itself, never to be shown by a browser as a page of this server."""
-        file = self._found(request)
-        headers = {"Content-Type": file.content_type, "Content-Disposition": "attachment"}
-        path = self._files.path(file)
-        if path is None:
-            raise not_found("the file")
-        return web.FileResponse(path, headers=headers | {"X-Content-Type-Options": "nosniff"})
+@routes.delete("/v1/files/{id}")
+async def delete(request: web.Request) -> web.Response:
+    """204; the file is removed."""
+    request.app[STATE].jobs.inputs.drop(_found(request).id)
+    return web.Response(status=204)
 
-    async def delete(self, request: web.Request) -> web.Response:
-        """204; the file is gone."""
-        if not self._files.drop(request.match_info["id"]):
-            raise not_found("the file")
-        return web.Response(status=204)
 
-    def _found(self, request: web.Request) -> UploadedFile:
-        file = self._files.get(request.match_info["id"])
-        if file is None:
-            raise not_found("the file")
-        return file
+@routes.get("/v1/files/{id}/download")
+async def download(request: web.Request) -> web.FileResponse:
+    """The file's bytes, with headers that keep a browser from showing it as a page of this server."""
+    blob = _found(request)
+    headers = {"Content-Type": blob.upload["content_type"], "Content-Disposition": "attachment"}
+    return web.FileResponse(blob.path, headers=headers | {"X-Content-Type-Options": "nosniff"})
 
-    def _json(self, file: UploadedFile, request: web.Request) -> dict[str, Any]:
-        return uploads.as_json(file, base_url(request), self._files.until(file))
+
+def _found(request: web.Request) -> Blob:
+    blob = request.app[STATE].jobs.inputs.get(request.match_info["id"])
+    if blob is None or not blob.upload:
+        raise not_found("the file")
+    return blob
 
 
 async def _read_part(part: BodyPartReader, limit: int) -> bytes:
@@ -99,10 +90,3 @@ async def _read_part(part: BodyPartReader, limit: int) -> bytes:
         if len(data) > limit:
             raise web.HTTPRequestEntityTooLarge(max_size=limit)
     return bytes(data)
-
-
-def _parse_metadata(data: bytes) -> dict[str, Any]:
-    metadata = json.loads(data or b"{}")
-    if not isinstance(metadata, dict):
-        raise protocol.invalid(protocol.Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
-    return metadata

@@ -1,4 +1,4 @@
-"""Running the server: where it listens, where its files lie, and how it stops."""
+"""Run the server: load the network, listen, store files in a temporary folder, stop on a signal."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ from batch_removebg.engine.network import Network
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import Limits
-from batch_removebg.net.fetch import Caps
+from batch_removebg.net import fetch
 from batch_removebg.resources import cores
 
-from .app import Sizes, make_app
-from .blob_store import KEEP, Shelf
+from .answers import State
+from .app import make_app
+from .blob_store import BlobStore
 from .inputs import CAPS
 from .jobs import Jobs
 
-_SHUTDOWN = 2.0  # seconds that answers under way get to finish
+_SHUTDOWN = 2.0  # seconds that answers in progress get to finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,20 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = 5055
-    """0 takes any that is free."""
+    """0 takes any free port."""
     token: str | None = field(default=None, repr=False)
-    """The key that clients must send; None asks for none, which only loopback addresses may do."""
+    """The key that clients must send; None asks for none, which is allowed on loopback addresses only."""
     model: str = weights.DEFAULT
     device: Device = "auto"
     precision: Precision = "auto"
     workers: int = field(default_factory=cores)
-    """Pictures worked on at a time."""
+    """Predictions computed at a time."""
     room: int = 100
-    """Predictions queued or running at most; a create beyond gets 503."""
-    keep: float = KEEP
-    """Seconds until results and uploads are removed."""
-    sizes: Sizes = field(default_factory=Sizes)
+    """Predictions queued or running; a create beyond them gets 503."""
+    max_file: int = 100 << 20
+    """Bytes of the largest upload; a JSON body may have 1 MiB more."""
     limits: Limits = field(default_factory=Limits)
-    caps: Caps = CAPS
+    caps: fetch.Caps = CAPS
     """Of what is fetched for clients."""
 
     def __post_init__(self) -> None:
@@ -77,48 +77,40 @@ async def serve(
     settings: ServeSettings,
     *,
     ready: Callable[[str], None],
-    progress: Progress | None = None,
+    progress: Progress,
     loaded: Callable[[str], None] = lambda used: None,
 ) -> None:
-    """Serve until cancelled or told to stop (SIGINT, SIGTERM); to be awaited in the main thread.
+    """Serve until cancelled or stopped by SIGINT or SIGTERM; to be awaited in the main thread.
 
-    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers. `progress(done, total)` is told of bytes while
-    missing weights are brought; without it they are not brought. `loaded` is told what the network runs on. Everything
-    stored is removed at the end. Raises SettingsError where the address can't be listened on or the device is not
-    here, WeightsMissing where the weights can't be had.
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on; `progress` is
+    called while missing weights are downloaded. Everything stored is removed at the end. Raises SettingsError if the
+    address can't be listened on or the device isn't available, WeightsMissing if the weights aren't.
     """
     model = weights.known(settings.model)
+
+    def cancellable(done: int, total: int | None) -> None:
+        from_thread.check_cancelled()
+        progress(done, total)
+
+    load = partial(engine.load, model.name, progress=cancellable, device=settings.device, precision=settings.precision)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
-        network = await to_thread.run_sync(_load, settings, progress)
+        network = await to_thread.run_sync(load)
         async with serving(settings, network=network, model=model) as url:
             ready(url)  # first: scripts wait for its line
             loaded(network.used)
             await anyio.sleep_forever()
 
 
-def _load(settings: ServeSettings, progress: Progress | None) -> Network:
-    load = partial(engine.load, settings.model, device=settings.device, precision=settings.precision)
-    if progress is None:
-        weights.require(settings.model)
-        return load(progress=lambda done, total: None)
-
-    def cancellable(done: int, total: int | None) -> None:
-        from_thread.check_cancelled()
-        progress(done, total)
-
-    return load(progress=cancellable)
-
-
 @contextmanager
 def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    told = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)  # there, Ctrl-C cancels the main task
-    for number in told:
+    numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)  # there, Ctrl-C cancels the main task
+    for number in numbers:
         loop.add_signal_handler(number, stop)
     try:
         yield
     finally:
-        for number in told:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
@@ -126,29 +118,21 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 async def serving(
     settings: ServeSettings, *, network: Network, model: Weights, clock: Clock | None = None
 ) -> AsyncIterator[str]:
-    """A server over `network` that runs for the length of the block; gives its base URL."""
+    """A server over `network` that runs for the length of the block; yields its base URL."""
     clock = clock or Clock()
     with tempfile.TemporaryDirectory(prefix="batch-removebg-") as folder:  # private to this user: mode 0700
-        inputs, outputs = (_shelf(Path(folder) / name, settings.keep, clock) for name in ("inputs", "outputs"))
-        async with Jobs(
-            cutout(network, settings.limits),
-            inputs=inputs,
-            outputs=outputs,
-            workers=settings.workers,
-            clock=clock,
-            room=settings.room,
-            keep=settings.keep,
-        ) as jobs:
-            app = make_app(
-                jobs, model=model, clock=clock, token=settings.token, sizes=settings.sizes, caps=settings.caps
-            )
-            async with _listening(app, settings.host, settings.port) as url:
+        inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
+        render = partial(cutout, network, settings.limits)
+        async with (
+            fetch.open_session(public_only=settings.caps.public_only) as session,
+            Jobs(
+                render, inputs=inputs, outputs=outputs, workers=settings.workers, clock=clock, room=settings.room
+            ) as jobs,
+        ):
+            fetch_url = partial(fetch.get, session, caps=settings.caps)
+            state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)
+            async with _listening(make_app(state), settings.host, settings.port) as url:
                 yield url
-
-
-def _shelf(folder: Path, keep: float, clock: Clock) -> Shelf:
-    folder.mkdir()
-    return Shelf(folder, clock.wall, keep=keep)
 
 
 @asynccontextmanager
@@ -159,11 +143,10 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            # asyncio's own words for a bind that failed repeat the address; a name that can't be resolved has no errno.
+            # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
-        taken = runner.addresses[0][1]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{taken}/v1"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}/v1"
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()

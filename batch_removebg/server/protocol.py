@@ -1,34 +1,34 @@
-"""What goes over the wire, as values: reading creates and headers, writing predictions and refusals. Pure.
+"""Requests and answers as values: parse creates and headers, write predictions, files and refusals. Pure.
 
-Source: the HTTP API reference of Replicate, whose wording of refusals is kept so that clients recognise them.
+Source: Replicate's HTTP API reference. Refusals keep its wording, so that clients recognise them.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from batch_removebg.model import Status
 
+from .blob_store import Blob
 from .jobs import Cursor, Job
 
 REMOVE_BG = "lucataco/remove-bg"
-REMOVE_BG_VERSION = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
-WAIT_AT_MOST = 60.0  # seconds
-_CANCEL_AFTER_AT_LEAST = 5.0  # seconds
-_URL_AT_MOST = 8192  # characters; a longer one is no address but a burden on the list
+_MAX_WAIT = 60.0  # seconds
+_MIN_CANCEL_AFTER = 5.0  # seconds
+_MAX_URL = 8192  # characters
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
-_CURSOR = re.compile(r"([on])=(\d{1,15})", re.ASCII)
+_CURSOR = re.compile(r"([on])(\d{1,15})", re.ASCII)
+_FILE_PATH = re.compile(r"/v1/files/([0-9a-f]{26})(?:/download)?")
 
 
 class Refusal(Exception):
-    """A request is answered with a problem document (RFC 9457)."""
+    """The request is answered with a problem document (RFC 9457)."""
 
     def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any):
         super().__init__(detail)
@@ -39,7 +39,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with the body of a create."""
+    """One thing wrong with a request's fields."""
 
     type: str
     field: str
@@ -52,20 +52,20 @@ def invalid(*faults: Fault) -> Refusal:
         422,
         "Input validation failed",
         "".join(f"- {fault.field}{': ' if fault.field else ''}{fault.description}\n" for fault in faults),
-        invalid_fields=[{"type": f.type, "field": f.field, "description": f.description} for f in faults],
+        invalid_fields=[asdict(fault) for fault in faults],
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A create that may be carried out."""
+    """A valid create."""
 
     model: str
     version: str
     image: str
     """URL or data URI."""
     ignored: tuple[str, ...]
-    """Names of inputs the model does not have."""
+    """Names of inputs that the model doesn't have."""
 
 
 def parse_create(body: object, served: Mapping[str, str]) -> Create:
@@ -73,22 +73,25 @@ def parse_create(body: object, served: Mapping[str, str]) -> Create:
     if not isinstance(body, dict):
         raise invalid(Fault("invalid_type", "", "Invalid type. Expected: object"))
     if any(key in body for key in ("webhook", "webhook_completed", "webhook_events_filter")):
-        raise invalid(
-            Fault("not_offered", "webhook", "webhooks are not offered by this server; poll, or send Prefer: wait")
-        )
-    extra = [key for key in body if key not in ("version", "input", "stream")]
+        detail = "webhooks are not offered by this server; poll, or send Prefer: wait"
+        raise invalid(Fault("not_offered", "webhook", detail))
     faults = [Fault("required", "", f"{key} is required") for key in ("version", "input") if key not in body]
     faults += [
-        Fault("additional_property_not_allowed", "", f"Additional property {key} is not allowed") for key in extra
+        Fault("additional_property_not_allowed", "", f"Additional property {key} is not allowed")
+        for key in body
+        if key not in ("version", "input", "stream")
     ]
     faults += _input_faults(body["input"]) if "input" in body else []
     if "version" in body and not isinstance(body["version"], str):
         faults.append(Fault("invalid_type", "version", "Invalid type. Expected: string"))
     if faults:
         raise invalid(*faults)
-    model, version = _resolve(body["version"], served)
+    model, _, version = body["version"].rpartition(":")
+    if version not in served or model not in ("", served[version]):
+        detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
+        raise Refusal(422, "Invalid version or not permitted", detail)
     given = body["input"]
-    return Create(model, version, given["image"], tuple(key for key in given if key != "image"))
+    return Create(served[version], version, given["image"], tuple(key for key in given if key != "image"))
 
 
 def _input_faults(given: object) -> list[Fault]:
@@ -101,39 +104,31 @@ def _input_faults(given: object) -> list[Fault]:
         return [Fault("invalid_type", "input.image", "Invalid type. Expected: string")]
     if not _IMAGE.match(image):
         return [Fault("format", "input.image", "Does not match format 'uri' (http, https or data)")]
-    if len(image) > _URL_AT_MOST and not is_data(image):
-        return [Fault("string_lte", "input.image", f"URL length must be less than or equal to {_URL_AT_MOST}")]
+    if len(image) > _MAX_URL and not is_data(image):
+        return [Fault("string_lte", "input.image", f"URL length must be less than or equal to {_MAX_URL}")]
     return []
 
 
-def _resolve(reference: str, served: Mapping[str, str]) -> tuple[str, str]:
-    model, _, version = reference.rpartition(":")
-    if version not in served or model not in ("", served[version]):
-        detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
-        raise Refusal(422, "Invalid version or not permitted", detail)
-    return served[version], version
-
-
 def is_data(image: str) -> bool:
-    """Whether it is a data URI."""
+    """Whether `image` is a data URI."""
     return image[:5].lower() == "data:"
 
 
 def prefer_wait(header: str | None) -> float | None:
-    """Seconds that `Prefer: wait[=N]` asks for, 1–60; None where it doesn't, or in words not known (RFC 7240 §2)."""
+    """Seconds that `Prefer: wait[=N]` asks for, 1–60; None where it doesn't, or isn't understood (RFC 7240 §2)."""
     for preference in (header or "").lower().split(","):
         name, equals, value = (part.strip() for part in preference.partition("="))
         if name != "wait":
             continue
         if not equals:
-            return WAIT_AT_MOST
+            return _MAX_WAIT
         if value.isascii() and value.isdigit():
-            return min(max(float(value), 1.0), WAIT_AT_MOST)
+            return min(max(float(value), 1.0), _MAX_WAIT)
     return None
 
 
 def cancel_after(header: str | None) -> float | None:
-    """Seconds in a `Cancel-After` header: `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5 s."""
+    """Seconds in a `Cancel-After` header such as `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5, too."""
     if header is None:
         return None
     found = _SPAN.fullmatch(header.strip())
@@ -141,13 +136,13 @@ def cancel_after(header: str | None) -> float | None:
         raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))
     hours, minutes, seconds = (float(group or 0) for group in found.groups())
     span = hours * 3600 + minutes * 60 + seconds
-    if span < _CANCEL_AFTER_AT_LEAST:
+    if span < _MIN_CANCEL_AFTER:
         raise invalid(Fault("number_gte", "Cancel-After", "must be at least 5 seconds"))
     return span
 
 
 def parse_time(field: str, text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 moment, UTC where it names no zone; raises Refusal (422)."""
+    """An ISO 8601 time in seconds since 1970, UTC where it names no zone; raises Refusal (422)."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -156,30 +151,52 @@ def parse_time(field: str, text: str) -> float:
 
 
 def write_cursor(cursor: Cursor) -> str:
-    """A cursor as it stands in a URL."""
-    return base64.urlsafe_b64encode(f"{'n' if cursor.newer else 'o'}={cursor.number}".encode()).decode().rstrip("=")
+    """The cursor as it stands in a URL, such as `o150`."""
+    return f"{'n' if cursor.newer else 'o'}{cursor.number}"
 
 
 def parse_cursor(text: str) -> Cursor:
-    """The cursor out of a URL; raises Refusal (400)."""
-    try:
-        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
-        found = _CURSOR.fullmatch(plain)
-    except (binascii.Error, ValueError):
-        found = None
+    """The cursor in a URL; raises Refusal (400)."""
+    found = _CURSOR.fullmatch(text)
     if not found:
         raise Refusal(400, "Bad request", "the cursor is not one that this server gave out")
     return Cursor(int(found[2]), newer=found[1] == "n")
 
 
+def file_id(url: str) -> str | None:
+    """The id of the uploaded file that a URL names, by any host name (we may have several); None for other URLs."""
+    try:
+        found = _FILE_PATH.fullmatch(urlsplit(url).path)
+    except ValueError:  # not a URL; the fetch reports it
+        return None
+    return found[1] if found else None
+
+
+def file(blob: Blob, base: str) -> dict[str, Any]:
+    """An uploaded file as the API shows it; `base` is the URL of `/v1`."""
+    return {
+        "id": blob.id,
+        "size": blob.size,
+        **blob.upload,
+        "created_at": timestamp(blob.created),
+        "expires_at": timestamp(blob.expires),
+        "urls": {"get": f"{base}/files/{blob.id}/download"},
+    }
+
+
 def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str, Any]:
     """A job as the API shows it; `base` is the URL of `/v1`.
 
-    `still_waiting` marks the answer to a `Prefer: wait` whose time ran out: it says `starting`, because official
-    clients take `processing` in such an answer for finished and never ask again.
+    `still_waiting` marks the answer to a `Prefer: wait` whose time ran out. Its status is `starting`, because official
+    clients take `processing` in that answer for finished and never ask again.
     """
     root = f"{base}/predictions/{job.id}"
     output = f"{base}/outputs/{job.output}/output.png" if job.output else None
+    metrics = {}
+    if job.completed is not None:
+        metrics["total_time"] = job.completed - job.created
+        if job.started is not None:
+            metrics["predict_time"] = job.completed - job.started
     return {
         "id": job.id,
         "model": job.model,
@@ -192,18 +209,11 @@ def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str,
         "created_at": timestamp(job.created),
         "started_at": timestamp(job.started),
         "completed_at": timestamp(job.completed),
-        "metrics": _metrics(job),
+        "metrics": metrics,
         "data_removed": job.removed,
         "source": "api",
         "urls": {"get": root, "cancel": f"{root}/cancel"},
     }
-
-
-def _metrics(job: Job) -> dict[str, float]:
-    if job.completed is None:
-        return {}
-    total = {"total_time": job.completed - job.created}
-    return total if job.started is None else {"predict_time": job.completed - job.started, **total}
 
 
 def timestamp(seconds: float | None) -> str | None:

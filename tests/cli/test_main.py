@@ -312,8 +312,11 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
     def never(*args: object, **kwargs: object) -> None:
         pytest.fail("a dry run only looks")
 
-    for module, name in ((assemble, "provider"), (network, "bring"), (network, "load"), (anyio, "run"), (os, "mkdir")):
-        monkeypatch.setattr(module, name, never)
+    monkeypatch.setattr(assemble, "provider", never)
+    monkeypatch.setattr(network, "ensure_weights", never)
+    monkeypatch.setattr(network, "load", never)
+    monkeypatch.setattr(anyio, "run", never)
+    monkeypatch.setattr(os, "mkdir", never)
     before = tree(shop)
     code, out, err = said("run", "in", "--out", "out", "--dry-run")
     assert (code, err) == (0, "")
@@ -358,7 +361,6 @@ def test_without_the_local_extra_the_line_to_install_it_is_told(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # import fails, as where it is not installed
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("weights without an engine"))
-    monkeypatch.setattr(weights, "require", lambda name: None, raising=False)
     before = tree(shop)
     assert said(*argv) == (
         2,
@@ -481,9 +483,7 @@ def test_serve_refuses_what_makes_no_sense(served: list[Any], said: Said, argv: 
 
 
 def test_models_list_says_what_is_here(monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
-    small, large = weights.MODELS.values()
-    listed = [weights.Listed(small, Path("/models/u2netp.onnx")), weights.Listed(large, None)]
-    monkeypatch.setattr(weights, "listing", lambda: listed)
+    monkeypatch.setattr(weights, "find", lambda name: Path("/models/u2netp.onnx") if name == "u2netp" else None)
     assert said("models", "list") == (
         0,
         "u2netp         4.6 MB  Apache-2.0   /models/u2netp.onnx\nu2net        176.0 MB  Apache-2.0   not here yet\n",

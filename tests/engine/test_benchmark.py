@@ -1,4 +1,4 @@
-"""`bench-engine` measures what is here, brings nothing, and says what it did not measure and why."""
+"""`bench-engine` measures what is here, downloads nothing, and says what it did not measure and why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 
 from batch_removebg.engine import benchmark, weights
 from batch_removebg.engine.benchmark import Report, Row
-from batch_removebg.engine.devices import Choice, Device, Here, Precision
+from batch_removebg.engine.devices import Choice, Device, Installed, Precision
 from batch_removebg.engine.runtimes import Runtime
 from batch_removebg.errors import DeviceAbsent, SettingsError
 from batch_removebg.resources import cores
@@ -40,8 +41,8 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
     """A machine with both runtimes and u2netp alone; what is opened on it."""
     found: list[Choice] = []
 
-    def look(device: Device) -> Here:
-        return Here((CPU,), ("BF16", "FP32"))
+    def look(device: Device) -> Installed:
+        return Installed((CPU,), ("BF16", "FP32"))
 
     def open_runtime(path: Path, device: Device, precision: Precision) -> Runtime:
         assert precision != "auto"
@@ -53,7 +54,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
         return 5.0
 
     monkeypatch.setattr(weights, "find", lambda name: tmp_path / "x.onnx" if name == "u2netp" else None)
-    monkeypatch.setattr(weights, "ensure", lambda *_, **__: pytest.fail("brought weights unbidden"))
+    monkeypatch.setattr(weights, "ensure", lambda *_, **__: pytest.fail("downloaded weights"))
     monkeypatch.setattr(benchmark, "look", look)
     monkeypatch.setattr(benchmark, "open_runtime", open_runtime)
     monkeypatch.setattr(benchmark, "pace", pace)
@@ -71,15 +72,15 @@ def test_every_device_and_precision_that_is_here_is_measured(opened: list[Choice
     assert len(said) == 9
 
 
-def test_weights_that_are_not_here_are_not_brought_and_the_table_says_so(opened: list[Choice]) -> None:
+def test_missing_weights_are_reported_and_not_downloaded(opened: list[Choice]) -> None:
     report = benchmark.measure(None, "cpu", 1.0, say=lambda text: None)
     assert [row.model for row in report.rows] == ["u2netp", "u2net"]
-    assert report.rows[1].why_not == "not on this machine; bring it with: batch-removebg models pull u2net"
+    assert report.rows[1].why_not == "not on this machine; download it with: batch-removebg models pull u2net"
     assert opened == [CPU32]
 
 
 def test_a_device_that_is_asked_for_and_absent_is_an_error(opened: list[Choice]) -> None:
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here"):
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here"):
         benchmark.measure(None, "cuda", 1.0, say=lambda text: None)
     assert opened == []
 
@@ -92,7 +93,12 @@ def test_a_device_that_is_asked_for_and_absent_is_an_error(opened: list[Choice])
         (None, "auto", 0.0, "--seconds 0: give a finite number above 0"),
         (None, "auto", float("nan"), "--seconds nan: give a finite number above 0"),
         (None, "auto", float("inf"), "--seconds inf: give a finite number above 0"),
-        ("u2net", "auto", 1.0, "--model u2net: not on this machine; bring it with: batch-removebg models pull u2net"),
+        (
+            "u2net",
+            "auto",
+            1.0,
+            "--model u2net: not on this machine; download it with: batch-removebg models pull u2net",
+        ),
     ],
 )
 @pytest.mark.usefixtures("opened")
@@ -113,7 +119,7 @@ def test_the_table_tells_each_pace_and_its_share_of_the_networks_own() -> None:
 
 def test_the_report_is_plain_data() -> None:
     report = Report(2, 5.0, (Row("u2netp", "openvino CPU bf16", 8.0, PACES),))
-    assert json.loads(json.dumps(report.as_json())) == {
+    assert json.loads(json.dumps(asdict(report))) == {
         "cores": 2,
         "seconds": 5.0,
         "rows": [

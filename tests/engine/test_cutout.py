@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def test_a_matte_is_of_the_networks_size() -> None:
 
 def test_a_cutout_has_the_pictures_own_size_and_colours() -> None:
     network = LeftHalf()
-    image = Image.open(io.BytesIO(cutout.cutout(network, Limits())(picture(48, 32)).data))
+    image = Image.open(io.BytesIO(cutout.cutout(network, Limits(), picture(48, 32)).data))
     assert (image.format, image.mode, image.size) == ("PNG", "RGBA", (48, 32))
     assert network.seen == [(320, 320, 3)]
     assert image.getpixel((5, 16)) == (200, 60, 20, 255)
@@ -36,13 +37,13 @@ def test_a_photo_taken_sideways_comes_out_upright() -> None:
     exif[0x0112] = 6  # orientation: the camera was turned by a quarter
     buffer = io.BytesIO()
     Image.new("RGB", (48, 32), "red").save(buffer, "JPEG", exif=exif)
-    image = Image.open(io.BytesIO(cutout.cutout(LeftHalf(), Limits())(buffer.getvalue()).data))
+    image = Image.open(io.BytesIO(cutout.cutout(LeftHalf(), Limits(), buffer.getvalue()).data))
     assert image.size == (32, 48)
 
 
 def test_grey_pictures_reach_the_network_in_three_channels() -> None:
     network = LeftHalf()
-    cutout.cutout(network, Limits())(picture(mode="L"))
+    cutout.cutout(network, Limits(), picture(mode="L"))
     cutout.matte(network, picture(320, 320, mode="L", kind="BMP"))
     assert network.seen == [(320, 320, 3)] * 2
 
@@ -56,19 +57,19 @@ def test_grey_pictures_reach_the_network_in_three_channels() -> None:
     ],
 )
 def test_what_is_no_picture_is_said_of_the_image(data: bytes, said: str) -> None:
-    for attempt in (cutout.cutout(LeftHalf(), Limits()), lambda data: cutout.matte(LeftHalf(), data)):
+    for attempt in (partial(cutout.cutout, LeftHalf(), Limits()), partial(cutout.matte, LeftHalf())):
         with pytest.raises(SourceError, match=f"^({said})"):
             attempt(data)
 
 
 def test_a_picture_beyond_the_pixel_limit_is_refused() -> None:
     with pytest.raises(SourceError, match="the image has 48×32 pixels"):
-        cutout.cutout(LeftHalf(), Limits(max_pixels=1000))(picture(48, 32))
+        cutout.cutout(LeftHalf(), Limits(max_pixels=1000), picture(48, 32))
 
 
 def test_a_runtime_that_gives_up_fails_the_prediction() -> None:
     with pytest.raises(PredictionFailed, match=r"^onnxruntime gave up: no memory$"):
-        cutout.cutout(GivesUp(), Limits())(picture())
+        cutout.cutout(GivesUp(), Limits(), picture())
 
 
 def test_the_proxy_is_what_the_network_wants() -> None:

@@ -7,25 +7,25 @@ from typing import get_args
 import pytest
 
 from batch_removebg.engine import devices
-from batch_removebg.engine.devices import Choice, Device, Here, Precision, resolve
+from batch_removebg.engine.devices import Choice, Device, Installed, Precision, resolve
 from batch_removebg.errors import DeviceAbsent, SettingsError
 
 CPU = "CPUExecutionProvider"
-PLAIN = Here((CPU, "AzureExecutionProvider"))
-CARD = Here(("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU))
-WINDOWS = Here(("DmlExecutionProvider", CPU), ("FP32", "INT8"))
-MAC = Here(("CoreMLExecutionProvider", CPU))
-OLD = Here((CPU,), ("FP32", "INT8"))
-NEW = Here((CPU,), ("BF16", "FP32", "INT8"))
-BOTH = Here(("CUDAExecutionProvider", CPU), ("BF16", "FP32"))
-ALONE = Here(None, ("BF16", "FP32"))
+PLAIN = Installed((CPU, "AzureExecutionProvider"))
+CARD = Installed(("TensorrtExecutionProvider", "CUDAExecutionProvider", CPU))
+WINDOWS = Installed(("DmlExecutionProvider", CPU), ("FP32", "INT8"))
+MAC = Installed(("CoreMLExecutionProvider", CPU))
+OLD = Installed((CPU,), ("FP32", "INT8"))
+NEW = Installed((CPU,), ("BF16", "FP32", "INT8"))
+BOTH = Installed(("CUDAExecutionProvider", CPU), ("BF16", "FP32"))
+ALONE = Installed(None, ("BF16", "FP32"))
 
 CPU32, OV32, OV16 = Choice("cpu", "float32"), Choice("openvino", "float32"), Choice("openvino", "bf16")
 CUDA, DML, COREML = (Choice(device, "float32") for device in ("cuda", "directml", "coreml"))
 
 
 @pytest.mark.parametrize(
-    ("here", "device", "precision", "tried"),
+    ("installed", "device", "precision", "tried"),
     [
         (PLAIN, "auto", "auto", [CPU32]),
         (PLAIN, "auto", "float32", [CPU32]),
@@ -53,30 +53,30 @@ CUDA, DML, COREML = (Choice(device, "float32") for device in ("cuda", "directml"
     ],
 )
 def test_what_is_asked_for_and_here_is_tried_in_this_order(
-    here: Here, device: Device, precision: Precision, tried: list[Choice]
+    installed: Installed, device: Device, precision: Precision, tried: list[Choice]
 ) -> None:
-    assert list(resolve(device, precision, here)) == tried
+    assert list(resolve(device, precision, installed)) == tried
 
 
 @pytest.mark.parametrize(
-    ("here", "device", "precision", "said"),
+    ("installed", "device", "precision", "said"),
     [
-        (PLAIN, "cuda", "auto", "--device cuda is not to be had here: .*pip install onnxruntime-gpu"),
-        (PLAIN, "directml", "auto", "--device directml is not to be had here: .*pip install onnxruntime-directml"),
-        (PLAIN, "coreml", "auto", "--device coreml is not to be had here: it needs macOS"),
-        (PLAIN, "openvino", "auto", "--device openvino is not to be had here: .*pip install openvino"),
-        (PLAIN, "auto", "bf16", "--device openvino is not to be had here: .*pip install openvino"),
+        (PLAIN, "cuda", "auto", "--device cuda isn't available here: .*pip install onnxruntime-gpu"),
+        (PLAIN, "directml", "auto", "--device directml isn't available here: .*pip install onnxruntime-directml"),
+        (PLAIN, "coreml", "auto", "--device coreml isn't available here: it needs macOS"),
+        (PLAIN, "openvino", "auto", "--device openvino isn't available here: .*pip install openvino"),
+        (PLAIN, "auto", "bf16", "--device openvino isn't available here: .*pip install openvino"),
         (OLD, "openvino", "bf16", "--precision bf16: this processor does not compute in bfloat16"),
         (OLD, "auto", "bf16", "--precision bf16: this processor does not compute in bfloat16"),
-        (ALONE, "cpu", "auto", "--device cpu is not to be had here: .*pip install onnxruntime"),
+        (ALONE, "cpu", "auto", "--device cpu isn't available here: .*pip install onnxruntime"),
         (CARD, "coreml", "auto", "--device coreml"),
     ],
 )
 def test_what_is_asked_for_and_absent_is_an_error_that_says_what_to_install(
-    here: Here, device: Device, precision: Precision, said: str
+    installed: Installed, device: Device, precision: Precision, said: str
 ) -> None:
     with pytest.raises(DeviceAbsent, match=f"^{said}"):
-        resolve(device, precision, here)
+        resolve(device, precision, installed)
 
 
 @pytest.mark.parametrize("device", [device for device in devices.DEVICES if device not in ("auto", "openvino")])
@@ -93,7 +93,7 @@ def test_other_words_are_refused_with_those_there_are(device: str, precision: st
 
 def test_nothing_installed_is_a_missing_extra() -> None:
     with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
-        resolve("auto", "auto", Here())
+        resolve("auto", "auto", Installed())
 
 
 def test_the_default_precision_is_one_constant(monkeypatch: pytest.MonkeyPatch) -> None:

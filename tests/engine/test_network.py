@@ -11,7 +11,7 @@ from PIL import Image
 
 from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
-from batch_removebg.engine.devices import Here
+from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import DeviceAbsent, SettingsError
 from tests.support.local_doubles import real_engine
@@ -67,18 +67,18 @@ def test_a_map_at_the_threshold_counts_as_an_object() -> None:
     assert engine.stretch(np.array([[0.0, engine.EMPTY_BELOW + 1e-6]], np.float32)).alpha.tolist() == [[0, 255]]
 
 
-def test_a_missing_extra_is_named_before_anything_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought weights that can't be run"))
+    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
         engine.load("u2netp", progress=lambda done, total: None)
 
 
-def test_a_device_that_is_absent_is_named_before_anything_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought weights that can't be run"))
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here: .*pip install onnxruntime-gpu"):
+def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
+    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
         engine.load("u2netp", progress=lambda done, total: None, device="cuda")
 
 

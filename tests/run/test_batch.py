@@ -13,7 +13,7 @@ import batch_removebg
 from batch_removebg import LockedError, ManifestError, SettingsError, run_batch, run_batch_sync
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network
-from batch_removebg.engine.devices import Here
+from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import DeviceAbsent
 from batch_removebg.run.batch import run
@@ -24,7 +24,7 @@ from tests.support.local_doubles import LeftHalf
 
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "bring", lambda name, **asked: Path("u2netp.onnx"))
+    monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
     monkeypatch.setattr(network, "load", lambda name, **asked: LeftHalf())
 
 
@@ -101,9 +101,9 @@ def test_an_absent_device_is_an_error_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # the true engine, on a machine without a graphics card
-    monkeypatch.setattr(opening, "look", lambda device: Here(providers=("CPUExecutionProvider",)))
+    monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
     (tmp_path / "a.jpg").write_bytes(photo())
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda is not to be had here"):
+    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here"):
         run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", device="cuda")
     assert not (tmp_path / "out").exists()
 

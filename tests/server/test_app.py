@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import anyio
@@ -12,9 +13,9 @@ import pytest
 from PIL import Image
 from yarl import URL
 
+from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.server import protocol
-from batch_removebg.server.app import Sizes
-from batch_removebg.server.blob_store import Shelf
+from batch_removebg.server.blob_store import BlobStore
 from tests.support.local_doubles import BEGIN, MODEL, Api, Stalled, api_server, data_uri, picture
 
 pytestmark = pytest.mark.anyio
@@ -95,13 +96,13 @@ async def test_the_servers_disk_holds_no_input_once_its_prediction_has_ended(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dropped: list[str] = []
-    drop = Shelf.drop
+    drop = BlobStore.drop
 
-    def noted(shelf: Shelf, name: str) -> None:
+    def noted(store: BlobStore, name: str) -> None:
         dropped.append(name)
-        drop(shelf, name)
+        drop(store, name)
 
-    monkeypatch.setattr(Shelf, "drop", noted)
+    monkeypatch.setattr(BlobStore, "drop", noted)
     await api.create(data_uri(picture()))
     await api.create(data_uri(b"<html>"))
     assert len(dropped) == 2
@@ -141,8 +142,9 @@ async def test_a_create_that_is_no_json_is_refused(api: Api) -> None:
 
 
 async def test_a_body_above_the_limit_is_refused_in_json() -> None:
-    async with api_server(sizes=Sizes(file=100, body=1000)) as api:
-        status, body = await api.ask("POST", "/predictions", json={"x": "x" * 1000})
+    async with api_server(max_file=100) as api:
+        sent = io.BytesIO(b'"' + b"x" * (100 + (1 << 20)) + b'"')
+        status, body = await api.ask("POST", "/predictions", data=sent, headers={"Content-Type": "application/json"})
         assert (status, body["status"]) == (413, 413)
 
 
@@ -157,10 +159,10 @@ async def test_a_full_queue_answers_503_with_retry_after() -> None:
 
 
 async def test_a_full_disk_answers_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(shelf: Shelf, data: bytes) -> str:
+    def full(path: Path, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Shelf, "put", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     sent = {"version": VERSION, "input": {"image": data_uri(picture())}}
     status, body = await api.ask("POST", "/predictions", json=sent)
     assert (status, body["detail"]) == (503, "this server can't store the file: No space left on device")
@@ -259,7 +261,7 @@ async def test_after_an_hour_the_output_is_gone_and_says_so(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("lucataco/remove-bg", protocol.REMOVE_BG_VERSION), ("batch-removebg/stub", VERSION)],
+    [("lucataco/remove-bg", REMOVE_BG_VERSION), ("batch-removebg/stub", VERSION)],
 )
 async def test_the_network_goes_by_its_own_name_and_by_the_hosted_ones(api: Api, name: str, version: str) -> None:
     _, model = await api.ask("GET", f"/models/{name}")

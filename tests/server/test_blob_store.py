@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_doubles import Hands, shelf
+from batch_removebg.errors import Busy
+from batch_removebg.server import blob_store
+from batch_removebg.server.blob_store import BlobStore
+from tests.support.local_doubles import BEGIN, Hands
 
 pytestmark = pytest.mark.anyio
 
@@ -17,47 +20,57 @@ def hands() -> Hands:
 
 
 async def test_what_is_put_lies_under_its_name_until_it_is_dropped(hands: Hands, tmp_path: Path) -> None:
-    kept = shelf(tmp_path / "s", hands)
-    name = await kept.put(b"cat")
-    path = kept.path(name)
-    assert path is not None
-    assert path.read_bytes() == b"cat"
-    kept.drop(name)
-    kept.drop(name)
-    assert kept.path(name) is None
-    assert not path.exists()
+    store = BlobStore(tmp_path / "s", hands.read)
+    blob = await store.put(b"cat")
+    assert (blob.size, blob.created, blob.expires) == (3, BEGIN, BEGIN + 3600)
+    assert store.get(blob.id) == blob
+    assert blob.path.read_bytes() == b"cat"
+    store.drop(blob.id)
+    store.drop(blob.id)
+    assert store.get(blob.id) is None
+    assert not blob.path.exists()
+
+
+async def test_only_uploads_are_listed_newest_first(hands: Hands, tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "s", hands.read)
+    first, _, second = await store.put(b"1", name="a"), await store.put(b"2"), await store.put(b"3", name="b")
+    assert store.uploads() == [second, first]
 
 
 @pytest.mark.parametrize("name", ["", "..", "../secret", "/etc/passwd"])
 async def test_a_name_that_was_not_given_out_leads_nowhere(name: str, hands: Hands, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"")
-    kept = shelf(tmp_path / "s", hands)
-    assert kept.path(name) is None
-    kept.drop(name)
+    store = BlobStore(tmp_path / "s", hands.read)
+    assert store.get(name) is None
+    store.drop(name)
     assert (tmp_path / "secret").exists()
 
 
 async def test_each_file_has_its_own_hour(hands: Hands, tmp_path: Path) -> None:
-    kept = shelf(tmp_path / "s", hands)
-    early = await kept.put(b"1")
+    store = BlobStore(tmp_path / "s", hands.read)
+    early = await store.put(b"1")
     hands.now += 1
-    late = await kept.put(b"2")
+    late = await store.put(b"2")
     hands.now += 3599
-    kept.sweep()
-    assert [path.name for path in (tmp_path / "s").iterdir()] == [late]
-    assert kept.path(early) is None
+    store.sweep()
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [late.id]
+    assert store.get(early.id) is None
 
 
-async def test_the_oldest_go_when_the_room_is_used_up(hands: Hands, tmp_path: Path) -> None:
-    kept = shelf(tmp_path / "s", hands, room=10)
-    names = [await kept.put(b"12345") for _ in range(3)]
-    assert [kept.path(name) is None for name in names] == [True, False, False]
-    huge = await kept.put(b"x" * 11)  # stays, or nothing so large could ever be kept
-    assert [path.name for path in (tmp_path / "s").iterdir()] == [huge]
+async def test_the_oldest_go_when_the_room_is_used_up(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_store, "ROOM", 10)
+    store = BlobStore(tmp_path / "s", hands.read)
+    blobs = [await store.put(b"12345") for _ in range(3)]
+    assert [store.get(blob.id) is None for blob in blobs] == [True, False, False]
+    huge = await store.put(b"x" * 11)  # stays, or nothing so large could ever be kept
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [huge.id]
 
 
 async def test_a_failed_write_leaves_nothing_behind(hands: Hands, tmp_path: Path) -> None:
-    kept = shelf(tmp_path / "s", hands)
+    store = BlobStore(tmp_path / "s", hands.read)
     (tmp_path / "s").rmdir()
-    with pytest.raises(FileNotFoundError):
-        await kept.put(b"cat")
+    with pytest.raises(Busy, match=r"^this server can't store the file: No such file or directory$") as caught:
+        await store.put(b"cat")
+    assert caught.value.retry_after == 30

@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from batch_removebg.net.fetch import Caps
-from batch_removebg.server.app import Sizes
 from batch_removebg.server.inputs import CAPS
 from tests.support.local_doubles import Api, api_server, picture
 
@@ -67,7 +66,7 @@ async def test_a_file_of_another_form_is_refused(api: Api) -> None:
 
 
 async def test_a_file_above_the_limit_is_refused_in_json() -> None:
-    async with api_server(sizes=Sizes(file=100, body=1000)) as api:
+    async with api_server(max_file=100) as api:
         assert (await api.upload(bytes(100)))["size"] == 100
         form = aiohttp.FormData()
         form.add_field("content", bytes(101), filename="x")

@@ -11,9 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_removebg.engine.cutout import Rendered
 from batch_removebg.errors import Busy, SourceError
+from batch_removebg.finish.options import Finished
 from batch_removebg.model import Status
+from batch_removebg.server import blob_store
 from batch_removebg.server import jobs as jobs_module
 from batch_removebg.server.jobs import Cursor, Job, Jobs, Source
 from tests.support.local_doubles import BEGIN, Hands, Stalled, running
@@ -30,6 +31,10 @@ def hands() -> Hands:
 def stalled() -> Iterator[Stalled]:
     yield (network := Stalled())
     network.released.set()
+
+
+def unchanged(data: bytes) -> Finished:
+    return Finished(data, 1, 1)
 
 
 def source(data: bytes = b"cat") -> Source:
@@ -55,9 +60,9 @@ async def test_a_job_runs_from_starting_to_succeeded_and_keeps_its_stamps(hands:
         hands.advance(2)
         return b"cat"
 
-    def render(data: bytes) -> Rendered:
+    def render(data: bytes) -> Finished:
         hands.now += 3
-        return Rendered(data.upper(), ("reduced to 8 bits",))
+        return Finished(data.upper(), 1, 1, ("reduced to 8 bits",))
 
     async with running(render, tmp_path, hands) as jobs:
         job = create(jobs, slow)
@@ -67,13 +72,13 @@ async def test_a_job_runs_from_starting_to_succeeded_and_keeps_its_stamps(hands:
         assert ended.output is not None
         assert (ended.status, ended.started, ended.completed) == (Status.SUCCEEDED, BEGIN, BEGIN + 5)
         assert (ended.error, ended.logs, ended.removed) == (None, "hello\nreduced to 8 bits\n", False)
-        path = jobs.outputs.path(ended.output)
-        assert path is not None
-        assert path.read_bytes() == b"CAT"
+        blob = jobs.outputs.get(ended.output)
+        assert blob is not None
+        assert blob.path.read_bytes() == b"CAT"
 
 
 async def test_ids_are_26_letters_and_digits_and_differ(hands: Hands, tmp_path: Path) -> None:
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ids = {create(jobs).id for _ in range(50)}
     assert len(ids) == 50
     assert all(re.fullmatch(r"[0-9a-f]{26}", name) for name in ids)
@@ -83,7 +88,7 @@ async def test_a_source_that_cannot_be_brought_fails_its_job_with_its_own_words(
     async def lost() -> bytes:
         raise SourceError("https://host/cat.jpg answers 403")
 
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs, lost).id, 10)
         assert ended is not None
         assert (ended.status, ended.error) == (Status.FAILED, "https://host/cat.jpg answers 403")
@@ -93,10 +98,10 @@ async def test_a_source_that_cannot_be_brought_fails_its_job_with_its_own_words(
 async def test_an_unforeseen_error_costs_its_own_job_only(
     hands: Hands, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def render(data: bytes) -> Rendered:
+    def render(data: bytes) -> Finished:
         if data == b"hostile":
             raise ValueError("what is this")
-        return Rendered(data)
+        return unchanged(data)
 
     with caplog.at_level(logging.ERROR):
         async with running(render, tmp_path, hands) as jobs:
@@ -113,7 +118,7 @@ async def test_workers_render_at_a_time_and_no_more(hands: Hands, tmp_path: Path
     pair, lock = threading.Barrier(2, timeout=30), threading.Lock()
     now, most = 0, 0
 
-    def render(data: bytes) -> Rendered:
+    def render(data: bytes) -> Finished:
         nonlocal now, most
         with lock:
             now += 1
@@ -122,7 +127,7 @@ async def test_workers_render_at_a_time_and_no_more(hands: Hands, tmp_path: Path
         with lock:
             now -= 1
         pair.wait()
-        return Rendered(data)
+        return unchanged(data)
 
     async with running(render, tmp_path, hands, workers=2) as jobs:
         ids = [create(jobs).id for _ in range(6)]
@@ -189,7 +194,7 @@ async def test_a_job_canceled_while_its_source_is_brought_stops_bringing_it(hand
         finally:
             stopped.set()
 
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         job = create(jobs, endless)
         await anyio.wait_all_tasks_blocked()
         jobs.cancel(job.id)
@@ -198,7 +203,7 @@ async def test_a_job_canceled_while_its_source_is_brought_stops_bringing_it(hand
 
 
 async def test_canceling_what_has_ended_or_never_was_changes_nothing(hands: Hands, tmp_path: Path) -> None:
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs).id, 10)
         assert ended is not None
         assert jobs.cancel(ended.id) == ended
@@ -228,7 +233,7 @@ async def test_cancel_after_stops_a_job_at_its_moment_and_not_before(
 
 
 async def test_after_an_hour_input_logs_and_output_are_gone(hands: Hands, tmp_path: Path) -> None:
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs).id, 10)
         assert ended is not None
         hands.now += 3599.9
@@ -247,7 +252,7 @@ async def test_after_an_hour_the_input_of_a_failed_job_is_gone_too(hands: Hands,
     async def lost() -> bytes:
         raise SourceError("gone")
 
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs, lost).id, 10)
         assert ended is not None
         hands.now += 3600
@@ -257,8 +262,11 @@ async def test_after_an_hour_the_input_of_a_failed_job_is_gone_too(hands: Hands,
         assert (wiped.status, wiped.removed, wiped.input, wiped.error) == (Status.FAILED, True, {}, "gone")
 
 
-async def test_an_output_that_was_crowded_out_is_reported_as_removed(hands: Hands, tmp_path: Path) -> None:
-    async with running(Rendered, tmp_path, hands, shelf_room=5) as jobs:
+async def test_an_output_that_was_crowded_out_is_reported_as_removed(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_store, "ROOM", 5)
+    async with running(unchanged, tmp_path, hands) as jobs:
         first = await jobs.wait(create(jobs).id, 10)
         second = await jobs.wait(create(jobs).id, 10)
         assert first is not None
@@ -269,7 +277,7 @@ async def test_an_output_that_was_crowded_out_is_reported_as_removed(hands: Hand
 
 
 async def test_the_sweep_comes_round_by_itself(hands: Hands, tmp_path: Path) -> None:
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs).id, 10)
         assert ended is not None
         await anyio.wait_all_tasks_blocked()
@@ -284,7 +292,7 @@ async def test_the_oldest_wiped_jobs_are_forgotten_in_the_end(
     hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "_HISTORY", 2)
-    async with running(Rendered, tmp_path, hands) as jobs:
+    async with running(unchanged, tmp_path, hands) as jobs:
         ids = [create(jobs).id for _ in range(3)]
         await jobs.wait(ids[-1], 10)
         jobs.sweep()

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_removebg.engine import network, weights
+from batch_removebg.engine import network
 from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.engine.network import Network
 from batch_removebg.errors import SettingsError
@@ -83,7 +83,9 @@ async def test_cancelling_stops_the_server_and_its_files_go(temp: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_signal_while_weights_are_brought_ends_the_pull(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_signal_while_weights_are_downloaded_ends_the_download(
+    temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = 0
 
     def endless(name: str, progress: Progress, **asked: str) -> Network:
@@ -101,17 +103,9 @@ async def test_a_signal_while_weights_are_brought_ends_the_pull(temp: Path, monk
 
 
 @pytest.mark.anyio
-async def test_without_a_progress_nothing_is_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("brought in silence"))
-    with pytest.raises(weights.WeightsMissing, match=r"bring them first: batch-removebg models pull u2net$"):
-        await serve(ServeSettings(port=0, model="u2net"), ready=lambda url: pytest.fail("serves without weights"))
-
-
-@pytest.mark.anyio
 async def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
     with pytest.raises(SettingsError, match="unknown model 'bria'"):
-        await serve(ServeSettings(model="bria"), ready=lambda url: pytest.fail("serves nothing"))
+        await serve(ServeSettings(model="bria"), ready=lambda url: pytest.fail("serves nothing"), progress=silent)
 
 
 @pytest.mark.anyio

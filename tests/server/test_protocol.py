@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.model import Status
-from batch_removebg.server import protocol, uploads
+from batch_removebg.server import protocol
 from batch_removebg.server.jobs import Cursor, Job
 from batch_removebg.server.protocol import Create, Refusal
 from tests.support.local_doubles import BEGIN
 
-SERVED = {"a" * 64: "batch-removebg/stub", protocol.REMOVE_BG_VERSION: "lucataco/remove-bg"}
+SERVED = {"a" * 64: "batch-removebg/stub", REMOVE_BG_VERSION: "lucataco/remove-bg"}
 IMAGE = "https://host/cat.jpg"
 BASE = "http://127.0.0.1:5055/v1"
 
@@ -33,8 +34,8 @@ def refused(given: object) -> Refusal:
     [
         ("a" * 64, "batch-removebg/stub", "a" * 64),
         ("batch-removebg/stub:" + "a" * 64, "batch-removebg/stub", "a" * 64),
-        (protocol.REMOVE_BG_VERSION, "lucataco/remove-bg", protocol.REMOVE_BG_VERSION),
-        (f"lucataco/remove-bg:{protocol.REMOVE_BG_VERSION}", "lucataco/remove-bg", protocol.REMOVE_BG_VERSION),
+        (REMOVE_BG_VERSION, "lucataco/remove-bg", REMOVE_BG_VERSION),
+        (f"lucataco/remove-bg:{REMOVE_BG_VERSION}", "lucataco/remove-bg", REMOVE_BG_VERSION),
     ],
 )
 def test_versions_are_known_bare_and_with_their_models_name(reference: str, model: str, version: str) -> None:
@@ -233,4 +234,4 @@ def test_a_wait_that_ran_out_never_says_processing() -> None:
     ],
 )
 def test_uploaded_files_are_recognised_by_their_path(url: str, named: str | None) -> None:
-    assert uploads.named_in(url) == named
+    assert protocol.file_id(url) == named

@@ -22,11 +22,12 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
-from batch_removebg.engine.cutout import Render, Rendered
+from batch_removebg.engine.cutout import Render
 from batch_removebg.engine.devices import Precision
 from batch_removebg.errors import PredictionFailed
+from batch_removebg.finish.options import Finished
 from batch_removebg.model import Matte
-from batch_removebg.server.blob_store import Shelf
+from batch_removebg.server.blob_store import BlobStore
 from batch_removebg.server.inputs import CAPS
 from batch_removebg.server.jobs import Jobs
 from batch_removebg.server.listen import ServeSettings, serving
@@ -96,10 +97,10 @@ class Stalled:
         self.render(b"")
         return LeftHalf().matte(rgb)
 
-    def render(self, data: bytes) -> Rendered:
+    def render(self, data: bytes) -> Finished:
         self.calls += 1
         assert self.released.wait(30)
-        return Rendered(data.upper())
+        return Finished(data.upper(), 1, 1)
 
 
 def picture(width: int = 48, height: int = 32, *, mode: str = "RGB", kind: str = "PNG") -> bytes:
@@ -107,12 +108,6 @@ def picture(width: int = 48, height: int = 32, *, mode: str = "RGB", kind: str =
     buffer = io.BytesIO()
     Image.new(mode, (width, height), 200 if mode == "L" else (200, 60, 20)).save(buffer, kind)
     return buffer.getvalue()
-
-
-def shelf(folder: Path, hands: Hands, *, room: int = 1 << 20) -> Shelf:
-    """An empty shelf in a folder of its own."""
-    folder.mkdir()
-    return Shelf(folder, hands.read, keep=3600.0, room=room)
 
 
 @asynccontextmanager
@@ -123,18 +118,15 @@ async def running(
     *,
     workers: int = 1,
     room: int = 100,
-    shelf_room: int = 1 << 20,
 ) -> AsyncIterator[Jobs]:
-    """A store whose workers run; a stalled render is let go at the end."""
-    outputs = shelf(folder / "outputs", hands, room=shelf_room)
+    """Jobs whose workers run; a stalled render is let go at the end."""
     async with Jobs(
         render.render if isinstance(render, Stalled) else render,
-        inputs=shelf(folder / "inputs", hands),
-        outputs=outputs,
+        inputs=BlobStore(folder / "inputs", hands.read),
+        outputs=BlobStore(folder / "outputs", hands.read),
         workers=workers,
         clock=hands.clock,
         room=room,
-        keep=3600.0,
     ) as jobs:
         try:
             yield jobs
@@ -144,8 +136,8 @@ async def running(
 
 
 @functools.cache
-def real_engine(precision: Precision = "auto") -> engine.Engine:
-    """The engine with its true weights, brought the first time; the test is skipped where they can't be."""
+def real_engine(precision: Precision = "auto") -> engine.Network:
+    """The network with its true weights, downloaded the first time; the test is skipped where they can't be."""
     try:
         return engine.load("u2netp", progress=lambda done, total: None, precision=precision)
     except weights.WeightsMissing as error:

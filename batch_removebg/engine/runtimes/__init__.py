@@ -1,4 +1,4 @@
-"""What computes a network: one module for each runtime, and the choice among them."""
+"""The runtimes that compute a network, one module for each, and the choice between them."""
 
 from .opening import Runtime, look, open_runtime, require
 

@@ -1,7 +1,10 @@
-"""Compiled networks, kept from one run for the next: to take one in takes a third of the time that to compile it does.
+"""Compiled networks, kept for the next run: loading one takes a third of the time of compiling it.
 
-One file for each thing that a compiled network depends on, and its name is the hash of them all: where anything is
-different nothing is found. Nothing here may cost a run its success: what can't be read or written is done without.
+A blob's file name is the hash of everything it depends on, so that after any change none is found. The cache never
+makes a run fail: a blob that can't be read or written is done without.
+
+OpenVINO's own cache (`CACHE_DIR`) is as quick but not as safe (2026.4.1): it loads damaged blobs, which give wrong
+masks; it waits for ever at a pipe; it accepts a folder that others can write to; and it never removes old blobs.
 """
 
 from __future__ import annotations
@@ -13,78 +16,75 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from batch_removebg.engine import weights
-from batch_removebg.errors import BatchError
 from batch_removebg.storage import atomic
 
 FOLDER = "compiled"
 """Beside the weights."""
 _SUFFIX = ".blob"
-_AT_MOST = 4
-"""Blobs kept for the same weights, the newest: after an upgrade those of the old version go, a few runs later."""
-_LARGEST = 32 << 20
-"""Bytes of weights above which it is not worth it: u2net's 176 MB take 1.3 s to read, check and take in, and 120 MB
-more memory, where to compile them takes 1.5 s. u2netp's 4.5 MB take 0.1 s instead of 0.3 s."""
+_KEPT = 4
+"""Blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade."""
+_MAX_WEIGHTS = 32 << 20
+"""Bytes of weights above which a blob doesn't pay: u2net's 176 MB take 1.3 s to read, check and load, and 120 MB more
+memory, against 1.5 s to compile. u2netp's 4.5 MB take 0.1 s, against 0.3 s."""
 _KEY = re.compile(r"[0-9a-f]{64}" + re.escape(_SUFFIX))
-_CHECKSUM = hashlib.sha256().digest_size  # bytes at a file's beginning, over the rest of it
+_CHECKSUM = hashlib.sha256().digest_size  # bytes at the beginning of a file, of all that follows
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-class Kept:
-    """The place of one compiled network; it may be empty."""
+class BlobCache:
+    """The place of one compiled network."""
 
     def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
-        """`path`: the weights' file; `facts`: whatever else the compiled form depends on, as JSON can say it."""
+        """`path`: the weights; `facts`: all else that the compiled network depends on, as JSON values."""
         self._weights = path
         self._folder = path.parent / FOLDER
         self._facts = facts
 
-    def read(self) -> bytes | None:
-        """What was kept for these weights and facts; None where there is nothing, or nothing that can be trusted."""
+    def read(self, load: Callable[[bytes], T]) -> T | None:
+        """What `load` makes of the blob kept for these weights and facts; None if there is none that works."""
         try:
-            if not self._worth_it() or not self._ours():
+            if not self._worth_it() or not self._is_private():
                 return None
             path = self._path()
-            if not path.is_file():  # nor a pipe, which would keep the run waiting
+            if not path.is_file():  # a pipe would block the run
                 return None
             data = path.read_bytes()
+            blob = data[_CHECKSUM:]
+            if hashlib.sha256(blob).digest() != data[:_CHECKSUM]:
+                raise ValueError(f"{path} is damaged")
+            return load(blob)
         except FileNotFoundError:
             return None
-        except (OSError, BatchError) as error:
-            log.info("the compiled network can't be read, and is made anew: %s", error)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with it, the network can be compiled
+            log.info("no compiled network can be loaded, so it is compiled again: %s", error)
             return None
-        blob = data[_CHECKSUM:]
-        if hashlib.sha256(blob).digest() != data[:_CHECKSUM]:
-            log.info("the compiled network in %s is damaged, and is made anew", self._path())
-            return None
-        return blob
 
     def write(self, export: Callable[[], bytes]) -> None:
-        """Keep what `export` gives, if there is a place for it; nothing is raised."""
+        """Keep the blob that `export` returns, if that is possible and pays; raises nothing."""
         try:
             if not self._worth_it():
                 return
-            # Nobody else's to write to from the start, whatever the umask says.
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            if not self._ours() or not os.access(self._folder, os.W_OK):
+            if not self._is_private() or not os.access(self._folder, os.W_OK):
                 return
             atomic.sweep(self._folder)
             blob = export()
             atomic.write_atomic(self._path(), hashlib.sha256(blob).digest() + blob)
-            self._thin_out()
-        except Exception as error:  # noqa: BLE001  # a favour to the next run must not cost this one anything
+            self._remove_old()
+        except Exception as error:  # noqa: BLE001  # a faster next run is no reason to fail this one
             log.info("the compiled network can't be kept for the next run: %s", error)
 
     def _worth_it(self) -> bool:
-        return self._weights.stat().st_size <= _LARGEST
+        return self._weights.stat().st_size <= _MAX_WEIGHTS
 
-    def _ours(self) -> bool:
-        """Whether nobody else can put files into the folder.
-
-        The weights' sha256 is known beforehand; a blob has only its own word, and a runtime trusts what it takes in.
-        """
+    def _is_private(self) -> bool:
+        """Whether nobody else can put files into the folder: a runtime trusts every blob that it loads."""
         if not hasattr(os, "geteuid"):  # Windows, where the user's cache is the user's own
             return True
         status = self._folder.stat()
@@ -95,8 +95,8 @@ class Kept:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{self._weights.stem}-{key}{_SUFFIX}"
 
-    def _thin_out(self) -> None:
+    def _remove_old(self) -> None:
         stem = f"{self._weights.stem}-"
-        kept = [one for one in self._folder.iterdir() if _KEY.fullmatch(one.name.removeprefix(stem))]
-        for old in sorted(kept, key=lambda one: one.stat().st_mtime_ns, reverse=True)[_AT_MOST:]:
+        blobs = [path for path in self._folder.iterdir() if _KEY.fullmatch(path.name.removeprefix(stem))]
+        for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
             old.unlink()

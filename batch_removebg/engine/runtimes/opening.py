@@ -1,45 +1,26 @@
-"""From what a user asked for to a network that is loaded, and really runs where it was asked to."""
+"""Load a network on the device that the user asked for, and nowhere else."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Here, Precision, check, resolve
+from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Installed, Precision, check, resolve
 from batch_removebg.errors import SettingsError
 
 from . import onnx, openvino
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 log = logging.getLogger(__name__)
 
 
-class Runtime(Protocol):
-    """A network that is loaded; may be called from several threads at once."""
-
-    @property
-    def used(self) -> Choice:
-        """What it really runs on, as the runtime says after loading."""
-        ...
-
-    def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The map S×S of a picture 1×3×S×S, both float32; raises PredictionFailed where the runtime gives up."""
-        ...
-
-
-Open = Callable[[Path, Choice], Runtime]
+Runtime = onnx.OnnxRuntime | openvino.OpenVino
 
 
 def require(device: Device, precision: Precision) -> None:
-    """Raise SettingsError where what is asked for can't be had; `auto` is content with any runtime.
+    """Raise SettingsError if the device or precision isn't available; `auto` needs any runtime.
 
-    Nothing is imported for `auto`, which takes a tenth of a second and is in vain where nothing is to be predicted.
+    For `auto` nothing is imported: that takes a tenth of a second, wasted where the run has nothing to predict.
     """
     check(device, precision)
     if (device, precision) != ("auto", "auto"):
@@ -48,38 +29,32 @@ def require(device: Device, precision: Precision) -> None:
         raise SettingsError(MISSING_EXTRA)
 
 
-def look(device: Device) -> Here:
-    """What is here of the runtimes that the device could need; the others are not even imported.
+def look(device: Device) -> Installed:
+    """The installed runtimes among those that the device could need; the others aren't imported.
 
-    Nor is onnxruntime for `auto`, where it has nothing to offer that comes before OpenVINO.
+    For `auto`, neither is an onnxruntime that offers nothing better than OpenVINO.
     """
-    good_at = openvino.capabilities() if device in ("auto", "openvino") else None
+    capabilities = openvino.capabilities() if device in ("auto", "openvino") else None
     if device == "openvino":
-        return Here(openvino=good_at)
-    if good_at is not None and onnx.plain():
-        return Here((PROVIDERS["cpu"],), good_at)
-    return Here(onnx.providers(), good_at)
+        return Installed(openvino=capabilities)
+    if capabilities is not None and onnx.is_cpu_build():
+        return Installed((PROVIDERS["cpu"],), capabilities)
+    return Installed(onnx.providers(), capabilities)
 
 
 def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:
-    """The network in the ONNX file at `path`, loaded where it was asked for; with `auto`, in the best place that works.
+    """The network in the ONNX file at `path`, loaded on the named device or, with `auto`, on the best one that works.
 
-    Raises DeviceAbsent where the device or precision asked for can't be had, or is not what the runtime then uses;
-    SettingsError where no runtime is installed or none can read the file.
+    Raises DeviceAbsent if a named device or precision isn't available, or isn't what the runtime then uses;
+    SettingsError if no runtime is installed, or none can read the file.
     """
-    check(device, precision)
-    return first(path, resolve(device, precision, look(device)), _open)
-
-
-def first(path: Path, choices: tuple[Choice, ...], open_one: Open) -> Runtime:
-    """The first of the choices that can be loaded; raises what is said of the last one where none can."""
-    *before, last = choices
+    *before, last = resolve(device, precision, look(device))
     for choice in before:
         try:
-            return open_one(path, choice)
+            return _open(path, choice)
         except SettingsError as error:
-            log.info("%s does not work here, and the next is tried: %s", choice, error)
-    return open_one(path, last)
+            log.info("%s does not work here, so the next is tried: %s", choice, error)
+    return _open(path, last)
 
 
 def _open(path: Path, choice: Choice) -> Runtime:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from batch_removebg.engine.devices import Choice
 from batch_removebg.engine.runtimes import blob_cache, openvino
-from batch_removebg.engine.runtimes.blob_cache import FOLDER, Kept
+from batch_removebg.engine.runtimes.blob_cache import FOLDER, BlobCache
 from batch_removebg.errors import DeviceAbsent, DiskError
 from batch_removebg.storage import atomic
 
@@ -42,21 +43,21 @@ def never() -> bytes:
 
 
 def test_what_was_kept_is_found_again_for_the_same_weights_and_facts(weights: Path) -> None:
-    assert Kept(weights, FACTS).read() is None
-    Kept(weights, FACTS).write(lambda: b"blob")
-    assert Kept(weights, dict(FACTS)).read() == b"blob"
+    assert BlobCache(weights, FACTS).read(bytes) is None
+    BlobCache(weights, FACTS).write(lambda: b"blob")
+    assert BlobCache(weights, dict(FACTS)).read(bytes) == b"blob"
 
 
 @pytest.mark.parametrize("facts", [{}, FACTS | {"openvino": "2"}, FACTS | {"wanted": {"NUM_STREAMS": "4"}}])
 def test_where_a_fact_is_another_nothing_is_found(weights: Path, facts: dict[str, object]) -> None:
-    Kept(weights, FACTS).write(lambda: b"blob")
-    assert Kept(weights, facts).read() is None
+    BlobCache(weights, FACTS).write(lambda: b"blob")
+    assert BlobCache(weights, facts).read(bytes) is None
 
 
 def test_other_weights_under_the_same_name_find_nothing(weights: Path) -> None:
-    Kept(weights, FACTS).write(lambda: b"blob")
+    BlobCache(weights, FACTS).write(lambda: b"blob")
     weights.write_bytes(b"others!")
-    assert Kept(weights, FACTS).read() is None
+    assert BlobCache(weights, FACTS).read(bytes) is None
 
 
 @pytest.mark.parametrize(
@@ -71,45 +72,45 @@ def test_other_weights_under_the_same_name_find_nothing(weights: Path) -> None:
     ],
 )
 def test_a_torn_or_rotten_file_is_no_blob_and_is_replaced(weights: Path, harm: Callable[[bytes], bytes]) -> None:
-    kept = Kept(weights, FACTS)
+    kept = BlobCache(weights, FACTS)
     kept.write(lambda: b"a longer blob")
     [path] = blobs(weights)
     path.write_bytes(harm(path.read_bytes()))
-    assert kept.read() is None
+    assert kept.read(bytes) is None
     kept.write(lambda: b"anew")
-    assert kept.read() == b"anew"
+    assert kept.read(bytes) == b"anew"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes of POSIX")
 @pytest.mark.parametrize("mode", [0o720, 0o702])
 def test_a_folder_that_others_may_write_to_is_neither_read_nor_written(weights: Path, mode: int) -> None:
-    kept = Kept(weights, FACTS)
+    kept = BlobCache(weights, FACTS)
     kept.write(lambda: b"blob")
     (weights.parent / FOLDER).chmod(mode)
-    assert kept.read() is None
+    assert kept.read(bytes) is None
     kept.write(never)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="owners and modes of POSIX")
 def test_a_folder_of_somebody_else_is_neither_read_nor_written(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept(weights, FACTS)
+    kept = BlobCache(weights, FACTS)
     kept.write(lambda: b"blob")
     monkeypatch.setattr(os, "geteuid", lambda: (weights.parent / FOLDER).stat().st_uid + 1)
-    assert kept.read() is None
+    assert kept.read(bytes) is None
     kept.write(never)
 
 
 def test_a_folder_that_can_not_be_made_is_done_without(weights: Path, caplog: pytest.LogCaptureFixture) -> None:
     (weights.parent / FOLDER).write_bytes(b"a file in the way")
     with caplog.at_level(logging.INFO):
-        assert Kept(weights, FACTS).read() is None
-        Kept(weights, FACTS).write(never)
+        assert BlobCache(weights, FACTS).read(bytes) is None
+        BlobCache(weights, FACTS).write(never)
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 def test_nothing_is_exported_for_a_folder_that_is_read_only(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    Kept(weights, FACTS).write(never)
+    BlobCache(weights, FACTS).write(never)
 
 
 def test_a_full_disk_is_no_error_and_leaves_nothing(
@@ -120,52 +121,52 @@ def test_a_full_disk_is_no_error_and_leaves_nothing(
 
     monkeypatch.setattr(atomic, "write_atomic", full)
     with caplog.at_level(logging.INFO):
-        Kept(weights, FACTS).write(lambda: b"blob")
+        BlobCache(weights, FACTS).write(lambda: b"blob")
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert blobs(weights) == []
 
 
 def test_an_export_that_fails_is_no_error(weights: Path) -> None:
-    Kept(weights, FACTS).write(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+    BlobCache(weights, FACTS).write(lambda: 1 / 0)  # type: ignore[arg-type,return-value]
     assert blobs(weights) == []
 
 
 def test_large_weights_are_not_kept(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_cache, "_LARGEST", len(b"weights") - 1)
-    Kept(weights, FACTS).write(never)
+    monkeypatch.setattr(blob_cache, "_MAX_WEIGHTS", len(b"weights") - 1)
+    BlobCache(weights, FACTS).write(never)
     assert not (weights.parent / FOLDER).exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a system with named pipes")
 def test_a_pipe_in_a_blobs_place_does_not_keep_the_run_waiting(weights: Path) -> None:
-    Kept(weights, FACTS).write(lambda: b"blob")
+    BlobCache(weights, FACTS).write(lambda: b"blob")
     [path] = blobs(weights)
     path.unlink()
     os.mkfifo(path)
-    assert Kept(weights, FACTS).read() is None
+    assert BlobCache(weights, FACTS).read(bytes) is None
 
 
 def test_a_foreign_file_in_the_folder_is_never_removed(weights: Path) -> None:
-    Kept(weights, FACTS).write(lambda: b"blob")
+    BlobCache(weights, FACTS).write(lambda: b"blob")
     foreign = weights.parent / FOLDER / f"{weights.stem}-notes.blob"
     foreign.write_bytes(b"mine")
     os.utime(foreign, (0, 0))
     for number in range(9):
-        Kept(weights, FACTS | {"number": number}).write(lambda: b"blob")
+        BlobCache(weights, FACTS | {"number": number}).write(lambda: b"blob")
     assert foreign.read_bytes() == b"mine"
 
 
 def test_old_blobs_of_the_same_weights_go_and_those_of_others_stay(weights: Path, tmp_path: Path) -> None:
     other = tmp_path / "netp.onnx"
     other.write_bytes(b"others")
-    Kept(other, FACTS).write(lambda: b"other")
+    BlobCache(other, FACTS).write(lambda: b"other")
     for number in range(9):
-        Kept(weights, {"openvino": number}).write(lambda: b"blob")
+        BlobCache(weights, {"openvino": number}).write(lambda: b"blob")
         newest = max(blobs(weights), key=lambda path: (path.stem.startswith("net-"), path.stat().st_mtime_ns))
         os.utime(newest, (number, number))  # a filesystem's clock may stand still between two of them
     assert len(blobs(weights)) == 5
-    assert Kept(other, FACTS).read() == b"other"
-    assert [n for n in range(9) if Kept(weights, {"openvino": n}).read()] == [5, 6, 7, 8]
+    assert BlobCache(other, FACTS).read(bytes) == b"other"
+    assert [n for n in range(9) if BlobCache(weights, {"openvino": n}).read(bytes)] == [5, 6, 7, 8]
 
 
 # The network
@@ -186,7 +187,8 @@ def network(tmp_path: Path) -> Path:
 
 
 def loaded(network: Path, streams: int = 1) -> openvino.OpenVino:
-    return openvino.OpenVino(network, OV32, streams=streams)
+    with patch.object(openvino, "cores", lambda: streams):
+        return openvino.OpenVino(network, OV32)
 
 
 def tensor() -> NDArray[np.float32]:
@@ -225,13 +227,13 @@ def test_other_options_are_another_network(network: Path, compilations: list[Pat
 
 def test_a_kept_network_must_be_what_was_asked_for_too(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded(network)
-    monkeypatch.setitem(openvino._NAMES, "float32", "float16")
+    monkeypatch.setitem(openvino._NAMES, "f32", "float16")
     with pytest.raises(DeviceAbsent, match="was asked for float32"):
         loaded(network)
 
 
 def test_one_that_is_not_what_was_asked_for_is_not_kept(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(openvino._NAMES, "float32", "float16")
+    monkeypatch.setitem(openvino._NAMES, "f32", "float16")
     with pytest.raises(DeviceAbsent, match="was asked for float32"):
         loaded(network)
     assert not (network.parent / FOLDER).exists()

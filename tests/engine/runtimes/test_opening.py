@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from batch_removebg.engine import weights
-from batch_removebg.engine.devices import Choice, Device, Here
-from batch_removebg.engine.runtimes import Runtime, onnx, openvino
-from batch_removebg.engine.runtimes.opening import first, look, open_runtime
+from batch_removebg.engine.devices import Choice, Device, Installed
+from batch_removebg.engine.runtimes import Runtime, onnx, opening, openvino
+from batch_removebg.engine.runtimes.opening import look, open_runtime
 from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
 
 CPU, CUDA = Choice("cpu", "float32"), Choice("cuda", "float32")
@@ -36,11 +36,14 @@ class Loaded:
 
 
 class Machine:
-    """Opens every choice but the broken ones, and remembers what was tried."""
+    """Offers these choices, opens all but the broken ones, and remembers what was tried."""
 
-    def __init__(self, *broken: Choice) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *choices: Choice, broken: tuple[Choice, ...] = ()) -> None:
         self.broken = broken
         self.tried: list[Choice] = []
+        monkeypatch.setattr(opening, "look", lambda device: Installed(("CPUExecutionProvider",)))
+        monkeypatch.setattr(opening, "resolve", lambda device, precision, installed: choices)
+        monkeypatch.setattr(opening, "_open", self.open)
 
     def open(self, path: Path, choice: Choice) -> Runtime:
         self.tried.append(choice)
@@ -75,21 +78,22 @@ def tensor(seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 1, (1, 3, 320, 320)).astype(np.float32)
 
 
-def test_the_first_choice_that_works_is_taken_and_no_other_is_loaded() -> None:
-    machine = Machine(CUDA)
-    assert first(PATH, (CUDA, OV16, CPU), machine.open).used == OV16
+def test_the_first_choice_that_works_is_taken_and_no_other_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, CUDA, OV16, CPU, broken=(CUDA,))
+    assert open_runtime(PATH).used == OV16
     assert machine.tried == [CUDA, OV16]
 
 
-def test_where_none_works_the_last_ones_reason_is_told() -> None:
+def test_where_none_works_the_last_ones_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    Machine(monkeypatch, CUDA, CPU, broken=(CUDA, CPU))
     with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CPU float32$"):
-        first(PATH, (CUDA, CPU), Machine(CUDA, CPU).open)
+        open_runtime(PATH)
 
 
-def test_a_named_device_that_fails_to_load_is_not_replaced_by_another() -> None:
-    machine = Machine(CUDA)
+def test_a_named_device_that_fails_to_load_is_not_replaced_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, CUDA, broken=(CUDA,))
     with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CUDA float32$"):
-        first(PATH, (CUDA,), machine.open)
+        open_runtime(PATH, "cuda")
     assert machine.tried == [CUDA]
 
 
@@ -150,12 +154,12 @@ def test_only_a_build_that_says_so_and_has_no_library_for_a_card_is_plain(
     package = Package(monkeypatch, tmp_path)
     if name is not None:
         package.build(name, *libraries)
-    assert onnx.plain() is plain
+    assert onnx.is_cpu_build() is plain
 
 
 def test_no_onnxruntime_is_no_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert onnx.plain() is False
+    assert onnx.is_cpu_build() is False
 
 
 GOOD_AT = ("BF16", "FP32")
@@ -165,19 +169,19 @@ GPU_BUILD = ("CUDAExecutionProvider", "CPUExecutionProvider")
 @pytest.mark.parametrize(
     ("device", "good_at", "plain", "seen"),
     [
-        ("auto", GOOD_AT, True, Here(("CPUExecutionProvider",), GOOD_AT)),
-        ("auto", GOOD_AT, False, Here(GPU_BUILD, GOOD_AT)),
-        ("auto", None, True, Here(GPU_BUILD, None)),
-        ("cpu", GOOD_AT, True, Here(GPU_BUILD, None)),
-        ("cuda", GOOD_AT, True, Here(GPU_BUILD, None)),
-        ("openvino", GOOD_AT, False, Here(None, GOOD_AT)),
+        ("auto", GOOD_AT, True, Installed(("CPUExecutionProvider",), GOOD_AT)),
+        ("auto", GOOD_AT, False, Installed(GPU_BUILD, GOOD_AT)),
+        ("auto", None, True, Installed(GPU_BUILD, None)),
+        ("cpu", GOOD_AT, True, Installed(GPU_BUILD, None)),
+        ("cuda", GOOD_AT, True, Installed(GPU_BUILD, None)),
+        ("openvino", GOOD_AT, False, Installed(None, GOOD_AT)),
     ],
 )
 def test_onnxruntime_is_asked_unless_auto_has_openvino_and_the_plain_build_beside_it(
-    monkeypatch: pytest.MonkeyPatch, device: Device, good_at: tuple[str, ...] | None, plain: bool, seen: Here
+    monkeypatch: pytest.MonkeyPatch, device: Device, good_at: tuple[str, ...] | None, plain: bool, seen: Installed
 ) -> None:
     monkeypatch.setattr(openvino, "capabilities", lambda: good_at)
-    monkeypatch.setattr(onnx, "plain", lambda: plain)
+    monkeypatch.setattr(onnx, "is_cpu_build", lambda: plain)
     monkeypatch.setattr(onnx, "providers", lambda: GPU_BUILD)
     assert look(device) == seen
 
@@ -185,7 +189,7 @@ def test_onnxruntime_is_asked_unless_auto_has_openvino_and_the_plain_build_besid
 def test_auto_looks_at_a_plain_onnxruntime_without_importing_it() -> None:
     needs(openvino.capabilities())
     needs(onnx.providers())
-    if not onnx.plain():
+    if not onnx.is_cpu_build():
         pytest.skip("this onnxruntime is one for graphics cards")
     code = (
         "import sys\n"
@@ -214,19 +218,19 @@ def test_weights_that_openvino_can_not_load_go_to_the_onnxruntime_that_was_not_i
 
 
 @pytest.mark.parametrize(
-    ("choice", "devices", "dtype"),
-    [(OV16, ["CPU"], "float32"), (OV32, ["CPU"], "bfloat16"), (OV16, ["CPU"], "float16"), (OV32, ["GPU.0"], "float32")],
+    ("choice", "devices", "hint"),
+    [(OV16, ["CPU"], "f32"), (OV32, ["CPU"], "bf16"), (OV16, ["CPU"], "f16"), (OV32, ["GPU.0"], "f32")],
 )
 def test_openvino_that_uses_another_precision_or_device_is_an_error(
-    choice: Choice, devices: list[str], dtype: str
+    choice: Choice, devices: list[str], hint: str
 ) -> None:
     with pytest.raises(DeviceAbsent, match=f"^OpenVINO was asked for {choice.precision} on the CPU and chose "):
-        openvino.confirm(choice, devices, dtype)
+        openvino.confirm(choice, devices, hint)
 
 
-@pytest.mark.parametrize(("choice", "dtype"), [(OV32, "float32"), (OV16, "bfloat16")])
-def test_openvino_that_does_as_it_was_asked_is_believed(choice: Choice, dtype: str) -> None:
-    assert openvino.confirm(choice, ["CPU"], dtype) == choice
+@pytest.mark.parametrize(("choice", "hint"), [(OV32, "f32"), (OV16, "bf16")])
+def test_openvino_that_does_as_it_was_asked_is_believed(choice: Choice, hint: str) -> None:
+    assert openvino.confirm(choice, ["CPU"], hint) == choice
 
 
 @pytest.mark.parametrize("choice", [CPU, OV32])
@@ -287,7 +291,6 @@ class BindingsThatMustBeSettled:
 def test_one_thread_goes_through_openvinos_bindings_before_any_other_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     bindings = BindingsThatMustBeSettled()
     monkeypatch.setitem(sys.modules, "openvino", bindings)  # type: ignore[arg-type]  # stands for a module
-    monkeypatch.setattr(openvino, "_settled", [])
 
     def ask(_: int) -> int:
         assert openvino._module() is bindings
