@@ -25,7 +25,7 @@ _RETRY = 10
 """Generations after which more is tried again: one is as many items as are in flight."""
 
 
-class Width:
+class Concurrency:
     """The number of items in flight at one time; `fixed` for good, or found out."""
 
     def __init__(self, *, fixed: int | None = None, cap: int = CAP) -> None:

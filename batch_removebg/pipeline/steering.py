@@ -10,7 +10,7 @@ import anyio
 
 from batch_removebg.clock import Clock
 
-from .concurrency import Width
+from .concurrency import Concurrency
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Flight:
 class Steering:
     """Slots for workers, as many as `width` finds to be right."""
 
-    def __init__(self, width: Width, rate: Callable[[], float | None], clock: Clock) -> None:
+    def __init__(self, width: Concurrency, rate: Callable[[], float | None], clock: Clock) -> None:
         """`rate`: creates a second that are let through, where that is known."""
         self.width = width
         self._rate = rate

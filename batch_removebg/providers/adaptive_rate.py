@@ -45,7 +45,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StatedLimit:
     """A limit that the server spelled out."""
 
     per_second: float
@@ -95,7 +95,7 @@ class _Mark:
     """Seconds that were to be waited from then on."""
 
 
-class Limit:
+class RateLimit:
     """Decides when the next call may go: `wait`, `sent`, and then one of `accepted`, `rejected` and `ended`.
 
     `per_second` is a limit that the user has set; it is never exceeded, and a server's own may be lower.
@@ -117,7 +117,7 @@ class Limit:
         self._mark: _Mark | None = None
         self._sent = self._rejections = self._streak = self._lessons = 0
         self._burst, self._jitter = 1.0, _JITTER
-        self._told: Told | None = None
+        self._stated: StatedLimit | None = None
         self._probe_at, self._apart = math.inf, 1
         self.crowded = False
         """The last wait was for an answer, and may end with any."""
@@ -180,7 +180,7 @@ class Limit:
         self._open.pop(ticket.number, None)
 
     def rejected(
-        self, ticket: Ticket, now: float, retry_after: float | None = None, *, told: Told | None = None
+        self, ticket: Ticket, now: float, retry_after: float | None = None, *, stated: StatedLimit | None = None
     ) -> None:
         """Take a 429 in: pause, and go at the rate that it teaches."""
         self._open.pop(ticket.number, None)
@@ -197,11 +197,11 @@ class Limit:
         self._streak = 0 if accepted else self._streak + 1
         pause = min(_LONGEST_PAUSE, max(pause, min(60.0, pause * 2.0**self._streak) if self._streak > 1 else 0.0))
         self._heard, self._paused_until = now, max(self._paused_until, now + pause)
-        self._learned = pacer = self._learn(accepted, max(ticket.at - mark.at, _CLOCK), pause, told)
+        self._learned = pacer = self._learn(accepted, max(ticket.at - mark.at, _CLOCK), pause, stated)
         self._mark = _Mark(ticket.number, ticket.at, self._rejections, pause)
         # The bucket was empty at that instant, and a call that is refused may cost a token too.
         pacer.due, pacer.last = min(ticket.at + 2 * pacer.gap, self._paused_until), ticket.at
-        window = min(_PROBES_APART, max(6.0, 6 / pacer.rate)) if self._told else _PROBES_APART
+        window = min(_PROBES_APART, max(6.0, 6 / pacer.rate)) if self._stated else _PROBES_APART
         self._probe_at = now + self._apart * window
 
     def _settle(self, now: float) -> None:
@@ -215,32 +215,32 @@ class Limit:
         if self._held is not None and self._mark is not None:
             accepted, spent = self._sent - self._mark.number, self._held.last - self._mark.at
             if accepted > max(20.0, 4 * (self._burst + self._held.rate * spent)):
-                self._held, self._told, self._apart = None, None, 1
+                self._held, self._stated, self._apart = None, None, 1
 
     def _probe(self, ticket: Ticket) -> None:
         """Go as if there were no limit, one call at a time at first; the next 429 tells what has become of it."""
         self._held, self._learned, self._window = self._learned, None, self._first_window
         self._mark = _Mark(ticket.number, ticket.at, self._rejections)
 
-    def _learn(self, accepted: int, seconds: float, pause: float, told: Told | None) -> Pacer:
+    def _learn(self, accepted: int, seconds: float, pause: float, stated: StatedLimit | None) -> Pacer:
         """The pace after a 429 that came when so many had been accepted in so many seconds."""
         held, pacer, self._held = self._held, self._learned, None
-        if held is not None and self._failed(held, accepted, seconds, told):
+        if held is not None and self._failed(held, accepted, seconds, stated):
             self._apart = min(_MOST_APART, 2 * self._apart)
-            self._lessons = 2 if self._burst >= 2 and told is None else len(_GROWTH)
+            self._lessons = 2 if self._burst >= 2 and stated is None else len(_GROWTH)
             return held
         if pacer is None:
             self._apart = 1
-        if told is not None:
+        if stated is not None:
             # A limit that is spelled out is one that will change: no use to measure it.
-            if told != self._told:
-                self._apart, self._burst, self._jitter = _APART_IF_TOLD, max(1.0, told.burst), _JITTER
+            if stated != self._stated:
+                self._apart, self._burst, self._jitter = _APART_IF_TOLD, max(1.0, stated.burst), _JITTER
             else:
                 # Known, and yet too fast: the way there is less even than was thought.
-                self._burst, self._jitter = max(1.0, self._burst / 2), min(2 * self._jitter, 0.03 / told.per_second)
-            self._told, self._lessons = told, len(_GROWTH)
-            return self._paced(told.per_second)
-        self._told = None
+                self._burst, self._jitter = max(1.0, self._burst / 2), min(2 * self._jitter, 0.03 / stated.per_second)
+            self._stated, self._lessons = stated, len(_GROWTH)
+            return self._paced(stated.per_second)
+        self._stated = None
         if pacer is None:
             # The whole of a window, or a burst and the time that its last call takes to come again.
             rate = max(1, accepted) / (seconds + pause)
@@ -253,11 +253,11 @@ class Limit:
         self._lessons = min(len(_GROWTH), self._lessons + 1) if accepted and not short else 2
         return self._paced(rate)
 
-    def _failed(self, held: Pacer, accepted: int, seconds: float, told: Told | None) -> bool:
+    def _failed(self, held: Pacer, accepted: int, seconds: float, stated: StatedLimit | None) -> bool:
         """Whether a probe has shown the old limit: nothing but the burst came through."""
-        if told is not None and self._told is not None:
-            return told == self._told
-        return told is None and accepted <= self._burst + held.rate * seconds + 2
+        if stated is not None and self._stated is not None:
+            return stated == self._stated
+        return stated is None and accepted <= self._burst + held.rate * seconds + 2
 
     def _measured(self, pacer: Pacer, accepted: int, seconds: float, pause: float) -> float:
         if pacer.last - pacer.due > pacer.gap:

@@ -62,7 +62,7 @@ class WaitPolicy:
         self._lost += 1
 
 
-class Waiting(Wrapper):
+class PreferWait(Wrapper):
     """Asks for the answers to creates to be kept back, as far as that serves."""
 
     def __init__(self, inner: Provider, policy: WaitPolicy, times: RunTimes) -> None:

@@ -12,7 +12,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
 from batch_removebg.model import Prediction, Provider
 
-from .adaptive_rate import Limit, Ticket, Told
+from .adaptive_rate import RateLimit, Ticket, StatedLimit
 from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
@@ -33,8 +33,8 @@ class Throttled(Wrapper):
     def __init__(
         self,
         inner: Provider,
-        creates: Limit,
-        others: Limit,
+        creates: RateLimit,
+        others: RateLimit,
         *,
         clock: Clock,
         pause: Pause,
@@ -67,8 +67,8 @@ class Throttled(Wrapper):
         try:
             result = await once()
         except RateLimited as error:
-            told = Told(*error.limit) if error.limit is not None else None
-            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, told=told)
+            stated = StatedLimit(*error.limit) if error.limit is not None else None
+            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, stated=stated)
             raise
         except (ServerError, ConnectionFailed, CreateLost):
             self._trouble(self._clock.monotonic())
@@ -89,7 +89,7 @@ class Throttled(Wrapper):
 class _Queue:
     """First come, first served before one limit."""
 
-    def __init__(self, limit: Limit, clock: Clock) -> None:
+    def __init__(self, limit: RateLimit, clock: Clock) -> None:
         self.limit = limit
         self._clock = clock
         self._turn = anyio.Lock()

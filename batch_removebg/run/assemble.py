@@ -19,7 +19,7 @@ from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.concurrency import Width
+from batch_removebg.pipeline.concurrency import Concurrency
 from batch_removebg.pipeline.dedup import Deduplicator, OnHand
 from batch_removebg.pipeline.download import Downloader
 from batch_removebg.pipeline.pipeline import Pipeline, Stages
@@ -34,13 +34,13 @@ from batch_removebg.pipeline.steering import Steering
 from batch_removebg.pipeline.tools import Tools
 from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.pipeline.watchers import Watchers
-from batch_removebg.providers.adaptive_rate import Limit
+from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import Operation
 from batch_removebg.providers.budget import Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.journaled import Journaled
 from batch_removebg.providers.polling import RunTimes
-from batch_removebg.providers.prefer_wait import Waiting, WaitPolicy
+from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
@@ -210,18 +210,18 @@ def pipeline(
 class Pace:
     """What a run learns of the server, and goes by."""
 
-    creates: Limit
-    others: Limit
+    creates: RateLimit
+    others: RateLimit
     times: RunTimes
-    width: Width
+    width: Concurrency
 
 
 def pace_of(settings: Settings) -> Pace:
     """What is known before the first answer."""
     # There is nobody to say no in this process.
     window = inf if settings.provider == "local" else 1.0
-    creates = Limit(settings.rate / 60 if settings.rate else None, window=window)
-    others = Limit(window=max(window, _OTHERS_AT_ONCE))
+    creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
+    others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
     return Pace(creates, others, RunTimes(), settings.width())
 
 
@@ -252,7 +252,7 @@ def wrapped(
     limit, named = settings.budget()
     width, known = pace.width, ledger.fold.predictions > 0
     wrappers: list[Callable[[Provider], Provider]] = [
-        lambda inner: Waiting(inner, WaitPolicy(), pace.times),
+        lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
         lambda inner: Budgeted(inner, limit, named=named),
         lambda inner: Throttled(

@@ -9,7 +9,7 @@ import pytest
 
 from batch_removebg.errors import BudgetReached, CreateLost, RateLimited, ServerError, Stopping
 from batch_removebg.model import CreateRequest, Prediction, Status
-from batch_removebg.providers.adaptive_rate import Limit
+from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.throttle import Throttled
 from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider, pausing
@@ -21,7 +21,9 @@ def throttled(
     inner: ScriptedProvider, time: FakeClock, *, rate: float | None = None, gate: Gate | None = None, **more: Any
 ) -> Throttled:
     sleep = (gate or Gate(time.clock)).sleep
-    return Throttled(inner, Limit(rate), Limit(window=16), clock=time.clock, pause=pausing(time.sleep, sleep), **more)
+    return Throttled(
+        inner, RateLimit(rate), RateLimit(window=16), clock=time.clock, pause=pausing(time.sleep, sleep), **more
+    )
 
 
 @pytest.mark.anyio
@@ -52,7 +54,7 @@ async def test_a_rejection_reaches_the_caller_and_holds_everybody_back() -> None
 
 @pytest.mark.anyio
 async def test_a_rejection_that_comes_during_a_wait_prolongs_it() -> None:
-    time, inner, limit = FakeClock(), ScriptedProvider(), Limit(window=2)
+    time, inner, limit = FakeClock(), ScriptedProvider(), RateLimit(window=2)
     naps: list[float] = []
     first, second = limit.sent(time.now), limit.sent(time.now)
 
@@ -63,7 +65,7 @@ async def test_a_rejection_that_comes_during_a_wait_prolongs_it() -> None:
             limit.rejected(second, time.now, 20.0)  # another create's
 
     limit.rejected(first, time.now, 5.0)
-    await Throttled(inner, limit, Limit(), clock=time.clock, pause=pausing(nap)).create(REQUEST)
+    await Throttled(inner, limit, RateLimit(), clock=time.clock, pause=pausing(nap)).create(REQUEST)
     assert naps == pytest.approx([5.0, 20.0])
 
 
@@ -96,7 +98,7 @@ async def test_who_waits_for_an_answer_goes_as_soon_as_one_comes() -> None:
     async def never(_: float) -> None:
         await anyio.sleep_forever()
 
-    provider = Throttled(inner, Limit(), Limit(), clock=time.clock, pause=pausing(never))
+    provider = Throttled(inner, RateLimit(), RateLimit(), clock=time.clock, pause=pausing(never))
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
