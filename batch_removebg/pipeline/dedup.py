@@ -97,7 +97,7 @@ class Deduplicator:
     ) -> None:
         """`unsettled`: what earlier runs have begun to buy; whichever item has the same content takes it up.
 
-        A create without an answer matters only where predictions are `billed`.
+        Neither matters where predictions aren't `billed`.
         """
         self._billed = billed
         self._on_hand = on_hand
@@ -145,8 +145,8 @@ class Deduplicator:
             turn.inherit(own)
         elif other is not None:
             turn.inherit(other)
-        if not self._billed:
-            turn.lost = None
+        if not self._billed:  # nothing outlives the process that made it
+            turn.open = turn.lost = None
         if turn.upload is None and own.fingerprint == key and own.upload is not None:
             turn.upload = Upload(own.upload.url, when(own.upload.until))
 

@@ -101,6 +101,8 @@ class Pipeline:
             async with anyio.create_task_group() as stages:
                 self._start(stages)
             beside.cancel_scope.cancel()
+        for item in self._begun:  # broken off
+            self._tell(Event(Kind.PENDING, item, started=True))
 
     def _start(self, stages: TaskGroup) -> None:
         todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](self._shape.queue)
@@ -243,7 +245,8 @@ class Pipeline:
         turn.open, error.attempts = None, turn.bought
         if not self._stages.purchaser.may_buy(turn):
             return False
-        self._tell(Event(Kind.WARNING, prepared.todo.item.id, text=f"{error}; another prediction is bought"))
+        if self.gate.reason is None:
+            self._tell(Event(Kind.WARNING, prepared.todo.item.id, text=f"{error}; another prediction is bought"))
         self._copies.put([Released(prepared)])
         return True
 

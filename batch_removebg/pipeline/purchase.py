@@ -10,6 +10,7 @@ from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Provider
 from batch_removebg.providers import wire
+from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.journaled import key_of
 from batch_removebg.providers.recovery import LostCreates
 
@@ -50,6 +51,7 @@ class Purchaser:
         uploader: Uploader,
         poller: Poller,
         lost: LostCreates,
+        budget: Budget,
         policy: PurchasePolicy | None = None,
     ) -> None:
         self._provider = provider
@@ -58,6 +60,7 @@ class Purchaser:
         self._uploader = uploader
         self._poller = poller
         self._lost = lost
+        self._budget = budget
         self._policy = policy or PurchasePolicy()
 
     def may_buy(self, turn: Turn) -> bool:
@@ -111,6 +114,8 @@ class Purchaser:
             else:
                 if sighting.sure:
                     await self._ledger.append(Rejected(item, "not-found"))
+                    if turn.losses:  # by this run, which has counted it
+                        self._budget.give_back()
                 self._lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
                 turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
             turn.lost = None

@@ -82,6 +82,7 @@ class Breaker:
 
     def failed(self, now: float) -> None:
         """Take in a failure; raises ServerDown after too long an outage."""
+        probing, self._probing = self._probing, False
         self._failures += 1
         self._down_since = now if self._down_since is None else self._down_since
         if now - self._down_since >= (self.outage if self.known else self.stranger):
@@ -90,10 +91,9 @@ class Breaker:
                 f"the server has given nothing but errors for {(now - self._down_since) / 60:.0f} minutes; "
                 f"{hint}run the same command again when it is back"
             )
-        if self._probing or self._failures == self.threshold:
+        if probing or self._failures == self.threshold:
             self._pause = min(self.longest, self._pause * 2) if self.open else self.first
             self._probe_at = now + self._pause
-        self._probing = False
 
     def gave_up(self) -> None:
         """Take in that a call ended without telling anything about the server: it was cancelled, or never went out."""

@@ -141,9 +141,11 @@ class LostCreates:
     def _search(self, lost: Lost, spent: Container[str]) -> _Search:
         begun = wire.when(lost.since) or datetime.fromtimestamp(2 * self.policy.skew, UTC)
         slack = self.policy.skew + max(0.0, self._behind or 0.0)
-        if self._behind is not None and begun.timestamp() >= self._begun:
-            slack = self._behind + self.policy.jitter
         age, now = self._clock.wall() - begun.timestamp(), self._clock.monotonic()
+        if begun.timestamp() >= self._begun:
+            age = 0.0  # lost a moment ago, however long it had waited for its turn and for its answer
+            if self._behind is not None:
+                slack = self._behind + self.policy.jitter
         # A create that an earlier run lost has had its time to appear in the list.
         looks = (age,) if age > self.policy.looks[-1] else self.policy.looks
         due = [now + look - age for look in looks]
@@ -167,7 +169,8 @@ class LostCreates:
                 await self._walk(waiting)
             except BatchError as error:
                 for search in waiting:
-                    search.end(error)
+                    if not search.done.is_set():  # what the pages before have shown stays true
+                        search.end(error)
 
     async def _walk(self, searches: Sequence[_Search]) -> None:
         """Look for all of them at once; those that stay unseen at their last look are not there."""

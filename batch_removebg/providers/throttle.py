@@ -12,7 +12,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
 from batch_removebg.model import Prediction, Provider
 
-from .adaptive_rate import RateLimit, Ticket, StatedLimit
+from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")

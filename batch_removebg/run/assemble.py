@@ -36,7 +36,7 @@ from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.pipeline.watchers import Watchers
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import Operation
-from batch_removebg.providers.budget import Budgeted
+from batch_removebg.providers.budget import Budget, Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.journaled import Journaled
 from batch_removebg.providers.polling import RunTimes
@@ -189,7 +189,7 @@ def pipeline(
         Deduplicator(
             on_hand, tools.sources, tools.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
         ),
-        Purchaser(chain, ledger, tools, Uploader(chain, tools), poller, lost),
+        Purchaser(chain, ledger, tools, Uploader(chain, tools), poller, lost, pace.budget),
         Downloader(chain, ledger, tools, alphas, out=out),
         lost,
     )
@@ -214,6 +214,7 @@ class Pace:
     others: RateLimit
     times: RunTimes
     width: Concurrency
+    budget: Budget
 
 
 def pace_of(settings: Settings) -> Pace:
@@ -222,7 +223,7 @@ def pace_of(settings: Settings) -> Pace:
     window = inf if settings.provider == "local" else 1.0
     creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
     others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
-    return Pace(creates, others, RunTimes(), settings.width())
+    return Pace(creates, others, RunTimes(), settings.width(), Budget(*settings.budget()))
 
 
 def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock) -> Tools:
@@ -249,12 +250,11 @@ def wrapped(
     def said(kind: Kind) -> Callable[[str], None]:
         return lambda text: listener(Event(kind, text=text))
 
-    limit, named = settings.budget()
     width, known = pace.width, ledger.fold.predictions > 0
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
-        lambda inner: Budgeted(inner, limit, named=named),
+        lambda inner: Budgeted(inner, pace.budget),
         lambda inner: Throttled(
             inner,
             pace.creates,

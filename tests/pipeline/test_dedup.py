@@ -89,6 +89,13 @@ def test_a_create_that_an_earlier_run_lost_is_looked_for_where_it_may_have_cost_
     assert one.place(prepared("a", ItemState(lost=LOST, fingerprint="ab" * 16))) is way
 
 
+def test_a_prediction_of_an_earlier_process_is_not_asked_for_where_nothing_outlives_it(tmp_path: Path) -> None:
+    one = dedup(tmp_path, billed=False)
+    item = prepared("a", ItemState(prediction_id="p7", in_flight=True, fingerprint="ab" * 16))
+    assert one.place(item) is Way.BUY
+    assert one.turn(item).open is None
+
+
 def test_what_was_in_flight_for_other_content_is_not_taken_up(tmp_path: Path) -> None:
     one, item = dedup(tmp_path), prepared("a", ItemState(prediction_id="p7", in_flight=True, fingerprint="other"))
     assert one.place(item) is Way.BUY

@@ -23,6 +23,7 @@ from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.pipeline.work import Predicted, Todo
+from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.run import assemble
@@ -50,7 +51,7 @@ class Bench:
         poller = Poller(provider, RunTimes(), deadline=900.0, clock=clock)
         self.preparer = Preparer(tools)
         self.dedup = Deduplicator(on_hand, tools.sources, tools.cpu, billed=True)
-        self.purchaser = Purchaser(provider, ledger, tools, Uploader(provider, tools), poller, lost)
+        self.purchaser = Purchaser(provider, ledger, tools, Uploader(provider, tools), poller, lost, Budget(None))
 
     async def predict(self) -> Predicted:
         prepared, data = await self.preparer.prepare(Todo(self.item, "noise.png", ItemState()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_removebg.providers.adaptive_rate import RateLimit, Pacer, Ticket, StatedLimit
+from batch_removebg.providers.adaptive_rate import Pacer, RateLimit, StatedLimit, Ticket
 from tests.support.server_model import Bucket, Liar, Network, Seen, Server, Unlimited, Windows, simulate
 
 SEEDS = range(1, 6)
