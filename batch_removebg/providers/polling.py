@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _KEPT = 200
@@ -55,7 +57,19 @@ class RunTimes:
         self._seen: deque[float] = deque(maxlen=_KEPT)
         self._sorted: list[float] = []
         self._schedules: dict[float, Schedule] = {}
-        self._new = 0
+        self._new = self._watched = 0
+        self.late = 0
+        """Predictions under way that take far longer than usual."""
+
+    @contextmanager
+    def watch(self) -> Iterator[Watch]:
+        """Watch a prediction that is waited for in the block."""
+        self._watched += 1
+        watch = Watch(self, scout=self._watched % _SCOUTS == 0)
+        try:
+            yield watch
+        finally:
+            self.late -= watch.late
 
     def add(self, seconds: float) -> None:
         """Take in how long one took."""
@@ -104,29 +118,14 @@ class RunTimes:
         return candidate
 
 
-class Watches:
-    """The predictions that are waited for, as far as they tell that the model has changed its pace."""
-
-    def __init__(self, times: RunTimes) -> None:
-        self.times = times
-        self.late = 0
-        """Those that take far longer than is usual."""
-        self._begun = 0
-
-    def begin(self) -> Watch:
-        """Take in that one more is waited for."""
-        self._begun += 1
-        return Watch(self, scout=self._begun % _SCOUTS == 0)
-
-
 class Watch:
-    """One prediction that is waited for."""
+    """One prediction that is waited for; from many, changes of the model's pace show."""
 
-    def __init__(self, all_of_them: Watches, *, scout: bool) -> None:
-        self._all = all_of_them
+    def __init__(self, times: RunTimes, *, scout: bool) -> None:
+        self._times = times
         self._scout = scout
-        self._told = 0.0
-        self._late = False
+        self._learned = 0.0
+        self.late = False
 
     def delay(self, schedule: Schedule, elapsed: float) -> float:
         """Seconds from `elapsed` until the next poll."""
@@ -134,20 +133,15 @@ class Watch:
         return min(delay, max(1.0, elapsed)) if self._scout and schedule.first > _SLOW else delay
 
     def goes_on(self, elapsed: float) -> None:
-        """Take in that it has not ended after so many seconds."""
-        usual = self._all.times.quantile(_USUAL)
-        if usual is None or elapsed < _LATE * max(usual, self._told):
+        """Record that it has not ended after so many seconds."""
+        usual = self._times.quantile(_USUAL)
+        if usual is None or elapsed < _LATE * max(usual, self._learned):
             return
-        self._all.late += not self._late
-        self._late = True
-        if self._all.late >= _MANY:
-            self._all.times.add(1.5 * elapsed)
-            self._told = elapsed
-
-    def ended(self) -> None:
-        """Take in that it is not waited for any more."""
-        self._all.late -= self._late
-        self._late = False
+        self._times.late += not self.late
+        self.late = True
+        if self._times.late >= _MANY:
+            self._times.add(1.5 * elapsed)
+            self._learned = elapsed
 
 
 def _polls(schedule: Schedule, ran: float) -> int:

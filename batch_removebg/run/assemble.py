@@ -19,21 +19,18 @@ from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.concurrency import Concurrency
-from batch_removebg.pipeline.dedup import Deduplicator, OnHand
+from batch_removebg.pipeline.concurrency import Concurrency, Slots
+from batch_removebg.pipeline.context import Context
+from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline, Stages
 from batch_removebg.pipeline.planner import Planner
 from batch_removebg.pipeline.poll import Poller
-from batch_removebg.pipeline.prepare import Preparer
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.reader import Reader
-from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.pipeline.sources import Sources
-from batch_removebg.pipeline.steering import Steering
-from batch_removebg.pipeline.tools import Tools
 from batch_removebg.pipeline.upload import Uploader
-from batch_removebg.pipeline.watchers import Watchers
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import Operation
 from batch_removebg.providers.budget import Budget, Budgeted
@@ -48,7 +45,6 @@ from batch_removebg.providers.throttle import Throttled
 from batch_removebg.resources import Cpu
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
-from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.naming import Claims
 
 from .settings import Settings
@@ -166,11 +162,12 @@ def pipeline(
     handle_signals: bool,
 ) -> Pipeline:
     """Everything between the manifest and the ledger."""
-    pace, out = pace_of(settings), settings.out
-    tools = toolbox(settings, session, Gate(clock), clock)
-    chain = wrapped(bare, settings, ledger, tools.gate, pace, clock=clock, listener=listener)
-    alphas = AlphaCache(out / layout.ALPHAS)
-    on_hand = OnHand(alphas, Twins(ledger.fold.made, out, tools.recipe.passed))
+    pace, out, gate = pace_of(settings), settings.out, Gate(clock)
+    chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
+    context = context_of(
+        settings, chain, ledger, session, gate=gate, clock=clock, listener=listener, stream="-" in inputs
+    )
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
     lost = LostCreates(
         chain, LostPolicy(resend=1 if settings.on_lost == "retry" else 0), clock=clock, known=ledger.fold.has_prediction
     )
@@ -178,32 +175,25 @@ def pipeline(
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     stages = Stages(
         Reader(
+            context,
+            planner(settings, reading, context.recipe),
             lambda: read(inputs, settings, listener, stdin),
-            planner(settings, reading, tools.recipe),
-            ledger,
-            tools.gate,
-            listener,
             stop=ending.end if ending is not None else lambda: None,
         ),
-        Preparer(tools),
         Deduplicator(
-            on_hand, tools.sources, tools.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
+            on_hand, context.sources, context.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
         ),
-        Purchaser(chain, ledger, tools, Uploader(chain, tools), poller, lost, pace.budget),
-        Downloader(chain, ledger, tools, alphas, out=out),
+        Purchaser(context, Uploader(context), poller, lost, pace.budget),
+        Downloader(context, on_hand.alphas, out=out),
         lost,
     )
-    watchers = Watchers(
-        tools.gate,
-        clock,
-        listener,
+    return Pipeline(
+        context,
+        stages,
+        Slots(pace.width, lambda: pace.creates.rate, clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
-        abandon=bare.abandon,
-        signals=handle_signals,
+        handle_signals=handle_signals,
     )
-    steering = Steering(pace.width, lambda: pace.creates.rate, clock)
-    shape = settings.shape(stream="-" in inputs)
-    return Pipeline(stages, tools, ledger, watchers, steering, shape, listener)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +216,17 @@ def pace_of(settings: Settings) -> Pace:
     return Pace(creates, others, RunTimes(), settings.width(), Budget(*settings.budget()))
 
 
-def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock) -> Tools:
+def context_of(
+    settings: Settings,
+    chain: Provider,
+    ledger: Ledger,
+    session: Callable[[], aiohttp.ClientSession],
+    *,
+    gate: Gate,
+    clock: Clock,
+    listener: Listener,
+    stream: bool = False,
+) -> Context:
     """What the stages share."""
     cpu = Cpu(budget=settings.pixels())
     sources = Sources(
@@ -236,7 +236,8 @@ def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], ga
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    return Tools(recipe_of(settings), sources, cpu, settings.limits(), clock, gate)
+    shape = settings.shape(stream=stream)
+    return Context(chain, ledger, recipe_of(settings), sources, cpu, settings.limits(), shape, clock, gate, listener)
 
 
 def wrapped(

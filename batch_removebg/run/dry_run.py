@@ -14,11 +14,10 @@ from batch_removebg.ledger.index import Reading
 from batch_removebg.ledger.journal import look
 from batch_removebg.model import Item
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.dedup import OnHand, Way, way_of
-from batch_removebg.pipeline.planner import Planned
-from batch_removebg.pipeline.reuse import Twins
+from batch_removebg.pipeline.dedup import Way, way_of
+from batch_removebg.pipeline.on_hand import OnHand
+from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage import layout
-from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.atomic import digest
 
 from . import assemble
@@ -86,7 +85,7 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     planner, fold = assemble.planner(settings, reading, recipe), reading.fold
     look = _Look(
         recipe,
-        OnHand(AlphaCache(settings.out / layout.ALPHAS), Twins(fold.made, settings.out, recipe.passed)),
+        OnHand(settings.out, fold.made, recipe.passed),
         {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint is not None},
         found := Preview(billed=settings.provider != "local"),
     )
@@ -99,8 +98,8 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
         found.done += plan.done
         found.left += plan.left
         begun += len(plan.todos)
-        for planned in plan.todos:
-            _count(look, planned)
+        for todo in plan.todos:
+            _count(look, todo)
     allowed, _ = settings.budget()
     if allowed is not None:
         found.beyond = max(0, found.bought - allowed)
@@ -108,16 +107,16 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     return found
 
 
-def _count(look: _Look, planned: Planned) -> None:
+def _count(look: _Look, todo: Todo) -> None:
     """Put an item that is to be done under its heading."""
-    if planned.todo.item.problem is not None:
+    if todo.item.problem is not None:
         look.found.bad += 1
     else:
-        _count_work(look, planned)
+        _count_work(look, todo)
 
 
-def _count_work(look: _Look, planned: Planned) -> None:
-    found, todo, sha256 = look.found, planned.todo, _sha256(planned.todo.item)
+def _count_work(look: _Look, todo: Todo) -> None:
+    found, sha256 = look.found, _sha256(todo.item)
     passed = todo.item.path is None and look.recipe.passes_urls
     if sha256 is None and not passed:
         found.bad += todo.item.path is not None

@@ -20,7 +20,7 @@ from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
 from batch_removebg.net.fetch import Caps
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
-from batch_removebg.pipeline.shape import Shape
+from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template

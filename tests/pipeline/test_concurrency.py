@@ -132,7 +132,7 @@ def test_items_for_which_nothing_is_bought_change_nothing(rate: float | None) ->
         for width in (plain, mixed):
             width.ended(width.began(nth), nth + 4.0)
         for _ in range(9):
-            mixed.dropped(mixed.began(nth), nth + 0.01)
+            mixed.ended(mixed.began(nth), nth + 0.01, bought=False)
     assert (mixed.mean, mixed.target(300.0, rate)) == (plain.mean, plain.target(300.0, rate))
 
 

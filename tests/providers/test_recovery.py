@@ -86,9 +86,9 @@ class Buyer:
 
     def __init__(self, provider: Provider, ledger: Ledger, time: FakeClock, policy: LostPolicy | None = None) -> None:
         clock = time.clock
-        tools = SimpleNamespace(clock=clock, gate=Gate(clock))
+        context = SimpleNamespace(provider=provider, ledger=ledger, clock=clock, gate=Gate(clock))
         self.lost = LostCreates(provider, policy or LostPolicy(), clock=clock, known=ledger.fold.has_prediction)
-        self._purchaser = Purchaser(provider, ledger, tools, self, self, self.lost, Budget(None))  # type: ignore[arg-type]
+        self._purchaser = Purchaser(context, self, self, self.lost, Budget(None))  # type: ignore[arg-type]
         self.image_of: dict[str, str] = {}
 
     async def image(self, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
