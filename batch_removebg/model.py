@@ -94,8 +94,6 @@ class Prediction:
     """The input URL, where the server echoes it: what a lost create is recognised by."""
     created_at: datetime | None = None
     data_removed: bool = False
-    seconds: float | None = None
-    """Time the model ran, by the server's own account."""
     ran: float | None = None
     """Seconds from creation to completion, queue included, by the server's own account."""
     held: float = field(default=0.0, compare=False)

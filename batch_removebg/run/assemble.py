@@ -76,14 +76,14 @@ async def provider(
         fetch.session_at_need(public_only=settings.public_only) as foreign,
     ):
         local = settings.provider == "local"
-        chosen = _local(settings, clock, loaded) if local else _remote(settings, api(), foreign(), clock)
+        chosen = _local(settings, loaded) if local else _remote(settings, api(), foreign(), clock)
         try:
             yield chosen, foreign
         finally:
             await chosen.aclose()
 
 
-def _local(settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]) -> Provider:
+def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Provider:
     from batch_removebg.engine import network, weights
     from batch_removebg.providers.local import LocalProvider
 
@@ -94,7 +94,7 @@ def _local(settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[o
         device=settings.device,
         precision=settings.precision,
     )
-    return LocalProvider(weights.known(settings.model), load, loaded=loaded, clock=clock)
+    return LocalProvider(weights.known(settings.model), load, loaded=loaded)
 
 
 def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
