@@ -93,8 +93,6 @@ class Prediction:
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
     created_at: datetime | None = None
     data_removed: bool = False
-    seconds: float | None = None
-    """Time that the model ran, as the server reports it."""
     ran: float | None = None
     """Seconds from creation to completion, queue included, as the server reports them."""
     held: float = field(default=0.0, compare=False)

@@ -1,4 +1,4 @@
-"""What a picture is made with: the identity that tells a finished item from one to be done again."""
+"""What a picture is made with: a finished item with another digest has to be made again."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ class Recipe:
     provider: str
     version: str
     inputs: Mapping[str, Any]
-    """Further inputs of the model, and the field the picture goes into."""
+    """The model's other inputs, and the name of its field for the picture."""
     proxy: ProxySpec
     finish: Finish
     passes_urls: bool
-    """URLs go to the provider as they are, and its cutout is the picture."""
+    """The API fetches URLs itself, and its cutout is the picture."""
     limits: tuple[int | bool, ...] = ()
-    """What is refused: no part of how a picture looks, but of whether an item fails."""
+    """Bounds of sources: they decide whether an item fails, not how a picture looks."""
 
     @cached_property
     def digest(self) -> str:
-        """Of the whole recipe: another one means that saved pictures are made anew, from kept alphas where possible."""
+        """Of the whole recipe: under another one, saved pictures are made again, from kept alphas where possible."""
         return _digest([self._bought, self.finish.look(), self.passes_urls])
 
     @cached_property
     def passed(self) -> str:
-        """The same of URLs that go to the provider as they are, since its cutout is not finished but for its format."""
+        """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
         return _digest([self._bought, self.finish.look(passed=True), self.passes_urls])
 
     def digest_of(self, item: Item) -> str:
-        """The digest that the item's picture is made with."""
+        """The digest of the item's picture."""
         return self.passed if item.path is None and self.passes_urls else self.digest
 
     @cached_property
     def tried(self) -> str:
-        """Of the recipe and the limits: an item that failed under others is tried again."""
+        """Of recipe and limits: an item that failed under others is tried again."""
         return _digest([self.passed, *self.limits])
 
     def fingerprint(self, source: str) -> str:
-        """Of what a prediction buys for `source` (a content digest or a URL): the alpha, whatever becomes of it."""
-        # What `_digest([source, self._bought])` gives, without writing the second part anew for each source.
+        """Of the alpha that a prediction buys for `source` (a content digest or a URL), whatever is made from it."""
+        # `_digest([source, self._bought])`, without writing the second part again for each source.
         return _digest_of(f"[{json.dumps(source)}, {self._bought_text}]")
 
     @cached_property

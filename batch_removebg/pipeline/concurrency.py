@@ -1,13 +1,19 @@
-"""How many items are in flight: as many as keep the limit busy. Pure; the time is an argument.
+"""How many items are in flight: as many as keep the server's limit busy.
 
-Where the limit is known, Little's law says it: rate × time in flight, and some for chance. Where none is, the number
-doubles as long as items come home as soon as before, which is twice as many a second; where they come later instead,
-the server has no more to give, and the doubling is taken back. Trouble on the server shrinks it.
+Where the limit is known, Little's law gives the number: rate × time in flight, plus a margin for chance. Where it
+isn't, the number doubles as long as items take no longer than before, which doubles the throughput; where they take
+longer, the server is at its limit, and the doubling is undone. Trouble on the server shrinks the number.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from batch_removebg.clock import Clock
 
 START = 32
 CAP = 256
@@ -15,69 +21,67 @@ _LEAST = 8
 _KEPT = 64
 """Items over which the time in flight is averaged."""
 _LATER = 1.4
-"""What a doubling may make of the time in flight and be kept."""
+"""Growth of the time in flight at which a doubling is undone."""
 _SHRINK, _REST = 0.7, 5.0
-"""What trouble makes of the number, and the seconds within which it counts once."""
+"""Factor that trouble applies to the number, and seconds until more trouble counts."""
 _MUCH, _RECENT = 0.25, 0.05
-"""Share of failures from which on it is trouble, and the weight of the latest outcome in it: a server that loses an
-answer now and then has room for as many as before."""
+"""Share of failures that counts as trouble, and weight of the latest outcome in it: a server that loses an answer now
+and then has as much room as before."""
 _RETRY = 10
-"""Generations after which more is tried again: one is as many items as are in flight."""
+"""Generations until doubling is tried again; one is as many items as are in flight."""
 
 
-class Width:
-    """The number of items in flight at one time; `fixed` for good, or found out."""
+class Concurrency:
+    """The number of items in flight: `fixed`, or found from what is recorded here. Pure: the time is an argument."""
 
     def __init__(self, *, fixed: int | None = None, cap: int = CAP) -> None:
         self.cap = fixed if fixed is not None else cap
         self._fixed = fixed is not None
         self._found = float(min(START, self.cap))
-        """Where no limit is known."""
+        """The number while no limit is known."""
         self._in_flight: dict[int, float] = {}
         self._ids = 0
-        self._items = self._span = self._held = 0.0
+        self._items = self._span = self._waited = 0.0
         self._changed_at = self._rest_until = -math.inf
         self._generation: list[float] = []
-        """Seconds in flight of the items begun since the number has changed."""
+        """Seconds in flight of the items begun since the number last changed."""
         self._before = math.inf
-        """Their mean before it was last doubled."""
+        """Their mean before the last doubling."""
         self._failing = 0.0
         """Share of failures among the latest outcomes."""
         self._rests = 0
         """Generations until the next doubling."""
 
     def began(self, now: float) -> int:
-        """Take in that an item goes into flight; what comes back names it."""
+        """Record that an item goes into flight; the number returned names it."""
         self._ids += 1
         self._in_flight[self._ids] = now
         return self._ids
 
     def waited(self, seconds: float) -> None:
-        """Take in that an item was held back by the limit for so long: it was not in flight meanwhile."""
-        self._held += seconds
+        """Record that the rate limit held an item back for so long: that doesn't count as in flight."""
+        self._waited += seconds
 
-    def ended(self, number: int, now: float) -> None:
-        """Record that an item has ended."""
+    def ended(self, number: int, now: float, *, bought: bool = True) -> None:
+        """Record that an item has ended; one for which nothing was bought says nothing about the time in flight."""
         begun = self._in_flight.pop(number, now)
+        if not bought:
+            return
         if self._items >= _KEPT:
             keep = 1 - 1 / _KEPT
-            self._items, self._span, self._held = self._items * keep, self._span * keep, self._held * keep
+            self._items, self._span, self._waited = self._items * keep, self._span * keep, self._waited * keep
         self._items, self._span = self._items + 1, self._span + now - begun
         if begun >= self._changed_at and now >= self._rest_until:
             self._generation.append(now - begun)
             if len(self._generation) >= max(_LEAST, self._found):
                 self._judge(now)
 
-    def dropped(self, number: int, _now: float) -> None:
-        """Take in that an item was none of those that count: nothing was bought for it."""
-        self._in_flight.pop(number, None)
-
     def answered(self) -> None:
         """Record that the server answered a call."""
         self._failing *= 1 - _RECENT
 
     def trouble(self, now: float) -> None:
-        """Record a failure of the server; where there are many: fewer in flight, once for all that fail together."""
+        """Record a failure of the server; many shrink the number, once for all that fail together."""
         self._failing += _RECENT * (1 - self._failing)
         if self._failing >= _MUCH and now >= self._rest_until:
             self._become(max(1.0, self._found * _SHRINK), now)
@@ -86,15 +90,15 @@ class Width:
     @property
     def mean(self) -> float:
         """Mean seconds in flight of the latest items."""
-        return max(0.0, self._span - self._held) / self._items if self._items else 0.0
+        return max(0.0, self._span - self._waited) / self._items if self._items else 0.0
 
     def target(self, now: float, rate: float | None) -> int:
-        """Items to have in flight; `rate`: creates a second that are let through, where that is known."""
+        """Items to have in flight; `rate`: creates a second that the limit allows, None where that isn't known."""
         if self._fixed:
             return self.cap
         if rate is None:
             return max(1, min(self.cap, int(self._found)))
-        # What has not come home yet counts with its age: a slow model shows before its first result.
+        # Items still in flight count with their age: a slow model shows before its first result.
         ages = sum(now - begun for begun in self._in_flight.values())
         count = max(self._items, 1.0)
         young = ages / len(self._in_flight) if self._in_flight else 0.0
@@ -106,7 +110,7 @@ class Width:
         return max(1, min(self.cap, wanted))
 
     def _judge(self, now: float) -> None:
-        """At the end of a generation, see whether more in flight only means that each takes longer."""
+        """At the end of a generation, see whether more in flight only makes each take longer."""
         mean = sum(self._generation) / len(self._generation)
         if mean > _LATER * self._before:
             self._become(max(float(_LEAST), self._found / 2), now)
@@ -121,3 +125,37 @@ class Width:
     def _become(self, found: float, now: float) -> None:
         self._found, self._changed_at = found, now
         self._generation.clear()
+
+
+class Slots:
+    """Slots for workers, as many as `concurrency` says."""
+
+    def __init__(self, concurrency: Concurrency, rate: Callable[[], float | None], clock: Clock) -> None:
+        """`rate`: creates a second that the limit allows, None where that isn't known."""
+        self.concurrency = concurrency
+        self._rate = rate
+        self._clock = clock
+        self._limiter = anyio.CapacityLimiter(concurrency.target(clock.monotonic(), rate()))
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[Callable[[], bool]]:
+        """Hold a slot; yields a function that says whether it may be kept, since the number may have shrunk."""
+        async with self._limiter:
+            yield lambda: self._limiter.borrowed_tokens <= self._limiter.total_tokens
+
+    def began(self) -> int:
+        """Record that a worker takes an item up; the number returned names it."""
+        return self.concurrency.began(self._clock.monotonic())
+
+    def ended(self, number: int, *, bought: bool) -> None:
+        """Record that the item has left its worker."""
+        self.concurrency.ended(number, self._clock.monotonic(), bought=bought)
+
+    async def adapt(self, every: float) -> None:
+        """Adapt the number of slots, for ever; more and more rarely while it stays the same."""
+        wait = every
+        while True:
+            target = self.concurrency.target(self._clock.monotonic(), self._rate())
+            wait = every if target != self._limiter.total_tokens else min(2 * wait, 16 * every)
+            self._limiter.total_tokens = target
+            await self._clock.sleep(wait)

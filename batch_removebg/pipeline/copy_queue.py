@@ -1,7 +1,7 @@
-"""Where copies wait for nothing but their copying: beside the workers, for it takes no slot and no create.
+"""Queue of duplicates ready to be written, and of items that come back: needs no worker slot and no API call.
 
-It also knows how many items are on their way at all, parked ones too: when the reader is done and there are none left,
-the run has come to its end.
+It also counts the items on their way, parked ones included: once the reader is done and the count is zero, the run is
+over.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ T = TypeVar("T")
 
 
 class CopyQueue(Generic[T]):
-    """A queue that never keeps those waiting who put something in; only the reader is kept back."""
+    """Adding never waits; only the reader is held back, by `room`."""
 
     def __init__(self, most: int, parked: Callable[[], int]) -> None:
-        """`most` copies are kept in memory, here or as those that `parked` counts; then nothing more is read."""
+        """`most`: copies in memory, here and `parked`, at which the reader waits."""
         self._most = most
         self._parked = parked
         self._waiting: deque[T] = deque()
         self._on_their_way = 0
-        self._closed = False
+        self._read = False
         self._more = anyio.Event()
         self._less = anyio.Event()
 
@@ -34,28 +34,28 @@ class CopyQueue(Generic[T]):
             await self._less.wait()
 
     def began(self) -> None:
-        """Take in that an item is on its way."""
+        """Count an item as on its way."""
         self._on_their_way += 1
 
     def ended(self) -> None:
-        """Take in that one has ended, be it here or elsewhere."""
+        """Count an item as ended."""
         self._on_their_way -= 1
         self._wake()
 
     def close(self) -> None:
-        """Take in that none will come that is not on its way already."""
-        self._closed = True
+        """Record that the reader is done."""
+        self._read = True
         self._wake()
 
     def put(self, copies: Iterable[T]) -> None:
-        """Add copies that can be made now."""
+        """Add what can go on now."""
         self._waiting.extend(copies)
         self._wake()
 
     async def take(self) -> T | None:
-        """The next one, when there is one; None at the end of the run."""
+        """The next one, once there is one; None at the end of the run."""
         while not self._waiting:
-            if self._closed and not self._on_their_way:
+            if self._over:
                 return None
             await self._more.wait()
         copy = self._waiting.popleft()
@@ -63,7 +63,11 @@ class CopyQueue(Generic[T]):
         self._less = anyio.Event()
         return copy
 
+    @property
+    def _over(self) -> bool:
+        return self._read and not self._on_their_way
+
     def _wake(self) -> None:
-        if self._waiting or (self._closed and not self._on_their_way):
+        if self._waiting or self._over:
             self._more.set()
             self._more = anyio.Event()

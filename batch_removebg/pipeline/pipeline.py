@@ -1,45 +1,45 @@
 """The run: manifest → plan → queue → workers → ready → downloaders → ledger. The only module that starts its tasks.
 
-    reader ──▶ todos (bounded) ──▶ worker ×N ──▶ ready (capacity 0) ──▶ downloader ×M ──▶ ledger
-                   ▲                 ├─ copies parked ──▶ copies ──▶ copier ×M ──┘          │
-                   │                 └─ creates without an answer ──▶ looked for            │
-                   └─────────────────────────── copies ◀────────────────────────────────────┘ output of no use
+    reader ──▶ todos ──▶ worker ×N ──▶ ready ──▶ downloader ×M ──▶ ledger
+                 ▲           │           ▲             │
+                 │           └─▶ copies ─┼─────────────┘
+                 │                 │     │
+                 └──── buy ── copier ×M ─┴── copied
 
-An item goes forward only: what has to be bought after all goes back to the queue. Closing the ends is the shutdown:
-once the reader is done and nothing is on its way, the copies end, the copiers close `todos`, and the last worker closes
-`ready`. Outputs expire, so a worker hands over only to a free downloader, and back-pressure reaches the reader. Workers
-buy; a copy of what is being bought is parked, and so is an item whose create has to be looked for: neither holds a
-worker. A closed gate stops buying; what is in flight has the grace period, and what isn't done by then stays pending
-for the next run.
+`todos` is bounded. `ready` has no room: output URLs expire, so a worker hands over only to a free downloader, and
+back-pressure reaches the reader. `copies` takes what comes back without waiting: copies of a content that was saved or
+has failed, outputs of no use, and lost creates once they were looked for. What has to be bought after all goes to
+`todos` again. A copy of what is being bought is parked, and holds no worker; nor does a create being looked for.
+
+Closing the ends is the shutdown: once the reader is done and no item is on its way, the copiers end and close `todos`,
+the workers end and close `ready`, and the downloaders end. A closed gate stops buying: paid results are still collected
+during the grace period, and the rest stays pending for the next run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping, Verdict
-from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.ledger.events import Failed
-from batch_removebg.ledger.journal import Ledger
-from batch_removebg.ledger.state import Step
+from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping
+from batch_removebg.events import Event, Kind
 from batch_removebg.providers.recovery import LostCreates
 
+from .concurrency import Slots
+from .context import Context
 from .copy_queue import CopyQueue
 from .dedup import Deduplicator, Way
-from .download import Downloader, described
-from .planner import unchanged
-from .prepare import Preparer
+from .download import Downloader
+from .outcomes import Outcomes
+from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
-from .shape import Shape
 from .singleflight import Released
-from .steering import Steering
-from .tools import Tools
-from .watchers import Watchers
+from .watchers import watch_gate, watch_signals, write_snapshots
 from .work import Predicted, Prepared, Todo
 
 Todos = MemoryObjectSendStream[Todo | Prepared]
@@ -48,10 +48,9 @@ Ready = MemoryObjectSendStream[Predicted]
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What each stage does with an item."""
+    """What is done with an item at each stage."""
 
     reader: Reader
-    preparer: Preparer
     dedup: Deduplicator
     purchaser: Purchaser
     downloader: Downloader
@@ -63,53 +62,53 @@ class Pipeline:
 
     def __init__(
         self,
+        context: Context,
         stages: Stages,
-        tools: Tools,
-        ledger: Ledger,
-        watchers: Watchers,
-        steering: Steering,
-        shape: Shape,
-        listener: Listener,
+        slots: Slots,
+        *,
+        snapshot: Callable[[], Awaitable[None]],
+        handle_signals: bool,
     ) -> None:
-        self.gate = tools.gate
+        """`snapshot` writes results.json; `handle_signals` only in a process that does nothing but this run."""
+        self.gate = context.gate
         self.reader = stages.reader
         self.dedup = stages.dedup
         self.reused = 0
         """Items saved without a prediction."""
+        self._context = context
         self._stages = stages
-        self._recipe = tools.recipe
-        self._clock = tools.clock
-        self._ledger = ledger
-        self._watchers = watchers
-        self._steering = steering
-        self._shape = shape
-        self._tell = listener
-        self._begun: set[str] = set()
-        """Items that were reported as started, and have not ended."""
-        self._copies: CopyQueue[Released[Prepared]] = CopyQueue(shape.copies, lambda: stages.dedup.parked)
+        self._slots = slots
+        self._snapshot = snapshot
+        self._handle_signals = handle_signals
+        self._notify = context.notify
+        self._copies: CopyQueue[Released[Prepared]] = CopyQueue(context.shape.copies, lambda: stages.dedup.parked)
+        self._outcomes = Outcomes(context, self._copies.ended)
 
     async def run(self) -> None:
-        """Do what is to be done; returns when every item is saved, failed or left pending."""
+        """Do all there is to do; returns when every item is saved, failed or left pending."""
+        context = self._context
         async with anyio.create_task_group() as beside:
-            if self._watchers.signals:
-                await beside.start(self._watchers.watch_signals, beside.cancel_scope)
-            beside.start_soon(self._watchers.watch_gate, beside.cancel_scope, self._shape, self.reader.stop)
-            beside.start_soon(self._watchers.write_snapshots, self._shape)
-            beside.start_soon(self._steering.steer, self._shape.steer)
+            if self._handle_signals:
+                await beside.start(watch_signals, context, beside.cancel_scope)
+            beside.start_soon(watch_gate, context, beside.cancel_scope, self.reader.stop)
+            beside.start_soon(write_snapshots, context, self._snapshot)
+            beside.start_soon(self._slots.adapt, context.shape.steer)
             beside.start_soon(self._stages.lost.watch)
-            beside.start_soon(self._ledger.keep_index)
+            beside.start_soon(context.ledger.keep_index)
             async with anyio.create_task_group() as stages:
                 self._start(stages)
             beside.cancel_scope.cancel()
+        self._outcomes.broken_off()
 
     def _start(self, stages: TaskGroup) -> None:
-        todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](self._shape.queue)
+        shape = self._context.shape
+        todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](shape.queue)
         ready_in, ready_out = anyio.create_memory_object_stream[Predicted](0)
         stages.start_soon(self._read, todo_in.clone())
         with todo_in, todo_out, ready_in, ready_out:
-            for _ in range(self._shape.workers):
+            for _ in range(shape.workers):
                 stages.start_soon(self._worker, stages, todo_out.clone(), ready_in.clone())
-            for _ in range(self._shape.downloaders):
+            for _ in range(shape.downloaders):
                 stages.start_soon(self._copier, todo_in.clone(), ready_in.clone())
                 stages.start_soon(self._download, ready_out.clone())
 
@@ -117,92 +116,90 @@ class Pipeline:
         async def hand_on(todo: Todo) -> None:
             await self._copies.room()
             if self._stopping(todo):
-                self._tell(Event(Kind.PENDING, todo.item.id))
+                self._notify(Event(Kind.PENDING, todo.item.id))
             else:
                 self._copies.began()
                 await todos.send(todo)
 
         with todos:
-            await self.reader.todos(self._shape, hand_on)
+            await self.reader.todos(hand_on)
         self._copies.close()
 
     def _stopping(self, todo: Todo, prepared: Prepared | None = None) -> Stopping | None:
-        """Why the item can't be begun any more: it stays pending, unless it has a prediction in flight."""
+        """Why an item can't go on: the run stops, and no prediction is in flight for it."""
         if self.gate.reason is None or todo.state.in_flight:
             return None
         paid = prepared is not None and self.dedup.leads(prepared) and self.dedup.turn(prepared).open is not None
         return None if paid else Stopping("the run is stopping")
 
-    # Workers
-
     async def _worker(self, stages: TaskGroup, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
         with todos, ready:
             while True:
-                async with self._steering.slot() as kept:
+                async with self._slots.slot() as kept:
                     while kept():
                         try:
-                            todo = await todos.receive()
+                            given = await todos.receive()
                         except anyio.EndOfStream:
                             return
-                        await self._work(todo, stages, ready)
+                        number = self._slots.began()
+                        bought = await self._work(given, stages, ready)
+                        self._slots.ended(number, bought=bought)
 
-    async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> None:
-        """Buy for an item just read, or for one that came back to the queue."""
+    async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> bool:
+        """Take an item to the end of its prediction; returns whether one was bought for it."""
         todo, prepared = (given, None) if isinstance(given, Todo) else (given.todo, given)
-        with self._steering.in_flight() as flight:
-            try:
-                if (stopping := self._stopping(todo, prepared)) is not None:
-                    raise stopping
-                data = None
-                if prepared is None:
-                    prepared, data = await self._stages.preparer.prepare(todo)
-                    if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
-                        return await self._unchanged(todo)
-                way = self.dedup.place(prepared, data, in_vain=given is prepared and not self.dedup.leads(prepared))
-                if way is Way.COPY and prepared.sha256 is None and not self.dedup.leads(prepared):
-                    return self._copies.put([Released(prepared)])
-                if way is Way.PARK:
-                    return None
-                self._begin(todo)
-                predicted = await self._predicted(prepared, data, way)
-                if predicted is not None:
-                    flight.bought = not predicted.reused
-                    await ready.send(predicted)
-                elif self.dedup.leads(prepared):
-                    stages.start_soon(self._look_for, prepared)
-            except BatchError as error:
-                flight.bought = error.attempts > 0
-                await self._settle(todo, error, prepared)
-
-    async def _predicted(self, prepared: Prepared, data: bytes | None, way: Way) -> Predicted | None:
-        """The item with its alpha in reach; None where it was parked, or its create has to be looked for."""
-        if way is Way.COPY:
-            copied = await self.dedup.copy(prepared)
-            if copied is not None:
-                return copied
-            way = self.dedup.place(prepared, data, in_vain=True)
-        if way is not Way.BUY:
-            return None
+        data = None
         try:
-            return await self._stages.purchaser.buy(prepared, self.dedup.turn(prepared), data)
+            if (stopping := self._stopping(todo, prepared)) is not None:
+                raise stopping
+            if prepared is None:
+                prepared, data = await prepare(self._context, todo)
+                if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
+                    await self._outcomes.unchanged(todo)
+                    self.reader.skipped += 1
+                    return False
+            predicted = await self._predicted(prepared, data, stages, again=prepared is given)
+            if predicted is not None:
+                await ready.send(predicted)
+            return predicted is not None and not predicted.reused
+        except BatchError as error:
+            await self._settle(todo, error, prepared)
+            return error.attempts > 0
+
+    async def _predicted(
+        self, prepared: Prepared, data: bytes | None, stages: TaskGroup, *, again: bool
+    ) -> Predicted | None:
+        """The item with its alpha within reach; None where it goes on elsewhere."""
+        dedup, leads = self.dedup, self.dedup.leads(prepared)
+        # What comes back without the turn of its content is the copy of something damaged.
+        way = dedup.place(prepared, data, damaged=again and not leads)
+        if way is Way.COPY and prepared.sha256 is None and not leads:
+            self._copies.put([Released(prepared)])
+            return None
+        if way is Way.COPY:
+            self._outcomes.started(prepared.todo)
+            if (copied := await dedup.copy(prepared)) is not None:
+                return copied
+            way = dedup.place(prepared, data, damaged=True)
+        if way is Way.PARK:
+            return None
+        self._outcomes.started(prepared.todo)
+        try:
+            return await self._stages.purchaser.buy(prepared, dedup.turn(prepared), data)
         except CreateLost:
+            stages.start_soon(self._look_for, prepared)
             return None
 
     async def _look_for(self, prepared: Prepared) -> None:
-        """Find out what became of a create without an answer; then the item goes back to the queue."""
+        """Find out what became of a create without an answer; then the item goes on."""
+        turn = self.dedup.turn(prepared)
         try:
-            await self._stages.purchaser.recover(prepared, self.dedup.turn(prepared))
+            await self._stages.purchaser.recover(prepared, turn)
         except BatchError as error:
+            error.attempts = turn.bought
             await self._settle(prepared.todo, error, prepared)
         else:
             self._copies.put([Released(prepared)])
-
-    async def _unchanged(self, todo: Todo) -> None:
-        await self._ledger.append(unchanged(todo, todo.signature))
-        self.reader.skipped += 1
-        self._over(Kind.SKIPPED, todo, Step.DONE.value)
-
-    # Copies, and what comes back
 
     async def _copier(self, todos: Todos, ready: Ready) -> None:
         with todos, ready:
@@ -214,73 +211,41 @@ class Pipeline:
                 elif self.dedup.leads(prepared) or (copied := await self.dedup.copy(prepared)) is None:
                     await todos.send(prepared)
                 else:
-                    self._begin(todo)
+                    self._outcomes.started(todo)
                     await ready.send(copied)
-
-    # Downloaders
 
     async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
         with ready:
             async for predicted in ready:
-                prepared, item = predicted.prepared, predicted.prepared.todo.item.id
+                prepared, todo = predicted.prepared, predicted.prepared.todo
                 try:
-                    saved = await self._stages.downloader.save(predicted)
+                    notes = await self._stages.downloader.save(predicted)
                 except BatchError as error:
                     if not self._again(prepared, error):
-                        await self._settle(prepared.todo, error, prepared)
+                        await self._settle(todo, error, prepared)
                 else:
                     self._copies.put(self.dedup.settled(prepared))
-                    for note in saved.notes:
-                        self._tell(Event(Kind.WARNING, item, text=note))
-                    self.reused += saved.reused
-                    self._over(Kind.SAVED, prepared.todo, saved.output)
+                    for note in notes:
+                        self._notify(Event(Kind.WARNING, todo.item.id, text=note))
+                    self.reused += predicted.reused
+                    self._outcomes.saved(todo)
 
     def _again(self, prepared: Prepared, error: BatchError) -> bool:
-        """Send an item whose output is of no use back to the queue, where the policy allows another prediction."""
+        """Send an item back whose output is of no use, where the policy allows another prediction."""
         if not (isinstance(error, ResubmitError) and self.dedup.leads(prepared)):
             return False
         turn = self.dedup.turn(prepared)
         turn.open, error.attempts = None, turn.bought
         if not self._stages.purchaser.may_buy(turn):
             return False
-        self._tell(Event(Kind.WARNING, prepared.todo.item.id, text=f"{error}; another prediction is bought"))
+        if self.gate.reason is None:
+            text = f"{error}; another prediction is bought"
+            self._notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
         self._copies.put([Released(prepared)])
         return True
 
-    # The beginning and the end of an item
-
-    def _begin(self, todo: Todo) -> None:
-        """Report that an item is being worked on; one that comes back to the queue was reported before."""
-        if todo.item.id not in self._begun:
-            self._begun.add(todo.item.id)
-            self._tell(Event(Kind.STARTED, todo.item.id))
-
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
-        """Put an item that was not saved where it belongs: failed, or pending because the run ends."""
+        """End an item that wasn't saved."""
         if prepared is not None:
             self._copies.put(self.dedup.settled(prepared, error))
-        if error.verdict is not Verdict.ABORT:
-            try:
-                await self._ledger.append(
-                    Failed(
-                        **described(todo, self._recipe.tried),
-                        kind=error.kind,
-                        message=str(error),
-                        retryable=error.verdict is not Verdict.FAIL,
-                        attempts=error.attempts,
-                    )
-                )
-            except BatchError as unwritten:
-                error = unwritten
-            else:
-                return self._over(Kind.FAILED, todo, str(error), error.kind)
-        if not isinstance(error, Stopping):
-            self.gate.close(error)
-        return self._over(Kind.PENDING, todo)
-
-    def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
-        """Report the end of an item that was on its way."""
-        begun = todo.item.id in self._begun
-        self._begun.discard(todo.item.id)
-        self._tell(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=begun))
-        self._copies.ended()
+        await self._outcomes.not_saved(todo, error)

@@ -1,9 +1,10 @@
-"""What is left to do for each item, in the reader's thread: a look at the ledger's fold and at the disk."""
+"""What is left to do for each item, by the ledger's state and a look at the disk; runs in the reader's thread."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,28 +24,19 @@ from .cache_key import Recipe
 from .work import Todo
 
 _FEW = 64
-"""Items for which the index is locked once instead of for each question."""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An item and what is to be done with it."""
-
-    step: Step
-    todo: Todo
+"""Items up to which the index is locked once for all questions instead of for each."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """What is to be done with a few items."""
+    """What to do with a few items."""
 
-    todos: list[Planned] = field(default_factory=list)
-    """Those that something is to be done about."""
+    todos: list[Todo] = field(default_factory=list)
     done: int = 0
     left: int = 0
     """Failed before, and left alone."""
-    told: list[Unchanged] = field(default_factory=list)
-    """Entries for those of which the manifest says something new, and nothing is to be done."""
+    changed: list[Unchanged] = field(default_factory=list)
+    """Entries for items with nothing to do, whose rows in the manifest have changed."""
 
     @property
     def read(self) -> int:
@@ -53,7 +45,7 @@ class Plan:
 
 
 class Planner:
-    """Claims names and decides, one item after the other; it blocks, and belongs in one thread at a time."""
+    """Claims names and decides, item by item; blocks, and belongs in one thread at a time."""
 
     def __init__(
         self,
@@ -65,7 +57,7 @@ class Planner:
         retry_failed: bool,
         reading: RunItems | None = None,
     ) -> None:
-        """`reading` is told of every item."""
+        """`reading` records every item."""
         self._fold = fold
         self._claims = claims
         self._out = out
@@ -76,49 +68,45 @@ class Planner:
         self._digest_of_urls = recipe.passed if recipe.passes_urls else recipe.digest
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
-        """What to do with each; stops after the one that is the `most`-th to be done.
+        """What to do with each; stops after the `most`-th item to do.
 
-        An item for which no name can be had is to be done, with that as its problem.
+        An item that no name is free for is to do, with that as its problem.
         """
-        if self._reading is None or len(rows) > _FEW:  # of many, most are done, and asked for together
-            return self._plan_all(rows, most)
-        with self._reading.steady():
-            return self._plan_all(rows, most)
-
-    def _plan_all(self, rows: Sequence[Item | UrlRow], most: int | None) -> Plan:
-        found = Plan()
-        numbers = self._fold.done(self._keys(rows), [row.id for row in rows])
-        looked = len(rows)
-        for nth in (nth for nth, number in enumerate(numbers) if number is None):
-            self._add(found, as_item(rows[nth]))
-            if len(found.todos) == most:
-                looked = nth + 1
-                break
-        done = [number for number in numbers[:looked] if number is not None]
-        found.done += len(done)
-        if self._reading is not None:
-            self._reading.done(done)
+        # In a long list most are done, and asked for together.
+        one_by_one = self._reading is not None and len(rows) <= _FEW
+        with self._reading.steady() if self._reading is not None and one_by_one else nullcontext():
+            found = Plan()
+            numbers = self._fold.done(self._keys(rows), [row.id for row in rows])
+            looked = len(rows)
+            for nth in (nth for nth, number in enumerate(numbers) if number is None):
+                self._add(found, as_item(rows[nth]))
+                if len(found.todos) == most:
+                    looked = nth + 1
+                    break
+            done = [number for number in numbers[:looked] if number is not None]
+            found.done += len(done)
+            if self._reading is not None:
+                self._reading.done(done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:
         try:
-            planned = self.plan(item)
+            step, todo = self.plan(item)
         except ItemError as error:
             item = item if item.problem is not None else replace(item, problem=str(error))
-            planned = Planned(Step.DO, Todo(item, "", ItemState()))
+            step, todo = Step.DO, Todo(item, "", ItemState())
         if self._reading is not None:
             self._reading.begin(item)
-        if planned.step is Step.DO:
-            found.todos.append(planned)
+        if step is Step.DO:
+            found.todos.append(todo)
             return
-        found.done += planned.step is Step.DONE
-        found.left += planned.step is Step.LEAVE
-        state = planned.todo.state
-        if state.source != item.source or (state.meta or {}) != item.meta:
-            found.told.append(unchanged(planned.todo, state.signature))
+        found.done += step is Step.DONE
+        found.left += step is Step.LEAVE
+        if todo.state.source != item.source or (todo.state.meta or {}) != item.meta:
+            found.changed.append(unchanged(todo, todo.state.signature))
 
-    def plan(self, item: Item) -> Planned:
-        """What to do with the item; raises ManifestError or SourceError where no name can be had for it."""
+    def plan(self, item: Item) -> tuple[Step, Todo]:
+        """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
         state = self._fold.items.get(item.id)
         output = self._claims.claim(item, exists=self._taken)
         state = copy(state) if state is not None else ItemState()
@@ -127,12 +115,12 @@ class Planner:
         digest = self._digest_of_urls if item.path is None else self._digest
         step = self._step(state, output, digest, same_source=_same_source(item, state, mark), intact=intact)
         same = step is Step.DO and self._step(state, output, digest, same_source=True, intact=intact) is Step.DONE
-        return Planned(step, Todo(item, output, state, mark, finished_if_same=same))
+        return step, Todo(item, output, state, mark, finished_if_same=same)
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
-        """What each is done with on record if `plan` would find nothing to do, and nothing new to tell.
+        """Of each a hash of all that `plan` would compare: on record, it says that there is nothing to do or to record.
 
-        All that would be compared, in one hash; None where something is missing.
+        None where something is missing.
         """
         there: list[Done] = []
         missing: list[int] = []
@@ -141,7 +129,7 @@ class Planner:
         for nth, row in enumerate(rows):
             try:
                 output = plain(row)
-                size = stat(prefix + output).st_size  # quicker than a path for each of a million
+                size = stat(prefix + output).st_size  # quicker than a Path for each of a million
                 mark = signature(row.path) if row.path is not None else None
             except (OSError, ItemError):
                 missing.append(nth)
@@ -164,9 +152,8 @@ class Planner:
         )
 
     def _taken(self, name: str) -> bool:
-        """Whether a file that is not this run's work lies under the name."""
-        path = self._out / name
-        return path.is_symlink() or path.exists()
+        """Whether there is a file under the name, which isn't ours if the ledger doesn't know it."""
+        return os.path.lexists(self._out / name)
 
     def _intact(self, state: ItemState) -> bool:
         try:
@@ -176,7 +163,7 @@ class Planner:
 
 
 def unchanged(todo: Todo, mark: str | None) -> Unchanged:
-    """The entry for an item that stays as it is: the source's signature, and what the manifest says now."""
+    """The entry for an item that stays as it is: the source's signature, and the manifest's row as it is now."""
     return Unchanged(todo.item.id, mark, todo.item.source, dict(todo.item.meta) or None)
 
 
@@ -188,7 +175,7 @@ def _signature(item: Item) -> str | None:
 
 
 def _same_source(item: Item, state: ItemState, mark: str | None) -> bool:
-    """Whether the source is surely what it was; a file whose times have changed has its content looked at later."""
+    """Whether the source is certainly the same; of a file whose times have changed the content is compared later."""
     if item.path is None:
         return state.source == item.source
     return mark is not None and mark == state.signature

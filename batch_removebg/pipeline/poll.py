@@ -7,51 +7,46 @@ import contextlib
 from batch_removebg.clock import Clock
 from batch_removebg.errors import ItemError, PredictionLost, PredictionStuck, RetryError
 from batch_removebg.model import Prediction, Provider, Status
-from batch_removebg.providers.polling import RunTimes, Watches
+from batch_removebg.providers.polling import RunTimes
 
 
 class Poller:
     """Waits for predictions to end, and learns how long they take."""
 
     def __init__(self, provider: Provider, times: RunTimes, *, deadline: float, clock: Clock) -> None:
-        """`deadline`: seconds from our first sight of a prediction; then it is cancelled.
-
-        `times`: how long the model takes, learned here and used by others too.
-        """
+        """`deadline`: seconds from our first sight of a prediction until it is cancelled."""
         self._provider = provider
         self._times = times
-        self._watches = Watches(times)
         self._deadline = deadline
         self._clock = clock
 
     async def end(self, seen: Prediction, *, polls: float) -> Prediction:
-        """The prediction once it has ended; `polls`: how many one of the usual length may cost.
+        """The prediction once it has ended; `polls`: how many to spend on one of the usual length.
 
-        Raises PredictionStuck after the deadline, PredictionLost where it can't be asked for.
+        Raises PredictionStuck after the deadline, PredictionLost where it has no id to ask for.
         """
         begun, with_output, before = self._clock.monotonic() - seen.held, 0, 0.0
-        timed = seen.held > 0  # begun here and now, and not in an earlier run
-        watch = self._watches.begin()
-        while not seen.status.terminal:
-            if seen.id is None:
-                raise PredictionLost("the server gave a prediction without an id, and without a result")
-            # Some servers fill the output in while they still say `processing`; seen twice, it is whole.
-            with_output += seen.output is not None
-            if with_output > 1:
-                break
-            before = self._clock.monotonic() - begun
-            if before >= self._deadline:
-                await self._give_up_on(seen.id)
-                raise PredictionStuck(f"prediction {seen.id} did not end within {self._deadline:.0f} s")
-            waited = 0.0
-            # Looked at anew now and then: what others have shown meanwhile holds for this one as well.
-            while (wait := watch.delay(self._times.schedule(polls), before) - waited) > 0.001:
-                await self._clock.sleep(min(wait, max(1.0, (before + waited) / 8)))
-                waited = self._clock.monotonic() - begun - before
-            seen = await self._provider.get(seen.id)
-            if not seen.status.terminal:
-                watch.goes_on(self._clock.monotonic() - begun)
-        watch.ended()
+        timed = seen.held > 0  # created by this run
+        with self._times.watch() as watch:
+            while not seen.status.terminal:
+                if seen.id is None:
+                    raise PredictionLost("the server gave a prediction without an id, and without a result")
+                # Some servers fill the output in while they still say `processing`; seen twice, it is complete.
+                with_output += seen.output is not None
+                if with_output > 1:
+                    break
+                before = self._clock.monotonic() - begun
+                if before >= self._deadline:
+                    await self._give_up_on(seen.id)
+                    raise PredictionStuck(f"prediction {seen.id} did not end within {self._deadline:.0f} s")
+                waited = 0.0
+                # In short naps: what other predictions show meanwhile changes the schedule.
+                while (wait := watch.delay(self._times.schedule(polls), before) - waited) > 0.001:
+                    await self._clock.sleep(min(wait, max(1.0, (before + waited) / 8)))
+                    waited = self._clock.monotonic() - begun - before
+                seen = await self._provider.get(seen.id)
+                if not seen.status.terminal:
+                    watch.goes_on(self._clock.monotonic() - begun)
         if seen.status is Status.SUCCEEDED and seen.ran is not None:
             self._times.add(seen.ran)
         elif seen.status is Status.SUCCEEDED and timed:
@@ -59,6 +54,6 @@ class Poller:
         return seen
 
     async def _give_up_on(self, prediction_id: str) -> None:
-        # A cancel that fails changes nothing: the prediction is given up either way.
+        # Whether the cancel works or not, the prediction is given up.
         with contextlib.suppress(RetryError, ItemError):
             await self._provider.cancel(prediction_id)

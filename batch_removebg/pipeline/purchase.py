@@ -1,4 +1,4 @@
-"""Predictions are bought: as many for a content as the policy allows, and none while an earlier one may serve."""
+"""Predictions are bought: for each content as many as the policy allows, and none while an earlier one may serve."""
 
 from __future__ import annotations
 
@@ -6,58 +6,59 @@ from dataclasses import dataclass
 
 from batch_removebg.errors import BatchError, CreateLost, PredictionLost, ResubmitError
 from batch_removebg.ledger.events import Rejected, Submitted
-from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import Lost
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.providers import wire
+from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.journaled import key_of
 from batch_removebg.providers.recovery import LostCreates
 
+from .context import Context
 from .poll import Poller
 from .singleflight import Turn
-from .tools import Tools
 from .upload import Uploader
 from .work import Predicted, Prepared
 
 
 @dataclass(frozen=True, slots=True)
 class PurchasePolicy:
-    """How many predictions are bought for one content in a run, and how often each is asked for."""
+    """How many predictions are bought for one content in a run, and how often each is polled."""
 
     predictions: int = 3
     pause: float = 1.0
     """Seconds before a spent prediction is replaced."""
     requests: float = 4.0
-    """API requests for one item that are aimed at: uploads, the create, and polls."""
+    """API requests to aim at for one item: upload, create and polls."""
     late_polls: float = 8.0
-    """Polls for one whose create was kept back in vain: such items are few."""
+    """Polls for a prediction that didn't end within its `Prefer: wait`: there are few of those."""
 
     def polls(self, prepared: Prepared, created: Prediction) -> float:
-        """Polls that one prediction may cost, as far as it takes no longer than is usual."""
+        """Polls to spend on a prediction that takes no longer than usual."""
         if created.wait_honoured and not created.status.terminal:
             return self.late_polls
         return self.requests - 1 - (prepared.sha256 is not None)
 
 
 class Purchaser:
-    """Turns prepared items into predictions that have ended well; what is bought is recorded in the content's turn."""
+    """Buys predictions and waits for their end; records them in the turn of their content."""
 
     def __init__(
         self,
-        provider: Provider,
-        ledger: Ledger,
-        tools: Tools,
+        context: Context,
         uploader: Uploader,
         poller: Poller,
         lost: LostCreates,
+        budget: Budget,
         policy: PurchasePolicy | None = None,
     ) -> None:
-        self._provider = provider
-        self._ledger = ledger
-        self._tools = tools
+        self._provider = context.provider
+        self._ledger = context.ledger
+        self._clock = context.clock
+        self._gate = context.gate
         self._uploader = uploader
         self._poller = poller
         self._lost = lost
+        self._budget = budget
         self._policy = policy or PurchasePolicy()
 
     def may_buy(self, turn: Turn) -> bool:
@@ -65,13 +66,19 @@ class Purchaser:
         return turn.bought < self._policy.predictions
 
     async def buy(self, prepared: Prepared, turn: Turn, data: bytes | None = None) -> Predicted:
-        """A prediction that gives a picture: the one that is open, or a new one; `data`: the source, where at hand.
+        """The item with the output of its open prediction, or of a new one; `data`: its source, where at hand.
 
-        Raises the last ResubmitError once the policy's number is spent, Stopping if the run ends before one could be
-        bought, CreateLost where an answer was lost, and what the content came to earlier in this run.
+        Raises the last ResubmitError once the policy's number is spent, Stopping if the run ends first, CreateLost
+        where a create has to be looked for, and the error that the content ended with earlier in this run.
         """
         if turn.refusal is not None:
             raise type(turn.refusal)(str(turn.refusal))
+        if turn.lost is not None:
+            raise CreateLost("an earlier create got no answer")
+        if turn.open is None and not self.may_buy(turn):
+            raise PredictionLost(
+                f"{turn.bought} predictions were bought for the same content, and their output is gone"
+            )
         reused = turn.open is not None and turn.buyer is not None and turn.buyer is not prepared
         attempts = turn.bought
         while True:
@@ -92,8 +99,8 @@ class Purchaser:
                 raise
             else:
                 turn.bought = max(1, attempts)
-                return Predicted(prepared, url, None, ended.id, turn.bought, reused=reused)
-            await self._tools.gate.sleep(self._policy.pause)
+                return Predicted(prepared, url, ended.id, turn.bought, reused=reused)
+            await self._gate.sleep(self._policy.pause)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
         """Look for a create whose answer was lost: it becomes the content's open prediction, or may be sent again.
@@ -103,26 +110,20 @@ class Purchaser:
         """
         lost, item = turn.lost, prepared.todo.item.id
         assert lost is not None  # noqa: S101  # there is nothing to look for otherwise
-        try:
-            sighting = await self._lost.find(lost, (*turn.spent,))
-            if (found := sighting.prediction) is not None:
-                await self._ledger.append(Submitted(item, found.id, found=True))
-                turn.purchased(found.id)
-            else:
-                if sighting.sure:
-                    await self._ledger.append(Rejected(item, "not-found"))
-                self._lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
-                turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
-            turn.lost = None
-        except BatchError as error:
-            error.attempts = turn.bought
-            raise
+        sighting = await self._lost.find(lost, (*turn.spent,))
+        if (found := sighting.prediction) is not None:
+            await self._ledger.append(Submitted(item, found.id, found=True))
+            turn.purchased(found.id)
+        else:
+            if sighting.sure:
+                await self._ledger.append(Rejected(item, "not-found"))
+                if turn.losses:  # by this run, which counted it
+                    self._budget.give_back()
+            self._lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
+            turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
+        turn.lost = None
 
     async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
-        if attempt > self._policy.predictions:
-            raise PredictionLost(
-                f"{turn.bought} predictions were bought for the same content, and their output is gone"
-            )
         image = await self._uploader.image(prepared, data, turn)
         request = CreateRequest(
             item=prepared.todo.item.id,
@@ -133,7 +134,7 @@ class Purchaser:
             possible_duplicate=turn.doubtful,
             until=image.expires_at,
         )
-        since = self._tools.clock.stamp()
+        since = self._clock.stamp()
         try:
             created = await self._provider.create(request)
         except CreateLost:

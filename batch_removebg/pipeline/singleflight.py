@@ -1,7 +1,7 @@
-"""One of each content is worked on at a time; its copies are parked meanwhile, and share what it comes to.
+"""One item of each content is worked on at a time; its copies are parked meanwhile, and share its outcome.
 
-Pure: who works on what is decided here, and nobody waits here. A parked copy is a few hundred bytes and holds no
-worker. What the turn of a content comes to holds for its copies too, unless it was a matter of the one item alone.
+Pure: it decides whose turn it is, and nobody waits here. A parked copy is a few hundred bytes and holds no worker. An
+error holds for the copies too, unless it concerns the one item alone.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from batch_removebg.model import Upload
 T = TypeVar("T")
 
 _REMEMBERED = 10_000
-"""Contents that came to nothing that are remembered, in a run of any length."""
+"""Contents without a picture whose turns are remembered, so that a run of any length takes bounded memory."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """What has been uploaded and bought for one content, be it for one of its items or for several in turn."""
+    """What was uploaded and bought for one content, for one of its items or for several in turn."""
 
     owner: object
-    """Whose turn it is."""
+    """The item whose turn it is."""
     upload: Upload | None = None
     spent: list[str] = field(default_factory=list)
     """Ids of the predictions that were bought."""
     bought: int = 0
     """Predictions bought in this run."""
     open: str | None = None
-    """The last prediction, unless it turned out to be of no use: where its item fails, it serves the next one."""
+    """The last prediction, unless it turned out useless: where its item fails, it serves the next one."""
     buyer: object = None
-    """Whose turn it was when that was bought; None where an earlier run bought it."""
+    """Owner of the turn when that was bought; None where an earlier run bought it."""
     lost: Lost | None = None
-    """A create whose answer was lost, and that has not been looked for yet."""
+    """A create whose answer was lost, still to be looked for."""
     losses: int = 0
     """Answers lost in a row."""
     resent: int = 0
@@ -44,7 +44,7 @@ class Turn:
     doubtful: bool = False
     """The next create may be such a duplicate."""
     refusal: BatchError | None = None
-    """What the content came to in this run: asked again, and paid again, it would come to the same."""
+    """What the content ended with in this run: asked and paid again, it would end the same."""
 
     def purchased(self, prediction_id: str | None) -> None:
         """Record a prediction that a server accepted."""
@@ -55,7 +55,7 @@ class Turn:
             self.spent.append(prediction_id)
 
     def inherit(self, state: ItemState) -> None:
-        """Take up what an earlier run bought, or began to buy, for this content."""
+        """Continue what an earlier run bought, or began to buy, for this content."""
         if self.open is None and self.lost is None:
             self.open, self.lost = (state.prediction_id if state.in_flight else None), state.lost
         self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]
@@ -63,11 +63,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Released(Generic[T]):
-    """One that was parked, and is so no more."""
+    """An item that may go on."""
 
     copy: T
     error: BatchError | None = None
-    """What its content came to, where that was nothing."""
+    """What its content ended with, where that gives no picture."""
 
 
 class Singleflight(Generic[T]):
@@ -78,26 +78,24 @@ class Singleflight(Generic[T]):
         self._parked: dict[str, deque[T]] = {}
         self._past: OrderedDict[str, Turn] = OrderedDict()
         self.parked = 0
-        """Those that are parked, of all keys."""
+        """Parked copies of all keys."""
 
     def busy(self, key: str) -> bool:
         """Whether somebody has the turn of the key."""
         return key in self._turns
 
     def leads(self, key: str, who: T) -> bool:
-        """Whether it is `who` that has the turn."""
-        turn = self._turns.get(key)
-        return turn is not None and turn.owner is who
+        """Whether `who` has the turn of the key."""
+        return key in self._turns and self._turns[key].owner is who
 
     def turn(self, key: str) -> Turn:
-        """The turn under way."""
+        """The turn of a key that is busy."""
         return self._turns[key]
 
     def begin(self, key: str, who: T) -> Turn:
-        """Begin the turn of a key that is not busy; what earlier ones have bought in vain is still known."""
-        turn = self._past.pop(key, None) or Turn(who)
+        """Begin the turn of a key that isn't busy, with what was bought for it in vain earlier in this run."""
+        turn = self._turns[key] = self._past.pop(key) if key in self._past else Turn(who)
         turn.owner = who
-        self._turns[key] = turn
         return turn
 
     def park(self, key: str, who: T) -> None:
@@ -106,10 +104,9 @@ class Singleflight(Generic[T]):
         self.parked += 1
 
     def end(self, key: str, error: BaseException | None = None) -> list[Released[T]]:
-        """End the turn of `key`; `error` is what it came to, where it came to nothing.
+        """End the turn of `key`, with `error` where it gave no picture; returns the parked copies that may go on.
 
-        Gives back the parked copies that it ends for as well: all of them or, after an error of the item alone, the
-        first, which has the turn now.
+        Those are all of them or, after an error of the item alone, the first, which has the turn now.
         """
         turn, parked = self._turns.pop(key), self._parked.pop(key, deque())
         own = isinstance(error, BatchError) and error.verdict is Verdict.FAIL and not error.of_content
@@ -136,7 +133,7 @@ class Singleflight(Generic[T]):
 
 
 def _shared(error: BaseException | None) -> BatchError | None:
-    """What the copies come to: the same, in which they had no part, or that the run ends."""
+    """The error of the copies: the same without a purchase of their own, or that the run stops."""
     if error is None:
         return None
     if not isinstance(error, BatchError) or error.verdict is Verdict.ABORT:

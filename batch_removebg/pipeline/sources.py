@@ -1,4 +1,4 @@
-"""The source's bytes, from the disk or from the web, never larger than the cap."""
+"""Bytes of sources, from the disk or the web, bounded by the size cap."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-_HELD = 64 << 20
-"""Bytes of sources that are kept while they are worked on."""
+_ROOM = 64 << 20
+"""Bytes of sources kept while they are worked on."""
 
 
 class Sources:
-    """Reads sources; beyond a bound files are read anew each time, so that what waits costs no memory."""
+    """Reads sources, and keeps some; beyond a bound they are read again when needed, and waiting costs no memory."""
 
     def __init__(
         self,
@@ -36,44 +36,40 @@ class Sources:
         retry_delay: Callable[[int, RetryError], float | None],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`session` gives the one that URLs are fetched with; it is not asked for one where there are only files.
+        """`session` opens the one for URLs, and isn't called in a run over files.
 
-        `retry_delay` gives the seconds before the next try of a URL after so many failed ones, or None.
+        `retry_delay`: seconds until the next try of a URL after so many failed ones, or None to give up.
         """
         self._session = session
         self._caps = caps
         self._cpu = cpu
         self._retry_delay = retry_delay
         self._sleep = sleep
-        self._held: dict[str, bytes] = {}
-        self._room = _HELD
+        self._kept: dict[str, bytes] = {}
+        self._room = _ROOM
 
     def hold(self, key: str, data: bytes) -> None:
-        """Keep a source's bytes until they are let go of, as far as there is room."""
-        if key not in self._held and len(data) <= self._room:
-            self._held[key] = data
+        """Keep a source's bytes until `let_go`, if there is room."""
+        if key not in self._kept and len(data) <= self._room:
+            self._kept[key] = data
             self._room -= len(data)
 
-    def held(self, key: str) -> bytes | None:
-        """What is kept under the key."""
-        return self._held.get(key)
-
     def let_go(self, key: str) -> None:
-        """Keep it no longer; there may be none."""
-        self._room += len(self._held.pop(key, b""))
+        """Drop the bytes kept under the key, if any."""
+        self._room += len(self._kept.pop(key, b""))
 
     async def again(self, prepared: Prepared) -> bytes:
-        """The bytes of a prepared source once more; raises SourceError if they have to be read and have changed."""
-        held = prepared.data or self.held(prepared.fingerprint)
-        if held is not None:
-            return held
+        """The bytes of a prepared source once more; raises SourceError if it has changed meanwhile."""
+        kept = prepared.data or self._kept.get(prepared.fingerprint)
+        if kept is not None:
+            return kept
         data = await self.read(prepared.todo.item)
         if await self._cpu.run(sha256_of, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
     async def read(self, item: Item) -> bytes:
-        """The bytes of the item's file or URL; raises SourceError, or RetryError after all tries."""
+        """The bytes of the item's file or URL; raises SourceError, or RetryError after the last try."""
         return await (self._file(item) if item.path is not None else self._url(item.source))
 
     async def _file(self, item: Item) -> bytes:
@@ -81,7 +77,7 @@ class Sources:
 
         assert item.path is not None  # noqa: S101  # narrows the type; `read` has looked
         try:
-            # Shielded: a file whose opening is cancelled half-way would be left open.
+            # Shielded: if opening were cancelled half-way, the file would stay open.
             with anyio.CancelScope(shield=True):
                 async with aiofiles.open(item.path, "rb") as file:
                     data = await file.read(self._caps.size + 1)

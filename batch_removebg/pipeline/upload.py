@@ -1,4 +1,4 @@
-"""What goes up for an item: the URL itself, an uploaded proxy, or a proxy as data URI."""
+"""What the API gets as an item's input: the URL itself, an uploaded proxy, or a proxy as data URI."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import InputRejected
-from batch_removebg.model import Provider, ProxySpec, Upload
+from batch_removebg.model import ProxySpec, Upload
 
+from .context import Context
 from .singleflight import Turn
-from .tools import Tools
 from .work import Prepared
 
 if TYPE_CHECKING:
     from batch_removebg.imaging.proxy import Proxy
 
 _LEFT = 600.0
-"""Seconds that an upload must still be held for to be used again: a prediction may wait before it reads it."""
+"""Seconds of life that an upload needs to be used again: a prediction may wait before it reads its input."""
 _SMALLEST = 256
 """Longest side below which a proxy isn't made smaller to fit a data URI."""
 
 
 class Uploader:
-    """Names sources in a way that the provider can read."""
+    """Makes sources available to the provider."""
 
-    def __init__(self, provider: Provider, tools: Tools) -> None:
-        self._provider = provider
-        self._tools = tools
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._provider = context.provider
 
     async def image(self, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
-        """The model's input; `data`: the source's bytes, where they are at hand.
+        """The model's input; `data`: the source's bytes, where at hand.
 
-        An upload of an earlier attempt is used again while the server holds it for long enough. Raises InputRejected
-        where nothing fits, SourceError where the source has changed, and what uploading raises.
+        An upload of an earlier attempt is used again while it lives long enough. Raises InputRejected where nothing is
+        small enough, SourceError where the source has changed, and what uploading raises.
         """
         if prepared.sha256 is None:
             return Upload(prepared.todo.item.source)
@@ -44,15 +44,15 @@ class Uploader:
         return turn.upload
 
     def _lasts(self, upload: Upload) -> bool:
-        return upload.expires_at is not None and upload.expires_at.timestamp() - self._tools.clock.wall() >= _LEFT
+        return upload.expires_at is not None and upload.expires_at.timestamp() - self._context.clock.wall() >= _LEFT
 
     async def _upload(self, prepared: Prepared, data: bytes | None) -> Upload:
         spec = self._provider.proxy
         proxy = await self._proxy(prepared, data, spec)
         name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
         upload = await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
-        if upload.expires_at is not None and upload.expires_at.timestamp() <= self._tools.clock.wall():
-            upload = replace(upload, expires_at=None)  # by a clock that is not ours
+        if upload.expires_at is not None and upload.expires_at.timestamp() <= self._context.clock.wall():
+            return replace(upload, expires_at=None)  # the server's clock differs from ours
         return upload
 
     async def _data_uri(self, prepared: Prepared, data: bytes | None) -> str:
@@ -68,6 +68,7 @@ class Uploader:
     async def _proxy(self, prepared: Prepared, data: bytes | None, spec: ProxySpec) -> Proxy:
         from batch_removebg.imaging.proxy import proxy
 
-        data = data if data is not None else await self._tools.sources.again(prepared)
-        async with self._tools.cpu.memory(prepared.cost):
-            return await self._tools.cpu.run(proxy, data, spec, self._tools.limits)
+        cpu = self._context.cpu
+        data = data if data is not None else await self._context.sources.again(prepared)
+        async with cpu.memory(prepared.cost):
+            return await cpu.run(proxy, data, spec, self._context.limits)

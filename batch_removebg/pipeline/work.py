@@ -1,44 +1,43 @@
-"""An item on its way through the pipeline: to be done, prepared, predicted."""
+"""An item on its way through the pipeline: to do, prepared, predicted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from batch_removebg.finish.options import Finished
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item, Matte
-
-from .reuse import Twin
 
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """An item that is to be done, with what is known of it."""
+    """An item to do, with its state on record."""
 
     item: Item
     output: str
     """Name claimed for it, relative to OUT."""
     state: ItemState
-    """As the ledger had it when the item was read."""
+    """From the ledger, when the item was read."""
     signature: str | None = None
-    """Size and times of the file, taken before it is read; None for a URL."""
+    """Size and times of the file before it is read; None for a URL."""
     finished_if_same: bool = False
-    """Nothing is to be done if the content is what it was: only times of the file have changed."""
+    """Only the file's times have changed: there is nothing to do if its content is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An item whose source has been looked at."""
+    """An item whose source has been read and measured."""
 
     todo: Todo
     fingerprint: str
     """Of what a prediction buys for it: items with the same one share a prediction."""
     sha256: str | None
-    """Of the source; None where a URL is passed through."""
+    """Of the source; None for a URL that the API fetches itself."""
     width: int
     height: int
-    """Of the upright source in pixels; 0 where a URL is passed through."""
+    """In pixels, with the EXIF orientation applied; 0 where `sha256` is None."""
     cost: int
-    """Bytes that finishing it takes."""
+    """Bytes of memory that finishing it takes."""
     data: bytes | None
     """The source, kept only where reading it again would be a second download."""
     notes: tuple[str, ...]
@@ -48,13 +47,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """An item whose alpha is in reach: at `output_url`, or in hand."""
+    """An item whose alpha is within reach."""
 
     prepared: Prepared
-    output_url: str | None
-    matte: Matte | None
+    output: str | Matte | Finished
+    """The URL to fetch it from, the alpha itself, or the finished picture of another item with the same URL."""
     prediction_id: str | None
     attempts: int
     reused: bool
-    twin: Twin | None = None
-    """The finished picture itself, made for another item from the same URL."""
+    """Nothing was bought for this item."""

@@ -7,22 +7,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
-from batch_removebg.model import (
-    Capabilities,
-    CreateRequest,
-    Matte,
-    Prediction,
-    PredictionPage,
-    Provider,
-    ProxySpec,
-    Upload,
-)
+from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
 
 T = TypeVar("T")
 
 
 class Operation(enum.Enum):
-    """What a provider is asked for."""
+    """The kinds of calls to a provider."""
 
     CREATE = "create"
     GET = "get"
@@ -38,21 +29,21 @@ class Operation(enum.Enum):
 
 
 Pause = Callable[[Operation, float], Awaitable[None]]
-"""Waits before an operation for so many seconds; raises Stopping where that ends early because the run stops."""
+"""Waits so many seconds before an operation; raises Stopping where the run stops first and the operation would buy."""
 
 
 class Wrapper:
-    """A Provider that passes every call to the one it wraps, by way of `around`."""
+    """A Provider that passes every call to the one it wraps, through `around`."""
 
     def __init__(self, inner: Provider) -> None:
         self.inner = inner
-        self.name: str = inner.name
-        self.version: str = inner.version
-        self.capabilities: Capabilities = inner.capabilities
-        self.proxy: ProxySpec = inner.proxy
+        self.name = inner.name
+        self.version = inner.version
+        self.capabilities = inner.capabilities
+        self.proxy = inner.proxy
 
     async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
-        """The result of an operation; `once` asks the wrapped provider, as often as it is called."""
+        """The result of an operation; each call of `once` asks the wrapped provider."""
         return await once()
 
     async def create(self, request: CreateRequest) -> Prediction:

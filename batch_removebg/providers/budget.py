@@ -8,25 +8,40 @@ from batch_removebg.model import CreateRequest, Prediction, Provider
 from .base import Wrapper
 
 
-class Budgeted(Wrapper):
-    """Lets `limit` creates through; a refused one is given back, one whose answer was lost counts as bought."""
+class Budget:
+    """The predictions that a run may buy, and those it has bought."""
 
-    def __init__(self, inner: Provider, limit: int | None, *, named: str = "") -> None:
-        """`named`: what set the limit, as the message that the budget is spent shall say it."""
-        super().__init__(inner)
+    def __init__(self, limit: int | None, named: str = "") -> None:
+        """`named`: what set the limit, as the error message names it."""
         self._limit = limit
         self._named = named or f"--max-predictions {limit}"
         self.bought = 0
 
-    async def create(self, request: CreateRequest) -> Prediction:
-        """Create within the budget; raises BudgetReached where it is spent."""
+    def take(self) -> None:
+        """Count one as bought; raises BudgetReached where none is left."""
         if self._limit is not None and self.bought >= self._limit:
             raise BudgetReached(f"{self._named} is reached; raise it and run the same command again to go on")
         self.bought += 1
+
+    def give_back(self) -> None:
+        """Count one less: the server did not accept the create."""
+        self.bought -= 1
+
+
+class Budgeted(Wrapper):
+    """Lets creates through while the budget lasts; a lost one counts as bought until it is known not to exist."""
+
+    def __init__(self, inner: Provider, budget: Budget) -> None:
+        super().__init__(inner)
+        self._budget = budget
+
+    async def create(self, request: CreateRequest) -> Prediction:
+        """Create within the budget; raises BudgetReached where it is spent."""
+        self._budget.take()
         try:
             return await self.inner.create(request)
         except CreateLost:
             raise
         except BatchError:
-            self.bought -= 1
+            self._budget.give_back()
             raise

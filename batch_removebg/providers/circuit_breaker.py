@@ -1,11 +1,10 @@
-"""A server that is down pauses the whole run and is probed, instead of burning every item's attempts.
+"""A server that is down pauses the whole run and is probed, instead of using up every item's attempts.
 
     closed ── `threshold` failures in a row ──▶ open ── its time is over ──▶ one probe ── it succeeds ──▶ closed
                                                  ▲                              │ it fails: a longer pause
                                                  └──────────────────────────────┘
 
-The state machine is pure; what waits is the wrapper. purgatory and aiobreaker were looked at: they refuse calls while
-open, where this has to hold them.
+The state machine is pure; the wrapper waits. purgatory and aiobreaker refuse calls while open; this holds them.
 """
 
 from __future__ import annotations
@@ -34,6 +33,8 @@ from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
 _DOWN = (ServerError, ConnectionFailed, CreateLost)
+_OWN = (BudgetReached, DiskError, LedgerError, Stopping)
+"""Errors of this side, which say nothing about the server."""
 _OUTPUTS = 3
 """Different outputs of one host that fail in a row before the host counts as down."""
 
@@ -50,10 +51,11 @@ class Breaker:
     outage: float = 1800.0
     """Seconds of nothing but failures after which the run is given up."""
     stranger: float = 300.0
-    """The same where no connection has ever come about: more likely a mistyped address than an outage."""
+    """The same where the server was never reached: more likely a mistyped address than an outage."""
     known: bool = False
-    """The server has been reached before, in this run or an earlier one."""
+    """The server was reached, in this run or an earlier one."""
     _failures: int = field(default=0, init=False)
+    _outputs: set[str] = field(default_factory=set, init=False)
     _down_since: float | None = field(default=None, init=False)
     _pause: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)
@@ -76,48 +78,50 @@ class Breaker:
         return 0.0
 
     def answered(self) -> None:
-        """Take in that the server answered, whatever it said."""
+        """Record that the server answered, whatever it said."""
         self._failures, self._pause, self._down_since, self._probing = 0, 0.0, None, False
+        self._outputs.clear()
         self.known = True
 
-    def failed(self, now: float) -> None:
-        """Take in a failure; raises ServerDown after too long an outage."""
+    def failed(self, now: float, output: str | None = None) -> None:
+        """Record a failure; of one `output` only the first counts. Raises ServerDown after too long an outage."""
+        if output is not None:
+            if output in self._outputs and not self.open:
+                return
+            self._outputs.add(output)
+        probing, self._probing = self._probing, False
         self._failures += 1
         self._down_since = now if self._down_since is None else self._down_since
         if now - self._down_since >= (self.outage if self.known else self.stranger):
-            hint = "" if self.known else "see to --base-url if it has never worked, and "
+            hint = "" if self.known else "check --base-url if it has never worked, and "
             raise ServerDown(
                 f"the server has given nothing but errors for {(now - self._down_since) / 60:.0f} minutes; "
                 f"{hint}run the same command again when it is back"
             )
-        if self._probing or self._failures == self.threshold:
+        if probing or self._failures == self.threshold:
             self._pause = min(self.longest, self._pause * 2) if self.open else self.first
             self._probe_at = now + self._pause
-        self._probing = False
 
     def gave_up(self) -> None:
-        """Take in that a call ended without telling anything about the server: it was cancelled, or never went out."""
+        """Record that a call ended in a way that says nothing about the server: cancelled, or never sent."""
         self._probing = False
 
 
 class Breaking(Wrapper):
-    """Holds the API's operations while the server is down, and everything that buys while a host of outputs is.
+    """Holds the API's operations while the server is down, and purchases while a host of outputs is.
 
-    Creates have a breaker of their own: where nothing but them fails, polls that are answered must not keep it closed.
-    So has each host of outputs. A single output that can't be fetched is no outage: only failures of different outputs
-    count.
+    Creates have their own breaker: answered polls must not keep it closed where all creates fail. So has each host of
+    outputs; there only failures of different outputs count, since one broken output is no outage.
     """
 
     def __init__(
         self, inner: Provider, breaker: Breaker, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
     ) -> None:
-        """`breaker` is that of the creates; the others get one with the same limits. `waiting` is told of an outage."""
+        """`breaker` is for creates; the others get a copy of it. `waiting` gets the reason of a pause."""
         super().__init__(inner)
         self._creating = breaker
         self._asking = replace(breaker)
         self._fetching: dict[str, Breaker] = {}
-        self._failing: dict[str, set[str]] = {}
-        """Outputs that failed since the last that didn't, by host."""
         self._clock = clock
         self._pause = pause
         self._waiting = waiting
@@ -135,71 +139,43 @@ class Breaking(Wrapper):
     async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
         host = urlsplit(url).netloc
-        if not host:  # the output itself, in a data URI or this process
+        if not host:  # the output itself, in a data URI or in this process
             return await self.inner.fetch(url)
         breaker = self._fetching.setdefault(host, replace(self._creating, threshold=_OUTPUTS, known=True))
-        failing = self._failing.setdefault(host, set())
+        who = f"{host}, where the outputs are,"
+        return await self._held(Operation.FETCH, breaker, lambda: self.inner.fetch(url), who, url)
 
-        async def once() -> bytes | Matte:
-            try:
-                output = await self.inner.fetch(url)
-            except _DOWN as error:
-                if url in failing and not breaker.open:
-                    raise _OnceMore(error) from error
-                failing.add(url)
-                raise
-            except BatchError:
-                failing.clear()
-                raise
-            failing.clear()
-            return output
-
-        try:
-            return await self._held(Operation.FETCH, breaker, once, f"{host}, where the outputs are,")
-        except _OnceMore as again:
-            raise again.error from again
-
-    async def _held(self, operation: Operation, breaker: Breaker, once: Callable[[], Awaitable[T]], who: str) -> T:
-        told = False
+    async def _held(
+        self,
+        operation: Operation,
+        breaker: Breaker,
+        once: Callable[[], Awaitable[T]],
+        who: str,
+        output: str | None = None,
+    ) -> T:
+        said = False
         while True:
             while (wait := breaker.wait(self._clock.monotonic())) > 0:
                 await self._pause(operation, wait)
-            heard = False
             try:
                 result = await once()
-                heard = True
             except _DOWN as error:
-                heard = True
-                if not isinstance(error, Unreachable):
-                    self._creating.known = self._asking.known = True  # something is there, if not well
-                breaker.failed(self._clock.monotonic())
-                # A lost create has to be looked for, whatever the state of the server: that look-up waits instead.
+                if not isinstance(error, Unreachable):  # the server is there, if not well
+                    self._creating.known = self._asking.known = True
+                breaker.failed(self._clock.monotonic(), output)
+                # A lost create has to be looked for, whatever the state of the server: that search waits instead.
                 if not breaker.open or isinstance(error, CreateLost):
                     raise
-                if not told:
+                if not said:
                     self._waiting(f"{error}; {who} seems to be down: the run pauses, and tries again by itself")
-                told = True
+                said = True
             except BaseException as error:
-                heard = _is_answer(error)
-                if heard:
+                if isinstance(error, BatchError) and not isinstance(error, _OWN):
                     breaker.answered()
+                else:
+                    breaker.gave_up()
                 raise
             else:
                 breaker.answered()
                 self._creating.known = self._asking.known = True
                 return result
-            finally:
-                if not heard:
-                    breaker.gave_up()
-
-
-class _OnceMore(Exception):
-    """An output has failed again that failed before: that says nothing more about its host."""
-
-    def __init__(self, error: BatchError) -> None:
-        self.error = error
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether the error is the server's own word: it lives."""
-    return isinstance(error, BatchError) and not isinstance(error, (BudgetReached, DiskError, LedgerError, Stopping))

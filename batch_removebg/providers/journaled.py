@@ -1,7 +1,7 @@
-"""Every create is on record before it is sent, and its answer before anything is done with it.
+"""Every create is on record before it is sent, and its answer before it is used: invariant 2 of the ledger.
 
-The order is invariant 2 of the ledger. From `submitting` to the end of the exchange the task is shielded: cancelling it
-there would make a create that is known to have been answered into one that is not.
+From `submitting` to the end of the exchange the task is shielded: a cancellation there would lose an answer that had
+arrived.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .base import Wrapper
 
 
 class Journaled(Wrapper):
-    """Writes `submitting` before a create, then `submitted`, or `rejected` if it was refused for certain."""
+    """Writes `submitting` before a create, then `submitted`, or `rejected` if it was certainly refused."""
 
     def __init__(self, inner: Provider, ledger: Ledger, gate: Gate, clock: Clock | None = None) -> None:
         super().__init__(inner)
@@ -30,13 +30,23 @@ class Journaled(Wrapper):
         self._gate = gate
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create, on record; raises Stopping instead where the gate is closed."""
+        """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""
         self._gate.check()
-        if request.until is not None and request.until.timestamp() <= self._clock.wall():
+        until = request.until.timestamp() if request.until is not None else None
+        if until is not None and until <= self._clock.wall():
             raise UploadExpired("the upload had expired before its create could be sent; it is uploaded anew")
+        submitting = Submitting(
+            item=request.item,
+            attempt=request.attempt,
+            key=key_of(request.image),
+            output=request.output,
+            fingerprint=request.fingerprint,
+            possible_duplicate=request.possible_duplicate,
+            until=stamp(until) if until is not None else None,
+        )
         created: Prediction
         with anyio.CancelScope(shield=True):
-            await self._write_submitting(request)
+            await self._ledger.append(submitting)
             try:
                 created = await self.inner.create(request)
             except (CreateLost, PageInstead):
@@ -47,22 +57,9 @@ class Journaled(Wrapper):
             await self._ledger.append(Submitted(request.item, created.id))
         return created
 
-    async def _write_submitting(self, request: CreateRequest) -> None:
-        await self._ledger.append(
-            Submitting(
-                item=request.item,
-                attempt=request.attempt,
-                key=key_of(request.image),
-                output=request.output,
-                fingerprint=request.fingerprint,
-                possible_duplicate=request.possible_duplicate,
-                until=stamp(request.until.timestamp()) if request.until is not None else None,
-            )
-        )
-
 
 def key_of(image: str) -> str:
-    """What a lost create is looked for by: the input URL; a digest of a data URI, which no server echoes."""
+    """What a lost create is looked for by: the input URL, or a digest of a data URI, which no server echoes."""
     if image.startswith("data:"):
         return "sha256:" + hashlib.sha256(image.encode()).hexdigest()
     return image

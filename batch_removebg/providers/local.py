@@ -1,4 +1,4 @@
-"""The network in this process, behind the same protocol as a server far away."""
+"""The network in this process, behind the same protocol as a remote server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from secrets import token_hex
 
 import anyio
 
-from batch_removebg.clock import Clock
 from batch_removebg.engine.cutout import PROXY, matte
 from batch_removebg.engine.network import Network
 from batch_removebg.engine.weights import Weights
@@ -45,25 +44,22 @@ class LocalProvider:
         load: Callable[[], Network],
         *,
         loaded: Callable[[str], Awaitable[object]] | None = None,
-        cpu: Cpu | None = None,
-        clock: Clock | None = None,
     ) -> None:
         """`load` blocks until the network is there; it is called once, in a thread, before the first prediction.
 
-        `loaded` is told then what the network runs on.
+        `loaded` gets what the network runs on.
         """
         self.version = model.version
         self._load = load
         self._loaded = loaded
-        self._cpu = cpu or Cpu()
-        self._clock = clock or Clock()
+        self._cpu = Cpu()
         self._network: Network | None = None
         self._opening = anyio.Lock()
         self._inputs: dict[str, bytes] = {}
         self._outputs: dict[str, Matte] = {}
 
     async def open(self) -> Network:
-        """The network, loaded now if it was not; raises SettingsError where it can't be."""
+        """The network, loaded at the first call; raises SettingsError where it can't be."""
         async with self._opening:
             if self._network is None:
                 self._network = await self._cpu.run(self._load)
@@ -72,28 +68,26 @@ class LocalProvider:
             return self._network
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Run the network on an uploaded proxy; the prediction comes back succeeded, or failed with the reason."""
+        """Run the network on an uploaded proxy; the prediction has succeeded, or failed with the reason."""
         network = await self.open()
         name = token_hex(13)
         try:
             proxy = self._inputs.pop(request.image, None)
             if proxy is None:
                 raise SourceError("the image is not an upload of this process")
-            begun = self._clock.monotonic()
             self._outputs[name] = await self._cpu.run(matte, network, proxy)
-            seconds = self._clock.monotonic() - begun
         except ItemError as error:
             return Prediction(name, Status.FAILED, error=str(error))
-        return Prediction(name, Status.SUCCEEDED, output=_OUTPUT + name, image=request.image, seconds=seconds)
+        return Prediction(name, Status.SUCCEEDED, output=_OUTPUT + name, image=request.image)
 
     async def get(self, prediction_id: str) -> Prediction:
-        """A prediction whose output has not been fetched yet; raises PredictionLost for any other."""
+        """A prediction whose output hasn't been fetched yet; raises PredictionLost for any other."""
         if prediction_id not in self._outputs:
             raise PredictionLost(f"prediction {prediction_id} ended with the process that made it")
         return Prediction(prediction_id, Status.SUCCEEDED, output=_OUTPUT + prediction_id)
 
     async def cancel(self, prediction_id: str) -> None:
-        """Let go of its output."""
+        """Drop its output."""
         self._outputs.pop(prediction_id, None)
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
@@ -114,10 +108,10 @@ class LocalProvider:
         return matte
 
     async def abandon(self) -> None:
-        """Nothing: an inference that has begun is soon over, and costs nothing."""
+        """Do nothing: an inference that has begun is soon over, and costs nothing."""
 
     async def aclose(self) -> None:
-        """Let go of everything kept."""
+        """Free all memory."""
         self._inputs.clear()
         self._outputs.clear()
         self._network = None

@@ -1,33 +1,34 @@
-"""How long this model takes, learned in this run, and when to ask for a result so that few questions find it soon.
+"""How long the model takes, learned in this run, and when to poll so that few polls find the end soon.
 
-The polls of a prediction begin a gap after the time before which next to none end, and are that gap apart; the gap is
-the smallest that costs no more polls than allowed. Beyond what is usual (a cold start) gaps grow with the time waited.
-stamina's back-off was looked at: it knows the number of tries, and nothing of how long the thing usually takes.
+The polls of a prediction begin one gap after the time before which hardly any ends, and are that gap apart: the
+smallest that costs no more polls than allowed. Beyond the usual time (a cold start) gaps grow with the time waited.
+stamina's back-off knows the number of tries, but not how long something usually takes.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _KEPT = 200
 _ENOUGH = 4
 _GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.52, 0.57, 0.65, 0.75, 0.85, 1.0)
-"""Seconds between polls, for models of a few seconds; in proportion for slower ones."""
+"""Seconds between polls, for models of a few seconds; scaled up for slower ones."""
 _SOON, _CHEAP = 0.48, 0.75
-"""A smaller gap than that is taken only where it costs less than this part of the polls that are allowed."""
+"""A gap below the first is taken only where it costs less than this share of the allowed polls."""
 _EARLY, _USUAL = 0.03, 0.97
-"""Quantiles of the run times: next to none end before the first, few after the second."""
+"""Quantiles of the run times: hardly any ends before the first, few after the second."""
 _PATIENCE = 0.2
-"""Part of the time waited that a gap grows to: the end is seen a tenth of it too late, on average. Less where polls are
-few anyway."""
+"""Share of the time waited that a gap grows to: on average the end is seen a tenth of that time too late. Less where
+few polls are allowed."""
 _LONGEST = 30.0
 _SCOUTS, _SLOW = 16, 3.0
-"""One prediction in so many is asked for early, where the first poll comes later than so many seconds: a model that has
-become quicker would not be found out before."""
+"""One prediction in 16 is polled early where the first poll is later than 3 s: a faster model is noticed."""
 _LATE, _MANY = 2.0, 5
-"""So many that take so many times as long as is usual, at one time, are no cold starts: the model has become slower."""
+"""Five predictions at a time that take twice the usual time are no cold starts: the model has become slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,9 @@ class Schedule:
     first: float = 0.5
     gap: float = 0.5
     usual: float = 0.0
-    """From then on it takes longer than it should, and gaps grow."""
+    """From then on gaps grow."""
     patience: float = _PATIENCE
-    """Part of the time waited that they grow to."""
+    """Share of the time waited that they grow to."""
 
     def delay(self, elapsed: float) -> float:
         """Seconds until the next poll."""
@@ -49,41 +50,53 @@ class Schedule:
 
 
 class RunTimes:
-    """Run times from create to end, the latest of them."""
+    """The latest run times, from create to end, and what follows from them."""
 
     def __init__(self) -> None:
         self._seen: deque[float] = deque(maxlen=_KEPT)
         self._sorted: list[float] = []
         self._schedules: dict[float, Schedule] = {}
-        self._new = 0
+        self._new = self._watched = 0
+        self.late = 0
+        """Predictions under way that take far longer than usual."""
+
+    @contextmanager
+    def watch(self) -> Iterator[Watch]:
+        """Watch a prediction that is waited for in the block."""
+        self._watched += 1
+        watch = Watch(self, scout=self._watched % _SCOUTS == 0)
+        try:
+            yield watch
+        finally:
+            self.late -= watch.late
 
     def add(self, seconds: float) -> None:
-        """Take in how long one took."""
+        """Record how long one took."""
         if not 0 <= seconds < math.inf:
             return
         self._seen.append(seconds)
         self._new += 1
-        # Sorting has its price too.
+        # Not at every one: sorting takes time.
         if self._new >= min(10, len(self._sorted) // 2):
             self._sorted, self._new = sorted(self._seen), 0
             self._schedules.clear()
 
     def between(self, unfinished: float, finished: float) -> None:
-        """Take in that one ended between two looks, where the server does not say when; `unfinished` 0: at the second.
+        """Record that one ended between two polls, where the server does not say when; `unfinished` 0: at the second.
 
-        Placed near the first look: a poll too many shows a mistake, and a model that gets quicker is found out.
+        Counted near the first: a mistake shows as one poll too many, and a model that gets faster is noticed.
         """
         gaps = [schedule.gap for schedule in self._schedules.values()]
         self.add(max(unfinished, finished - 1.1 * max(gaps, default=0.5)) if unfinished else finished)
 
     def quantile(self, share: float) -> float | None:
-        """The run time that this share of predictions ends within; None while too few are known."""
+        """The run time within which this share of predictions ends; None while too few are known."""
         if len(self._sorted) < _ENOUGH:
             return None
         return self._sorted[min(len(self._sorted) - 1, int(share * len(self._sorted)))]
 
     def schedule(self, polls: float) -> Schedule:
-        """The schedule that costs so many polls a prediction at most, on average, where that is possible."""
+        """The schedule that costs at most so many polls a prediction on average, where possible."""
         if polls not in self._schedules:
             self._schedules[polls] = self._made(polls)
         return self._schedules[polls]
@@ -104,29 +117,14 @@ class RunTimes:
         return candidate
 
 
-class Watches:
-    """The predictions that are waited for, as far as they tell that the model has changed its pace."""
-
-    def __init__(self, times: RunTimes) -> None:
-        self.times = times
-        self.late = 0
-        """Those that take far longer than is usual."""
-        self._begun = 0
-
-    def begin(self) -> Watch:
-        """Take in that one more is waited for."""
-        self._begun += 1
-        return Watch(self, scout=self._begun % _SCOUTS == 0)
-
-
 class Watch:
-    """One prediction that is waited for."""
+    """One prediction that is waited for; many show that the model has changed its pace."""
 
-    def __init__(self, all_of_them: Watches, *, scout: bool) -> None:
-        self._all = all_of_them
+    def __init__(self, times: RunTimes, *, scout: bool) -> None:
+        self._times = times
         self._scout = scout
-        self._told = 0.0
-        self._late = False
+        self._learned = 0.0
+        self.late = False
 
     def delay(self, schedule: Schedule, elapsed: float) -> float:
         """Seconds from `elapsed` until the next poll."""
@@ -134,20 +132,15 @@ class Watch:
         return min(delay, max(1.0, elapsed)) if self._scout and schedule.first > _SLOW else delay
 
     def goes_on(self, elapsed: float) -> None:
-        """Take in that it has not ended after so many seconds."""
-        usual = self._all.times.quantile(_USUAL)
-        if usual is None or elapsed < _LATE * max(usual, self._told):
+        """Record that it has not ended after so many seconds."""
+        usual = self._times.quantile(_USUAL)
+        if usual is None or elapsed < _LATE * max(usual, self._learned):
             return
-        self._all.late += not self._late
-        self._late = True
-        if self._all.late >= _MANY:
-            self._all.times.add(1.5 * elapsed)
-            self._told = elapsed
-
-    def ended(self) -> None:
-        """Take in that it is not waited for any more."""
-        self._all.late -= self._late
-        self._late = False
+        self._times.late += not self.late
+        self.late = True
+        if self._times.late >= _MANY:
+            self._times.add(1.5 * elapsed)
+            self._learned = elapsed
 
 
 def _polls(schedule: Schedule, ran: float) -> int:

@@ -1,8 +1,7 @@
-"""`Prefer: wait`: the server keeps the answer to a create back until the result is there, and a poll or two is saved.
+"""`Prefer: wait`: the server holds its answer to a create until the result is there, which saves a poll or two.
 
-Used where a create whose answer gets lost can be found again, and only while it serves: a server says that it honours
-the wish, or its answers show it; one that doesn't is asked no more, and neither is one on whose way long requests are
-cut.
+Used only where a create whose answer is lost can be found again, and while it helps: not with a server that ignores
+it, nor on a network that cuts long requests.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ _LONGEST = 10
 
 @dataclass(slots=True)
 class WaitPolicy:
-    """Decides whether the next create asks for its answer to be kept back."""
+    """Decides whether the next create asks the server to wait."""
 
     plain: int = 4
-    """Creates at first that don't: their answers tell how quick the server is."""
+    """First creates that don't: their answers show how fast the server is."""
     misses: int = 3
-    """Answers in a row that came early without a result, after which a server is taken for one that can't."""
+    """Early answers without a result in a row after which the server counts as ignoring it."""
     losses: int = 2
-    """Answers lost in a row, after which long requests are taken to be cut on the way."""
+    """Lost answers in a row after which the network counts as cutting long requests."""
     _missed: int = 0
     _lost: int = 0
 
     @property
     def given_up(self) -> bool:
-        """No create of this run asks any more."""
+        """Whether no further create of this run asks."""
         return self._missed >= self.misses or self._lost >= self.losses
 
     def seconds(self, usual: float | None) -> int | None:
-        """Seconds to ask for, or None; `usual` is what nearly all predictions end within, where that is known."""
+        """Seconds to ask for, or None; `usual`: within which nearly all predictions end, where known."""
         if self.plain > 0:
             self.plain -= 1
             return None
@@ -50,31 +49,29 @@ class WaitPolicy:
         return _FIRST_GUESS if usual is None else max(1, min(_LONGEST, math.ceil(1.5 * usual)))
 
     def answered(self, asked: int, made: Prediction) -> None:
-        """Take in the answer to a create that asked for so many seconds."""
+        """Record the answer to a create that asked for so many seconds."""
         self._lost = 0
-        if made.wait_honoured or made.status.terminal or made.held >= 0.8 * asked:
-            self._missed = 0
-        else:
-            self._missed += 1
+        honoured = made.wait_honoured or made.status.terminal or made.held >= 0.8 * asked
+        self._missed = 0 if honoured else self._missed + 1
 
     def lost(self) -> None:
-        """Take in that the answer to a create that asked never came."""
+        """Record that such an answer was lost."""
         self._lost += 1
 
 
-class Waiting(Wrapper):
-    """Asks for the answers to creates to be kept back, as far as that serves."""
+class PreferWait(Wrapper):
+    """Adds `Prefer: wait` to creates as the policy says."""
 
     def __init__(self, inner: Provider, policy: WaitPolicy, times: RunTimes) -> None:
         super().__init__(inner)
         self._policy = policy
         self._times = times
-        self._able = self.capabilities.wait and self.capabilities.list
 
     async def create(self, request: CreateRequest) -> Prediction:
         """See Provider."""
-        # A data URI is not echoed: a create that got lost with it could not be found again.
-        if not self._able or request.image.startswith("data:"):
+        able = self.capabilities.wait and self.capabilities.list
+        # Servers don't echo a data URI: a lost create with one could not be found again.
+        if not able or request.image.startswith("data:"):
             return await self.inner.create(request)
         asked = self._policy.seconds(self._times.quantile(0.9))
         if asked is None:

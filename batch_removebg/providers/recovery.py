@@ -1,8 +1,8 @@
 """Creates whose answers were lost are looked for, all of them together, before any is sent again.
 
-No idempotency key exists in this API. Where the server lists predictions and echoes their input, a create is recognised
-by its input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, inputs
-wiped since) the policy says whether to risk a duplicate.
+This API has no idempotency keys. Where the server lists predictions with their inputs, a create is recognised by its
+input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, wiped
+inputs), the policy says whether to risk a duplicate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import anyio
 
@@ -24,30 +25,30 @@ from . import wire
 
 @dataclass(frozen=True, slots=True)
 class LostPolicy:
-    """What to do about creates without an answer."""
+    """How lost creates are looked for, and when they are sent again."""
 
     resend: int = 1
     """How often one that can't be looked for is sent again."""
     losses: int = 12
-    """How many answers in a row may be lost, and found not to be on the list, before the item fails.
+    """Answers in a row that may be lost, without a prediction on the list, before the item fails.
 
-    Enough for an outage of the creates to be ended by the breaker, and not by the items of the run one by one.
+    Enough that an outage of creates ends by the circuit breaker, and not by the items of the run one by one.
     """
     looks: tuple[float, ...] = (1.0, 5.0, 15.0)
     """Seconds after the loss at which the list is read: a create may take a moment to appear.
 
-    From the second look on, a list that shows something of ours that is newer is believed where it doesn't show it.
+    From the second look on, a list that shows newer predictions of ours is believed not to contain it.
     """
     apart: float = 4.0
-    """Seconds between two walks through the list, at least."""
+    """Least seconds between two walks through the list."""
     pause: float = 5.0
     """Seconds before one that can't be looked for is sent again."""
     skew: float = 120.0
-    """Seconds by which our clock and the server's may differ, where that isn't known."""
+    """Seconds by which our clock and the server's may differ, while that isn't known."""
     jitter: float = 5.0
     """Seconds by which the clocks of a server's machines may differ."""
     pages: int = 50
-    """Pages of the list that are read in one walk, at most."""
+    """Most pages of the list that one walk reads."""
 
     def again(self, *, absent: bool, losses: int, resent: int) -> None:
         """Allow another create for an item that lost `losses` answers and was `resent` blindly, or raise.
@@ -64,13 +65,12 @@ class LostPolicy:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """What the list shows of a lost create."""
 
     prediction: Prediction | None
     sure: bool
-    """The list can tell: where it shows nothing, no prediction was made."""
+    """Without a prediction: the list is complete, so that none was made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,25 +88,25 @@ class _Search:
     done: anyio.Event = field(default_factory=anyio.Event)
 
     def end(self, result: Sighting | BatchError) -> None:
-        """Let the one who waits go on."""
-        self.result = result
+        """Let the one who waits go on, unless there is a result already."""
+        self.result = self.result or result
         self.done.set()
 
 
 class LostCreates:
-    """Finds the predictions of creates without an answer; `watch` does the looking, in a task of its own."""
+    """Finds the predictions of lost creates; `watch` does the looking, in a task of its own."""
 
     def __init__(self, provider: Provider, policy: LostPolicy, *, clock: Clock, known: Callable[[str], bool]) -> None:
-        """`known` tells whether a prediction of that id belongs to a create already."""
+        """`known`: whether a prediction of that id belongs to a create on record."""
         self.policy = policy
         self._provider = provider
         self._clock = clock
         self._known = known
         self._begun = clock.wall()
         self._behind: float | None = None
-        """Seconds by which the server's clock is behind ours, at most; an answered create tells."""
+        """Seconds by which the server's clock is behind ours, at most; learned from answered creates."""
         self._taken: set[str] = set()
-        """Ids found by this run, of which `known` may not tell yet."""
+        """Ids found by this run, which may not be on record yet."""
         self._open: list[_Search] = []
         self._walked = -math.inf
         self._asked = anyio.Event()
@@ -114,12 +114,12 @@ class LostCreates:
     def answered(self, created: Prediction) -> None:
         """Compare the clocks: a create has just been answered."""
         if created.created_at is not None:
-            # The answer took its time: each overstates it, and the least comes nearest.
+            # Each answer overstates it by the time that it took; the least comes nearest.
             behind = self._clock.wall() - created.created_at.timestamp()
             self._behind = behind if self._behind is None else min(self._behind, behind)
 
     async def find(self, lost: Lost, spent: Container[str]) -> Sighting:
-        """What the server's list shows of a lost create; `spent` are predictions that it is not.
+        """What the server's list shows of a lost create, which isn't one of the `spent` predictions.
 
         Raises what listing raises: then nothing is known, and the next run looks again.
         """
@@ -139,15 +139,16 @@ class LostCreates:
         return search.result
 
     def _search(self, lost: Lost, spent: Container[str]) -> _Search:
-        begun = wire.when(lost.since) or datetime.fromtimestamp(2 * self.policy.skew, UTC)
-        slack = self.policy.skew + max(0.0, self._behind or 0.0)
-        if self._behind is not None and begun.timestamp() >= self._begun:
-            slack = self._behind + self.policy.jitter
-        age, now = self._clock.wall() - begun.timestamp(), self._clock.monotonic()
+        policy, now, wall = self.policy, self._clock.monotonic(), self._clock.wall()
+        begun = wire.when(lost.since) or datetime.fromtimestamp(2 * policy.skew, UTC)
+        slack, age = policy.skew + max(0.0, self._behind or 0.0), wall - begun.timestamp()
+        if begun.timestamp() >= self._begun:
+            age = 0.0  # lost a moment ago, however long it had waited for its turn and for its answer
+            slack = slack if self._behind is None else self._behind + policy.jitter
         # A create that an earlier run lost has had its time to appear in the list.
-        looks = (age,) if age > self.policy.looks[-1] else self.policy.looks
+        looks = (age,) if age > policy.looks[-1] else policy.looks
         due = [now + look - age for look in looks]
-        lost_at = self._clock.wall() - (self._behind or 0.0) + self.policy.jitter
+        lost_at = wall - (self._behind or 0.0) + policy.jitter
         return _Search(lost.key, begun - timedelta(seconds=slack), spent, due, lost_at)
 
     async def watch(self) -> None:
@@ -170,31 +171,32 @@ class LostCreates:
                     search.end(error)
 
     async def _walk(self, searches: Sequence[_Search]) -> None:
-        """Look for all of them at once; those that stay unseen at their last look are not there."""
+        """Look for all of them at once; those not seen at their last look are not there."""
         now, since = self._clock.monotonic(), min(search.since for search in searches)
-        cursor, read_all, doubtful, newest = None, False, set[_Search](), -math.inf
+        cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
         for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             for candidate in page.predictions:
-                if self._is_ours(candidate) and candidate.created_at is not None:
+                if not self._is_ours(candidate):
+                    self._compare(candidate, searches, doubtful)
+                elif candidate.created_at is not None:
                     newest = max(newest, candidate.created_at.timestamp())
-                self._compare(candidate, searches, doubtful)
             oldest = page.predictions[-1].created_at if page.predictions else None
-            read_all = page.next is None or (oldest is not None and oldest < since)
-            if read_all or all(search.done.is_set() for search in searches):
+            complete = page.next is None or (oldest is not None and oldest < since)
+            if complete or all(search.done.is_set() for search in searches):
                 break
             cursor = page.next
         for search in searches:
             search.due = [due for due in search.due if due > now]
             up_to_date = len(search.due) < len(self.policy.looks) - 1 and newest > search.lost_at
-            if not search.done.is_set() and (up_to_date or not search.due):
-                search.end(Sighting(None, sure=read_all and search not in doubtful))
+            if up_to_date or not search.due:
+                search.end(Sighting(None, sure=complete and search not in doubtful))
 
     def _is_ours(self, candidate: Prediction) -> bool:
         return candidate.id is not None and (candidate.id in self._taken or self._known(candidate.id))
 
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
-        if candidate.id is None or self._is_ours(candidate):
+        if candidate.id is None:
             return
         for search in searches:
             early = candidate.created_at is not None and candidate.created_at < search.since

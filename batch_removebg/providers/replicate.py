@@ -1,16 +1,16 @@
 """A Replicate-compatible predictions API over HTTP: one exchange a method, every failure a class with a remedy.
 
-URLs are built from the base and the id; `urls.*` in answers is never followed, since a gateway fills it with addresses
-of another company's API, and the key would leak there.
+URLs are built from the base and the id. `urls.*` in answers is never followed: gateways fill it with addresses of
+another company's API, and the key would leak there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from batch_removebg.clock import Clock, stamp
@@ -36,19 +36,20 @@ HOSTED = "https://api.replicate.com/v1"
 
 HOSTED_CAN = Capabilities(files=True, list=True, cancel=True, wait=True)
 GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
-"""A gateway documents create and query only; data URIs are advised to stay below 1 MB."""
+"""Gateways document create and query only, and advise data URIs below 1 MB."""
 
 _ANSWER_LIMIT = 32 * (1 << 20)
 """Bytes of one API answer; a data URI output of a large picture fits."""
 _REFUSAL_LIMIT = 1 << 20
 """Bytes of an error body that are read."""
+_GONE = frozenset({404, 410})
 _ENDED = frozenset({404, 409, 410})
 """Answers to the cancel of a prediction that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the API is, what it runs, and the key that opens it."""
+    """Where the API is, what it runs, and the key."""
 
     base: str = HOSTED
     """`{base}/predictions` is the create call."""
@@ -56,12 +57,12 @@ class Endpoint:
     image_field: str = "image"
     """Name of the model's input for the picture."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """Further inputs of the model."""
+    """The model's other inputs."""
     key: str | None = field(default=None, repr=False)
     run_limit: float | None = None
-    """Seconds after which the server itself is asked to cancel (`Cancel-After`), where it can."""
+    """Seconds after which the server is asked to cancel (`Cancel-After`), where it can."""
     seconds: float = 60.0
-    """Longest silence of the server in one exchange; the whole of it may take ten times as long."""
+    """Longest silence of the server in one exchange, which may take ten times as long in all."""
 
 
 class Replicate:
@@ -79,7 +80,7 @@ class Replicate:
         caps: fetch.Caps | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`session` stays the caller's to close, and must carry no Authorization header of its own."""
+        """`session` stays the caller's to close, and must carry no Authorization header; `foreign`: for other hosts."""
         self.name = name
         self.version = endpoint.version
         self.capabilities = capabilities
@@ -103,32 +104,30 @@ class Replicate:
         doing = f"creating a prediction for {request.item}"
         asked, patience = self._clock.monotonic(), max(end.seconds, (request.wait or 0) + 10.0)
         try:
-            status, answer_headers, answer = await self._exchange(
-                "POST", "/predictions", doing, json=body, headers=headers, patience=patience
-            )
+            answer = await self._exchange("POST", "/predictions", doing, json=body, headers=headers, patience=patience)
         except _AnswerLost as error:
             raise CreateLost(str(error)) from error
-        if status >= 300:
-            refused = self._refusal(status, answer_headers, answer, doing)
-            if isinstance(refused, ServerError) and wire.may_have_been_accepted(status):
+        if answer.status >= 300:
+            refused = self._refusal(answer, doing)
+            if isinstance(refused, ServerError) and wire.may_have_been_accepted(answer.status):
                 raise CreateLost(str(refused))
             raise refused
         created = self._read(answer)
         if created is None:
-            # Something took the request and said 2xx: whether that was an API that billed it, nobody can tell.
-            raise CreateLost(f"{doing}: the answer ({status}) holds no prediction: {self._glimpse(answer)}")
-        honoured = "wait" in answer_headers.get("Preference-Applied", "").lower()
-        held, exhausted = self._clock.monotonic() - asked, wire.exhausted(answer_headers)
+            # Something took the request and said 2xx: nobody can tell whether it was an API that billed it.
+            raise CreateLost(f"{doing}: the answer ({answer.status}) holds no prediction: {self._glimpse(answer)}")
+        honoured = "wait" in answer.headers.get("Preference-Applied", "").lower()
+        held, exhausted = self._clock.monotonic() - asked, wire.exhausted(answer.headers)
         return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
 
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
         doing = f"asking for prediction {prediction_id}"
-        status, headers, answer = await self._repeatable("GET", f"/predictions/{quote(prediction_id, safe='')}", doing)
-        if status in (404, 410) and not wire.is_page(headers, answer):
-            raise PredictionLost(f"{doing}: the server does not know it ({status})")
-        if status >= 300:
-            raise self._refusal(status, headers, answer, doing)
+        answer = await self._ask("GET", f"/predictions/{quote(prediction_id, safe='')}", doing, expected=_GONE)
+        if answer.status in _GONE:
+            if wire.is_page(answer.headers, answer.body):
+                raise self._refusal(answer, doing)
+            raise PredictionLost(f"{doing}: the server does not know it ({answer.status})")
         found = self._read(answer)
         if found is None:
             raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
@@ -136,13 +135,9 @@ class Replicate:
 
     async def cancel(self, prediction_id: str) -> None:
         """`POST {base}/predictions/{id}/cancel`; nothing where the server can't."""
-        if not self.capabilities.cancel:
-            return
-        doing = f"cancelling prediction {prediction_id}"
-        path = f"/predictions/{quote(prediction_id, safe='')}/cancel"
-        status, headers, answer = await self._repeatable("POST", path, doing)
-        if status >= 300 and status not in _ENDED:
-            raise self._refusal(status, headers, answer, doing)
+        if self.capabilities.cancel:
+            path = f"/predictions/{quote(prediction_id, safe='')}/cancel"
+            await self._ask("POST", path, f"cancelling prediction {prediction_id}", expected=_ENDED)
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
         """`GET {base}/predictions`, newest first, 100 a page."""
@@ -150,10 +145,8 @@ class Replicate:
         params = {"created_after": stamp(created_after.timestamp())} if created_after else {}
         if cursor:
             params["cursor"] = cursor
-        status, headers, answer = await self._repeatable("GET", "/predictions", doing, params=params)
-        if status >= 300:
-            raise self._refusal(status, headers, answer, doing)
-        found = wire.page(answer, image_field=self._endpoint.image_field)
+        answer = await self._ask("GET", "/predictions", doing, params=params)
+        found = wire.page(answer.body, image_field=self._endpoint.image_field)
         if found is None:
             raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
         return replace(found, predictions=tuple(map(self._without_key, found.predictions)))
@@ -165,17 +158,15 @@ class Replicate:
         form = aiohttp.FormData()
         form.add_field("content", data, filename=filename, content_type=content_type)
         doing = f"uploading {filename}"
-        status, headers, answer = await self._repeatable("POST", "/files", doing, data=form)
-        if status >= 300:
-            raise self._refusal(status, headers, answer, doing)
-        urls = answer.get("urls") if isinstance(answer, dict) else None
+        answer = await self._ask("POST", "/files", doing, data=form)
+        urls = answer.body.get("urls") if isinstance(answer.body, dict) else None
         url = urls.get("get") if isinstance(urls, dict) else None
         if not isinstance(url, str):
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
-        return Upload(url, wire.when(answer.get("expires_at")))
+        return Upload(url, wire.when(answer.body.get("expires_at")))
 
     async def fetch(self, url: str) -> bytes:
-        """The bytes of an output; the key goes along only to the API's own origin."""
+        """The bytes of an output; only the API's own origin gets the key."""
         if url.startswith("data:"):
             return fetch.data_uri(url)
         key = self._endpoint.key
@@ -189,19 +180,23 @@ class Replicate:
             raise
 
     async def abandon(self) -> None:
-        """Close the connections to the API; what was asked there gets no answer any more."""
+        """Close the connections to the API: nothing under way gets an answer any more."""
         await self._session.close()
 
     async def aclose(self) -> None:
-        """Nothing: the session is the caller's."""
+        """Do nothing: the session is the caller's."""
 
-    async def _repeatable(
-        self, method: str, path: str, doing: str, **kwargs: Any
-    ) -> tuple[int, Mapping[str, str], Any]:
+    async def _ask(
+        self, method: str, path: str, doing: str, *, expected: Container[int] = (), **kwargs: Any
+    ) -> _Answer:
+        """The answer to a request that may be repeated; raises for a refusal, unless its status is `expected`."""
         try:
-            return await self._exchange(method, path, doing, **kwargs)
+            answer = await self._exchange(method, path, doing, **kwargs)
         except _AnswerLost as error:
             raise ConnectionFailed(str(error)) from error
+        if answer.status >= 300 and answer.status not in expected:
+            raise self._refusal(answer, doing)
+        return answer
 
     async def _exchange(
         self,
@@ -212,8 +207,7 @@ class Replicate:
         headers: Mapping[str, str] | None = None,
         patience: float | None = None,
         **kwargs: Any,
-    ) -> tuple[int, Mapping[str, str], Any]:
-        """One request and its answer: status, headers, parsed JSON (None where it is none)."""
+    ) -> _Answer:
         import aiohttp
 
         end = self._endpoint
@@ -227,14 +221,12 @@ class Replicate:
             ) as answer:
                 parsed = _json(await _body(answer, doing))
                 if answer.status < 300 and wire.is_page(answer.headers, parsed):
-                    raise PageInstead(
-                        str(wire.not_an_api(f"{doing}: {fetch.redacted(self._base)} answers with a web page"))
-                    )
-                return answer.status, answer.headers, parsed
+                    page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
+                    raise PageInstead(str(wire.not_an_api(page)))
+                return _Answer(answer.status, answer.headers, parsed)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            failure: BatchError = Unreachable(
-                f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
-            )
+            said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
+            failure: BatchError = Unreachable(said)
         except aiohttp.InvalidURL:
             failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -243,33 +235,42 @@ class Replicate:
         # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
         raise failure
 
-    def _refusal(self, status: int, headers: Mapping[str, str], answer: Any, doing: str) -> BatchError:
-        refused = wire.refusal(status, headers, answer, doing=doing, now=self._clock.wall())
+    def _refusal(self, answer: _Answer, doing: str) -> BatchError:
+        now = self._clock.wall()
+        refused = wire.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
         refused.args = (self._masked(str(refused)),)
         return refused
 
-    def _read(self, answer: Any) -> Prediction | None:
-        found = wire.prediction(answer, image_field=self._endpoint.image_field)
+    def _read(self, answer: _Answer) -> Prediction | None:
+        found = wire.prediction(answer.body, image_field=self._endpoint.image_field)
         return None if found is None else self._without_key(found)
 
     def _without_key(self, found: Prediction) -> Prediction:
         return replace(found, error=self._masked(found.error)) if found.error else found
 
-    def _glimpse(self, answer: Any) -> str:
-        return "no JSON" if answer is None else self._masked(wire.glimpse(answer))
+    def _glimpse(self, answer: _Answer) -> str:
+        return "no JSON" if answer.body is None else self._masked(wire.glimpse(answer.body))
 
     def _masked(self, text: str) -> str:
-        """Some servers say a key they don't like back; it must not get into the ledger."""
+        """Without the key: some servers quote a key they reject, and it must not get into the ledger."""
         key = self._endpoint.key
         return text.replace(key, "[key]") if key else text
 
 
+class _Answer(NamedTuple):
+    """Status and headers of an answer, and its parsed JSON, None where it is none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
 class _AnswerLost(BatchError):
-    """The request went out and no whole answer came back."""
+    """The request went out and no complete answer came back."""
 
 
 async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
-    """The bytes of an answer. Of a refusal as many as came: the status says what counts, and the rest may be cut."""
+    """The bytes of an answer; of a refusal as many as came: its status counts, and the rest may be cut off."""
     import aiohttp
 
     chunks, size, refused = [], 0, answer.status >= 300

@@ -1,7 +1,7 @@
-"""Passing trouble is tried again: the policy is a pure function, the waiting a wrapper.
+"""Temporary trouble is retried: the policy is a pure function, the waiting a wrapper.
 
-stamina and tenacity were looked at: neither lets one loop obey a server's Retry-After, give rate limits a budget of
-their own and be woken by the end of the run.
+stamina and tenacity don't do: no loop of theirs obeys a server's Retry-After, gives rate limits a budget of their own,
+and wakes at the end of the run.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ class RetryPolicy:
     """How often and how soon a step is tried again."""
 
     attempts: int = 6
-    """Tries in all, for servers and connections in trouble."""
+    """Tries in all, where a server or connection fails."""
     rate_limited: int = 60
-    """Tries in all while the server only asks for patience: that is the account's limit, not the item's fault."""
+    """Tries in all while the server only asks to wait: that is the account's limit, not the item's fault."""
     first: float = 0.5
     """Seconds; doubled with each try."""
     longest: float = 30.0
     patience: float = 120.0
-    """Longest Retry-After that is obeyed, in seconds; a longer one is asked again after this."""
+    """Seconds; a longer Retry-After is asked again after this."""
 
     def delay(self, tries: int, error: RetryError, chance: float) -> float | None:
         """Seconds until the next try after `tries` failed ones, or None to give up.
 
-        Exponential with half of it jitter (`chance` in [0, 1)); at least what the server asks for, where it says so.
+        Exponential, half of it jitter (`chance` in [0, 1)); at least what the server asks for, where it does.
         """
         if tries >= (self.rate_limited if isinstance(error, RateLimited) else self.attempts):
             return None
         backoff: float = min(self.longest, self.first * 2.0 ** min(tries - 1, 30))
         asked = min(self.patience, error.retry_after or 0.0)
-        return asked + backoff * (0.5 + 0.5 * chance) if not asked else asked + chance * min(1.0, backoff)
+        return asked + chance * min(1.0, backoff) if asked else backoff * (0.5 + 0.5 * chance)
 
 
 class Retrying(Wrapper):
-    """Tries every operation again as the policy says; what remains is the last error."""
+    """Tries every operation again as the policy says; raises the last error."""
 
     def __init__(
         self, inner: Provider, policy: RetryPolicy, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
     ) -> None:
-        """`waiting` is told why a wait begins."""
+        """`waiting` gets the reason of each wait."""
         super().__init__(inner)
         self._policy = policy
         self._clock = clock
@@ -60,7 +60,7 @@ class Retrying(Wrapper):
         self._waiting = waiting
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create, again as long as it was refused for certain; CreateLost passes through untouched."""
+        """Create, again while it is refused for certain; CreateLost passes through."""
         attempt = itertools.count(request.attempt)
         return await self.around(Operation.CREATE, lambda: self.inner.create(replace(request, attempt=next(attempt))))
 

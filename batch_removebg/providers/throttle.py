@@ -1,4 +1,4 @@
-"""Calls are held back to what the server allows: creates and everything else each have a limit of their own."""
+"""Calls are held back to what the server allows: creates have one limit, everything else another."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
 from batch_removebg.model import Prediction, Provider
 
-from .adaptive_rate import Limit, Ticket, Told
+from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Operation, Pause, Wrapper
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
-
 _FRESH = 1.0
-"""Seconds within which an answer tells of the present."""
-
-
-def _nobody(_: float) -> None:
-    pass
+"""Age in seconds up to which what an answer says of the limit is up to date: the server may have held it."""
 
 
 class Throttled(Wrapper):
@@ -33,21 +28,21 @@ class Throttled(Wrapper):
     def __init__(
         self,
         inner: Provider,
-        creates: Limit,
-        others: Limit,
+        creates: RateLimit,
+        others: RateLimit,
         *,
         clock: Clock,
         pause: Pause,
-        waited: Callable[[float], None] = _nobody,
-        answered: Callable[[], None] = lambda: None,
-        trouble: Callable[[float], None] = _nobody,
+        waited: Callable[[float], None],
+        answered: Callable[[], None],
+        trouble: Callable[[float], None],
     ) -> None:
-        """`waited` is told how many seconds a create was held, `answered` of each answer, `trouble` of each failure."""
+        """`waited` gets the seconds that each create was held; `answered` and `trouble` are called for each result."""
         super().__init__(inner)
-        creating, others_queue = _Queue(creates, clock), _Queue(others, clock)
+        other = _Queue(others, clock)
         self._queues = {
-            Operation.CREATE: creating,
-            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), others_queue),
+            Operation.CREATE: _Queue(creates, clock),
+            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), other),
         }
         self._clock = clock
         self._pause = pause
@@ -67,8 +62,8 @@ class Throttled(Wrapper):
         try:
             result = await once()
         except RateLimited as error:
-            told = Told(*error.limit) if error.limit is not None else None
-            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, told=told)
+            stated = StatedLimit(*error.limit) if error.limit is not None else None
+            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, stated=stated)
             raise
         except (ServerError, ConnectionFailed, CreateLost):
             self._trouble(self._clock.monotonic())
@@ -77,7 +72,6 @@ class Throttled(Wrapper):
             now = self._clock.monotonic()
             queue.limit.accepted(ticket, now)
             self._answered()
-            # What an answer says that was kept back is out of date.
             if isinstance(result, Prediction) and result.exhausted is not None and now - ticket.at < _FRESH:
                 queue.limit.exhausted(ticket, now, result.exhausted)
             return result
@@ -89,14 +83,14 @@ class Throttled(Wrapper):
 class _Queue:
     """First come, first served before one limit."""
 
-    def __init__(self, limit: Limit, clock: Clock) -> None:
+    def __init__(self, limit: RateLimit, clock: Clock) -> None:
         self.limit = limit
         self._clock = clock
         self._turn = anyio.Lock()
         self._changed = anyio.Event()
 
     def changed(self) -> None:
-        """An answer has come: whoever waits for one may ask again."""
+        """Wake the one who waits for an answer: one has arrived."""
         if self._turn.locked():
             self._changed.set()
             self._changed = anyio.Event()
@@ -106,25 +100,24 @@ class _Queue:
         if not self._turn.locked() and self.limit.wait(self._clock.monotonic()) <= 0:
             return self.limit.sent(self._clock.monotonic())
         async with self._turn:
-            # Asked again after each wait: a 429 that another call met meanwhile holds for this one as well.
+            # Asked again after each wait: a 429 of another call holds for this one as well.
             while (wait := self.limit.wait(self._clock.monotonic())) > 0:
                 await (self._answer_or(wait, sleep) if self.limit.crowded else sleep(wait))
             return self.limit.sent(self._clock.monotonic())
 
     async def _answer_or(self, seconds: float, sleep: Sleep) -> None:
-        stopped: BatchError | None = None
+        changed, stopped = self._changed, None  # an answer may come before the task has begun
         async with anyio.create_task_group() as group:
-            # The event of this very moment: an answer may come before the task has begun.
-            group.start_soon(_wake, self._changed, group.cancel_scope)
+
+            async def wake() -> None:
+                await changed.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(wake)
             try:
                 await sleep(seconds)
             except BatchError as error:
-                stopped = error  # out here it would come as a group of one
+                stopped = error  # raised in here, it would leave the task group as an exception group
             group.cancel_scope.cancel()
         if stopped is not None:
             raise stopped
-
-
-async def _wake(changed: anyio.Event, scope: anyio.CancelScope) -> None:
-    await changed.wait()
-    scope.cancel()

@@ -1,6 +1,6 @@
-"""Reading what servers answer: predictions in all the shapes seen, and refusals by their remedy. Pure.
+"""Reads what servers answer: predictions in all shapes seen, and refusals by their remedy. Pure.
 
-Shapes and codes: docs of Replicate's HTTP API and of gateways that speak it; read leniently, since gateways leave
+Shapes and codes are from the docs of Replicate's HTTP API and of gateways that speak it. Read leniently: gateways leave
 fields out, wrap the object in `data`, or use other words for a status.
 """
 
@@ -55,10 +55,10 @@ _NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _DEEPEST = 8
-"""Levels of nesting that are looked into: a hostile body must not exhaust the stack."""
+"""Levels of nesting that are searched: a hostile body must not exhaust the stack."""
 _WRAPPINGS = 3
 _LONGEST_RUN = 86_400.0
-"""Seconds; what claims to have run longer has its clock wrong."""
+"""Seconds; a longer run time comes from a wrong clock."""
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120
@@ -67,39 +67,37 @@ _repr.maxstring = _repr.maxother = 120
 def prediction(body: Any, *, image_field: str = "image") -> Prediction | None:
     """The prediction in a JSON body, bare or wrapped; None where there is none.
 
-    `image_field` is the model's input that a lost create is recognised by: other inputs may be URLs too.
+    `image_field`: the model's input for the picture, by which a lost create is recognised; others may be URLs too.
     """
     for _ in range(_WRAPPINGS):
-        # {"data": {…}}, with a status and a message of the wrapper's own, as gateways like it.
+        # Gateways wrap it: {"data": {…}}, with a status and a message of the wrapper's own.
         if not isinstance(body, dict) or not isinstance(body.get("data"), dict) or {"id", "status"} <= body.keys():
             break
         body = body["data"]
     if not isinstance(body, dict):
         return None
     if isinstance(body.get("data"), list) and "status" not in body and "id" not in body:
-        # An immediate result without an id, as one gateway documents it: {"created": …, "data": [{"url": …}]}.
+        # One gateway documents an immediate result without an id: {"created": …, "data": [{"url": …}]}.
         url = first_url(body["data"])
         return Prediction(None, Status.SUCCEEDED, output=url) if url else None
     if not isinstance(body.get("status"), str):
         return None
-    metrics, given = body.get("metrics"), body.get("input")
+    given, created = body.get("input"), when(body.get("created_at"))
     return Prediction(
         id=_id(body.get("id")),
         status=_WORDS.get(body["status"].strip().lower(), Status.UNKNOWN),
         output=first_url(body.get("output")),
-        error=_said(body.get("error")),
+        error=_error(body.get("error")),
         image=first_url(given.get(image_field)) if isinstance(given, dict) else None,
-        created_at=when(body.get("created_at")),
+        created_at=created,
         data_removed=body.get("data_removed") is True,
-        seconds=_number(metrics.get("predict_time")) if isinstance(metrics, dict) else None,
-        ran=_ran(body, metrics),
+        ran=_ran(body.get("metrics"), created, when(body.get("completed_at"))),
     )
 
 
-def _ran(body: dict[str, Any], metrics: Any) -> float | None:
+def _ran(metrics: Any, created: datetime | None, completed: datetime | None) -> float | None:
     """Seconds from creation to completion, by the server's clock alone."""
     total = _number(metrics.get("total_time")) if isinstance(metrics, dict) else None
-    created, completed = when(body.get("created_at")), when(body.get("completed_at"))
     if created is not None and completed is not None:
         total = (completed - created).total_seconds()
     return total if total is not None and 0 <= total < _LONGEST_RUN else None
@@ -112,8 +110,12 @@ def _id(value: Any) -> str | None:
     return value if isinstance(value, str) and value and value.isprintable() else None
 
 
+def _error(error: Any) -> str | None:
+    return None if error is None or error == "" else detail(error) or glimpse(error)
+
+
 def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
-    """One page of a list of predictions, newest first; None where the body is no list."""
+    """A page of a list of predictions, newest first; None where the body is no list."""
     if not isinstance(body, dict) or not isinstance(body.get("results"), list):
         return None
     read = (prediction(each, image_field=image_field) for each in body["results"])
@@ -150,27 +152,25 @@ def when(text: Any) -> datetime | None:
 
 
 def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
-    """Seconds the server asks to wait: body `retry_after`, header in seconds or as a date, or the text's word."""
+    """Seconds the server asks to wait: from the body's `retry_after`, the header (seconds or a date), or the text."""
     header = headers.get("Retry-After", "")
     asked = _number(body.get("retry_after")) if isinstance(body, dict) else None
-    if asked is None:
-        asked = _number(header)
-    if asked is None:
-        asked = _until(header, now)
+    asked = _number(header) if asked is None else asked
+    asked = _until(header, now) if asked is None else asked
     if asked is None and (match := _RESETS_IN.search(detail(body))):
         asked = _number(match.group(1))
     return None if asked is None else max(0.0, asked)
 
 
 def exhausted(headers: Mapping[str, str]) -> float | None:
-    """Seconds until more is allowed, where an answer was the last (`ratelimit-remaining: 0`, `ratelimit-reset`)."""
+    """Seconds until the next call is allowed, where this was the last (`ratelimit-remaining: 0`, `ratelimit-reset`)."""
     if _number(headers.get("ratelimit-remaining")) != 0:
         return None
     return _number(headers.get("ratelimit-reset"))
 
 
 def limit(body: Any) -> tuple[float, float] | None:
-    """Requests a second and burst, where a 429 spells them out: "6 requests per minute with a burst of 1"."""
+    """Requests a second and burst, where a 429 states them: "6 requests per minute with a burst of 1"."""
     found = _LIMIT.search(detail(body))
     if found is None or len(found.group(1)) > 12 or not float(found.group(1)):
         return None
@@ -179,7 +179,7 @@ def limit(body: Any) -> tuple[float, float] | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number out of whatever JSON or a header holds."""
+    """A finite number from a JSON value or a header."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -198,7 +198,7 @@ def _until(date: str, now: float) -> float | None:
 
 
 def detail(body: Any, depth: int = 0) -> str:
-    """What an error body says, in one line; empty where it says nothing."""
+    """The text of an error body; empty where there is none."""
     if isinstance(body, str):
         return body.strip()
     if depth > _DEEPEST:
@@ -217,23 +217,17 @@ def glimpse(value: Any) -> str:
 
 
 def is_page(headers: Mapping[str, str], body: Any) -> bool:
-    """Whether an answer is a web page where JSON should be; `body` is its parsed JSON, or None where it was none."""
+    """Whether an answer is a web page instead of JSON; `body`: its parsed JSON, None where it was none."""
     return body is None and "html" in headers.get("Content-Type", "").lower()
 
 
-def _said(error: Any) -> str | None:
-    if error is None or error == "":
-        return None
-    return detail(error) or glimpse(error)
-
-
 def may_have_been_accepted(status: int) -> bool:
-    """Whether a create that got this answer may run all the same: a proxy's 5xx hides what the API did."""
+    """Whether a create with this answer may run all the same: a proxy's 5xx hides what the API did."""
     return status >= 500 and status not in _NEVER_ACCEPTED
 
 
 def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, now: float) -> BatchError:
-    """The error for an API answer of 300 or more; `body` is the parsed JSON, or None where it was none."""
+    """The error for an answer of 300 or more; `body`: its parsed JSON, None where it was none."""
     said = detail(body)
     text = f"{doing}: the server answers {status}" + (f" ({said[:400]})" if said else "")
     code = _code(body)
@@ -243,7 +237,7 @@ def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, n
         return KeyRejected(f"{text}; check the key in the environment variable that --token-env names")
     if status in (402, 403):
         return OutOfCredit(f"{text}; top up the account, then run the same command again")
-    # No input is to blame for a path that does not exist: every other item would meet the same.
+    # A path that does not exist is no input's fault: every other item would meet the same.
     wrong_path = 300 <= status < 400 or status in (404, 405)
     if wrong_path or (is_page(headers, body) and status < 500 and status not in (408, 413)):
         return not_an_api(text)
@@ -255,7 +249,7 @@ def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, n
 
 
 def not_an_api(text: str) -> NotAnApi:
-    """The error for an answer that no predictions API gives; `text` says what was asked and answered."""
+    """The error for an answer that no predictions API gives; `text`: what was asked and answered."""
     return NotAnApi(
         f"{text}, which is not a predictions API's; check --base-url: predictions are created at BASE/predictions"
     )
@@ -271,7 +265,7 @@ def result(ended: Prediction) -> str:
     """The output URL of a prediction that has ended.
 
     Raises PredictionInterrupted or PredictionLost where a new prediction may give one, PredictionFailed where the model
-    refuses this picture for good. E1001 (out of memory) is of the latter: unchanged, it would happen again.
+    refuses this picture for good: E1001 (out of memory) too, since it would happen again.
     """
     said = ended.error or "no reason given"
     if ended.status is Status.SUCCEEDED or (ended.output and not ended.status.terminal):

@@ -19,28 +19,25 @@ from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.concurrency import Width
-from batch_removebg.pipeline.dedup import Deduplicator, OnHand
+from batch_removebg.pipeline.concurrency import Concurrency, Slots
+from batch_removebg.pipeline.context import Context
+from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline, Stages
 from batch_removebg.pipeline.planner import Planner
 from batch_removebg.pipeline.poll import Poller
-from batch_removebg.pipeline.prepare import Preparer
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.reader import Reader
-from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.pipeline.sources import Sources
-from batch_removebg.pipeline.steering import Steering
-from batch_removebg.pipeline.tools import Tools
 from batch_removebg.pipeline.upload import Uploader
-from batch_removebg.pipeline.watchers import Watchers
-from batch_removebg.providers.adaptive_rate import Limit
+from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import Operation
-from batch_removebg.providers.budget import Budgeted
+from batch_removebg.providers.budget import Budget, Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.journaled import Journaled
 from batch_removebg.providers.polling import RunTimes
-from batch_removebg.providers.prefer_wait import Waiting, WaitPolicy
+from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
@@ -48,7 +45,6 @@ from batch_removebg.providers.throttle import Throttled
 from batch_removebg.resources import Cpu
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
-from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.naming import Claims
 
 from .settings import Settings
@@ -74,20 +70,20 @@ async def provider(
         fetch.lazy_session(public_only=settings.public_only) as foreign,
     ):
         local = settings.provider == "local"
-        chosen = _local(settings, clock, loaded) if local else _remote(settings, api(), foreign(), clock)
+        chosen = _local(settings, loaded) if local else _remote(settings, api(), foreign(), clock)
         try:
             yield chosen, foreign
         finally:
             await chosen.aclose()
 
 
-def _local(settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]) -> Provider:
+def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Provider:
     from batch_removebg.engine import network, weights
     from batch_removebg.providers.local import LocalProvider
 
     device, precision = settings.device, settings.precision
     load = partial(network.load, settings.model, progress=lambda done, total: None, device=device, precision=precision)
-    return LocalProvider(weights.known(settings.model), load, loaded=loaded, clock=clock)
+    return LocalProvider(weights.known(settings.model), load, loaded=loaded)
 
 
 def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
@@ -149,56 +145,69 @@ def pipeline(
     handle_signals: bool,
 ) -> Pipeline:
     """Everything between the manifest and the ledger."""
-    pace, out = _pace(settings), settings.out
-    tools = toolbox(settings, session, Gate(clock), clock)
-    chain = wrapped(bare, settings, ledger, tools.gate, pace, clock=clock, listener=listener)
-    alphas = AlphaCache(out / layout.ALPHAS)
-    on_hand = OnHand(alphas, Twins(ledger.fold.made, out, tools.recipe.passed))
+    pace, out, gate = _pace(settings), settings.out, Gate(clock)
+    chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
+    context = context_of(
+        settings, chain, ledger, session, gate=gate, clock=clock, listener=listener, stream="-" in inputs
+    )
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(chain, policy, clock=clock, known=ledger.fold.has_prediction)
     poller = Poller(chain, pace.times, deadline=settings.deadline, clock=clock)
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
     stages = Stages(
         Reader(
+            context,
+            planner(settings, reading, context.recipe),
             lambda: read(inputs, settings, listener, stdin),
-            planner(settings, reading, tools.recipe),
-            ledger,
-            tools.gate,
-            listener,
             stop=ending.end if ending is not None else lambda: None,
         ),
-        Preparer(tools),
         Deduplicator(
-            on_hand, tools.sources, tools.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
+            on_hand, context.sources, context.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
         ),
-        Purchaser(chain, ledger, tools, Uploader(chain, tools), poller, lost),
-        Downloader(chain, ledger, tools, alphas, out=out),
+        Purchaser(context, Uploader(context), poller, lost, pace.budget),
+        Downloader(context, on_hand.alphas, out=out),
         lost,
     )
-    snapshot = partial(write_snapshot, out / layout.RESULTS, ledger, reading)
-    watchers = Watchers(tools.gate, clock, listener, snapshot=snapshot, abandon=bare.abandon, signals=handle_signals)
-    steering = Steering(pace.width, lambda: pace.creates.rate, clock)
-    return Pipeline(stages, tools, ledger, watchers, steering, settings.shape(stream="-" in inputs), listener)
+    return Pipeline(
+        context,
+        stages,
+        Slots(pace.width, lambda: pace.creates.rate, clock),
+        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
+        handle_signals=handle_signals,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What a run learns about the server, and adapts to."""
 
-    creates: Limit
-    others: Limit
+    creates: RateLimit
+    others: RateLimit
     times: RunTimes
-    width: Width
+    width: Concurrency
+    budget: Budget
 
 
 def _pace(settings: Settings) -> Pace:
     """What is known before the first answer."""
     window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
-    creates = Limit(settings.rate / 60 if settings.rate else None, window=window)
-    return Pace(creates, Limit(window=max(window, _OTHERS_AT_ONCE)), RunTimes(), settings.width())
+    creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
+    others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
+    return Pace(creates, others, RunTimes(), settings.width(), Budget(*settings.budget()))
 
 
-def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], gate: Gate, clock: Clock) -> Tools:
+def context_of(
+    settings: Settings,
+    chain: Provider,
+    ledger: Ledger,
+    session: Callable[[], aiohttp.ClientSession],
+    *,
+    gate: Gate,
+    clock: Clock,
+    listener: Listener,
+    stream: bool = False,
+) -> Context:
     """What the stages share."""
     cpu = Cpu(budget=settings.pixels())
     sources = Sources(
@@ -208,7 +217,8 @@ def toolbox(settings: Settings, session: Callable[[], aiohttp.ClientSession], ga
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    return Tools(recipe_of(settings), sources, cpu, settings.limits(), clock, gate)
+    shape = settings.shape(stream=stream)
+    return Context(chain, ledger, recipe_of(settings), sources, cpu, settings.limits(), shape, clock, gate, listener)
 
 
 def wrapped(
@@ -220,12 +230,11 @@ def wrapped(
         await (gate.sleep if operation.buying else clock.sleep)(seconds)
 
     warn, wait = _teller(listener, Kind.WARNING), _teller(listener, Kind.WAITING)
-    limit, named = settings.budget()
     width, known = pace.width, ledger.fold.predictions > 0
     wrappers: list[Callable[[Provider], Provider]] = [
-        lambda inner: Waiting(inner, WaitPolicy(), pace.times),
+        lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
-        lambda inner: Budgeted(inner, limit, named=named),
+        lambda inner: Budgeted(inner, pace.budget),
         lambda inner: Throttled(
             inner,
             pace.creates,

@@ -14,11 +14,10 @@ from batch_removebg.events import Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.dedup import OnHand, Way, way_of
-from batch_removebg.pipeline.planner import Planned
-from batch_removebg.pipeline.reuse import Twins
+from batch_removebg.pipeline.dedup import Way, way_of
+from batch_removebg.pipeline.on_hand import OnHand
+from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage import layout
-from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.atomic import digest
 
 from . import assemble
@@ -64,8 +63,8 @@ class _Sorter:
     predicted: set[int] = field(default_factory=set)
     """Hashes of the fingerprints that a prediction was counted for."""
 
-    def count_of(self, planned: Planned) -> str:
-        todo, item = planned.todo, planned.todo.item
+    def count_of(self, todo: Todo) -> str:
+        item = todo.item
         if item.problem is not None:
             return "bad"
         if item.path is not None:
@@ -102,9 +101,8 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
     planner, fold = assemble.planner(settings, reading, recipe), reading.fold
     in_flight = {state.fingerprint for state in fold.unsettled() if billed and state.in_flight and state.fingerprint}
-    on_hand = OnHand(AlphaCache(settings.out / layout.ALPHAS), Twins(fold.made, settings.out, recipe.passed))
-    sorter, counts, begun = _Sorter(recipe, on_hand, in_flight), Counter[str](), 0
-    items = assemble.read(inputs, settings, listener)
+    sorter = _Sorter(recipe, OnHand(settings.out, fold.made, recipe.passed), in_flight)
+    counts, begun, items = Counter[str](), 0, assemble.read(inputs, settings, listener)
     while settings.limit is None or begun < settings.limit:
         plan = planner.plan_all(list(islice(items, CHUNK)), None if settings.limit is None else settings.limit - begun)
         if not plan.read:

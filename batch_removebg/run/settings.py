@@ -19,8 +19,8 @@ from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
 from batch_removebg.net.fetch import Caps
-from batch_removebg.pipeline.concurrency import CAP, START, Width
-from batch_removebg.pipeline.shape import Shape
+from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
+from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template
@@ -140,11 +140,11 @@ class Settings(Options):
             grace=self.grace,
         )
 
-    def width(self) -> Width:
+    def width(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.provider == "local":
-            return Width(fixed=self.concurrency or cores() + 2)
-        return Width(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
+            return Concurrency(fixed=self.concurrency or cores() + 2)
+        return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     def shown(self) -> dict[str, Any]:
         """The settings as the ledger records them: what differs from the default, and never a key."""

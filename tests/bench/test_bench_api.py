@@ -64,7 +64,7 @@ async def test_a_prediction_ends_after_its_run_time_and_every_step_is_counted() 
         assert (await provider.get("p0")).status is Status.PROCESSING
         hands.time += 0.35
         ended = await provider.get("p0")
-        assert (ended.status, ended.seconds) == (Status.SUCCEEDED, 2.0)
+        assert (ended.status, ended.ran) == (Status.SUCCEEDED, 2.0)
         hands.time += 5
         await provider.get("p0")
         assert await provider.fetch(wire.result(ended)) == cutout_of_bytes(300)

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from batch_removebg.cli import report
 from batch_removebg.events import Event, Kind
-from batch_removebg.pipeline.shape import Shape
+from batch_removebg.pipeline.context import Shape
 from batch_removebg.run import batch, settings
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary

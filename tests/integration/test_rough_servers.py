@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +36,20 @@ class Rough:
         self.events: list[Event] = []
         self.clock = FakeClock(idle=0.01)
 
-    async def run(self, items: int = ITEMS, **settings: Any) -> Summary:
-        self.folder.mkdir()
-        (self.folder / "list.txt").write_text("".join(f"https://shop.example/{n}.jpg\n" for n in range(items)))
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[None]:
         async with FakeApi(now=lambda: self.clock.now, polls=3) as self.api:
             self.strike(self.api)
-            given = Settings(out=self.folder / "out", provider="replicate", base_url=self.api.base, **settings)
-            with anyio.fail_after(50):
-                summary = await batch.run(
-                    [str(self.folder / "list.txt")], given, listener=self.events.append, clock=self.clock.clock
-                )
-        return summary
+            yield
+
+    async def run(self, items: int = ITEMS, **settings: Any) -> Summary:
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "list.txt").write_text("".join(f"https://shop.example/{n}.jpg\n" for n in range(items)))
+        given = Settings(out=self.folder / "out", provider="replicate", base_url=self.api.base, **settings)
+        with anyio.fail_after(50):
+            return await batch.run(
+                [str(self.folder / "list.txt")], given, listener=self.events.append, clock=self.clock.clock
+            )
 
 
 def sometimes(share: float, how: list[Handler], api: FakeApi, seed: int = 7) -> Handler:
@@ -63,7 +68,8 @@ def sometimes(share: float, how: list[Handler], api: FakeApi, seed: int = 7) -> 
 async def test_where_many_downloads_fail_nothing_is_bought_beyond_one_an_item(tmp_path: Path) -> None:
     damaged = [picture(cutout()[:-20]), cut_short(), page(200), reset, says(503), says(403), picture(b"")]
     rough = Rough(tmp_path / "rough", lambda api: api.respond("GET", "/out/*", sometimes(0.15, damaged, api)))
-    summary = await rough.run()
+    async with rough.server():
+        summary = await rough.run()
     assert (summary.saved, summary.exit_code, len(rough.api.bill), summary.predictions) == (ITEMS, 0, ITEMS, ITEMS)
     assert len(rough.api.asked("GET", "/out/*")) > ITEMS
 
@@ -82,11 +88,30 @@ async def test_an_outage_of_the_outputs_host_pauses_the_run_and_costs_no_item_an
         api.respond("GET", "/out/*", down)
 
     rough.strike = strike
-    summary = await rough.run(concurrency=10)
+    async with rough.server():
+        summary = await rough.run(concurrency=10)
     assert (summary.saved, summary.failed, summary.exit_code, len(rough.api.bill)) == (ITEMS, 0, 0, ITEMS)
     assert max(created_by) < 60  # what was in flight, and no more
     said = [event.text for event in rough.events if event.kind is Kind.WARNING]
     assert any("where the outputs are, seems to be down: the run pauses" in text for text in said)
+
+
+@pytest.mark.parametrize("grace", [30.0, math.inf])
+async def test_an_outputs_host_that_is_gone_for_good_ends_the_run_and_the_next_one_buys_nothing_anew(
+    tmp_path: Path, grace: float
+) -> None:
+    gone = Rough(tmp_path / "rough", lambda api: api.respond("GET", "/out/*", page(503)))
+    async with gone.server():
+        summary = await gone.run(40, concurrency=10, grace=grace)
+        assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 40, 4)
+        assert "nothing but errors for 3" in str(summary.stopped)
+        bought = len(gone.api.bill)
+        assert 3 <= bought <= 20  # what was in flight when the first three outputs had failed
+        assert gone.clock.now - FakeClock().now < 2100  # half an hour, and a little
+        gone.api.recover()
+        resumed = await gone.run(40)
+    assert (resumed.saved, resumed.exit_code, len(gone.api.bill)) == (40, 0, 40)
+    assert resumed.predictions == 40 - bought
 
 
 def test_an_output_is_useless_once_it_has_come_alike_three_times() -> None:
@@ -120,7 +145,8 @@ async def test_lost_creates_are_looked_for_together(tmp_path: Path) -> None:
         api.respond("POST", "/predictions", first_answer_lost)
 
     rough = Rough(tmp_path / "rough", strike)
-    summary = await rough.run()
+    async with rough.server():
+        summary = await rough.run()
     assert (summary.saved, summary.exit_code, len(rough.api.bill)) == (ITEMS, 0, ITEMS)
     assert (summary.predictions, summary.possible_duplicates) == (ITEMS, 0)
     assert len(rough.api.asked("POST", "/predictions")) > 1.04 * ITEMS

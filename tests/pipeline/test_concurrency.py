@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_removebg.pipeline.concurrency import CAP, START, Width
+from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Seen:
         return sum(after <= at < until for at in self.done) / (until - after)
 
 
-def simulate(server: Slots, width: Width, *, until: float, seed: int = 1) -> Seen:
+def simulate(server: Slots, width: Concurrency, *, until: float, seed: int = 1) -> Seen:
     """Items without end, by virtual time; the width is looked at four times a second."""
     chance, seen, order = random.Random(seed), Seen(), count()
     events: list[tuple[float, int, str, int]] = [(0.0, next(order), "steer", 0)]
@@ -86,39 +86,39 @@ def simulate(server: Slots, width: Width, *, until: float, seed: int = 1) -> See
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("run", [0.5, 2.0, 8.0, 20.0])
 def test_a_known_limit_is_kept_busy_with_little_more_than_littles_law_wants(run: float, seed: int) -> None:
-    seen = simulate(Slots(run=run, rate=10.0), Width(), until=60 + 10 * run, seed=seed)
+    seen = simulate(Slots(run=run, rate=10.0), Concurrency(), until=60 + 10 * run, seed=seed)
     law = 10.0 * run * math.exp(0.02)
     assert seen.speed(2 * run, 60 + 10 * run) >= 0.97 * 10.0
     assert law <= seen.width(5 * run + 10) <= max(START, 1.2 * law + 4 * math.sqrt(law) + 8)
 
 
 def test_a_limit_beyond_the_cap_is_not_chased() -> None:
-    seen = simulate(Slots(run=60.0, rate=10.0), Width(), until=400.0)
+    seen = simulate(Slots(run=60.0, rate=10.0), Concurrency(), until=400.0)
     assert max(width for _, width in seen.widths) == CAP
 
 
 def test_a_low_limit_keeps_few_in_flight() -> None:
-    seen = simulate(Slots(run=2.0, rate=0.5), Width(), until=600.0)
+    seen = simulate(Slots(run=2.0, rate=0.5), Concurrency(), until=600.0)
     assert seen.speed(60.0, 600.0) >= 0.97 * 0.5
     assert seen.width(300.0) <= 10
 
 
 @pytest.mark.parametrize("run", [0.5, 4.0, 20.0])
 def test_without_limits_it_grows_to_the_cap(run: float) -> None:
-    seen = simulate(Slots(run=run), Width(), until=8 * run)
+    seen = simulate(Slots(run=run), Concurrency(), until=8 * run)
     assert seen.widths[-1][1] == CAP
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("slots", [4, 16, 64])
 def test_a_server_with_slots_gets_what_keeps_them_busy_and_no_long_queue(slots: int, seed: int) -> None:
-    seen = simulate(Slots(slots=slots, run=2.0), Width(), until=300.0, seed=seed)
+    seen = simulate(Slots(slots=slots, run=2.0), Concurrency(), until=300.0, seed=seed)
     assert seen.speed(30.0, 300.0) >= 0.95 * slots / (2.0 * math.exp(0.02))
     assert seen.width(100.0) <= max(1.25 * START, 3 * slots)
 
 
 def test_trouble_shrinks_it_once_for_all_that_fail_together_and_it_grows_back() -> None:
-    seen = simulate(Slots(run=2.0, down=(30.0, 60.0)), Width(), until=120.0)
+    seen = simulate(Slots(run=2.0, down=(30.0, 60.0)), Concurrency(), until=120.0)
     assert seen.width(28.0, 30.0) == CAP
     assert 1 <= seen.width(58.0, 60.0) <= 0.25 * CAP
     assert seen.width(31.0, 33.0) >= 0.6 * CAP
@@ -127,17 +127,17 @@ def test_trouble_shrinks_it_once_for_all_that_fail_together_and_it_grows_back() 
 
 @pytest.mark.parametrize("rate", [None, 10.0])
 def test_items_for_which_nothing_is_bought_change_nothing(rate: float | None) -> None:
-    plain, mixed = Width(), Width()
+    plain, mixed = Concurrency(), Concurrency()
     for nth in range(200):
         for width in (plain, mixed):
             width.ended(width.began(nth), nth + 4.0)
         for _ in range(9):
-            mixed.dropped(mixed.began(nth), nth + 0.01)
+            mixed.ended(mixed.began(nth), nth + 0.01, bought=False)
     assert (mixed.mean, mixed.target(300.0, rate)) == (plain.mean, plain.target(300.0, rate))
 
 
 def test_a_number_that_was_given_stays() -> None:
-    width = Width(fixed=7)
+    width = Concurrency(fixed=7)
     width.trouble(0.0)
     assert (width.cap, width.target(1.0, None), width.target(1.0, 100.0)) == (7, 7, 7)
 
@@ -150,7 +150,7 @@ def test_a_number_that_was_given_stays() -> None:
 def test_no_sequence_makes_it_less_than_one_or_more_than_the_cap(
     moves: list[tuple[str, float]], cap: int, rate: float | None
 ) -> None:
-    width, now, open_ = Width(cap=cap), 0.0, [99]
+    width, now, open_ = Concurrency(cap=cap), 0.0, [99]
     for move, passed in moves:
         now += passed
         if move == "began":

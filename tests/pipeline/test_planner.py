@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,13 +16,19 @@ from batch_removebg.finish.options import Finish
 from batch_removebg.ledger.state import ItemState, Step
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.planner import Planned, Planner
+from batch_removebg.pipeline.planner import Planner
+from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage.atomic import signature
 from tests.support.oracle import Oracle, entry, namer, names_of
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
 RECIPE = Recipe("local", "u2netp@1", {}, ProxySpec(), Finish(), passes_urls=False)
 URL = Item("https://shop.example/a/boot.jpg", "https://shop.example/a/boot.jpg", "list.txt:1")
+
+
+class Planned(NamedTuple):
+    step: Step
+    todo: Todo
 
 
 @dataclass
@@ -62,7 +68,7 @@ class Shop:
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
         known = [(item, name) for item, state in self.fold.each() for name in names_of(state)]
         planner = Planner(self.fold, namer("png", known=known), out=self.out, recipe=recipe, retry_failed=retry_failed)
-        return planner.plan(item or self.item)
+        return Planned(*planner.plan(item or self.item))
 
 
 @pytest.fixture
@@ -169,7 +175,7 @@ def test_the_second_name_is_taken_too_and_says_so(shop: Shop) -> None:
 def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop: Shop) -> None:
     twin = replace(shop.item, id="shoe.png")
     planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, retry_failed=False)
-    names = [planner.plan(item).todo.output for item in (shop.item, twin)]
+    names = [planner.plan(item)[1].output for item in (shop.item, twin)]
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"
     for item, name in zip((shop.item, twin), names, strict=True):

@@ -12,23 +12,24 @@ from PIL import Image
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import InputRejected, ItemError, PredictionLost
+from batch_removebg.events import ignore
 from batch_removebg.imaging.format import LONGEST
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Capabilities, Item, Prediction, Status
-from batch_removebg.pipeline.dedup import Deduplicator, OnHand, Way
+from batch_removebg.pipeline.dedup import Deduplicator, Way
+from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.poll import Poller
-from batch_removebg.pipeline.prepare import Preparer
+from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.purchase import Purchaser
-from batch_removebg.pipeline.reuse import Twins
 from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.pipeline.work import Predicted, Todo
+from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.run import assemble
 from batch_removebg.run.settings import Settings
 from batch_removebg.stop import Gate
-from batch_removebg.storage.alpha_cache import AlphaCache
 from tests.support.doubles import FakeClock, ScriptedProvider, encoded
 
 pytestmark = pytest.mark.anyio
@@ -44,16 +45,23 @@ class Bench:
         self.item = Item("noise.png", "noise.png", "test", path=path)
         clock: Clock = FakeClock().clock
         settings = Settings(out=tmp_path / "out", provider="replicate", base_url="http://127.0.0.1:9/v1")
-        tools = assemble.toolbox(settings, None, Gate(clock), clock)  # type: ignore[arg-type]  # nothing is fetched by URL
-        on_hand = OnHand(AlphaCache(tmp_path / "alpha"), Twins(ledger.fold.made, tmp_path, ""))
+        self.context = assemble.context_of(
+            settings,
+            provider,
+            ledger,
+            None,  # type: ignore[arg-type]  # nothing is fetched by URL
+            gate=Gate(clock),
+            clock=clock,
+            listener=ignore,
+        )
         lost = LostCreates(provider, LostPolicy(), clock=clock, known=set)
         poller = Poller(provider, RunTimes(), deadline=900.0, clock=clock)
-        self.preparer = Preparer(tools)
-        self.dedup = Deduplicator(on_hand, tools.sources, tools.cpu, billed=True)
-        self.purchaser = Purchaser(provider, ledger, tools, Uploader(provider, tools), poller, lost)
+        on_hand = OnHand(tmp_path, ledger.fold.made, "")
+        self.dedup = Deduplicator(on_hand, self.context.sources, self.context.cpu, billed=True)
+        self.purchaser = Purchaser(self.context, Uploader(self.context), poller, lost, Budget(None))
 
     async def predict(self) -> Predicted:
-        prepared, data = await self.preparer.prepare(Todo(self.item, "noise.png", ItemState()))
+        prepared, data = await prepare(self.context, Todo(self.item, "noise.png", ItemState()))
         assert self.dedup.place(prepared, data) is Way.BUY
         return await self.purchaser.buy(prepared, self.dedup.turn(prepared), data)
 
@@ -82,7 +90,7 @@ async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Pat
     provider = ScriptedProvider(creates=[Prediction("p", Status.PROCESSING, output="https://out.example/p.png")])
     async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert (predicted.output_url, provider.calls.count("get")) == ("https://out.example/p.png", 1)
+    assert (predicted.output, provider.calls.count("get")) == ("https://out.example/p.png", 1)
 
 
 async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> Non
     provider = ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://out.example/x.png")])
     async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert (predicted.output_url, predicted.prediction_id) == ("https://out.example/x.png", None)
+    assert (predicted.output, predicted.prediction_id) == ("https://out.example/x.png", None)
 
 
 async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(

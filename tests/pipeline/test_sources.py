@@ -158,14 +158,14 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_removebg.pipeline.sources._HELD", 10)
+    monkeypatch.setattr("batch_removebg.pipeline.sources._ROOM", 10)
     sources = Bench(monkeypatch).sources
     sources.hold("a", b"123456")
     sources.hold("a", b"123456")  # the same again takes no more room
     sources.hold("b", b"1234")
     sources.hold("c", b"1")
-    assert [sources.held(key) for key in "abc"] == [b"123456", b"1234", None]
+    assert [sources._kept.get(key) for key in "abc"] == [b"123456", b"1234", None]
     sources.let_go("a")
     sources.let_go("a")
     sources.hold("c", b"123456")
-    assert [sources.held(key) for key in "abc"] == [None, b"1234", b"123456"]
+    assert [sources._kept.get(key) for key in "abc"] == [None, b"1234", b"123456"]

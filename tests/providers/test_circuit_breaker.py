@@ -74,10 +74,18 @@ def test_after_half_an_hour_of_nothing_but_errors_the_run_is_given_up() -> None:
         breaker.failed(1800.0)
 
 
+def test_the_probe_that_gives_up_leaves_its_place_to_those_that_still_wait() -> None:
+    breaker = opened()
+    assert breaker.wait(1800.0) == 0
+    with pytest.raises(ServerDown):
+        breaker.failed(1800.0)
+    assert breaker.wait(1800.0) == 0  # so that each hears of it, and none waits for ever
+
+
 def test_an_address_where_nothing_has_ever_answered_is_given_up_after_five_minutes_and_the_flag_is_named() -> None:
     breaker = opened(known=False)
     breaker.failed(299.0)
-    with pytest.raises(ServerDown, match="5 minutes; see to --base-url"):
+    with pytest.raises(ServerDown, match="5 minutes; check --base-url"):
         breaker.failed(300.0)
 
 

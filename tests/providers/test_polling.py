@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_removebg.providers.polling import RunTimes, Schedule, Watches
+from batch_removebg.errors import PredictionStuck
+from batch_removebg.providers.polling import RunTimes, Schedule
 
 SEEDS = range(1, 6)
 
@@ -145,25 +147,39 @@ def known(seconds: float) -> RunTimes:
 
 
 def test_of_a_slow_model_one_in_sixteen_is_looked_for_early() -> None:
-    watches = Watches(known(15))
-    schedule = watches.times.schedule(3)
-    delays = [watches.begin().delay(schedule, 0) for _ in range(32)]
-    assert sorted(delays)[:2] == [1.0, 1.0]
-    assert min(sorted(delays)[2:]) > 14
-    quick = Watches(known(2))
-    assert len({quick.begin().delay(quick.times.schedule(3), 0) for _ in range(32)}) == 1
+    def delays(times: RunTimes) -> list[float]:
+        with ExitStack() as under_way:
+            watches = [under_way.enter_context(times.watch()) for _ in range(32)]
+            return sorted(watch.delay(times.schedule(3), 0) for watch in watches)
+
+    slow = delays(known(15))
+    assert slow[:2] == [1.0, 1.0]
+    assert slow[2] > 14
+    assert len(set(delays(known(2)))) == 1
 
 
 def test_a_few_cold_starts_teach_nothing_and_many_late_ones_that_the_model_is_slower() -> None:
-    watches = Watches(known(2))
-    some = [watches.begin() for _ in range(60)]
-    for watch in some[:4]:
-        watch.goes_on(8)
-    assert (watches.late, watches.times.quantile(0.99)) == (4, 2)
-    for watch in some:
-        watch.goes_on(8)
-    assert 5 <= watches.late < 60  # learned before all of them were late
-    assert watches.times.quantile(0.97) == 12
-    for watch in some:
-        watch.ended()
-    assert watches.late == 0
+    times = known(2)
+    with ExitStack() as under_way:
+        some = [under_way.enter_context(times.watch()) for _ in range(60)]
+        for watch in some[:4]:
+            watch.goes_on(8)
+        assert (times.late, times.quantile(0.99)) == (4, 2)
+        for watch in some:
+            watch.goes_on(8)
+        assert 5 <= times.late < 60  # learned before all of them were late
+        assert times.quantile(0.97) == 12
+    assert times.late == 0
+
+
+def test_a_late_prediction_that_is_given_up_counts_no_more() -> None:
+    times = known(2)
+
+    def give_up() -> None:
+        with times.watch() as watch:
+            watch.goes_on(8)
+            raise PredictionStuck("no end")
+
+    with pytest.raises(PredictionStuck):
+        give_up()
+    assert times.late == 0

@@ -11,7 +11,7 @@ from aiohttp import web
 from batch_removebg.errors import BatchError, CreateLost
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status
 from batch_removebg.providers.polling import RunTimes
-from batch_removebg.providers.prefer_wait import Waiting, WaitPolicy
+from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
 from tests.support.doubles import ScriptedProvider
 from tests.support.fake_api import FakeApi, connected
 
@@ -80,7 +80,7 @@ async def test_it_is_asked_only_where_a_lost_create_can_be_found(
     for _ in range(4):
         times.add(2.0)
     inner = ScriptedProvider(capabilities=capabilities)
-    await Waiting(inner, WaitPolicy(plain=0), times).create(replace(REQUEST, image=image))
+    await PreferWait(inner, WaitPolicy(plain=0), times).create(replace(REQUEST, image=image))
     assert inner.requests[0].wait == waits
 
 
@@ -88,7 +88,7 @@ async def test_it_is_asked_only_where_a_lost_create_can_be_found(
 async def test_lost_answers_are_counted_and_passed_on() -> None:
     inner = ScriptedProvider(creates=[CreateLost("cut"), CreateLost("cut")], capabilities=WAITS)
     policy = WaitPolicy(plain=0)
-    provider = Waiting(inner, policy, RunTimes())
+    provider = PreferWait(inner, policy, RunTimes())
     for _ in range(2):
         with pytest.raises(BatchError):
             await provider.create(REQUEST)

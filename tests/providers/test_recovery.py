@@ -30,6 +30,7 @@ from batch_removebg.model import Capabilities, CreateRequest, Item, Prediction, 
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.singleflight import Turn
 from batch_removebg.pipeline.work import Prepared, Todo
+from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.journaled import Journaled, key_of
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.retry import Retrying, RetryPolicy
@@ -85,9 +86,9 @@ class Buyer:
 
     def __init__(self, provider: Provider, ledger: Ledger, time: FakeClock, policy: LostPolicy | None = None) -> None:
         clock = time.clock
-        tools = SimpleNamespace(clock=clock, gate=Gate(clock))
+        context = SimpleNamespace(provider=provider, ledger=ledger, clock=clock, gate=Gate(clock))
         self.lost = LostCreates(provider, policy or LostPolicy(), clock=clock, known=ledger.fold.has_prediction)
-        self._purchaser = Purchaser(provider, ledger, tools, self, self, self.lost)  # type: ignore[arg-type]
+        self._purchaser = Purchaser(context, self, self, self.lost, Budget(None))  # type: ignore[arg-type]
         self.image_of: dict[str, str] = {}
 
     async def image(self, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
@@ -241,6 +242,46 @@ async def test_a_refusal_passes_through_and_so_does_trouble_while_looking(ledger
         await recovery(inner, ledger, time).create(REQUEST)
     assert inner.calls == ["create"]
     assert ledger.fold.items["shoe"].lost is not None  # the next run looks again
+
+
+async def test_the_looks_begin_with_the_loss_however_long_the_create_had_waited(
+    ledger: Ledger, time: FakeClock
+) -> None:
+    inner = Listing([PredictionPage(())], [PredictionPage(())], [PredictionPage((listed("mine"),))])
+
+    async def slow(request: CreateRequest) -> Prediction:
+        time.now += 90.0  # for its turn at the rate limit, then for an answer
+        raise CreateLost("no answer")
+
+    inner.create = slow  # type: ignore[method-assign]
+    lost_at = time.now + 90.0
+    assert await recovery(inner, ledger, time).create(REQUEST) == "mine"
+    assert time.now == lost_at + 15.0
+
+
+async def test_what_was_found_before_the_list_broke_off_stays_found(ledger: Ledger, time: FakeClock) -> None:
+    class BreaksOff(Listing):
+        async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
+            if cursor is None:
+                return PredictionPage((listed("mine"),), "1")
+            raise ServerError("busy")  # at once: nobody else has had a turn
+
+    lost = LostCreates(BreaksOff(), LostPolicy(), clock=time.clock, known=lambda _: False)
+    stamp, found = BEGIN.isoformat(), []
+
+    async def find(key: str) -> None:
+        try:
+            found.append((await lost.find(Lost(key, stamp), ())).prediction)
+        except ServerError as error:
+            found.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lost.watch)
+        async with anyio.create_task_group() as finders:
+            finders.start_soon(find, URL)
+            finders.start_soon(find, "https://files.example/other.jpg")
+        tasks.cancel_scope.cancel()
+    assert sorted(map(str, found)) == sorted([str(listed("mine")), "busy"])
 
 
 # A create that an earlier run lost

@@ -9,7 +9,8 @@ import pytest
 
 from batch_removebg.errors import BudgetReached, CreateLost, RateLimited, ServerError, Stopping
 from batch_removebg.model import CreateRequest, Prediction, Status
-from batch_removebg.providers.adaptive_rate import Limit
+from batch_removebg.providers.adaptive_rate import RateLimit
+from batch_removebg.providers.base import Pause
 from batch_removebg.providers.throttle import Throttled
 from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider, pausing
@@ -18,16 +19,23 @@ REQUEST = CreateRequest(item="a", image="https://x/a.jpg", output="a.png")
 
 
 def throttled(
-    inner: ScriptedProvider, time: FakeClock, *, rate: float | None = None, gate: Gate | None = None, **more: Any
+    inner: ScriptedProvider,
+    time: FakeClock,
+    creates: RateLimit | None = None,
+    *,
+    pause: Pause | None = None,
+    gate: Gate | None = None,
+    **heard: Any,
 ) -> Throttled:
-    sleep = (gate or Gate(time.clock)).sleep
-    return Throttled(inner, Limit(rate), Limit(window=16), clock=time.clock, pause=pausing(time.sleep, sleep), **more)
+    pause = pause or pausing(time.sleep, (gate or Gate(time.clock)).sleep)
+    heard = {"waited": lambda _: None, "answered": lambda: None, "trouble": lambda _: None, **heard}
+    return Throttled(inner, creates or RateLimit(), RateLimit(window=16), clock=time.clock, pause=pause, **heard)
 
 
 @pytest.mark.anyio
 async def test_creates_go_at_the_rate_and_in_the_order_they_came() -> None:
     time, inner, began = FakeClock(), ScriptedProvider(), []
-    provider = throttled(inner, time, rate=0.5)
+    provider = throttled(inner, time, RateLimit(0.5))
 
     async def buy(number: int) -> None:
         await provider.create(CreateRequest(item=str(number), image="x", output="x"))
@@ -52,7 +60,7 @@ async def test_a_rejection_reaches_the_caller_and_holds_everybody_back() -> None
 
 @pytest.mark.anyio
 async def test_a_rejection_that_comes_during_a_wait_prolongs_it() -> None:
-    time, inner, limit = FakeClock(), ScriptedProvider(), Limit(window=2)
+    time, inner, limit = FakeClock(), ScriptedProvider(), RateLimit(window=2)
     naps: list[float] = []
     first, second = limit.sent(time.now), limit.sent(time.now)
 
@@ -63,7 +71,7 @@ async def test_a_rejection_that_comes_during_a_wait_prolongs_it() -> None:
             limit.rejected(second, time.now, 20.0)  # another create's
 
     limit.rejected(first, time.now, 5.0)
-    await Throttled(inner, limit, Limit(), clock=time.clock, pause=pausing(nap)).create(REQUEST)
+    await throttled(inner, time, limit, pause=pausing(nap)).create(REQUEST)
     assert naps == pytest.approx([5.0, 20.0])
 
 
@@ -96,7 +104,7 @@ async def test_who_waits_for_an_answer_goes_as_soon_as_one_comes() -> None:
     async def never(_: float) -> None:
         await anyio.sleep_forever()
 
-    provider = Throttled(inner, Limit(), Limit(), clock=time.clock, pause=pausing(never))
+    provider = throttled(inner, time, pause=pausing(never))
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
@@ -119,7 +127,7 @@ async def test_an_announced_end_holds_the_next_create() -> None:
 async def test_it_tells_how_long_creates_were_held_and_when_a_server_fails() -> None:
     time, waits, troubles = FakeClock(), [], []
     inner = ScriptedProvider(creates=[CreateLost("gone")])
-    provider = throttled(inner, time, rate=0.5, waited=waits.append, trouble=troubles.append)
+    provider = throttled(inner, time, RateLimit(0.5), waited=waits.append, trouble=troubles.append)
     with pytest.raises(CreateLost):
         await provider.create(REQUEST)
     assert troubles == [time.now]
@@ -142,7 +150,7 @@ async def test_other_troubles_do_not_slow_anything_down() -> None:
 async def test_a_closing_gate_ends_all_waits_and_nothing_more_is_created() -> None:
     time, inner, stopped = FakeClock(), ScriptedProvider(), 0
     gate = Gate(time.clock)
-    provider = throttled(inner, time, rate=0.001, gate=gate)
+    provider = throttled(inner, time, RateLimit(0.001), gate=gate)
     await provider.create(REQUEST)
 
     async def buy() -> None:

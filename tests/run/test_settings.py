@@ -17,7 +17,7 @@ from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import EXTENSIONS, Limits
 from batch_removebg.net.fetch import Caps
-from batch_removebg.pipeline.shape import Shape
+from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import REMOVE_BG
 from batch_removebg.run import batch
 from batch_removebg.run import settings as module

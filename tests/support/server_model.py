@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from batch_removebg.providers.adaptive_rate import Limit, Told
+from batch_removebg.providers.adaptive_rate import RateLimit, StatedLimit
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Bucket:
     tokens: float = math.nan
     at: float = 0.0
 
-    def take(self, now: float) -> tuple[float | None, Told | None] | None:
+    def take(self, now: float) -> tuple[float | None, StatedLimit | None] | None:
         """None where the call is let through; else what the 429 says."""
         while self.changes and now >= self.changes[0][0]:
             _, self.per_second, self.burst = self.changes.pop(0)
@@ -42,7 +42,9 @@ class Bucket:
             return None
         if self.punishes:
             self.tokens = max(-self.burst, self.tokens - 1)
-        return self.says((1 - self.tokens) / self.per_second), Told(self.per_second, self.burst) if self.tells else None
+        return self.says((1 - self.tokens) / self.per_second), StatedLimit(
+            self.per_second, self.burst
+        ) if self.tells else None
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Windows:
     window: int = -1
     used: int = 0
 
-    def take(self, now: float) -> tuple[float | None, Told | None] | None:
+    def take(self, now: float) -> tuple[float | None, StatedLimit | None] | None:
         if (window := int(now // self.seconds)) != self.window:
             self.window, self.used = window, 0
         self.used += 1
@@ -75,7 +77,7 @@ class Liar:
     every: float = 10.0
     free_at: float = 0.0
 
-    def take(self, now: float) -> tuple[float | None, Told | None] | None:
+    def take(self, now: float) -> tuple[float | None, StatedLimit | None] | None:
         if now < self.free_at:
             return self.says(), None
         self.free_at = now + self.every
@@ -116,7 +118,7 @@ Server = Bucket | Windows | Unlimited | Liar
 
 def simulate(
     server: Server,
-    limit: Limit,
+    limit: RateLimit,
     *,
     jobs: float = math.inf,
     until: float = math.inf,
@@ -183,8 +185,8 @@ def simulate(
             fill()
             ask(now)
         elif what == "refused":
-            retry_after, told = more[1]  # type: ignore[misc]
-            limit.rejected(ticket, now, retry_after, told=told)  # type: ignore[arg-type]
+            retry_after, stated = more[1]  # type: ignore[misc]
+            limit.rejected(ticket, now, retry_after, stated=stated)  # type: ignore[arg-type]
             # As the retries have it: the wait that was asked for, and up to a second of chance.
             later(
                 now + (retry_after if retry_after and 0 < retry_after < 120 else 5.0) + chance.random(), "again", ticket
