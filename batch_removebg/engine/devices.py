@@ -75,11 +75,6 @@ class Choice:
     """Never `auto`."""
     precision: Exact
 
-    @property
-    def provider(self) -> str:
-        """The device's name in onnxruntime."""
-        return PROVIDERS[self.device]
-
     def __str__(self) -> str:
         if self.device == "openvino":
             return f"openvino CPU {self.precision}"

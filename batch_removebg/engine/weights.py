@@ -112,9 +112,7 @@ def ensure(name: str, *, progress: Progress) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{model.file}.lock")):
             if find(name) is None:
-                if (
-                    os.environ.get(FOLDER_VARIABLE) and path.exists()
-                ):  # unlike one in the cache, it may be the user's own
+                if os.environ.get(FOLDER_VARIABLE) and path.exists():  # may be the user's, unlike one in the cache
                     raise WeightsMissing(
                         f"{path} is not the published {model.file}: its sha256 is {digest(path)}, not {model.sha256}. "
                         f"Move it away to download the published file, or point {FOLDER_VARIABLE} to another folder"
@@ -156,13 +154,10 @@ def _explain(model: Weights, tried: list[str]) -> str:
 
 
 def digest(path: Path) -> str:
-    """A file's sha256, computed once per process and state of the file: for 176 MB it takes a while.
-
-    Raises OSError, or SourceError for a pipe or a device.
-    """
+    """A file's sha256, computed once per state of the file; raises OSError, or SourceError for a pipe or a device."""
     return _digest(path, atomic.signature(path))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # 176 MB take a while
 def _digest(path: Path, _signature: str) -> str:
     return atomic.digest(path)

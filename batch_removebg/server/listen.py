@@ -153,9 +153,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    except ValueError:  # a name
+        return host == "localhost"

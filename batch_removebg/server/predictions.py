@@ -47,9 +47,7 @@ async def list_predictions(request: web.Request) -> web.Response:
     page = request.app[STATE].jobs.page(cursor, **bounds)
 
     def link(cursor: Cursor | None) -> str | None:
-        if cursor is None:
-            return None
-        return str(request.url.with_query(times | {"cursor": protocol.write_cursor(cursor)}))
+        return str(request.url.with_query(times | {"cursor": protocol.write_cursor(cursor)})) if cursor else None
 
     results = [protocol.prediction(job, base_url(request)) for job in page.jobs]
     return web.json_response({"previous": link(page.newer), "next": link(page.older), "results": results})

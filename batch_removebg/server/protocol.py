@@ -19,7 +19,6 @@ from .jobs import Cursor, Job
 
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
-_MIN_CANCEL_AFTER = 5.0  # seconds
 _MAX_URL = 8192  # characters
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
@@ -136,7 +135,7 @@ def cancel_after(header: str | None) -> float | None:
         raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))
     hours, minutes, seconds = (float(group or 0) for group in found.groups())
     span = hours * 3600 + minutes * 60 + seconds
-    if span < _MIN_CANCEL_AFTER:
+    if span < 5:
         raise invalid(Fault("number_gte", "Cancel-After", "must be at least 5 seconds"))
     return span
 

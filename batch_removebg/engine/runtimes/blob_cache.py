@@ -4,7 +4,7 @@ A blob's file name is the hash of everything it depends on, so that after any ch
 makes a run fail: a blob that can't be read or written is done without.
 
 OpenVINO's own cache (`CACHE_DIR`) is as quick but not as safe (2026.4.1): it loads damaged blobs, which give wrong
-masks; it waits for ever at a pipe; it accepts a folder that others can write to; and it never removes old blobs.
+masks, waits for ever at a pipe, and accepts a folder that others own or can write to.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BlobCache:
     def read(self, load: Callable[[bytes], T]) -> T | None:
         """What `load` makes of the blob kept for these weights and facts; None if there is none that works."""
         try:
-            if not self._worth_it() or not self._is_private():
+            if self._weights.stat().st_size > _MAX_WEIGHTS or not self._is_private():
                 return None
             path = self._path()
             if not path.is_file():  # a pipe would block the run
@@ -68,7 +68,7 @@ class BlobCache:
     def write(self, export: Callable[[], bytes]) -> None:
         """Keep the blob that `export` returns, if that is possible and pays; raises nothing."""
         try:
-            if not self._worth_it():
+            if self._weights.stat().st_size > _MAX_WEIGHTS:
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not self._is_private() or not os.access(self._folder, os.W_OK):
@@ -79,9 +79,6 @@ class BlobCache:
             self._remove_old()
         except Exception as error:  # noqa: BLE001  # a faster next run is no reason to fail this one
             log.info("the compiled network can't be kept for the next run: %s", error)
-
-    def _worth_it(self) -> bool:
-        return self._weights.stat().st_size <= _MAX_WEIGHTS
 
     def _is_private(self) -> bool:
         """Whether nobody else can put files into the folder: a runtime trusts every blob that it loads."""

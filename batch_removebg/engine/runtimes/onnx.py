@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch_removebg.engine.devices import MISSING_EXTRA, Choice
+from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
 from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class OnnxRuntime:
         # Idle threads sleep instead of spinning: other pictures are decoded and encoded meanwhile.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # TF32 has ten bits of mantissa: not the float32 that is reported.
-        provider = (choice.provider, {"use_tf32": "0"} if choice.device == "cuda" else {})
+        provider = (PROVIDERS[choice.device], {"use_tf32": "0"} if choice.device == "cuda" else {})
         try:
             self._session = module.InferenceSession(path, options, providers=[provider])
         except foreign_errors() as error:
@@ -84,9 +84,10 @@ def confirm(choice: Choice, used: list[str]) -> Choice:
 
     If a provider can't be loaded, onnxruntime only prints that to stderr and continues on the processor.
     """
-    if choice.provider not in used:
+    provider = PROVIDERS[choice.device]
+    if provider not in used:
         raise DeviceAbsent(
-            f"--device {choice.device}: onnxruntime offers {choice.provider} but could not load it, and fell back to "
+            f"--device {choice.device}: onnxruntime offers {provider} but could not load it, and fell back to "
             f"{', '.join(used) or 'nothing'}; its driver or libraries are missing, or no such device is in this machine"
         )
     return choice
