@@ -22,6 +22,8 @@ _UNKNOWN_KIND = re.compile(
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
 """libvips's words for a sound TIFF whose pixels it can't read."""
+_ROWS = 100_000
+"""Most rows of a picture: libvips's time grows with their square, to 0.2 s for 200,000 and minutes for ten million."""
 _JFIF = re.compile(rb"\xff\xd8\xff\xe0..JFIF\0..(.)(..)(..)", re.DOTALL)
 """Version, unit and two densities (ITU-T T.871, 10.1)."""
 _PER_INCH = {b"\1": 1.0, b"\2": 2.54}
@@ -41,6 +43,8 @@ def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
         if name == "TIFF" and _UNKNOWN_KIND.search(said):
             raise unknown_pixels(name) from error
         raise SourceError(f"looks like {name}, but its header is damaged or cut short: {said}") from error
+    if image.height > _ROWS:
+        raise SourceError(f"is {image.width}×{image.height} pixels: more than {_ROWS} rows can't be read here")
     if tags is not None:
         tiff.layout(image, tags)
     xmp = texts.get(b"XML:com.adobe.xmp") or _field(image, "xmp-data")

@@ -18,7 +18,10 @@ _DTYPES = {
     "float": "f4",
     "double": "f8",
 }
-_ROWS = 64
+_TALL = 1 << 14
+_LARGE = 1 << 20
+_STRIP = 1 << 18
+"""Pixels that are decoded at once of a picture of more than so many, unless it has more rows than that."""
 _FORMATS = {"uint8": "uchar", "uint16": "ushort"}
 
 
@@ -36,17 +39,22 @@ def vips() -> Any:
 def as_array(image: Any) -> npt.NDArray[Any]:
     """The pixels of a libvips picture, H×W or H×W×C, decoded now; an array stays as it is.
 
-    In strips, into memory of numpy's own: unlike libvips's, it comes in huge pages, which makes all later work on a
-    large picture an eighth quicker.
+    Large ones in strips, into memory of numpy's own: unlike libvips's, it comes in huge pages, which makes all later
+    work on it an eighth quicker.
     """
     if isinstance(image, np.ndarray):
         return image
-    pixels = np.empty((image.height, image.width, image.bands), _DTYPES[image.format])
-    region = vips().Region.new(image)
-    for at in range(0, image.height, _ROWS):
-        strip = pixels[at : at + _ROWS]
-        packed = region.fetch(0, at, image.width, len(strip))
-        strip[...] = np.frombuffer(packed, pixels.dtype).reshape(strip.shape)
+    shape = (image.height, image.width, image.bands)
+    if image.width * image.height <= _LARGE or image.height > _TALL:
+        pixels = np.frombuffer(image.write_to_memory(), _DTYPES[image.format]).reshape(shape)
+    else:
+        pixels = np.empty(shape, _DTYPES[image.format])
+        region = vips().Region.new(image)
+        rows = max(1, _STRIP // image.width)
+        for at in range(0, image.height, rows):
+            strip = pixels[at : at + rows]
+            packed = region.fetch(0, at, image.width, len(strip))
+            strip[...] = np.frombuffer(packed, pixels.dtype).reshape(strip.shape)
     return pixels[..., 0] if image.bands == 1 else pixels
 
 

@@ -123,7 +123,9 @@ def test_what_is_stored_with_loss_arrives_close_to_it(kind):
     assert np.abs(difference).mean() < 2
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (10, 6000)])
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (10, 6000), (1, 300_000), (1200, 1001), (100_000, 1), (40_000, 40)]
+)
 def test_extreme_shapes_are_read(height, width):
     pixels = noise(height, width)
     assert np.array_equal(read(encoded(pixels)).pixels, pixels)

@@ -75,6 +75,13 @@ def test_a_picture_beyond_the_limit_is_refused_from_its_header_alone():
     assert look(bomb, Limits(max_pixels=3_600_000_000)).width == 60000
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_more_rows_than_are_read_in_good_time_are_refused(kind):
+    assert look(encoded(noise(100_000, 1), kind), LIMITS).height == 100_000
+    with pytest.raises(SourceError, match=r"^is 1×100001 pixels: more than 100000 rows can't be read here"):
+        look(encoded(noise(100_001, 1), kind), LIMITS)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
 def test_probing_decodes_nothing(kind, monkeypatch):
     data = encoded(noise(6, 8), kind)
