@@ -159,7 +159,7 @@ def summarise(pipeline: Pipeline, reading: Reading, before: tuple[int, int], out
         possible_duplicates=fold.possible_duplicates - before[1],
         seconds=seconds,
         failures=failures(reading.failed()),
-        stopped=pipeline.gate.reason,
+        stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
         flags=flagged(reading.flagged()),
         engine=fold.engine if predictions else None,

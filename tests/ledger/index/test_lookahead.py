@@ -66,8 +66,8 @@ def planned(fold: IndexedFold, rows: list[UrlRow | Item], out: Path, chunk: int)
         planner = Planner(fold, claims, out=out, recipe=RECIPE, retry_failed=False, reading=reading)
         plans = [planner.plan_all(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
         return (
-            [(each.step, each.todo) for plan in plans for each in plan.todos],
-            [entry for plan in plans for entry in plan.told],
+            [todo for plan in plans for todo in plan.todos],
+            [entry for plan in plans for entry in plan.changed],
             [sum(plan.done for plan in plans), sum(plan.left for plan in plans), sum(plan.read for plan in plans)],
             [number in reading.numbers for number in range(MANY + 5)],
         )
