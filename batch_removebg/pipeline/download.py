@@ -75,7 +75,7 @@ class Downloader:
             output = await self._used(predicted, self._matte)
             await self._keep(predicted.prepared.fingerprint, output)
         finished = output if isinstance(output, Finished) else await self._finish(predicted, output)
-        return await self._put(predicted, lambda: finished)
+        return await self._put(predicted, lambda: finished) or ()
 
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
@@ -131,20 +131,15 @@ class Downloader:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits = self._context.limits
-        notes = await self._put_if_drawn(predicted, partial(as_it_is, cutout, self._recipe.finish, limits))
-        if notes is not None:
-            return notes
-        from batch_removebg.finish import finish
+        notes = await self._put(predicted, partial(as_it_is, cutout, self._recipe.finish, limits))
+        if notes is None:
+            from batch_removebg.finish import finish
 
-        remade = await self._context.cpu.run(finish.finish_cutout, cutout, self._recipe.finish, limits)
-        return await self._put(predicted, lambda: remade)
+            remade = await self._context.cpu.run(finish.finish_cutout, cutout, self._recipe.finish, limits)
+            notes = await self._put(predicted, lambda: remade)
+        return notes or ()
 
-    async def _put(self, predicted: Predicted, draft: Callable[[], Finished]) -> Notes:
-        notes = await self._put_if_drawn(predicted, draft)
-        assert notes is not None  # noqa: S101  # this draft always gives a picture
-        return notes
-
-    async def _put_if_drawn(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
+    async def _put(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
         """Write and record the draft's picture; None where it gives none."""
         prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self._context.ledger
         with anyio.CancelScope(shield=True):

@@ -46,54 +46,39 @@ Todos = MemoryObjectSendStream[Todo | Prepared]
 Ready = MemoryObjectSendStream[Predicted]
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """What is done with an item at each stage."""
+@dataclass(eq=False)
+class Pipeline:
+    """One run over one manifest."""
 
+    context: Context
     reader: Reader
     dedup: Deduplicator
     purchaser: Purchaser
     downloader: Downloader
     lost: LostCreates
+    slots: Slots
+    snapshot: Callable[[], Awaitable[None]]
+    """Writes results.json."""
+    handle_signals: bool
+    """Only for a process that does nothing but this run."""
+    reused: int = 0
+    """Items saved without a prediction."""
 
-
-class Pipeline:
-    """One run over one manifest."""
-
-    def __init__(
-        self,
-        context: Context,
-        stages: Stages,
-        slots: Slots,
-        *,
-        snapshot: Callable[[], Awaitable[None]],
-        handle_signals: bool,
-    ) -> None:
-        """`snapshot` writes results.json; `handle_signals` only in a process that does nothing but this run."""
-        self.gate = context.gate
-        self.reader = stages.reader
-        self.dedup = stages.dedup
-        self.reused = 0
-        """Items saved without a prediction."""
-        self._context = context
-        self._stages = stages
-        self._slots = slots
-        self._snapshot = snapshot
-        self._handle_signals = handle_signals
-        self._notify = context.notify
-        self._copies: CopyQueue[Released[Prepared]] = CopyQueue(context.shape.copies, lambda: stages.dedup.parked)
-        self._outcomes = Outcomes(context, self._copies.ended)
+    def __post_init__(self) -> None:
+        most, parked = self.context.shape.copies, lambda: self.dedup.parked
+        self._copies: CopyQueue[Released[Prepared]] = CopyQueue(most, parked)
+        self._outcomes = Outcomes(self.context, self._copies.ended)
 
     async def run(self) -> None:
         """Do all there is to do; returns when every item is saved, failed or left pending."""
-        context = self._context
+        context = self.context
         async with anyio.create_task_group() as beside:
-            if self._handle_signals:
+            if self.handle_signals:
                 await beside.start(watch_signals, context, beside.cancel_scope)
             beside.start_soon(watch_gate, context, beside.cancel_scope, self.reader.stop)
-            beside.start_soon(write_snapshots, context, self._snapshot)
-            beside.start_soon(self._slots.adapt, context.shape.steer)
-            beside.start_soon(self._stages.lost.watch)
+            beside.start_soon(write_snapshots, context, self.snapshot)
+            beside.start_soon(self.slots.adapt, context.shape.steer)
+            beside.start_soon(self.lost.watch)
             beside.start_soon(context.ledger.keep_index)
             async with anyio.create_task_group() as stages:
                 self._start(stages)
@@ -101,7 +86,7 @@ class Pipeline:
         self._outcomes.broken_off()
 
     def _start(self, stages: TaskGroup) -> None:
-        shape = self._context.shape
+        shape = self.context.shape
         todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](shape.queue)
         ready_in, ready_out = anyio.create_memory_object_stream[Predicted](0)
         stages.start_soon(self._read, todo_in.clone())
@@ -116,7 +101,7 @@ class Pipeline:
         async def hand_on(todo: Todo) -> None:
             await self._copies.room()
             if self._stopping(todo):
-                self._notify(Event(Kind.PENDING, todo.item.id))
+                self.context.notify(Event(Kind.PENDING, todo.item.id))
             else:
                 self._copies.began()
                 await todos.send(todo)
@@ -127,7 +112,7 @@ class Pipeline:
 
     def _stopping(self, todo: Todo, prepared: Prepared | None = None) -> Stopping | None:
         """Why an item can't go on: the run stops, and no prediction is in flight for it."""
-        if self.gate.reason is None or todo.state.in_flight:
+        if self.context.gate.reason is None or todo.state.in_flight:
             return None
         paid = prepared is not None and self.dedup.leads(prepared) and self.dedup.turn(prepared).open is not None
         return None if paid else Stopping("the run is stopping")
@@ -135,15 +120,15 @@ class Pipeline:
     async def _worker(self, stages: TaskGroup, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
         with todos, ready:
             while True:
-                async with self._slots.slot() as kept:
+                async with self.slots.slot() as kept:
                     while kept():
                         try:
                             given = await todos.receive()
                         except anyio.EndOfStream:
                             return
-                        number = self._slots.began()
+                        number = self.slots.began()
                         bought = await self._work(given, stages, ready)
-                        self._slots.ended(number, bought=bought)
+                        self.slots.ended(number, bought=bought)
 
     async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> bool:
         """Take an item to the end of its prediction; returns whether one was bought for it."""
@@ -153,7 +138,7 @@ class Pipeline:
             if (stopping := self._stopping(todo, prepared)) is not None:
                 raise stopping
             if prepared is None:
-                prepared, data = await prepare(self._context, todo)
+                prepared, data = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
                     await self._outcomes.unchanged(todo)
                     self.reader.skipped += 1
@@ -185,7 +170,7 @@ class Pipeline:
             return None
         self._outcomes.started(prepared.todo)
         try:
-            return await self._stages.purchaser.buy(prepared, dedup.turn(prepared), data)
+            return await self.purchaser.buy(prepared, dedup.turn(prepared), data)
         except CreateLost:
             stages.start_soon(self._look_for, prepared)
             return None
@@ -194,7 +179,7 @@ class Pipeline:
         """Find out what became of a create without an answer; then the item goes on."""
         turn = self.dedup.turn(prepared)
         try:
-            await self._stages.purchaser.recover(prepared, turn)
+            await self.purchaser.recover(prepared, turn)
         except BatchError as error:
             error.attempts = turn.bought
             await self._settle(prepared.todo, error, prepared)
@@ -219,14 +204,14 @@ class Pipeline:
             async for predicted in ready:
                 prepared, todo = predicted.prepared, predicted.prepared.todo
                 try:
-                    notes = await self._stages.downloader.save(predicted)
+                    notes = await self.downloader.save(predicted)
                 except BatchError as error:
                     if not self._again(prepared, error):
                         await self._settle(todo, error, prepared)
                 else:
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
-                        self._notify(Event(Kind.WARNING, todo.item.id, text=note))
+                        self.context.notify(Event(Kind.WARNING, todo.item.id, text=note))
                     self.reused += predicted.reused
                     self._outcomes.saved(todo)
 
@@ -236,11 +221,11 @@ class Pipeline:
             return False
         turn = self.dedup.turn(prepared)
         turn.open, error.attempts = None, turn.bought
-        if not self._stages.purchaser.may_buy(turn):
+        if not self.purchaser.may_buy(turn):
             return False
-        if self.gate.reason is None:
+        if self.context.gate.reason is None:
             text = f"{error}; another prediction is bought"
-            self._notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
+            self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
         self._copies.put([Released(prepared)])
         return True
 

@@ -55,7 +55,7 @@ class Planner:
         out: Path,
         recipe: Recipe,
         retry_failed: bool,
-        reading: RunItems | None = None,
+        reading: RunItems,
     ) -> None:
         """`reading` records every item."""
         self._fold = fold
@@ -73,8 +73,7 @@ class Planner:
         An item that no name is free for is to do, with that as its problem.
         """
         # In a long list most are done, and asked for together.
-        one_by_one = self._reading is not None and len(rows) <= _FEW
-        with self._reading.steady() if self._reading is not None and one_by_one else nullcontext():
+        with self._reading.steady() if len(rows) <= _FEW else nullcontext():
             found = Plan()
             numbers = self._fold.done(self._keys(rows), [row.id for row in rows])
             looked = len(rows)
@@ -85,8 +84,7 @@ class Planner:
                     break
             done = [number for number in numbers[:looked] if number is not None]
             found.done += len(done)
-            if self._reading is not None:
-                self._reading.done(done)
+            self._reading.done(done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:
@@ -95,8 +93,7 @@ class Planner:
         except ItemError as error:
             item = item if item.problem is not None else replace(item, problem=str(error))
             step, todo = Step.DO, Todo(item, "", ItemState())
-        if self._reading is not None:
-            self._reading.begin(item)
+        self._reading.begin(item)
         if step is Step.DO:
             found.todos.append(todo)
             return

@@ -39,31 +39,20 @@ class PurchasePolicy:
         return self.requests - 1 - (prepared.sha256 is not None)
 
 
+@dataclass(frozen=True, slots=True)
 class Purchaser:
     """Buys predictions and waits for their end; records them in the turn of their content."""
 
-    def __init__(
-        self,
-        context: Context,
-        uploader: Uploader,
-        poller: Poller,
-        lost: LostCreates,
-        budget: Budget,
-        policy: PurchasePolicy | None = None,
-    ) -> None:
-        self._provider = context.provider
-        self._ledger = context.ledger
-        self._clock = context.clock
-        self._gate = context.gate
-        self._uploader = uploader
-        self._poller = poller
-        self._lost = lost
-        self._budget = budget
-        self._policy = policy or PurchasePolicy()
+    context: Context
+    uploader: Uploader
+    poller: Poller
+    lost: LostCreates
+    budget: Budget
+    policy: PurchasePolicy = PurchasePolicy()
 
     def may_buy(self, turn: Turn) -> bool:
         """Whether the policy allows another prediction for the content."""
-        return turn.bought < self._policy.predictions
+        return turn.bought < self.policy.predictions
 
     async def buy(self, prepared: Prepared, turn: Turn, data: bytes | None = None) -> Predicted:
         """The item with the output of its open prediction, or of a new one; `data`: its source, where at hand.
@@ -84,15 +73,15 @@ class Purchaser:
         while True:
             try:
                 if turn.open is not None:
-                    seen = await self._provider.get(turn.open)
+                    seen = await self.context.provider.get(turn.open)
                 else:
                     attempts += 1
                     seen = await self._create(prepared, turn, data, attempts)
-                ended = await self._poller.end(seen, polls=self._policy.polls(prepared, seen))
+                ended = await self.poller.end(seen, polls=self.policy.polls(prepared, seen))
                 url = wire.result(ended)
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
-                if attempts >= self._policy.predictions:
+                if attempts >= self.policy.predictions:
                     raise
             except BatchError as error:
                 error.attempts = attempts
@@ -100,7 +89,7 @@ class Purchaser:
             else:
                 turn.bought = max(1, attempts)
                 return Predicted(prepared, url, ended.id, turn.bought, reused=reused)
-            await self._gate.sleep(self._policy.pause)
+            await self.context.gate.sleep(self.policy.pause)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
         """Look for a create whose answer was lost: it becomes the content's open prediction, or may be sent again.
@@ -110,21 +99,21 @@ class Purchaser:
         """
         lost, item = turn.lost, prepared.todo.item.id
         assert lost is not None  # noqa: S101  # there is nothing to look for otherwise
-        sighting = await self._lost.find(lost, (*turn.spent,))
+        sighting = await self.lost.find(lost, (*turn.spent,))
         if (found := sighting.prediction) is not None:
-            await self._ledger.append(Submitted(item, found.id, found=True))
+            await self.context.ledger.append(Submitted(item, found.id, found=True))
             turn.purchased(found.id)
         else:
             if sighting.sure:
-                await self._ledger.append(Rejected(item, "not-found"))
+                await self.context.ledger.append(Rejected(item, "not-found"))
                 if turn.losses:  # by this run, which counted it
-                    self._budget.give_back()
-            self._lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
+                    self.budget.give_back()
+            self.lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
             turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
         turn.lost = None
 
     async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
-        image = await self._uploader.image(prepared, data, turn)
+        image = await self.uploader.image(prepared, data, turn)
         request = CreateRequest(
             item=prepared.todo.item.id,
             image=image.url,
@@ -134,13 +123,13 @@ class Purchaser:
             possible_duplicate=turn.doubtful,
             until=image.expires_at,
         )
-        since = self._clock.stamp()
+        since = self.context.clock.stamp()
         try:
-            created = await self._provider.create(request)
+            created = await self.context.provider.create(request)
         except CreateLost:
             turn.losses += 1
             turn.lost = Lost(key_of(image.url), since)
             raise
-        self._lost.answered(created)
+        self.lost.answered(created)
         turn.purchased(created.id)
         return created

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import anyio
@@ -19,46 +20,40 @@ from .planner import Plan, Planner
 from .work import Todo
 
 
+@dataclass(slots=True)
 class Reader:
     """Reads the manifest a few rows at a time, in threads, and hands on what there is to do."""
 
-    def __init__(
-        self,
-        context: Context,
-        planner: Planner,
-        rows: Callable[[], Iterator[Item | UrlRow]],
-        stop: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`stop` ends a manifest that is still being written (stdin)."""
-        self._context = context
-        self._planner = planner
-        self._rows = rows
-        self.stop = stop
-        self.skipped = 0
-        """Items that were finished already."""
-        self.limited = False
-        """The limit was reached before the end of the manifest."""
+    context: Context
+    planner: Planner
+    rows: Callable[[], Iterator[Item | UrlRow]]
+    stop: Callable[[], None] = lambda: None
+    """Ends a manifest that is still being written (stdin)."""
+    skipped: int = 0
+    """Items that were finished already."""
+    limited: bool = False
+    """The limit was reached before the end of the manifest."""
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
         """Await `hand_on` for each item to do, up to the end of the manifest or to the limit.
 
         A manifest that fails further down closes the gate.
         """
-        shape = self._context.shape
-        rows, begun, size = self._rows(), 0, 1 if shape.stream else shape.chunk
+        shape = self.context.shape
+        rows, begun, size = self.rows(), 0, 1 if shape.stream else shape.chunk
         while True:
             room = None if shape.limit is None else shape.limit - begun
             plan, failure = await anyio.to_thread.run_sync(self._read, rows, size, room)
             await self._skip(plan)
             for todo in plan.todos:
-                self._context.notify(Event(Kind.FOUND, todo.item.id))
+                self.context.notify(Event(Kind.FOUND, todo.item.id))
                 await hand_on(todo)
             begun += len(plan.todos)
             if room is not None and len(plan.todos) == room:
                 self.limited = True
                 return
             if failure is not None:
-                self._context.gate.close(failure)
+                self.context.gate.close(failure)
             if failure is not None or not plan.read:
                 return
             if not shape.stream:
@@ -73,20 +68,20 @@ class Reader:
             some.extend(islice(rows, size))
         except BatchError as error:
             failure = error
-        return self._planner.plan_all(some, room), failure
+        return self.planner.plan_all(some, room), failure
 
     async def _skip(self, plan: Plan) -> None:
         self.skipped += plan.done
         for step, count in ((Step.DONE, plan.done), (Step.LEAVE, plan.left)):
             if count:
-                self._context.notify(Event(Kind.FOUND, count=count))
-                self._context.notify(Event(Kind.SKIPPED, text=step.value, count=count))
+                self.context.notify(Event(Kind.FOUND, count=count))
+                self.context.notify(Event(Kind.SKIPPED, text=step.value, count=count))
         async with anyio.create_task_group() as together:  # so that the ledger writes them at once
             for entry in plan.changed:
                 together.start_soon(self._record, entry)
 
     async def _record(self, entry: Unchanged) -> None:
         try:
-            await self._context.ledger.append(entry)
+            await self.context.ledger.append(entry)
         except BatchError as error:
-            self._context.gate.close(error)
+            self.context.gate.close(error)

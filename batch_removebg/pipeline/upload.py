@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import InputRejected
@@ -22,12 +22,11 @@ _SMALLEST = 256
 """Longest side below which a proxy isn't made smaller to fit a data URI."""
 
 
+@dataclass(frozen=True, slots=True)
 class Uploader:
     """Makes sources available to the provider."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._provider = context.provider
+    context: Context
 
     async def image(self, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
         """The model's input; `data`: the source's bytes, where at hand.
@@ -37,26 +36,26 @@ class Uploader:
         """
         if prepared.sha256 is None:
             return Upload(prepared.todo.item.source)
-        if not self._provider.capabilities.files:
+        if not self.context.provider.capabilities.files:
             return Upload(await self._data_uri(prepared, data))
         if turn.upload is None or not self._lasts(turn.upload):
             turn.upload = await self._upload(prepared, data)
         return turn.upload
 
     def _lasts(self, upload: Upload) -> bool:
-        return upload.expires_at is not None and upload.expires_at.timestamp() - self._context.clock.wall() >= _LEFT
+        return upload.expires_at is not None and upload.expires_at.timestamp() - self.context.clock.wall() >= _LEFT
 
     async def _upload(self, prepared: Prepared, data: bytes | None) -> Upload:
-        spec = self._provider.proxy
+        spec = self.context.provider.proxy
         proxy = await self._proxy(prepared, data, spec)
         name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
-        upload = await self._provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
-        if upload.expires_at is not None and upload.expires_at.timestamp() <= self._context.clock.wall():
+        upload = await self.context.provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
+        if upload.expires_at is not None and upload.expires_at.timestamp() <= self.context.clock.wall():
             return replace(upload, expires_at=None)  # the server's clock differs from ours
         return upload
 
     async def _data_uri(self, prepared: Prepared, data: bytes | None) -> str:
-        limit, spec = self._provider.capabilities.data_uri_limit, self._provider.proxy
+        limit, spec = self.context.provider.capabilities.data_uri_limit, self.context.provider.proxy
         while True:
             proxy = await self._proxy(prepared, data, spec)
             if len(proxy.data) * 4 // 3 + 64 <= limit:
@@ -68,7 +67,7 @@ class Uploader:
     async def _proxy(self, prepared: Prepared, data: bytes | None, spec: ProxySpec) -> Proxy:
         from batch_removebg.imaging.proxy import proxy
 
-        cpu = self._context.cpu
-        data = data if data is not None else await self._context.sources.again(prepared)
+        cpu = self.context.cpu
+        data = data if data is not None else await self.context.sources.again(prepared)
         async with cpu.memory(prepared.cost):
-            return await cpu.run(proxy, data, spec, self._context.limits)
+            return await cpu.run(proxy, data, spec, self.context.limits)

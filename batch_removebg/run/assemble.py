@@ -24,7 +24,7 @@ from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
 from batch_removebg.pipeline.on_hand import OnHand
-from batch_removebg.pipeline.pipeline import Pipeline, Stages
+from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Planner
 from batch_removebg.pipeline.poll import Poller
 from batch_removebg.pipeline.purchase import Purchaser
@@ -155,7 +155,8 @@ def pipeline(
     lost = LostCreates(chain, policy, clock=clock, known=ledger.fold.has_prediction)
     poller = Poller(chain, pace.times, deadline=settings.deadline, clock=clock)
     stdin, ending = endable_stdin() if "-" in inputs else (None, None)
-    stages = Stages(
+    return Pipeline(
+        context,
         Reader(
             context,
             planner(settings, reading, context.recipe),
@@ -168,10 +169,6 @@ def pipeline(
         Purchaser(context, Uploader(context), poller, lost, pace.budget),
         Downloader(context, on_hand.alphas, out=out),
         lost,
-    )
-    return Pipeline(
-        context,
-        stages,
         Slots(pace.width, lambda: pace.creates.rate, clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
         handle_signals=handle_signals,

@@ -151,7 +151,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], o
         possible_duplicates=fold.possible_duplicates - before[1],
         seconds=seconds,
         failures=failures(reading.failed()),
-        stopped=pipeline.gate.reason,
+        stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
         flags=flagged(reading.flagged()),
         engine=fold.engine if predictions else None,

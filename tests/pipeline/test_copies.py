@@ -91,7 +91,7 @@ async def test_what_copies_take_says_nothing_about_how_long_a_prediction_takes(b
     bench.provider = Together(4)
     await bench.run(urls(tmp_path, *in_a_row(4, 50)))
     assert bench.pipeline is not None
-    assert bench.pipeline._slots.concurrency._items == 4
+    assert bench.pipeline.slots.concurrency._items == 4
 
 
 async def test_copies_wait_without_being_shown_as_in_flight(bench: Bench, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ class Bench:
 
     def stop(self, number: int = 2) -> None:
         assert self.pipeline is not None
-        self.pipeline.gate.close(Interrupted(number))
+        self.pipeline.context.gate.close(Interrupted(number))
 
     def ledger(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.out / "ledger.jsonl").read_text().splitlines()]

@@ -7,12 +7,13 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
 from batch_removebg.errors import SourceError
 from batch_removebg.finish.options import Finish
+from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.state import ItemState, Step
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pipeline.cache_key import Recipe
@@ -23,6 +24,7 @@ from tests.support.oracle import Oracle, entry, namer, names_of
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
 RECIPE = Recipe("local", "u2netp@1", {}, ProxySpec(), Finish(), passes_urls=False)
+NONE = cast("RunItems", None)  # what is planned is read elsewhere
 URL = Item("https://shop.example/a/boot.jpg", "https://shop.example/a/boot.jpg", "list.txt:1")
 
 
@@ -67,7 +69,9 @@ class Shop:
 
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
         known = [(item, name) for item, state in self.fold.each() for name in names_of(state)]
-        planner = Planner(self.fold, namer("png", known=known), out=self.out, recipe=recipe, retry_failed=retry_failed)
+        planner = Planner(
+            self.fold, namer("png", known=known), out=self.out, recipe=recipe, retry_failed=retry_failed, reading=NONE
+        )
         return Planned(*planner.plan(item or self.item))
 
 
@@ -174,7 +178,7 @@ def test_the_second_name_is_taken_too_and_says_so(shop: Shop) -> None:
 
 def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop: Shop) -> None:
     twin = replace(shop.item, id="shoe.png")
-    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, retry_failed=False)
+    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, retry_failed=False, reading=NONE)
     names = [planner.plan(item)[1].output for item in (shop.item, twin)]
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"
