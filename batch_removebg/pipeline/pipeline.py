@@ -118,6 +118,7 @@ class Pipeline:
         return None if paid else Stopping("the run is stopping")
 
     async def _worker(self, stages: TaskGroup, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
+        concurrency, now = self.slots.concurrency, self.context.clock.monotonic
         with todos, ready:
             while True:
                 async with self.slots.slot() as kept:
@@ -126,9 +127,9 @@ class Pipeline:
                             given = await todos.receive()
                         except anyio.EndOfStream:
                             return
-                        number = self.slots.began()
+                        number = concurrency.began(now())
                         bought = await self._work(given, stages, ready)
-                        self.slots.ended(number, bought=bought)
+                        concurrency.ended(number, now(), bought=bought)
 
     async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> bool:
         """Take an item to the end of its prediction; returns whether one was bought for it."""

@@ -46,14 +46,7 @@ class Planner:
     """Claims names and decides, item by item; blocks, and belongs in one thread at a time."""
 
     def __init__(
-        self,
-        fold: Fold,
-        claims: Claims,
-        *,
-        out: Path,
-        recipe: Recipe,
-        retry_failed: bool,
-        reading: Reading,
+        self, fold: Fold, claims: Claims, *, out: Path, recipe: Recipe, retry_failed: bool, reading: Reading
     ) -> None:
         """`reading` records every item."""
         self._fold = fold
