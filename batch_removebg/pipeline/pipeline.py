@@ -160,7 +160,7 @@ class Pipeline:
         # What comes back without the turn of its content is the copy of something damaged.
         way = dedup.place(prepared, data, damaged=again and not leads)
         if way is Way.COPY and prepared.sha256 is None and not leads:
-            self._copies.put([Released(prepared)])
+            self._copies.put([(prepared, None)])
             return None
         if way is Way.COPY:
             self._outcomes.started(prepared.todo)
@@ -185,14 +185,14 @@ class Pipeline:
             error.attempts = turn.bought
             await self._settle(prepared.todo, error, prepared)
         else:
-            self._copies.put([Released(prepared)])
+            self._copies.put([(prepared, None)])
 
     async def _copier(self, todos: Todos, ready: Ready) -> None:
         with todos, ready:
             while (released := await self._copies.take()) is not None:
-                prepared, todo = released.copy, released.copy.todo
-                error = released.error or self._stopping(todo, prepared)
-                if error is not None:
+                prepared, error = released
+                todo = prepared.todo
+                if (error := error or self._stopping(todo, prepared)) is not None:
                     await self._settle(todo, error, prepared)
                 elif self.dedup.leads(prepared) or (copied := await self.dedup.copy(prepared)) is None:
                     await todos.send(prepared)
@@ -227,7 +227,7 @@ class Pipeline:
         if self.context.gate.reason is None:
             text = f"{error}; another prediction is bought"
             self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
-        self._copies.put([Released(prepared)])
+        self._copies.put([(prepared, None)])
         return True
 
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
