@@ -143,14 +143,6 @@ class Slots:
         async with self._limiter:
             yield lambda: self._limiter.borrowed_tokens <= self._limiter.total_tokens
 
-    def began(self) -> int:
-        """Record that a worker takes an item up; the number returned names it."""
-        return self.concurrency.began(self._clock.monotonic())
-
-    def ended(self, number: int, *, bought: bool) -> None:
-        """Record that the item has left its worker."""
-        self.concurrency.ended(number, self._clock.monotonic(), bought=bought)
-
     async def adapt(self, every: float) -> None:
         """Adapt the number of slots, for ever; more and more rarely while it stays the same."""
         wait = every

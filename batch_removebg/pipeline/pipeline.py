@@ -118,6 +118,7 @@ class Pipeline:
         return None if paid else Stopping("the run is stopping")
 
     async def _worker(self, stages: TaskGroup, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
+        concurrency, now = self.slots.concurrency, self.context.clock.monotonic
         with todos, ready:
             while True:
                 async with self.slots.slot() as kept:
@@ -126,9 +127,9 @@ class Pipeline:
                             given = await todos.receive()
                         except anyio.EndOfStream:
                             return
-                        number = self.slots.began()
+                        number = concurrency.began(now())
                         bought = await self._work(given, stages, ready)
-                        self.slots.ended(number, bought=bought)
+                        concurrency.ended(number, now(), bought=bought)
 
     async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> bool:
         """Take an item to the end of its prediction; returns whether one was bought for it."""
@@ -159,7 +160,7 @@ class Pipeline:
         # What comes back without the turn of its content is the copy of something damaged.
         way = dedup.place(prepared, data, damaged=again and not leads)
         if way is Way.COPY and prepared.sha256 is None and not leads:
-            self._copies.put([Released(prepared)])
+            self._copies.put([(prepared, None)])
             return None
         if way is Way.COPY:
             self._outcomes.started(prepared.todo)
@@ -184,14 +185,14 @@ class Pipeline:
             error.attempts = turn.bought
             await self._settle(prepared.todo, error, prepared)
         else:
-            self._copies.put([Released(prepared)])
+            self._copies.put([(prepared, None)])
 
     async def _copier(self, todos: Todos, ready: Ready) -> None:
         with todos, ready:
             while (released := await self._copies.take()) is not None:
-                prepared, todo = released.copy, released.copy.todo
-                error = released.error or self._stopping(todo, prepared)
-                if error is not None:
+                prepared, error = released
+                todo = prepared.todo
+                if (error := error or self._stopping(todo, prepared)) is not None:
                     await self._settle(todo, error, prepared)
                 elif self.dedup.leads(prepared) or (copied := await self.dedup.copy(prepared)) is None:
                     await todos.send(prepared)
@@ -226,7 +227,7 @@ class Pipeline:
         if self.context.gate.reason is None:
             text = f"{error}; another prediction is bought"
             self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
-        self._copies.put([Released(prepared)])
+        self._copies.put([(prepared, None)])
         return True
 
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:

@@ -48,14 +48,7 @@ class Planner:
     """Claims names and decides, item by item; blocks, and belongs in one thread at a time."""
 
     def __init__(
-        self,
-        fold: IndexedFold,
-        claims: Claims,
-        *,
-        out: Path,
-        recipe: Recipe,
-        retry_failed: bool,
-        reading: RunItems,
+        self, fold: IndexedFold, claims: Claims, *, out: Path, recipe: Recipe, retry_failed: bool, reading: RunItems
     ) -> None:
         """`reading` records every item."""
         self._fold = fold

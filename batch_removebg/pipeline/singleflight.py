@@ -15,6 +15,8 @@ from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Upload
 
 T = TypeVar("T")
+Released = tuple[T, BatchError | None]
+"""An item that may go on, and the error that its content ended with, where that gives no picture."""
 
 _REMEMBERED = 10_000
 """Contents without a picture whose turns are remembered, so that a run of any length takes bounded memory."""
@@ -61,15 +63,6 @@ class Turn:
         self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Released(Generic[T]):
-    """An item that may go on."""
-
-    copy: T
-    error: BatchError | None = None
-    """What its content ended with, where that gives no picture."""
-
-
 class Singleflight(Generic[T]):
     """Turns by key; a turn may begin in one task and end in another."""
 
@@ -108,20 +101,19 @@ class Singleflight(Generic[T]):
 
         Those are all of them or, after an error of the item alone, the first, which has the turn now.
         """
-        turn, parked = self._turns.pop(key), self._parked.pop(key, deque())
+        turn, parked = self._turns[key], self._parked.get(key, deque())
         own = isinstance(error, BatchError) and error.verdict is Verdict.FAIL and not error.of_content
         if own and parked:
             turn.owner = first = parked.popleft()
-            self._turns[key] = turn
-            if parked:
-                self._parked[key] = parked
             self.parked -= 1
-            return [Released(first)]
+            return [(first, None)]
+        del self._turns[key]
+        self._parked.pop(key, None)
         shared = None if own else _shared(error)
         if error is not None:
             self._remember(key, turn, shared)
         self.parked -= len(parked)
-        return [Released(copy, shared) for copy in parked]
+        return [(copy, shared) for copy in parked]
 
     def _remember(self, key: str, turn: Turn, shared: BatchError | None) -> None:
         if shared is not None and shared.verdict in (Verdict.FAIL, Verdict.RESUBMIT):

@@ -1,5 +1,7 @@
 """What all wrappers share: a Provider around a Provider, and one hook that every call passes."""
 
+# ruff: noqa: D102  # the methods are Provider's, and explained there
+
 from __future__ import annotations
 
 import enum
@@ -47,35 +49,27 @@ class Wrapper:
         return await once()
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """See Provider."""
         return await self.around(Operation.CREATE, lambda: self.inner.create(request))
 
     async def get(self, prediction_id: str) -> Prediction:
-        """See Provider."""
         return await self.around(Operation.GET, lambda: self.inner.get(prediction_id))
 
     async def cancel(self, prediction_id: str) -> None:
-        """See Provider."""
         await self.around(Operation.CANCEL, lambda: self.inner.cancel(prediction_id))
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
-        """See Provider."""
         return await self.around(Operation.LIST, lambda: self.inner.list(created_after=created_after, cursor=cursor))
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        """See Provider."""
         return await self.around(
             Operation.UPLOAD, lambda: self.inner.upload(data, filename=filename, content_type=content_type)
         )
 
     async def fetch(self, url: str) -> bytes | Matte:
-        """See Provider."""
         return await self.around(Operation.FETCH, lambda: self.inner.fetch(url))
 
     async def abandon(self) -> None:
-        """See Provider."""
         await self.inner.abandon()
 
     async def aclose(self) -> None:
-        """See Provider."""
         await self.inner.aclose()

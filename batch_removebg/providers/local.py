@@ -39,11 +39,7 @@ class LocalProvider:
     proxy: ProxySpec = PROXY
 
     def __init__(
-        self,
-        model: Weights,
-        load: Callable[[], Network],
-        *,
-        loaded: Callable[[str], Awaitable[object]] | None = None,
+        self, model: Weights, load: Callable[[], Network], *, loaded: Callable[[str], Awaitable[object]] | None = None
     ) -> None:
         """`load` blocks until the network is there; it is called once, in a thread, before the first prediction.
 

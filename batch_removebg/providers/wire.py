@@ -47,7 +47,6 @@ _TRANSIENT = re.compile(
     r"|Service is temporarily unavailable",
     re.IGNORECASE,
 )
-_TOO_FINE = re.compile(r"(\.\d{6})\d+")
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _LIMIT = re.compile(r"(\d+(?:\.\d+)?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE)
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
@@ -142,12 +141,13 @@ def first_url(value: Any, depth: int = 0) -> str | None:
 
 def when(text: Any) -> datetime | None:
     """An ISO time with 0 to 9 fractional digits, as an aware datetime."""
-    if not isinstance(text, str):
-        return None
     try:
-        moment = datetime.fromisoformat(_TOO_FINE.sub(r"\1", text.strip()) if len(text) > 26 else text.strip())
+        return _aware(datetime.fromisoformat(text.strip())) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -191,10 +191,9 @@ def _number(value: Any) -> float | None:
 
 def _until(date: str, now: float) -> float | None:
     try:
-        moment = email.utils.parsedate_to_datetime(date)
+        return _aware(email.utils.parsedate_to_datetime(date)).timestamp() - now
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
 
 
 def detail(body: Any, depth: int = 0) -> str:
@@ -257,7 +256,8 @@ def not_an_api(text: str) -> NotAnApi:
 
 def _code(body: Any) -> str:
     error = body.get("error") if isinstance(body, dict) else None
-    code = error.get("code") if isinstance(error, dict) else body.get("code") if isinstance(body, dict) else None
+    holder = error if isinstance(error, dict) else body
+    code = holder.get("code") if isinstance(holder, dict) else None
     return code if isinstance(code, str) else ""
 
 

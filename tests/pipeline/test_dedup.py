@@ -49,8 +49,8 @@ def test_the_first_item_of_a_content_buys_and_the_others_wait_without_their_sour
     one, first, second = dedup(tmp_path), prepared("a"), prepared("b")
     assert [one.place(first), one.place(second)] == [Way.BUY, Way.PARK]
     assert (one.leads(first), one.leads(second), one.parked) == (True, False, 1)
-    [released] = one.settled(first)
-    assert (released.copy.todo, released.copy.data, released.error) == (second.todo, None, None)
+    [(copy, error)] = one.settled(first)
+    assert (copy.todo, copy.data, error) == (second.todo, None, None)
 
 
 def test_what_is_on_hand_is_copied_until_it_turns_out_to_be_damaged(tmp_path: Path) -> None:
