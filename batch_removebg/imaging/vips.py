@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,8 @@ def vips() -> Any:
     """The module pyvips; importing it takes some 50 ms."""
     import pyvips
 
+    # It logs pictures at DEBUG, whose repr logs again: with two handlers, two threads lock each other out for ever.
+    logging.getLogger("pyvips").setLevel(logging.INFO)
     pyvips.cache_set_max(0)  # kept operations would keep the pictures that they were made from
     pyvips.block_untrusted_set(True)
     pyvips.concurrency_set(1)  # pictures are worked on side by side in threads of our own

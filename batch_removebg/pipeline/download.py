@@ -53,15 +53,18 @@ class RefetchPolicy:
         return min(self.longest, self.first * 2.0 ** (tries - 1)) * (0.5 + 0.5 * chance)
 
 
+@dataclass(eq=False)
 class Downloader:
     """Fetches outputs, makes the final pictures and records them."""
 
-    def __init__(self, context: Context, alphas: AlphaCache, *, out: Path, policy: RefetchPolicy | None = None) -> None:
-        self._context = context
-        self._outputs: Outputs[Finished] = Outputs(out)
-        self._alphas = alphas
-        self._recipe = context.recipe
-        self._policy = policy or RefetchPolicy()
+    context: Context
+    alphas: AlphaCache
+    out: Path
+    policy: RefetchPolicy = RefetchPolicy()
+
+    def __post_init__(self) -> None:
+        self._outputs: Outputs[Finished] = Outputs(self.out)
+        self._recipe = self.context.recipe
 
     async def save(self, predicted: Predicted) -> Notes:
         """Make the picture durable under its name, then record it in the ledger; returns notes about it for people.
@@ -80,10 +83,10 @@ class Downloader:
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
 
-        prepared, cpu = predicted.prepared, self._context.cpu
-        data = await self._context.sources.again(prepared)
+        prepared, cpu = predicted.prepared, self.context.cpu
+        data = await self.context.sources.again(prepared)
         async with cpu.memory(prepared.cost):
-            return await cpu.run(finish.finish, data, matte, self._recipe.finish, self._context.limits)
+            return await cpu.run(finish.finish, data, matte, self._recipe.finish, self.context.limits)
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
@@ -101,12 +104,12 @@ class Downloader:
                     raise
                 seen = hashlib.sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest()
                 tries, alike, last = tries + 1, alike + 1 if seen == last else 1, seen
-                wait = self._policy.delay(tries, alike, error, self._context.clock.random())
-            await self._context.clock.sleep(wait)
+                wait = self.policy.delay(tries, alike, error, self.context.clock.random())
+            await self.context.clock.sleep(wait)
 
     async def _fetch(self, url: str) -> bytes | Matte:
         try:
-            return await self._context.provider.fetch(url)
+            return await self.context.provider.fetch(url)
         except SourceError as error:
             raise OutputBroken(f"the output can't be fetched: {error}") from error
 
@@ -118,30 +121,30 @@ class Downloader:
             return output
         prepared, square = predicted.prepared, self._recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
-        return await self._context.cpu.run(matte_of, output, width=width, height=height, limits=self._context.limits)
+        return await self.context.cpu.run(matte_of, output, width=width, height=height, limits=self.context.limits)
 
     async def _keep(self, fingerprint: str, matte: Matte) -> None:
         from batch_removebg.matting.matte import encode_matte
 
         with anyio.CancelScope(shield=True):
-            data = await self._context.cpu.run(encode_matte, matte)
-            await self._context.cpu.run(self._alphas.keep, fingerprint, data)
+            data = await self.context.cpu.run(encode_matte, matte)
+            await self.context.cpu.run(self.alphas.keep, fingerprint, data)
 
     async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
-        limits = self._context.limits
+        limits = self.context.limits
         notes = await self._put(predicted, partial(as_it_is, cutout, self._recipe.finish, limits))
         if notes is None:
             from batch_removebg.finish import finish
 
-            remade = await self._context.cpu.run(finish.finish_cutout, cutout, self._recipe.finish, limits)
+            remade = await self.context.cpu.run(finish.finish_cutout, cutout, self._recipe.finish, limits)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()
 
     async def _put(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
         """Write and record the draft's picture; None where it gives none."""
-        prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self._context.ledger
+        prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self.context.ledger
         with anyio.CancelScope(shield=True):
             if predicted.reused:
                 # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
@@ -162,7 +165,7 @@ class Downloader:
                     height=finished.height,
                     prediction_id=predicted.prediction_id,
                     attempts=predicted.attempts,
-                    seconds=round(self._context.clock.monotonic() - prepared.started, 3),
+                    seconds=round(self.context.clock.monotonic() - prepared.started, 3),
                     reused=predicted.reused,
                     # Where no alpha is kept, another item with the same source is made from this one's file.
                     fingerprint=prepared.fingerprint if prepared.sha256 is None else None,

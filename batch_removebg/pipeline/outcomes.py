@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from batch_removebg.errors import BatchError, Stopping, Verdict
 from batch_removebg.events import Event, Kind
@@ -15,20 +16,20 @@ from .planner import unchanged
 from .work import Todo
 
 
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """Reports each item once as started and once as ended."""
 
-    def __init__(self, context: Context, ended: Callable[[], None]) -> None:
-        """`ended` is called for each item that ends."""
-        self._context = context
-        self._ended = ended
-        self._started: set[str] = set()
+    context: Context
+    ended: Callable[[], None]
+    """Called for each item that ends."""
+    _started: set[str] = field(default_factory=set, init=False)
 
     def started(self, todo: Todo) -> None:
         """Report that an item is being worked on, unless that was reported before."""
         if todo.item.id not in self._started:
             self._started.add(todo.item.id)
-            self._context.notify(Event(Kind.STARTED, todo.item.id))
+            self.context.notify(Event(Kind.STARTED, todo.item.id))
 
     def saved(self, todo: Todo) -> None:
         """Report an item as saved; the downloader has recorded it."""
@@ -36,16 +37,16 @@ class Outcomes:
 
     async def unchanged(self, todo: Todo) -> None:
         """Record that an item's content is the same although its file has other times."""
-        await self._context.ledger.append(unchanged(todo, todo.signature))
+        await self.context.ledger.append(unchanged(todo, todo.signature))
         self._over(Kind.SKIPPED, todo, Step.DONE.value)
 
     async def not_saved(self, todo: Todo, error: BatchError) -> None:
         """Record an item as failed, or leave it pending because the run ends; ABORT closes the gate."""
         if error.verdict is not Verdict.ABORT:
             try:
-                await self._context.ledger.append(
+                await self.context.ledger.append(
                     Failed(
-                        **described(todo, self._context.recipe.tried),
+                        **described(todo, self.context.recipe.tried),
                         kind=error.kind,
                         message=str(error),
                         retryable=error.verdict is not Verdict.FAIL,
@@ -57,16 +58,16 @@ class Outcomes:
             else:
                 return self._over(Kind.FAILED, todo, str(error), error.kind)
         if not isinstance(error, Stopping):
-            self._context.gate.close(error)
+            self.context.gate.close(error)
         return self._over(Kind.PENDING, todo)
 
     def broken_off(self) -> None:
         """Report what is still in flight as pending: the run has ended."""
         for item in self._started:
-            self._context.notify(Event(Kind.PENDING, item, started=True))
+            self.context.notify(Event(Kind.PENDING, item, started=True))
 
     def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
         started = todo.item.id in self._started
         self._started.discard(todo.item.id)
-        self._context.notify(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=started))
-        self._ended()
+        self.context.notify(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=started))
+        self.ended()

@@ -44,21 +44,17 @@ class Plan:
         return len(self.todos) + self.done + self.left
 
 
+@dataclass(eq=False)
 class Planner:
     """Claims names and decides, item by item; blocks, and belongs in one thread at a time."""
 
-    def __init__(
-        self, fold: IndexedFold, claims: Claims, *, out: Path, recipe: Recipe, retry_failed: bool, reading: RunItems
-    ) -> None:
-        """`reading` records every item."""
-        self._fold = fold
-        self._claims = claims
-        self._out = out
-        self._prefix = f"{out}{os.sep}"
-        self._retry_failed = retry_failed
-        self._reading = reading
-        self._digest, self._tried = recipe.digest, recipe.tried
-        self._digest_of_urls = recipe.passed if recipe.passes_urls else recipe.digest
+    fold: IndexedFold
+    claims: Claims
+    out: Path
+    recipe: Recipe
+    retry_failed: bool
+    reading: RunItems
+    """Records every item."""
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.
@@ -66,9 +62,9 @@ class Planner:
         An item that no name is free for is to do, with that as its problem.
         """
         # In a long list most are done, and asked for together.
-        with self._reading.steady() if len(rows) <= _FEW else nullcontext():
+        with self.reading.steady() if len(rows) <= _FEW else nullcontext():
             found = Plan()
-            numbers = self._fold.done(self._keys(rows), [row.id for row in rows])
+            numbers = self.fold.done(self._keys(rows), [row.id for row in rows])
             looked = len(rows)
             for nth in (nth for nth, number in enumerate(numbers) if number is None):
                 self._add(found, as_item(rows[nth]))
@@ -77,7 +73,7 @@ class Planner:
                     break
             done = [number for number in numbers[:looked] if number is not None]
             found.done += len(done)
-            self._reading.done(done)
+            self.reading.done(done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:
@@ -86,7 +82,7 @@ class Planner:
         except ItemError as error:
             item = item if item.problem is not None else replace(item, problem=str(error))
             step, todo = Step.DO, Todo(item, "", ItemState())
-        self._reading.begin(item)
+        self.reading.begin(item)
         if step is Step.DO:
             found.todos.append(todo)
             return
@@ -97,12 +93,12 @@ class Planner:
 
     def plan(self, item: Item) -> tuple[Step, Todo]:
         """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
-        state = self._fold.items.get(item.id)
-        output = self._claims.claim(item, exists=self._taken)
+        state = self.fold.items.get(item.id)
+        output = self.claims.claim(item, exists=self._taken)
         state = copy(state) if state is not None else ItemState()
         mark = _signature(item)
         intact = state.outcome == "saved" and self._intact(state)
-        digest = self._digest_of_urls if item.path is None else self._digest
+        digest = self.recipe.digest_of(item)
         step = self._step(state, output, digest, same_source=_same_source(item, state, mark), intact=intact)
         same = step is Step.DO and self._step(state, output, digest, same_source=True, intact=intact) is Step.DONE
         return step, Todo(item, output, state, mark, finished_if_same=same)
@@ -114,8 +110,8 @@ class Planner:
         """
         there: list[Done] = []
         missing: list[int] = []
-        plain, prefix, stat = self._claims.plain, self._prefix, os.stat
-        of_files, of_urls = self._digest, self._digest_of_urls
+        plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
+        of_files, of_urls = recipe.digest, recipe.passed if recipe.passes_urls else recipe.digest
         for nth, row in enumerate(rows):
             try:
                 output = plain(row)
@@ -134,20 +130,20 @@ class Planner:
     def _step(self, state: ItemState, output: str, digest: str, *, same_source: bool, intact: bool) -> Step:
         return plan(
             state,
-            recipe=self._tried if state.outcome == "failed" else digest,
+            recipe=self.recipe.tried if state.outcome == "failed" else digest,
             output=output,
-            retry_failed=self._retry_failed,
+            retry_failed=self.retry_failed,
             same_source=same_source,
             output_intact=intact,
         )
 
     def _taken(self, name: str) -> bool:
         """Whether there is a file under the name, which isn't ours if the ledger doesn't know it."""
-        return os.path.lexists(self._out / name)
+        return os.path.lexists(self.out / name)
 
     def _intact(self, state: ItemState) -> bool:
         try:
-            return state.output is not None and (self._out / state.output).stat().st_size == state.bytes
+            return state.output is not None and (self.out / state.output).stat().st_size == state.bytes
         except OSError:
             return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,27 +25,19 @@ _ROOM = 64 << 20
 """Bytes of sources kept while they are worked on."""
 
 
+@dataclass(eq=False)
 class Sources:
     """Reads sources, and keeps some; beyond a bound they are read again when needed, and waiting costs no memory."""
 
-    def __init__(
-        self,
-        session: Callable[[], aiohttp.ClientSession],
-        *,
-        caps: fetch.Caps,
-        cpu: Cpu,
-        retry_delay: Callable[[int, RetryError], float | None],
-        sleep: Callable[[float], Awaitable[None]],
-    ) -> None:
-        """`session` opens the one for URLs, and isn't called in a run over files.
+    session: Callable[[], aiohttp.ClientSession]
+    """Opens the one for URLs; not called in a run over files."""
+    caps: fetch.Caps
+    cpu: Cpu
+    retry_delay: Callable[[int, RetryError], float | None]
+    """Seconds until the next try of a URL after so many failed ones, or None to give up."""
+    sleep: Callable[[float], Awaitable[None]]
 
-        `retry_delay`: seconds until the next try of a URL after so many failed ones, or None to give up.
-        """
-        self._session = session
-        self._caps = caps
-        self._cpu = cpu
-        self._retry_delay = retry_delay
-        self._sleep = sleep
+    def __post_init__(self) -> None:
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
 
@@ -64,7 +57,7 @@ class Sources:
         if kept is not None:
             return kept
         data = await self.read(prepared.todo.item)
-        if await self._cpu.run(sha256_of, data) != prepared.sha256:
+        if await self.cpu.run(sha256_of, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
@@ -80,28 +73,28 @@ class Sources:
             # Shielded: if opening were cancelled half-way, the file would stay open.
             with anyio.CancelScope(shield=True):
                 async with aiofiles.open(item.path, "rb") as file:
-                    data = await file.read(self._caps.size + 1)
+                    data = await file.read(self.caps.size + 1)
         except FileNotFoundError:
             raise SourceError(f"does not exist: {item.source} (from {item.origin})") from None
         except (OSError, ValueError) as error:
             raise SourceError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
-        if len(data) > self._caps.size:
-            raise SourceError(f"is larger than {self._caps.size >> 20} MiB; raise --max-size")
+        if len(data) > self.caps.size:
+            raise SourceError(f"is larger than {self.caps.size >> 20} MiB; raise --max-size")
         return data
 
     async def _url(self, url: str) -> bytes:
         tries = 0
         while True:
             try:
-                return await fetch.get(self._session(), url, caps=self._caps)
+                return await fetch.get(self.session(), url, caps=self.caps)
             except PredictionLost as error:
                 raise SourceError(str(error)) from error
             except RetryError as error:
                 tries += 1
-                wait = self._retry_delay(tries, error)
+                wait = self.retry_delay(tries, error)
                 if wait is None:
                     raise
-            await self._sleep(wait)
+            await self.sleep(wait)
 
 
 def sha256_of(data: bytes) -> str:

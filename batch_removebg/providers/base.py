@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -34,15 +35,15 @@ Pause = Callable[[Operation, float], Awaitable[None]]
 """Waits so many seconds before an operation; raises Stopping where the run stops first and the operation would buy."""
 
 
+@dataclass(eq=False)
 class Wrapper:
     """A Provider that passes every call to the one it wraps, through `around`."""
 
-    def __init__(self, inner: Provider) -> None:
-        self.inner = inner
-        self.name = inner.name
-        self.version = inner.version
-        self.capabilities = inner.capabilities
-        self.proxy = inner.proxy
+    inner: Provider
+
+    def __post_init__(self) -> None:
+        self.name, self.version = self.inner.name, self.inner.version
+        self.capabilities, self.proxy = self.inner.capabilities, self.inner.proxy
 
     async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
         """The result of an operation; each call of `once` asks the wrapped provider."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from batch_removebg.errors import BatchError, BudgetReached, CreateLost
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import CreateRequest, Prediction
 
 from .base import Wrapper
 
@@ -28,20 +30,19 @@ class Budget:
         self.bought -= 1
 
 
+@dataclass(eq=False)
 class Budgeted(Wrapper):
     """Lets creates through while the budget lasts; a lost one counts as bought until it is known not to exist."""
 
-    def __init__(self, inner: Provider, budget: Budget) -> None:
-        super().__init__(inner)
-        self._budget = budget
+    budget: Budget
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create within the budget; raises BudgetReached where it is spent."""
-        self._budget.take()
+        self.budget.take()
         try:
             return await self.inner.create(request)
         except CreateLost:
             raise
         except BatchError:
-            self._budget.give_back()
+            self.budget.give_back()
             raise

@@ -27,7 +27,7 @@ from batch_removebg.errors import (
     Stopping,
     Unreachable,
 )
-from batch_removebg.model import Matte, Provider
+from batch_removebg.model import Matte
 
 from .base import Operation, Pause, Wrapper
 
@@ -107,6 +107,7 @@ class Breaker:
         self._probing = False
 
 
+@dataclass(eq=False)
 class Breaking(Wrapper):
     """Holds the API's operations while the server is down, and purchases while a host of outputs is.
 
@@ -114,17 +115,17 @@ class Breaking(Wrapper):
     outputs; there only failures of different outputs count, since one broken output is no outage.
     """
 
-    def __init__(
-        self, inner: Provider, breaker: Breaker, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
-    ) -> None:
-        """`breaker` is for creates; the others get a copy of it. `waiting` gets the reason of a pause."""
-        super().__init__(inner)
-        self._creating = breaker
-        self._asking = replace(breaker)
+    breaker: Breaker
+    """For creates; the others get a copy of it."""
+    clock: Clock
+    pause: Pause
+    waiting: Callable[[str], None]
+    """Gets the reason of a pause."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._asking = replace(self.breaker)
         self._fetching: dict[str, Breaker] = {}
-        self._clock = clock
-        self._pause = pause
-        self._waiting = waiting
 
     async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
         """See Wrapper."""
@@ -132,8 +133,8 @@ class Breaking(Wrapper):
             return await once()
         if operation.buying:
             while any(breaker.open for breaker in self._fetching.values()):
-                await self._pause(operation, self._creating.first)
-        breaker = self._creating if operation is Operation.CREATE else self._asking
+                await self.pause(operation, self.breaker.first)
+        breaker = self.breaker if operation is Operation.CREATE else self._asking
         return await self._held(operation, breaker, once, "the server")
 
     async def fetch(self, url: str) -> bytes | Matte:
@@ -141,7 +142,7 @@ class Breaking(Wrapper):
         host = urlsplit(url).netloc
         if not host:  # the output itself, in a data URI or in this process
             return await self.inner.fetch(url)
-        breaker = self._fetching.setdefault(host, replace(self._creating, threshold=_OUTPUTS, known=True))
+        breaker = self._fetching.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"
         return await self._held(Operation.FETCH, breaker, lambda: self.inner.fetch(url), who, url)
 
@@ -155,19 +156,19 @@ class Breaking(Wrapper):
     ) -> T:
         said = False
         while True:
-            while (wait := breaker.wait(self._clock.monotonic())) > 0:
-                await self._pause(operation, wait)
+            while (wait := breaker.wait(self.clock.monotonic())) > 0:
+                await self.pause(operation, wait)
             try:
                 result = await once()
             except _DOWN as error:
                 if not isinstance(error, Unreachable):  # the server is there, if not well
-                    self._creating.known = self._asking.known = True
-                breaker.failed(self._clock.monotonic(), output)
+                    self.breaker.known = self._asking.known = True
+                breaker.failed(self.clock.monotonic(), output)
                 # A lost create has to be looked for, whatever the state of the server: that search waits instead.
                 if not breaker.open or isinstance(error, CreateLost):
                     raise
                 if not said:
-                    self._waiting(f"{error}; {who} seems to be down: the run pauses, and tries again by itself")
+                    self.waiting(f"{error}; {who} seems to be down: the run pauses, and tries again by itself")
                 said = True
             except BaseException as error:
                 if isinstance(error, BatchError) and not isinstance(error, _OWN):
@@ -177,5 +178,5 @@ class Breaking(Wrapper):
                 raise
             else:
                 breaker.answered()
-                self._creating.known = self._asking.known = True
+                self.breaker.known = self._asking.known = True
                 return result

@@ -7,6 +7,7 @@ arrived.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -14,26 +15,25 @@ from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.stop import Gate
 
 from .base import Wrapper
 
 
+@dataclass(eq=False)
 class Journaled(Wrapper):
     """Writes `submitting` before a create, then `submitted`, or `rejected` if it was certainly refused."""
 
-    def __init__(self, inner: Provider, ledger: Ledger, gate: Gate, clock: Clock | None = None) -> None:
-        super().__init__(inner)
-        self._clock = clock or Clock()
-        self._ledger = ledger
-        self._gate = gate
+    ledger: Ledger
+    gate: Gate
+    clock: Clock = field(default_factory=Clock)
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""
-        self._gate.check()
+        self.gate.check()
         until = request.until.timestamp() if request.until is not None else None
-        if until is not None and until <= self._clock.wall():
+        if until is not None and until <= self.clock.wall():
             raise UploadExpired("the upload had expired before its create could be sent; it is uploaded anew")
         submitting = Submitting(
             item=request.item,
@@ -46,15 +46,15 @@ class Journaled(Wrapper):
         )
         created: Prediction
         with anyio.CancelScope(shield=True):
-            await self._ledger.append(submitting)
+            await self.ledger.append(submitting)
             try:
                 created = await self.inner.create(request)
             except (CreateLost, PageInstead):
                 raise
             except BatchError as refused:
-                await self._ledger.append(Rejected(request.item, refused.kind))
+                await self.ledger.append(Rejected(request.item, refused.kind))
                 raise
-            await self._ledger.append(Submitted(request.item, created.id))
+            await self.ledger.append(Submitted(request.item, created.id))
         return created
 
 

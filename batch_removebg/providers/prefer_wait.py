@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from batch_removebg.errors import CreateLost
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import CreateRequest, Prediction
 
 from .base import Wrapper
 from .polling import RunTimes
@@ -59,13 +59,12 @@ class WaitPolicy:
         self._lost += 1
 
 
+@dataclass(eq=False)
 class PreferWait(Wrapper):
     """Adds `Prefer: wait` to creates as the policy says."""
 
-    def __init__(self, inner: Provider, policy: WaitPolicy, times: RunTimes) -> None:
-        super().__init__(inner)
-        self._policy = policy
-        self._times = times
+    policy: WaitPolicy
+    times: RunTimes
 
     async def create(self, request: CreateRequest) -> Prediction:
         """See Provider."""
@@ -73,13 +72,13 @@ class PreferWait(Wrapper):
         # Servers don't echo a data URI: a lost create with one could not be found again.
         if not able or request.image.startswith("data:"):
             return await self.inner.create(request)
-        asked = self._policy.seconds(self._times.quantile(0.9))
+        asked = self.policy.seconds(self.times.quantile(0.9))
         if asked is None:
             return await self.inner.create(request)
         try:
             made = await self.inner.create(replace(request, wait=asked))
         except CreateLost:
-            self._policy.lost()
+            self.policy.lost()
             raise
-        self._policy.answered(asked, made)
+        self.policy.answered(asked, made)
         return made

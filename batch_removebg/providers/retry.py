@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import RateLimited, RetryError
-from batch_removebg.model import CreateRequest, Prediction, Provider
+from batch_removebg.model import CreateRequest, Prediction
 
 from .base import Operation, Pause, Wrapper
 
@@ -46,18 +46,15 @@ class RetryPolicy:
         return asked + chance * min(1.0, backoff) if asked else backoff * (0.5 + 0.5 * chance)
 
 
+@dataclass(eq=False)
 class Retrying(Wrapper):
     """Tries every operation again as the policy says; raises the last error."""
 
-    def __init__(
-        self, inner: Provider, policy: RetryPolicy, *, clock: Clock, pause: Pause, waiting: Callable[[str], None]
-    ) -> None:
-        """`waiting` gets the reason of each wait."""
-        super().__init__(inner)
-        self._policy = policy
-        self._clock = clock
-        self._pause = pause
-        self._waiting = waiting
+    policy: RetryPolicy
+    clock: Clock
+    pause: Pause
+    waiting: Callable[[str], None]
+    """Gets the reason of each wait."""
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, again while it is refused for certain; CreateLost passes through."""
@@ -72,8 +69,8 @@ class Retrying(Wrapper):
                 return await once()
             except RetryError as error:
                 tries += 1
-                wait = self._policy.delay(tries, error, self._clock.random())
+                wait = self.policy.delay(tries, error, self.clock.random())
                 if wait is None:
                     raise
-                self._waiting(f"{error}; trying again in {wait:.1f} s")
-            await self._pause(operation, wait)
+                self.waiting(f"{error}; trying again in {wait:.1f} s")
+            await self.pause(operation, wait)

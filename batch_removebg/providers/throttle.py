@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import anyio
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
-from batch_removebg.model import Prediction, Provider
+from batch_removebg.model import Prediction
 
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Operation, Pause, Wrapper
@@ -22,56 +23,50 @@ _FRESH = 1.0
 """Age in seconds up to which what an answer says of the limit is up to date: the server may have held it."""
 
 
+@dataclass(eq=False)
 class Throttled(Wrapper):
     """Holds calls until their limit lets them go, first come, first served; outputs and cancels pass."""
 
-    def __init__(
-        self,
-        inner: Provider,
-        creates: RateLimit,
-        others: RateLimit,
-        *,
-        clock: Clock,
-        pause: Pause,
-        waited: Callable[[float], None],
-        answered: Callable[[], None],
-        trouble: Callable[[float], None],
-    ) -> None:
-        """`waited` gets the seconds that each create was held; `answered` and `trouble` are called for each result."""
-        super().__init__(inner)
-        other = _Queue(others, clock)
+    creates: RateLimit
+    others: RateLimit
+    clock: Clock
+    pause: Pause
+    waited: Callable[[float], None]
+    """Gets the seconds that each create was held."""
+    answered: Callable[[], None]
+    trouble: Callable[[float], None]
+    """Gets the moment of each failure."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        others = _Queue(self.others, self.clock)
         self._queues = {
-            Operation.CREATE: _Queue(creates, clock),
-            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), other),
+            Operation.CREATE: _Queue(self.creates, self.clock),
+            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), others),
         }
-        self._clock = clock
-        self._pause = pause
-        self._waited = waited
-        self._answered = answered
-        self._trouble = trouble
 
     async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
         """See Wrapper."""
         queue = self._queues.get(operation)
         if queue is None:
             return await once()
-        wanted = self._clock.monotonic()
-        ticket = await queue.turn(partial(self._pause, operation))
+        wanted = self.clock.monotonic()
+        ticket = await queue.turn(partial(self.pause, operation))
         if operation is Operation.CREATE:
-            self._waited(self._clock.monotonic() - wanted)
+            self.waited(self.clock.monotonic() - wanted)
         try:
             result = await once()
         except RateLimited as error:
             stated = StatedLimit(*error.limit) if error.limit is not None else None
-            queue.limit.rejected(ticket, self._clock.monotonic(), error.retry_after, stated=stated)
+            queue.limit.rejected(ticket, self.clock.monotonic(), error.retry_after, stated=stated)
             raise
         except (ServerError, ConnectionFailed, CreateLost):
-            self._trouble(self._clock.monotonic())
+            self.trouble(self.clock.monotonic())
             raise
         else:
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             queue.limit.accepted(ticket, now)
-            self._answered()
+            self.answered()
             if isinstance(result, Prediction) and result.exhausted is not None and now - ticket.at < _FRESH:
                 queue.limit.exhausted(ticket, now, result.exhausted)
             return result

@@ -82,7 +82,7 @@ def holds(case: Case) -> None:
     body, status, header = case
     read = wire.prediction(body)
     if read is not None:
-        json.dumps({"id": read.id, "seconds": read.seconds, "error": read.error}, allow_nan=False)
+        json.dumps({"id": read.id, "ran": read.ran, "error": read.error}, allow_nan=False)
         assert read.created_at is None or read.created_at.tzinfo is not None
         ends(read)
     page = wire.page(body)
