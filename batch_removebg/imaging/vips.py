@@ -21,7 +21,7 @@ _DTYPES = {
 }
 _TALL = 1 << 14
 _LARGE = 1 << 20
-_STRIP = 1 << 18
+_STRIP = 1 << 15
 """Pixels that are decoded at once of a picture of more than so many, unless it has more rows than that."""
 _FORMATS = {"uint8": "uchar", "uint16": "ushort"}
 
