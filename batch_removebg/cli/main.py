@@ -127,7 +127,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     import anyio
 
     from batch_removebg.imaging.format import Limits
-    from batch_removebg.server import CAPS, ServeSettings, serve
+    from batch_removebg.server import INPUT_POLICY, ServeSettings, serve
 
     from .progress import listener
 
@@ -140,7 +140,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         precision=args.precision,
         token=_token(args.token_env),
         limits=Limits(max_pixels=args.max_pixels),
-        caps=replace(CAPS, public_only=not args.allow_private),
+        fetching=replace(INPUT_POLICY, public_only=not args.allow_private),
     )
 
     def loaded(used: str) -> None:

@@ -33,7 +33,7 @@ _PRECISIONS: tuple[Exact, ...] = ("bf16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Timing:
     """One model on one device; speeds with all cores at full load."""
 
     model: str
@@ -54,7 +54,7 @@ class Report:
     cores: int
     seconds: float
     """Length of each measurement."""
-    rows: tuple[Row, ...]
+    rows: tuple[Timing, ...]
 
     def table(self) -> str:
         """The report for people: pictures a second, each with its share of the network's own limit."""
@@ -66,7 +66,7 @@ class Report:
         return "\n".join([*text, f"{unit}; in brackets: share of the limit, which is the network alone"])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Timing) -> tuple[str, ...]:
     if row.inference is None or row.pictures is None:
         return (row.model, row.engine, row.why_not or "")
     paces = (f"{row.pictures[size]:.2f} ({row.pictures[size] / row.inference:.0%})" for size in SIZES)
@@ -92,13 +92,13 @@ def measure(model: str | None, device: Device, seconds: float, *, say: Callable[
     rows = []
     for name, path in paths.items():
         if path is None:
-            rows.append(Row(name, "—", why_not=_absent(name)))
+            rows.append(Timing(name, "—", why_not=_absent(name)))
             continue
         for choice in choices:
             try:
                 rows.append(_measured(name, path, choice, photos, seconds, say))
             except SettingsError as error:
-                rows.append(Row(name, str(choice), why_not=str(error)))
+                rows.append(Timing(name, str(choice), why_not=str(error)))
     return Report(cores(), seconds, tuple(rows))
 
 
@@ -120,7 +120,7 @@ def _absent(name: str) -> str:
 
 def _measured(
     name: str, path: Path, choice: Choice, photos: dict[int, bytes], seconds: float, say: Callable[[str], None]
-) -> Row:
+) -> Timing:
     say(f"{name} on {choice}: the network alone")
     model = weights.known(name)
     network = Network(open_runtime(path, choice.device, choice.precision), model)
@@ -130,7 +130,7 @@ def _measured(
     for size, data in photos.items():
         say(f"{name} on {choice}: whole pictures of {size} px")
         pictures[size] = pace(partial(cutout, network, Limits(), data), seconds)
-    return Row(name, network.used, inference, pictures)
+    return Timing(name, network.used, inference, pictures)
 
 
 def pace(work: Callable[[], object], seconds: float, *, now: Callable[[], float] = time.perf_counter) -> float:

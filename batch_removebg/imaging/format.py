@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from batch_removebg.errors import ItemError, SettingsError
 
@@ -20,7 +20,6 @@ LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 
 
 Metadata = Literal["strip", "keep"]
-METADATA: tuple[Metadata, ...] = get_args(Metadata)
 QUALITY = range(1, 101)
 EFFORT = range(10)
 

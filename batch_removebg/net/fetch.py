@@ -33,7 +33,7 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class FetchPolicy:
     """Limits on what is accepted from a foreign server."""
 
     size: int = 200 * _MEBIBYTE
@@ -112,21 +112,21 @@ def data_uri(url: str) -> bytes:
         raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
 
 
-async def get(session: aiohttp.ClientSession, url: str, *, caps: Caps, own: OwnApi | None = None) -> bytes:
-    """The body of an http(s) URL, within `caps`, after redirects.
+async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy, own: OwnApi | None = None) -> bytes:
+    """The body of an http(s) URL, within `fetching`, after redirects.
 
     Requests to the origin of `own` go through its session, with its key; other origins never get the key, redirects
     included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for transient failures.
     """
     import aiohttp
 
-    timeout = aiohttp.ClientTimeout(total=caps.seconds, sock_connect=20, sock_read=60)
-    for _ in range(caps.redirects + 1):
+    timeout = aiohttp.ClientTimeout(total=fetching.seconds, sock_connect=20, sock_read=60)
+    for _ in range(fetching.redirects + 1):
         try:
             if not url[:8].lower().startswith(("http://", "https://")):
                 raise SourceError(f"{redacted(url)}: only http and https are fetched")
             ours = own if own is not None and origin(url) == own.origin else None
-            if caps.public_only and ours is None:
+            if fetching.public_only and ours is None:
                 ssrf.check(url)
             headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
             async with (ours.session if ours else session).get(
@@ -137,18 +137,18 @@ async def get(session: aiohttp.ClientSession, url: str, *, caps: Caps, own: OwnA
                     continue
                 if answer.status != 200:
                     raise _refusal(url, answer.status)
-                return await _body(answer, url, caps)
+                return await _body(answer, url, fetching)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
-    raise SourceError(f"{redacted(url)}: more than {caps.redirects} redirects")
+    raise SourceError(f"{redacted(url)}: more than {fetching.redirects} redirects")
 
 
-async def _body(answer: aiohttp.ClientResponse, url: str, caps: Caps) -> bytes:
+async def _body(answer: aiohttp.ClientResponse, url: str, fetching: FetchPolicy) -> bytes:
     chunks, size = [], 0
     async for chunk in answer.content.iter_any():
         size += len(chunk)
-        if size > caps.size:
-            raise SourceError(f"{redacted(url)}: larger than {caps.size // _MEBIBYTE} MiB")
+        if size > fetching.size:
+            raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")
         chunks.append(chunk)
     return b"".join(chunks)
 

@@ -31,7 +31,7 @@ class Sources:
 
     session: Callable[[], aiohttp.ClientSession]
     """Opens the one for URLs; not called in a run over files."""
-    caps: fetch.Caps
+    fetching: fetch.FetchPolicy
     cpu: Cpu
     retry_delay: Callable[[int, RetryError], float | None]
     """Seconds until the next try of a URL after so many failed ones, or None to give up."""
@@ -73,20 +73,20 @@ class Sources:
             # Shielded: if opening were cancelled half-way, the file would stay open.
             with anyio.CancelScope(shield=True):
                 async with aiofiles.open(item.path, "rb") as file:
-                    data = await file.read(self.caps.size + 1)
+                    data = await file.read(self.fetching.size + 1)
         except FileNotFoundError:
             raise SourceError(f"does not exist: {item.source} (from {item.origin})") from None
         except (OSError, ValueError) as error:
             raise SourceError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
-        if len(data) > self.caps.size:
-            raise SourceError(f"is larger than {self.caps.size >> 20} MiB; raise --max-size")
+        if len(data) > self.fetching.size:
+            raise SourceError(f"is larger than {self.fetching.size >> 20} MiB; raise --max-size")
         return data
 
     async def _url(self, url: str) -> bytes:
         tries = 0
         while True:
             try:
-                return await fetch.get(self.session(), url, caps=self.caps)
+                return await fetch.get(self.session(), url, fetching=self.fetching)
             except PredictionLost as error:
                 raise SourceError(str(error)) from error
             except RetryError as error:

@@ -77,7 +77,7 @@ class Replicate:
         capabilities: Capabilities = HOSTED_CAN,
         proxy: ProxySpec | None = None,
         foreign: aiohttp.ClientSession | None = None,
-        caps: fetch.Caps | None = None,
+        fetching: fetch.FetchPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         """`session` stays the caller's to close, and must carry no Authorization header; `foreign`: for other hosts."""
@@ -89,7 +89,7 @@ class Replicate:
         self._foreign = foreign or session
         self._endpoint = endpoint
         self._base = endpoint.base.rstrip("/")
-        self._caps = caps or fetch.Caps()
+        self._fetching = fetching or fetch.FetchPolicy()
         self._clock = clock or Clock()
 
     async def create(self, request: CreateRequest) -> Prediction:
@@ -172,7 +172,7 @@ class Replicate:
         key = self._endpoint.key
         own = fetch.OwnApi(fetch.origin(self._base), self._session, f"Bearer {key}" if key else None)
         try:
-            return await fetch.get(self._foreign, url, caps=self._caps, own=own)
+            return await fetch.get(self._foreign, url, fetching=self._fetching, own=own)
         except BatchError as error:
             # aiohttp's errors hold the request's headers: none of them may stay in the chain.
             error.args = (self._masked(str(error)),)

@@ -94,7 +94,7 @@ def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.Cli
         capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
         proxy=ProxySpec(longest=settings.proxy_size),
         foreign=foreign,
-        caps=settings.caps(),
+        fetching=settings.fetching(),
         clock=clock,
     )
 
@@ -209,7 +209,7 @@ def context_of(
     cpu = Cpu(budget=settings.pixels())
     sources = Sources(
         session,
-        caps=settings.caps(),
+        fetching=settings.fetching(),
         cpu=cpu,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,

@@ -18,7 +18,7 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
-from batch_removebg.net.fetch import Caps
+from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
@@ -120,9 +120,9 @@ class Settings(Options):
         """Bounds of pictures that are decoded."""
         return Limits(max_pixels=self.max_pixels)
 
-    def caps(self) -> Caps:
+    def fetching(self) -> FetchPolicy:
         """Bounds of what is read and fetched."""
-        return Caps(size=self.max_size << 20, public_only=self.public_only)
+        return FetchPolicy(size=self.max_size << 20, public_only=self.public_only)
 
     def pixels(self) -> int:
         """Bytes that pictures in work (decoded, composed, encoded) may take together."""

@@ -8,13 +8,13 @@ from anyio import Path as AsyncPath
 from anyio import to_thread
 
 from batch_removebg.errors import OutputBroken, SourceError
-from batch_removebg.net.fetch import Caps, data_uri
+from batch_removebg.net.fetch import FetchPolicy, data_uri
 
 from . import protocol
 from .blob_store import BlobStore
 from .jobs import Source
 
-CAPS = Caps(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
+INPUT_POLICY = FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 
 Fetch = Callable[[str], Awaitable[bytes]]
 """The bytes behind a URL that a client has named; may raise a BatchError. Every foreign address passes through it."""

@@ -34,7 +34,7 @@ from batch_removebg.resources import cores
 from .answers import State
 from .app import make_app
 from .blob_store import BlobStore
-from .inputs import CAPS
+from .inputs import INPUT_POLICY
 from .jobs import Jobs
 
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
@@ -59,7 +59,7 @@ class ServeSettings:
     max_file: int = 100 << 20
     """Bytes of the largest upload; a JSON body may have 1 MiB more."""
     limits: Limits = field(default_factory=Limits)
-    caps: fetch.Caps = CAPS
+    fetching: fetch.FetchPolicy = INPUT_POLICY
     """Of what is fetched for clients."""
 
     def __post_init__(self) -> None:
@@ -124,12 +124,12 @@ async def serving(
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
         render = partial(cutout, network, settings.limits)
         async with (
-            fetch.open_session(public_only=settings.caps.public_only) as session,
+            fetch.open_session(public_only=settings.fetching.public_only) as session,
             Jobs(
                 render, inputs=inputs, outputs=outputs, workers=settings.workers, clock=clock, room=settings.room
             ) as jobs,
         ):
-            fetch_url = partial(fetch.get, session, caps=settings.caps)
+            fetch_url = partial(fetch.get, session, fetching=settings.fetching)
             state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)
             async with _listening(make_app(state), settings.host, settings.port) as url:
                 yield url

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from batch_removebg.engine import benchmark, weights
-from batch_removebg.engine.benchmark import Report, Row
+from batch_removebg.engine.benchmark import Report, Timing
 from batch_removebg.engine.devices import Choice, Device, Installed, Precision
 from batch_removebg.engine.runtimes import Runtime
 from batch_removebg.errors import DeviceAbsent, SettingsError
@@ -108,7 +108,7 @@ def test_words_that_make_no_sense_are_refused(model: str | None, device: str, se
 
 
 def test_the_table_tells_each_pace_and_its_share_of_the_networks_own() -> None:
-    rows = (Row("u2netp", "openvino CPU bf16", 8.0, PACES), Row("u2net", "—", why_not="not on this machine"))
+    rows = (Timing("u2netp", "openvino CPU bf16", 8.0, PACES), Timing("u2net", "—", why_not="not on this machine"))
     assert Report(2, 5.0, rows).table().splitlines() == [
         "model   runs on            network alone  1000 px     2400 px     4000 px",
         "u2netp  openvino CPU bf16  8.00           4.00 (50%)  2.00 (25%)  1.00 (12%)",
@@ -118,7 +118,7 @@ def test_the_table_tells_each_pace_and_its_share_of_the_networks_own() -> None:
 
 
 def test_the_report_is_plain_data() -> None:
-    report = Report(2, 5.0, (Row("u2netp", "openvino CPU bf16", 8.0, PACES),))
+    report = Report(2, 5.0, (Timing("u2netp", "openvino CPU bf16", 8.0, PACES),))
     assert json.loads(json.dumps(asdict(report))) == {
         "cores": 2,
         "seconds": 5.0,

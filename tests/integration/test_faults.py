@@ -52,11 +52,11 @@ class Bench:
             (self.folder / "in" / f"{nth}.jpg").write_bytes(photo(VICTIM + nth, 30, (9, 90, 10 * nth)))
 
     async def run(self, patience: float = 60.0, **given: Any) -> Summary:
-        endpoint, caps = Settings.endpoint, Settings.caps
+        endpoint, fetching = Settings.endpoint, Settings.fetching
         with self.monkeypatch.context() as patch:
             patch.setattr(settings, "Shape", partial(Shape, snapshot=math.inf, steer=math.inf))
             patch.setattr(Settings, "endpoint", lambda self: replace(endpoint(self), seconds=patience))
-            patch.setattr(Settings, "caps", lambda self: replace(caps(self), seconds=10 * patience))
+            patch.setattr(Settings, "fetching", lambda self: replace(fetching(self), seconds=10 * patience))
             given = {"provider": self.provider, "base_url": self.api.base, "grace": math.inf, **given}
             with anyio.fail_after(30):
                 return await batch.run(

@@ -1,4 +1,4 @@
-"""Nothing foreign gets more of us than the caps allow, or a key that is not its own."""
+"""Nothing foreign gets more of us than the policy allows, or a key that is not its own."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def picture(data: bytes) -> Handler:
     return answer
 
 
-async def fetch(api: FakeApi, session: aiohttp.ClientSession, path: str = "/a.png", **caps: float) -> bytes:
-    return await web.get(session, api.origin + path, caps=web.Caps(**caps))  # type: ignore[arg-type]  # sizes are ints
+async def fetch(api: FakeApi, session: aiohttp.ClientSession, path: str = "/a.png", **fetching: float) -> bytes:
+    return await web.get(session, api.origin + path, fetching=web.FetchPolicy(**fetching))  # type: ignore[arg-type]  # sizes are ints
 
 
 @pytest.mark.parametrize("public_only", [False, True])
@@ -124,7 +124,7 @@ async def test_no_connection_may_be_tried_again(session: aiohttp.ClientSession) 
     async with FakeApi() as closed:
         pass
     with pytest.raises(ConnectionFailed):
-        await web.get(session, closed.origin + "/a.png", caps=web.Caps())
+        await web.get(session, closed.origin + "/a.png", fetching=web.FetchPolicy())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_a_redirect_leads_to_nothing_but_http(
 )  # fmt: skip
 async def test_what_is_no_http_address_is_refused_for_good(session: aiohttp.ClientSession, url: str) -> None:
     with pytest.raises(Refused):
-        await web.get(session, url, caps=web.Caps())
+        await web.get(session, url, fetching=web.FetchPolicy())
 
 
 # The key
@@ -206,9 +206,9 @@ async def test_the_key_goes_to_its_own_origin_only_also_after_a_redirect(
     own = web.OwnApi(web.origin(api.origin), session, "Bearer secret")
     api.respond("GET", "/own", picture(b"own"))
     api.respond("GET", "/away", redirect(api.other + "/out/a.png"))
-    assert await web.get(session, api.origin + "/own", caps=web.Caps(), own=own) == b"own"
-    assert await web.get(session, api.origin + "/away", caps=web.Caps(), own=own) == cutout()
-    assert await web.get(session, api.other + "/out/a.png", caps=web.Caps(), own=own) == cutout()
+    assert await web.get(session, api.origin + "/own", fetching=web.FetchPolicy(), own=own) == b"own"
+    assert await web.get(session, api.origin + "/away", fetching=web.FetchPolicy(), own=own) == cutout()
+    assert await web.get(session, api.other + "/out/a.png", fetching=web.FetchPolicy(), own=own) == cutout()
     assert [seen.key for seen in api.requests] == ["Bearer secret", "Bearer secret"]
     assert [seen.key for seen in api.foreign] == [None, None]
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 URL = "https://shop.example/shoe.jpg"
 SESSION = cast("aiohttp.ClientSession", object())
-CAPS = fetch.Caps(size=1 << 20)
+INPUT_POLICY = fetch.FetchPolicy(size=1 << 20)
 
 
 class Bench:
@@ -38,11 +38,13 @@ class Bench:
         self.waits: list[float] = []
         self.asked: list[tuple[int, float | None]] = []
         self._tries = tries
-        self.sources = Sources(lambda: SESSION, caps=CAPS, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep)
+        self.sources = Sources(
+            lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep
+        )
         monkeypatch.setattr(fetch, "get", self.get)
 
-    async def get(self, session: Any, url: str, *, caps: fetch.Caps) -> bytes:
-        assert (session, url, caps) == (SESSION, URL, CAPS)
+    async def get(self, session: Any, url: str, *, fetching: fetch.FetchPolicy) -> bytes:
+        assert (session, url, fetching) == (SESSION, URL, INPUT_POLICY)
         answer = self.answers.popleft()
         if isinstance(answer, BatchError):
             raise answer
@@ -80,9 +82,9 @@ async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
     of_files: Sources, tmp_path: Path
 ) -> None:
     path = tmp_path / "shoe.jpg"
-    path.write_bytes(bytes(CAPS.size))
-    assert len(await of_files.read(item(path))) == CAPS.size
-    path.write_bytes(bytes(CAPS.size + 1))
+    path.write_bytes(bytes(INPUT_POLICY.size))
+    assert len(await of_files.read(item(path))) == INPUT_POLICY.size
+    path.write_bytes(bytes(INPUT_POLICY.size + 1))
     with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
         await of_files.read(item(path))
 
@@ -105,7 +107,7 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
 
     sources = Sources(
         lambda: pytest.fail("asked for a session"),
-        caps=CAPS,
+        fetching=INPUT_POLICY,
         cpu=Cpu(),
         retry_delay=lambda tries, error: None,
         sleep=sleep,
@@ -152,7 +154,7 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
         raise Stopping("the run is stopping")
 
     bench = Bench(monkeypatch, ServerError("503"))
-    waiting = Sources(lambda: SESSION, caps=CAPS, cpu=Cpu(), retry_delay=bench.delay, sleep=stopping)
+    waiting = Sources(lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=bench.delay, sleep=stopping)
     with pytest.raises(Stopping):
         await waiting.read(Item(URL, URL, "list.txt:3"))
 

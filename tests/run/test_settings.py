@@ -16,7 +16,7 @@ from batch_removebg.cli.parser import parser
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import EXTENSIONS, Limits
-from batch_removebg.net.fetch import Caps
+from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import REMOVE_BG
 from batch_removebg.run import batch
@@ -344,9 +344,12 @@ def test_a_quality_that_is_given_makes_webp_lossy_and_no_other_format_another() 
 
 def test_limits_and_caps_follow_the_settings() -> None:
     settings = made(max_pixels=5, max_size=3)
-    assert (settings.limits(), settings.caps()) == (Limits(max_pixels=5), Caps(size=3 * 2**20, public_only=True))
-    assert (made().limits(), made().caps()) == (Limits(), Caps(public_only=True))
-    assert made(allow_private=True).caps() == Caps()
+    assert (settings.limits(), settings.fetching()) == (
+        Limits(max_pixels=5),
+        FetchPolicy(size=3 * 2**20, public_only=True),
+    )
+    assert (made().limits(), made().fetching()) == (Limits(), FetchPolicy(public_only=True))
+    assert made(allow_private=True).fetching() == FetchPolicy()
 
 
 @pytest.mark.parametrize(("gibibytes", "budget"), [(1, 256 << 20), (8, 2 << 30), (512, 2 << 30)])

@@ -11,8 +11,8 @@ import anyio
 import pytest
 from aiohttp import web
 
-from batch_removebg.net.fetch import Caps
-from batch_removebg.server.inputs import CAPS
+from batch_removebg.net.fetch import FetchPolicy
+from batch_removebg.server.inputs import INPUT_POLICY
 from tests.support.local_doubles import Api, api_server, picture
 
 pytestmark = pytest.mark.anyio
@@ -150,7 +150,7 @@ async def test_the_server_fetches_nothing_from_private_addresses(host: str) -> N
         asked.append(request.path)
         return web.Response(body=b"secret")
 
-    async with api_server(caps=CAPS) as guarded, site(handler) as other:
+    async with api_server(fetching=INPUT_POLICY) as guarded, site(handler) as other:
         made = await guarded.create(f"http://{host}:{other.rpartition(':')[2]}/latest/meta-data")
     assert made["status"] == "failed"
     assert "not on the public internet" in made["error"]
@@ -167,7 +167,7 @@ async def test_a_body_above_the_cap_is_not_read_to_its_end() -> None:
             except ConnectionError:
                 return answer
 
-    async with api_server(caps=Caps(size=1 << 20)) as capped, site(handler) as other:
+    async with api_server(fetching=FetchPolicy(size=1 << 20)) as capped, site(handler) as other:
         made = await capped.create(other)
     assert made["status"] == "failed"
     assert made["error"].endswith("larger than 1 MiB")

@@ -28,7 +28,7 @@ from batch_removebg.errors import PredictionFailed
 from batch_removebg.finish.options import Finished
 from batch_removebg.model import Matte
 from batch_removebg.server.blob_store import BlobStore
-from batch_removebg.server.inputs import CAPS
+from batch_removebg.server.inputs import INPUT_POLICY
 from batch_removebg.server.jobs import Jobs
 from batch_removebg.server.listen import ServeSettings, serving
 
@@ -180,7 +180,7 @@ async def api_server(network: engine.Network | None = None, **settings: Any) -> 
     """A server on loopback, and a client of it; a stalled network is let go at the end."""
     hands = Hands()
     # Inputs of these tests lie on loopback, which the server itself would not fetch from.
-    run = ServeSettings(**{"port": 0, "workers": 1, "caps": replace(CAPS, public_only=False), **settings})
+    run = ServeSettings(**{"port": 0, "workers": 1, "fetching": replace(INPUT_POLICY, public_only=False), **settings})
     async with (
         serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
         aiohttp.ClientSession() as session,
