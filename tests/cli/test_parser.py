@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from batch_removebg import __version__
 from batch_removebg.cli.parser import parser
 from batch_removebg.engine.devices import DEVICES, PRECISIONS
-from batch_removebg.imaging.format import EXTENSIONS, METADATA
+from batch_removebg.imaging.format import EXTENSIONS, Metadata
 from batch_removebg.pipeline.concurrency import CAP
 from batch_removebg.run.settings import Settings
 from tests.support.commands import commands
@@ -106,7 +106,7 @@ def test_choices_are_those_of_settings() -> None:
     by_name = {action.dest: action.choices for action in commands(parser())["run"]._actions}
     assert by_name["provider"] == ("local", "replicate", "gateway")
     assert by_name["format"] == tuple(EXTENSIONS)
-    assert by_name["metadata"] == METADATA
+    assert by_name["metadata"] == get_args(Metadata)
     assert by_name["on_lost"] == ("retry", "fail")
     for command in ("run", "serve", "bench-engine"):
         offered = {action.dest: action.choices for action in commands(parser())[command]._actions}
