@@ -22,7 +22,6 @@
     │   ├── SourceError            the source can't be read, or isn't a picture
     │   ├── InputRejected          the server refuses this input for good
     │   ├── PredictionFailed       the model refuses this picture for good
-    │   ├── OutputError            the output can't be used, after all tries
     │   └── CreateUnaccounted      a create may have been accepted, and can't be looked up
     ├── RetryError             RETRY: send the same request again, after `retry_after` or a back-off
     │   ├── RateLimited            429
@@ -77,18 +76,20 @@ class BatchError(Exception):
     attempts: int = 0
     """Predictions bought for the item before the error."""
 
+    def __init_subclass__(cls, *, kind: str | None = None) -> None:
+        """`kind`: by default that of the class above."""
+        if kind is not None:
+            cls.kind = kind
 
-class UsageError(BatchError):
+
+class UsageError(BatchError, kind="usage"):
     """The command can't be carried out as given; nothing was bought."""
 
-    kind = "usage"
     exit_code = 2
 
 
-class SettingsError(UsageError):
+class SettingsError(UsageError, kind="settings"):
     """A flag, a setting or an environment variable is missing or invalid."""
-
-    kind = "settings"
 
 
 class DeviceAbsent(SettingsError):
@@ -99,76 +100,56 @@ class WeightsMissing(SettingsError):
     """The weights aren't on this machine and couldn't be downloaded; the text says how to supply them."""
 
 
-class ManifestError(UsageError):
+class ManifestError(UsageError, kind="manifest"):
     """The manifest can't be read or contradicts itself; the text names file and line."""
 
-    kind = "manifest"
 
-
-class LockedError(BatchError):
+class LockedError(BatchError, kind="locked"):
     """Another run is writing to this OUT."""
 
-    kind = "locked"
     exit_code = 11
 
 
-class AbortError(BatchError):
+class AbortError(BatchError, kind="aborted"):
     """The run can't go on: nothing more is created, paid results are still collected."""
 
-    kind = "aborted"
     exit_code = 4
 
 
-class KeyRejected(AbortError):
+class KeyRejected(AbortError, kind="key"):
     """The server doesn't accept the key."""
 
-    kind = "key"
 
-
-class OutOfCredit(AbortError):
+class OutOfCredit(AbortError, kind="credit"):
     """The account has no credit left."""
 
-    kind = "credit"
 
-
-class VersionRejected(AbortError):
+class VersionRejected(AbortError, kind="version"):
     """The model version doesn't exist or isn't available to this account."""
 
-    kind = "version"
 
-
-class NotAnApi(AbortError):
+class NotAnApi(AbortError, kind="base-url"):
     """Something other than a predictions API answers at the base URL."""
-
-    kind = "base-url"
 
 
 class PageInstead(NotAnApi):
     """A web page with status 200; a create may have been accepted behind it."""
 
 
-class BudgetReached(AbortError):
+class BudgetReached(AbortError, kind="budget"):
     """The run has bought as many predictions as --max-predictions allows."""
 
-    kind = "budget"
 
-
-class ServerDown(AbortError):
+class ServerDown(AbortError, kind="server-down"):
     """The server has answered with errors only, for longer than a run waits."""
 
-    kind = "server-down"
 
-
-class DiskError(AbortError):
+class DiskError(AbortError, kind="disk"):
     """OUT can't be written."""
 
-    kind = "disk"
 
-
-class LedgerError(AbortError):
+class LedgerError(AbortError, kind="ledger"):
     """The ledger can't be read or written."""
-
-    kind = "ledger"
 
 
 class IndexDamaged(LedgerError):
@@ -178,54 +159,41 @@ class IndexDamaged(LedgerError):
         super().__init__(f"the index of the ledger can't be read ({what}); run the same command again to rebuild it")
 
 
-class ItemError(BatchError):
+class ItemError(BatchError, kind="item"):
     """One item can't be processed; trying it again unchanged would not help.
 
     The text has no subject ("is empty"): wherever it is shown, the item's name precedes it.
     """
 
     verdict = Verdict.FAIL
-    kind = "item"
 
 
-class SourceError(ItemError):
+class SourceError(ItemError, kind="source"):
     """The source can't be read, or isn't a picture that this program can decode."""
 
-    kind = "source"
 
-
-class InputRejected(ItemError):
+class InputRejected(ItemError, kind="rejected"):
     """The server refuses this input for good (422 input validation, 413, other 4xx)."""
 
-    kind = "rejected"
     of_content = True
 
 
-class PredictionFailed(ItemError):
+class PredictionFailed(ItemError, kind="prediction"):
     """The model ran and refuses this picture for good."""
 
-    kind = "prediction"
     of_content = True
 
 
-class OutputError(ItemError):
-    """The output could not be used, after all tries."""
-
-    kind = "output"
-
-
-class CreateUnaccounted(ItemError):
+class CreateUnaccounted(ItemError, kind="lost-create"):
     """The create may have been accepted, can't be looked up, and may not be sent again."""
 
-    kind = "lost-create"
     of_content = True
 
 
-class RetryError(BatchError):
+class RetryError(BatchError, kind="server"):
     """A transient failure: the same request may be sent again."""
 
     verdict = Verdict.RETRY
-    kind = "server"
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
@@ -235,20 +203,16 @@ class RetryError(BatchError):
         self.retry_after, self.limit = retry_after, limit
 
 
-class RateLimited(RetryError):
+class RateLimited(RetryError, kind="rate-limit"):
     """429: too many requests."""
-
-    kind = "rate-limit"
 
 
 class ServerError(RetryError):
     """408 or 5xx: the server failed."""
 
 
-class ConnectionFailed(RetryError):
+class ConnectionFailed(RetryError, kind="connection"):
     """The connection failed where repeating the request is safe."""
-
-    kind = "connection"
 
 
 class Unreachable(ConnectionFailed):
@@ -259,60 +223,44 @@ class Busy(RetryError):
     """Our own server's queue or disk is full; the request may succeed later."""
 
 
-class CreateLost(BatchError):
+class CreateLost(BatchError, kind="lost-create"):
     """A create was sent and got no answer: it may have been accepted, and billed."""
 
     verdict = Verdict.LOOK_UP
-    kind = "lost-create"
 
 
-class ResubmitError(BatchError):
+class ResubmitError(BatchError, kind="prediction"):
     """The prediction gives no picture; another one may."""
 
     verdict = Verdict.RESUBMIT
-    kind = "prediction"
 
 
-class PredictionLost(ResubmitError):
+class PredictionLost(ResubmitError, kind="prediction-lost"):
     """The server no longer has the prediction, or has deleted its output."""
 
-    kind = "prediction-lost"
 
-
-class PredictionInterrupted(ResubmitError):
+class PredictionInterrupted(ResubmitError, kind="prediction-interrupted"):
     """Ended `aborted`, `canceled`, or `failed` with a transient code."""
 
-    kind = "prediction-interrupted"
 
-
-class UploadExpired(ResubmitError):
+class UploadExpired(ResubmitError, kind="upload-expired"):
     """The upload expired before its create was accepted; nothing was bought."""
 
-    kind = "upload-expired"
 
-
-class PredictionStuck(ResubmitError):
+class PredictionStuck(ResubmitError, kind="prediction-stuck"):
     """The prediction did not end within the deadline."""
 
-    kind = "prediction-stuck"
 
-
-class OutputBroken(ResubmitError):
+class OutputBroken(ResubmitError, kind="output"):
     """The output isn't a picture, has no alpha, or has another shape than its input."""
 
-    kind = "output"
 
-
-class Stopping(BatchError):
+class Stopping(BatchError, kind="stopping"):
     """The run stops before this item was bought; it stays pending for the next run."""
 
-    kind = "stopping"
 
-
-class Interrupted(BatchError):
+class Interrupted(BatchError, kind="interrupted"):
     """A signal asked the run to stop: nothing more is created, paid results are still collected."""
-
-    kind = "interrupted"
 
     def __init__(self, number: int) -> None:
         """`number`: of the signal."""
@@ -320,7 +268,5 @@ class Interrupted(BatchError):
         self.number = number
 
 
-class RouteFailed(BatchError):
+class RouteFailed(BatchError, kind="weights"):
     """One way of downloading the weights failed; another may work."""
-
-    kind = "weights"
