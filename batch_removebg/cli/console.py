@@ -25,7 +25,6 @@ class Console:
         self._json = json_lines
         self._verbosity = verbosity
         self._stream = stream or sys.stderr
-        self._clock = Clock()
         self.write: Callable[[str], None] = partial(write_line, stream=self._stream)
         """Writes a line; a progress bar replaces it, to stay below the lines. May raise OSError."""
 
@@ -33,7 +32,7 @@ class Console:
         if self._verbosity < _LEVELS[level]:
             return
         if self._json:
-            text = json.dumps({"t": self._clock.stamp(), "level": level, "message": text})
+            text = json.dumps({"t": Clock().stamp(), "level": level, "message": text})
         else:
             text = "\n".join(map(printable, text.split("\n")))
             text = text if level in ("info", "detail") else f"{level}: {text}"

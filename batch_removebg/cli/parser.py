@@ -21,15 +21,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return super()._expand_help(action).replace("`", "")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its subcommands' parsers are such, too."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given, formatter_class=_Help, allow_abbrev=False)
+
+
 def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     """The whole command line; `options` are the flags of `run`."""
-    root = argparse.ArgumentParser(
-        prog="batch-removebg",
-        description="Remove the background from folders and catalogues of product photos.",
-        epilog=EXIT_CODES,
-        formatter_class=_Help,
-        allow_abbrev=False,
-    )
+    what = "Remove the background from folders and catalogues of product photos."
+    root = _Parser(prog="batch-removebg", description=what, epilog=EXIT_CODES)
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _run(_command(commands, "run", "make cutouts, or continue an earlier run", epilog=EXIT_CODES), options)
@@ -40,16 +42,8 @@ def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     return root
 
 
-def _command(commands: Any, name: str, what: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    made: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog=epilog,
-        formatter_class=_Help,
-        allow_abbrev=False,
-    )
-    return made
+def _command(commands: argparse._SubParsersAction[_Parser], name: str, what: str, **more: Any) -> _Parser:
+    return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", **more)
 
 
 def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
@@ -108,8 +102,8 @@ def _serve(serve: argparse.ArgumentParser) -> None:
 
 def _models(models: argparse.ArgumentParser) -> None:
     what = models.add_subparsers(dest="action", required=True, metavar="list|pull")
-    what.add_parser("list", help="the weights that are known, and where they are", allow_abbrev=False)
-    pull = what.add_parser("pull", help="download weights to this machine", allow_abbrev=False)
+    what.add_parser("list", help="the weights that are known, and where they are")
+    pull = what.add_parser("pull", help="download weights to this machine")
     pull.add_argument("name", metavar="NAME")
 
 

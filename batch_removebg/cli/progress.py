@@ -57,9 +57,6 @@ class Silent:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Leave the terminal as it was."""
 
     def __call__(self, event: Event) -> None:
@@ -117,7 +114,7 @@ class Bar(Silent):
             self._weights.close()
             self._weights = None
 
-    def close(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Give the terminal back to the console's lines; the bars' last state stays on the screen."""
         self._console.write = self._plain
         for bar in (self._weights, self._bar):
@@ -146,14 +143,13 @@ class JsonLines(Silent):
     def __init__(self, console: Console, stream: TextIO | None = None) -> None:
         super().__init__(console)
         self._stream = stream or sys.stdout
-        self._clock = Clock()
         self._unwritten: DiskError | None = None
 
     def __call__(self, event: Event) -> None:
         """Count one event, and write it."""
         super().__call__(event)
         with suppress(DiskError):  # the run continues; the last `put` raises it again
-            self.put({"t": self._clock.stamp(), **self._described(event)})
+            self.put({"t": Clock().stamp(), **self._described(event)})
 
     def put(self, record: dict[str, Any]) -> None:
         """Write one object; raises DiskError if this one or one before it couldn't be written."""
