@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
@@ -68,8 +67,9 @@ class _Sorter:
         if item.problem is not None:
             return "bad"
         if item.path is not None:
-            source = _sha256(item.path)
-            if source is None:
+            try:
+                source = digest(item.path)
+            except (OSError, ItemError):
                 return "bad"
             if todo.finished_if_same and source == todo.state.source_sha256:
                 return "done"
@@ -77,11 +77,9 @@ class _Sorter:
             source = item.source
         else:
             return "bought"  # the content of a URL isn't known before it is fetched
-        return self._count_of_content(self.recipe.fingerprint(source), passed=item.path is None)
-
-    def _count_of_content(self, fingerprint: str, *, passed: bool) -> str:
-        key = int(fingerprint[:16], 16)
-        match way_of(on_hand=self.on_hand.whole(fingerprint, passed=passed), busy=key in self.predicted):
+        fingerprint = self.recipe.fingerprint(source)
+        key, on_hand = int(fingerprint[:16], 16), self.on_hand.whole(fingerprint, passed=item.path is None)
+        match way_of(on_hand=on_hand, busy=key in self.predicted):
             case Way.COPY:
                 return "kept"
             case Way.PARK:
@@ -114,10 +112,3 @@ def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, read
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
     return Preview(**counts, billed=billed)
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return digest(path)
-    except (OSError, ItemError):
-        return None
