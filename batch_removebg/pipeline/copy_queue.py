@@ -1,7 +1,6 @@
 """Queue of duplicates ready to be written, and of items that come back: needs no worker slot and no API call.
 
-It also counts the items on their way, parked ones included: once the reader is done and the count is zero, the run is
-over.
+It also counts the items on their way, parked ones included, and the reader as one of them: at zero the run is over.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ class CopyQueue(Generic[T]):
         self._most = most
         self._parked = parked
         self._waiting: deque[T] = deque()
-        self._on_their_way = 0
-        self._read = False
+        self._on_their_way = 1
         self._more = anyio.Event()
         self._less = anyio.Event()
 
@@ -38,13 +36,8 @@ class CopyQueue(Generic[T]):
         self._on_their_way += 1
 
     def ended(self) -> None:
-        """Count an item as ended."""
+        """Count an item as ended, or the reader as done."""
         self._on_their_way -= 1
-        self._wake()
-
-    def close(self) -> None:
-        """Record that the reader is done."""
-        self._read = True
         self._wake()
 
     def put(self, copies: Iterable[T]) -> None:
@@ -55,7 +48,7 @@ class CopyQueue(Generic[T]):
     async def take(self) -> T | None:
         """The next one, once there is one; None at the end of the run."""
         while not self._waiting:
-            if self._over:
+            if not self._on_their_way:
                 return None
             await self._more.wait()
         copy = self._waiting.popleft()
@@ -63,11 +56,7 @@ class CopyQueue(Generic[T]):
         self._less = anyio.Event()
         return copy
 
-    @property
-    def _over(self) -> bool:
-        return self._read and not self._on_their_way
-
     def _wake(self) -> None:
-        if self._waiting or self._over:
+        if self._waiting or not self._on_their_way:
             self._more.set()
             self._more = anyio.Event()

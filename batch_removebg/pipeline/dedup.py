@@ -1,24 +1,32 @@
 """The same content is bought once: this alone decides who buys it, who waits, and who gets a copy.
 
-A dry run asks the same question of what it has counted so far.
+One item of each content is worked on at a time; its copies are parked meanwhile, and share its outcome. Nobody waits
+here: a parked copy is a few hundred bytes and holds no worker. A dry run asks the same question of what it has counted
+so far.
 """
 
 from __future__ import annotations
 
 import enum
+from collections import OrderedDict
 from collections.abc import Iterable
 from copy import copy
 from dataclasses import replace
 
+from batch_removebg.errors import BatchError, Stopping, Verdict
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Upload
 from batch_removebg.providers.wire import when
-from batch_removebg.resources import Cpu
 
+from .context import Context
 from .on_hand import OnHand
-from .singleflight import Released, Singleflight, Turn
-from .sources import Sources
-from .work import Predicted, Prepared
+from .work import Predicted, Prepared, Turn
+
+Released = tuple[Prepared, BatchError | None]
+"""An item that may go on, and the error that its content ended with, where that gives no picture."""
+
+_REMEMBERED = 10_000
+"""Contents without a picture whose turns are remembered, so that a run of any length takes bounded memory."""
 
 
 class Way(enum.Enum):
@@ -40,34 +48,28 @@ def way_of(*, on_hand: bool, busy: bool) -> Way:
 
 
 class Deduplicator:
-    """Gives each content to one item at a time."""
+    """Gives each content to one item at a time; a turn may begin in one task and end in another."""
 
-    def __init__(
-        self, on_hand: OnHand, sources: Sources, cpu: Cpu, *, billed: bool, unsettled: Iterable[ItemState] = ()
-    ) -> None:
+    def __init__(self, context: Context, on_hand: OnHand, *, unsettled: Iterable[ItemState] = ()) -> None:
         """`unsettled`: what earlier runs began to buy, continued by whichever item has the same content.
 
-        Without effect where predictions aren't `billed`: those end with their process.
+        Without effect where predictions aren't billed: those end with their process.
         """
-        self._billed = billed
+        self._context = context
         self._on_hand = on_hand
-        self._sources = sources
-        self._cpu = cpu
-        self._flights: Singleflight[Prepared] = Singleflight()
+        self._turns: dict[str, Turn] = {}
+        self._past: OrderedDict[str, Turn] = OrderedDict()
         self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
-
-    @property
-    def parked(self) -> int:
+        self.parked = 0
         """Items that wait for another one with the same content."""
-        return self._flights.parked
 
     def leads(self, prepared: Prepared) -> bool:
         """Whether the item has the turn of its content, and its copies wait for it."""
-        return self._flights.leads(prepared.fingerprint, prepared)
+        return (turn := self._turns.get(prepared.fingerprint)) is not None and turn.owner is prepared
 
     def turn(self, prepared: Prepared) -> Turn:
         """The turn of the item's content."""
-        return self._flights.turn(prepared.fingerprint)
+        return self._turns[prepared.fingerprint]
 
     def place(self, prepared: Prepared, data: bytes | None = None, *, damaged: bool = False) -> Way:
         """The item's way to its alpha; `data`: its source's bytes, where at hand; `damaged`: what is on hand is no use.
@@ -75,33 +77,66 @@ class Deduplicator:
         Unless it is parked, report how the item ends to `settled`.
         """
         key, leads = prepared.fingerprint, self.leads(prepared)
-        busy = not leads and self._flights.busy(key)
+        busy = not leads and key in self._turns
         on_hand = not busy and not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
         way = way_of(on_hand=on_hand, busy=busy)
         if way is Way.PARK:
-            self._flights.park(key, replace(prepared, data=None))  # read again later: waiting costs no memory
+            self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
+            self.parked += 1
             return way
         if data is not None:
-            self._sources.hold(key, data)
+            self._context.sources.hold(key, data)
         if way is Way.BUY and not leads:
             self._begin(prepared)
         return way
 
     def _begin(self, prepared: Prepared) -> None:
+        """Begin the turn of a content, with what was bought for it in vain before."""
         key, own = prepared.fingerprint, prepared.todo.state
-        turn, other = self._flights.begin(key, prepared), self._unsettled.pop(key, None)
+        turn, other = self._past.pop(key, None) or Turn(prepared), self._unsettled.pop(key, None)
+        turn.owner = prepared
+        self._turns[key] = turn
         same = own.fingerprint == key
         state = own if same and (own.in_flight or own.lost is not None) else other
-        if self._billed and state is not None:
+        if self._context.provider.capabilities.billed and state is not None:
             turn.inherit(state)
         if turn.upload is None and same and own.upload is not None:
             turn.upload = Upload(own.upload.url, when(own.upload.until))
 
     async def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what an earlier prediction left for its content, or None."""
-        return await self._cpu.run(self._on_hand.copy, prepared)
+        return await self._context.cpu.run(self._on_hand.copy, prepared)
 
-    def settled(self, prepared: Prepared, error: BaseException | None = None) -> list[Released[Prepared]]:
-        """Record that an item was saved, or ended with `error`; returns the copies that may go on now."""
-        self._sources.let_go(prepared.fingerprint)
-        return self._flights.end(prepared.fingerprint, error) if self.leads(prepared) else []
+    def settled(self, prepared: Prepared, error: BatchError | None = None) -> list[Released]:
+        """Record that an item was saved, or ended with `error`; returns the parked copies that may go on now.
+
+        Those are all of them or, after an error of the item alone, the first, which has the turn now.
+        """
+        key = prepared.fingerprint
+        self._context.sources.let_go(key)
+        if not self.leads(prepared):
+            return []
+        turn = self._turns[key]
+        own = error is not None and error.verdict is Verdict.FAIL and not error.of_content
+        if own and turn.parked:
+            turn.owner = turn.parked.pop(0)
+            self.parked -= 1
+            return [(turn.owner, None)]
+        shared = _shared(error) if error is not None and not own else None
+        copies, turn.parked, turn.owner = turn.parked, [], None
+        self.parked -= len(copies)
+        del self._turns[key]
+        if error is not None:
+            if shared is not None and shared.verdict in (Verdict.FAIL, Verdict.RESUBMIT):
+                turn.refusal = shared  # trouble of the server may pass
+            self._past[key] = turn
+            if len(self._past) > _REMEMBERED:
+                self._past.popitem(last=False)
+        return [(parked, shared) for parked in copies]
+
+
+def _shared(error: BatchError) -> BatchError:
+    """The error of the copies: the same without a purchase of their own, or that the run stops."""
+    if error.verdict is Verdict.ABORT:
+        return Stopping("the run is stopping")
+    return type(error)(str(error))

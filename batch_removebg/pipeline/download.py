@@ -127,8 +127,7 @@ class Downloader:
         from batch_removebg.matting.matte import encode_matte
 
         with anyio.CancelScope(shield=True):
-            data = await self.context.cpu.run(encode_matte, matte)
-            await self.context.cpu.run(self.alphas.keep, fingerprint, data)
+            await self.context.cpu.run(lambda: self.alphas.keep(fingerprint, encode_matte(matte)))
 
     async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""

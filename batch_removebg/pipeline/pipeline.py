@@ -27,18 +27,16 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping
 from batch_removebg.events import Event, Kind
-from batch_removebg.providers.recovery import LostCreates
 
 from .concurrency import Slots
 from .context import Context
 from .copy_queue import CopyQueue
-from .dedup import Deduplicator, Way
+from .dedup import Deduplicator, Released, Way
 from .download import Downloader
 from .outcomes import Outcomes
 from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
-from .singleflight import Released
 from .watchers import watch_gate, watch_signals, write_snapshots
 from .work import Predicted, Prepared, Todo
 
@@ -55,7 +53,6 @@ class Pipeline:
     dedup: Deduplicator
     purchaser: Purchaser
     downloader: Downloader
-    lost: LostCreates
     slots: Slots
     snapshot: Callable[[], Awaitable[None]]
     """Writes results.json."""
@@ -66,7 +63,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked
-        self._copies: CopyQueue[Released[Prepared]] = CopyQueue(most, parked)
+        self._copies: CopyQueue[Released] = CopyQueue(most, parked)
         self._outcomes = Outcomes(self.context, self._copies.ended)
 
     async def run(self) -> None:
@@ -78,7 +75,7 @@ class Pipeline:
             beside.start_soon(watch_gate, context, beside.cancel_scope, self.reader.stop)
             beside.start_soon(write_snapshots, context, self.snapshot)
             beside.start_soon(self.slots.adapt, context.shape.steer)
-            beside.start_soon(self.lost.watch)
+            beside.start_soon(self.purchaser.lost.watch)
             beside.start_soon(context.ledger.keep_index)
             async with anyio.create_task_group() as stages:
                 self._start(stages)
@@ -108,7 +105,7 @@ class Pipeline:
 
         with todos:
             await self.reader.todos(hand_on)
-        self._copies.close()
+        self._copies.ended()
 
     def _stopping(self, todo: Todo, prepared: Prepared | None = None) -> Stopping | None:
         """Why an item can't go on: the run stops, and no prediction is in flight for it."""
@@ -217,7 +214,7 @@ class Pipeline:
                     self._outcomes.saved(todo)
 
     def _again(self, prepared: Prepared, error: BatchError) -> bool:
-        """Send an item back whose output is of no use, where the policy allows another prediction."""
+        """Send an item back whose output is of no use, where another prediction may be bought."""
         if not (isinstance(error, ResubmitError) and self.dedup.leads(prepared)):
             return False
         turn = self.dedup.turn(prepared)

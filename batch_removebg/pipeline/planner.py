@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from batch_removebg.errors import ItemError
@@ -93,14 +94,23 @@ class Planner:
 
     def plan(self, item: Item) -> tuple[Step, Todo]:
         """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
-        state = self.fold.items.get(item.id)
-        output = self.claims.claim(item, exists=self._taken)
-        state = copy(state) if state is not None else ItemState()
-        mark = _signature(item)
-        intact = state.outcome == "saved" and self._intact(state)
-        digest = self.recipe.digest_of(item)
-        step = self._step(state, output, digest, same_source=_same_source(item, state, mark), intact=intact)
-        same = step is Step.DO and self._step(state, output, digest, same_source=True, intact=intact) is Step.DONE
+        state, mark = copy(self.fold.items.get(item.id)) or ItemState(), None
+        # What lies under a name isn't ours if the ledger doesn't know it.
+        output = self.claims.claim(item, exists=lambda name: os.path.lexists(self.out / name))
+        with suppress(OSError):
+            mark = signature(item.path) if item.path is not None else None
+        step_if = partial(
+            plan,
+            state,
+            recipe=self.recipe.tried if state.outcome == "failed" else self.recipe.digest_of(item),
+            output=output,
+            retry_failed=self.retry_failed,
+            output_intact=state.outcome == "saved" and self._intact(state),
+        )
+        # Of a file whose times have changed the content is compared later.
+        same_file = mark is not None and mark == state.signature
+        step = step_if(same_source=same_file if item.path is not None else state.source == item.source)
+        same = step is Step.DO and step_if(same_source=True) is Step.DONE
         return step, Todo(item, output, state, mark, finished_if_same=same)
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
@@ -127,20 +137,6 @@ class Planner:
             keys.insert(nth, None)
         return keys
 
-    def _step(self, state: ItemState, output: str, digest: str, *, same_source: bool, intact: bool) -> Step:
-        return plan(
-            state,
-            recipe=self.recipe.tried if state.outcome == "failed" else digest,
-            output=output,
-            retry_failed=self.retry_failed,
-            same_source=same_source,
-            output_intact=intact,
-        )
-
-    def _taken(self, name: str) -> bool:
-        """Whether there is a file under the name, which isn't ours if the ledger doesn't know it."""
-        return os.path.lexists(self.out / name)
-
     def _intact(self, state: ItemState) -> bool:
         try:
             return state.output is not None and (self.out / state.output).stat().st_size == state.bytes
@@ -151,17 +147,3 @@ class Planner:
 def unchanged(todo: Todo, mark: str | None) -> Unchanged:
     """The entry for an item that stays as it is: the source's signature, and the manifest's row as it is now."""
     return Unchanged(todo.item.id, mark, todo.item.source, dict(todo.item.meta) or None)
-
-
-def _signature(item: Item) -> str | None:
-    try:
-        return signature(item.path) if item.path is not None else None
-    except OSError:
-        return None
-
-
-def _same_source(item: Item, state: ItemState, mark: str | None) -> bool:
-    """Whether the source is certainly the same; of a file whose times have changed the content is compared later."""
-    if item.path is None:
-        return state.source == item.source
-    return mark is not None and mark == state.signature

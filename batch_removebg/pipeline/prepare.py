@@ -1,12 +1,25 @@
-"""A source is read, hashed and measured before anything is bought for it."""
+"""What becomes of a source before anything is bought for it: it is measured, and made the model's input."""
 
 from __future__ import annotations
 
-from batch_removebg.errors import SourceError
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from batch_removebg.errors import InputRejected, SourceError
+from batch_removebg.model import ProxySpec, Upload
 
 from .context import Context
 from .sources import sha256_of
-from .work import Prepared, Todo
+from .work import Prepared, Todo, Turn
+
+if TYPE_CHECKING:
+    from batch_removebg.imaging.proxy import Proxy
+
+_LEFT = 600.0
+"""Seconds of life that an upload needs to be used again: a prediction may wait before it reads its input."""
+_SMALLEST = 256
+"""Longest side below which a proxy isn't made smaller to fit a data URI."""
 
 
 async def prepare(context: Context, todo: Todo) -> tuple[Prepared, bytes | None]:
@@ -36,3 +49,48 @@ async def prepare(context: Context, todo: Todo) -> tuple[Prepared, bytes | None]
         started=started,
     )
     return prepared, data
+
+
+async def model_input(context: Context, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
+    """What the API gets: the URL itself, an uploaded proxy, or one as data URI; `data`: the source, where at hand.
+
+    An upload of an earlier attempt is used again while it lives long enough. Raises InputRejected where nothing is
+    small enough, SourceError where the source has changed, and what uploading raises.
+    """
+    if prepared.sha256 is None:
+        return Upload(prepared.todo.item.source)
+    if not context.provider.capabilities.files:
+        return Upload(await _data_uri(context, prepared, data))
+    expiry = turn.upload.expires_at if turn.upload is not None else None
+    if turn.upload is None or expiry is None or expiry.timestamp() - context.clock.wall() < _LEFT:
+        turn.upload = await _upload(context, prepared, data)
+    return turn.upload
+
+
+async def _upload(context: Context, prepared: Prepared, data: bytes | None) -> Upload:
+    spec = context.provider.proxy
+    proxy = await _proxy(context, prepared, data, spec)
+    name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
+    upload = await context.provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
+    if upload.expires_at is not None and upload.expires_at.timestamp() <= context.clock.wall():
+        return replace(upload, expires_at=None)  # the server's clock differs from ours
+    return upload
+
+
+async def _data_uri(context: Context, prepared: Prepared, data: bytes | None) -> str:
+    limit, spec = context.provider.capabilities.data_uri_limit, context.provider.proxy
+    while True:
+        proxy = await _proxy(context, prepared, data, spec)
+        if len(proxy.data) * 4 // 3 + 64 <= limit:
+            return f"data:{proxy.content_type};base64,{base64.b64encode(proxy.data).decode()}"
+        if spec.longest <= _SMALLEST:
+            raise InputRejected("can't be made small enough for a data URI")
+        spec = replace(spec, longest=min(spec.longest, max(proxy.width, proxy.height)) * 4 // 5)
+
+
+async def _proxy(context: Context, prepared: Prepared, data: bytes | None, spec: ProxySpec) -> Proxy:
+    from batch_removebg.imaging.proxy import proxy
+
+    data = data if data is not None else await context.sources.again(prepared)
+    async with context.cpu.memory(prepared.cost):
+        return await context.cpu.run(proxy, data, spec, context.limits)

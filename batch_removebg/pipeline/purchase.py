@@ -1,4 +1,4 @@
-"""Predictions are bought: for each content as many as the policy allows, and none while an earlier one may serve."""
+"""Predictions are bought: for each content three at most, and none while an earlier one may serve."""
 
 from __future__ import annotations
 
@@ -15,28 +15,17 @@ from batch_removebg.providers.recovery import LostCreates
 
 from .context import Context
 from .poll import Poller
-from .singleflight import Turn
-from .upload import Uploader
-from .work import Predicted, Prepared
+from .prepare import model_input
+from .work import Predicted, Prepared, Turn
 
-
-@dataclass(frozen=True, slots=True)
-class PurchasePolicy:
-    """How many predictions are bought for one content in a run, and how often each is polled."""
-
-    predictions: int = 3
-    pause: float = 1.0
-    """Seconds before a spent prediction is replaced."""
-    requests: float = 4.0
-    """API requests to aim at for one item: upload, create and polls."""
-    late_polls: float = 8.0
-    """Polls for a prediction that didn't end within its `Prefer: wait`: there are few of those."""
-
-    def polls(self, prepared: Prepared, created: Prediction) -> float:
-        """Polls to spend on a prediction that takes no longer than usual."""
-        if created.wait_honoured and not created.status.terminal:
-            return self.late_polls
-        return self.requests - 1 - (prepared.sha256 is not None)
+_PREDICTIONS = 3
+"""Most that are bought for one content in a run."""
+_PAUSE = 1.0
+"""Seconds before a spent prediction is replaced."""
+_REQUESTS = 4.0
+"""API requests to aim at for one item: upload, create and polls."""
+_LATE_POLLS = 8.0
+"""Polls for a prediction that didn't end within its `Prefer: wait`: there are few of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +33,18 @@ class Purchaser:
     """Buys predictions and waits for their end; records them in the turn of their content."""
 
     context: Context
-    uploader: Uploader
     poller: Poller
     lost: LostCreates
     budget: Budget
-    policy: PurchasePolicy = PurchasePolicy()
 
     def may_buy(self, turn: Turn) -> bool:
-        """Whether the policy allows another prediction for the content."""
-        return turn.bought < self.policy.predictions
+        """Whether another prediction may be bought for the content."""
+        return turn.bought < _PREDICTIONS
 
     async def buy(self, prepared: Prepared, turn: Turn, data: bytes | None = None) -> Predicted:
         """The item with the output of its open prediction, or of a new one; `data`: its source, where at hand.
 
-        Raises the last ResubmitError once the policy's number is spent, Stopping if the run ends first, CreateLost
+        Raises the last ResubmitError once three are spent, Stopping if the run ends first, CreateLost
         where a create has to be looked for, and the error that the content ended with earlier in this run.
         """
         if turn.refusal is not None:
@@ -68,7 +55,7 @@ class Purchaser:
             raise PredictionLost(
                 f"{turn.bought} predictions were bought for the same content, and their output is gone"
             )
-        reused = turn.open is not None and turn.buyer is not None and turn.buyer is not prepared
+        reused = turn.open is not None and turn.buyer not in (None, prepared.todo.item.id)
         attempts = turn.bought
         while True:
             try:
@@ -77,11 +64,13 @@ class Purchaser:
                 else:
                     attempts += 1
                     seen = await self._create(prepared, turn, data, attempts)
-                ended = await self.poller.end(seen, polls=self.policy.polls(prepared, seen))
+                late = seen.wait_honoured and not seen.status.terminal
+                polls = _LATE_POLLS if late else _REQUESTS - 1 - (prepared.sha256 is not None)
+                ended = await self.poller.end(seen, polls=polls)
                 url = wire.result(ended)
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
-                if attempts >= self.policy.predictions:
+                if attempts >= _PREDICTIONS:
                     raise
             except BatchError as error:
                 error.attempts = attempts
@@ -89,7 +78,7 @@ class Purchaser:
             else:
                 turn.bought = max(1, attempts)
                 return Predicted(prepared, url, ended.id, turn.bought, reused=reused)
-            await self.context.gate.sleep(self.policy.pause)
+            await self.context.gate.sleep(_PAUSE)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
         """Look for a create whose answer was lost: it becomes the content's open prediction, or may be sent again.
@@ -102,7 +91,7 @@ class Purchaser:
         sighting = await self.lost.find(lost, (*turn.spent,))
         if (found := sighting.prediction) is not None:
             await self.context.ledger.append(Submitted(item, found.id, found=True))
-            turn.purchased(found.id)
+            turn.purchased(found.id, item)
         else:
             if sighting.sure:
                 await self.context.ledger.append(Rejected(item, "not-found"))
@@ -113,7 +102,7 @@ class Purchaser:
         turn.lost = None
 
     async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
-        image = await self.uploader.image(prepared, data, turn)
+        image = await model_input(self.context, prepared, data, turn)
         request = CreateRequest(
             item=prepared.todo.item.id,
             image=image.url,
@@ -131,5 +120,5 @@ class Purchaser:
             turn.lost = Lost(key_of(image.url), since)
             raise
         self.lost.answered(created)
-        turn.purchased(created.id)
+        turn.purchased(created.id, request.item)
         return created

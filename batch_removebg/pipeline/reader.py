@@ -26,7 +26,8 @@ class Reader:
 
     context: Context
     planner: Planner
-    rows: Callable[[], Iterator[Item | UrlRow]]
+    rows: Iterator[Item | UrlRow]
+    """Of the whole manifest, read lazily."""
     stop: Callable[[], None] = lambda: None
     """Ends a manifest that is still being written (stdin)."""
     skipped: int = 0
@@ -40,10 +41,10 @@ class Reader:
         A manifest that fails further down closes the gate.
         """
         shape = self.context.shape
-        rows, begun, size = self.rows(), 0, 1 if shape.stream else shape.chunk
+        begun, size = 0, 1 if shape.stream else shape.chunk
         while True:
             room = None if shape.limit is None else shape.limit - begun
-            plan, failure = await anyio.to_thread.run_sync(self._read, rows, size, room)
+            plan, failure = await anyio.to_thread.run_sync(self._read, size, room)
             await self._skip(plan)
             for todo in plan.todos:
                 self.context.notify(Event(Kind.FOUND, todo.item.id))
@@ -60,12 +61,12 @@ class Reader:
                 # Small chunks where there is something to do, so that it begins soon; large ones where there isn't.
                 size = shape.chunk if plan.todos else min(2 * size, shape.longest_chunk)
 
-    def _read(self, rows: Iterator[Item | UrlRow], size: int, room: int | None) -> tuple[Plan, BatchError | None]:
+    def _read(self, size: int, room: int | None) -> tuple[Plan, BatchError | None]:
         """The plan for the next rows; a manifest that fails further down gives what came before, and the error."""
         some: list[Item | UrlRow] = []
         failure: BatchError | None = None
         try:
-            some.extend(islice(rows, size))
+            some.extend(islice(self.rows, size))
         except BatchError as error:
             failure = error
         return self.planner.plan_all(some, room), failure

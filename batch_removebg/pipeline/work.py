@@ -1,12 +1,13 @@
-"""An item on its way through the pipeline: to do, prepared, predicted."""
+"""An item on its way through the pipeline: to do, prepared, predicted; and the turn of its content."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from batch_removebg.errors import BatchError
 from batch_removebg.finish.options import Finished
-from batch_removebg.ledger.state import ItemState
-from batch_removebg.model import Item, Matte
+from batch_removebg.ledger.state import ItemState, Lost
+from batch_removebg.model import Item, Matte, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,46 @@ class Predicted:
     attempts: int
     reused: bool
     """Nothing was bought for this item."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What was uploaded and bought for one content, for one of its items or for several in turn."""
+
+    owner: Prepared | None
+    """The item whose turn it is; None once the turn has ended."""
+    parked: list[Prepared] = field(default_factory=list)
+    """Its copies."""
+    upload: Upload | None = None
+    spent: list[str] = field(default_factory=list)
+    """Ids of the predictions that were bought."""
+    bought: int = 0
+    """Predictions bought in this run."""
+    open: str | None = None
+    """The last prediction, unless it turned out useless: where its item fails, it serves the next one."""
+    buyer: str | None = None
+    """Id of the item that it was bought for; None where an earlier run bought it."""
+    lost: Lost | None = None
+    """A create whose answer was lost, still to be looked for."""
+    losses: int = 0
+    """Answers lost in a row."""
+    resent: int = 0
+    """Creates sent although an earlier one may have been accepted."""
+    doubtful: bool = False
+    """The next create may be such a duplicate."""
+    refusal: BatchError | None = None
+    """What the content ended with in this run: asked and paid again, it would end the same."""
+
+    def purchased(self, prediction_id: str | None, item: str) -> None:
+        """Record a prediction that a server accepted for the item."""
+        self.bought += 1
+        self.open, self.buyer = prediction_id, item
+        self.losses, self.resent, self.doubtful = 0, 0, False
+        if prediction_id is not None:
+            self.spent.append(prediction_id)
+
+    def inherit(self, state: ItemState) -> None:
+        """Continue what an earlier run bought, or began to buy, for this content."""
+        if self.open is None and self.lost is None:
+            self.open, self.lost = (state.prediction_id if state.in_flight else None), state.lost
+        self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]

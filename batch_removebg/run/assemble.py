@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,7 +19,7 @@ from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.concurrency import Concurrency, Slots
+from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
@@ -30,7 +30,6 @@ from batch_removebg.pipeline.poll import Poller
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.sources import Sources
-from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import Operation
 from batch_removebg.providers.budget import Budget, Budgeted
@@ -132,81 +131,18 @@ def read(
     return manifest.read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
 
 
-def pipeline(
-    inputs: Sequence[str],
-    settings: Settings,
-    bare: Provider,
-    session: Callable[[], aiohttp.ClientSession],
-    ledger: Ledger,
-    reading: RunItems,
-    *,
-    clock: Clock,
-    listener: Listener,
-    handle_signals: bool,
-) -> Pipeline:
-    """Everything between the manifest and the ledger."""
-    pace, out, gate = _pace(settings), settings.out, Gate(clock)
-    chain = wrapped(bare, settings, ledger, gate, pace, clock=clock, listener=listener)
-    context = context_of(
-        settings, chain, ledger, session, gate=gate, clock=clock, listener=listener, stream="-" in inputs
-    )
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
-    policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
-    lost = LostCreates(chain, policy, clock=clock, known=ledger.fold.has_prediction)
-    poller = Poller(chain, pace.times, deadline=settings.deadline, clock=clock)
-    stdin, ending = endable_stdin() if "-" in inputs else (None, None)
-    return Pipeline(
-        context,
-        Reader(
-            context,
-            planner(settings, reading, context.recipe),
-            lambda: read(inputs, settings, listener, stdin),
-            stop=ending.end if ending is not None else lambda: None,
-        ),
-        Deduplicator(
-            on_hand, context.sources, context.cpu, billed=chain.capabilities.billed, unsettled=ledger.fold.unsettled()
-        ),
-        Purchaser(context, Uploader(context), poller, lost, pace.budget),
-        Downloader(context, on_hand.alphas, out=out),
-        lost,
-        Slots(pace.width, lambda: pace.creates.rate, clock),
-        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
-        handle_signals=handle_signals,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What a run learns about the server, and adapts to."""
-
-    creates: RateLimit
-    others: RateLimit
-    times: RunTimes
-    width: Concurrency
-    budget: Budget
-
-
-def _pace(settings: Settings) -> Pace:
-    """What is known before the first answer."""
-    window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
-    creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
-    others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
-    return Pace(creates, others, RunTimes(), settings.width(), Budget(*settings.budget()))
-
-
 def context_of(
     settings: Settings,
-    chain: Provider,
+    bare: Provider,
     ledger: Ledger,
     session: Callable[[], aiohttp.ClientSession],
     *,
-    gate: Gate,
     clock: Clock,
     listener: Listener,
     stream: bool = False,
 ) -> Context:
-    """What the stages share."""
-    cpu = Cpu(budget=settings.pixels())
+    """What the stages share, before the provider is wrapped."""
+    cpu, gate = Cpu(budget=settings.pixels()), Gate(clock)
     sources = Sources(
         session,
         fetching=settings.fetching(),
@@ -215,19 +151,57 @@ def context_of(
         sleep=gate.sleep,
     )
     shape = settings.shape(stream=stream)
-    return Context(chain, ledger, recipe_of(settings), sources, cpu, settings.limits(), shape, clock, gate, listener)
+    return Context(bare, ledger, recipe_of(settings), sources, cpu, settings.limits(), shape, clock, gate, listener)
 
 
-def wrapped(
-    bare: Provider, settings: Settings, ledger: Ledger, gate: Gate, pace: Pace, *, clock: Clock, listener: Listener
-) -> Provider:
-    """The provider, safe to spend money with: each wrapper in the list wraps those before it."""
+def pipeline(
+    inputs: Sequence[str], settings: Settings, bare: Context, reading: RunItems, *, handle_signals: bool
+) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
+    pace, out, ledger = Pace(settings), settings.out, bare.ledger
+    context = replace(bare, provider=wrapped(bare, pace))
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
+    policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
+    lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
+    stdin, ending = endable_stdin() if context.shape.stream else (None, None)
+    return Pipeline(
+        context,
+        Reader(
+            context,
+            planner(settings, reading, context.recipe),
+            read(inputs, settings, context.notify, stdin),
+            stop=ending.end if ending is not None else lambda: None,
+        ),
+        Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
+        Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
+        Downloader(context, on_hand.alphas, out=out),
+        Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
+        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
+        handle_signals=handle_signals,
+    )
+
+
+class Pace:
+    """What a run learns about the server, and adapts to; it begins with what is known before the first answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
+        self.creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
+        self.others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
+        self.times = RunTimes()
+        self.concurrency = settings.adaptive_concurrency()
+        self.budget = Budget(*settings.budget())
+
+
+def wrapped(context: Context, pace: Pace) -> Provider:
+    """The context's provider, safe to spend money with: each wrapper in the list wraps those before it."""
+    clock, gate, ledger, concurrency = context.clock, context.gate, context.ledger, pace.concurrency
 
     async def pause(operation: Operation, seconds: float) -> None:
         await (gate.sleep if operation.buying else clock.sleep)(seconds)
 
-    warn, wait = _teller(listener, Kind.WARNING), _teller(listener, Kind.WAITING)
-    width, known = pace.width, ledger.fold.predictions > 0
+    warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
+    known = ledger.fold.predictions > 0
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
@@ -238,16 +212,17 @@ def wrapped(
             pace.others,
             clock=clock,
             pause=pause,
-            waited=width.waited,
-            answered=width.answered,
-            trouble=width.trouble,
+            waited=concurrency.waited,
+            answered=concurrency.answered,
+            trouble=concurrency.trouble,
         ),
         lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),
     ]
+    provider = context.provider
     for wrap in wrappers:
-        bare = wrap(bare)
-    return bare
+        provider = wrap(provider)
+    return provider
 
 
 def _teller(listener: Listener, kind: Kind) -> Callable[[str], None]:

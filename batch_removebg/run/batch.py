@@ -110,17 +110,10 @@ async def run(
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
             reading = ledger.reading()
             await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
-            pipeline = assemble.pipeline(
-                inputs,
-                settings,
-                provider,
-                session,
-                ledger,
-                reading,
-                clock=clock,
-                listener=listener,
-                handle_signals=handle_signals,
+            context = assemble.context_of(
+                settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
+            pipeline = assemble.pipeline(inputs, settings, context, reading, handle_signals=handle_signals)
             await pipeline.run()
             async with ledger.still() as fold:
                 still, seconds = reading.frozen(fold), clock.monotonic() - begun

@@ -130,7 +130,7 @@ class Settings(Options):
 
     def shape(self, *, stream: bool) -> Shape:
         """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
-        local, workers = self.provider == "local", self.width().cap
+        local, workers = self.provider == "local", self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
             downloaders=cores() + 1 if local else _DOWNLOADERS,
@@ -140,7 +140,7 @@ class Settings(Options):
             grace=self.grace,
         )
 
-    def width(self) -> Concurrency:
+    def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.provider == "local":
             return Concurrency(fixed=self.concurrency or cores() + 2)

@@ -28,7 +28,7 @@ async def test_it_ends_only_once_nothing_more_comes_and_nothing_is_on_its_way() 
     lane.began()
     async with anyio.create_task_group() as group:
         group.start_soon(copier)
-        lane.close()
+        lane.ended()  # the reader is done
         lane.ended()
         await turns()
         assert taken == []
@@ -51,7 +51,7 @@ async def test_all_takers_are_told_of_the_end() -> None:
             group.start_soon(taker)
         await turns()
         assert told == []
-        lane.close()
+        lane.ended()  # the reader is done
         await turns()
         group.cancel_scope.cancel()  # those that nobody has told would wait for ever
     assert told == [None] * 3

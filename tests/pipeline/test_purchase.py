@@ -22,14 +22,12 @@ from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.poll import Poller
 from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.purchase import Purchaser
-from batch_removebg.pipeline.upload import Uploader
 from batch_removebg.pipeline.work import Predicted, Todo
 from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.run import assemble
 from batch_removebg.run.settings import Settings
-from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider, encoded
 
 pytestmark = pytest.mark.anyio
@@ -50,15 +48,14 @@ class Bench:
             provider,
             ledger,
             None,  # type: ignore[arg-type]  # nothing is fetched by URL
-            gate=Gate(clock),
             clock=clock,
             listener=ignore,
         )
         lost = LostCreates(provider, LostPolicy(), clock=clock, known=set)
-        poller = Poller(provider, RunTimes(), deadline=900.0, clock=clock)
+        poller = Poller(self.context, RunTimes(), deadline=900.0)
         on_hand = OnHand(tmp_path, ledger.fold.made, "")
-        self.dedup = Deduplicator(on_hand, self.context.sources, self.context.cpu, billed=True)
-        self.purchaser = Purchaser(self.context, Uploader(self.context), poller, lost, Budget(None))
+        self.dedup = Deduplicator(self.context, on_hand)
+        self.purchaser = Purchaser(self.context, poller, lost, Budget(None))
 
     async def predict(self) -> Predicted:
         prepared, data = await prepare(self.context, Todo(self.item, "noise.png", ItemState()))

@@ -26,10 +26,9 @@ from batch_removebg.errors import (
 )
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState, Lost
-from batch_removebg.model import Capabilities, CreateRequest, Item, Prediction, PredictionPage, Provider, Status, Upload
+from batch_removebg.model import Capabilities, CreateRequest, Item, Prediction, PredictionPage, Provider, Status
 from batch_removebg.pipeline.purchase import Purchaser
-from batch_removebg.pipeline.singleflight import Turn
-from batch_removebg.pipeline.work import Prepared, Todo
+from batch_removebg.pipeline.work import Prepared, Todo, Turn
 from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.journaled import Journaled, key_of
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
@@ -88,11 +87,7 @@ class Buyer:
         clock = time.clock
         context = SimpleNamespace(provider=provider, ledger=ledger, clock=clock, gate=Gate(clock))
         self.lost = LostCreates(provider, policy or LostPolicy(), clock=clock, known=ledger.fold.has_prediction)
-        self._purchaser = Purchaser(context, self, self, self.lost, Budget(None))  # type: ignore[arg-type]
-        self.image_of: dict[str, str] = {}
-
-    async def image(self, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
-        return Upload(self.image_of[prepared.todo.item.id])
+        self._purchaser = Purchaser(context, self, self.lost, Budget(None))  # type: ignore[arg-type]
 
     async def end(self, seen: Prediction, *, polls: float) -> Prediction:
         return replace(seen, status=Status.SUCCEEDED, output="https://out.example/x.png")
@@ -102,7 +97,6 @@ class Buyer:
         item = Item(request.item, request.image, "test")
         todo = Todo(item, request.output, ItemState())
         prepared = Prepared(todo, request.fingerprint, None, 0, 0, 0, None, (), 0.0)
-        self.image_of[item.id] = request.image
         turn = turn or Turn(prepared)
         turn.lost = lost
         outcome: str | BatchError | None = None

@@ -380,8 +380,8 @@ def test_as_many_are_in_flight_as_a_quarter_of_the_memory_holds(
     monkeypatch: pytest.MonkeyPatch, gibibytes: int, widest: int
 ) -> None:
     monkeypatch.setattr(module, "memory", lambda: gibibytes << 30)
-    assert made(**GATEWAY).width().cap == widest
-    assert made(**GATEWAY, concurrency=7).width().cap == 7
+    assert made(**GATEWAY).adaptive_concurrency().cap == widest
+    assert made(**GATEWAY, concurrency=7).adaptive_concurrency().cap == 7
 
 
 @pytest.mark.parametrize(
