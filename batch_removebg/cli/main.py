@@ -132,13 +132,16 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     from .progress import listener
 
     declared(Options)["max_pixels"].check(args.max_pixels)
+    named, token = args.token_env, None
+    if named is not None and not (token := os.environ.get(named, "").strip()):
+        raise SettingsError(f"--token-env {named}: that environment variable is not set; set it, or leave the flag out")
     settings = ServeSettings(
         host=args.host,
         port=args.port,
         model=args.model,
         device=args.device,
         precision=args.precision,
-        token=_token(args.token_env),
+        token=token,
         limits=Limits(max_pixels=args.max_pixels),
         fetching=replace(INPUT_POLICY, public_only=not args.allow_private),
     )
@@ -152,15 +155,6 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     with listener("auto", console) as shown:
         anyio.run(partial(serve, settings, ready=ready, progress=shown.weights, loaded=loaded))
     return 0
-
-
-def _token(name: str | None) -> str | None:
-    if name is None:
-        return None
-    token = os.environ.get(name, "").strip()
-    if not token:
-        raise SettingsError(f"--token-env {name}: that environment variable is not set; set it, or leave the flag out")
-    return token
 
 
 def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:

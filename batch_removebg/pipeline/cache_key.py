@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from batch_removebg.finish.options import Finish
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, ProxySpec
+
+_DIGITS = 32
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Recipe:
     def fingerprint(self, source: str) -> str:
         """Of the alpha that a prediction buys for `source` (a content digest or a URL), whatever is made from it."""
         # `_digest([source, self._bought])`, without writing the second part again for each source.
-        return _digest_of(f"[{json.dumps(source)}, {self._bought_text}]")
+        return sha256_hex(f"[{json.dumps(source)}, {self._bought_text}]")[:_DIGITS]
 
     @cached_property
     def _bought_text(self) -> str:
@@ -62,8 +64,4 @@ class Recipe:
 
 
 def _digest(value: Any) -> str:
-    return _digest_of(json.dumps(value, sort_keys=True))
-
-
-def _digest_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return sha256_hex(json.dumps(value, sort_keys=True))[:_DIGITS]

@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping
@@ -77,19 +76,19 @@ class Pipeline:
             beside.start_soon(self.slots.adapt, context.shape.steer)
             beside.start_soon(self.purchaser.lost.watch)
             beside.start_soon(context.ledger.keep_index)
-            async with anyio.create_task_group() as stages:
-                self._start(stages)
+            async with anyio.create_task_group() as self._stages:
+                self._start()
             beside.cancel_scope.cancel()
         self._outcomes.broken_off()
 
-    def _start(self, stages: TaskGroup) -> None:
-        shape = self.context.shape
+    def _start(self) -> None:
+        shape, stages = self.context.shape, self._stages
         todo_in, todo_out = anyio.create_memory_object_stream[Todo | Prepared](shape.queue)
         ready_in, ready_out = anyio.create_memory_object_stream[Predicted](0)
         stages.start_soon(self._read, todo_in.clone())
         with todo_in, todo_out, ready_in, ready_out:
             for _ in range(shape.workers):
-                stages.start_soon(self._worker, stages, todo_out.clone(), ready_in.clone())
+                stages.start_soon(self._worker, todo_out.clone(), ready_in.clone())
             for _ in range(shape.downloaders):
                 stages.start_soon(self._copier, todo_in.clone(), ready_in.clone())
                 stages.start_soon(self._download, ready_out.clone())
@@ -114,7 +113,7 @@ class Pipeline:
         paid = prepared is not None and self.dedup.leads(prepared) and self.dedup.turn(prepared).open is not None
         return None if paid else Stopping("the run is stopping")
 
-    async def _worker(self, stages: TaskGroup, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
+    async def _worker(self, todos: MemoryObjectReceiveStream[Todo | Prepared], ready: Ready) -> None:
         concurrency, now = self.slots.concurrency, self.context.clock.monotonic
         with todos, ready:
             while True:
@@ -125,10 +124,10 @@ class Pipeline:
                         except anyio.EndOfStream:
                             return
                         number = concurrency.began(now())
-                        bought = await self._work(given, stages, ready)
+                        bought = await self._work(given, ready)
                         concurrency.ended(number, now(), bought=bought)
 
-    async def _work(self, given: Todo | Prepared, stages: TaskGroup, ready: Ready) -> bool:
+    async def _work(self, given: Todo | Prepared, ready: Ready) -> bool:
         """Take an item to the end of its prediction; returns whether one was bought for it."""
         todo, prepared = (given, None) if isinstance(given, Todo) else (given.todo, given)
         data = None
@@ -141,7 +140,7 @@ class Pipeline:
                     await self._outcomes.unchanged(todo)
                     self.reader.skipped += 1
                     return False
-            predicted = await self._predicted(prepared, data, stages, again=prepared is given)
+            predicted = await self._predicted(prepared, data, again=prepared is given)
             if predicted is not None:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
@@ -149,9 +148,7 @@ class Pipeline:
             await self._settle(todo, error, prepared)
             return error.attempts > 0
 
-    async def _predicted(
-        self, prepared: Prepared, data: bytes | None, stages: TaskGroup, *, again: bool
-    ) -> Predicted | None:
+    async def _predicted(self, prepared: Prepared, data: bytes | None, *, again: bool) -> Predicted | None:
         """The item with its alpha within reach; None where it goes on elsewhere."""
         dedup, leads = self.dedup, self.dedup.leads(prepared)
         # What comes back without the turn of its content is the copy of something damaged.
@@ -170,7 +167,7 @@ class Pipeline:
         try:
             return await self.purchaser.buy(prepared, dedup.turn(prepared), data)
         except CreateLost:
-            stages.start_soon(self._look_for, prepared)
+            self._stages.start_soon(self._look_for, prepared)
             return None
 
     async def _look_for(self, prepared: Prepared) -> None:

@@ -26,8 +26,7 @@ from batch_removebg.pipeline.download import Downloader
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Planner
-from batch_removebg.pipeline.poll import Poller
-from batch_removebg.pipeline.purchase import Purchaser
+from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.providers.adaptive_rate import RateLimit
@@ -150,8 +149,8 @@ def context_of(
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
     )
-    shape = settings.shape(stream=stream)
-    return Context(bare, ledger, recipe_of(settings), sources, cpu, settings.limits(), shape, clock, gate, listener)
+    limits, shape = settings.limits(), settings.shape(stream=stream)
+    return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener)
 
 
 def pipeline(

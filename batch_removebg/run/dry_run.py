@@ -90,24 +90,20 @@ class _Sorter:
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
+    recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
+    counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX)
     with closing(fold), closing(RunItems(fold)) as reading:
-        return _preview(inputs, settings, listener, reading)
-
-
-def _preview(inputs: Sequence[str], settings: Settings, listener: Listener, reading: RunItems) -> Preview:
-    recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
-    planner, fold = assemble.planner(settings, reading, recipe), reading.fold
-    in_flight = {state.fingerprint for state in fold.unsettled() if billed and state.in_flight and state.fingerprint}
-    sorter = _Sorter(recipe, OnHand(settings.out, fold.made, recipe.passed), in_flight)
-    counts, begun, items = Counter[str](), 0, assemble.read(inputs, settings, listener)
-    while settings.limit is None or begun < settings.limit:
-        plan = planner.plan_all(list(islice(items, CHUNK)), None if settings.limit is None else settings.limit - begun)
-        if not plan.read:
-            break
-        counts.update(total=plan.read, done=plan.done, left=plan.left)
-        counts.update(map(sorter.count_of, plan.todos))
-        begun += len(plan.todos)
+        planner = assemble.planner(settings, reading, recipe)
+        unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
+        sorter = _Sorter(recipe, OnHand(settings.out, fold.made, recipe.passed), unsettled if billed else set())
+        while limit is None or begun < limit:
+            plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
+            if not plan.read:
+                break
+            counts.update(total=plan.read, done=plan.done, left=plan.left)
+            counts.update(map(sorter.count_of, plan.todos))
+            begun += len(plan.todos)
     allowed, _ = settings.budget()
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed

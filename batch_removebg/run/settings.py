@@ -151,7 +151,7 @@ class Settings(Options):
         options = declared(type(self))
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
-            shown["base_url"] = _without_secrets(self.base)
+            shown["base_url"] = self.base
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it
         if self.model_inputs:
@@ -215,8 +215,3 @@ def _is_near(base: str) -> bool:
         return ip_address(host).is_private
     except ValueError:
         return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
-
-
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

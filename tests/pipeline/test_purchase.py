@@ -19,9 +19,8 @@ from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Capabilities, Item, Prediction, Status
 from batch_removebg.pipeline.dedup import Deduplicator, Way
 from batch_removebg.pipeline.on_hand import OnHand
-from batch_removebg.pipeline.poll import Poller
 from batch_removebg.pipeline.prepare import prepare
-from batch_removebg.pipeline.purchase import Purchaser
+from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.work import Predicted, Todo
 from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.polling import RunTimes
