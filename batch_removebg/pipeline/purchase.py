@@ -98,8 +98,8 @@ class Purchaser:
     async def buy(self, prepared: Prepared, turn: Turn, data: bytes | None = None) -> Predicted:
         """The item with the output of its open prediction, or of a new one; `data`: its source, where at hand.
 
-        Raises the last ResubmitError once three are spent, Stopping if the run ends first, CreateLost
-        where a create has to be looked for, and the error that the content ended with earlier in this run.
+        Raises the last ResubmitError once three are spent, Stopping if the run ends first, CreateLost where a create
+        has to be looked for, and the error that the content ended with earlier in this run.
         """
         if turn.refusal is not None:
             raise type(turn.refusal)(str(turn.refusal))
