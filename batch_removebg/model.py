@@ -220,7 +220,3 @@ class Provider(Protocol):
     async def abandon(self) -> None:
         """Abort requests in progress; an aborted create may have been accepted."""
         ...
-
-    async def aclose(self) -> None:
-        """Release connections and threads."""
-        ...

@@ -127,7 +127,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     import anyio
 
     from batch_removebg.imaging.format import Limits
-    from batch_removebg.server import INPUT_POLICY, ServeSettings, serve
+    from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
 
     from .progress import listener
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,7 @@ from .runtimes import look, open_runtime
 
 SIZES = (1000, 2400, 4000)
 """Longest sides of the pictures, in pixels; they are 3:2."""
-_WARM_UP = 1.0
-"""Seconds before each measurement: the first runs allocate memory."""
+_WARM_UP = 1.0  # seconds before each measurement: the first runs allocate memory
 _PRECISIONS: tuple[Exact, ...] = ("bf16", "float32")
 
 
@@ -104,14 +104,13 @@ def measure(model: str | None, device: Device, seconds: float, *, say: Callable[
 
 def _choices(device: Device) -> Iterator[Choice]:
     """Every device and precision available; raises SettingsError if a named device isn't."""
+    if device != "auto":
+        devices.resolve(device, "float32", look(device))  # every device computes in it
     for one in devices.DEVICES[1:] if device == "auto" else [device]:
         installed = look(one)
         for precision in _PRECISIONS:
-            try:
+            with suppress(SettingsError):
                 yield from devices.resolve(one, precision, installed)
-            except SettingsError:
-                if device != "auto" and precision == "float32":  # which every device computes in
-                    raise
 
 
 def _absent(name: str) -> str:
@@ -156,10 +155,8 @@ def pace(work: Callable[[], object], seconds: float, *, now: Callable[[], float]
 
 
 def photo(longest: int) -> bytes:
-    """A synthetic photograph as JPEG, 3:2: a disc on a ground with uneven light, and sensor noise on both.
-
-    Its size in bytes and its decoding time are those of a camera's picture; its content doesn't affect the speed.
-    """
+    """A synthetic photograph as JPEG, 3:2: a disc on a ground with uneven light, and sensor noise on both."""
+    # Its size in bytes and its decoding time are those of a camera's picture; its content doesn't affect the speed.
     width, height = longest, longest * 2 // 3
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1.5 : 1.5 : width * 1j].astype(np.float32)
     disc = (rows**2 + columns**2 < 0.36)[..., None]

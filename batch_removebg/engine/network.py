@@ -78,10 +78,8 @@ def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float3
 
 
 def stretch(found: NDArray[np.float32]) -> Matte:
-    """The map of probabilities, min–max normalised to 0–255; all 0 if it shows no object, unscaled if it is constant.
-
-    The normalisation is U²-Net's own (`normPRED` of its published inference); it would hide that a map is empty.
-    """
+    """The map of probabilities, min–max normalised to 0–255; all 0 if it shows no object, unscaled if constant."""
+    # The normalisation is U²-Net's own (`normPRED` of its published inference); it would hide that a map is empty.
     low, peak = float(found.min()), float(found.max())
     if peak < EMPTY_BELOW:
         return Matte(np.zeros(found.shape, np.uint8), peak)

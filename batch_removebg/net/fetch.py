@@ -68,10 +68,8 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
 
 @asynccontextmanager
 async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
-    """A function that returns the block's one session, opened at its first call and closed with the block.
-
-    Importing aiohttp takes a tenth of a second, which a run over files with the local engine saves.
-    """
+    """A function that returns the block's one session, opened at its first call and closed with the block."""
+    # Importing aiohttp takes a tenth of a second, which a run over files with the local engine saves.
     async with AsyncExitStack() as stack:
 
         @functools.cache

@@ -16,25 +16,18 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_CLOCK = 1e-6
-"""Seconds that clocks can't tell apart."""
-_LONGEST_PAUSE = 120.0
-"""Seconds; a server that asks for more is asked again after this."""
+_CLOCK = 1e-6  # seconds that clocks can't tell apart
+_LONGEST_PAUSE = 120.0  # seconds; a server that asks for more is asked again after this
 _DEFAULT_PAUSE = 5.0
-_SLOWEST = 1 / 300
-"""Calls a second."""
+_SLOWEST = 1 / 300  # calls a second
 _LARGEST_BURST = 100.0
 _GROWTH = (0.1, 0.003, 0.0003, 0.0)
 """Growth of the pace per call while the rate is a guess from one 429, measured once, measured twice, and known."""
-_QUICKEST_GROWTH = (0.2, 0.03, 0.01, 0.0)
-"""The same per second, where calls are many."""
+_QUICKEST_GROWTH = (0.2, 0.03, 0.01, 0.0)  # the same per second, where calls are many
 _PROBES_APART = 60.0
-_JITTER = 0.015
-"""Seconds added to each gap at first, where a single early call is refused."""
-_APART_IF_STATED = 4
-"""Windows until the first probe of a stated limit: a server may count what it refuses."""
-_MOST_APART = 8
-"""Windows between two probes, however many have failed."""
+_JITTER = 0.015  # seconds added to each gap at first, where a single early call is refused
+_APART_IF_STATED = 4  # windows until the first probe of a stated limit: a server may count what it refuses
+_MOST_APART = 8  # windows between two probes, however many have failed
 
 
 class Ticket(NamedTuple):
@@ -161,10 +154,8 @@ class RateLimit:
             self._widen()
 
     def exhausted(self, ticket: Ticket, now: float, reset: float) -> None:
-        """Record that a call was the last for `reset` seconds, which teaches as much as a rejection.
-
-        Used only while nothing is known: buckets say so after every call, and round up.
-        """
+        """Record that a call was the last for `reset` seconds, which teaches as much as a rejection."""
+        # Used only while nothing is known: buckets say so after every call, and round up.
         if self.rate is None and 0 < reset <= _LONGEST_PAUSE:
             self.rejected(ticket, now, reset)
 
@@ -178,7 +169,7 @@ class RateLimit:
         """Record a 429: pause, and go on at the rate that it shows."""
         self._open.pop(ticket.number, None)
         counted, self._rejections = self._rejections, self._rejections + 1
-        pause = _reasonable(retry_after)
+        pause = _DEFAULT_PAUSE if retry_after is None else min(_LONGEST_PAUSE, max(0.1, retry_after))
         if ticket.at <= self._heard:
             # Sent before the last 429 arrived: it shows the same.
             self._paused_until = max(self._paused_until, now + pause)
@@ -274,10 +265,3 @@ class RateLimit:
         rate = max(_SLOWEST, rate)
         single = self._burst < 2
         return Pacer(rate, jitter=self._jitter) if single else Pacer(rate, lag=(self._burst - 1) / rate)
-
-
-def _reasonable(asked: float | None) -> float:
-    """The pause for what a server asks."""
-    if asked is None:
-        return _DEFAULT_PAUSE
-    return min(_LONGEST_PAUSE, asked) if asked >= 0.1 else 0.1

@@ -4,33 +4,19 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
 
 T = TypeVar("T")
-
-
-class Operation(enum.Enum):
-    """The kinds of calls to a provider."""
-
-    CREATE = "create"
-    GET = "get"
-    CANCEL = "cancel"
-    LIST = "list"
-    UPLOAD = "upload"
-    FETCH = "fetch"
-
-    @property
-    def buying(self) -> bool:
-        """Whether it leads to a purchase: once the run stops, it isn't begun any more."""
-        return self in (Operation.CREATE, Operation.UPLOAD)
-
-
+Once = Callable[[], Awaitable[T]]
+"""One call of the wrapped provider."""
+Operation = Literal["create", "get", "cancel", "list", "upload", "fetch"]
+BUYING: tuple[Operation, ...] = ("create", "upload")
+"""Operations that lead to a purchase: once the run stops, none is begun any more."""
 Pause = Callable[[Operation, float], Awaitable[None]]
 """Waits so many seconds before an operation; raises Stopping where the run stops first and the operation would buy."""
 
@@ -45,32 +31,28 @@ class Wrapper:
         self.name, self.version = self.inner.name, self.inner.version
         self.capabilities, self.proxy = self.inner.capabilities, self.inner.proxy
 
-    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+    async def around(self, operation: Operation, once: Once[T]) -> T:
         """The result of an operation; each call of `once` asks the wrapped provider."""
         return await once()
 
     async def create(self, request: CreateRequest) -> Prediction:
-        return await self.around(Operation.CREATE, lambda: self.inner.create(request))
+        return await self.around("create", lambda: self.inner.create(request))
 
     async def get(self, prediction_id: str) -> Prediction:
-        return await self.around(Operation.GET, lambda: self.inner.get(prediction_id))
+        return await self.around("get", lambda: self.inner.get(prediction_id))
 
     async def cancel(self, prediction_id: str) -> None:
-        await self.around(Operation.CANCEL, lambda: self.inner.cancel(prediction_id))
+        await self.around("cancel", lambda: self.inner.cancel(prediction_id))
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
-        return await self.around(Operation.LIST, lambda: self.inner.list(created_after=created_after, cursor=cursor))
+        return await self.around("list", lambda: self.inner.list(created_after=created_after, cursor=cursor))
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
-        return await self.around(
-            Operation.UPLOAD, lambda: self.inner.upload(data, filename=filename, content_type=content_type)
-        )
+        inner = self.inner
+        return await self.around("upload", lambda: inner.upload(data, filename=filename, content_type=content_type))
 
     async def fetch(self, url: str) -> bytes | Matte:
-        return await self.around(Operation.FETCH, lambda: self.inner.fetch(url))
+        return await self.around("fetch", lambda: self.inner.fetch(url))
 
     async def abandon(self) -> None:
         await self.inner.abandon()
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()

@@ -9,9 +9,8 @@ The state machine is pure; the wrapper waits. purgatory and aiobreaker refuse ca
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from batch_removebg.clock import Clock
@@ -29,14 +28,11 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Matte
 
-from .base import Operation, Pause, Wrapper
+from .base import BUYING, Once, Operation, Pause, T, Wrapper
 
-T = TypeVar("T")
 _DOWN = (ServerError, ConnectionFailed, CreateLost)
-_OWN = (BudgetReached, DiskError, LedgerError, Stopping)
-"""Errors of this side, which say nothing about the server."""
-_OUTPUTS = 3
-"""Different outputs of one host that fail in a row before the host counts as down."""
+_OWN = (BudgetReached, DiskError, LedgerError, Stopping)  # errors of this side, which say nothing about the server
+_OUTPUTS = 3  # different outputs of one host that fail in a row before the host counts as down
 
 
 @dataclass(slots=True)
@@ -127,14 +123,14 @@ class Breaking(Wrapper):
         self._asking = replace(self.breaker)
         self._fetching: dict[str, Breaker] = {}
 
-    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+    async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
-        if operation is Operation.CANCEL:
+        if operation == "cancel":
             return await once()
-        if operation.buying:
+        if operation in BUYING:
             while any(breaker.open for breaker in self._fetching.values()):
                 await self.pause(operation, self.breaker.first)
-        breaker = self.breaker if operation is Operation.CREATE else self._asking
+        breaker = self.breaker if operation == "create" else self._asking
         return await self._held(operation, breaker, once, "the server")
 
     async def fetch(self, url: str) -> bytes | Matte:
@@ -144,15 +140,10 @@ class Breaking(Wrapper):
             return await self.inner.fetch(url)
         breaker = self._fetching.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"
-        return await self._held(Operation.FETCH, breaker, lambda: self.inner.fetch(url), who, url)
+        return await self._held("fetch", breaker, lambda: self.inner.fetch(url), who, url)
 
     async def _held(
-        self,
-        operation: Operation,
-        breaker: Breaker,
-        once: Callable[[], Awaitable[T]],
-        who: str,
-        output: str | None = None,
+        self, operation: Operation, breaker: Breaker, once: Once[T], who: str, output: str | None = None
     ) -> T:
         said = False
         while True:

@@ -41,10 +41,7 @@ class LocalProvider:
     def __init__(
         self, model: Weights, load: Callable[[], Network], *, loaded: Callable[[str], Awaitable[object]] | None = None
     ) -> None:
-        """`load` blocks until the network is there; it is called once, in a thread, before the first prediction.
-
-        `loaded` gets what the network runs on.
-        """
+        """`load` blocks; it is called once, in a thread, at the first create; `loaded` gets what that runs on."""
         self.version = model.version
         self._load = load
         self._loaded = loaded

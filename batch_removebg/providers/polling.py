@@ -19,8 +19,7 @@ _GAPS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.485, 0.52, 0.57, 0.65, 0.75, 0.85, 1.0)
 """Seconds between polls, for models of a few seconds; scaled up for slower ones."""
 _SOON, _CHEAP = 0.48, 0.75
 """A gap below the first is taken only where it costs less than this share of the allowed polls."""
-_EARLY, _USUAL = 0.03, 0.97
-"""Quantiles of the run times: hardly any ends before the first, few after the second."""
+_EARLY, _USUAL = 0.03, 0.97  # quantiles of the run times: hardly any ends before the first, few after the second
 _PATIENCE = 0.2
 """Share of the time waited that a gap grows to: on average the end is seen a tenth of that time too late. Less where
 few polls are allowed."""
@@ -82,10 +81,8 @@ class RunTimes:
             self._schedules.clear()
 
     def between(self, unfinished: float, finished: float) -> None:
-        """Record that one ended between two polls, where the server does not say when; `unfinished` 0: at the second.
-
-        Counted near the first: a mistake shows as one poll too many, and a model that gets faster is noticed.
-        """
+        """Record that one ended between two polls, where the server doesn't say when; `unfinished` 0: at the second."""
+        # Counted near the first: a mistake shows as one poll too many, and a model that gets faster is noticed.
         gaps = [schedule.gap for schedule in self._schedules.values()]
         self.add(max(unfinished, finished - 1.1 * max(gaps, default=0.5)) if unfinished else finished)
 

@@ -15,10 +15,8 @@ from batch_removebg.model import CreateRequest, Prediction
 from .base import Wrapper
 from .polling import RunTimes
 
-_FIRST_GUESS = 5
-"""Seconds, while nothing is known of the model."""
-_LONGEST = 10
-"""Seconds: how long Ctrl-C may have to wait for a create, which is never cut short."""
+_FIRST_GUESS = 5  # seconds, while nothing is known of the model
+_LONGEST = 10  # seconds: how long Ctrl-C may have to wait for a create, which is never cut short
 
 
 @dataclass(slots=True)
@@ -34,17 +32,12 @@ class WaitPolicy:
     _missed: int = 0
     _lost: int = 0
 
-    @property
-    def given_up(self) -> bool:
-        """Whether no further create of this run asks."""
-        return self._missed >= self.misses or self._lost >= self.losses
-
     def seconds(self, usual: float | None) -> int | None:
         """Seconds to ask for, or None; `usual`: within which nearly all predictions end, where known."""
         if self.plain > 0:
             self.plain -= 1
             return None
-        if self.given_up:
+        if self._missed >= self.misses or self._lost >= self.losses:
             return None
         return _FIRST_GUESS if usual is None else max(1, min(_LONGEST, math.ceil(1.5 * usual)))
 
@@ -68,11 +61,9 @@ class PreferWait(Wrapper):
 
     async def create(self, request: CreateRequest) -> Prediction:
         """See Provider."""
-        able = self.capabilities.wait and self.capabilities.list
         # Servers don't echo a data URI: a lost create with one could not be found again.
-        if not able or request.image.startswith("data:"):
-            return await self.inner.create(request)
-        asked = self.policy.seconds(self.times.quantile(0.9))
+        able = self.capabilities.wait and self.capabilities.list and not request.image.startswith("data:")
+        asked = self.policy.seconds(self.times.quantile(0.9)) if able else None
         if asked is None:
             return await self.inner.create(request)
         try:

@@ -38,13 +38,10 @@ HOSTED_CAN = Capabilities(files=True, list=True, cancel=True, wait=True)
 GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 """Gateways document create and query only, and advise data URIs below 1 MB."""
 
-_ANSWER_LIMIT = 32 * (1 << 20)
-"""Bytes of one API answer; a data URI output of a large picture fits."""
-_REFUSAL_LIMIT = 1 << 20
-"""Bytes of an error body that are read."""
+_ANSWER_LIMIT = 32 * (1 << 20)  # bytes of one API answer; a data URI output of a large picture fits
+_REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read
 _GONE = frozenset({404, 410})
-_ENDED = frozenset({404, 409, 410})
-"""Answers to the cancel of a prediction that has ended."""
+_ENDED = frozenset({404, 409, 410})  # answers to the cancel of a prediction that has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,36 +62,28 @@ class Endpoint:
     """Longest silence of the server in one exchange, which may take ten times as long in all."""
 
 
+@dataclass(eq=False, repr=False)
 class Replicate:
     """The hosted API, or a gateway or self-hosted server that speaks it."""
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        endpoint: Endpoint,
-        *,
-        name: str = "replicate",
-        capabilities: Capabilities = HOSTED_CAN,
-        proxy: ProxySpec | None = None,
-        foreign: aiohttp.ClientSession | None = None,
-        fetching: fetch.FetchPolicy | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        """`session` stays the caller's to close, and must carry no Authorization header; `foreign`: for other hosts."""
-        self.name = name
-        self.version = endpoint.version
-        self.capabilities = capabilities
-        self.proxy = proxy or ProxySpec()
-        self._session = session
-        self._foreign = foreign or session
-        self._endpoint = endpoint
-        self._base = endpoint.base.rstrip("/")
-        self._fetching = fetching or fetch.FetchPolicy()
-        self._clock = clock or Clock()
+    session: aiohttp.ClientSession
+    """Stays the caller's to close, and must carry no Authorization header."""
+    endpoint: Endpoint
+    name: str = "replicate"
+    capabilities: Capabilities = HOSTED_CAN
+    proxy: ProxySpec = field(default_factory=ProxySpec)
+    foreign: aiohttp.ClientSession | None = None
+    """For other hosts."""
+    fetching: fetch.FetchPolicy = field(default_factory=fetch.FetchPolicy)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.version = self.endpoint.version
+        self._base = self.endpoint.base.rstrip("/")
 
     async def create(self, request: CreateRequest) -> Prediction:
         """`POST {base}/predictions`. Raises CreateLost where the server may have accepted it all the same."""
-        end = self._endpoint
+        end = self.endpoint
         body = {"version": end.version, "input": {**end.inputs, end.image_field: request.image}}
         headers = {}
         if self.capabilities.cancel and end.run_limit is not None:
@@ -102,10 +91,12 @@ class Replicate:
         if request.wait is not None:
             headers["Prefer"] = f"wait={request.wait}"
         doing = f"creating a prediction for {request.item}"
-        asked, patience = self._clock.monotonic(), max(end.seconds, (request.wait or 0) + 10.0)
+        asked, patience = self.clock.monotonic(), (request.wait or 0) + 10.0
         try:
             answer = await self._exchange("POST", "/predictions", doing, json=body, headers=headers, patience=patience)
-        except _AnswerLost as error:
+        except Unreachable:
+            raise
+        except ConnectionFailed as error:
             raise CreateLost(str(error)) from error
         if answer.status >= 300:
             refused = self._refusal(answer, doing)
@@ -117,7 +108,7 @@ class Replicate:
             # Something took the request and said 2xx: nobody can tell whether it was an API that billed it.
             raise CreateLost(f"{doing}: the answer ({answer.status}) holds no prediction: {self._glimpse(answer)}")
         honoured = "wait" in answer.headers.get("Preference-Applied", "").lower()
-        held, exhausted = self._clock.monotonic() - asked, wire.exhausted(answer.headers)
+        held, exhausted = self.clock.monotonic() - asked, wire.exhausted(answer.headers)
         return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
 
     async def get(self, prediction_id: str) -> Prediction:
@@ -146,7 +137,7 @@ class Replicate:
         if cursor:
             params["cursor"] = cursor
         answer = await self._ask("GET", "/predictions", doing, params=params)
-        found = wire.page(answer.body, image_field=self._endpoint.image_field)
+        found = wire.page(answer.body, image_field=self.endpoint.image_field)
         if found is None:
             raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
         return replace(found, predictions=tuple(map(self._without_key, found.predictions)))
@@ -169,10 +160,10 @@ class Replicate:
         """The bytes of an output; only the API's own origin gets the key."""
         if url.startswith("data:"):
             return fetch.data_uri(url)
-        key = self._endpoint.key
-        own = fetch.OwnApi(fetch.origin(self._base), self._session, f"Bearer {key}" if key else None)
+        key = self.endpoint.key
+        own = fetch.OwnApi(fetch.origin(self._base), self.session, f"Bearer {key}" if key else None)
         try:
-            return await fetch.get(self._foreign, url, fetching=self._fetching, own=own)
+            return await fetch.get(self.foreign or self.session, url, fetching=self.fetching, own=own)
         except BatchError as error:
             # aiohttp's errors hold the request's headers: none of them may stay in the chain.
             error.args = (self._masked(str(error)),)
@@ -181,42 +172,29 @@ class Replicate:
 
     async def abandon(self) -> None:
         """Close the connections to the API: nothing under way gets an answer any more."""
-        await self._session.close()
-
-    async def aclose(self) -> None:
-        """Do nothing: the session is the caller's."""
+        await self.session.close()
 
     async def _ask(
         self, method: str, path: str, doing: str, *, expected: Container[int] = (), **kwargs: Any
     ) -> _Answer:
         """The answer to a request that may be repeated; raises for a refusal, unless its status is `expected`."""
-        try:
-            answer = await self._exchange(method, path, doing, **kwargs)
-        except _AnswerLost as error:
-            raise ConnectionFailed(str(error)) from error
+        answer = await self._exchange(method, path, doing, **kwargs)
         if answer.status >= 300 and answer.status not in expected:
             raise self._refusal(answer, doing)
         return answer
 
-    async def _exchange(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        patience: float | None = None,
-        **kwargs: Any,
-    ) -> _Answer:
+    async def _exchange(self, method: str, path: str, doing: str, *, patience: float = 0.0, **kwargs: Any) -> _Answer:
+        """The answer, whatever its status; raises Unreachable, NotAnApi, or ConnectionFailed where none came back."""
         import aiohttp
 
-        end = self._endpoint
-        sent = {"Accept": "application/json", **(headers or {})}
+        end = self.endpoint
+        sent = {"Accept": "application/json", **kwargs.pop("headers", {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=patience or end.seconds)
+        patience = max(end.seconds, patience)
+        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=patience)
         try:
-            async with self._session.request(
+            async with self.session.request(
                 method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
             ) as answer:
                 parsed = _json(await _body(answer, doing))
@@ -231,18 +209,18 @@ class Replicate:
             failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = self._masked(fetch.one_line(error))
-            failure = _AnswerLost(f"{doing}: the connection broke before the answer ({said})")
+            failure = ConnectionFailed(f"{doing}: the connection broke before the answer ({said})")
         # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
         raise failure
 
     def _refusal(self, answer: _Answer, doing: str) -> BatchError:
-        now = self._clock.wall()
+        now = self.clock.wall()
         refused = wire.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
         refused.args = (self._masked(str(refused)),)
         return refused
 
     def _read(self, answer: _Answer) -> Prediction | None:
-        found = wire.prediction(answer.body, image_field=self._endpoint.image_field)
+        found = wire.prediction(answer.body, image_field=self.endpoint.image_field)
         return None if found is None else self._without_key(found)
 
     def _without_key(self, found: Prediction) -> Prediction:
@@ -253,7 +231,7 @@ class Replicate:
 
     def _masked(self, text: str) -> str:
         """Without the key: some servers quote a key they reject, and it must not get into the ledger."""
-        key = self._endpoint.key
+        key = self.endpoint.key
         return text.replace(key, "[key]") if key else text
 
 
@@ -263,10 +241,6 @@ class _Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: Any
-
-
-class _AnswerLost(BatchError):
-    """The request went out and no complete answer came back."""
 
 
 async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
@@ -281,7 +255,7 @@ async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
             if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
                 if refused:
                     break
-                raise _AnswerLost(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+                raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
     except (aiohttp.ClientError, TimeoutError, OSError):
         if not refused:
             raise

@@ -7,17 +7,14 @@ and wakes at the end of the run.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import RateLimited, RetryError
 from batch_removebg.model import CreateRequest, Prediction
 
-from .base import Operation, Pause, Wrapper
-
-T = TypeVar("T")
+from .base import Once, Operation, Pause, T, Wrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +56,9 @@ class Retrying(Wrapper):
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, again while it is refused for certain; CreateLost passes through."""
         attempt = itertools.count(request.attempt)
-        return await self.around(Operation.CREATE, lambda: self.inner.create(replace(request, attempt=next(attempt))))
+        return await self.around("create", lambda: self.inner.create(replace(request, attempt=next(attempt))))
 
-    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+    async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
         tries = 0
         while True:

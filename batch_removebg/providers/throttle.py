@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import anyio
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, ConnectionFailed, CreateLost, RateLimited, ServerError
+from batch_removebg.errors import ConnectionFailed, CreateLost, RateLimited, ServerError
 from batch_removebg.model import Prediction
 
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
-from .base import Operation, Pause, Wrapper
+from .base import Once, Operation, Pause, T, Wrapper
 
-T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
-_FRESH = 1.0
-"""Age in seconds up to which what an answer says of the limit is up to date: the server may have held it."""
+_FRESH = 1.0  # age in seconds up to which what an answer says of the limit is up to date: the server may have held it
 
 
 @dataclass(eq=False)
@@ -40,19 +37,16 @@ class Throttled(Wrapper):
     def __post_init__(self) -> None:
         super().__post_init__()
         others = _Queue(self.others, self.clock)
-        self._queues = {
-            Operation.CREATE: _Queue(self.creates, self.clock),
-            **dict.fromkeys((Operation.GET, Operation.LIST, Operation.UPLOAD), others),
-        }
+        self._queues = {"create": _Queue(self.creates, self.clock), **dict.fromkeys(("get", "list", "upload"), others)}
 
-    async def around(self, operation: Operation, once: Callable[[], Awaitable[T]]) -> T:
+    async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
         queue = self._queues.get(operation)
         if queue is None:
             return await once()
         wanted = self.clock.monotonic()
         ticket = await queue.turn(partial(self.pause, operation))
-        if operation is Operation.CREATE:
+        if operation == "create":
             self.waited(self.clock.monotonic() - wanted)
         try:
             result = await once()
@@ -81,38 +75,19 @@ class _Queue:
     def __init__(self, limit: RateLimit, clock: Clock) -> None:
         self.limit = limit
         self._clock = clock
-        self._turn = anyio.Lock()
-        self._changed = anyio.Event()
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._nap = anyio.CancelScope()
 
     def changed(self) -> None:
         """Wake the one who waits for an answer: one has arrived."""
-        if self._turn.locked():
-            self._changed.set()
-            self._changed = anyio.Event()
+        if self.limit.crowded:
+            self._nap.cancel()
 
     async def turn(self, sleep: Sleep) -> Ticket:
         """Wait until a call may go."""
-        if not self._turn.locked() and self.limit.wait(self._clock.monotonic()) <= 0:
-            return self.limit.sent(self._clock.monotonic())
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.
             while (wait := self.limit.wait(self._clock.monotonic())) > 0:
-                await (self._answer_or(wait, sleep) if self.limit.crowded else sleep(wait))
+                with anyio.CancelScope() as self._nap:
+                    await sleep(wait)
             return self.limit.sent(self._clock.monotonic())
-
-    async def _answer_or(self, seconds: float, sleep: Sleep) -> None:
-        changed, stopped = self._changed, None  # an answer may come before the task has begun
-        async with anyio.create_task_group() as group:
-
-            async def wake() -> None:
-                await changed.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(wake)
-            try:
-                await sleep(seconds)
-            except BatchError as error:
-                stopped = error  # raised in here, it would leave the task group as an exception group
-            group.cancel_scope.cancel()
-        if stopped is not None:
-            raise stopped

@@ -53,11 +53,9 @@ _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
-_DEEPEST = 8
-"""Levels of nesting that are searched: a hostile body must not exhaust the stack."""
+_DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 _WRAPPINGS = 3
-_LONGEST_RUN = 86_400.0
-"""Seconds; a longer run time comes from a wrong clock."""
+_LONGEST_RUN = 86_400.0  # seconds; a longer run time comes from a wrong clock
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -30,7 +30,7 @@ from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.providers.adaptive_rate import RateLimit
-from batch_removebg.providers.base import Operation
+from batch_removebg.providers.base import BUYING, Operation
 from batch_removebg.providers.budget import Budget, Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.journaled import Journaled
@@ -50,6 +50,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     import aiohttp
 
+    from batch_removebg.providers.local import LocalProvider
+
 
 _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
@@ -67,15 +69,14 @@ async def provider(
         fetch.lazy_session(public_only=False) as api,
         fetch.lazy_session(public_only=settings.public_only) as foreign,
     ):
-        local = settings.provider == "local"
-        chosen = _local(settings, loaded) if local else _remote(settings, api(), foreign(), clock)
-        try:
-            yield chosen, foreign
-        finally:
-            await chosen.aclose()
+        if settings.provider == "local":
+            async with aclosing(_local(settings, loaded)) as local:
+                yield local, foreign
+        else:
+            yield _remote(settings, api(), foreign(), clock), foreign
 
 
-def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Provider:
+def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> LocalProvider:
     from batch_removebg.engine import network, weights
     from batch_removebg.providers.local import LocalProvider
 
@@ -197,7 +198,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
     clock, gate, ledger, concurrency = context.clock, context.gate, context.ledger, pace.concurrency
 
     async def pause(operation: Operation, seconds: float) -> None:
-        await (gate.sleep if operation.buying else clock.sleep)(seconds)
+        await (gate.sleep if operation in BUYING else clock.sleep)(seconds)
 
     warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
     known = ledger.fold.predictions > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -9,7 +10,6 @@ from aiohttp import web
 from batch_removebg.engine.weights import Weights
 from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 
-from .inputs import Fetch
 from .jobs import Jobs
 from .protocol import REMOVE_BG, Refusal
 
@@ -19,7 +19,8 @@ class State:
     """What the handlers work on."""
 
     jobs: Jobs
-    fetch: Fetch
+    fetch: Callable[[str], Awaitable[bytes]]
+    """The bytes behind a URL that a client has named; may raise a BatchError. Every foreign address passes through."""
     model: Weights
     since: float
     """When the server started, in seconds since 1970."""
@@ -30,10 +31,8 @@ class State:
 
     @property
     def served(self) -> dict[str, str]:
-        """`owner/name` by version id.
-
-        The hosted model's id leads to our network too: scripts written for that model run here unchanged.
-        """
+        """`owner/name` by version id."""
+        # The hosted model's id leads to our network too: scripts written for that model run here unchanged.
         return {REMOVE_BG_VERSION: REMOVE_BG, self.model.sha256: f"batch-removebg/{self.model.name}"}
 
 

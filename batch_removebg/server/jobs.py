@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Any, Self
+from typing import Self
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
@@ -38,17 +38,18 @@ Source = Callable[[], Awaitable[bytes]]
 """Reads the input when the job runs; may raise a BatchError, which fails the job."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """The state of a prediction; times in seconds since 1970."""
+    """The state of a prediction, and what is needed to run it; times in seconds since 1970."""
 
     id: str
     number: int
     """Counts the jobs from 1; the list is ordered by it."""
     model: str
     version: str
-    input: Mapping[str, Any]
+    input: dict[str, str]
     created: float
+    source: Source
     cancel_at: float | None = None
     status: Status = Status.STARTING
     started: float | None = None
@@ -59,6 +60,9 @@ class Job:
     logs: str = ""
     removed: bool = False
     """The hour is over: input, output and logs have been removed."""
+    scope: CancelScope | None = None
+    """Of the work on it, once that has begun."""
+    done: anyio.Event = field(default_factory=anyio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,6 @@ class Page:
     newer: Cursor | None
 
 
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A job with what is needed to run it."""
-
-    job: Job
-    source: Source
-    scope: CancelScope = field(default_factory=CancelScope)
-    done: anyio.Event = field(default_factory=anyio.Event)
-
-
 class Jobs:
     """All predictions, oldest first; `async with` runs the workers."""
 
@@ -101,13 +95,13 @@ class Jobs:
         self._workers = workers
         self._clock = clock
         self._room = room
-        self._runs: dict[str, _Run] = {}  # oldest first
-        self._open: dict[str, _Run] = {}  # those that have not ended
+        self._jobs: dict[str, Job] = {}  # oldest first
+        self._open: dict[str, Job] = {}  # those that have not ended
         self.count = 0  # jobs created so far
         self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
-        self._queue, taking = anyio.create_memory_object_stream[_Run](math.inf)  # bounded by `room`
+        self._queue, taking = anyio.create_memory_object_stream[Job](math.inf)  # bounded by `room`
         self._limiter = CapacityLimiter(self._workers)
         self._tasks = await anyio.create_task_group().__aenter__()
         for number in range(self._workers):
@@ -117,22 +111,15 @@ class Jobs:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for run in list(self._open.values()):
-            self._end(run, Status.CANCELED)
+        for job in list(self._open.values()):
+            self._end(job, Status.CANCELED)
         self._queue.close()
         self._tasks.cancel_scope.cancel()
         # An error of the block isn't the workers': it passes through as it is, not in an exception group.
         await self._tasks.__aexit__(None, None, None)
 
     def create(
-        self,
-        source: Source,
-        *,
-        model: str,
-        version: str,
-        input: Mapping[str, Any],  # noqa: A002  # the API's own word
-        logs: str = "",
-        cancel_after: float | None = None,
+        self, source: Source, *, model: str, version: str, given: dict[str, str], logs: str, cancel_after: float | None
     ) -> Job:
         """Queue a job, canceled unless it ends within `cancel_after` seconds; raises Busy if the queue is full."""
         if len(self._open) >= self._room:
@@ -140,26 +127,25 @@ class Jobs:
         now = self._clock.wall()
         self.count += 1
         cancel_at = None if cancel_after is None else now + cancel_after
-        run = _Run(Job(token_hex(13), self.count, model, version, input, now, cancel_at, logs=logs), source)
-        self._runs[run.job.id] = self._open[run.job.id] = run
-        self._queue.send_nowait(run)
-        return run.job
+        job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs)
+        self._jobs[job.id] = self._open[job.id] = job
+        self._queue.send_nowait(job)
+        return job
 
     def get(self, job_id: str) -> Job | None:
         """The job of that id, or None."""
-        run = self._runs.get(job_id)
-        return run.job if run else None
+        return self._jobs.get(job_id)
 
     async def wait(self, job_id: str, seconds: float) -> Job | None:
         """The job once it has ended, or as it is after `seconds`."""
-        if run := self._runs.get(job_id):
+        if job := self.get(job_id):
             with anyio.move_on_after(seconds):
-                await run.done.wait()
-        return self.get(job_id)
+                await job.done.wait()
+        return job
 
     def page(self, cursor: Cursor | None = None, *, after: float = -math.inf, before: float = math.inf) -> Page:
         """Up to 100 of the jobs created in `after` ≤ t < `before`, from the cursor on."""
-        jobs = [run.job for run in reversed(self._runs.values()) if after <= run.job.created < before]
+        jobs = [job for job in reversed(self._jobs.values()) if after <= job.created < before]
         start, end = 0, PAGE
         if cursor is not None and cursor.newer:
             end = sum(job.number > cursor.number for job in jobs)
@@ -176,10 +162,11 @@ class Jobs:
 
     def cancel(self, job_id: str) -> Job | None:
         """Stop a job, unless it has ended; a render in progress runs on, and its result is discarded."""
-        if run := self._open.get(job_id):
+        if job := self._open.get(job_id):
             # Not `aborted`, even before it has started: official clients don't know that status and poll for ever.
-            self._end(run, Status.CANCELED)
-            run.scope.cancel()
+            self._end(job, Status.CANCELED)
+            if job.scope is not None:
+                job.scope.cancel()
         return self.get(job_id)
 
     def sweep(self) -> None:
@@ -187,51 +174,53 @@ class Jobs:
         now = self._clock.wall()
         self.inputs.sweep()
         self.outputs.sweep()
-        for run in list(self._open.values()):
-            if run.job.cancel_at is not None and run.job.cancel_at <= now:
-                self.cancel(run.job.id)
-        for run in self._runs.values():
-            job = run.job
+        for job in list(self._open.values()):
+            if job.cancel_at is not None and job.cancel_at <= now:
+                self.cancel(job.id)
+        for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None
             if job.completed is not None and not job.removed and (removed_early or job.completed + KEEP <= now):
-                run.job = replace(job, input={}, output=None, logs="", removed=True)
-        for run in list(self._runs.values())[: max(0, len(self._runs) - _HISTORY)]:
-            if run.job.removed:
-                del self._runs[run.job.id]
+                job.input, job.output, job.logs, job.removed = {}, None, "", True
+        for job in list(self._jobs.values())[: max(0, len(self._jobs) - _HISTORY)]:
+            if job.removed:
+                del self._jobs[job.id]
 
     async def _keep_sweeping(self) -> None:
         while True:
             await self._clock.sleep(_SWEEP_EVERY)
             self.sweep()
 
-    async def _work(self, queue: MemoryObjectReceiveStream[_Run]) -> None:
+    async def _work(self, queue: MemoryObjectReceiveStream[Job]) -> None:
         with queue:
-            async for run in queue:
-                if run.job.status.terminal:  # canceled while it waited
+            async for job in queue:
+                if job.status.terminal:  # canceled while it waited
                     continue
-                run.job = replace(run.job, status=Status.PROCESSING, started=self._clock.wall())
-                with run.scope:
-                    await self._process(run)
+                job.status, job.started = Status.PROCESSING, self._clock.wall()
+                with CancelScope() as job.scope:
+                    await self._process(job)
 
-    async def _process(self, run: _Run) -> None:
+    async def _process(self, job: Job) -> None:
         try:
-            data = await run.source()
+            data = await job.source()
             rendered = await to_thread.run_sync(self._render, data, limiter=self._limiter)
             blob = await self.outputs.put(rendered.data)
         except BatchError as error:
-            self._end(run, Status.FAILED, error=str(error))
+            self._end(job, Status.FAILED, error=str(error))
         except _UNFORESEEN as error:
-            log.exception("prediction %s failed", run.job.id)
-            self._end(run, Status.FAILED, error=f"{type(error).__name__}: {error}")
+            log.exception("prediction %s failed", job.id)
+            self._end(job, Status.FAILED, error=f"{type(error).__name__}: {error}")
         else:
             logs = "".join(f"{note}\n" for note in rendered.notes)
-            if not self._end(run, Status.SUCCEEDED, output=blob.id, logs=run.job.logs + logs):
+            if not self._end(job, Status.SUCCEEDED, output=blob.id, logs=logs):
                 self.outputs.drop(blob.id)
 
-    def _end(self, run: _Run, status: Status, **changes: Any) -> bool:
+    def _end(
+        self, job: Job, status: Status, *, output: str | None = None, error: str | None = None, logs: str = ""
+    ) -> bool:
         """End the job; False, and nothing changes, if it had ended before."""
-        if self._open.pop(run.job.id, None) is None:
+        if self._open.pop(job.id, None) is None:
             return False
-        run.job = replace(run.job, status=status, completed=self._clock.wall(), **changes)
-        run.done.set()
+        job.status, job.completed, job.output, job.error = status, self._clock.wall(), output, error
+        job.logs += logs
+        job.done.set()
         return True

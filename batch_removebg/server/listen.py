@@ -22,10 +22,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine import devices, weights
 from batch_removebg.engine import network as engine
 from batch_removebg.engine.cutout import cutout
-from batch_removebg.engine.devices import Device, Precision
 from batch_removebg.engine.fetch_weights import Progress
-from batch_removebg.engine.network import Network
-from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.net import fetch
@@ -34,9 +31,9 @@ from batch_removebg.resources import cores
 from .answers import State
 from .app import make_app
 from .blob_store import BlobStore
-from .inputs import INPUT_POLICY
 from .jobs import Jobs
 
+INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
 
 
@@ -50,8 +47,8 @@ class ServeSettings:
     token: str | None = field(default=None, repr=False)
     """The key that clients must send; None asks for none, which is allowed on loopback addresses only."""
     model: str = weights.DEFAULT
-    device: Device = "auto"
-    precision: Precision = "auto"
+    device: devices.Device = "auto"
+    precision: devices.Precision = "auto"
     workers: int = field(default_factory=cores)
     """Predictions computed at a time."""
     room: int = 100
@@ -116,7 +113,7 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 @asynccontextmanager
 async def serving(
-    settings: ServeSettings, *, network: Network, model: Weights, clock: Clock | None = None
+    settings: ServeSettings, *, network: engine.Network, model: weights.Weights, clock: Clock | None = None
 ) -> AsyncIterator[str]:
     """A server over `network` that runs for the length of the block; yields its base URL."""
     clock = clock or Clock()

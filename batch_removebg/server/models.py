@@ -71,9 +71,4 @@ def _version(state: State, version: str) -> dict[str, Any]:
         "components": {"schemas": {"Input": given, "Output": {**uri, "title": "Output"}}},
     }
     # No Cog built this version, but clients expect the field.
-    return {
-        "id": version,
-        "created_at": protocol.timestamp(state.since),
-        "cog_version": "",
-        "openapi_schema": openapi,
-    }
+    return {"id": version, "created_at": protocol.timestamp(state.since), "cog_version": "", "openapi_schema": openapi}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
+from anyio import Path, to_thread
+
+from batch_removebg.errors import OutputBroken, SourceError
+from batch_removebg.net.fetch import data_uri
 
 from . import protocol
-from .answers import STATE, base_url, not_found
-from .inputs import source
-from .jobs import Cursor, Job
+from .answers import STATE, State, base_url, not_found
+from .blob_store import BlobStore
+from .jobs import Cursor, Job, Source
 from .protocol import Refusal
 
 OPEN_ROUTE = "output"
@@ -24,16 +30,16 @@ async def create(request: web.Request) -> web.Response:
     cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
     job = state.jobs.create(
-        await source(wanted.image, base, state.jobs.inputs, state.fetch),
+        await _source(wanted.image, base, state),
         model=wanted.model,
         version=wanted.version,
-        input={} if protocol.is_data(wanted.image) else {"image": wanted.image},
+        given={} if protocol.is_data(wanted.image) else {"image": wanted.image},
         logs="".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored),
         cancel_after=cancel_after,
     )
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
-    job = await state.jobs.wait(job.id, wait) or job
+    await state.jobs.wait(job.id, wait)
     body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
     return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
 
@@ -89,3 +95,30 @@ async def _json_body(request: web.Request) -> object:
     except ValueError as error:
         raise Refusal(400, "Bad request", f"the body is not JSON: {error}") from error
     return body
+
+
+async def _source(image: str, base: str, state: State) -> Source:
+    """What reads the picture when its job runs; a data URI is stored on disk, so that a long queue needs no memory."""
+    store = state.jobs.inputs
+    if protocol.is_data(image):
+        try:
+            data = await to_thread.run_sync(data_uri, image)
+        except OutputBroken:
+            return partial(_read, store, "", "the image is a data URI that can't be decoded")
+        blob = await store.put(data)
+        return partial(_read, store, blob.id, "the input's hour was over before its turn came", once=True)
+    file_id = protocol.file_id(image)
+    if file_id and (store.get(file_id) or image.startswith(f"{base}/")):
+        return partial(_read, store, file_id, "the uploaded file does not exist, or its hour is over")
+    return partial(state.fetch, image)
+
+
+async def _read(store: BlobStore, name: str, gone: str, *, once: bool = False) -> bytes:
+    blob = store.get(name)
+    if blob is None:
+        raise SourceError(gone)
+    try:
+        return await Path(blob.path).read_bytes()
+    finally:
+        if once:
+            store.drop(name)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from batch_removebg.net.fetch import FetchPolicy
-from batch_removebg.server.inputs import INPUT_POLICY
+from batch_removebg.server.listen import INPUT_POLICY
 from tests.support.local_doubles import Api, api_server, picture
 
 pytestmark = pytest.mark.anyio

@@ -180,7 +180,11 @@ def test_a_cursor_that_was_not_given_out_is_refused(text: str) -> None:
 
 
 def job(**changes: Any) -> Job:
-    return replace(Job("j" * 26, 1, "owner/name", "v", {"image": IMAGE}, BEGIN), **changes)
+    return replace(Job("j" * 26, 1, "owner/name", "v", {"image": IMAGE}, BEGIN, _no_source), **changes)
+
+
+async def _no_source() -> bytes:
+    return b""
 
 
 def test_a_new_prediction_has_every_field_of_the_api() -> None:

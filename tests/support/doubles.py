@@ -17,7 +17,7 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.errors import PredictionLost
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Status, Upload
-from batch_removebg.providers.base import Operation, Pause
+from batch_removebg.providers.base import BUYING, Operation, Pause
 
 
 class FakeClock:
@@ -59,7 +59,7 @@ def pausing(
     """How wrappers wait: by `sleep`, and by `buying` before what leads to a purchase."""
 
     async def pause(operation: Operation, seconds: float) -> None:
-        await (buying if buying is not None and operation.buying else sleep)(seconds)
+        await (buying if buying is not None and operation in BUYING else sleep)(seconds)
 
     return pause
 
@@ -157,6 +157,3 @@ class ScriptedProvider:
 
     async def abandon(self) -> None:
         self.calls.append("abandon")
-
-    async def aclose(self) -> None:
-        pass

@@ -28,9 +28,8 @@ from batch_removebg.errors import PredictionFailed
 from batch_removebg.finish.options import Finished
 from batch_removebg.model import Matte
 from batch_removebg.server.blob_store import BlobStore
-from batch_removebg.server.inputs import INPUT_POLICY
 from batch_removebg.server.jobs import Jobs
-from batch_removebg.server.listen import ServeSettings, serving
+from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serving
 
 BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 MODEL = replace(weights.MODELS["u2netp"], name="stub", sha256="5" * 64)

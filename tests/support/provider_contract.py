@@ -149,11 +149,6 @@ async def the_list_is_newest_first_and_names_the_input(provider: Provider) -> No
     assert (await provider.list(created_after=times[0].replace(year=times[0].year + 1))).predictions == ()
 
 
-async def closing_is_once_or_twice_the_same(provider: Provider) -> None:
-    await provider.aclose()
-    await provider.aclose()
-
-
 CHECKS: list[Check] = [
     it_says_who_it_is_and_what_it_wants,
     a_picture_becomes_an_alpha_of_its_aspect,
@@ -164,5 +159,4 @@ CHECKS: list[Check] = [
     cancelling_what_has_ended_is_no_error,
     an_output_that_is_not_there_asks_for_another_prediction,
     the_list_is_newest_first_and_names_the_input,
-    closing_is_once_or_twice_the_same,
 ]

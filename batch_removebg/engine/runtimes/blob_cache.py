@@ -24,8 +24,7 @@ from batch_removebg.storage import atomic
 FOLDER = "compiled"
 """Beside the weights."""
 _SUFFIX = ".blob"
-_KEPT = 4
-"""Blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade."""
+_KEPT = 4  # blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade
 _MAX_WEIGHTS = 32 << 20
 """Bytes of weights above which a blob doesn't pay: u2net's 176 MB take 1.3 s to read, check and load, and 120 MB more
 memory, against 1.5 s to compile. u2netp's 4.5 MB take 0.1 s, against 0.3 s."""

@@ -15,15 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
-_CARDS = ("cuda", "directml", "rocm", "migraphx")
-"""Parts of the names of libraries in builds for graphics cards."""
+_CARDS = ("cuda", "directml", "rocm", "migraphx")  # parts of the names of libraries in builds for graphics cards
 
 
 def is_cpu_build() -> bool:
-    """Whether onnxruntime is installed and certainly has no build for graphics cards; without its import, of 28 ms.
-
-    Those builds are packages of other names that lie in the same folder.
-    """
+    """Whether onnxruntime is installed and certainly has no build for graphics cards; without its import, of 28 ms."""
+    # Those builds are packages of other names that lie in the same folder.
     spec = find_spec("onnxruntime")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         capi = Path(place, "capi")
@@ -80,10 +77,8 @@ class OnnxRuntime:
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:
-    """The choice, if the session uses it; raises DeviceAbsent if not.
-
-    If a provider can't be loaded, onnxruntime only prints that to stderr and continues on the processor.
-    """
+    """The choice, if the session uses it; raises DeviceAbsent if not."""
+    # If a provider can't be loaded, onnxruntime only prints that to stderr and continues on the processor.
     provider = PROVIDERS[choice.device]
     if provider not in used:
         raise DeviceAbsent(

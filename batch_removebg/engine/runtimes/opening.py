@@ -13,15 +13,12 @@ from . import onnx, openvino
 
 log = logging.getLogger(__name__)
 
-
 Runtime = onnx.OnnxRuntime | openvino.OpenVino
 
 
 def require(device: Device, precision: Precision) -> None:
-    """Raise SettingsError if the device or precision isn't available; `auto` needs any runtime.
-
-    For `auto` nothing is imported: that takes a tenth of a second, wasted where the run has nothing to predict.
-    """
+    """Raise SettingsError if the device or precision isn't available; `auto` needs any runtime."""
+    # For `auto` nothing is imported: that takes a tenth of a second, wasted where the run has nothing to predict.
     check(device, precision)
     if (device, precision) != ("auto", "auto"):
         resolve(device, precision, look(device))

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 _TELEMETRY = "openvino_telemetry"
 _loading = Lock()
-_STREAM = 1 << 30
-"""Bytes of the machine's memory per stream; on u2netp one takes 75 MB in bf16 and 130 MB in float32."""
+_STREAM = 1 << 30  # bytes of the machine's memory per stream; on u2netp one takes 75 MB in bf16 and 130 MB in float32
 _HINTS = {"float32": "f32", "bf16": "bf16"}
 _NAMES = {"f32": "float32", "bf16": "bf16"}
-_FORM = 1
-"""Version of what `_compile` makes of the weights: raise it with every change, so that no older blob is used."""
+_FORM = 1  # version of what `_compile` makes of the weights: raise it with every change, so that no older blob is used
 
 
 def capabilities() -> tuple[str, ...] | None:
@@ -149,12 +147,10 @@ def _imported() -> Any:
 
 @cache
 def _settle(module: Any) -> None:
-    """Run a tiny network through the bindings, once, while only one thread can use them; takes some milliseconds.
-
-    The bindings create constants at first use, guarded by a C++ lock under which they release Python's lock. If two
-    threads are first together, one waits for Python's lock and the other, which holds it, for the guard: a deadlock.
-    Without this, 4 of 20 processes hung whose first pictures came from four threads at once (OpenVINO 2026.4.1).
-    """
+    """Run a tiny network through the bindings, once, while only one thread can use them; takes some milliseconds."""
+    # The bindings create constants at first use, guarded by a C++ lock under which they release Python's lock. If two
+    # threads are first together, one waits for Python's lock and the other, which holds it, for the guard: a deadlock.
+    # Without this, 4 of 20 processes hung whose first pictures came from four threads at once (OpenVINO 2026.4.1).
     import numpy as np
 
     parameter = module.opset13.parameter([1, 1, 2, 2], np.float32)
