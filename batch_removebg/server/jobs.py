@@ -86,7 +86,7 @@ class Jobs:
     """All predictions, oldest first; `async with` runs the workers."""
 
     def __init__(
-        self, render: Render, *, inputs: BlobStore, outputs: BlobStore, workers: int, clock: Clock, room: int = 100
+        self, render: Render, inputs: BlobStore, outputs: BlobStore, *, workers: int, clock: Clock, room: int = 100
     ) -> None:
         """At most `workers` renders at a time, and `room` jobs queued or running."""
         self.inputs = inputs

@@ -122,9 +122,7 @@ async def serving(
         render = partial(cutout, network, settings.limits)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
-            Jobs(
-                render, inputs=inputs, outputs=outputs, workers=settings.workers, clock=clock, room=settings.room
-            ) as jobs,
+            Jobs(render, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
         ):
             fetch_url = partial(fetch.get, session, fetching=settings.fetching)
             state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)
