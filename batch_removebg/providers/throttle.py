@@ -15,8 +15,6 @@ from batch_removebg.model import Prediction
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Once, Operation, Pause, T, Wrapper
 
-Sleep = Callable[[float], Awaitable[None]]
-
 _FRESH = 1.0  # age in seconds up to which what an answer says of the limit is up to date: the server may have held it
 
 
@@ -83,7 +81,7 @@ class _Queue:
         if self.limit.crowded:
             self._nap.cancel()
 
-    async def turn(self, sleep: Sleep) -> Ticket:
+    async def turn(self, sleep: Callable[[float], Awaitable[None]]) -> Ticket:
         """Wait until a call may go."""
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.

@@ -79,12 +79,12 @@ def prediction(body: Any, *, image_field: str = "image") -> Prediction | None:
         return Prediction(None, Status.SUCCEEDED, output=url) if url else None
     if not isinstance(body.get("status"), str):
         return None
-    given, created = body.get("input"), when(body.get("created_at"))
+    given, created, said = body.get("input"), when(body.get("created_at")), body.get("error")
     return Prediction(
         id=_id(body.get("id")),
         status=_WORDS.get(body["status"].strip().lower(), Status.UNKNOWN),
         output=first_url(body.get("output")),
-        error=_error(body.get("error")),
+        error=None if said in (None, "") else detail(said) or glimpse(said),
         image=first_url(given.get(image_field)) if isinstance(given, dict) else None,
         created_at=created,
         data_removed=body.get("data_removed") is True,
@@ -105,10 +105,6 @@ def _id(value: Any) -> str | None:
         return str(value)
     # What can't be printed can't be put into a URL either.
     return value if isinstance(value, str) and value and value.isprintable() else None
-
-
-def _error(error: Any) -> str | None:
-    return None if error is None or error == "" else detail(error) or glimpse(error)
 
 
 def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
