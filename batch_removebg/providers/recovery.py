@@ -30,10 +30,8 @@ class LostPolicy:
     resend: int = 1
     """How often one that can't be looked for is sent again."""
     losses: int = 12
-    """Answers in a row that may be lost, without a prediction on the list, before the item fails.
-
-    Enough that an outage of creates ends by the circuit breaker, and not by the items of the run one by one.
-    """
+    """Answers in a row that may be lost, without a prediction on the list, before the item fails."""
+    # Enough that an outage of creates ends by the circuit breaker, and not by the items of the run one by one.
     looks: tuple[float, ...] = (1.0, 5.0, 15.0)
     """Seconds after the loss at which the list is read: a create may take a moment to appear.
 
