@@ -21,6 +21,7 @@ REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
 _MAX_URL = 8192  # characters
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
+_WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
 _CURSOR = re.compile(r"([on])(\d{1,15})", re.ASCII)
 _FILE_PATH = re.compile(r"/v1/files/([0-9a-f]{26})(?:/download)?")
@@ -115,14 +116,9 @@ def is_data(image: str) -> bool:
 
 def prefer_wait(header: str | None) -> float | None:
     """Seconds that `Prefer: wait[=N]` asks for, 1–60; None where it doesn't, or isn't understood (RFC 7240 §2)."""
-    for preference in (header or "").lower().split(","):
-        name, equals, value = (part.strip() for part in preference.partition("="))
-        if name != "wait":
-            continue
-        if not equals:
-            return _MAX_WAIT
-        if value.isascii() and value.isdigit():
-            return min(max(float(value), 1.0), _MAX_WAIT)
+    for preference in (header or "").split(","):
+        if found := _WAIT.fullmatch(preference):
+            return min(max(float(found[1] or _MAX_WAIT), 1.0), _MAX_WAIT)
     return None
 
 
