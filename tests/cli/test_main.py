@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import anyio
 import pytest
 
-from batch_removebg import __main__, __version__, server
+from batch_removebg import __main__, __version__
 from batch_removebg.cli import main
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network, weights
@@ -27,6 +27,7 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.run import assemble, batch
 from batch_removebg.run.settings import Settings
+from batch_removebg.server import listen
 from batch_removebg.storage.lock import locked
 from tests.support.doubles import ScriptedProvider, photo
 from tests.support.oracle import line
@@ -444,7 +445,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ready("http://127.0.0.1:5055/v1")
         loaded("a double")
 
-    monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(listen, "serve", serve)
     return seen
 
 
