@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.arrays import Samples, to_8_bits
+from batch_removebg.imaging.arrays import Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
 from batch_removebg.imaging.format import Colour
-from batch_removebg.imaging.metadata import Metadata
-from batch_removebg.imaging.picture import Composed, Picture
+from batch_removebg.imaging.picture import Picture
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import refine, resized
 
 from .options import Finish
 
-_STRIP = 1 << 18
-"""Samples worked on at once, so that they stay in a core's own cache."""
 _SEGMENT = 65_000
 """Bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name."""
 
 
-def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
+def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     """The source's own pixels with an alpha fitted to them, of the source's size and, where the format can, its depth.
 
     `alpha` is H×W, uint8 of any size, or uint16 of the picture's. Transparent: colours are untouched where they are
@@ -51,7 +47,7 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Composed:
             icc = srgb_profile()  # grey, which has none of its own, may have become colour
     else:
         pixels, icc = _cut_out(picture.pixels, mask), picture.icc
-    return Composed(pixels, icc, picture.dpi, picture.notes + notes, picture.metadata)
+    return replace(picture, pixels=pixels, alpha=None, icc=icc, notes=picture.notes + notes)
 
 
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
@@ -69,14 +65,11 @@ def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     """The picture without metadata that a JPEG's segments can't hold."""
-    if picture.metadata is None or finish.format != "jpeg":
+    parts = picture.exif, picture.xmp
+    exif, xmp = (part if part and len(part) <= _SEGMENT else None for part in parts)
+    if finish.format != "jpeg" or (exif, xmp) == parts:
         return picture
-    parts = picture.metadata.exif, picture.metadata.xmp
-    fitting = [part if part and len(part) <= _SEGMENT else None for part in parts]
-    if sum(map(bool, fitting)) == sum(map(bool, parts)):
-        return picture
-    note = "metadata left out: too long for a JPEG"
-    return replace(picture, metadata=Metadata(*fitting), notes=(*picture.notes, note))
+    return replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
 
 
 def _narrowed(picture: Picture, finish: Finish) -> Picture:
@@ -116,7 +109,7 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
 
 def _times(alpha: Samples, other: Samples) -> Samples:
     product = np.empty_like(alpha)
-    for rows in _strips(alpha):
+    for rows in strips(alpha):
         product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
     return product
 
@@ -125,7 +118,7 @@ def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
     channels = pixels[..., None] if pixels.ndim == 2 else pixels
     count = channels.shape[2]
     result = np.empty((*alpha.shape, count + 1), pixels.dtype)
-    for rows in _strips(result):
+    for rows in strips(result):
         strip = result[rows]
         # A channel at a time: numpy is several times slower with an innermost axis of three.
         for channel in range(count):
@@ -144,7 +137,7 @@ def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples
     colour = [value * (white // 255) for value in from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")]
     result = np.empty_like(pixels)
     source, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, result))
-    for rows in _strips(pixels):
+    for rows in strips(pixels):
         weight = _wide(alpha[rows])
         for channel in range(source.shape[2]):
             mixed = source[rows, :, channel] * weight
@@ -172,9 +165,3 @@ def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]
     product += product >> bits
     product >>= bits
     return product
-
-
-def _strips(array: npt.NDArray[Any]) -> Iterator[slice]:
-    """Slices of rows that together make up the array, some `_STRIP` samples each."""
-    rows = max(1, _STRIP // max(1, array[0].size))
-    yield from (slice(at, at + rows) for at in range(0, len(array), rows))

@@ -15,7 +15,6 @@ from batch_removebg.model import Matte
 
 from .compose import compose
 from .options import Finish, Finished
-from .passthrough import as_it_is
 
 
 def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finished:
@@ -32,12 +31,9 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     """A provider's cutout as the picture itself, where the source's pixels aren't available.
 
-    A PNG stays byte for byte where a plain PNG is wanted. Raises OutputBroken if the cutout can't be read or has no
-    alpha (for mask only a grey mask suffices), ItemError if the format can't hold it.
+    For what `as_it_is` doesn't pass on. Raises OutputBroken if the cutout can't be read or has no alpha (for mask only
+    a grey mask suffices), ItemError if the format can't hold it.
     """
-    untouched = as_it_is(data, finish, limits)
-    if untouched is not None:
-        return untouched
     with as_output():
         picture = read(data, limits)
     alpha = picture.alpha

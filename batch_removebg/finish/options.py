@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 
@@ -44,8 +44,6 @@ class Finish:
     refine: str = "auto"
     """One of `Refine`."""
 
-    WHITE: ClassVar[Colour] = (255, 255, 255)
-
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest.
 
@@ -71,7 +69,7 @@ class Finish:
     def backdrop(self) -> Colour | None:
         """The colour the cutout is composed on; None where it stays transparent."""
         if self.background is None and self.format == "jpeg":
-            return self.WHITE
+            return 255, 255, 255
         return self.background
 
 

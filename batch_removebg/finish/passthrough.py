@@ -7,12 +7,10 @@ pixels' zlib stream has a checksum of its own; those of the chunks reveal damage
 from __future__ import annotations
 
 import struct
-import zlib
-from dataclasses import dataclass
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.png import CHUNKS, SIGNATURE
+from batch_removebg.imaging.png import CHUNKS, SIGNATURE, TEXTS, is_sound, walk
 
 from .options import Finish, Finished
 
@@ -20,103 +18,67 @@ _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 
 """Bits a channel by colour type: grey, RGB, palette, grey with alpha, RGB with alpha."""
 _WITH_ALPHA = frozenset({4, 6})
 _PALETTE = 3
-_CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _BEFORE_PIXELS = frozenset({b"PLTE", b"tRNS"})
-_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
+_PRIVATE = frozenset({b"acTL", b"eXIf"})
 _PRIVATE_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 _LARGEST = (1 << 31) - 1
-
-
-@dataclass(slots=True)
-class Walked:
-    """What a sound PNG's chunks say."""
-
-    width: int
-    height: int
-    colour_type: int
-    alpha: bool
-    """An alpha channel, or a transparent colour or palette (tRNS)."""
-    plain: bool = True
-    """A single frame, and nothing about the camera, the place or the maker."""
 
 
 def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     """A provider's cutout as the finished file, byte for byte; None where it must be decoded, or refused, first.
 
-    Raises OutputBroken for a PNG that is damaged or cut short.
-    """
-    found = walk(data)
-    if found is None or not (found.plain and found.alpha):
-        return None
-    if (finish.format, finish.mask_only, finish.background) != ("png", False, None):
-        return None
-    if found.width * found.height > limits.max_pixels:
-        return None
-    return Finished(data, found.width, found.height)
-
-
-def walk(data: bytes) -> Walked | None:
-    """What the chunks of a PNG say, every checksum verified; None where the data isn't a PNG.
-
-    Raises OutputBroken if it is damaged or cut short.
+    Passed on is a single frame with alpha (a channel, or tRNS) that says nothing about the camera, the place or the
+    maker. Raises OutputBroken for a PNG that is damaged or cut short.
     """
     if not data.startswith(SIGNATURE):
         return None
-    view = memoryview(data)
-    kind, body, at = _chunk(view, len(SIGNATURE))
-    found = _header(kind, body)
-    seen = {kind}
-    for _ in range(CHUNKS - 1):
-        last = kind
-        kind, body, at = _chunk(view, at)
-        _add(found, kind, body, seen, last)
-        if kind == b"IEND":
-            found.plain = found.plain and at == len(view)  # what follows the end belongs to no picture
-            return found
+    width = height = colour = count = 0
+    seen: set[bytes] = set()
+    last, at, plain = b"", len(SIGNATURE), True
+    for count, (kind, start, end) in enumerate(walk(data), 1):
+        if not is_sound(data, start, end):
+            raise _damaged(f"a checksum is wrong ({kind!r})")
+        if count == 1:
+            width, height, colour = _header(kind, data[start:end])
+        else:
+            _require_order(kind, last, seen, colour)
+        plain = plain and not (kind in _PRIVATE or (kind in TEXTS and data.startswith(_PRIVATE_TEXTS, start, end)))
         seen.add(kind)
-    raise _damaged(f"it has more than {CHUNKS} chunks")
+        last, at = kind, end + 4
+    if last != b"IEND":
+        cut = "it has no end" if at + 12 > len(data) else "a chunk reaches beyond its end"
+        raise _damaged(f"it has more than {CHUNKS} chunks" if count == CHUNKS else cut)
+    plain = plain and at == len(data)  # what follows the end belongs to no picture
+    alpha = colour in _WITH_ALPHA or b"tRNS" in seen
+    wanted = (finish.format, finish.mask_only, finish.background) == ("png", False, None)
+    small = width * height <= limits.max_pixels
+    return Finished(data, width, height) if plain and alpha and wanted and small else None
 
 
-def _chunk(view: memoryview, at: int) -> tuple[bytes, memoryview, int]:
-    """The chunk that begins at `at`: its kind, its body, and where the next one begins; raises OutputBroken."""
-    if at + 12 > len(view):
-        raise _damaged("it has no end")
-    length = int.from_bytes(view[at : at + 4], "big")
-    end = at + 8 + length
-    if end + 4 > len(view):
-        raise _damaged("a chunk reaches beyond its end")
-    if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-        raise _damaged(f"a checksum is wrong ({bytes(view[at + 4 : at + 8])!r})")
-    return bytes(view[at + 4 : at + 8]), view[at + 8 : end], end + 4
-
-
-def _header(kind: bytes, body: memoryview) -> Walked:
+def _header(kind: bytes, body: bytes) -> tuple[int, int, int]:
+    """Width, height and colour type."""
     if kind != b"IHDR" or len(body) != 13:
         raise _damaged("it has no header")
     width, height, depth, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", body)
     sound = depth in _DEPTHS.get(colour, ()) and (compression, filtering) == (0, 0) and interlace in (0, 1)
     if not (sound and 0 < width <= _LARGEST and 0 < height <= _LARGEST):
         raise _damaged("its header makes no sense")
-    return Walked(width, height, colour, alpha=colour in _WITH_ALPHA)
+    return width, height, colour
 
 
-def _add(found: Walked, kind: bytes, body: memoryview, seen: set[bytes], last: bytes) -> None:
-    """Record one chunk after the header; `seen` are the kinds before it, `last` the one right before."""
+def _require_order(kind: bytes, last: bytes, seen: set[bytes], colour: int) -> None:
+    """Raise OutputBroken for a chunk that mustn't follow `last`, the one before it, or those that were `seen`."""
     if kind == b"IDAT":
         if b"IDAT" in seen and last != b"IDAT":
             raise _damaged("its pixels are torn apart")
-        if found.colour_type == _PALETTE and b"PLTE" not in seen:
+        if colour == _PALETTE and b"PLTE" not in seen:
             raise _damaged("it has no palette")
     elif kind == b"IEND":
         if b"IDAT" not in seen:
             raise _damaged("it has no pixels")
     elif kind == b"IHDR" or (kind in _BEFORE_PIXELS and (kind in seen or b"IDAT" in seen)):
         raise _damaged(f"its chunks are out of order ({kind!r})")
-    elif kind == b"tRNS":
-        found.alpha = True
-    elif kind == b"acTL" or kind == b"eXIf" or (kind in _TEXTS and bytes(body[:24]).startswith(_PRIVATE_TEXTS)):
-        found.plain = False
-    elif not kind[0] & 0x20 and kind not in _CRITICAL:
+    elif not kind[0] & 0x20 and kind not in _BEFORE_PIXELS:
         raise _damaged(f"it has a critical chunk that no decoder knows ({kind!r})")
 
 

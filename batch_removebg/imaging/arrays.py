@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Deep = npt.NDArray[np.uint16]
 Samples = npt.NDArray[np.uint8 | np.uint16]
 
-_STRIP = 1 << 18
-"""Samples that are worked on at once, so that they stay in a core's own cache."""
 _TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda stored: stored[:, ::-1],
     3: lambda stored: stored[::-1, ::-1],
@@ -23,6 +20,12 @@ _TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     8: lambda stored: stored.T[::-1],
 }
 """What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
+
+
+def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:
+    """Slices of rows of `most` values at most that together make up an array: they stay in a core's own cache."""
+    count = max(1, most // max(1, rows[0].size))
+    yield from (slice(at, at + count) for at in range(0, len(rows), count))
 
 
 def upright(stored: Samples, orientation: int) -> Samples:
@@ -41,12 +44,10 @@ def split(pixels: Samples, colours: int) -> tuple[Samples, Samples]:
     height, width = pixels.shape[:2]
     base = np.empty((height, width, colours), pixels.dtype)
     alpha = np.empty((height, width), pixels.dtype)
-    rows = max(1, _STRIP // width)
-    for at in range(0, height, rows):
-        strip = pixels[at : at + rows]
+    for rows in strips(alpha):
         for channel in range(colours):  # one at a time, for the same reason
-            base[at : at + rows, :, channel] = strip[..., channel]
-        alpha[at : at + rows] = strip[..., colours]
+            base[rows, :, channel] = pixels[rows, :, channel]
+        alpha[rows] = pixels[rows, :, colours]
     return base[..., 0] if colours == 1 else base, alpha
 
 
@@ -55,10 +56,9 @@ def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
     if values.dtype == np.uint8:
         return values.view(np.uint8)
     narrow = np.empty(values.shape, np.uint8)
-    rows = max(1, _STRIP // max(1, values[0].size))
-    for at in range(0, len(values), rows):
+    for rows in strips(values):
         # 65535 / 255 = 257; in 32 bits, since 65535 + 128 has more than 16.
-        narrow[at : at + rows] = (values[at : at + rows].astype(np.uint32) + 128) // 257
+        narrow[rows] = (values[rows].astype(np.uint32) + 128) // 257
     return narrow
 
 

@@ -5,25 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from .arrays import Samples
+from .arrays import Samples, strips
 from .format import Colour
 from .shaper import shaper, to_srgb
 from .vips import as_array, as_image, vips
 
-_STRIP = 1 << 18
-"""Pixels that are converted at once."""
 _BROKEN = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 
 
 @cache
 def srgb_profile() -> bytes:
     """An ICC profile of sRGB, always the same bytes."""
-    profile = _made("sRGB").tobytes()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # Bytes 24–35 are the time of making (ICC.1:2022, 7.2.8): with it, no file would come out the same twice.
     year_2000 = b"\x07\xd0\x00\x01\x00\x01" + bytes(6)
     return profile[:24] + year_2000 + profile[36:]
@@ -61,7 +59,7 @@ def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, 
     if icc is not None and wrong is None:
         try:
             return _by_profile(pixels, icc), srgb_profile(), ()
-        except (*_BROKEN, ProfileError) as error:
+        except _BROKEN as error:
             wrong = str(error)
     if wrong is not None:
         notes = (f"colour profile ignored: it is broken ({wrong})",)
@@ -73,12 +71,12 @@ def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, 
 
 def lab_to_srgb(image: Image.Image) -> Image.Image:
     """RGB of a picture in mode LAB, which needs no profile to say what it means."""
-    return _transform(image, _made("LAB"), _made("sRGB"), "RGB")
+    return _transform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB").apply(image)
 
 
 def _by_profile(pixels: Samples, icc: bytes) -> Samples:
     if pixels.dtype == np.uint8:
-        transform = _build(_read(icc), _made("sRGB"), mode_of(pixels), "RGB")
+        transform = _to_srgb(icc, mode_of(pixels))
         return _by_strips(pixels, lambda strip: transform.apply(strip))
     source, target = shaper(icc), shaper(srgb_profile())
     if source is None or target is None or target.matrix is None:
@@ -86,12 +84,8 @@ def _by_profile(pixels: Samples, icc: bytes) -> Samples:
     return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
 
 
-class ProfileError(Exception):
-    """A profile that libvips can't use."""
-
-
 def _by_vips(pixels: Samples, icc: bytes) -> Samples:
-    """16 bits by a profile of tables, which only libvips does in 16 bits."""
+    """16 bits by a profile of tables, which only libvips does in 16 bits; raises ValueError where it can't use it."""
     image = as_image(pixels).copy(interpretation="grey16" if pixels.ndim == 2 else "rgb16")
     image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
     try:
@@ -99,17 +93,16 @@ def _by_vips(pixels: Samples, icc: bytes) -> Samples:
             image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16)
         )
     except vips().Error as error:
-        raise ProfileError(" ".join(str(error).split())) from error
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def _by_strips(pixels: Samples, change: Callable[[Image.Image], Image.Image]) -> Samples:
     height, width = pixels.shape[:2]
     mode = mode_of(pixels)
     result = np.empty((height, width, 3), np.uint8)
-    rows = max(1, _STRIP // width)
-    for at in range(0, height, rows):
-        strip = np.ascontiguousarray(pixels[at : at + rows])
-        result[at : at + rows] = np.asarray(change(Image.frombuffer(mode, (width, len(strip)), strip)))
+    for rows in strips(result[..., 0]):
+        strip = np.ascontiguousarray(pixels[rows])
+        result[rows] = np.asarray(change(Image.frombuffer(mode, (width, len(strip)), strip)))
     return result
 
 
@@ -133,7 +126,7 @@ def means_srgb(icc: bytes) -> bool:
 def flaw(icc: bytes) -> str | None:
     """What is wrong with a profile, where it can't be read or leads nowhere."""
     try:
-        _build(_read(icc), _made("sRGB"), _profile_mode(icc) or "RGB", "RGB")
+        _to_srgb(icc, _profile_mode(icc) or "RGB")
     except _BROKEN as error:
         return str(error)
     return None
@@ -147,7 +140,8 @@ def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
     if icc is None:
         return colour
     try:
-        dot = _transform(Image.new("RGB", (1, 1), colour), _made("sRGB"), _read(icc), mode)
+        transform = _transform(ImageCms.createProfile("sRGB"), io.BytesIO(icc), "RGB", mode)
+        dot = transform.apply(Image.new("RGB", (1, 1), colour))
     except _BROKEN:
         return colour
     red, green, blue = dot.convert("RGB").tobytes()
@@ -159,26 +153,11 @@ def _profile_mode(icc: bytes) -> str | None:
     return {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}.get(icc[16:20])
 
 
-def _made(space: Literal["LAB", "sRGB"]) -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space))
+def _to_srgb(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    return _transform(io.BytesIO(icc), ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
-def _read(icc: bytes) -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(io.BytesIO(icc))
-
-
-def _transform(
-    image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str
-) -> Image.Image:
+def _transform(source: Any, target: Any, mode: str, to_mode: str) -> ImageCms.ImageCmsTransform:
     # Profiles and transforms are made anew each time: their handles are not safe to share between threads.
-    converted = Image.new(mode, image.size)
-    _build(source, target, image.mode, mode).apply(image, converted)
-    return converted
-
-
-def _build(
-    source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str, to_mode: str
-) -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(
-        source, target, mode, to_mode, ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-    )
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    return ImageCms.buildTransform(source, target, mode, to_mode, intent, flags)

@@ -10,7 +10,7 @@ from .format import Limits
 from .header import decoding
 from .metadata import collect
 from .picture import Picture
-from .probe import open_header, unpack
+from .probe import probe, unpack
 from .vips import as_array
 
 
@@ -20,7 +20,7 @@ def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
     EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB.
     Raises SourceError if the picture is refused, damaged or cut short.
     """
-    header = open_header(data, limits)
+    header = probe(data, limits)
     with decoding():
         stored = unpack(header)
         pixels, alpha = upright(as_array(stored.pixels), header.orientation), None
@@ -33,5 +33,5 @@ def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
         elif mode_of(pixels) == "CMYK":
             pixels, icc, more = convert(pixels, icc)
             notes += more
-        kept, unkept = collect(header) if metadata else (None, ())
-        return Picture(pixels, alpha, icc, header.dpi, notes + unkept, kept)
+        exif, xmp, unkept = collect(header) if metadata else (None, None, ())
+        return Picture(pixels, alpha, icc, header.dpi, notes + unkept, exif, xmp)

@@ -14,40 +14,34 @@ from PIL import Image
 
 from batch_removebg.errors import ItemError
 
-from . import png_write, tiff_write
+from . import png_write, tiff
 from .arrays import Samples
 from .colour import convert
 from .format import Encoding
-from .metadata import Metadata
-from .picture import Composed
+from .picture import Picture
 
 _LOSSLESS_WEBP = ((0, 0), (1, 20), (1, 20), (2, 30), (3, 40), (4, 50), (4, 60), (4, 75), (5, 90), (6, 100))
 """`method` and `quality` by effort; without loss quality is effort too, and all come within some per cent."""
 _LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)
 """`method` by effort."""
-_EXIF = b"Exif\0\0"
 
 
-def encode(composed: Composed, encoding: Encoding) -> bytes:
+def encode(picture: Picture, encoding: Encoding) -> bytes:
     """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss if `encoding` says so.
 
     Raises ItemError if the picture is too large for the format or its encoder.
     """
-    height, width = composed.pixels.shape[:2]
+    height, width = picture.pixels.shape[:2]
     encoding.require_room(width, height)
-    kept = composed.metadata or Metadata()
-    own = {"png": png_write.write, "tiff": tiff_write.write}.get(encoding.format)
-    if own is None:
-        return _by_pillow(composed, kept, encoding)
-    pixels, effort = composed.pixels, encoding.effort
-    return own(pixels, effort=effort, icc=composed.icc, dpi=composed.dpi, exif=kept.exif, xmp=kept.xmp)
-
-
-def _by_pillow(composed: Composed, kept: Metadata, encoding: Encoding) -> bytes:
-    pixels, icc = composed.pixels, composed.icc
+    match encoding.format:
+        case "png":
+            return png_write.write(picture, encoding.effort)
+        case "tiff":
+            return tiff.write(picture, encoding.effort)
+    pixels, icc, exif = picture.pixels, picture.icc, picture.exif
     if encoding.format in ("webp", "avif"):
         pixels, icc = _without_grey(pixels, icc)
-    about = {"icc_profile": icc, "dpi": composed.dpi, "exif": kept.exif and _EXIF + kept.exif, "xmp": kept.xmp}
+    about = {"icc_profile": icc, "dpi": picture.dpi, "exif": exif and b"Exif\0\0" + exif, "xmp": picture.xmp}
     options = _options(encoding) | {name: value for name, value in about.items() if value is not None}
     buffer = io.BytesIO()
     try:

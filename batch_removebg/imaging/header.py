@@ -7,30 +7,19 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import ExifTags, Image
 
 from batch_removebg.errors import SourceError
 
-from .codecs import Codec
 from .vips import vips
 
-UNREADABLE: tuple[type[Exception], ...] = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_PYTHONS = OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError
+UNREADABLE: tuple[type[Exception], ...] = (*_PYTHONS, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises for damaged data."""
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+T = TypeVar("T")
 _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
 
 
@@ -38,13 +27,13 @@ _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
 class Header:
     """A picture that has been opened and not decoded."""
 
-    codec: Codec
+    format: str
+    """Of `codecs.STARTS`, or HEIF."""
     data: bytes
     source: Any
     """The picture of its library: pyvips.Image, or Pillow's ImageFile."""
-    width: int
-    """As stored: EXIF orientation not applied."""
-    height: int
+    size: tuple[int, int]
+    """Width and height as stored: EXIF orientation not applied."""
     frames: int = 1
     exif: Image.Exif
     xmp: bytes | None = None
@@ -64,9 +53,20 @@ class Header:
         value = self.exif.get(ExifTags.Base.Orientation, 1)
         return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
-    def turned(self, pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    @property
+    def width(self) -> int:
+        """With the EXIF orientation applied."""
+        return self.turned(self.size)[0]
+
+    @property
+    def height(self) -> int:
+        """With the EXIF orientation applied."""
+        return self.turned(self.size)[1]
+
+    def turned(self, pair: tuple[T, T]) -> tuple[T, T]:
         """A pair of values for the stored width and height, in the order of the upright picture."""
-        return pair[::-1] if self.orientation >= 5 else pair
+        first, second = pair
+        return (second, first) if self.orientation >= 5 else pair
 
     @property
     def dpi(self) -> tuple[float, float] | None:
@@ -78,9 +78,8 @@ class Header:
         return self.turned((x, y)) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
 
     def _exif_density(self) -> tuple[float, float]:
-        scale = {2: 1.0, 3: 2.54}[
-            self.exif.get(ExifTags.Base.ResolutionUnit, 2)
-        ]  # per inch, per centimetre, or neither
+        # Per inch, per centimetre, or neither.
+        scale = {2: 1.0, 3: 2.54}[self.exif.get(ExifTags.Base.ResolutionUnit, 2)]
         x, y = (float(self.exif[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
         return x * scale, y * scale
 
@@ -88,9 +87,9 @@ class Header:
     def notes(self) -> tuple[str, ...]:
         """What of the picture won't reach the result, as far as the header says."""
         notes = []
-        if self.frames > 1 and self.codec.format in _ANIMATED:
+        if self.frames > 1 and self.format in _ANIMATED:
             notes.append(f"animated, first of {self.frames} frames taken")
-        elif self.frames > 1 and self.codec.format == "TIFF":
+        elif self.frames > 1 and self.format == "TIFF":
             notes.append(f"first of {self.frames} pages taken")
         if self.lost_bits > 8:
             notes.append(f"{self.lost_bits} bits a channel reduced to 8")
@@ -122,9 +121,8 @@ def decoding() -> Iterator[None]:
         raise SourceError(f"is damaged or cut short: {error}") from error
     except vips().Error as error:
         said = complaint(error)
-        raise SourceError(
-            _NO_MEMORY if "out of memory" in said.lower() else f"is damaged or cut short: {said}"
-        ) from error
+        why = _NO_MEMORY if "out of memory" in said.lower() else f"is damaged or cut short: {said}"
+        raise SourceError(why) from error
 
 
 def complaint(error: Exception) -> str:

@@ -7,7 +7,6 @@ which may hold both), and what describes the stored pixels instead of the pictur
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
@@ -38,18 +37,8 @@ _PLACE = re.compile(
 _PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
-    """What is kept."""
-
-    exif: bytes | None = None
-    """TIFF header and directories, without the prefix that JPEG has."""
-    xmp: bytes | None = None
-    """A packet in UTF-8."""
-
-
-def collect(header: Header) -> tuple[Metadata | None, tuple[str, ...]]:
-    """What may be kept of a picture's EXIF and XMP, and notes about what couldn't be read."""
+def collect(header: Header) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
+    """What may be kept of a picture's EXIF and of its XMP, as `Picture` has them; notes about what couldn't be read."""
     notes: tuple[str, ...] = ()
     exif = xmp = None
     try:
@@ -60,7 +49,7 @@ def collect(header: Header) -> tuple[Metadata | None, tuple[str, ...]]:
         xmp = clean_xmp(header.xmp)
         if xmp is None:
             notes += ("XMP can't be read and was left out",)
-    return (Metadata(exif, xmp) if exif or xmp else None), notes
+    return exif, xmp, notes
 
 
 def _exif(found: Image.Exif) -> bytes | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .arrays import Samples
-from .metadata import Metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A source, upright and at full size."""
+    """A source, upright and at full size; or a finished picture, not yet encoded."""
 
     pixels: Samples
-    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied."""
+    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied.
+
+    Finished, it may have its alpha as a last channel: H×W×2 or H×W×4.
+    """
     alpha: Samples | None = None
     """H×W, as deep as the pixels: the source's own transparency."""
     icc: bytes | None = None
@@ -21,17 +23,7 @@ class Picture:
     dpi: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     """What did not survive, in words for people."""
-    metadata: Metadata | None = None
-    """What is kept besides."""
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """A finished picture, not yet encoded."""
-
-    pixels: Samples
-    """H×W grey, or H×W×C with C = 2 (grey, alpha), 3 (RGB) or 4 (RGBA); uint8 or uint16; straight alpha."""
-    icc: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-    metadata: Metadata | None = None
+    exif: bytes | None = None
+    """What is kept of it: TIFF header and directories, without the prefix that JPEG has."""
+    xmp: bytes | None = None
+    """What is kept of it: a packet in UTF-8."""

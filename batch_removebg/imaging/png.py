@@ -10,18 +10,18 @@ from batch_removebg.errors import SourceError
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNKS = 1 << 17
 """Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
+TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _LARGEST = 1 << 24
 """Bytes that a compressed profile or text may unpack to."""
 
 
 def walk(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the body of each chunk, up to IEND or the first one that isn't whole."""
-    at = len(SIGNATURE)
+    """Kind, start and end of the body of each chunk, up to IEND, `CHUNKS` or the first one that isn't whole."""
+    end = len(SIGNATURE) - 4
     for _ in range(CHUNKS):
-        start = at + 8
-        kind, end = data[at + 4 : start], start + int.from_bytes(data[at : at + 4], "big")
-        at = end + 4
-        if at > len(data):
+        start = end + 12
+        kind, end = data[start - 4 : start], start + int.from_bytes(data[start - 8 : start - 4], "big")
+        if end + 4 > len(data):
             return
         yield kind, start, end
         if kind == b"IEND":
@@ -56,17 +56,15 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     for kind, start, end in walk(data):
         if kind in (b"IDAT", b"fdAT"):
             behind = True
-            continue
-        if not is_sound(data, start, end):
-            if behind:
-                continue
-            raise SourceError(f"looks like PNG, but its header is damaged or cut short: a checksum is wrong ({kind!r})")
-        body = data[start:end]
-        if kind in (b"tEXt", b"zTXt", b"iTXt"):
-            keyword, _, rest = body.partition(b"\0")
+        elif not is_sound(data, start, end):
+            if not behind:
+                wrong = f"a checksum is wrong ({kind!r})"
+                raise SourceError(f"looks like PNG, but its header is damaged or cut short: {wrong}")
+        elif kind in TEXTS:
+            keyword, _, rest = data[start:end].partition(b"\0")
             texts.setdefault(keyword, _text(kind, rest))
         else:
-            chunks.setdefault(kind, body)
+            chunks.setdefault(kind, data[start:end])
     return chunks, texts
 
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from itertools import repeat
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import Samples
 from .deflate import compressor
+from .picture import Picture
 from .png import SIGNATURE
 from .png_filters import UP, bands, filtered, trials
 from .vips import vips
@@ -25,39 +26,31 @@ _ROW_BY_ROW = 4
 """The effort from which libpng chooses the filter of each row of a mask, which becomes up to 7 % smaller."""
 
 
-def write(
-    pixels: npt.NDArray[np.uint8 | np.uint16],
-    *,
-    effort: int,
-    icc: bytes | None = None,
-    dpi: tuple[float, float] | None = None,
-    exif: bytes | None = None,
-    xmp: bytes | None = None,
-    texts: Mapping[str, str] | None = None,
-) -> bytes:
-    """A PNG file of `pixels`: H×W grey, or H×W×C with C = 2 (grey, alpha), 3 or 4; uint8 or uint16, straight alpha.
+def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None) -> bytes:
+    """The PNG file of a finished picture.
 
-    `effort`: 0–9. `dpi`: dots per inch, across and down. `exif`: TIFF header and what follows. `xmp`: a packet in
-    UTF-8. `texts` in Latin-1 by keyword (1–79 characters). Most of the time is spent outside the interpreter's lock.
+    `effort`: 0–9. `texts` in Latin-1 by keyword (1–79 characters). Most of the time is spent outside the interpreter's
+    lock.
     """
+    pixels = picture.pixels
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOUR_TYPES[channels], 0, 0, 0)
     parts = [SIGNATURE, *_chunk(b"IHDR", header)]
-    if icc is not None:
-        parts += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if dpi is not None:
-        parts += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / _INCH) for value in dpi), 1))
-    if exif is not None:
-        parts += _chunk(b"eXIf", exif)
-    if xmp is not None:
-        parts += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
+    if picture.icc is not None:
+        parts += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+    if picture.dpi is not None:
+        parts += _chunk(b"pHYs", struct.pack(">IIB", *(round(value / _INCH) for value in picture.dpi), 1))
+    if picture.exif is not None:
+        parts += _chunk(b"eXIf", picture.exif)
+    if picture.xmp is not None:
+        parts += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp)
     for keyword, text in (texts or {}).items():
         parts += _chunk(b"tEXt", f"{keyword}\0{text}".encode("latin-1"))
     return b"".join([*parts, *_pixels(np.ascontiguousarray(pixels), effort)])
 
 
-def _pixels(pixels: npt.NDArray[np.uint8 | np.uint16], effort: int) -> Iterable[bytes | memoryview]:
+def _pixels(pixels: Samples, effort: int) -> Iterable[bytes | memoryview]:
     """The IDAT chunks and IEND."""
     if pixels.ndim == 2 and pixels.dtype == np.uint8 and effort >= _ROW_BY_ROW:
         data = vips().Image.new_from_array(pixels).pngsave_buffer(compression=effort, filter="all", keep="none")

@@ -6,22 +6,24 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.model import ProxySpec
 
-from .arrays import Samples, upright
+from .arrays import Samples, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
 from .header import Header, Stored, decoding
-from .lanczos import lanczos
-from .probe import open_header, unpack
-from .vips import as_image
+from .probe import probe, unpack
+from .vips import as_array, as_image
 
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 _LEAST = 1.5
 """Times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 of it is several times faster than all of it."""
+_GAP = 3
+"""Times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     """
     if spec.encoding not in _CONTENT_TYPES:
         raise SettingsError(f"unknown proxy encoding {spec.encoding!r}: choose jpeg or bmp")
-    header = open_header(data, limits)
-    size = _size((header.width, header.height), spec)
+    header = probe(data, limits)
+    size = _size(header.size, spec)
     with decoding():
         stored = unpack(header, _shrink(header, size))
         small = lanczos(_on_white(stored), size)
@@ -66,9 +68,9 @@ def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
 
 def _shrink(header: Header, size: tuple[int, int]) -> int:
     """By how much a JPEG is shrunk as it is decoded."""
-    if header.codec.format != "JPEG":
+    if header.format != "JPEG":
         return 1
-    spare = min(header.width / size[0], header.height / size[1]) / _LEAST
+    spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
     return next((factor for factor in (8, 4, 2) if factor <= spare), 1)
 
 
@@ -79,6 +81,23 @@ def _on_white(stored: Stored) -> Any:
     image = as_image(stored.pixels)
     white = 255 if image.format == "uchar" else 65535
     return image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+
+
+def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
+    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits.
+
+    Smaller by libvips, in a third of Pillow's time.
+    """
+    image = as_image(pixels)
+    if (image.width, image.height) == size:
+        return to_8_bits(as_array(pixels))
+    if image.width < size[0] or image.height < size[1]:  # libvips would enlarge by another filter
+        channels = np.dsplit(np.atleast_3d(to_8_bits(as_array(pixels))), image.bands)
+        larger = [Image.fromarray(channel[..., 0]).resize(size, Image.Resampling.LANCZOS) for channel in channels]
+        together = np.dstack([np.asarray(channel) for channel in larger])
+        return together[..., 0] if image.bands == 1 else together
+    across, down = size[0] / image.width, size[1] / image.height
+    return to_8_bits(as_array(image.resize(across, vscale=down, kernel="lanczos3", gap=_GAP)))
 
 
 def _encoded(pixels: Samples, spec: ProxySpec) -> bytes:

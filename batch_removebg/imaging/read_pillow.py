@@ -14,21 +14,17 @@ from batch_removebg.errors import SourceError
 
 from . import tiff
 from .arrays import fit
-from .codecs import Codec
 from .colour import lab_to_srgb, srgb_profile
-from .depth import stored_bits
-from .embedded import embedded_profile
+from .declared import by_nclx, embedded_profile, stored_bits
 from .header import UNREADABLE, Header, Stored, decoding, unknown_pixels
-from .unlabelled import by_nclx
 
 _UNKNOWN_KIND = re.compile(r"unknown pixel mode|\(\d+, (16|32)\)")
 """Pillow's words for a sound TIFF that it has no mode for; of a PSD, the colour mode and bits that it doesn't know."""
 _X, _Y = ExifTags.Base.XResolution, ExifTags.Base.YResolution
 
 
-def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
+def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
     """The header of a picture in a format that Pillow reads; `tags` of a TIFF. Raises SourceError."""
-    name = codec.format
     image = _opened(name, data)
     if tags is None:
         # The base class's method: a plugin's own may decode the picture in search of it.
@@ -42,11 +38,10 @@ def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
     with decoding():
         frames = int(getattr(image, "n_frames", 1))
     return Header(
-        codec=codec,
+        format=name,
         data=data,
         source=image,
-        width=image.width,
-        height=image.height,
+        size=(image.width, image.height),
         frames=frames,
         exif=Image.Image.getexif(image) if tags is None else tags,
         xmp=image.info.get("xmp"),
@@ -62,8 +57,8 @@ def stored(header: Header) -> Stored:
     """The pixels, decoded."""
     image = header.source
     image.load()
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        is_tiff = header.codec.format == "TIFF"
+    if header.deep:
+        is_tiff = header.format == "TIFF"
         bits = max(tiff.values(header.exif, TiffImagePlugin.BITSPERSAMPLE, 16)) if is_tiff else 16
         values, notes = fit(np.asarray(image), bits)
         if is_tiff and tiff.photometric(header.exif) == 0:  # white is zero, which Pillow minds in 8 bits only

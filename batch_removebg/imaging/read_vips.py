@@ -6,18 +6,17 @@ import contextlib
 import re
 from typing import Any
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 
 from . import png, tiff
 from .arrays import fit, to_8_bits
-from .codecs import Codec
+from .declared import by_chunks, by_interoperability
 from .header import UNREADABLE, Header, Stored, complaint, unknown_pixels
-from .unlabelled import by_chunks, by_interoperability
 from .vips import as_array, vips
 
-_LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload", "GIF": "gifload"}
+LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload", "GIF": "gifload"}
 _UNKNOWN_KIND = re.compile(
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
@@ -30,14 +29,15 @@ _PER_INCH = {b"\1": 1.0, b"\2": 2.54}
 """Inch and centimetre; 0 says a pixel's shape only."""
 
 
-def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
+def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
     """The header of a picture in a format that libvips reads; `tags` of a TIFF. Raises SourceError."""
-    name = codec.format
     chunks, texts = png.read_chunks(data) if name == "PNG" else ({}, {})
     try:
         # Of tiles, libvips leaves those black that it can't read, unless warnings count; of strips, warnings would
         # refuse every file with a tag that libtiff doesn't know.
-        image = _load(name, data, fail_on="warning" if tags is not None and tiff.is_tiled(tags) else "error")
+        image = _load(
+            name, data, fail_on="warning" if tags is not None and TiffImagePlugin.TILEOFFSETS in tags else "error"
+        )
     except vips().Error as error:
         said = complaint(error)
         if name == "TIFF" and _UNKNOWN_KIND.search(said):
@@ -51,11 +51,10 @@ def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
     exif = _exif(chunks.get(b"eXIf") or _field(image, "exif-data"), xmp, texts.get(b"Raw profile type exif"))
     pages = int.from_bytes(chunks[b"acTL"][:4], "big") if b"acTL" in chunks else _field(image, "n-pages")
     return Header(
-        codec=codec,
+        format=name,
         data=data,
         source=image,
-        width=image.width,
-        height=image.height,
+        size=(image.width, image.height),
         frames=pages or 1,
         exif=exif if tags is None else tags,
         xmp=xmp,
@@ -69,11 +68,12 @@ def open_header(codec: Codec, data: bytes, tags: Image.Exif | None) -> Header:
 def stored(header: Header, shrink: int = 1) -> Stored:
     """The pixels, not decoded yet; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for."""
     image = header.source
-    if header.codec.format != "TIFF":
+    if header.format != "TIFF":
         if shrink > 1:
-            image = _load(header.codec.format, header.data, shrink=shrink, fail_on="error")
+            width, height = (round(side / shrink) for side in header.size)
+            image = _load(header.format, header.data, shrink=shrink, fail_on="error")
             # libvips leaves out a last pixel that isn't whole, be it nearly so: the picture would come out stretched.
-            image = image.embed(0, 0, round(header.width / shrink), round(header.height / shrink), extend="copy")
+            image = image.embed(0, 0, width, height, extend="copy")
         return Stored(image, image.hasalpha())
     colours, alpha = tiff.layout(image, header.exif)
     if image.bands > colours + alpha:
@@ -87,7 +87,7 @@ def stored(header: Header, shrink: int = 1) -> Stored:
 
 
 def _load(name: str, data: bytes, **options: Any) -> Any:
-    return getattr(vips().Image, f"{_LOADERS[name]}_buffer")(data, access="sequential", **options)
+    return getattr(vips().Image, f"{LOADERS[name]}_buffer")(data, access="sequential", **options)
 
 
 def _field(image: Any, name: str) -> Any:
@@ -110,7 +110,7 @@ def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.E
 def _jfif_density(data: bytes) -> tuple[float, float] | None:
     """Dots per inch by a JPEG's JFIF segment, which is its first; None where it has none."""
     found = _JFIF.match(data)
-    scale = _PER_INCH.get(found[1]) if found else None
-    return (
-        (int.from_bytes(found[2], "big") * scale, int.from_bytes(found[3], "big") * scale) if found and scale else None
-    )
+    if not found or found[1] not in _PER_INCH:
+        return None
+    x, y = (int.from_bytes(number, "big") * _PER_INCH[found[1]] for number in found.group(2, 3))
+    return x, y

@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import strips
+
 Light = npt.NDArray[np.float32]
-_STRIP = 1 << 17
-"""Pixels that are converted at once."""
 _STEPS = 65536
 
 
@@ -50,14 +50,13 @@ def to_srgb(pixels: npt.NDArray[np.uint16], source: Shaper, srgb: npt.NDArray[np
     """H×W×3 in sRGB of H×W grey or H×W×3 RGB; `srgb`: the matrix of its profile. What lies outside is clipped."""
     result = np.empty((*pixels.shape[:2], 3), np.uint16)
     samples = pixels[..., None] if pixels.ndim == 2 else pixels
-    rows = max(1, _STRIP // pixels.shape[1])
     mixing = None if source.matrix is None else (source.matrix @ np.linalg.inv(srgb)).astype(np.float32)
-    for at in range(0, len(pixels), rows):
-        strip = samples[at : at + rows]
+    for rows in strips(result[..., 0], 1 << 17):
+        strip = samples[rows]
         light = np.stack([curve[strip[..., place]] for place, curve in enumerate(source.curves)], axis=-1)
         if mixing is not None:
             light = light @ mixing
-        result[at : at + rows] = np.rint(_from_light(light) * np.float32(65535)).astype(np.uint16)
+        result[rows] = np.rint(_from_light(light) * np.float32(65535)).astype(np.uint16)
     return result
 
 
@@ -69,10 +68,8 @@ def _from_light(light: Light) -> Light:
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
     (count,) = struct.unpack(">I", icc[128:132])
-    found = {}
-    for name, at, size in struct.iter_unpack(">4sII", icc[132 : 132 + 12 * min(count, 200)]):
-        found[name] = icc[at : at + size]
-    return found
+    directory = struct.iter_unpack(">4sII", icc[132 : 132 + 12 * min(count, 200)])
+    return {name: icc[at : at + size] for name, at, size in directory}
 
 
 def _numbers(body: bytes) -> list[float]:

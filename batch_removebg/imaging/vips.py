@@ -9,21 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_DTYPES = {
-    "uchar": "u1",
-    "ushort": "u2",
-    "uint": "u4",
-    "char": "i1",
-    "short": "i2",
-    "int": "i4",
-    "float": "f4",
-    "double": "f8",
-}
+from .arrays import strips
+
 _TALL = 1 << 14
 _LARGE = 1 << 20
 _STRIP = 1 << 15
 """Pixels that are decoded at once of a picture of more than so many, unless it has more rows than that."""
-_FORMATS = {"uint8": "uchar", "uint16": "ushort"}
 
 
 @cache
@@ -47,25 +38,19 @@ def as_array(image: Any) -> npt.NDArray[Any]:
     """
     if isinstance(image, np.ndarray):
         return image
-    shape = (image.height, image.width, image.bands)
+    shape, dtype = (image.height, image.width, image.bands), vips().FORMAT_TO_TYPESTR[image.format]
     if image.width * image.height <= _LARGE or image.height > _TALL:
-        pixels = np.frombuffer(image.write_to_memory(), _DTYPES[image.format]).reshape(shape)
+        pixels = np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
     else:
-        pixels = np.empty(shape, _DTYPES[image.format])
+        pixels = np.empty(shape, dtype)
         region = vips().Region.new(image)
-        rows = max(1, _STRIP // image.width)
-        for at in range(0, image.height, rows):
-            strip = pixels[at : at + rows]
-            packed = region.fetch(0, at, image.width, len(strip))
+        for rows in strips(pixels[..., 0], _STRIP):
+            strip = pixels[rows]
+            packed = region.fetch(0, rows.start, image.width, len(strip))
             strip[...] = np.frombuffer(packed, pixels.dtype).reshape(strip.shape)
     return pixels[..., 0] if image.bands == 1 else pixels
 
 
 def as_image(pixels: Any) -> Any:
     """A libvips picture of an array (H×W or H×W×C, uint8 or uint16); what is one already stays one."""
-    if not isinstance(pixels, np.ndarray):
-        return pixels
-    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    height, width = pixels.shape[:2]
-    memory = np.ascontiguousarray(pixels).data
-    return vips().Image.new_from_memory(memory, width, height, bands, _FORMATS[pixels.dtype.name])
+    return vips().Image.new_from_array(pixels) if isinstance(pixels, np.ndarray) else pixels

@@ -44,9 +44,8 @@ def foreground(pixels: Samples, alpha: Samples) -> Samples:
     grid = _Grid(pixels, alpha, part, stride)
     result = pixels.copy(order="C")
     colours, shares = result.reshape(alpha.size, -1), alpha.ravel()
-    whole = colours.view(
-        f"V{colours[0].nbytes}"
-    )  # as one value a pixel, which `put` writes four times as fast as three
+    # As one value a pixel, which `put` writes four times as fast as three.
+    whole = colours.view(f"V{colours[0].nbytes}")
     top = np.float32(np.iinfo(pixels.dtype).max)
     width = alpha.shape[1]
     step = max(1, AT_ONCE // width)

@@ -154,17 +154,9 @@ class _Regression:
 def _inverse(symmetric: Floats) -> Floats:
     """Of symmetric 3×3 matrices, given and returned as their upper triangles: 6×h×w."""
     rr, rg, rb, gg, gb, bb = symmetric
-    cofactors = np.stack(
-        [
-            gg * bb - gb * gb,
-            rb * gb - rg * bb,
-            rg * gb - rb * gg,
-            rr * bb - rb * rb,
-            rb * rg - rr * gb,
-            rr * gg - rg * rg,
-        ]
-    )
-    cofactors /= rr * cofactors[0] + rg * cofactors[1] + rb * cofactors[2]
+    first = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    cofactors = np.stack([*first, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg])
+    cofactors /= rr * first[0] + rg * first[1] + rb * first[2]
     return cofactors
 
 

@@ -14,6 +14,7 @@ from batch_removebg.imaging import png
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
+from batch_removebg.imaging.picture import Picture
 from batch_removebg.imaging.png_write import write
 from batch_removebg.model import Matte
 
@@ -60,7 +61,7 @@ def encode_matte(matte: Matte) -> bytes:
     """A matte as lossless 8-bit grey PNG, its peak and engine in text chunks."""
     peak = None if matte.peak is None else f"{matte.peak:.6g}"
     texts = {name: text for name, text in ((_PEAK, peak), (_ENGINE, matte.engine)) if text is not None}
-    return write(matte.alpha, effort=_EFFORT, texts=texts)
+    return write(Picture(matte.alpha), _EFFORT, texts)
 
 
 def decode_matte(data: bytes) -> Matte:

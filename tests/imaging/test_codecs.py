@@ -1,4 +1,4 @@
-"""The table of formats: one reader each, known by the first bytes."""
+"""The formats that are read, known by their first bytes."""
 
 from __future__ import annotations
 
@@ -6,30 +6,19 @@ import logging
 
 import pytest
 
-from batch_removebg.imaging.codecs import CODECS, identify
-from batch_removebg.imaging.format import EXTENSIONS
+from batch_removebg.imaging.codecs import STARTS, identify
 from batch_removebg.imaging.vips import vips
 from tests.support.pictures import encoded, noise
 
 
-def test_every_format_stands_there_once_and_what_is_written_has_a_writer() -> None:
-    names = [codec.format for codec in CODECS]
-    assert len(set(names)) == len(names)
-    assert {codec.format.lower() for codec in CODECS if codec.writer} == set(EXTENSIONS)
-
-
-@pytest.mark.parametrize("kind", [codec.format for codec in CODECS if codec.format not in ("PSD", "HEIF")])
+@pytest.mark.parametrize("kind", [name for name in STARTS if name != "PSD"])
 def test_a_format_is_known_by_its_first_bytes(kind: str) -> None:
-    codec = identify(encoded(noise(6, 8), kind)[:64])
-    assert codec is not None
-    assert codec.format == kind
+    assert identify(encoded(noise(6, 8), kind)[:64]) == kind
 
 
 @pytest.mark.parametrize("major", [b"heic", b"mif1"])
 def test_heic_is_known_by_any_of_its_brands(major: bytes) -> None:
-    codec = identify(b"\0\0\0\x18ftyp" + major + bytes(4) + b"mif1heic")
-    assert codec is not None
-    assert codec.format == "HEIF"
+    assert identify(b"\0\0\0\x18ftyp" + major + bytes(4) + b"mif1heic") == "HEIF"
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"%PDF-1.7", b"\0\0\0\x18ftypisom" + bytes(12)])

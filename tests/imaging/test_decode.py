@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from batch_removebg.errors import SourceError
-from batch_removebg.imaging import decode, png_write, tiff_write
+from batch_removebg.imaging import decode
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.colour import srgb_profile
 from batch_removebg.imaging.format import Limits
@@ -25,6 +25,8 @@ from tests.support.pictures import (
     png,
     ramp,
     swapped_profile,
+    write_png,
+    write_tiff,
 )
 
 LIMITS = Limits()
@@ -55,8 +57,8 @@ def test_what_is_said_behind_the_pixels_of_a_png_counts_from_the_start(depth):
     assert (seen.width, seen.height) == (5, 7)
     picture = decode.read(late, LIMITS, metadata=True)
     assert picture.pixels.shape == (7, 5, 3)
-    assert b"Camera of Somebody" in picture.metadata.exif
-    assert b"here" in picture.metadata.xmp
+    assert b"Camera of Somebody" in picture.exif
+    assert b"here" in picture.xmp
     small = proxy(late, ProxySpec(longest=7), LIMITS)
     assert (small.width, small.height) == (5, 7)
 
@@ -225,7 +227,7 @@ def test_sixteen_bit_cmyk_is_converted_in_eight_and_says_so():
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_truncated_sixteen_bits_are_refused(kind):
     stored = noise(64, 64, 6).view(np.uint16)
-    data = (tiff_write if kind == "tiff" else png_write).write(stored, effort=2)
+    data = (write_tiff if kind == "tiff" else write_png)(stored, effort=2)
     with pytest.raises(SourceError, match="damaged or cut short"):
         read(data[: len(data) * 2 // 3])
 

@@ -9,7 +9,7 @@ from batch_removebg.finish.compose import compose
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging import decode, encode
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.picture import Composed
+from batch_removebg.imaging.picture import Picture
 from tests.support.pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
 
 LOSSLESS = ["png", "webp", "tiff"]
@@ -21,7 +21,7 @@ def rgba(height=8, width=256):
 
 
 def encoded_as(kind, pixels, finish=None, **fields):
-    return encode.encode(Composed(pixels, **fields), (finish or Finish(kind)).encoding)
+    return encode.encode(Picture(pixels, **fields), (finish or Finish(kind)).encoding)
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)

@@ -10,12 +10,11 @@ from PIL import ExifTags, Image
 
 from batch_removebg.finish.finish import finish
 from batch_removebg.finish.options import Finish
-from batch_removebg.imaging import tiff_write
+from batch_removebg.imaging import tiff
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.metadata import clean_xmp
-from batch_removebg.imaging.tiff import read_tags
 from batch_removebg.model import Matte
-from tests.support.pictures import encoded, noise, opened
+from tests.support.pictures import encoded, noise, opened, write_tiff
 
 EVERY = ["png", "webp", "jpeg", "tiff", "avif"]
 LIMITS = Limits()
@@ -42,7 +41,7 @@ def photo(kind: str = "JPEG", orientation: int = 6) -> bytes:
     place[ExifTags.GPS.GPSLatitudeRef] = "N"
     place[ExifTags.GPS.GPSLatitude] = (48.0, 8.0, 14.0)
     if kind == "TIFF":  # Pillow leaves the inner directories out
-        return tiff_write.write(noise(20, 30), effort=2, dpi=(300, 300), exif=tags.tobytes()[6:], xmp=XMP)
+        return write_tiff(noise(20, 30), effort=2, dpi=(300, 300), exif=tags.tobytes()[6:], xmp=XMP)
     options = {"xmp": XMP} if kind != "PNG" else {}
     return encoded(noise(20, 30), kind, exif=tags, dpi=(300, 300), **options)
 
@@ -143,7 +142,7 @@ def test_metadata_of_a_deep_photo_is_kept_too():
     buffer = io.BytesIO()
     Image.fromarray(noise(4, 5, 2).view(np.uint16)[..., 0]).save(buffer, "PNG", exif=tags)
     assert opened(made(buffer.getvalue(), "png")).getexif()[ExifTags.Base.Artist] == "J. Smith"
-    assert read_tags(made(buffer.getvalue(), "tiff"))[ExifTags.Base.Artist] == "J. Smith"
+    assert tiff.read_tags(made(buffer.getvalue(), "tiff"))[ExifTags.Base.Artist] == "J. Smith"
 
 
 def test_the_place_in_words_is_left_out_of_xmp_too():

@@ -16,9 +16,9 @@ from PIL import Image
 from batch_removebg.finish import passthrough as png
 from batch_removebg.finish.compose import compose
 from batch_removebg.finish.options import Finish
-from batch_removebg.imaging import png_filters, png_write
+from batch_removebg.imaging import png_filters
 from batch_removebg.imaging.picture import Picture
-from tests.support.pictures import encoded, exif, noise, opened, ramp, swapped_profile
+from tests.support.pictures import encoded, exif, noise, opened, ramp, swapped_profile, write_png
 
 EFFORTS = range(10)
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
@@ -68,7 +68,7 @@ def smooth(height: int, width: int, channels: int) -> np.ndarray:
 @pytest.mark.parametrize("make", [noise, smooth])
 def test_eight_bits_come_back_exactly(effort, channels, make):
     pixels = make(40, 31, channels)
-    data = png_write.write(pixels.reshape(40, 31) if channels == 1 else pixels, effort=effort)
+    data = write_png(pixels.reshape(40, 31) if channels == 1 else pixels, effort=effort)
     assert np.array_equal(np.asarray(opened(data)).reshape(40, 31, channels), pixels.reshape(40, 31, channels))
     walked = png.walk(data)
     assert walked is not None
@@ -79,7 +79,7 @@ def test_eight_bits_come_back_exactly(effort, channels, make):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bits_come_back_exactly(effort, channels):
     pixels = noise(9, 7, 2 * channels).view(np.uint16)
-    data = png_write.write(pixels[..., 0] if channels == 1 else pixels, effort=effort)
+    data = write_png(pixels[..., 0] if channels == 1 else pixels, effort=effort)
     assert np.array_equal(unfiltered(data), pixels)
     if channels == 1:
         assert np.array_equal(np.asarray(opened(data)), pixels[..., 0])
@@ -111,22 +111,22 @@ def test_bands_meet_without_a_seam(effort, monkeypatch):
     pixels = np.concatenate([smooth(33, 30, 4), noise(20, 30, 4), np.zeros((9, 30, 4), np.uint8)])
     pixels[:, :7] = 0
     pixels[:, 25:] = 0
-    assert np.array_equal(np.asarray(opened(png_write.write(pixels, effort=effort))), pixels)
+    assert np.array_equal(np.asarray(opened(write_png(pixels, effort=effort))), pixels)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 4), (1, 5000, 3), (5000, 1, 4), (2, 300_000)])
 def test_extreme_shapes(shape):
     pixels = np.arange(np.prod(shape)).astype(np.uint8).reshape(shape)
-    assert np.array_equal(np.asarray(opened(png_write.write(pixels, effort=2))), pixels)
+    assert np.array_equal(np.asarray(opened(write_png(pixels, effort=2))), pixels)
 
 
 def test_what_is_not_contiguous_is_written_as_it_reads():
     pixels = noise(8, 9, 4)[::2, ::-1]
-    assert np.array_equal(np.asarray(opened(png_write.write(pixels, effort=2))), pixels)
+    assert np.array_equal(np.asarray(opened(write_png(pixels, effort=2))), pixels)
 
 
 def test_profile_resolution_exif_and_texts_stand_before_the_pixels():
-    data = png_write.write(
+    data = write_png(
         noise(2, 2), effort=2, icc=swapped_profile(), dpi=(300, 72), exif=exif(1).tobytes()[6:], texts={"a": "b"}
     )
     assert [kind for kind, _ in chunks(data)] == [b"IHDR", b"iCCP", b"pHYs", b"eXIf", b"tEXt", b"IDAT", b"IEND"]
@@ -140,7 +140,7 @@ def test_profile_resolution_exif_and_texts_stand_before_the_pixels():
 @pytest.mark.parametrize("effort", EFFORTS)
 @pytest.mark.parametrize("channels", [1, 4])
 def test_nothing_is_written_that_was_not_asked_for(effort, channels):
-    data = png_write.write(noise(2, 2, channels), effort=effort)
+    data = write_png(noise(2, 2, channels), effort=effort)
     assert list(dict.fromkeys(kind for kind, _ in chunks(data))) == [b"IHDR", b"IDAT", b"IEND"]
 
 
@@ -173,7 +173,7 @@ def test_cutouts_are_no_larger_than_a_seventh_more_than_pillows():
     seen = 0
     for name, rgb, alpha in cutouts():
         pixels = compose(Picture(rgb), alpha, Finish()).pixels
-        size = len(png_write.write(pixels, effort=2))
+        size = len(write_png(pixels, effort=2))
         assert size <= 1.15 * pillows(pixels), name
         seen += 1
     assert seen >= 8
@@ -183,22 +183,22 @@ def test_more_effort_is_smaller_and_most_of_it_beats_pillow():
     pixels = compose(
         Picture(np.asarray(Image.open(SAMPLES / "coffee.jpg"))), np.asarray(_ellipse((600, 400))), Finish()
     )
-    sizes = [len(png_write.write(pixels.pixels, effort=effort)) for effort in (0, 2, 5, 9)]
+    sizes = [len(write_png(pixels.pixels, effort=effort)) for effort in (0, 2, 5, 9)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= pillows(pixels.pixels)
 
 
 def test_more_effort_makes_masks_as_small_as_pillows():
     masks = [alpha for _, _, alpha in cutouts()]
-    ratios = [len(png_write.write(mask, effort=7)) / pillows(mask) for mask in masks]
+    ratios = [len(write_png(mask, effort=7)) / pillows(mask) for mask in masks]
     assert sum(ratios) <= len(ratios)
 
 
 def test_the_same_pixels_give_the_same_bytes_from_several_threads_at_once():
     pixels = np.dstack([noise(400, 300), ramp(400, 300)])
-    expected = png_write.write(pixels, effort=2)
+    expected = write_png(pixels, effort=2)
     made: list[bytes] = []
-    threads = [threading.Thread(target=lambda: made.append(png_write.write(pixels, effort=2))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: made.append(write_png(pixels, effort=2))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -207,6 +207,6 @@ def test_the_same_pixels_give_the_same_bytes_from_several_threads_at_once():
 
 
 def test_pillow_reads_it_in_pieces_too():
-    data = png_write.write(noise(2000, 300, 4), effort=2)
+    data = write_png(noise(2000, 300, 4), effort=2)
     assert len([kind for kind, _ in chunks(data) if kind == b"IDAT"]) > 1
     Image.open(io.BytesIO(data)).verify()

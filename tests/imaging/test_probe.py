@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import SourceError
-from batch_removebg.imaging import png_write
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import cost
 from batch_removebg.imaging.probe import probe as look
-from tests.support.pictures import encoded, exif, noise, opened, png
+from tests.support.pictures import encoded, exif, noise, opened, png, write_png
 
 LIMITS = Limits()
 FRAMES = [Image.fromarray(noise(6, 8, seed=seed)) for seed in range(3)]
@@ -194,7 +193,7 @@ print(peak() - before)
 def test_the_estimated_cost_covers_the_measured_peak(tmp_path, kind, source):
     pixels = np.concatenate([noise(1500, 2000), np.full((1500, 2000, 1), 200, np.uint8)], axis=2)
     if source == "deep":
-        large, small = (png_write.write(array * np.uint16(257), effort=0) for array in (pixels, pixels[:8, :8]))
+        large, small = (write_png(array * np.uint16(257), effort=0) for array in (pixels, pixels[:8, :8]))
     else:
         large, small = (encoded(array, source) for array in (pixels, pixels[:8, :8]))
     (tmp_path / "large").write_bytes(large)

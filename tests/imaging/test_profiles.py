@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from batch_removebg.finish.finish import finish
 from batch_removebg.finish.options import Finish
-from batch_removebg.imaging import decode, png_write, tiff_write
+from batch_removebg.imaging import decode
 from batch_removebg.imaging.colour import flaw, means_srgb, srgb_profile
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.shaper import shaper
@@ -29,6 +29,8 @@ from tests.support.pictures import (
     opened,
     srgb_to_light,
     swapped_profile,
+    write_png,
+    write_tiff,
 )
 
 LIMITS = Limits()
@@ -70,7 +72,7 @@ def test_srgb_converts_by_the_profiles_own_arithmetic(name):
 
 
 @pytest.mark.parametrize("name", WIDE)
-@pytest.mark.parametrize("write", [png_write.write, tiff_write.write])
+@pytest.mark.parametrize("write", [write_png, write_tiff])
 def test_sixteen_bits_are_converted_in_sixteen(name, write):
     pixels = noise(64, 64, 6).view(np.uint16)
     data = finish(write(pixels, effort=2, icc=WIDE[name]), Matte(OPAQUE), Finish(srgb=True), LIMITS).data
@@ -160,10 +162,10 @@ def test_without_a_profile_srgb_is_what_it_is_taken_for():
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_grey_is_converted_by_its_profile(deep):
-    data = png_write.write(np.full((4, 4), 55 * 257 if deep else 55, np.uint16 if deep else np.uint8), effort=2)
+    data = write_png(np.full((4, 4), 55 * 257 if deep else 55, np.uint16 if deep else np.uint8), effort=2)
     plain = finish(data, Matte(OPAQUE), Finish(srgb=True), LIMITS).data
     assert decode.read(plain, LIMITS).pixels[0, 0] == (55 * 257 if deep else 55)
-    tagged = png_write.write(decode.read(data, LIMITS).pixels, effort=2, icc=grey_profile())
+    tagged = write_png(decode.read(data, LIMITS).pixels, effort=2, icc=grey_profile())
     picture = decode.read(finish(tagged, Matte(OPAQUE), Finish(srgb=True), LIMITS).data, LIMITS)
     expected = light_to_srgb(np.array(55 / 255)) * (65535 if deep else 255)
     assert np.abs(picture.pixels[0, 0] - expected).max() <= (64 if deep else 1)
@@ -185,7 +187,7 @@ def test_cmyk_is_converted_by_its_profile_never_naively(kind, srgb):
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_broken_profile_is_noted_and_nothing_is_made_of_it(deep):
     pixels = noise(8, 8, 6).view(np.uint16) if deep else noise(8, 8)
-    data = png_write.write(pixels, effort=2, icc=BROKEN)
+    data = write_png(pixels, effort=2, icc=BROKEN)
     kept = finish(data, Matte(OPAQUE), Finish(), LIMITS)
     assert opened(kept.data).info["icc_profile"] == BROKEN
     assert kept.notes[0].startswith("colour profile kept, though it is broken (")

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from batch_removebg.imaging import png_write, tiff
 from batch_removebg.imaging.colour import srgb_profile
+from batch_removebg.imaging.picture import Picture
 
 Array = npt.NDArray[np.uint8]
 
@@ -23,6 +25,16 @@ def encoded(picture: Image.Image | Array, format: str = "PNG", **options: Any) -
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+def write_png(pixels: npt.NDArray[Any], effort: int, texts: dict[str, str] | None = None, **fields: Any) -> bytes:
+    """A PNG of our own writer; `fields` are those of `Picture`."""
+    return png_write.write(Picture(pixels, **fields), effort, texts)
+
+
+def write_tiff(pixels: npt.NDArray[Any], effort: int, **fields: Any) -> bytes:
+    """A TIFF of our own writer; `fields` are those of `Picture`."""
+    return tiff.write(Picture(pixels, **fields), effort)
 
 
 def opened(data: bytes) -> Image.Image:
