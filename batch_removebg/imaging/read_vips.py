@@ -35,9 +35,8 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
     try:
         # Of tiles, libvips leaves those black that it can't read, unless warnings count; of strips, warnings would
         # refuse every file with a tag that libtiff doesn't know.
-        image = _load(
-            name, data, fail_on="warning" if tags is not None and TiffImagePlugin.TILEOFFSETS in tags else "error"
-        )
+        tiled = tags is not None and TiffImagePlugin.TILEOFFSETS in tags
+        image = _load(name, data, fail_on="warning" if tiled else "error")
     except vips().Error as error:
         said = complaint(error)
         if name == "TIFF" and _UNKNOWN_KIND.search(said):

@@ -38,7 +38,7 @@ def as_array(image: Any) -> npt.NDArray[Any]:
     """
     if isinstance(image, np.ndarray):
         return image
-    shape, dtype = (image.height, image.width, image.bands), vips().FORMAT_TO_TYPESTR[image.format]
+    shape, dtype = (image.height, image.width, image.bands), vips().vimage.FORMAT_TO_TYPESTR[image.format]
     if image.width * image.height <= _LARGE or image.height > _TALL:
         pixels = np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
     else:
