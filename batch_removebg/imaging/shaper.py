@@ -87,25 +87,19 @@ def _curve(tag: bytes) -> Light:
     points = np.frombuffer(tag[12 : 12 + 2 * count], ">u2")
     if count != len(points):
         raise ValueError("a curve that is cut short")
-    if count == 0:
-        return values.astype(np.float32)
-    if count == 1:
-        values = values ** (float(points[0]) / 256)
-        return values.astype(np.float32)
+    if count < 2:
+        return np.asarray(values ** (float(points[0]) / 256 if count else 1.0), np.float32)
     return np.interp(values, np.linspace(0, 1, count), points / 65535).astype(np.float32)
 
 
 def _parametric(kind: int, given: list[float], x: npt.NDArray[np.float64]) -> Light:
     """Types 0 to 4: (a·x + b)^g + e from d on, c·x + f below."""
-    g, a, b, c, d, e, f = (*given, *[0.0] * 7)[:7]
+    count = (1, 3, 4, 5, 7)[kind]
+    g, a, b, c, d, e, f = (*given[:count], *[0.0] * 7)[:7]
     if kind == 0:
         a, d = 1.0, -1.0
-    elif kind in (1, 2):
-        c, e, f, d = 0.0, (c if kind == 2 else 0.0), (c if kind == 2 else 0.0), -b / a
-    elif kind == 3:
-        e = f = 0.0
-    elif kind != 4:
-        raise ValueError("a curve of an unknown type")
+    elif kind < 3:
+        c, d, e, f = 0.0, -b / a, c, c
     upper = np.maximum(a * x + b, 0) ** g + e
     light: Light = np.where(x >= d, upper, c * x + f).clip(0, 1).astype(np.float32)
     return light
