@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.arrays import Samples, strips, to_8_bits
+from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
 from batch_removebg.imaging.format import Colour
-from batch_removebg.imaging.picture import Picture
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import refine, resized
 

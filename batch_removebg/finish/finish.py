@@ -9,7 +9,7 @@ from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import Limits
-from batch_removebg.matting.matte import as_output
+from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import measure
 from batch_removebg.model import Matte
 
@@ -34,8 +34,7 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     For what `as_it_is` doesn't pass on. Raises OutputBroken if the cutout can't be read or has no alpha (for mask only
     a grey mask suffices), ItemError if the format can't hold it.
     """
-    with as_output():
-        picture = read(data, limits)
+    picture = read_output(data, limits)
     alpha = picture.alpha
     if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
         alpha = picture.pixels

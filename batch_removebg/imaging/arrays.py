@@ -1,8 +1,9 @@
-"""Pixels as arrays: 8 and 16 bits, deeper values scaled down to them, and turned upright."""
+"""Pictures as arrays of 8 and 16 bits; deeper values scaled down to them, and what is stored turned upright."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,30 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.uint8 | np.uint16]
 
-_TURNED: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
-    2: lambda stored: stored[:, ::-1],
-    3: lambda stored: stored[::-1, ::-1],
-    4: lambda stored: stored[::-1],
-    5: lambda stored: stored.T,
-    6: lambda stored: stored[::-1].T,
-    7: lambda stored: stored[::-1, ::-1].T,
-    8: lambda stored: stored.T[::-1],
-}
-"""What puts a picture upright, by EXIF orientation (CIPA DC-008, tag 0x0112)."""
+_FLIPPED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (0,), 7: (0, 1), 8: (1,)}
+"""Axes to flip for an upright picture, by EXIF orientation (CIPA DC-008, tag 0x0112); from 5 on then to be swapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A source, upright and at full size; or a finished picture, not yet encoded."""
+
+    pixels: Samples
+    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied.
+
+    Finished, it may have its alpha as a last channel: H×W×2 or H×W×4.
+    """
+    alpha: Samples | None = None
+    """H×W, as deep as the pixels: the source's own transparency."""
+    icc: bytes | None = None
+    """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
+    dpi: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    """What did not survive, in words for people."""
+    exif: bytes | None = None
+    """What is kept of it: TIFF header and directories, without the prefix that JPEG has."""
+    xmp: bytes | None = None
+    """What is kept of it: a packet in UTF-8."""
 
 
 def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:
@@ -30,12 +45,13 @@ def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:
 
 def upright(stored: Samples, orientation: int) -> Samples:
     """A stored picture (H×W or H×W×C) as people see it, contiguous."""
-    if orientation not in _TURNED:
+    if orientation not in _FLIPPED:
         return stored
     stored = np.ascontiguousarray(stored)
     # A pixel as one value: numpy is twice as slow with an innermost axis of three.
     whole = stored if stored.ndim == 2 else stored.view(f"V{stored.itemsize * stored.shape[2]}")[..., 0]
-    turned = np.ascontiguousarray(_TURNED[orientation](whole))
+    flipped = np.flip(whole, _FLIPPED[orientation])
+    turned = np.ascontiguousarray(flipped.T if orientation >= 5 else flipped)
     return turned if stored.ndim == 2 else turned.view(stored.dtype).reshape(*turned.shape, stored.shape[2])
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import split, upright
+from .arrays import Picture, split, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
 from .header import decoding
 from .metadata import collect
-from .picture import Picture
 from .probe import probe, unpack
 from .vips import as_array
 

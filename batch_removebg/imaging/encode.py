@@ -15,10 +15,9 @@ from PIL import Image
 from batch_removebg.errors import ItemError
 
 from . import png_write, tiff
-from .arrays import Samples
+from .arrays import Picture, Samples
 from .colour import convert
 from .format import Encoding
-from .picture import Picture
 
 _LOSSLESS_WEBP = ((0, 0), (1, 20), (1, 20), (2, 30), (3, 40), (4, 50), (4, 60), (4, 75), (5, 90), (6, 100))
 """`method` and `quality` by effort; without loss quality is effort too, and all come within some per cent."""

@@ -28,7 +28,7 @@ class Header:
     """A picture that has been opened and not decoded."""
 
     format: str
-    """Of `codecs.STARTS`, or HEIF."""
+    """Of `codecs.STARTS`."""
     data: bytes
     source: Any
     """The picture of its library: pyvips.Image, or Pillow's ImageFile."""
@@ -56,17 +56,16 @@ class Header:
     @property
     def width(self) -> int:
         """With the EXIF orientation applied."""
-        return self.turned(self.size)[0]
+        return self.turned(*self.size)[0]
 
     @property
     def height(self) -> int:
         """With the EXIF orientation applied."""
-        return self.turned(self.size)[1]
+        return self.turned(*self.size)[1]
 
-    def turned(self, pair: tuple[T, T]) -> tuple[T, T]:
-        """A pair of values for the stored width and height, in the order of the upright picture."""
-        first, second = pair
-        return (second, first) if self.orientation >= 5 else pair
+    def turned(self, across: T, down: T) -> tuple[T, T]:
+        """Values for the stored width and height, in the order of the upright picture."""
+        return (down, across) if self.orientation >= 5 else (across, down)
 
     @property
     def dpi(self) -> tuple[float, float] | None:
@@ -75,7 +74,7 @@ class Header:
             x, y = (float(value) for value in self.density or self._exif_density())
         except UNREADABLE:
             return None
-        return self.turned((x, y)) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
+        return self.turned(x, y) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
 
     def _exif_density(self) -> tuple[float, float]:
         # Per inch, per centimetre, or neither.

@@ -34,10 +34,7 @@ def is_sound(data: bytes, start: int, end: int) -> bool:
 
 
 def require_sound(data: bytes) -> None:
-    """Raise SourceError for a PNG with a wrong checksum in any chunk, which decoding doesn't look at everywhere.
-
-    What is no PNG passes.
-    """
+    """Raise SourceError for a PNG with a wrong checksum in any chunk (decoding checks some); what is no PNG passes."""
     if data.startswith(SIGNATURE):
         for kind, start, end in walk(data):
             if not is_sound(data, start, end):

@@ -12,9 +12,8 @@ from itertools import repeat
 
 import numpy as np
 
-from .arrays import Samples
+from .arrays import Picture, Samples
 from .deflate import compressor
-from .picture import Picture
 from .png import SIGNATURE
 from .png_filters import UP, bands, filtered, trials
 from .vips import vips
@@ -27,11 +26,7 @@ _ROW_BY_ROW = 4
 
 
 def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None) -> bytes:
-    """The PNG file of a finished picture.
-
-    `effort`: 0–9. `texts` in Latin-1 by keyword (1–79 characters). Most of the time is spent outside the interpreter's
-    lock.
-    """
+    """The PNG file of a finished picture; `effort`: 0–9; `texts` in Latin-1 by keyword (1–79 characters)."""
     pixels = picture.pixels
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1

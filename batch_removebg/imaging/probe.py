@@ -42,10 +42,11 @@ def probe(data: bytes, limits: Limits) -> Header:
         raise SourceError("is empty (0 bytes)")
     name = identify(data)
     if name is None:
-        raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {', '.join(STARTS)} and HEIC")
+        names = ", ".join(name for name in STARTS if name != "HEIF")
+        raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {names} and HEIC")
     tags = tiff.read_tags(data) if name == "TIFF" else None
     by_vips = name in read_vips.LOADERS and not (tags is not None and tiff.is_for_pillow(tags))
-    header = (read_vips if by_vips else read_pillow).open_header(name, data, tags)
+    header = read_vips.open_header(name, data, tags) if by_vips else read_pillow.open_header(name, data, tags)
     width, height = header.size
     if width * height > limits.max_pixels:
         raise SourceError(

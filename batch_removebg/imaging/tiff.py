@@ -12,10 +12,9 @@ from typing import Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from .arrays import Samples
+from .arrays import Picture, Samples
 from .deflate import compressor
 from .header import UNREADABLE, unknown_pixels
-from .picture import Picture
 
 _PLANES = 2
 """PlanarConfiguration of channels one after the other (section 8)."""

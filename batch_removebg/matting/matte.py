@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isfinite
 
 import numpy as np
@@ -11,10 +9,9 @@ import numpy.typing as npt
 
 from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.imaging import png
-from batch_removebg.imaging.arrays import to_8_bits
+from batch_removebg.imaging.arrays import Picture, to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.picture import Picture
 from batch_removebg.imaging.png_write import write
 from batch_removebg.model import Matte
 
@@ -29,11 +26,11 @@ _EFFORT = 0
 _ASPECT_TOLERANCE = 0.02
 
 
-@contextmanager
-def as_output() -> Iterator[None]:
-    """Turn a SourceError into OutputBroken: what can't be decoded came from the provider."""
+def read_output(data: bytes, limits: Limits) -> Picture:
+    """A picture that came from a provider; raises OutputBroken if it is refused, cut short, or a PNG with a wrong bit."""
     try:
-        yield
+        png.require_sound(data)
+        return read(data, limits)
     except SourceError as error:
         raise OutputBroken(f"the output {error}") from error
 
@@ -45,9 +42,7 @@ def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     aspect ratio agrees within 2 % or one pixel. Raises OutputBroken if it doesn't, and for what isn't a picture, is cut
     short, has no alpha, or is larger than `limits` allow.
     """
-    with as_output():
-        png.require_sound(data)
-        picture = read(data, limits)
+    picture = read_output(data, limits)
     mask = picture.pixels if picture.alpha is None else picture.alpha
     if mask.ndim != 2:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
@@ -66,12 +61,10 @@ def encode_matte(matte: Matte) -> bytes:
 
 def decode_matte(data: bytes) -> Matte:
     """The matte in a file that `encode_matte` made; raises OutputBroken if a single bit of its content is damaged."""
-    with as_output():
-        png.require_sound(data)
-        picture = read(data, Limits())
-        alpha = picture.pixels
-        if not data.startswith(png.SIGNATURE) or picture.alpha is not None or alpha.ndim != 2 or alpha.dtype != "uint8":
-            raise SourceError("is not a kept alpha, which is a PNG in grey")
+    picture = read_output(data, Limits())
+    alpha = picture.pixels
+    if not data.startswith(png.SIGNATURE) or picture.alpha is not None or alpha.ndim != 2 or alpha.dtype != "uint8":
+        raise OutputBroken("the output is not a kept alpha, which is a PNG in grey")
     texts = png.read_chunks(data)[1]
     peak, engine = (texts.get(name.encode(), b"").decode("latin-1") for name in (_PEAK, _ENGINE))
     sound = engine.isascii() and engine.isprintable() and 0 < len(engine) <= _LONGEST_NAME

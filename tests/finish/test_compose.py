@@ -4,8 +4,8 @@ from PIL import Image
 
 from batch_removebg.finish import compose
 from batch_removebg.finish.options import Finish
+from batch_removebg.imaging.arrays import Picture
 from batch_removebg.imaging.colour import srgb_profile
-from batch_removebg.imaging.picture import Picture
 from tests.matting.test_refine import RED as CRIMSON
 from tests.matting.test_refine import as_the_network_sees_it, disc, photo
 from tests.support.pictures import grey_profile, noise, ramp, swapped_profile

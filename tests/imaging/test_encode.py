@@ -8,8 +8,8 @@ from batch_removebg.errors import ItemError
 from batch_removebg.finish.compose import compose
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging import decode, encode
+from batch_removebg.imaging.arrays import Picture
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.picture import Picture
 from tests.support.pictures import encoded, exif, grey_profile, noise, opened, ramp, swapped_profile
 
 LOSSLESS = ["png", "webp", "tiff"]

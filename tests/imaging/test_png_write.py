@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batch_removebg.finish import passthrough as png
 from batch_removebg.finish.compose import compose
-from batch_removebg.finish.options import Finish
+from batch_removebg.finish.options import Finish, Finished
+from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging import png_filters
-from batch_removebg.imaging.picture import Picture
+from batch_removebg.imaging.arrays import Picture
+from batch_removebg.imaging.format import Limits
 from tests.support.pictures import encoded, exif, noise, opened, ramp, swapped_profile, write_png
 
 EFFORTS = range(10)
@@ -70,9 +71,7 @@ def test_eight_bits_come_back_exactly(effort, channels, make):
     pixels = make(40, 31, channels)
     data = write_png(pixels.reshape(40, 31) if channels == 1 else pixels, effort=effort)
     assert np.array_equal(np.asarray(opened(data)).reshape(40, 31, channels), pixels.reshape(40, 31, channels))
-    walked = png.walk(data)
-    assert walked is not None
-    assert (walked.width, walked.height, walked.plain, walked.alpha) == (31, 40, True, channels in (2, 4))
+    assert as_it_is(data, Finish(), Limits()) == (Finished(data, 31, 40) if channels in (2, 4) else None)
 
 
 @pytest.mark.parametrize("effort", [0, 2, 4, 9])

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from batch_removebg.imaging import png_write, tiff
+from batch_removebg.imaging.arrays import Picture
 from batch_removebg.imaging.colour import srgb_profile
-from batch_removebg.imaging.picture import Picture
 
 Array = npt.NDArray[np.uint8]
 
