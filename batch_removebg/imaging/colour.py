@@ -37,14 +37,12 @@ def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple
 
     Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
     """
-    if icc is None:
-        return None, False, ()
-    described = _profile_mode(icc)
-    if mode == "L" and described == "RGB":
+    described = mode if icc is None else _profile_mode(icc)
+    if mode == described:
+        return icc, False, ()
+    if (mode, described) == ("L", "RGB"):
         return icc, True, ()
-    if mode != described:
-        return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
-    return icc, False, ()
+    return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
 
 
 def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:

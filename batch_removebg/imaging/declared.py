@@ -21,8 +21,6 @@ _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 """Primaries and curve (ISO/IEC 14496-12, 12.1.5)."""
 _BMP = struct.Struct("<14xI52x4s52xII")
 """The header's size, bV5CSType, bV5ProfileData (counted from behind the file's own 14 bytes) and bV5ProfileSize."""
-_V5 = 124
-"""Size of the BMP header that can tell of a profile, BITMAPV5HEADER."""
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 """Of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told."""
 _SRGB = 1, 13
@@ -57,7 +55,7 @@ def embedded_profile(name: str, data: bytes) -> bytes | None:
         start, end = found.end(), found.start() + int.from_bytes(found[1], "big")
     elif name == "BMP":
         header, space, at, size = _BMP.unpack(data[: _BMP.size].ljust(_BMP.size, b"\0"))
-        if header >= _V5 and space == b"DEBM":  # "MBED" as a number: the profile is in the file
+        if header >= 124 and space == b"DEBM":  # BITMAPV5HEADER, and "MBED" as a number: the profile is in the file
             start, end = 14 + at, 14 + at + size
     return data[start:end] if start < end <= len(data) else None
 

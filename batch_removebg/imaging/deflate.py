@@ -1,7 +1,4 @@
-"""Compressors by effort: ISA-L's is several times as quick as any other, zlib-ng's makes smaller files.
-
-Both release the interpreter's lock.
-"""
+"""Compressors by effort, outside the interpreter's lock: ISA-L's is the quickest, zlib-ng's makes smaller files."""
 
 from __future__ import annotations
 

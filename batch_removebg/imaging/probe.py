@@ -22,15 +22,13 @@ _BYTES_OUT = {"webp": 44, "avif": 60}
 """By result, where its encoder takes more than all that; measured were 40 and 45."""
 
 
-def cost(header: Header, form: str | None = None) -> int:
+def cost(header: Header, form: str = "") -> int:
     """Estimated peak in bytes while such a picture is decoded, finished and encoded as `form`; for a budget of memory.
 
     The file's own bytes, which the caller holds, are not in it.
     """
     per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
-    if form is not None:
-        per_pixel = max(per_pixel, _BYTES_OUT.get(form, 0))
-    return header.width * header.height * per_pixel
+    return header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
 
 
 def probe(data: bytes, limits: Limits) -> Header:

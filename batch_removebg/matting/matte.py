@@ -27,7 +27,7 @@ _ASPECT_TOLERANCE = 0.02
 
 
 def read_output(data: bytes, limits: Limits) -> Picture:
-    """A picture that came from a provider; raises OutputBroken if it is refused, cut short, or a PNG with a wrong bit."""
+    """A picture that came from a provider; raises OutputBroken if it is refused, cut short or damaged."""
     try:
         png.require_sound(data)
         return read(data, limits)
