@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 STARTS = {
-    # Read by libvips:
+    # Read by libvips (`read_vips.LOADERS`):
     "JPEG": rb"\xff\xd8\xff",  # which it decodes at a fraction of the size for the proxy
     "PNG": rb"\x89PNG\r\n\x1a\n",  # 16 bits in colour; half of Pillow's time
     "WEBP": rb"RIFF....WEBP",  # row by row, so that the proxy needs less memory
