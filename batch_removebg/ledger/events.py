@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType
+from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, convert
 from msgspec.json import Decoder
 from msgspec.structs import fields, replace
 
@@ -213,48 +213,27 @@ def lenient(entry: Mapping[str, Any]) -> Entry:
     known = {each.name: each for each in fields(event) if each.name != "v"}
     absent = {name: None for name, each in known.items() if each.required}
     given = {name: value for name, value in entry.items() if name in known}
-    return event(**{name: _READ[known[name].type](value) for name, value in (absent | given).items()})
+    return event(**{name: _read(value, known[name].type) for name, value in (absent | given).items()})
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _text_or_none(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _seconds(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_SECONDS:
-        return None
-    return float(value)
-
-
-def _mapping(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-_READ: Final[Mapping[Any, Callable[[object], Any]]] = {
-    str: _text,
-    str | None: _text_or_none,
-    str | UnsetType: _text,
-    int: lambda value: _number(value) or 0,
-    int | None: _number,
-    bool: lambda value: value is True,
-    Seconds | None: _seconds,
-    tuple[str, ...]: _texts,
-    Mapping[str, Any]: lambda value: _mapping(value) or {},
-    Mapping[str, Any] | None: _mapping,
+_NOTHING: Final[Mapping[Any, Any]] = {
+    str: "",
+    str | UnsetType: "",
+    int: 0,
+    bool: False,
+    tuple[str, ...]: (),
+    Mapping[str, Any]: {},
 }
-"""How a field of each type is read where it may hold anything."""
+"""What a value of the wrong type is read as; None for the other types."""
+
+
+def _read(value: object, kind: Any) -> Any:
+    if kind == tuple[str, ...] and isinstance(value, list):
+        value = [text for text in value if isinstance(text, str)]
+    try:
+        return convert(value, kind)
+    except (MsgspecError, ValueError, OverflowError):
+        return _NOTHING.get(kind)
 
 
 def writable(value: object, levels: int = _LEVELS) -> bool:

@@ -1,13 +1,4 @@
-"""The append-only journal of a run: `OUT/ledger.jsonl`, one JSON object a line.
-
-Order of writes, from which everything else follows (each has a test named after it):
-
-1. A `saved` line names a file that is already durable under its final name.
-2. `submitting` is durable before the create is sent, `submitted` before the first poll.
-3. One entry is one `write` of one line; a torn tail is cut on open, never an error.
-4. Every item ends saved, failed or pending; counts come from the fold.
-5. One writer: the caller holds the lock of OUT (see `lock.py`).
-6. Unknown fields and events are ignored, a larger `v` is refused.
+"""The append-only journal of a run: `OUT/ledger.jsonl`, one JSON object a line, by the invariants in README.md.
 
 `append` returns once its line is on disk. Appends that wait at the same time share one fsync.
 """
@@ -16,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -30,17 +22,14 @@ from batch_removebg.storage.atomic import disk_errors, fsync_dir
 from batch_removebg.storage.group_commit import GroupCommit
 
 from .events import Entry, decode, encode, stamped
-from .index.checkpoint import Checkpoint
 from .index.database import Database, remove
-from .index.indexed_state import Batch, IndexedFold
+from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
 
 COMMIT = 4000
 """Items that change before they are committed to the index."""
 _LINES = 2000
 """Lines that are applied between two commits while the ledger is read."""
-_MUCH = 1 << 24
-"""Bytes, and a quarter of what an index covers: where the ledger has grown by more, to build it anew is quicker."""
 
 
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
@@ -81,12 +70,8 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
     An index that is damaged, or not of this ledger's past, is built anew. Where it can't be written it is temporary,
     and the next run has to read the ledger again. Raises LedgerError as `read` does.
     """
-    import sqlite3
-
     with suppress(sqlite3.Error, IndexDamaged):
-        fold = _continued(Database.open(index), path, commit=True)
-        if fold is not None:
-            return fold
+        return _continued(Database.open(index), path, commit=True)
     with suppress(sqlite3.Error, IndexDamaged, OSError):
         return _built(path, index)
     return _built(path)
@@ -94,36 +79,23 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
 
 def look(path: Path, index: Path) -> IndexedFold:
     """The same for those who only look: nothing is written, and a run may be going on."""
-    import sqlite3
-
     with suppress(sqlite3.Error, IndexDamaged):
-        fold = _continued(Database.look(index), path, commit=False)
-        if fold is not None:
-            return fold
+        return _continued(Database.look(index), path, commit=False)
     return _built(path)
 
 
-def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold | None:
-    """The fold in an index and what has come since; None where it is better built anew."""
-    try:
+def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
+    """The fold in an index and what has come since; raises IndexDamaged where it is better built anew."""
+    with database.closed_on_error():
         fold = IndexedFold(database)
-        if _worth_keeping(fold.checkpoint, path):
-            _apply(fold, path, commit=commit)
-            return fold
-    except BaseException:
-        database.close()
-        raise
-    database.close()
-    return None
-
-
-def _worth_keeping(checkpoint: Checkpoint, path: Path) -> bool:
-    try:
-        return checkpoint.holds(path) and path.stat().st_size - checkpoint.end <= max(_MUCH, checkpoint.end / 4)
-    except FileNotFoundError:
-        return True  # of a ledger that doesn't exist it covers nothing
-    except OSError as error:
-        raise _unreadable(path, error) from error
+        try:
+            worth_keeping = fold.checkpoint.worth_keeping(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if not worth_keeping:
+            raise IndexDamaged("it is of another ledger, or far behind")
+        _apply(fold, path, commit=commit)
+        return fold
 
 
 def _built(path: Path, index: Path | None = None) -> IndexedFold:
@@ -217,13 +189,12 @@ class Ledger:
     async def _commit(self) -> bool:
         fold = self.fold
         fold.checkpoint = fold.checkpoint.stamped(os.fstat(self._fd))
-        batch, written = fold.begin_commit(), False
         try:
-            with anyio.CancelScope(shield=True):
-                written = await anyio.to_thread.run_sync(_written, fold, batch)
-        finally:
-            fold.end_commit(batch, written=written)
-        return written
+            with fold.committing() as write, anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(write)
+        except sqlite3.Error:
+            return False
+        return True
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[IndexedFold]:
@@ -294,13 +265,3 @@ class Ledger:
                     # A short write means that the disk is full; the next write would say so, after a torn line.
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._fd)
-
-
-def _written(fold: IndexedFold, batch: Batch) -> bool:
-    import sqlite3
-
-    try:
-        fold.write(batch)
-    except sqlite3.Error:
-        return False
-    return True

@@ -6,6 +6,7 @@ It is written from the index, in a thread beside the run, and only where it woul
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
@@ -17,7 +18,6 @@ import anyio.to_thread
 from batch_removebg.storage.atomic import signature, write_atomic
 
 from .codec import encode
-from .index.database import Database
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
 from .journal import Ledger
@@ -30,7 +30,8 @@ async def write_snapshot(path: Path, ledger: Ledger, run_items: RunItems) -> Non
         still = run_items.frozen(fold)
         said = await anyio.to_thread.run_sync(_write, path, fold, still)
     if said is not None:
-        await anyio.to_thread.run_sync(_note, run_items.fold.database, [*said, signature(path)])
+        with suppress(sqlite3.Error):  # it will be written once more, that is all
+            await anyio.to_thread.run_sync(run_items.fold.database.put_meta, "results", [*said, signature(path)])
 
 
 def _write(path: Path, fold: IndexedFold, run_items: RunItems) -> list[object] | None:
@@ -40,13 +41,6 @@ def _write(path: Path, fold: IndexedFold, run_items: RunItems) -> list[object] |
         return None
     write(path, render(fold, run_items))
     return says
-
-
-def _note(database: Database, says: list[object]) -> None:
-    import sqlite3
-
-    with suppress(sqlite3.Error):  # it will be written once more, that is all
-        database.put_meta("results", says)
 
 
 def _says(fold: IndexedFold, run_items: RunItems) -> list[object] | None:
@@ -97,25 +91,29 @@ def _entries(fold: IndexedFold, run_items: RunItems) -> Iterator[dict[str, Any]]
         yield _entry(item.id, ItemState(), item.source, item.meta)
 
 
+_NO_PICTURE = ItemState()
+
+
 def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    saved, failed = state.outcome == "saved", state.outcome == "failed"
+    failed = state.outcome == "failed"
+    picture = state if state.outcome == "saved" else _NO_PICTURE
     return {
         "id": key,
         "source": source or state.source,
         "status": state.outcome,
-        "output": state.output if saved else None,
-        "sha256": state.sha256 if saved else None,
-        "bytes": state.bytes if saved else None,
-        "width": state.width if saved else None,
-        "height": state.height if saved else None,
+        "output": picture.output,
+        "sha256": picture.sha256,
+        "bytes": picture.bytes,
+        "width": picture.width,
+        "height": picture.height,
         "prediction_id": state.prediction_id,
         "attempts": state.attempts,
-        "seconds": state.seconds if saved else None,
-        "reused": saved and state.reused,
+        "seconds": picture.seconds,
+        "reused": picture.reused,
         "error": {"kind": state.error_kind, "message": state.error_message} if failed else None,
         **({"meta": dict(meta)} if meta else {}),
         **({"notes": list(state.notes)} if state.notes else {}),
-        **({"engine": state.engine} if saved and state.engine else {}),
-        **({"quality": dict(state.quality)} if saved and state.quality else {}),
-        **({"flags": list(state.flags)} if saved and state.flags else {}),
+        **({"engine": picture.engine} if picture.engine else {}),
+        **({"quality": dict(picture.quality)} if picture.quality else {}),
+        **({"flags": list(picture.flags)} if picture.flags else {}),
     }

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from batch_removebg.errors import LedgerError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
+from batch_removebg.ledger.state import names_of
 from tests.fuzz.mutate import bytes_of, fuzz
 from tests.support.long_report import LONG
-from tests.support.oracle import Oracle, line, namer, names_of, replay
+from tests.support.oracle import Oracle, line, namer, replay
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
 

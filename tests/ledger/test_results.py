@@ -13,22 +13,9 @@ from batch_removebg.errors import DiskError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
 from batch_removebg.model import Item
-from tests.support.oracle import Oracle, oracle
+from tests.support.oracle import Oracle, oracle, saved
 
-SAVED = {
-    "event": "saved",
-    "item": "shoe",
-    "source": "in/shoe.jpg",
-    "output": "shoe.png",
-    "sha256": "5e",
-    "bytes": 10,
-    "width": 4,
-    "height": 3,
-    "prediction_id": "p1",
-    "attempts": 1,
-    "seconds": 1.5,
-    "reused": False,
-}
+SAVED = saved()
 FAILED = {
     "event": "failed",
     "item": "hat",
@@ -166,11 +153,11 @@ def test_an_empty_run_is_valid_json_too() -> None:
 
 
 def test_what_a_saved_picture_was_is_not_said_of_a_failed_or_pending_one() -> None:
-    saved = {**SAVED, "reused": True}
-    [reused] = read(fold_of(saved))["items"]
+    was = saved(reused=True)
+    [reused] = read(fold_of(was))["items"]
     assert reused["reused"] is True
     for later in ({**FAILED, "item": "shoe"}, {"event": "submitting", "item": "shoe", "key": "k"}):
-        [item] = read(fold_of(saved, later))["items"]
+        [item] = read(fold_of(was, later))["items"]
         gone = [item[name] for name in ("output", "sha256", "bytes", "width", "height", "seconds", "reused")]
         assert gone == [None] * 6 + [False]
 

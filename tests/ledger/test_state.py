@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import HeldUpload, ItemState, Lost, Outcome, Step, plan
-from tests.support.oracle import Oracle, names_of, oracle
+from batch_removebg.ledger.state import HeldUpload, ItemState, Lost, Outcome, Step, names_of, plan
+from tests.support.oracle import Oracle, oracle, saved
 
 SUBMITTING = {
     "event": "submitting",
@@ -22,25 +22,7 @@ SUBMITTING = {
 }
 SUBMITTED = {"event": "submitted", "item": "shoe", "prediction_id": "p1"}
 REJECTED = {"event": "rejected", "item": "shoe", "kind": "rate-limit"}
-SAVED = {
-    "event": "saved",
-    "item": "shoe",
-    "source": "in/shoe.jpg",
-    "output": "shoe.png",
-    "sha256": "5e",
-    "bytes": 10,
-    "width": 4,
-    "height": 3,
-    "prediction_id": "p1",
-    "attempts": 1,
-    "seconds": 1.5,
-    "reused": False,
-    "recipe": "r1",
-    "source_sha256": "50",
-    "signature": "10:1:1",
-    "meta": {"sku": "7"},
-    "notes": ["profile left out"],
-}
+SAVED = saved(recipe="r1", source_sha256="50", signature="10:1:1", meta={"sku": "7"}, notes=["profile left out"])
 FAILED = {
     "event": "failed",
     "item": "shoe",

@@ -14,13 +14,13 @@ import pytest
 from batch_removebg.errors import SourceError
 from batch_removebg.finish.options import Finish
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.state import ItemState, Step
+from batch_removebg.ledger.state import ItemState, Step, names_of
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Planner
 from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage.atomic import signature
-from tests.support.oracle import Oracle, entry, namer, names_of
+from tests.support.oracle import Oracle, entry, namer
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
 RECIPE = Recipe("local", "u2netp@1", {}, ProxySpec(), Finish(), passes_urls=False)

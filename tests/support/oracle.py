@@ -33,6 +33,13 @@ def entry(event: str, **fields: Any) -> Entry:
     return lenient({"event": event, **fields})
 
 
+def saved(**other: Any) -> dict[str, Any]:
+    """The fields of a `saved` line of an item `shoe`, and others beside or instead."""
+    picture = {"output": "shoe.png", "sha256": "5e", "bytes": 10, "width": 4, "height": 3}
+    bought = {"prediction_id": "p1", "attempts": 1, "seconds": 1.5, "reused": False}
+    return {"event": "saved", "item": "shoe", "source": "in/shoe.jpg", **picture, **bought, **other}
+
+
 class Oracle(Fold):
     """The fold with all states in memory, and every question answered by a look at each."""
 
@@ -82,11 +89,6 @@ class Oracle(Fold):
 
     def unsettled(self) -> Iterator[ItemState]:
         return (state for state in self.items.values() if state.in_flight or state.lost is not None)
-
-
-def names_of(state: ItemState) -> Iterator[str]:
-    """The output names that an item holds, or has held."""
-    return (name for name in (state.output, *state.others) if name is not None)
 
 
 class InMemory:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_MUCH = 1 << 24
+"""Bytes, and a quarter of what an index covers: where the ledger has grown by more, to build it anew is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,10 @@ class Checkpoint:
 
     def stamped(self, status: os.stat_result) -> Checkpoint:
         """The checkpoint with the file's present state, if the file ends where the cover does."""
-        return Checkpoint(self.end, self.lines, self.crc, _stat(status) if status.st_size == self.end else None)
+        return replace(self, stat=_stat(status) if status.st_size == self.end else None)
 
-    def holds(self, path: Path) -> bool:
-        """Whether the ledger still begins with what is covered; raises OSError.
+    def worth_keeping(self, path: Path) -> bool:
+        """Whether the ledger still begins with what is covered, and hasn't grown by much; raises OSError.
 
         A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
         """
@@ -39,9 +41,9 @@ class Checkpoint:
             status = path.stat()
         except FileNotFoundError:
             return self.end == 0
-        if self.stat is not None and self.stat == _stat(status):
-            return True
-        return status.st_size >= self.end and _crc(path, self.end) == self.crc
+        if not 0 <= status.st_size - self.end <= max(_MUCH, self.end / 4):
+            return False
+        return self.stat == _stat(status) or _crc(path, self.end) == self.crc
 
 
 def _stat(status: os.stat_result) -> str:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from batch_removebg.errors import IndexDamaged
+from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 
 from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack, unpack_id
 
-if TYPE_CHECKING:
-    import sqlite3
-
 _OURS = 0x62726267
 """SQLite's application id: another program's database is not taken for an index."""
-_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 12)})"  # noqa: S608  # question marks
+_INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
 _CACHE, _BUILDING_CACHE = 8_000, 64_000
 """KiB of the file in memory, in a run and while the index is built."""
 _SELECT_MANY = 500
@@ -48,7 +47,7 @@ class Database:
     def open(cls, path: Path) -> Self:
         """The index at `path`; raises sqlite3.Error, and IndexDamaged where it is not one of ours in this format."""
         database = cls(_connect(f"{path.absolute().as_uri()}?mode=rw", uri=True), path)
-        with database._closed_on_error():
+        with database.closed_on_error():
             # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
             database._execute("PRAGMA journal_mode = WAL")
             database._execute("PRAGMA synchronous = NORMAL")
@@ -65,18 +64,18 @@ class Database:
         at_rest = not path.with_name(f"{path.name}-wal").exists()
         name = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
         database = cls(_connect(name, uri=True, cache=1000), path, ours=False)
-        with database._closed_on_error():
+        with database.closed_on_error():
             database._execute("BEGIN")  # one state of things for all that is asked
             database._check()
         return database
 
     @classmethod
-    def build(cls, path: Path | None = None) -> Self:
+    def build(cls, path: Path | None = None, cache: int = _BUILDING_CACHE) -> Self:
         """A new index to be filled, then `built`; temporary without a `path`. Raises sqlite3.Error."""
         if path is not None:
             remove(path)
-        database = cls(_connect(str(path or ""), cache=_BUILDING_CACHE), path)
-        with database._closed_on_error():
+        database = cls(_connect(str(path or ""), cache=cache), path)
+        with database.closed_on_error():
             database._connection.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
                 f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {SCHEMA}"
@@ -107,7 +106,8 @@ class Database:
                     self._execute(f"CREATE INDEX {name} ON {columns}")
 
     @contextlib.contextmanager
-    def _closed_on_error(self) -> Iterator[None]:
+    def closed_on_error(self) -> Iterator[None]:
+        """Errors in the block close the file, and pass."""
         try:
             yield
         except BaseException:
@@ -120,7 +120,7 @@ class Database:
             return None
         try:
             return self.look(self.path)
-        except (_sqlite().Error, IndexDamaged, OSError):
+        except (sqlite3.Error, IndexDamaged, OSError):
             return None
 
     def _check(self) -> None:
@@ -140,20 +140,20 @@ class Database:
         """The value stored under the key, or None."""
         found = self._all("SELECT value FROM meta WHERE key = ?", (key,))
         try:
-            return json.loads(found[0][0]) if found else None
+            return decode(found[0][0]) if found else None
         except ValueError as error:
             raise self.damaged(error) from error
 
     def put_meta(self, key: str, value: Any) -> None:
         """Store a JSON value under a key."""
         with self._lock:
-            self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+            self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, encode(value)))
 
     # Items
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
         """Write all of it, or nothing; `names`: (hash, owner) of earlier ones, each of which keeps its first owner."""
-        with self._transaction():
+        with self.steady("BEGIN IMMEDIATE"):
             self._connection.executemany(_INSERT, rows)
             self._connection.executemany("INSERT OR IGNORE INTO old_name VALUES (?, ?)", names)
             self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
@@ -161,117 +161,69 @@ class Database:
                 self.put_meta(key, value)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def steady(self, begin: str = "BEGIN") -> Iterator[None]:
+        """The block is one transaction: it locks the file once, instead of for each query; other threads wait."""
         with self._lock:
             if self._connection.in_transaction:  # while it is built, all is one
                 yield
                 return
-            self._execute("BEGIN IMMEDIATE")
-            try:
+            self._execute(begin)
+            with self._connection:  # commits, or rolls back where that or the block fails
                 yield
-                self._execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(_sqlite().Error):
-                    self._execute("ROLLBACK")
-                raise
-
-    @contextlib.contextmanager
-    def steady(self) -> Iterator[None]:
-        """Queries in the block lock the file once, instead of each time; other threads wait."""
-        with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
-            self._execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._execute("COMMIT")
 
     def last(self) -> int:
         """The highest number of an item; 0 where there is none."""
         return self._number("SELECT coalesce(max(n), 0) FROM item")
 
-    def find(self, h: int) -> list[Found]:
-        """The items with that hash: one, but for chance."""
-        self._need("by_id")
-        return [self._found(columns) for columns in self._all("SELECT n, id, state, crc FROM item WHERE h = ?", (h,))]
+    def find(self, key: int, column: str = "h") -> list[Found]:
+        """The items with that hash of their ids, or by another column with that short key: one, but for chance."""
+        return list(map(self._found, self._select("n, id, state, crc", f"by_{column}", f"{column} = ?", (key,))))
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
-        self._need("by_id")
-        found: dict[int, tuple[int, int]] = {}
+        rows = self._chosen("h, n, done", hashes)
+        found = {h: (n, done) for h, n, done in rows if done is not None}
+        if len({h for h, _, _ in rows}) < len(rows):
+            times = Counter(h for h, _, _ in rows)
+            found = {h: hint for h, hint in found.items() if times[h] == 1}
+        return found
+
+    def known(self, hashes: Sequence[int]) -> set[int]:
+        """Those of the hashes that items have."""
+        return {h for (h,) in self._chosen("h", hashes)}
+
+    def _chosen(self, columns: str, hashes: Sequence[int]) -> list[Any]:
+        found: list[Any] = []
         for start in range(0, len(hashes), _SELECT_MANY):
             some = hashes[start : start + _SELECT_MANY]
-            marks = ",".join("?" * len(some))
-            rows = self._all(f"SELECT h, n, done FROM item INDEXED BY by_id WHERE h IN ({marks})", some)  # noqa: S608
-            single = {h: (n, done) for h, n, done in rows}
-            if len(single) < len(rows):
-                twice = [h for h, _, _ in rows]
-                single = {h: hint for h, hint in single.items() if twice.count(h) == 1}
-            found |= {h: hint for h, hint in single.items() if hint[1] is not None}
+            found += self._select(columns, "by_h", f"h IN ({','.join('?' * len(some))})", some)
         return found
 
     def finished(self, first: int, most: int) -> list[tuple[int, int]]:
         """(What it is done with, n) of the next saved items, from number `first` on."""
-        self._need("finished")
-        sql = "SELECT done, n FROM item INDEXED BY finished WHERE n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?"
-        return self._all(sql, (first, most))
+        return self._select("done, n", "by_done", "n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?", (first, most))
 
-    def known(self, hashes: Sequence[int]) -> set[int]:
-        """Those of the hashes that items have."""
-        self._need("by_id")
-        found: set[int] = set()
-        for start in range(0, len(hashes), _SELECT_MANY):
-            some = hashes[start : start + _SELECT_MANY]
-            marks = ",".join("?" * len(some))
-            found.update(h for (h,) in self._all(f"SELECT h FROM item WHERE h IN ({marks})", some))  # noqa: S608
-        return found
+    def marked(self, mask: int) -> list[tuple[int, int]]:
+        """(n, mark) of every item with one of these marks."""
+        return self._select("n, mark", "by_mark", "mark IS NOT NULL AND mark & ?", (mask,))
 
-    def unsaved(self) -> list[tuple[int, int]]:
-        """(n, outcome) of every item that is not saved."""
-        return self._all(
-            "SELECT n, outcome FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND outcome <> 1"
-        )
+    def every(self, mask: int | None = None) -> Iterator[Found]:
+        """The items in order, a few at a time: all, or those with one of these marks; nothing is written meanwhile."""
+        some = ""
+        if mask is not None:
+            # Named, the index is used: SQLite would rather go through all items.
+            some = f"INDEXED BY by_mark WHERE mark IS NOT NULL AND mark & {mask:d}"
+        try:
+            with self._lock:
+                cursor = self._execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
+            while rows := self._few(cursor):
+                yield from map(self._found, rows)
+        except sqlite3.DatabaseError as error:
+            raise self.damaged(error) from error
 
-    def total(self) -> int:
-        """All items."""
-        return self._number("SELECT count(*) FROM item")
-
-    def flying(self) -> int:
-        """Items with a prediction in flight."""
-        return self._number(
-            "SELECT count(*) FROM item INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND flying = 1"
-        )
-
-    def by_prediction(self, key: int) -> list[Found]:
-        """The items whose prediction's id has that short key."""
-        self._need("by_prediction")
-        rows = self._all("SELECT n, id, state, crc FROM item WHERE bought = ?", (key,))
-        return [self._found(columns) for columns in rows]
-
-    def by_fingerprint(self, key: int) -> list[Found]:
-        """The items with `made` whose fingerprint has that short key."""
-        self._need("by_fingerprint")
-        rows = self._all("SELECT n, id, state, crc FROM item WHERE made = ?", (key,))
-        return [self._found(columns) for columns in rows]
-
-    def every(self, outcome: int | None = None, *, flying: bool = False, flagged: bool = False) -> Iterator[Found]:
-        """The items in order, as of one moment and a few at a time: all, or those that ended so, fly, or have flags."""
-        # Named, the index is used: SQLite would rather go through all items than sort the few that are asked for.
-        few = "INDEXED BY unsettled WHERE (outcome <> 1 OR flying) AND"
-        some = "" if outcome is None else f"{few} outcome = {outcome:d}"
-        if flying:
-            some = f"{few} flying"
-        if flagged:
-            some = "INDEXED BY flagged WHERE flagged IS NOT NULL"
-        with self._snapshot() as connection:
-            try:
-                cursor = connection.execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
-                while rows := cursor.fetchmany(_SELECT_MANY):
-                    yield from map(self._found, rows)
-            except _sqlite().DatabaseError as error:
-                raise self.damaged(error) from error
+    def _few(self, cursor: sqlite3.Cursor) -> list[Any]:
+        with self._lock:
+            return cursor.fetchmany(_SELECT_MANY)
 
     # Names
 
@@ -287,29 +239,19 @@ class Database:
         """Whether a name on record lies below that folder."""
         return bool(self._all("SELECT 1 FROM folder WHERE h = ?", (h,)))
 
-    @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees one state of things; only a temporary index stands still for it."""
-        connection = None
-        if self.path is not None and not self._connection.in_transaction:
-            with contextlib.suppress(_sqlite().OperationalError):  # the file's name may be gone
-                connection = _connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, cache=1000)
-        if connection is None:
-            with self._lock:
-                yield self._connection
-            return
-        with contextlib.closing(connection):
-            connection.execute("BEGIN")
-            yield connection
-
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
+
+    def _select(self, columns: str, index: str, where: str, values: Sequence[Any]) -> list[Any]:
+        """Columns of the items that one of SQLite's indexes finds."""
+        self._need(index)
+        return self._all(f"SELECT {columns} FROM item INDEXED BY {index} WHERE {where}", values)  # noqa: S608
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
             with self._lock:
                 return self._execute(sql, values).fetchall()
-        except _sqlite().DatabaseError as error:
+        except sqlite3.DatabaseError as error:
             raise self.damaged(error) from error
 
     def _found(self, columns: tuple[int, bytes, bytes, int]) -> Found:
@@ -337,12 +279,6 @@ def remove(path: Path) -> None:
 
 def _connect(name: str, *, uri: bool = False, cache: int = _CACHE) -> sqlite3.Connection:
     """A connection without transactions of its own making; `cache` in KiB."""
-    connection: sqlite3.Connection = _sqlite().connect(name, isolation_level=None, check_same_thread=False, uri=uri)
+    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, uri=uri)
     connection.execute(f"PRAGMA cache_size = -{cache}")
     return connection
-
-
-def _sqlite() -> Any:
-    import sqlite3  # not needed for --help
-
-    return sqlite3

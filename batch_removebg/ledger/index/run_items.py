@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from copy import copy
+from itertools import chain, islice, takewhile
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 
 from .bitset import Bitset
+from .database import Database, Found
 from .indexed_state import IndexedFold
-from .spill import Spill
+from .schema import rows
 
 _AT_HAND = 4096
 """Items, or names, in memory; more of them, where they aren't on record, go to a temporary file."""
+_CACHE = 2000
+"""KiB of such a file in memory."""
+_FEW = 500
+"""Items that are looked up together."""
 
 
 class RunItems:
@@ -29,14 +36,13 @@ class RunItems:
         """Items of this run that are on record."""
         self.names = Names(fold)
         self._waiting: dict[str, Item] = {}
-        self._disk: Spill | None = None
+        self._disk: Database | None = None
         self._spilled = 0
 
     def frozen(self, fold: IndexedFold) -> RunItems:
         """The same as it is, over a frozen fold."""
-        still = RunItems.__new__(RunItems)
-        still.fold, still.numbers, still._waiting = fold, self.numbers, dict(self._waiting)
-        still._disk, still._spilled = self._disk, self._spilled
+        still = copy(self)
+        still.fold, still._waiting = fold, dict(self._waiting)
         return still
 
     def close(self) -> None:
@@ -65,8 +71,10 @@ class RunItems:
     def _spill(self) -> None:
         left = {key: item for key, item in self._waiting.items() if not self._settled(key)}
         if len(left) > _AT_HAND // 2:
-            self._disk = self._disk or Spill()
-            self._spilled += self._disk.put_items(list(left.values()))
+            self._disk = self._disk or Database.build(cache=_CACHE)
+            states = ((key, ItemState(source=item.source, meta=item.meta)) for key, item in left.items())
+            self._disk.write(rows([(n, *each) for n, each in enumerate(states, self._spilled + 1)]), (), ())
+            self._spilled += len(left)
             left = {}
         self._waiting = left
 
@@ -79,22 +87,23 @@ class RunItems:
     def get(self, key: str) -> Item | None:
         """The item as the manifest of this run has it, if it was to be done."""
         found = self._waiting.get(key)
-        return found if found is not None or self._disk is None else self._disk.item(key)
+        if found is not None or self._disk is None:
+            return found
+        return next((_item(each) for each in self._disk.find(hash64(key)) if each[1] == key), None)
 
     def unknown(self) -> Iterator[Item]:
         """The items of this run that the ledger doesn't know."""
-        fold = self.fold
-        for some in self._batches():
+        fold, items = self.fold, self._items()
+        while some := list(islice(items, _FEW)):
             hashes = fold.database.known([hash64(item.id) for item in some])
             for item in some:
                 known = fold.changing(item.id) or (hash64(item.id) in hashes and item.id in fold.items)
                 if not known:
                     yield item
 
-    def _batches(self) -> Iterator[list[Item]]:
-        if self._disk is not None:
-            yield from self._disk.items(self._spilled)
-        yield list(self._waiting.values())
+    def _items(self) -> Iterator[Item]:
+        spilled = self._disk.every() if self._disk is not None else iter(())
+        return chain(map(_item, takewhile(lambda each: each[0] <= self._spilled, spilled)), self._waiting.values())
 
     def counts(self) -> dict[str, int]:
         """The items of this run by outcome."""
@@ -111,6 +120,11 @@ class RunItems:
         return self.fold.flagged(self.numbers)
 
 
+def _item(found: Found) -> Item:
+    _, key, state = found
+    return Item(key, state.source, "", meta=state.meta or {})
+
+
 class Names:
     """Which item owns which name: those on record, and those that this run has given."""
 
@@ -118,7 +132,7 @@ class Names:
         self._fold = fold
         self._owners: dict[int, int] = {}
         self._folders: set[int] = set()
-        self._disk: Spill | None = None
+        self._disk: Database | None = None
 
     def close(self) -> None:
         """Delete the temporary file."""
@@ -148,6 +162,6 @@ class Names:
     def _spill(self) -> None:
         database = self._fold.database
         left = [(h, owner) for h, owner in self._owners.items() if database.owner(h) is None]
-        self._disk = self._disk or Spill()
-        self._disk.put_names(left, [h for h in self._folders if not database.has_folder(h)])
+        self._disk = self._disk or Database.build(cache=_CACHE)
+        self._disk.write((), left, [h for h in self._folders if not database.has_folder(h)])
         self._owners, self._folders = {}, set()

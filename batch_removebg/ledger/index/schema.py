@@ -11,41 +11,47 @@ import msgspec
 from batch_removebg.errors import IndexDamaged
 from batch_removebg.hashing import hash64_all
 from batch_removebg.ledger.codec import decode, encode_all
-from batch_removebg.ledger.state import ItemState, Outcome
+from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage.naming import name_key
 
-OUTCOMES: Final[Mapping[Outcome, int]] = {"pending": 0, "saved": 1, "failed": 2}
-SAVED = OUTCOMES["saved"]
+PENDING, FAILED, FLYING, FLAGGED = 1, 2, 4, 8
+"""Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
-    n INTEGER PRIMARY KEY, h INTEGER NOT NULL, done INTEGER, name INTEGER, outcome INTEGER NOT NULL,
-    flying INTEGER NOT NULL, bought INTEGER, made INTEGER, flagged INTEGER, id BLOB NOT NULL, state BLOB NOT NULL,
-    crc INTEGER NOT NULL
+    n INTEGER PRIMARY KEY, h INTEGER NOT NULL, done INTEGER, name INTEGER, mark INTEGER, bought INTEGER, made INTEGER,
+    id BLOB NOT NULL, state BLOB NOT NULL, crc INTEGER NOT NULL
 );
 CREATE TABLE old_name(h INTEGER PRIMARY KEY, owner INTEGER NOT NULL);
 CREATE TABLE folder(h INTEGER PRIMARY KEY);
-CREATE INDEX unsettled ON item(outcome, flying) WHERE outcome <> 1 OR flying;
-CREATE INDEX flagged ON item(n) WHERE flagged IS NOT NULL;
+CREATE INDEX by_mark ON item(n, mark) WHERE mark IS NOT NULL;
 """
 """The columns of `item` are those of Row. `old_name`: what an item was called before, and its hash."""
 INDEXES: Final[Mapping[str, str]] = {
-    "by_id": "item(h, done)",
+    "by_h": "item(h, done)",
     "by_name": "item(name) WHERE name IS NOT NULL",
-    "finished": "item(n, done) WHERE done IS NOT NULL",
-    "by_prediction": "item(bought) WHERE bought IS NOT NULL",
-    "by_fingerprint": "item(made) WHERE made IS NOT NULL",
+    "by_done": "item(n, done) WHERE done IS NOT NULL",
+    "by_bought": "item(bought) WHERE bought IS NOT NULL",
+    "by_made": "item(made) WHERE made IS NOT NULL",
 }
 """Those of all or most items: once the items are there they are made in a third of the time."""
-FORMAT = 5
+FORMAT = 6
 """To be raised with every change of the schema, of `ItemState`, or of what its fields mean."""
 
-Row = tuple[int, int, int | None, int | None, int, int, int | None, int | None, int | None, bytes, bytes, int]
+Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of the id · done: of a saved item, what
-`done_keys` gives for it as long as there is nothing to do · name: hash of the output · outcome · flying: 1 with a
-prediction in flight, 2 with a create whose answer is not on record · bought, made: short keys of the prediction's id,
-and of the fingerprint of a picture that a prediction gave as it is, to be compared with the whole · flagged: of a saved
-item that is worth a look, for how many reasons · id · state · crc: of both."""
+`done_keys` gives for it as long as there is nothing to do · name: hash of the output · mark: see above · bought, made:
+short keys of the prediction's id, and of the fingerprint of a picture that a prediction gave as it is, to be compared
+with the whole · id · state · crc: of both. None where there is nothing to say."""
+
+
+def mark(state: ItemState) -> int:
+    """The marks of an item; 0 of a saved one that is nothing special."""
+    if state.outcome == "saved":
+        found = FLAGGED if state.flags else 0
+    else:
+        found = PENDING if state.outcome == "pending" else FAILED
+    return found | FLYING if state.in_flight or state.lost is not None else found
 
 
 def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
@@ -60,11 +66,9 @@ def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
             h,
             done_key if finished is not None else None,
             name if output is not None else None,
-            OUTCOMES[state.outcome],
-            int(state.in_flight) or 2 * (state.lost is not None),
+            mark(state) or None,
             short_key(state.prediction_id) if state.prediction_id is not None else None,
             short_key(state.fingerprint) if state.fingerprint is not None and state.outcome == "saved" else None,
-            len(state.flags) or None if state.outcome == "saved" else None,
             key,
             data,
             zlib.crc32(data, zlib.crc32(key)),

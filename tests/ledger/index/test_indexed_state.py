@@ -98,21 +98,24 @@ def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
 def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: list[Any]) -> None:
     database, known = new_database(), Oracle()
     fold = IndexedFold(database)
-    under_way = None
+    committing, write = None, None
     for step in steps:
         if isinstance(step, dict):
             fold.apply(lenient(step))
             known.apply(lenient(step))
-        elif under_way is None:
-            under_way = fold.begin_commit()
+        elif committing is None:
+            committing = fold.committing()
+            write = committing.__enter__()
         else:
             if step == "commit":
-                fold.write(under_way)
-            fold.end_commit(under_way, written=step == "commit")
-            under_way = None
+                write()
+                committing.__exit__(None, None, None)
+            else:
+                committing.__exit__(OSError, OSError(), None)
+            committing = None
         assert {key: fold.items.get(key) for key in IDS} == {key: known.items.get(key) for key in IDS}
-    if under_way is not None:
-        fold.end_commit(under_way, written=False)
+    if committing is not None:
+        committing.__exit__(OSError, OSError(), None)
     same(fold, known)
     fold.commit()
     same(fold, known)
@@ -371,7 +374,7 @@ def test_a_build_that_breaks_off_leaves_no_index_and_the_next_run_builds_it(
 
 
 def test_an_index_is_built_anew_where_the_ledger_has_grown_by_much(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_removebg.ledger.journal._MUCH", 1)
+    monkeypatch.setattr("batch_removebg.ledger.index.checkpoint._MUCH", 1)
     agrees(out)
     for name, kept in (("d", False), ("e", True)):
         database = Database.open(index(out))
