@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, convert
 from msgspec.json import Decoder
-from msgspec.structs import fields, replace
+from msgspec.structs import fields
 
 from batch_removebg.errors import LedgerError
 from batch_removebg.storage.layout import LEDGER
@@ -156,25 +158,15 @@ class RunFinished(Entry, tag="run_finished", frozen=True):
     seconds: Seconds | None
 
 
-ItemEvent = Submitting | Submitted | Rejected | Claimed | Saved | Failed | Unchanged
 EVENTS: Final[Mapping[str, type[Entry]]] = {
-    str(event.__struct_config__.tag): event
-    for event in (
-        *(RunStarted, EngineLoaded, Submitting, Submitted, Rejected),
-        *(Claimed, Saved, Failed, Unchanged, RunFinished),
-    )
+    str(event.__struct_config__.tag): event for event in Entry.__subclasses__() if event is not Ignored
 }
-_decode: Callable[[bytes], Entry] = Decoder(RunStarted | EngineLoaded | ItemEvent | RunFinished).decode
+_decode: Callable[[bytes], Entry] = Decoder(reduce(or_, EVENTS.values())).decode
 
 
 def encode(entry: Entry, stamp: str) -> bytes:
     """The line for an entry that isn't stamped yet, newline included."""
     return b'%s%s",%s\n' % (_HEAD, stamp.encode(), codec.encode(entry)[1:])
-
-
-def stamped(entry: Entry, stamp: str) -> Entry:
-    """The entry as `decode` gives it back from its line."""
-    return replace(entry, t=stamp)
 
 
 def decode(line: bytes, number: int) -> Entry | None:

@@ -11,17 +11,17 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import anyio.to_thread
+from msgspec.structs import replace
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, IndexDamaged, LedgerError
 from batch_removebg.storage.atomic import disk_errors, fsync_dir
 from batch_removebg.storage.group_commit import GroupCommit
 
-from .events import Entry, decode, encode, stamped
+from .events import Entry, decode, encode
 from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
@@ -30,6 +30,8 @@ COMMIT = 4000
 """Items that change before they are committed to the index."""
 _LINES = 2000
 """Lines that are applied between two commits while the ledger is read."""
+_UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)
+"""What an index that is no use raises."""
 
 
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
@@ -57,11 +59,7 @@ def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, b
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> LedgerError:
-    return LedgerError(f"{path}: can't be read: {error.strerror or error}")
+        raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
 def open_indexed(path: Path, index: Path) -> IndexedFold:
@@ -70,16 +68,16 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
     An index that is damaged, or not of this ledger's past, is built anew. Where it can't be written it is temporary,
     and the next run has to read the ledger again. Raises LedgerError as `read` does.
     """
-    with suppress(sqlite3.Error, IndexDamaged):
+    with suppress(*_UNUSABLE):
         return _continued(Database.open(index), path, commit=True)
-    with suppress(sqlite3.Error, IndexDamaged, OSError):
+    with suppress(*_UNUSABLE):
         return _built(path, index)
     return _built(path)
 
 
 def look(path: Path, index: Path) -> IndexedFold:
     """The same for those who only look: nothing is written, and a run may be going on."""
-    with suppress(sqlite3.Error, IndexDamaged):
+    with suppress(*_UNUSABLE):
         return _continued(Database.look(index), path, commit=False)
     return _built(path)
 
@@ -88,11 +86,7 @@ def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
     """The fold in an index and what has come since; raises IndexDamaged where it is better built anew."""
     with database.closed_on_error():
         fold = IndexedFold(database)
-        try:
-            worth_keeping = fold.checkpoint.worth_keeping(path)
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        if not worth_keeping:
+        if not fold.checkpoint.worth_keeping(path):
             raise IndexDamaged("it is of another ledger, or far behind")
         _apply(fold, path, commit=commit)
         return fold
@@ -142,12 +136,13 @@ class Ledger:
 
     fold: IndexedFold
     """What is on disk, no more."""
+    run_items: RunItems
+    """The items of the run, to be filled as they are read."""
 
     def __init__(self, path: Path, *, index: Path, clock: Clock | None = None) -> None:
         """`index`: where the fold is kept between runs."""
         self.path = path
         self._index = index
-        self._run_items: RunItems | None = None
         self._committing = anyio.Lock()
         self._due = anyio.Event()
         self._clock = clock or Clock()
@@ -156,30 +151,15 @@ class Ledger:
         self._broken: BatchError | None = None
 
     async def __aenter__(self) -> Self:
-        # What the index says must not be ahead of what a power cut would leave of the ledger: durable first.
         await anyio.to_thread.run_sync(self._open)
-        try:
-            self.fold = await anyio.to_thread.run_sync(open_indexed, self.path, self._index)
-            await anyio.to_thread.run_sync(self._cut, self.fold.checkpoint.end)
-        except BaseException:
-            os.close(self._fd)
-            raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         with anyio.CancelScope(shield=True):
             await self.commit()
-        if self._run_items is not None:
-            self._run_items.close()
+        self.run_items.close()
         self.fold.close()
         os.close(self._fd)
-
-    def reading(self) -> RunItems:
-        """The items of a run over this ledger, to be filled as they are read; there is one at a time."""
-        self._run_items = RunItems(self.fold)
-        return self._run_items
 
     async def commit(self) -> None:
         """Commit what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
@@ -224,7 +204,7 @@ class Ledger:
         longer say what it did.
         """
         now = stamp(self._clock.wall())
-        await self._flushed((encode(entry, now), stamped(entry, now)))
+        await self._flushed((encode(entry, now), replace(entry, t=now)))
 
     async def _flush(self, group: list[tuple[bytes, Entry]]) -> Sequence[None]:
         if self._broken is not None:
@@ -242,18 +222,23 @@ class Ledger:
         return [None] * len(group)
 
     def _open(self) -> None:
-        """Open the file; all that is in it is durable."""
+        """Open the file, fold what it holds, and cut a torn tail."""
         with disk_errors(self.path):
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-            os.fsync(self._fd)
-        fsync_dir(self.path.parent)
-
-    def _cut(self, sound: int) -> None:
-        """Cut a torn tail: what comes after `sound` bytes."""
-        with disk_errors(self.path):
-            if os.fstat(self._fd).st_size > sound:
-                os.ftruncate(self._fd, sound)
+        try:
+            # What the index says must not be ahead of what a power cut would leave of the ledger: durable first.
+            with disk_errors(self.path):
                 os.fsync(self._fd)
+            fsync_dir(self.path.parent)
+            self.fold = open_indexed(self.path, self._index)
+            self.run_items = RunItems(self.fold)
+            with disk_errors(self.path):
+                if os.fstat(self._fd).st_size > self.fold.checkpoint.end:
+                    os.ftruncate(self._fd, self.fold.checkpoint.end)
+                    os.fsync(self._fd)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def _write(self, lines: list[bytes]) -> None:
         with disk_errors(self.path):

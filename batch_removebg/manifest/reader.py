@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -39,7 +39,7 @@ def read_rows(
     picture is found.
     """
     found = resolve(inputs, out, on_warning)
-    reader = _Reader(out, on_warning, stdin, many=len(found) > 1)
+    reader = _Reader(out, on_warning, stdin, len(found) > 1)
     rows = reader.rows(found)
     for first in rows:
         yield first
@@ -59,7 +59,7 @@ def check(
     found = resolve(inputs, out, _ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, _ignore, None, many=len(found) > 1)
+    reader = _Reader(out, _ignore, None, len(found) > 1)
     with contextlib.closing(reader.rows(rereadable)) as items:
         count = 0
         for row in itertools.islice(items, rows):
@@ -78,21 +78,19 @@ def _nothing_to_do(inputs: Sequence[str]) -> ManifestError:
     return ManifestError(f"There is nothing to do: no picture was found ({named}).")
 
 
+@dataclass(eq=False)
 class _Reader:
     """Reads every kind of INPUT and drops repetitions."""
 
-    def __init__(
-        self, out: Path | None, on_warning: Callable[[str], None], stdin: BinaryIO | None, *, many: bool
-    ) -> None:
-        self._out = out
-        self._warn = on_warning
-        self._stdin = stdin
-        self._many = many
-        self._seen = Seen()
-        self._files = Seen()
-        self._marks: Marks | None = None
-        self._found: Sequence[Input] = ()
-        self._passed = 0
+    _out: Path | None
+    _warn: Callable[[str], None]
+    _stdin: BinaryIO | None
+    _many: bool
+    _seen: Seen = field(default_factory=Seen)
+    _files: Seen = field(default_factory=Seen)
+    _marks: Marks | None = None
+    _found: Sequence[Input] = ()
+    _passed: int = 0
 
     def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
@@ -85,9 +85,5 @@ def _number(text: str) -> float:
 
 def _deeper(value: object, levels: int) -> bool:
     if isinstance(value, dict):
-        children: Iterable[object] = value.values()
-    elif isinstance(value, list):
-        children = value
-    else:
-        return False
-    return levels == 0 or any(_deeper(child, levels - 1) for child in children)
+        value = list(value.values())
+    return isinstance(value, list) and (levels == 0 or any(_deeper(child, levels - 1) for child in value))

@@ -108,7 +108,7 @@ async def run(
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.predictions, ledger.fold.possible_duplicates
-            reading = ledger.reading()
+            reading = ledger.run_items
             await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs

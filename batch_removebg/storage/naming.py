@@ -168,15 +168,12 @@ class Owners(Protocol):
 
     def owner(self, h: int) -> int | None:
         """The item that has the name, or None."""
-        ...
 
     def has_folder(self, h: int) -> bool:
         """Whether any name lies below the folder."""
-        ...
 
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
         """Give the name to an item, unless it has an owner."""
-        ...
 
 
 class Claims:
@@ -186,13 +183,7 @@ class Claims:
     other. The first item to ask gets the plain name; a later one gets `name-<8 hex of its id's sha256>`.
     """
 
-    def __init__(
-        self,
-        extension: str,
-        template: str = DEFAULT_TEMPLATE,
-        *,
-        owners: Owners,
-    ) -> None:
+    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, *, owners: Owners) -> None:
         """`owners`: the names given by earlier runs, which stay theirs, and by this one."""
         check_template(template)
         self._extension = extension.lower().lstrip(".")

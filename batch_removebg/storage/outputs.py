@@ -23,7 +23,6 @@ class File(Protocol):
     @property
     def data(self) -> bytes:
         """Its bytes."""
-        ...
 
 
 F = TypeVar("F", bound=File)

@@ -15,7 +15,7 @@ from batch_removebg.errors import IndexDamaged
 from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 
-from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack, unpack_id
+from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack
 
 _OURS = 0x62726267
 """SQLite's application id: another program's database is not taken for an index."""
@@ -257,7 +257,7 @@ class Database:
     def _found(self, columns: tuple[int, bytes, bytes, int]) -> Found:
         n, name, data, crc = columns
         try:
-            return n, unpack_id(name), unpack(name, data, crc)
+            return n, name.decode("utf-8", "surrogatepass"), unpack(name, data, crc)
         except (IndexDamaged, ValueError, TypeError, IndexError) as error:
             raise self.damaged(error) from error
 

@@ -101,11 +101,6 @@ def done_keys(many: Sequence[Done | None]) -> list[int]:
     return hash64_all(encode_all(many))
 
 
-def unpack_id(name: bytes) -> str:
-    """The item's id out of its column."""
-    return name.decode("utf-8", "surrogatepass")
-
-
 _decode = msgspec.json.Decoder(ItemState).decode
 
 
