@@ -70,8 +70,13 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
     """
     with suppress(*_UNUSABLE):
         return _continued(Database.open(index), path, commit=True)
+    new = index.with_name(f"{index.name}.new")
     with suppress(*_UNUSABLE):
-        return _built(path, index)
+        _built(path, new).close()
+        remove(index)
+        new.replace(index)
+        return IndexedFold(Database.open(index))
+    remove(new)
     return _built(path)
 
 
@@ -93,26 +98,15 @@ def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
 
 
 def _built(path: Path, index: Path | None = None) -> IndexedFold:
-    """The fold of a whole ledger in a new index: a temporary one, or the file `index` once it is complete."""
-    new = index.with_name(f"{index.name}.new") if index is not None else None
-    database = Database.build(new)
-    try:
+    """The fold of a whole ledger in a new index, a file or temporary."""
+    database = Database.build(index)
+    with database.closed_on_error():
         fold = IndexedFold(database)
         fold.items.seen = set()
         _apply(fold, path, commit=True)
         fold.items.seen = None
         database.built()
-        if index is None or new is None:
-            return fold
-        database.close()
-        remove(index)
-        new.replace(index)
-    except BaseException:
-        database.close()
-        if new is not None:
-            remove(new)
-        raise
-    return IndexedFold(Database.open(index))
+        return fold
 
 
 def _apply(fold: IndexedFold, path: Path, *, commit: bool) -> None:

@@ -54,7 +54,8 @@ class _Listing:
             return sorted(folder + name for name in map(self._name, entries) if name)
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
-        name, picture, reason = entry.name, _is_picture(entry.name), None
+        name, reason = entry.name, None
+        picture = os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122  # quicker than a Path for each
         if name.startswith("."):
             return None
         if entry.is_symlink():
@@ -81,7 +82,3 @@ class _Listing:
         if picture and not PurePath(target).is_relative_to(self._real_root):
             return "is a link that leads out of the folder"
         return None
-
-
-def _is_picture(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122  # quicker than a path for each file

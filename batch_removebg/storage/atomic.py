@@ -196,10 +196,8 @@ def _make_folders(root: Path, parts: Sequence[str]) -> None:
             if folder.is_dir():
                 continue
             try:
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)  # another process may have created it meanwhile
             except FileExistsError as error:
-                if folder.is_dir():  # another process created it
-                    continue
                 raise SourceError(
                     f"{folder} must be a folder, but a file of that name is in the way; move it away."
                 ) from error

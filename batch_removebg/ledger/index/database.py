@@ -80,7 +80,7 @@ class Database:
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
                 f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {SCHEMA}"
             )
-            database._missing = dict(INDEXES)
+            database._missing, database._spoilt = dict(INDEXES), True  # until it is complete
         return database
 
     def built(self) -> None:
@@ -97,6 +97,7 @@ class Database:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+        self._spoilt = False
 
     def _need(self, name: str) -> None:
         if self._missing:
@@ -128,7 +129,7 @@ class Database:
             raise IndexDamaged("not an index of this format")
 
     def close(self) -> None:
-        """Close the file; one that was found damaged is deleted."""
+        """Close the file; one that was found damaged, or was not `built`, is deleted."""
         with self._lock:
             self._connection.close()
         if self._spoilt and self._ours and self.path is not None:

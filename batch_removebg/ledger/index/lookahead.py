@@ -23,18 +23,16 @@ class Lookahead:
 
     def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
         """For each of `done_keys` the number of the saved item with that key and id, None where there is none."""
-        self._load(len(keys))
+        most = 2 * len(keys)
+        if len(self._numbers) < most and (rows := self._database.finished(self._next, most)):
+            self._next = rows[-1][1] + 1
+            self._numbers.update(rows)
         found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
         if None in found:
             missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
             if missed:
                 self._look_up(missed, keys, ids, found)
         return found
-
-    def _load(self, count: int) -> None:
-        if len(self._numbers) < 2 * count and (rows := self._database.finished(self._next, 2 * count)):
-            self._next = rows[-1][1] + 1
-            self._numbers.update(rows)
 
     def _look_up(
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
