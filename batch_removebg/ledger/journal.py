@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -111,18 +112,16 @@ def _built(path: Path, index: Path | None = None) -> IndexedFold:
 
 def _apply(fold: IndexedFold, path: Path, *, commit: bool) -> None:
     """Apply what the ledger holds beyond the fold's checkpoint; committed as it goes, few states are in memory."""
-    lines: list[bytes] = []
-    for entry, line in read(path, fold.checkpoint.end, fold.checkpoint.lines):
-        fold.apply(entry)
-        lines.append(line)
-        if len(lines) == _LINES:
-            fold.checkpoint = fold.checkpoint.longer(lines)
-            lines.clear()
-            if commit:
-                fold.commit()
-    fold.checkpoint = fold.checkpoint.longer(lines)
-    if commit:
-        fold.commit()
+    entries = read(path, fold.checkpoint.end, fold.checkpoint.lines)
+    while True:
+        some = list(islice(entries, _LINES))
+        for entry, _ in some:
+            fold.apply(entry)
+        fold.checkpoint = fold.checkpoint.longer([line for _, line in some])
+        if commit:
+            fold.commit()
+        if len(some) < _LINES:
+            return
 
 
 class Ledger:

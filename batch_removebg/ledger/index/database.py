@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -181,13 +180,8 @@ class Database:
         return list(map(self._found, self._select("n, id, state, crc", f"by_{column}", f"{column} = ?", (key,))))
 
     def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Of the saved items among the hashes: hash → (n, what they are done with). Ambiguous ones are left out."""
-        rows = self._chosen("h, n, done", hashes)
-        found = {h: (n, done) for h, n, done in rows if done is not None}
-        if len({h for h, _, _ in rows}) < len(rows):
-            times = Counter(h for h, _, _ in rows)
-            found = {h: hint for h, hint in found.items() if times[h] == 1}
-        return found
+        """Of the saved items among the hashes: hash → (n, what they are done with), which is to be compared."""
+        return {h: (n, done) for h, n, done in self._chosen("h, n, done", hashes) if done is not None}
 
     def known(self, hashes: Sequence[int]) -> set[int]:
         """Those of the hashes that items have."""
