@@ -55,9 +55,7 @@ class Columns:
 
 @functools.lru_cache(maxsize=64)
 def _columns(names: tuple[str, ...]) -> Columns | None:
-    by_name: dict[str, str] = {}
-    for name in names:
-        by_name.setdefault(name.strip().lower(), name)
+    by_name = {name.strip().lower(): name for name in reversed(names)}  # the first of equal ones counts
     image = next((by_name[column] for column in IMAGE_COLUMNS if column in by_name), None)
     if image is None:
         return None
@@ -110,10 +108,10 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
     if type(cell) is str:
         return cell or None
     if isinstance(cell, int) and not isinstance(cell, bool):
-        cell = str(cell)
-    if cell is not None and not isinstance(cell, str):
+        return str(cell)
+    if cell is not None:
         raise ManifestError(f"{origin}: the cell {column!r} must hold text, it {_shown(cell)}.")
-    return cell or None
+    return None
 
 
 def value_item(value: str, origin: str, base: Path) -> Item:

@@ -91,11 +91,8 @@ class Database:
             self._execute(f"PRAGMA cache_size = -{_CACHE}")
             self._execute("PRAGMA shrink_memory")
         if self.path is not None:
-            descriptor = os.open(self.path, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with self.path.open("rb+") as file:
+                os.fsync(file.fileno())
         self._spoilt = False
 
     def _need(self, name: str) -> None:
