@@ -195,28 +195,21 @@ class Provider(Protocol):
 
         Raises CreateLost where the create may have been accepted, but its id is unknown.
         """
-        ...
 
     async def get(self, prediction_id: str) -> Prediction:
         """The prediction's current state; raises PredictionLost if the server doesn't know it."""
-        ...
 
     async def cancel(self, prediction_id: str) -> None:
         """Ask the server to stop the prediction; it may still succeed."""
-        ...
 
     async def list(self, *, created_after: datetime | None = None, cursor: str | None = None) -> PredictionPage:
         """One page of predictions, newest first."""
-        ...
 
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
         """Upload a file whose URL can be the input of a prediction."""
-        ...
 
     async def fetch(self, url: str) -> bytes | Matte:
         """The output behind a URL (also `data:`): a file, or a matte from a provider in this process."""
-        ...
 
     async def abandon(self) -> None:
         """Abort requests in progress; an aborted create may have been accepted."""
-        ...

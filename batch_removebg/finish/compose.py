@@ -16,8 +16,7 @@ from batch_removebg.matting.refine import refine, resized
 
 from .options import Finish
 
-_SEGMENT = 65_000
-"""Bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name."""
+_SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:

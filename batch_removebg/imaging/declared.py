@@ -7,8 +7,7 @@ import struct
 
 from PIL import ExifTags, Image
 
-_HEAD = 1 << 16
-"""Bytes from the start in which the boxes and markers that tell it lie."""
+_HEAD = 1 << 16  # bytes from the start in which the boxes and markers that tell it lie
 _PPM = re.compile(rb"P[2356](?:(?:\s|#[^\n]*\n)+\d+){2}(?:\s|#[^\n]*\n)+(\d{1,5})\s")
 """Of a netpbm header: width, height and the largest value, with white space and comments between."""
 _PIXI = re.compile(rb"pixi.{4}(.)(.{0,4})", re.DOTALL)
@@ -17,22 +16,16 @@ _SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(..)(.{0,12})", re.DOTALL)
 """JPEG 2000: the number of components, and three bytes for each: its depth less one, and sign (ITU-T T.800, A.5.1)."""
 _COLR = re.compile(rb"(.{4})colr[\2\3]..", re.DOTALL)
 """JPEG 2000, a profile's box: length, kind, method (restricted, any), precedence, approximation (I.5.3.3; T.801)."""
-_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
-"""Primaries and curve (ISO/IEC 14496-12, 12.1.5)."""
+_NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)  # primaries and curve (ISO/IEC 14496-12, 12.1.5)
 _BMP = struct.Struct("<14xI52x4s52xII")
 """The header's size, bV5CSType, bV5ProfileData (counted from behind the file's own 14 bytes) and bV5ProfileSize."""
-_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
-"""Of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told."""
-_SRGB = 1, 13
-"""Its primaries and its curve there."""
-_CURVES = {8: "linear light", 16: "PQ", 18: "HLG"}
-"""Of its table 3, those that look nothing like sRGB's."""
+_PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told
+_SRGB = 1, 13  # its primaries and its curve there
+_CURVES = {8: "linear light", 16: "PQ", 18: "HLG"}  # of its table 3, those that look nothing like sRGB's
 _SRGB_POINTS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 """cHRM of sRGB: x and y of white, red, green and blue × 100,000 (PNG specification, 11.3.2.1)."""
-_NEAR = 1_000
-"""How far each may be off and still be sRGB's, rounded or adapted."""
-_SRGB_GAMMA = range(45_000, 46_001)
-"""gAMA ÷ 100,000 that stands for sRGB's curve (PNG specification, 11.3.2.2: 45455)."""
+_NEAR = 1_000  # how far each may be off and still be sRGB's, rounded or adapted
+_SRGB_GAMMA = range(45_000, 46_001)  # gAMA ÷ 100,000 that stands for sRGB's curve (PNG specification, 11.3.2.2: 45455)
 
 
 def stored_bits(name: str, data: bytes) -> int:

@@ -11,8 +11,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNKS = 1 << 17
 """Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_LARGEST = 1 << 24
-"""Bytes that a compressed profile or text may unpack to."""
+_LARGEST = 1 << 24  # bytes that a compressed profile or text may unpack to
 
 
 def walk(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -18,8 +18,7 @@ from .png import SIGNATURE
 from .png_filters import UP, bands, filtered, trials
 from .vips import vips
 
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-"""PNG's colour type by the number of channels."""
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's colour type by the number of channels
 _INCH = 0.0254
 _ROW_BY_ROW = 4
 """The effort from which libpng chooses the filter of each row of a mask, which becomes up to 7 % smaller."""

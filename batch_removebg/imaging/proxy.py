@@ -22,8 +22,7 @@ from .vips import as_array, as_image
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 _LEAST = 1.5
 """Times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 of it is several times faster than all of it."""
-_GAP = 3
-"""Times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen."""
+_GAP = 3  # times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,7 @@ _ROWS = 100_000
 """Most rows of a picture: libvips's time grows with their square, to 0.2 s for 200,000 and minutes for ten million."""
 _JFIF = re.compile(rb"\xff\xd8\xff\xe0..JFIF\0..(.)(..)(..)", re.DOTALL)
 """Version, unit and two densities (ITU-T T.871, 10.1)."""
-_PER_INCH = {b"\1": 1.0, b"\2": 2.54}
-"""Inch and centimetre; 0 says a pixel's shape only."""
+_PER_INCH = {b"\1": 1.0, b"\2": 2.54}  # inch and centimetre; 0 says a pixel's shape only
 
 
 def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:

@@ -16,15 +16,11 @@ from .arrays import Picture, Samples
 from .deflate import compressor
 from .header import UNREADABLE, unknown_pixels
 
-_PLANES = 2
-"""PlanarConfiguration of channels one after the other (section 8)."""
-_COLOURS = {0: 1, 1: 1, 5: 4}
-"""Channels of colour by PhotometricInterpretation: grey and CMYK; three for all others."""
+_PLANES = 2  # PlanarConfiguration of channels one after the other (section 8)
+_COLOURS = {0: 1, 1: 1, 5: 4}  # channels of colour by PhotometricInterpretation: grey and CMYK; three for all others
 _CIELAB = (8, 9)
-_NOT_IN_THE_WHEEL = (34925, 50000)
-"""Compression by LZMA and Zstandard."""
-_STRIP = 1 << 19
-"""Bytes of samples in a strip."""
+_NOT_IN_THE_WHEEL = (34925, 50000)  # compression by LZMA and Zstandard
+_STRIP = 1 << 19  # bytes of samples in a strip
 _DIRECTORIES = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 

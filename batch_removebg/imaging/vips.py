@@ -13,8 +13,7 @@ from .arrays import strips
 
 _TALL = 1 << 14
 _LARGE = 1 << 20
-_STRIP = 1 << 15
-"""Pixels that are decoded at once of a picture of more than so many, unless it has more rows than that."""
+_STRIP = 1 << 15  # pixels that are decoded at once of a picture of more than so many, unless it has more rows than that
 
 
 @cache

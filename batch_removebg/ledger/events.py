@@ -26,8 +26,7 @@ from . import codec
 
 FORMAT = 1
 _HEAD = b'{"v":%d,"t":"' % FORMAT
-_LEVELS = 100
-"""How deep JSON values of others (`meta`, `quality`) may be nested."""
+_LEVELS = 100  # how deep JSON values of others (`meta`, `quality`) may be nested
 
 _MOST_SECONDS = 1e12
 Seconds = Annotated[float, Meta(gt=-_MOST_SECONDS, lt=_MOST_SECONDS)]

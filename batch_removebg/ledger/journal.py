@@ -29,10 +29,8 @@ from .index.run_items import RunItems
 
 COMMIT = 4000
 """Items that change before they are committed to the index."""
-_LINES = 2000
-"""Lines that are applied between two commits while the ledger is read."""
-_UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)
-"""What an index that is no use raises."""
+_LINES = 2000  # lines that are applied between two commits while the ledger is read
+_UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no use raises
 
 
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:

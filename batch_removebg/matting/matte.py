@@ -18,11 +18,9 @@ from batch_removebg.model import Matte
 Alpha = npt.NDArray[np.uint8]
 """H×W, 0 background to 255 subject."""
 
-_PEAK, _ENGINE = "batch-removebg:peak", "batch-removebg:engine"
-"""Keywords of the PNG's tEXt chunks."""
+_PEAK, _ENGINE = "batch-removebg:peak", "batch-removebg:engine"  # keywords of the PNG's tEXt chunks
 _LONGEST_NAME = 100
-_EFFORT = 0
-"""For cached PNGs: a quarter of the time that the default takes, for a sixth more bytes."""
+_EFFORT = 0  # for cached PNGs: a quarter of the time that the default takes, for a sixth more bytes
 _ASPECT_TOLERANCE = 0.02
 
 

@@ -18,17 +18,13 @@ from batch_removebg.clock import Clock
 START = 32
 CAP = 256
 _LEAST = 8
-_KEPT = 64
-"""Items over which the time in flight is averaged."""
-_LATER = 1.4
-"""Growth of the time in flight at which a doubling is undone."""
-_SHRINK, _REST = 0.7, 5.0
-"""Factor that trouble applies to the number, and seconds until more trouble counts."""
+_KEPT = 64  # items over which the time in flight is averaged
+_LATER = 1.4  # growth of the time in flight at which a doubling is undone
+_SHRINK, _REST = 0.7, 5.0  # factor that trouble applies to the number, and seconds until more trouble counts
 _MUCH, _RECENT = 0.25, 0.05
 """Share of failures that counts as trouble, and weight of the latest outcome in it: a server that loses an answer now
 and then has as much room as before."""
-_RETRY = 10
-"""Generations until doubling is tried again; one is as many items as are in flight."""
+_RETRY = 10  # generations until doubling is tried again; one is as many items as are in flight
 
 
 class Concurrency:

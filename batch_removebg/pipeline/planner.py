@@ -24,8 +24,7 @@ from batch_removebg.storage.naming import Claims
 from .cache_key import Recipe
 from .work import Todo
 
-_FEW = 64
-"""Items up to which the index is locked once for all questions instead of for each."""
+_FEW = 64  # items up to which the index is locked once for all questions instead of for each
 
 
 @dataclass(slots=True)

@@ -16,10 +16,8 @@ from .work import Prepared, Todo, Turn
 if TYPE_CHECKING:
     from batch_removebg.imaging.proxy import Proxy
 
-_LEFT = 600.0
-"""Seconds of life that an upload needs to be used again: a prediction may wait before it reads its input."""
-_SMALLEST = 256
-"""Longest side below which a proxy isn't made smaller to fit a data URI."""
+_LEFT = 600.0  # seconds of life that an upload needs to be used again: a prediction may wait before it reads its input
+_SMALLEST = 256  # longest side below which a proxy isn't made smaller to fit a data URI
 
 
 async def prepare(context: Context, todo: Todo) -> tuple[Prepared, bytes | None]:

@@ -27,14 +27,10 @@ from .context import Context
 from .prepare import model_input
 from .work import Predicted, Prepared, Turn
 
-_PREDICTIONS = 3
-"""Most that are bought for one content in a run."""
-_PAUSE = 1.0
-"""Seconds before a spent prediction is replaced."""
-_REQUESTS = 4.0
-"""API requests to aim at for one item: upload, create and polls."""
-_LATE_POLLS = 8.0
-"""Polls for a prediction that didn't end within its `Prefer: wait`: there are few of those."""
+_PREDICTIONS = 3  # most that are bought for one content in a run
+_PAUSE = 1.0  # seconds before a spent prediction is replaced
+_REQUESTS = 4.0  # API requests to aim at for one item: upload, create and polls
+_LATE_POLLS = 8.0  # polls for a prediction that didn't end within its `Prefer: wait`: there are few of those
 
 
 @dataclass(frozen=True, slots=True)

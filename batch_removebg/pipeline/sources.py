@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-_ROOM = 64 << 20
-"""Bytes of sources kept while they are worked on."""
+_ROOM = 64 << 20  # bytes of sources kept while they are worked on
 
 
 @dataclass(eq=False)

@@ -29,14 +29,11 @@ from .declare import declared
 from .options import Options
 
 _QUALITY = 90
-_DOWNLOADERS = 32
-"""Outputs of an API downloaded at once; each holds one picture in memory."""
-_ITEM = 16 << 20
-"""Bytes that an item in flight may take: its source, its proxy and the server's answer."""
+_DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
+_ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
 _PIXELS = 2 << 30
 """Bytes of decoded pictures at most, unless `memory` is given: more than the cores can work on at once."""
-_MEMORY_SHARE = 4
-"""Items in flight may take one part in so many of the machine's memory, and decoded pictures another."""
+_MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

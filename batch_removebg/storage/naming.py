@@ -32,8 +32,7 @@ _PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0
 _PLAIN = re.compile(rf"(?!(?i:ledger\.jsonl|results\.json)(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII)
 """Most names: those that need no change, recognised by one match."""
 _WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"
-_WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)
-"""A plain name without an extension."""
+_WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)  # a plain name without an extension
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path needs no decoding."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')

@@ -16,13 +16,10 @@ from batch_removebg.ledger.state import ItemState
 
 from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack
 
-_OURS = 0x62726267
-"""SQLite's application id: another program's database is not taken for an index."""
+_OURS = 0x62726267  # SQLite's application id: another program's database is not taken for an index
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
-_CACHE, _BUILDING_CACHE = 8_000, 64_000
-"""KiB of the file in memory, in a run and while the index is built."""
-_SELECT_MANY = 500
-"""Values in one `IN (…)`; SQLite allowed 999 until 3.32."""
+_CACHE, _BUILDING_CACHE = 8_000, 64_000  # kiB of the file in memory, in a run and while the index is built
+_SELECT_MANY = 500  # values in one `IN (…)`; SQLite allowed 999 until 3.32
 
 
 Found = tuple[int, str, ItemState]

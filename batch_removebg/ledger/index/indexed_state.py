@@ -24,8 +24,7 @@ from .database import Database, Found
 from .lookahead import Lookahead
 from .schema import FAILED, FLAGGED, FLYING, PENDING, mark, rows, short_key
 
-_NEAR = 4096
-"""States that are kept at hand for what is to change soon."""
+_NEAR = 4096  # states that are kept at hand for what is to change soon
 _TOTALS = ("provider", "version", "predictions", "possible_duplicates", "finished", "engine")
 """What a fold knows beside the items."""
 

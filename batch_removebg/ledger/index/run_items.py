@@ -16,12 +16,9 @@ from .database import Database, Found
 from .indexed_state import IndexedFold
 from .schema import rows
 
-_AT_HAND = 4096
-"""Items, or names, in memory; more of them, where they aren't on record, go to a temporary file."""
-_CACHE = 2000
-"""KiB of such a file in memory."""
-_FEW = 500
-"""Items that are looked up together."""
+_AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
+_CACHE = 2000  # kiB of such a file in memory
+_FEW = 500  # items that are looked up together
 
 
 class RunItems:
