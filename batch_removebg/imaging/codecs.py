@@ -1,4 +1,10 @@
-"""The formats that are read, and how a file shows which one it has."""
+"""The formats, how a file shows which one it has, and what reads and writes each.
+
+JPEG      libvips  Pillow           AVIF                         Pillow  Pillow
+PNG       libvips  png_write        GIF BMP JPEG2000 PPM PSD     Pillow  —
+WEBP      libvips  Pillow           HEIF                         a plugin of Pillow's  —
+TIFF      libvips  tiff             CIELAB and old-JPEG TIFF     Pillow  (tiff)
+"""
 
 from __future__ import annotations
 
@@ -10,9 +16,9 @@ STARTS = {
     "PNG": rb"\x89PNG\r\n\x1a\n",  # 16 bits in colour; half of Pillow's time
     "WEBP": rb"RIFF....WEBP",  # row by row, so that the proxy needs less memory
     "TIFF": rb"II[*+]\0|MM\0[*+]",  # 16 bits in colour
-    "GIF": rb"GIF8[79]a",  # in the time that Pillow needs, without its palettes
-    # Read by Pillow, since the libvips wheel has no reader but for AVIF, for which it takes 3.4 times as long, and
-    # interpolates no chroma:
+    # Read by Pillow: the libvips wheel has no reader but for GIF, of which it takes cut data for whole, and AVIF, for
+    # which it takes 3.4 times as long and interpolates no chroma:
+    "GIF": rb"GIF8[79]a",
     "BMP": rb"BM",
     "HEIF": rb"....ftyp(....)*?he[iv][cmsx]",  # by a plugin
     "AVIF": rb"....ftyp(....)*?avi[fs]",

@@ -1,4 +1,4 @@
-"""AVIF, BMP, JPEG 2000, PPM, PSD and HEIC, and two kinds of TIFF, read by Pillow."""
+"""GIF, AVIF, BMP, JPEG 2000, PPM, PSD and HEIC, and two kinds of TIFF, read by Pillow."""
 
 from __future__ import annotations
 

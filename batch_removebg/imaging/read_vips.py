@@ -1,4 +1,4 @@
-"""JPEG, PNG, WebP, TIFF and GIF, read by libvips."""
+"""JPEG, PNG, WebP and TIFF, read by libvips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import Any
 
-from PIL import Image, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 
@@ -16,15 +16,15 @@ from .declared import by_chunks, by_interoperability
 from .header import UNREADABLE, Header, Stored, complaint, unknown_pixels
 from .vips import as_array, vips
 
-LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload", "GIF": "gifload"}
+LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload"}
 _UNKNOWN_KIND = re.compile(
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
 """libvips's words for a sound TIFF whose pixels it can't read."""
 _ROWS = 100_000
 """Most rows of a picture: libvips's time grows with their square, to 0.2 s for 200,000 and minutes for ten million."""
-_JFIF = re.compile(rb"\xff\xd8\xff\xe0..JFIF\0..(.)(..)(..)", re.DOTALL)
-"""Version, unit and two densities (ITU-T T.871, 10.1)."""
+_SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)", re.DOTALL)  # marker and length; the scan ends the header
+_JFIF = re.compile(rb"JFIF\0..(.)(..)(..)", re.DOTALL)  # version, unit and two densities (ITU-T T.871, 10.1)
 _PER_INCH = {b"\1": 1.0, b"\2": 2.54}  # inch and centimetre; 0 says a pixel's shape only
 
 
@@ -54,9 +54,9 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
         source=image,
         size=(image.width, image.height),
         frames=pages or 1,
-        exif=exif if tags is None else tags,
+        exif=exif if tags is None else _with_orientation(tags, exif),
         xmp=xmp,
-        icc=png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data"),
+        icc=_whole(png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")),
         density=png.density(chunks) if name == "PNG" else _jfif_density(data) if name == "JPEG" else None,
         deep=image.format != "uchar",
         other_colours=by_chunks(chunks) if name == "PNG" else by_interoperability(exif) if name == "JPEG" else None,
@@ -85,6 +85,7 @@ def stored(header: Header, shrink: int = 1) -> Stored:
 
 
 def _load(name: str, data: bytes, **options: Any) -> Any:
+    vips().vips_lib.vips_error_clear()  # what another picture left there would be said of this one
     return getattr(vips().Image, f"{LOADERS[name]}_buffer")(data, access="sequential", **options)
 
 
@@ -105,9 +106,24 @@ def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.E
     return holder.getexif()
 
 
+def _with_orientation(tags: Image.Exif, other: Image.Exif) -> Image.Exif:
+    """A TIFF's tags, with the orientation that its XMP names where they name none."""
+    if ExifTags.Base.Orientation not in tags and ExifTags.Base.Orientation in other:
+        tags[ExifTags.Base.Orientation] = other[ExifTags.Base.Orientation]
+    return tags
+
+
+def _whole(profile: bytes | None) -> bytes | None:
+    """The profile, unless a part of it is missing."""
+    return profile if profile and len(profile) >= int.from_bytes(profile[:4], "big") else None
+
+
 def _jfif_density(data: bytes) -> tuple[float, float] | None:
-    """Dots per inch by a JPEG's JFIF segment, which is its first; None where it has none."""
-    found = _JFIF.match(data)
+    """Dots per inch by a JPEG's JFIF segment; None where it has none."""
+    at, found = 2, None
+    while not found and (segment := _SEGMENT.match(data, at)):
+        found = _JFIF.match(data, segment.end()) if segment[1] == b"\xe0" else None
+        at = segment.start(2) + int.from_bytes(segment[2], "big")
     if not found or found[1] not in _PER_INCH:
         return None
     x, y = (int.from_bytes(number, "big") * _PER_INCH[found[1]] for number in found.group(2, 3))
