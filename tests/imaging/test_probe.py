@@ -90,7 +90,7 @@ def test_probing_decodes_nothing(kind, monkeypatch):
 
 def test_a_gif_whose_frame_is_larger_than_its_screen_is_refused_by_the_frame():
     frame = b"," + struct.pack("<4HB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00;"
-    with pytest.raises(SourceError, match="^is too large: Image size .4294836225 pixels"):
+    with pytest.raises(SourceError, match=r"^is too large: Image size .4294836225 pixels"):
         look(b"GIF89a" + struct.pack("<2H3B", 1, 1, 0, 0, 0) + frame, LIMITS)
 
 
