@@ -1,41 +1,13 @@
-"""All errors of this package, and what their callers do next.
+"""All errors of this package, in families by what their callers do next.
 
     BatchError
     ├── UsageError             stop before anything is bought; exit 2
-    │   ├── SettingsError          a flag, a setting, the environment
-    │   │   ├── DeviceAbsent           a device or precision that this machine doesn't have
-    │   │   └── WeightsMissing         the network's weights can't be downloaded
-    │   └── ManifestError          names file and line
     ├── LockedError            another run holds OUT; exit 11
     ├── AbortError             ABORT: stop creating, still collect paid results; exit 4
-    │   ├── KeyRejected            401, 403
-    │   ├── OutOfCredit            402, a gateway's quota
-    │   ├── VersionRejected        422 "Invalid version or not permitted"
-    │   ├── NotAnApi               HTML or a redirect where the API should answer
-    │   │   └── PageInstead            HTML with status 200: a create may still have been accepted
-    │   ├── BudgetReached          --max-predictions
-    │   ├── ServerDown             only errors for longer than a run waits
-    │   ├── DiskError              OUT can't be written
-    │   └── LedgerError            the ledger can't be read or written
-    │       └── IndexDamaged           its index can't; the next run rebuilds it
     ├── ItemError              FAIL: this item ends failed, the others go on
-    │   ├── SourceError            the source can't be read, or isn't a picture
-    │   ├── InputRejected          the server refuses this input for good
-    │   ├── PredictionFailed       the model refuses this picture for good
-    │   └── CreateUnaccounted      a create may have been accepted, and can't be looked up
     ├── RetryError             RETRY: send the same request again, after `retry_after` or a back-off
-    │   ├── RateLimited            429
-    │   ├── ServerError            408, 5xx
-    │   ├── ConnectionFailed       the connection failed where repeating is safe
-    │   │   └── Unreachable            no connection was made at all
-    │   └── Busy                   our own server's queue or disk is full
     ├── CreateLost             LOOK_UP: the create may have been accepted; look before sending it again
     ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
-    │   ├── PredictionLost         404 on the poll, or its data is gone
-    │   ├── PredictionInterrupted  failed with a transient code, aborted or canceled
-    │   ├── UploadExpired          the uploaded input expired before the create was sent
-    │   ├── PredictionStuck        not finished within the deadline
-    │   └── OutputBroken           not a picture, no alpha, wrong size
     ├── Stopping               the run is being stopped; the item stays pending
     ├── Interrupted            a signal asked the run to stop; exit 128 + its number
     └── RouteFailed            one way of downloading weights failed; another may work
@@ -117,19 +89,19 @@ class AbortError(BatchError, kind="aborted"):
 
 
 class KeyRejected(AbortError, kind="key"):
-    """The server doesn't accept the key."""
+    """401 or 403: the server doesn't accept the key."""
 
 
 class OutOfCredit(AbortError, kind="credit"):
-    """The account has no credit left."""
+    """402 or a gateway's quota: the account has no credit left."""
 
 
 class VersionRejected(AbortError, kind="version"):
-    """The model version doesn't exist or isn't available to this account."""
+    """422: the model version doesn't exist or isn't available to this account."""
 
 
 class NotAnApi(AbortError, kind="base-url"):
-    """Something other than a predictions API answers at the base URL."""
+    """HTML, a redirect: something other than a predictions API answers at the base URL."""
 
 
 class PageInstead(NotAnApi):
@@ -236,7 +208,7 @@ class ResubmitError(BatchError, kind="prediction"):
 
 
 class PredictionLost(ResubmitError, kind="prediction-lost"):
-    """The server no longer has the prediction, or has deleted its output."""
+    """404 on the poll: the server no longer has the prediction; or it has deleted the output."""
 
 
 class PredictionInterrupted(ResubmitError, kind="prediction-interrupted"):
