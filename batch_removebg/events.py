@@ -48,5 +48,5 @@ Listener = Callable[[Event], None]
 """Called from the event loop, or from the reader's thread for its warnings; must not block."""
 
 
-def ignore(_: Event) -> None:
-    """The default listener, which does nothing."""
+def ignore(_: object) -> None:
+    """Do nothing: the default listener, also of warnings."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.events import ignore
 from batch_removebg.storage.naming import is_url
 
 from .columns import url_problem
@@ -119,7 +120,7 @@ def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
     # Not glob's own `**`, which follows links to folders, in circles if they lead back.
     root = _fixed(parts)
     tree = Input(InputKind.FOLDER, str(root), printable(pattern), parts[len(root.parts) :])
-    paths = walk(Path(tree.value), out=out, warn=lambda _: None)
+    paths = walk(Path(tree.value), out=out, warn=ignore)
     try:
         found = any(error is not None or matches(path.split("/"), tree.pattern) for path, error in paths)
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.events import ignore
 from batch_removebg.model import Item, UrlRow
 
 from .columns import as_item, path_item, row_item, value_item
@@ -21,16 +22,12 @@ from .seen import Marks, Seen
 from .text import Stream, lines, opened, printable
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
 def read_rows(
     inputs: Sequence[str],
     *,
     out: Path | None,
     stdin: BinaryIO | None = None,
-    on_warning: Callable[[str], None] = _ignore,
+    on_warning: Callable[[str], None] = ignore,
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
@@ -56,10 +53,10 @@ def check(
     stdin can't be read twice and is skipped. `look` is called with each Item, and may raise.
     Returns the number of Items, or None where not all were read.
     """
-    found = resolve(inputs, out, _ignore)
+    found = resolve(inputs, out, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, _ignore, None, len(found) > 1)
+    reader = _Reader(out, ignore, None, len(found) > 1)
     with contextlib.closing(reader.rows(rereadable)) as items:
         count = 0
         for row in itertools.islice(items, rows):
