@@ -261,13 +261,7 @@ class Step(enum.Enum):
 
 
 def plan(
-    state: ItemState | None,
-    *,
-    recipe: str,
-    output: str,
-    retry_failed: bool,
-    same_source: bool,
-    output_intact: bool,
+    state: ItemState | None, *, recipe: str, output: str, retry_failed: bool, same_source: bool, output_intact: bool
 ) -> Step:
     """What is left to do for one item.
 

@@ -99,10 +99,7 @@ async def run(
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
         async with (
             Ledger(out / layout.LEDGER, clock=clock, index=out / layout.INDEX) as ledger,
-            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (
-                provider,
-                session,
-            ),
+            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (provider, session),
         ):
             if not ledger.fold.finished:
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
@@ -155,16 +152,9 @@ async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     try:
         await write_snapshot(summary.results, ledger, reading)
-        await ledger.append(
-            RunFinished(
-                saved=summary.saved,
-                failed=summary.failed,
-                pending=summary.pending,
-                predictions=summary.predictions,
-                possible_duplicates=summary.possible_duplicates,
-                seconds=round(summary.seconds, 3),
-            )
-        )
+        names = ("saved", "failed", "pending", "predictions", "possible_duplicates")
+        counts = {name: getattr(summary, name) for name in names}
+        await ledger.append(RunFinished(**counts, seconds=round(summary.seconds, 3)))
     except BatchError as error:
         if summary.stopped is None:
             raise
