@@ -191,10 +191,7 @@ class Provider(Protocol):
     proxy: ProxySpec
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create a prediction; it may be finished already.
-
-        Raises CreateLost where the create may have been accepted, but its id is unknown.
-        """
+        """Create a prediction, perhaps finished at once; raises CreateLost where one may exist whose id is unknown."""
 
     async def get(self, prediction_id: str) -> Prediction:
         """The prediction's current state; raises PredictionLost if the server doesn't know it."""

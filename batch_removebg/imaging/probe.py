@@ -31,10 +31,7 @@ def cost(header: Header, form: str = "") -> int:
 
 
 def probe(data: bytes, limits: Limits) -> Header:
-    """What the header of a picture says; no pixel is decoded.
-
-    Raises SourceError if it is empty, not a picture, or larger than `limits` allow.
-    """
+    """What a picture's header says; raises SourceError for what is empty, no picture, or larger than `limits` allow."""
     if not data:
         raise SourceError("is empty (0 bytes)")
     name = identify(data)

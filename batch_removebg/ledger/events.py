@@ -169,10 +169,7 @@ def encode(entry: Entry, stamp: str) -> bytes:
 
 
 def decode(line: bytes, number: int) -> Entry | None:
-    """The entry on a line, or None where the line is damaged.
-
-    Raises LedgerError for a line in a newer format than this program knows.
-    """
+    """The entry on a line, None for a damaged one; raises LedgerError for a format newer than this program knows."""
     if line.startswith(_HEAD):
         try:
             return _decode(line)

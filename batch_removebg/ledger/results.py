@@ -58,10 +58,7 @@ def write(path: Path, parts: Iterable[str]) -> None:
 
 
 def render(fold: IndexedFold, run_items: RunItems) -> Iterator[str]:
-    """The JSON text of the snapshot in pieces, an item a line.
-
-    It holds every item of the ledger, and those read in this run that the ledger does not know yet.
-    """
+    """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet."""
     unknown = sum(1 for _ in run_items.unknown())
     counts = fold.counts()
     counts["total"] += unknown

@@ -113,10 +113,7 @@ class Planner:
         return step, Todo(item, output, state, mark, finished_if_same=same)
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
-        """Of each a hash of all that `plan` would compare: on record, it says that there is nothing to do or to record.
-
-        None where something is missing.
-        """
+        """Of each a hash of all that `plan` compares, None where a part is missing; on record, it says "done"."""
         there: list[Done] = []
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe

@@ -36,10 +36,7 @@ class Reader:
     """The limit was reached before the end of the manifest."""
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
-        """Await `hand_on` for each item to do, up to the end of the manifest or to the limit.
-
-        A manifest that fails further down closes the gate.
-        """
+        """Await `hand_on` for each item to do, up to the limit or the manifest's end; its error closes the gate."""
         shape = self.context.shape
         begun, size = 0, 1 if shape.stream else shape.chunk
         while True:

@@ -1,7 +1,4 @@
-"""How options are declared: each field of a table says how an option is given, checked and explained.
-
-Light, so that `--help` is there at once.
-"""
+"""How options are declared: a field says how its option is given, checked and explained. Light, as `options` is."""
 
 from __future__ import annotations
 
@@ -42,10 +39,7 @@ class Option:
     kind: Any = str
 
     def add_to(self, parser: Any, **changes: Any) -> None:
-        """Add the flag to an argparse parser or group, where None stands for "not given".
-
-        `changes` are arguments of `add_argument` that differ for this parser.
-        """
+        """Add the flag to a parser or group, with `changes` to `add_argument`'s arguments; None means "not given"."""
         how: dict[str, Any] = {"dest": self.name, "help": self.help, "default": None}
         if self.kind is bool:
             how["action"] = "store_true"

@@ -221,10 +221,7 @@ def sweep(root: Path) -> int:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex.
-
-    Raises OSError unconverted, SourceError for a pipe or a device, which might never end.
-    """
+    """A file's SHA-256, in hex; raises OSError unconverted, SourceError for a pipe or a device, which may never end."""
     _regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

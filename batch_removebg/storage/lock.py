@@ -21,10 +21,7 @@ from .atomic import disk_errors
 
 @contextmanager
 def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
-    """Hold the lock of the state folder `folder` during the block.
-
-    Raises LockedError, which names the holder, if another live process has it.
-    """
+    """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / "lock", timeout=0, thread_local=False)
