@@ -42,17 +42,15 @@ class FetchPolicy:
     """For the whole exchange."""
     redirects: int = 5
     public_only: bool = False
-    """Only addresses on the public internet; the session must come from `open_session(public_only=True)`."""
-
-
-Origin = tuple[str, str, int | None]
+    """Only addresses on the public internet; `open_session` sees to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnApi:
     """The API's own origin: the only one that gets the key and may have a private address."""
 
-    origin: Origin
+    origin: str
+    """As `origin` gives it."""
     session: aiohttp.ClientSession
     authorization: str | None = field(default=None, repr=False)
 
@@ -61,8 +59,7 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
     """A session without cookies, key or limit on connections, for the caller to close."""
     import aiohttp
 
-    resolver = ssrf.public_resolver() if public_only else None
-    connector = aiohttp.TCPConnector(limit=0, resolver=resolver)
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=ssrf.public_socket if public_only else None)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_AHEAD)
 
 
@@ -81,10 +78,11 @@ async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aioht
         yield session
 
 
-def origin(url: str) -> Origin:
-    """Scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def origin(url: str) -> str:
+    """Scheme, host and port of an http(s) URL, as aiohttp would connect to it; raises ValueError for other URLs."""
+    from yarl import URL
+
+    return str(URL(url).origin())
 
 
 def redacted(url: str) -> str:
@@ -117,18 +115,18 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
     included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for transient failures.
     """
     import aiohttp
+    from yarl import URL
 
     timeout = aiohttp.ClientTimeout(total=fetching.seconds, sock_connect=20, sock_read=60)
     for _ in range(fetching.redirects + 1):
         try:
-            if not url[:8].lower().startswith(("http://", "https://")):
+            target = URL(url)  # parsed once: what is compared here is what aiohttp connects to
+            if target.scheme not in ("http", "https"):
                 raise SourceError(f"{redacted(url)}: only http and https are fetched")
-            ours = own if own is not None and origin(url) == own.origin else None
-            if fetching.public_only and ours is None:
-                ssrf.check(url)
+            ours = own if own is not None and str(target.origin()) == own.origin else None
             headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
             async with (ours.session if ours else session).get(
-                url, headers=headers, allow_redirects=False, timeout=timeout
+                target, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
@@ -165,11 +163,11 @@ def _trouble(url: str, error: Exception) -> BatchError:
     doing = f"fetching {redacted(url)}"
     if isinstance(error, TimeoutError):
         return ConnectionFailed(f"{doing}: no answer in time")
-    if isinstance(error, aiohttp.InvalidURL):  # its text is the whole URL, secrets included
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ssrf.NotPublic):
+        return SourceError(f"{redacted(url)} leads nowhere public: {error.os_error.strerror}")
+    if isinstance(error, ValueError):  # its text may be the whole URL, secrets included
         return SourceError(f"{doing}: this is no URL")
-    if isinstance(error, aiohttp.ClientError | OSError):
-        return ConnectionFailed(f"{doing}: {one_line(error)}")
-    return SourceError(f"{doing}: {one_line(error)}")
+    return ConnectionFailed(f"{doing}: {one_line(error)}")
 
 
 def one_line(error: BaseException) -> str:

@@ -1,28 +1,31 @@
 """Protection against server-side request forgery: foreign URLs may lead to public addresses only.
 
-The addresses that were checked are the ones that are connected to, so a name that resolves differently the second time
-(DNS rebinding) gains nothing. Every redirect is checked again.
+Judged is the address that is about to be connected to, once, where its socket is made. However a host is spelled,
+resolved or redirected to, and whatever other parsers take it for, there is no other way to a connection.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import Any
 
-from batch_removebg.errors import SourceError
+_CARRY_IPV4 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+"""NAT64 (RFC 6052, RFC 8215) and the IPv4-compatible addresses of RFC 4291: the last 32 bits are an IPv4 address."""
 
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractResolver, ResolveResult
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+class NotPublic(PermissionError):
+    """The address isn't on the public internet."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(errno.EACCES, f"{address} is not on the public internet; --allow-private permits such hosts")
 
 
 def is_public(text: str) -> bool:
     """Whether an IP address is on the public internet: not private, link-local, loopback, multicast or reserved.
 
-    An IPv4 address embedded in an IPv6 one (mapped, 6to4, Teredo, NAT64) must be public as well.
+    An IPv4 address embedded in an IPv6 one (mapped, compatible, 6to4, Teredo, NAT64) must be public as well.
     """
     try:
         address = ip_address(text.partition("%")[0])
@@ -37,38 +40,14 @@ def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     if isinstance(address, IPv4Address):
         return []
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
+    if any(address in network for network in _CARRY_IPV4):
         found.append(IPv4Address(address.packed[-4:]))
     return [one for one in found if one is not None]
 
 
-def check(url: str) -> None:
-    """Raise SourceError for a URL whose host is a literal address that isn't public."""
-    host = urlsplit(url).hostname or ""
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return  # the resolver's to check, which also turns short and octal spellings into addresses
-    if not is_public(host):
-        raise SourceError(_refusal(host))
-
-
-def _refusal(host: str) -> str:
-    return f"{host} is not on the public internet; --allow-private permits such addresses"
-
-
-def public_resolver() -> AbstractResolver:
-    """A resolver for aiohttp that returns public addresses only."""
-    from aiohttp.resolver import ThreadedResolver
-
-    class PublicResolver(ThreadedResolver):
-        async def resolve(
-            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-        ) -> list[ResolveResult]:
-            found = await super().resolve(host, port, family)
-            public = [one for one in found if is_public(one["host"])]
-            if not public:
-                raise SourceError(_refusal(host))
-            return public
-
-    return PublicResolver()
+def public_socket(resolved: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
+    """A socket for a resolved address as `getaddrinfo` gives it; raises NotPublic. aiohttp's `socket_factory`."""
+    family, kind, protocol, _, where = resolved
+    if not is_public(str(where[0])):
+        raise NotPublic(str(where[0]))
+    return socket.socket(family, kind, protocol)

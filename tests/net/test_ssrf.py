@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
-from batch_removebg.errors import SourceError
-from batch_removebg.net import ssrf
+from batch_removebg.errors import ConnectionFailed, SourceError
+from batch_removebg.net import fetch, ssrf
+from tests.support.fake_api import FakeApi
+from tests.support.wire import redirect
 
 PRIVATE = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
     "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255",
     "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1", "fec0::1",
-    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-    "2002:7f00:1::", "2002:a00:1::",
+    "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b:1::7f00:1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::",
 ]  # fmt: skip
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"]
 
@@ -29,37 +33,50 @@ def test_ordinary_addresses_are_public(address: str) -> None:
     assert ssrf.is_public(address)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/", "http://[::1]:8080/x", "https://169.254.169.254/latest", "http://10.0.0.1"]
-)
-def test_an_address_as_host_is_refused_without_connecting(url: str) -> None:
-    with pytest.raises(SourceError, match="--allow-private"):
-        ssrf.check(url)
+SPELLINGS = [
+    "127.0.0.1", "127.0.0.1.", "127.1", "127.0.1", "127.000.000.001", "0", "00000", "0.0.0.0", "0.0.0.0.",
+    "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "0177.1", "017700000001", "127.0.0.1%00",
+    "127。0。0。1", "１２７.０.０.１", "１２７.1", "①②⑦.⓪.⓪.①", "127．0．0．1", "127｡0｡0｡1", "٢١٣٠٧٠٦٤٣٣",
+    "%31%32%37.0.0.1", "localhost", "LOCALHOST", "localhost.", "ⅼocalhost", "ＬＯＣＡＬＨＯＳＴ", "loc\u00adalhost",
+    "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[0:0:0:0:0:ffff:7f00:1]", "[::]",
+    "[fe80::1%25lo]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
+    "user:word@127.0.0.1", "1.1.1.1@127.0.0.1", "1.1.1.1:80@127.0.0.1", "127.0.0.1#@1.1.1.1", "127.0.0.1\\@1.1.1.1",
+]  # fmt: skip
+"""Hosts that lead to this machine, or seem to for some parser."""
 
 
-@pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/"])
-def test_names_are_left_to_the_resolver_and_public_addresses_pass(url: str) -> None:
-    ssrf.check(url)
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f.1", "2130706433", "0177.0.0.1"])
-async def test_names_and_odd_spellings_of_private_addresses_are_refused_after_resolving(host: str) -> None:
-    resolver = ssrf.public_resolver()
-    with pytest.raises(SourceError, match="--allow-private"):
-        await resolver.resolve(host, 80)
-    await resolver.close()
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with FakeApi() as running:
+        yield running
 
 
 @pytest.mark.anyio
-async def test_of_a_name_with_private_and_public_addresses_only_the_public_ones_are_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def getaddrinfo(host: str, port: int, *_: object) -> list[object]:
-        found = ["10.0.0.1", "93.184.216.34"]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_no_spelling_of_a_private_host_reaches_it_through_the_real_session(api: FakeApi, host: str) -> None:
+    port = urlsplit(api.origin).port
+    at = f"{host}:{port}" if "#" not in host and "\\" not in host else host.replace("127.0.0.1", f"127.0.0.1:{port}")
+    async with fetch.open_session(public_only=True) as session:
+        with pytest.raises((SourceError, ConnectionFailed)):
+            await fetch.get(session, f"http://{at}/secret", fetching=fetch.FetchPolicy(seconds=5))
+    assert api.requests == []
 
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    resolver = ssrf.public_resolver()
-    assert [one["host"] for one in await resolver.resolve("rebind.example", 443)] == ["93.184.216.34"]
-    await resolver.close()
+
+@pytest.mark.anyio
+async def test_a_redirect_to_a_private_address_is_refused_with_the_remedy(api: FakeApi) -> None:
+    api.respond("GET", "/a.png", redirect("http://localhost:1/secret"))
+    async with fetch.open_session(public_only=False) as own, fetch.open_session(public_only=True) as session:
+        with pytest.raises(SourceError, match=r"(127\.0\.0\.1|::1) is not on the public internet; --allow-private"):
+            await fetch.get(
+                session,
+                f"{api.origin}/a.png",
+                fetching=fetch.FetchPolicy(),
+                own=fetch.OwnApi(fetch.origin(api.origin), own),
+            )
+
+
+def test_of_a_name_with_private_and_public_addresses_only_the_public_ones_get_a_socket() -> None:
+    resolved = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+    with pytest.raises(ssrf.NotPublic, match="--allow-private"):
+        ssrf.public_socket((*resolved, ("10.0.0.1", 443)))
+    ssrf.public_socket((*resolved, ("93.184.216.34", 443))).close()
