@@ -87,12 +87,14 @@ class Prediction:
     """None where a gateway returns a result at once without an id."""
     status: Status
     output: str | None = None
-    """The first URL found in the output: `https:`, `http:` or `data:`."""
+    """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`."""
     error: str | None = None
     image: str | None = None
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
     created_at: datetime | None = None
     data_removed: bool = False
+    others: tuple[str, ...] = ()
+    """The other URLs in the output."""
     ran: float | None = None
     """Seconds from creation to completion, queue included, as the server reports them."""
     held: float = field(default=0.0, compare=False)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _MEBIBYTE = 1 << 20
 _READ_AHEAD = 1 << 18
 """aiohttp pauses a connection once twice this many bytes are unread; most pictures arrive without a pause."""
+_LONGEST_LINE = 1 << 16
+"""Bytes of a header's line that are read: gateways put traces and cookies of many kilobytes into them."""
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
@@ -59,8 +61,16 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
     """A session without cookies, key or limit on connections, for the caller to close."""
     import aiohttp
 
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=ssrf.public_socket if public_only else None)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_AHEAD)
+    from .connections import CleanConnector, TracedResponse
+
+    return aiohttp.ClientSession(
+        connector=CleanConnector(limit=0, socket_factory=ssrf.public_socket if public_only else None),
+        response_class=TracedResponse,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=_READ_AHEAD,
+        max_line_size=_LONGEST_LINE,
+        max_field_size=_LONGEST_LINE,
+    )
 
 
 @asynccontextmanager

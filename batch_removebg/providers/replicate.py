@@ -27,7 +27,7 @@ from batch_removebg.errors import (
 from batch_removebg.model import REMOVE_BG, Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
 from batch_removebg.net import fetch
 
-from . import wire
+from . import refusals, wire
 
 if TYPE_CHECKING:
     import aiohttp
@@ -100,7 +100,7 @@ class Replicate:
             raise CreateLost(str(error)) from error
         if answer.status >= 300:
             refused = self._refusal(answer, doing)
-            if isinstance(refused, ServerError) and wire.may_have_been_accepted(answer.status):
+            if isinstance(refused, ServerError) and refusals.may_have_been_accepted(answer.status):
                 raise CreateLost(str(refused))
             raise refused
         created = self._read(answer)
@@ -108,7 +108,7 @@ class Replicate:
             # Something took the request and said 2xx: nobody can tell whether it was an API that billed it.
             raise CreateLost(f"{doing}: the answer ({answer.status}) holds no prediction: {self._glimpse(answer)}")
         honoured = "wait" in answer.headers.get("Preference-Applied", "").lower()
-        held, exhausted = self.clock.monotonic() - asked, wire.exhausted(answer.headers)
+        held, exhausted = self.clock.monotonic() - asked, refusals.exhausted(answer.headers)
         return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
 
     async def get(self, prediction_id: str) -> Prediction:
@@ -116,7 +116,7 @@ class Replicate:
         doing = f"asking for prediction {prediction_id}"
         answer = await self._ask("GET", f"/predictions/{quote(prediction_id, safe='')}", doing, expected=_GONE)
         if answer.status in _GONE:
-            if wire.is_page(answer.headers, answer.body):
+            if refusals.is_page(answer.headers, answer.body):
                 raise self._refusal(answer, doing)
             raise PredictionLost(f"{doing}: the server does not know it ({answer.status})")
         found = self._read(answer)
@@ -198,9 +198,9 @@ class Replicate:
                 method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
             ) as answer:
                 parsed = _json(await _body(answer, doing))
-                if answer.status < 300 and wire.is_page(answer.headers, parsed):
+                if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
-                    raise PageInstead(str(wire.not_an_api(page)))
+                    raise PageInstead(str(refusals.not_an_api(page)))
                 return _Answer(answer.status, answer.headers, parsed)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
@@ -215,7 +215,7 @@ class Replicate:
 
     def _refusal(self, answer: _Answer, doing: str) -> BatchError:
         now = self.clock.wall()
-        refused = wire.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
+        refused = refusals.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
         refused.args = (self._masked(str(refused)),)
         return refused
 
@@ -227,7 +227,7 @@ class Replicate:
         return replace(found, error=self._masked(found.error)) if found.error else found
 
     def _glimpse(self, answer: _Answer) -> str:
-        return "no JSON" if answer.body is None else self._masked(wire.glimpse(answer.body))
+        return "no JSON" if answer.body is None else self._masked(refusals.glimpse(answer.body))
 
     def _masked(self, text: str) -> str:
         """Without the key: some servers quote a key they reject, and it must not get into the ledger."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import BatchError, PredictionFailed, ResubmitError
 from batch_removebg.model import Prediction
-from batch_removebg.providers import wire
+from batch_removebg.providers import refusals, wire
 from tests.fuzz.mutate import fuzz, json_of, text_of
 from tests.support.long_report import LONG
 
@@ -87,12 +87,12 @@ def holds(case: Case) -> None:
         ends(read)
     page = wire.page(body)
     assert page is None or isinstance(page.predictions, tuple)
-    wait = wire.retry_after({"Retry-After": header}, body, now=NOW)
+    wait = refusals.retry_after({"Retry-After": header}, body, now=NOW)
     assert wait is None or 0 <= wait < float("inf")
-    refused = wire.refusal(status, {"Retry-After": header}, body, doing="creating", now=NOW)
+    refused = refusals.refusal(status, {"Retry-After": header}, body, doing="creating", now=NOW)
     assert isinstance(refused, BatchError)
     assert str(refused)
-    assert len(wire.glimpse(body)) <= 300
+    assert len(refusals.glimpse(body)) <= 300
 
 
 def ends(read: Prediction) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +26,7 @@ from batch_removebg.errors import (
     VersionRejected,
 )
 from batch_removebg.model import Prediction, PredictionPage, Status
-from batch_removebg.providers import wire
+from batch_removebg.providers import refusals, wire
 from tests.support.wire import nested
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -90,7 +92,7 @@ def test_how_long_it_ran_is_told_by_the_servers_clock_alone(fields: dict[str, An
     ],
 )
 def test_an_answer_may_say_that_it_was_the_last(headers: dict[str, str], seconds: float | None) -> None:
-    assert wire.exhausted(headers) == seconds
+    assert refusals.exhausted(headers) == seconds
 
 
 LOW_CREDIT = (
@@ -111,7 +113,7 @@ LOW_CREDIT = (
     ],
 )
 def test_a_limit_that_is_spelled_out_is_read(detail: str, limit: tuple[float, float] | None) -> None:
-    refused = wire.refusal(429, {}, {"detail": detail}, doing="asking", now=0.0)
+    refused = refusals.refusal(429, {}, {"detail": detail}, doing="asking", now=0.0)
     assert isinstance(refused, RateLimited)
     assert refused.limit == limit
 
@@ -360,7 +362,7 @@ def test_what_is_no_page_is_none(body: Any) -> None:
     ],
 )
 def test_the_wait_a_server_asks_for(headers: dict[str, str], body: Any, seconds: float | None) -> None:
-    assert wire.retry_after(headers, body, now=NOW) == seconds
+    assert refusals.retry_after(headers, body, now=NOW) == seconds
 
 
 # Refusals
@@ -369,7 +371,7 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
 def refusal(status: int, body: Any = None, headers: dict[str, str] | None = None) -> BatchError:
-    return wire.refusal(status, headers or {}, body, doing="creating a prediction", now=NOW)
+    return refusals.refusal(status, headers or {}, body, doing="creating a prediction", now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -464,12 +466,12 @@ def test_the_wait_goes_along_with_the_error(status: int) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 504, 520, 524])
 def test_behind_these_a_create_may_have_been_accepted(status: int) -> None:
-    assert wire.may_have_been_accepted(status)
+    assert refusals.may_have_been_accepted(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 408, 413, 422, 429, 503, 521, 522, 523, 525, 526])
 def test_behind_these_no_create_was_accepted(status: int) -> None:
-    assert not wire.may_have_been_accepted(status)
+    assert not refusals.may_have_been_accepted(status)
 
 
 # Results
@@ -549,12 +551,12 @@ PREDICTIONS = st.fixed_dictionaries(
 def test_no_json_raises_anything(body: Any, status: int, header: str) -> None:
     wire.prediction(body)
     wire.page({"results": [body], "next": body})
-    wire.glimpse(body)
-    wait = wire.retry_after({"Retry-After": header}, body, now=NOW)
+    refusals.glimpse(body)
+    wait = refusals.retry_after({"Retry-After": header}, body, now=NOW)
     assert wait is None or 0 <= wait < float("inf")
     refused = refusal(status, body)
     assert isinstance(refused, BatchError)
-    assert "\n" not in wire.glimpse(body)
+    assert "\n" not in refusals.glimpse(body)
 
 
 @settings(max_examples=30, deadline=None)
@@ -568,11 +570,135 @@ def test_a_status_makes_a_prediction_whatever_else_is_there(body: Any) -> None:
 @pytest.mark.parametrize("depth", [20, 900, 5000])
 def test_no_depth_exhausts_the_stack(depth: int) -> None:
     assert wire.prediction(nested(depth, "data")) is None
-    assert wire.first_url([nested(depth, "output"), URL]) == URL
-    assert wire.detail(nested(depth, "detail")) == ""
-    assert len(wire.glimpse(nested(depth))) <= 300
+    assert wire.outputs([nested(depth, "output"), URL]) == (URL,)
+    assert refusals.detail(nested(depth, "detail")) == ""
+    assert len(refusals.glimpse(nested(depth))) <= 300
     listed: Any = []
     for _ in range(depth):
         listed = [listed]
-    assert wire.detail(listed) == ""
+    assert refusals.detail(listed) == ""
     assert isinstance(refusal(500, nested(depth, "error")), ServerError)
+
+
+# Read leniently: what isn't understood is paid for all the same
+
+BASE = "https://gateway.example/replicate/v1"
+PNG64 = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
+
+
+@pytest.mark.parametrize(
+    ("output", "urls"),
+    [
+        (f" {URL}\n", (URL,)),
+        ("//cdn.example/o.png", ("https://cdn.example/o.png",)),
+        ("/out/o.png", ("https://gateway.example/out/o.png",)),
+        ("out/o.png?x=1", (f"{BASE}/out/o.png?x=1",)),
+        (PNG64, (f"data:;base64,{PNG64}",)),
+        ({"preview": "https://cdn.example/log.txt", "image": URL}, (URL, "https://cdn.example/log.txt")),
+        ({"a": "https://cdn.example/o", "b": URL}, (URL, "https://cdn.example/o")),
+        ([URL, f"{URL}?2"], (URL, f"{URL}?2")),
+        ("done", ()),
+        ("no picture / nothing", ()),
+        ("ftp://cdn.example/o.png", ()),
+        ({"n": 3}, ()),
+    ],
+)
+def test_an_output_is_found_however_it_is_written(output: Any, urls: tuple[str, ...]) -> None:
+    assert wire.outputs(output, BASE) == urls
+
+
+@pytest.mark.parametrize("field", ["outputs", "files", "images", "result"])
+def test_an_output_in_another_field_counts_where_the_usual_one_is_empty(field: str) -> None:
+    read = wire.prediction({"id": "a", "status": "succeeded", "output": None, field: [URL]})
+    assert read == Prediction("a", Status.SUCCEEDED, output=URL)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"task_id": "t"}, "t"),
+        ({"id": None, "prediction_id": 7}, "7"),
+        ({"urls": {"get": "https://elsewhere.example/v1/predictions/p%201"}}, "p 1"),
+        ({"id": ".."}, None),
+        ({"id": 1.5}, None),
+    ],
+)
+def test_an_id_is_found_under_other_names_and_in_the_link(fields: dict[str, Any], found: str | None) -> None:
+    read = wire.prediction({"status": "starting", **fields})
+    assert read is not None
+    assert read.id == found
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: {"status": "success", "id": "req-1", "data": inner},
+        lambda inner: {"code": 0, "result": inner},
+        lambda inner: {"prediction": inner},
+        lambda inner: [inner],
+        lambda inner: {"code": 200, "data": {"data": inner}},
+    ],
+)
+def test_a_wrapped_prediction_is_read(wrap: Callable[[Any], Any]) -> None:
+    inner = {"id": "a", "status": "processing", "input": {}, "output": None}
+    assert wire.prediction(wrap(inner)) == Prediction("a", Status.PROCESSING)
+    assert refusals.stated(wrap(inner)) is None or wire.prediction(wrap(inner)) is not None
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'{"id": "a"}', {"id": "a"}),
+        (b'\xef\xbb\xbf{"id": "a"}', {"id": "a"}),
+        ('{"id": "a"}'.encode("utf-16"), {"id": "a"}),
+        (b'/**/ {"id": "a"}', {"id": "a"}),
+        (b')]}\',\n{"id": "a"}', {"id": "a"}),
+        (b'{"id": "a"}\n{"id": "b"}\n', {"id": "a"}),
+        (b"busy", None),
+        (b"<html>[1]</html>", None),
+        (b'{"id": ', None),
+        (b"\xff\xfe\xfa", None),
+    ],
+)
+def test_json_is_read_behind_a_prefix_and_before_a_second_value(raw: bytes, value: Any) -> None:
+    assert wire.parsed(raw) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"code": 401, "msg": "invalid api key", "data": None}, 401),
+        ({"code": 1102, "msg": "insufficient quota, please recharge", "data": None}, 402),
+        ({"code": 1102, "msg": "余额不足", "success": False, "data": {}}, 402),
+        ({"code": 429, "msg": "Too Many Requests", "data": None}, 429),
+        ({"success": False, "message": "rate limit reached"}, 429),
+        ({"code": 400, "message": "image url not reachable", "data": None}, 400),
+        ({"code": 4001, "message": "image url not reachable"}, 400),
+        ({"code": 500, "msg": "busy"}, 500),
+        ({"error": {"message": "model overloaded", "type": "server_error", "code": "upstream"}}, 503),
+        ({"error": {"message": "Unauthorized"}}, 401),
+        ({"status": 403, "error": "forbidden"}, 403),
+        ({"code": 0, "msg": "ok", "data": {}}, None),
+        ({"hello": "world"}, None),
+        ({"status": 200}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_refusal_inside_a_200_stands_for_its_status(body: Any, status: int | None) -> None:
+    assert refusals.stated(body) == status
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("http://pics.example/gr%C3%BCn%20und%20blau.png?a=b%20c", True),
+        ("HTTP://PICS.example:80/grün und blau.png?a=b c#x", True),
+        ("http://pics.example/grün+und+blau.png?a=b c", False),
+        ("http://pics.example/grün und blau 2.png?a=b c", False),
+        ("https://pics.example/grün und blau.png?a=b c", False),
+        ("http://[", False),
+    ],
+)
+def test_urls_are_compared_normalised(other: str, same: bool) -> None:
+    assert wire.same_url("http://pics.example/grün und blau.png?a=b c", other) is same

@@ -1,0 +1,178 @@
+"""Reads refusals: every one is an error whose class is its remedy, whether its status says so or its body. Pure.
+
+Codes and texts are from the docs of Replicate's HTTP API and of gateways that speak it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from typing import Any
+
+from batch_removebg.errors import (
+    BatchError,
+    InputRejected,
+    KeyRejected,
+    NotAnApi,
+    OutOfCredit,
+    RateLimited,
+    ServerError,
+    VersionRejected,
+)
+
+_RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
+_LIMIT = re.compile(r"(\d+(?:\.\d+)?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE)
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+_NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing|余额|欠费", re.IGNORECASE)
+_NO_KEY = re.compile(
+    r"unauthori[sz]ed|unauthenticated|invalid (api.?)?(key|token)|(key|token) (is )?invalid", re.IGNORECASE
+)
+_PASSING = re.compile(r"overload|busy|unavailable|time.?out|try again|server.error|internal|upstream", re.IGNORECASE)
+_TOO_MANY = re.compile(r"too many requests|rate.?limit|throttl", re.IGNORECASE)
+_NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
+_NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
+_SAYING = ((_NO_CREDIT, 402), (_NO_KEY, 401), (_TOO_MANY, 429), (_PASSING, 503))
+_DEEPEST = 8
+"""Levels of nesting that are searched: a hostile body must not exhaust the stack."""
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 120
+
+
+def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
+    """Seconds the server asks to wait: from the body's `retry_after`, the header (seconds or a date), or the text."""
+    header = headers.get("Retry-After", "")
+    asked = number(body.get("retry_after")) if isinstance(body, dict) else None
+    asked = number(header) if asked is None else asked
+    asked = _until(header, now) if asked is None else asked
+    if asked is None and (match := _RESETS_IN.search(detail(body))):
+        asked = number(match.group(1))
+    return None if asked is None else max(0.0, asked)
+
+
+def exhausted(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the next call is allowed, where this was the last (`ratelimit-remaining: 0`, `ratelimit-reset`)."""
+    if number(headers.get("ratelimit-remaining")) != 0:
+        return None
+    return number(headers.get("ratelimit-reset"))
+
+
+def limit(body: Any) -> tuple[float, float] | None:
+    """Requests a second and burst, where a 429 states them: "6 requests per minute with a burst of 1"."""
+    found = _LIMIT.search(detail(body))
+    if found is None or len(found.group(1)) > 12 or not float(found.group(1)):
+        return None
+    burst = float(found.group(3)[:6]) if found.group(3) else 1.0
+    return float(found.group(1)) / _SECONDS[found.group(2).lower()], max(1.0, burst)
+
+
+def number(value: Any) -> float | None:
+    """A finite number from a JSON value or a header."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def detail(body: Any, depth: int = 0) -> str:
+    """The text of an error body; empty where there is none."""
+    if isinstance(body, str):
+        return body.strip()
+    if depth > _DEEPEST:
+        return ""
+    if isinstance(body, list):
+        return "; ".join(filter(None, (detail(part, depth + 1) for part in body)))
+    if not isinstance(body, dict):
+        return ""
+    said = (detail(body.get(name), depth + 1) for name in ("detail", "error", "message", "msg", "title"))
+    return next(filter(None, said), "")
+
+
+def glimpse(value: Any) -> str:
+    """The beginning of a JSON value, for a message."""
+    return _repr.repr(value)[:300]
+
+
+def is_page(headers: Mapping[str, str], body: Any) -> bool:
+    """Whether an answer is a web page instead of JSON; `body`: its parsed JSON, None where it was none."""
+    return body is None and "html" in headers.get("Content-Type", "").lower()
+
+
+def may_have_been_accepted(status: int) -> bool:
+    """Whether a create with this answer may run all the same: a proxy's 5xx hides what the API did."""
+    return status >= 500 and status not in _NEVER_ACCEPTED
+
+
+def stated(body: Any) -> int | None:
+    """The HTTP status that a refusal inside a 2xx stands for, such as `{"code": 401, "msg": …}`; None where it is none.
+
+    One whose words don't say that it passes is the input's fault (400).
+    """
+    if not isinstance(body, dict):
+        return None
+    said, code = detail(body), next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
+    by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
+    failed = code is not None or body.get("error") or body.get("success") is False
+    if not failed or not (said or code):
+        return None
+    return code if code is not None and 400 <= code < 600 else by_words or 400
+
+
+def _codes(body: Mapping[str, Any]) -> Iterator[int]:
+    error = body.get("error")
+    for holder in (body, error if isinstance(error, dict) else {}):
+        for name in ("code", "status", "status_code", "statusCode", "errcode"):
+            code = number(holder.get(name))
+            if code is not None:
+                yield int(code)
+
+
+def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, now: float) -> BatchError:
+    """The error for an answer of 300 or more; `body`: its parsed JSON, None where it was none."""
+    said = detail(body)
+    text = f"{doing}: the server answers {status}" + (f" ({said[:400]})" if said else "")
+    code = _code(body)
+    if status in (409, 429):  # 409: all slots of a self-hosted server are busy
+        return RateLimited(text, retry_after=retry_after(headers, body, now=now), limit=limit(body))
+    if status == 401 or (status == 403 and not _NO_CREDIT.search(f"{code} {said}")):
+        return KeyRejected(f"{text}; check the key in the environment variable that --token-env names")
+    if status in (402, 403):
+        return OutOfCredit(f"{text}; top up the account, then run the same command again")
+    # A path that does not exist is no input's fault: every other item would meet the same.
+    wrong_path = 300 <= status < 400 or status in (404, 405)
+    if wrong_path or (is_page(headers, body) and status < 500 and status not in (408, 413)):
+        return not_an_api(text)
+    if status == 422 and _NO_VERSION.search(said):
+        return VersionRejected(f"{text}; check --model-version")
+    if status == 408 or (status >= 500 and code != "invalid_request"):
+        return ServerError(text, retry_after=retry_after(headers, body, now=now))
+    return InputRejected(text)
+
+
+def not_an_api(text: str) -> NotAnApi:
+    """The error for an answer that no predictions API gives; `text`: what was asked and answered."""
+    return NotAnApi(
+        f"{text}, which is not a predictions API's; check --base-url: predictions are created at BASE/predictions"
+    )
+
+
+def _code(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    holder = error if isinstance(error, dict) else body
+    code = holder.get("code") if isinstance(holder, dict) else None
+    return code if isinstance(code, str) else ""
