@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +57,10 @@ class UrlRow:
     output: ClassVar[None] = None
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class Status(enum.Enum):
     """State of a prediction."""
 
@@ -103,6 +107,8 @@ class Prediction:
     """The answer says that the server applied `Prefer: wait`."""
     exhausted: float | None = field(default=None, compare=False)
     """Seconds until the next create is allowed, where the answer says that the limit is used up."""
+    disown: Callable[[], None] = field(default=nothing, compare=False, repr=False)
+    """Close the connection that it came over: it turned out to be another's answer."""
 
 
 @dataclass(frozen=True, slots=True)

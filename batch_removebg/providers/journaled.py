@@ -28,6 +28,8 @@ class Journaled(Wrapper):
     ledger: Ledger
     gate: Gate
     clock: Clock = field(default_factory=Clock)
+    _arriving: set[str | None] = field(default_factory=set, init=False)
+    """Ids of answers that aren't on record yet."""
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""
@@ -48,13 +50,28 @@ class Journaled(Wrapper):
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
             try:
-                created = await self.inner.create(request)
+                created = self._own(await self.inner.create(request), request)
             except (CreateLost, PageInstead):
                 raise
             except BatchError as refused:
                 await self.ledger.append(Rejected(request.item, refused.kind))
                 raise
-            await self.ledger.append(Submitted(request.item, created.id))
+            try:
+                await self.ledger.append(Submitted(request.item, created.id))
+            finally:
+                self._arriving.discard(created.id)
+        return created
+
+    def _own(self, created: Prediction, request: CreateRequest) -> Prediction:
+        """The prediction, unless its id belongs to another create: then it is no answer, and CreateLost is raised."""
+        if created.id is None:
+            return created
+        known = self.ledger.fold.items.get(request.item)
+        own = known is not None and created.id in (known.prediction_id, *known.spent)
+        if created.id in self._arriving or (self.ledger.fold.has_prediction(created.id) and not own):
+            created.disown()
+            raise CreateLost(f"the answer to the create for {request.item} names a prediction of another create")
+        self._arriving.add(created.id)
         return created
 
 

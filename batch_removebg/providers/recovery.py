@@ -200,7 +200,7 @@ class LostCreates:
             early = candidate.created_at is not None and candidate.created_at < search.since
             if early or search.done.is_set() or candidate.id in search.spent:
                 continue
-            if candidate.image == search.key:
+            if candidate.image is not None and wire.same_url(candidate.image, search.key):
                 self._taken.add(candidate.id)
                 search.end(Sighting(candidate, sure=True))
                 return

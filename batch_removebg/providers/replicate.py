@@ -6,10 +6,10 @@ another company's API, and the key would leak there.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -24,7 +24,16 @@ from batch_removebg.errors import (
     ServerError,
     Unreachable,
 )
-from batch_removebg.model import REMOVE_BG, Capabilities, CreateRequest, Prediction, PredictionPage, ProxySpec, Upload
+from batch_removebg.model import (
+    REMOVE_BG,
+    Capabilities,
+    CreateRequest,
+    Prediction,
+    PredictionPage,
+    ProxySpec,
+    Upload,
+    nothing,
+)
 from batch_removebg.net import fetch
 
 from . import refusals, wire
@@ -107,9 +116,14 @@ class Replicate:
         if created is None:
             # Something took the request and said 2xx: nobody can tell whether it was an API that billed it.
             raise CreateLost(f"{doing}: the answer ({answer.status}) holds no prediction: {self._glimpse(answer)}")
+        if created.image is not None and not _same_input(created.image, request.image):
+            answer.drop()
+            raise CreateLost(f"{doing}: the answer is about another picture, so that it answers another request")
+        if created.id is None and created.output is None:
+            raise CreateLost(f"{doing}: the answer names neither an id nor a result: {self._glimpse(answer)}")
         honoured = "wait" in answer.headers.get("Preference-Applied", "").lower()
         held, exhausted = self.clock.monotonic() - asked, refusals.exhausted(answer.headers)
-        return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted)
+        return replace(created, held=held, wait_honoured=honoured, exhausted=exhausted, disown=answer.drop)
 
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
@@ -122,6 +136,9 @@ class Replicate:
         found = self._read(answer)
         if found is None:
             raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
+        if found.id not in (None, prediction_id):
+            answer.drop()
+            raise ServerError(f"{doing}: the answer is about another prediction, {found.id}")
         return found
 
     async def cancel(self, prediction_id: str) -> None:
@@ -154,6 +171,12 @@ class Replicate:
         url = urls.get("get") if isinstance(urls, dict) else None
         if not isinstance(url, str):
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
+        if answer.body.get("size") not in (None, len(data)) or _sha256(answer.body) not in (
+            None,
+            sha256(data).hexdigest(),
+        ):
+            answer.drop()
+            raise ServerError(f"{doing}: the answer is about another file")
         return Upload(url, wire.when(answer.body.get("expires_at")))
 
     async def fetch(self, url: str) -> bytes:
@@ -197,11 +220,12 @@ class Replicate:
             async with self.session.request(
                 method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
             ) as answer:
-                parsed = _json(await _body(answer, doing))
+                parsed = wire.parsed(await _body(answer, doing))
                 if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
                     raise PageInstead(str(refusals.not_an_api(page)))
-                return _Answer(answer.status, answer.headers, parsed)
+                status = answer.status if answer.status >= 300 else self._stated(parsed) or answer.status
+                return _Answer(status, answer.headers, parsed, getattr(answer, "drop", nothing))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
             failure: BatchError = Unreachable(said)
@@ -219,8 +243,12 @@ class Replicate:
         refused.args = (self._masked(str(refused)),)
         return refused
 
+    def _stated(self, body: Any) -> int | None:
+        """The status that a refusal inside a 2xx stands for."""
+        return refusals.stated(body) if wire.prediction(body) is None else None
+
     def _read(self, answer: _Answer) -> Prediction | None:
-        found = wire.prediction(answer.body, image_field=self.endpoint.image_field)
+        found = wire.prediction(answer.body, image_field=self.endpoint.image_field, base=self._base)
         return None if found is None else self._without_key(found)
 
     def _without_key(self, found: Prediction) -> Prediction:
@@ -239,8 +267,11 @@ class _Answer(NamedTuple):
     """Status and headers of an answer, and its parsed JSON, None where it is none."""
 
     status: int
+    """Of the refusal that a 2xx may hold, where it does."""
     headers: Mapping[str, str]
     body: Any
+    drop: Callable[[], None]
+    """Close the connection that it came over."""
 
 
 async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
@@ -262,8 +293,13 @@ async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
     return b"".join(chunks)
 
 
-def _json(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
+def _same_input(echoed: str, sent: str) -> bool:
+    """Whether an answer may be about what was sent; data URIs can't be compared: servers shorten or store them."""
+    both = (echoed, sent)
+    return any(url[:5].lower() == "data:" for url in both) or wire.same_url(*both)
+
+
+def _sha256(file: Mapping[str, Any]) -> str | None:
+    sums = file.get("checksums")
+    found = sums.get("sha256") if isinstance(sums, dict) else None
+    return found if isinstance(found, str) else None

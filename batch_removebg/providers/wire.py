@@ -59,7 +59,9 @@ def parsed(raw: bytes) -> Any:
     """The JSON in an answer; a prefix that keeps scripts out, and what follows the first value, are left out."""
     try:
         return json.loads(raw)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return None
+    except ValueError:
         pass
     try:
         text = raw.decode("utf-8-sig")

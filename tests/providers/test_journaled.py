@@ -211,3 +211,36 @@ async def test_nothing_is_bought_with_an_upload_that_has_expired_while_its_creat
     with pytest.raises(UploadExpired):
         await buyer.create(replace(REQUEST, until=now))
     assert (len(provider.requests), events(ledger)) == (1, ["submitting", "submitted"])
+
+
+def answers(*ids: str) -> ScriptedProvider:
+    return ScriptedProvider(creates=[Prediction(each, Status.STARTING) for each in ids])
+
+
+async def test_an_answer_with_the_id_of_another_create_is_no_answer(ledger: Ledger) -> None:
+    provider = journaled(answers("p1", "p1"), ledger)
+    await provider.create(REQUEST)
+    with pytest.raises(CreateLost, match="another create"):
+        await provider.create(replace(REQUEST, item="boot"))
+    assert events(ledger) == ["submitting", "submitted", "submitting"]
+    assert ledger.fold.items["boot"].lost is not None
+
+
+async def test_of_two_answers_with_one_id_at_once_one_counts(ledger: Ledger) -> None:
+    provider, lost = journaled(answers("p1", "p1"), ledger), []
+
+    async def create(item: str) -> None:
+        try:
+            await provider.create(replace(REQUEST, item=item))
+        except CreateLost:
+            lost.append(item)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(create, "shoe")
+        group.start_soon(create, "boot")
+    assert len(lost) == 1
+
+
+async def test_a_server_may_answer_the_same_item_with_the_same_prediction_again(ledger: Ledger) -> None:
+    provider = journaled(answers("p1", "p1"), ledger)
+    assert [(await provider.create(REQUEST)).id for _ in range(2)] == ["p1", "p1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from batch_removebg.errors import (
     VersionRejected,
 )
 from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Status
+from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.providers.replicate import REMOVE_BG, Endpoint, Replicate
 from tests.support.doubles import cutout, photo
@@ -231,7 +234,6 @@ NO_ANSWER = {
     "empty_204": empty(204),
     "text": says(200, "ok"),
     "list": says(201, []),
-    "error_in_200": says(200, {"error": {"message": "busy"}}),
     "nested": says(200, nested(400)),
     "bottomless": bottomless,
 }
@@ -240,6 +242,11 @@ STATUSES: dict[str, tuple[Handler, type[BatchError]]] = {
     "redirect_307": (redirect("/v1/elsewhere", 307), NotAnApi),
     "html_200": (page(200), PageInstead),
     "html_201": (page(201), PageInstead),
+    "error_in_200": (says(200, {"error": {"message": "busy"}}), ServerError),
+    "key_in_200": (says(200, {"code": 401, "msg": "invalid api key", "data": None}), KeyRejected),
+    "quota_in_200": (says(200, {"code": 1102, "msg": "insufficient quota", "data": None}), OutOfCredit),
+    "limit_in_200": (says(200, {"code": 429, "msg": "Too Many Requests"}), RateLimited),
+    "input_in_200": (says(200, {"code": 400, "message": "image url not reachable"}), InputRejected),
     "html_404": (page(404), NotAnApi),
     "html_400": (page(400), NotAnApi),
     "html_401": (page(401), KeyRejected),
@@ -502,3 +509,89 @@ async def test_no_error_tells_the_key(api: FakeApi, impatient: Replicate, fault:
         with pytest.raises(BatchError) as caught:
             await ask(impatient, call)
         assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+# Whose answer is it?
+
+
+@pytest.mark.parametrize("image", ["https://shop.example/boot.jpg", "https://shop.example/shoe.jpg?v=2"])
+async def test_an_answer_that_echoes_another_picture_is_no_answer(
+    api: FakeApi, provider: Replicate, image: str
+) -> None:
+    api.respond("POST", "/predictions", says(201, {"id": "p9", "status": "starting", "input": {"image": image}}))
+    with pytest.raises(CreateLost, match="another"):
+        await provider.create(REQUEST)
+
+
+@pytest.mark.parametrize("image", ["HTTPS://SHOP.example:443/sho%65.jpg", data_uri(b"x"), None])
+async def test_an_echo_may_be_spelled_otherwise_or_say_nothing(
+    api: FakeApi, provider: Replicate, image: str | None
+) -> None:
+    api.respond("POST", "/predictions", says(201, {"id": "p9", "status": "starting", "input": {"image": image}}))
+    assert (await provider.create(REQUEST)).id == "p9"
+
+
+async def test_a_query_answered_with_another_prediction_is_asked_again(api: FakeApi, provider: Replicate) -> None:
+    api.respond("GET", "/predictions/p1", says(200, {"id": "p2", "status": "succeeded", "output": URL}))
+    with pytest.raises(ServerError, match="another prediction, p2"):
+        await provider.get("p1")
+
+
+async def test_a_connection_that_brought_anothers_answer_is_not_used_again(api: FakeApi) -> None:
+    peers: list[object] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.json_response({"id": "p2" if len(peers) == 2 else "p1", "status": "starting"})
+
+    api.respond("GET", "/predictions/p1", answer)
+    async with fetch.open_session(public_only=False) as session:
+        provider = Replicate(session, Endpoint(base=api.base, key=KEY))
+        await provider.get("p1")
+        with pytest.raises(ServerError):
+            await provider.get("p1")
+        await provider.get("p1")
+    assert peers[0] == peers[1] != peers[2]
+
+
+@pytest.mark.parametrize("about", [{"size": 7}, {"checksums": {"sha256": "0" * 64}}])
+async def test_an_upload_answered_with_another_file_is_sent_again(
+    api: FakeApi, provider: Replicate, about: dict[str, object]
+) -> None:
+    api.respond("POST", "/files", says(201, {"urls": {"get": URL}, **about}))
+    with pytest.raises(ServerError, match="another file"):
+        await provider.upload(b"x", filename="a.jpg", content_type="image/jpeg")
+
+
+@pytest.mark.parametrize("late", [0.0, 0.02])
+async def test_an_answer_too_many_on_a_kept_connection_is_nobodys(late: float) -> None:
+    """The next request would be given it, if the connection were kept."""
+    body = b'{"id":"p1","status":"starting"}'
+    first = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answered = 0
+        serving.append(asyncio.current_task())
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                asked = await reader.readuntil(b"\r\n\r\n")
+                answered += 1
+                writer.write(first if b"/p1" in asked else first.replace(b"p1", b"p2"))
+                if answered == 1:
+                    await anyio.sleep(late)
+                    writer.write(first)
+                await writer.drain()
+        with contextlib.suppress(OSError):
+            writer.close()
+            await writer.wait_closed()
+
+    serving: list[asyncio.Task[None] | None] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, fetch.open_session(public_only=False) as session:
+        provider = Replicate(session, Endpoint(base=f"http://127.0.0.1:{port}/v1"))
+        assert (await provider.get("p1")).id == "p1"
+        await anyio.sleep(3 * late)
+        assert (await provider.get("p2")).id == "p2"
+    await asyncio.gather(*filter(None, serving))
