@@ -112,6 +112,10 @@ class BudgetReached(AbortError, kind="budget"):
     """The run has bought as many predictions as --max-predictions allows."""
 
 
+class NothingUsable(AbortError, kind="nothing-usable"):
+    """Several items in a row ended alike, without a picture."""
+
+
 class ServerDown(AbortError, kind="server-down"):
     """The server has answered with errors only, for longer than a run waits."""
 

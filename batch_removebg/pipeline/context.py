@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # settings needs Shape alone, and starts quickly
     from batch_removebg.resources import Cpu
     from batch_removebg.stop import Gate
 
+    from .brake import Brake
     from .cache_key import Recipe
     from .sources import Sources
 
@@ -48,7 +49,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One run's provider, ledger, recipe, sources, threads for pixels, bounds, time, gate and listener."""
+    """One run's provider, ledger, recipe, sources, threads for pixels, bounds, time, gate, listener and brake."""
 
     provider: Provider
     """With all its wrappers."""
@@ -61,3 +62,4 @@ class Context:
     clock: Clock
     gate: Gate
     notify: Listener
+    brake: Brake

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from batch_removebg.errors import OutputBroken, ServerError, SourceError
+from batch_removebg.errors import BatchError, OutputBroken, PredictionLost, ServerError, SourceError
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.ledger.events import Claimed, Saved
 from batch_removebg.model import Matte
+from batch_removebg.providers import wire
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Draft, Outputs
 
@@ -33,15 +35,15 @@ Notes = tuple[str, ...]
 class RefetchPolicy:
     """How often an output that can't be used is fetched again before the prediction counts as useless."""
 
-    alike: int = 3
-    """Fetches in a row with equal bytes, or the same refusal: the output itself is useless."""
+    alike: int = 4
+    """Fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless."""
     tries: int = 8
-    """Fetches in all, each with another result: the connection damages them."""
+    """Fetches in all of each URL, each with another result: the connection damages them."""
     first: float = 1.0
     """Seconds before the second; doubled with each."""
     longest: float = 30.0
 
-    def delay(self, tries: int, alike: int, error: OutputBroken, chance: float) -> float:
+    def delay(self, tries: int, alike: int, error: BatchError, chance: float) -> float:
         """Seconds until the next fetch after `tries` failed ones, the last `alike` of them equal; half of it is jitter.
 
         Raises the error where the prediction is useless, ServerError where that can't be known.
@@ -72,9 +74,9 @@ class Downloader:
         Raises ResubmitError where the prediction gave nothing usable, DiskError where OUT can't be written.
         """
         output = predicted.output
-        if isinstance(output, str) and predicted.prepared.sha256 is None:
+        if isinstance(output, tuple) and predicted.prepared.sha256 is None:
             return await self._used(predicted, self._pass_on)
-        if isinstance(output, str):
+        if isinstance(output, tuple):
             output = await self._used(predicted, self._matte)
             await self._keep(predicted.prepared.fingerprint, output)
         finished = output if isinstance(output, Finished) else await self._finish(predicted, output)
@@ -91,21 +93,29 @@ class Downloader:
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
 
-        Raises OutputBroken where the output is useless, PredictionLost where it is gone.
+        Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises OutputBroken
+        where the output is useless, PredictionLost where it is gone.
         """
-        url, tries, alike, last = str(predicted.output), 0, 0, b""
+        assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
+        urls, signs, tries = predicted.output, list[bytes](), 0
         while True:
             output: bytes | Matte = b""
             try:
-                output = await self._fetch(url)
+                output = await self._fetch(urls[tries % len(urls)])
                 return await use(predicted, output)
-            except OutputBroken as error:
-                if not url.startswith("http"):  # the output itself, in a data URI or in this process
+            except (OutputBroken, PredictionLost) as error:
+                if not self.context.provider.capabilities.billed:
                     raise
-                seen = hashlib.sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest()
-                tries, alike, last = tries + 1, alike + 1 if seen == last else 1, seen
-                wait = self.policy.delay(tries, alike, error, self.context.clock.random())
+                tries += 1
+                signs.append(sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest())
+                if tries % len(urls):
+                    continue  # the next URL at once
+                alike, chance = _alike(signs, len(urls)), self.context.clock.random()
+                wait = self.policy.delay(tries // len(urls), alike, error, chance)
             await self.context.clock.sleep(wait)
+            if predicted.prediction_id is not None:
+                again = await self.context.provider.get(predicted.prediction_id)
+                urls = (wire.result(again), *again.others)
 
     async def _fetch(self, url: str) -> bytes | Matte:
         try:
@@ -174,6 +184,12 @@ class Downloader:
                 )
             )
         return notes
+
+
+def _alike(signs: list[bytes], urls: int) -> int:
+    """Fetches in a row of each of so many URLs, asked in turn, that gave the same."""
+    same = takewhile(lambda back: signs[-back] == signs[-back - urls], range(1, len(signs) - urls + 1))
+    return 1 + sum(1 for _ in same) // urls
 
 
 def _judged(quality: Quality | None) -> dict[str, Any]:

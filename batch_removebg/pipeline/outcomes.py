@@ -33,6 +33,7 @@ class Outcomes:
 
     def saved(self, todo: Todo) -> None:
         """Report an item as saved; the downloader has recorded it."""
+        self.context.brake.saved()
         self._over(Kind.SAVED, todo, todo.output)
 
     async def unchanged(self, todo: Todo) -> None:

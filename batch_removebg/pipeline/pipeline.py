@@ -201,6 +201,8 @@ class Pipeline:
                 try:
                     notes = await self.downloader.save(predicted)
                 except BatchError as error:
+                    error.attempts = max(error.attempts, predicted.attempts)
+                    self.context.brake(prepared.fingerprint, error)
                     if not self._again(prepared, error):
                         await self._settle(todo, error, prepared)
                 else:
@@ -227,5 +229,6 @@ class Pipeline:
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
         """End an item that wasn't saved."""
         if prepared is not None:
+            self.context.brake(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
         await self._outcomes.not_saved(todo, error)

@@ -30,6 +30,7 @@ from .work import Predicted, Prepared, Turn
 _PREDICTIONS = 3  # most that are bought for one content in a run
 _PAUSE = 1.0  # seconds before a spent prediction is replaced
 _REQUESTS = 4.0  # API requests to aim at for one item: upload, create and polls
+_DOUBTS = (1.0, 4.0, 10.0)  # seconds after which one that seems useless is asked for again: a state may be late
 _LATE_POLLS = 8.0  # polls for a prediction that didn't end within its `Prefer: wait`: there are few of those
 
 
@@ -41,6 +42,33 @@ class Poller:
     times: RunTimes
     deadline: float
     """Seconds from our first sight of a prediction until it is cancelled."""
+
+    async def outcome(self, opened: str | Prediction, *, polls: float) -> Prediction:
+        """The prediction, ended and with an output; `opened`: its id, or what its create was answered with.
+
+        Raises what `end` and `wire.result` raise: not at the first sign, but where it was asked for again over a while.
+        """
+        clock, provider = self.context.clock, self.context.provider
+        known = opened if isinstance(opened, str) else opened.id
+        for doubt in (*_DOUBTS, None):
+            try:
+                seen = await provider.get(opened) if isinstance(opened, str) else opened
+                ended = await self.end(seen, polls=polls)
+                wire.result(ended)
+            except PredictionStuck:
+                # The cancel may have come too late for it.
+                last = await provider.get(known) if known is not None else None
+                if last is not None and last.status is Status.SUCCEEDED and last.output:
+                    return last
+                raise
+            except ResubmitError:
+                if doubt is None or known is None or not provider.capabilities.billed:
+                    raise
+            else:
+                return ended
+            await clock.sleep(doubt)
+            opened = known
+        raise AssertionError
 
     async def end(self, seen: Prediction, *, polls: float) -> Prediction:
         """The prediction once it has ended; `polls`: how many to spend on one of the usual length.
@@ -110,16 +138,14 @@ class Purchaser:
         while True:
             try:
                 if turn.open is not None:
-                    seen = await self.context.provider.get(turn.open)
+                    opened: str | Prediction = turn.open
                 else:
                     attempts += 1
-                    seen = await self._create(prepared, turn, data, attempts)
-                late = seen.wait_honoured and not seen.status.terminal
-                polls = _LATE_POLLS if late else _REQUESTS - 1 - (prepared.sha256 is not None)
-                ended = await self.poller.end(seen, polls=polls)
-                url = wire.result(ended)
+                    opened = await self._create(prepared, turn, data, attempts)
+                ended = await self.poller.outcome(opened, polls=_polls(prepared, opened))
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
+                self.context.brake(prepared.fingerprint, error)
                 if attempts >= _PREDICTIONS:
                     raise
             except BatchError as error:
@@ -127,7 +153,7 @@ class Purchaser:
                 raise
             else:
                 turn.bought = max(1, attempts)
-                return Predicted(prepared, url, ended.id, turn.bought, reused=reused)
+                return Predicted(prepared, (wire.result(ended), *ended.others), ended.id, turn.bought, reused=reused)
             await self.context.gate.sleep(_PAUSE)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
@@ -172,3 +198,10 @@ class Purchaser:
         self.lost.answered(created)
         turn.purchased(created.id, request.item)
         return created
+
+
+def _polls(prepared: Prepared, opened: str | Prediction) -> float:
+    """Polls to spend on a prediction that takes no longer than usual."""
+    if isinstance(opened, Prediction) and opened.wait_honoured and not opened.status.terminal:
+        return _LATE_POLLS
+    return _REQUESTS - 1 - (prepared.sha256 is not None)

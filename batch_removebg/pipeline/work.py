@@ -51,8 +51,9 @@ class Predicted:
     """An item whose alpha is within reach."""
 
     prepared: Prepared
-    output: str | Matte | Finished
-    """The URL to fetch it from, the alpha itself, or the finished picture of another item with the same URL."""
+    output: tuple[str, ...] | Matte | Finished
+    """The URLs to fetch it from, the likeliest first, the alpha itself, or the finished picture of another item with
+    the same URL."""
     prediction_id: str | None
     attempts: int
     reused: bool

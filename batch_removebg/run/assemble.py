@@ -18,6 +18,7 @@ from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.stdin import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
+from batch_removebg.pipeline.brake import Brake
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
@@ -151,7 +152,8 @@ def context_of(
         sleep=gate.sleep,
     )
     limits, shape = settings.limits(), settings.shape(stream=stream)
-    return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener)
+    brake = Brake(gate.close)
+    return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener, brake)
 
 
 def pipeline(

@@ -260,7 +260,7 @@ async def test_a_stuck_prediction_is_cancelled_at_the_server(bench: Bench) -> No
 
 async def test_that_an_output_was_gone_and_is_bought_again_is_said(bench: Bench) -> None:
     bench.add(1)
-    FAULTS["hour-over-at-output"].strike(bench.api)
+    FAULTS["404-at-output-for-good"].strike(bench.api)
     bench.check(await bench.run(), billed=2)
     said = [event.text for event in bench.events if event.kind is Kind.WARNING]
     assert len(said) == 1

@@ -8,6 +8,7 @@ answer to one create is lost, two are not begun. `outs/failed` went through a ga
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import re
@@ -88,7 +89,7 @@ async def test_what_was_in_flight_or_lost_is_taken_up_and_only_the_rest_is_bough
 async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[str], Path], tmp_path: Path) -> None:
     out = older("failed")
     before = (out / "0.png").read_bytes()
-    async with FakeApi(gateway=True) as api:
+    async with FakeApi(gateway=True, numbers=itertools.count(1001)) as api:  # ids that no prediction had before
         assert (await resumed(api, tmp_path, "in", "--provider", "gateway"))[0] == 3
         assert api.bill == []
         assert results(out)["counts"] == {"total": 5, "saved": 3, "failed": 2, "pending": 0}

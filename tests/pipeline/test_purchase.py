@@ -86,7 +86,7 @@ async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Pat
     provider = ScriptedProvider(creates=[Prediction("p", Status.PROCESSING, output="https://out.example/p.png")])
     async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert (predicted.output, provider.calls.count("get")) == ("https://out.example/p.png", 1)
+    assert (predicted.output, provider.calls.count("get")) == (("https://out.example/p.png",), 1)
 
 
 async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> Non
     provider = ScriptedProvider(creates=[Prediction(None, Status.SUCCEEDED, output="https://out.example/x.png")])
     async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         predicted = await Bench(tmp_path, ledger, provider).predict()
-    assert (predicted.output, predicted.prediction_id) == ("https://out.example/x.png", None)
+    assert (predicted.output, predicted.prediction_id) == (("https://out.example/x.png",), None)
 
 
 async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(

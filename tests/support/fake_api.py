@@ -120,7 +120,8 @@ class FakeApi:
     _rules: list[_Rule] = field(default_factory=list)
     _runners: list[web.AppRunner] = field(default_factory=list)
     _sites: list[web.TCPSite] = field(default_factory=list)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    """Of predictions and uploads: their ids."""
 
     async def __aenter__(self) -> Self:
         self.origin = await self._listen(self._answer)
@@ -189,7 +190,7 @@ class FakeApi:
     async def _create(self, request: web.Request) -> web.Response:
         given = (await request.json())["input"]
         picture = self._cutout(given[self.image_field])
-        made = Made(f"p{next(self._numbers)}", given, self.now(), picture, self.polls)
+        made = Made(f"p{next(self.numbers)}", given, self.now(), picture, self.polls)
         self.bill.append(made)
         return web.json_response(self.shape(self._json(made)), status=200 if self.gateway else 201)
 
@@ -224,7 +225,7 @@ class FakeApi:
         part = await (await request.multipart()).next()
         assert isinstance(part, aiohttp.BodyPartReader)
         assert part.name == "content"
-        name = f"f{next(self._numbers)}"
+        name = f"f{next(self.numbers)}"
         url = f"{self.base}/files/{name}/{part.filename}"
         self.uploads[url] = bytes(await part.read())
         body = {"id": name, "urls": {"get": url}, "expires_at": _stamp(self.now() + 3600)}

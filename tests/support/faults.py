@@ -55,6 +55,8 @@ from tests.support.wire import (  # fmt: skip
 VICTIM = 40
 """Width in pixels of the photo that is struck; the others are wider."""
 ITEMS = 3
+ASKED = 4
+"""Times that a prediction is asked for, and an output fetched, before it counts as useless."""
 
 Where = tuple[str, str]
 How = Callable[[FakeApi], Handler]
@@ -247,8 +249,8 @@ def _lost() -> Iterator[tuple[str, Fault]]:
 def _predictions() -> Iterator[tuple[str, Fault]]:
     """Predictions that were accepted, and come to nothing, or to something odd."""
     unknown = says(404, {"detail": "The requested resource could not be found."})
-    yield "404-at-poll", Fault(at=POLL, how=_always(unknown), extra=1)
-    yield "410-at-poll", Fault(at=POLL, how=_always(says(410, {})), extra=1)
+    yield from _doubted("404-at-poll", _always(unknown))
+    yield from _doubted("410-at-poll", _always(says(410, {})))
     stuck = {"deadline": 10.0}
     yield "stuck-processing", Fault(at=CREATE, how=never_ending, settings=stuck, extra=1)
     yield "stuck-processing-at-gateway", Fault(at=CREATE, how=never_ending, settings=stuck, extra=1, provider="gateway")
@@ -260,19 +262,26 @@ def _predictions() -> Iterator[tuple[str, Fault]]:
         )
     for word in ("aborted", "canceled"):
         ended = changed(status=word, output=None)
-        yield word, Fault(at=POLL, how=ended, extra=1)
+        yield from _doubted(word, ended)
         yield f"{word}-always", Fault(at=POLL, how=ended, times=inf, extra=2, failed="prediction-interrupted")
     yield "canceled-from-outside", Fault(at=POLL, how=canceled_by_someone, extra=1)
-    yield "succeeded-with-null", Fault(at=POLL, how=changed(status="succeeded", output=None), extra=1)
+    yield from _doubted("succeeded-with-null", changed(status="succeeded", output=None))
     for name, said in TRANSIENT.items():
-        yield f"failed-{name}", Fault(at=POLL, how=changed(status="failed", error=said), extra=1)
+        yield from _doubted(f"failed-{name}", changed(status="failed", error=said))
     for name, said in PERMANENT.items():
         yield f"failed-{name}", Fault(at=POLL, how=changed(status="failed", error=said), failed="prediction", again=1)
     for name, shape in SHAPES.items():
         yield f"output-{name}", Fault(at=POLL, how=partial(shaped, shape=shape), times=inf)
     yield "output-data-uri", Fault(at=POLL, how=lambda api: shaped(api, output_inline(api)), times=inf)
     yield "hour-over-at-poll", Fault(at=POLL, how=hour_over, extra=1)
-    yield "hour-over-at-output", Fault(at=OUTPUT, how=_always(empty(404)), extra=1)
+    yield "404-at-output", Fault(at=OUTPUT, how=_always(empty(404)), times=ASKED - 1)
+    yield "404-at-output-for-good", Fault(at=OUTPUT, how=_always(empty(404)), times=ASKED, extra=1)
+
+
+def _doubted(name: str, how: How) -> Iterator[tuple[str, Fault]]:
+    """Signs that a prediction is useless: not believed until they were seen several times over a while."""
+    yield name, Fault(at=POLL, how=how, times=ASKED - 1)
+    yield f"{name}-for-good", Fault(at=POLL, how=how, times=ASKED, extra=1)
 
 
 def _outputs() -> Iterator[tuple[str, Fault]]:
@@ -285,7 +294,7 @@ def _outputs() -> Iterator[tuple[str, Fault]]:
     yield "output-endless", endless_picture
     elsewhere: How = lambda api: redirect(f"{api.other}/out/x.png")  # noqa: E731  # one of many functions in a table
     yield "output-redirected", Fault(at=OUTPUT, how=elsewhere, times=inf)
-    yield "output-redirected-for-ever", Fault(at=OUTPUT, how=_always(redirect("/out/x.png")), extra=1)
+    yield "output-redirected-for-ever", Fault(at=OUTPUT, how=_always(redirect("/out/x.png")), times=ASKED, extra=1)
 
 
 def _ends() -> Iterator[tuple[str, Fault]]:
