@@ -164,7 +164,7 @@ class Purchaser:
         """
         lost, item = turn.lost, prepared.todo.item.id
         assert lost is not None  # noqa: S101  # there is nothing to look for otherwise
-        sighting = await self.lost.find(lost, (*turn.spent,))
+        sighting = await self.lost.find(lost, (*turn.spent,), turn.sent)
         if (found := sighting.prediction) is not None:
             await self.context.ledger.append(Submitted(item, found.id, found=True))
             turn.purchased(found.id, item)
@@ -173,8 +173,8 @@ class Purchaser:
                 await self.context.ledger.append(Rejected(item, "not-found"))
                 if turn.losses:  # by this run, which counted it
                     self.budget.give_back()
-            self.lost.policy.again(absent=sighting.sure, losses=turn.losses, resent=turn.resent)
-            turn.resent, turn.doubtful = turn.resent + (not sighting.sure), not sighting.sure
+            self.lost.policy.again(absent=sighting.absent, losses=turn.losses, resent=turn.resent)
+            turn.resent, turn.doubtful = turn.resent + (not sighting.absent), not sighting.sure
         turn.lost = None
 
     async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
@@ -188,14 +188,14 @@ class Purchaser:
             possible_duplicate=turn.doubtful,
             until=image.expires_at,
         )
-        since = self.context.clock.stamp()
+        since, sent = self.context.clock.stamp(), self.context.clock.monotonic()
         try:
             created = await self.context.provider.create(request)
         except CreateLost:
             turn.losses += 1
-            turn.lost = Lost(key_of(image.url), since)
+            turn.lost, turn.sent = Lost(key_of(image.url), since), sent
             raise
-        self.lost.answered(created)
+        self.lost.answered(created, image.url, sent)
         turn.purchased(created.id, request.item)
         return created
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 from batch_removebg.errors import BatchError
 from batch_removebg.finish.options import Finished
@@ -79,6 +80,8 @@ class Turn:
     """Id of the item that it was bought for; None where an earlier run bought it."""
     lost: Lost | None = None
     """A create whose answer was lost, still to be looked for."""
+    sent: float = -inf
+    """When it was sent, on the monotonic clock; -inf: by an earlier run."""
     losses: int = 0
     """Answers lost in a row."""
     resent: int = 0

@@ -3,14 +3,18 @@
 This API has no idempotency keys. Where the server lists predictions with their inputs, a create is recognised by its
 input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, wiped
 inputs), the policy says whether to risk a duplicate.
+
+That a create isn't on the list shows something only where the list shows a later one of ours. The clock of this machine
+is no argument: how far to read back follows from the server's times, and until those are known all is read.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import anyio
@@ -35,14 +39,14 @@ class LostPolicy:
     looks: tuple[float, ...] = (1.0, 5.0, 15.0)
     """Seconds after the loss at which the list is read: a create may take a moment to appear.
 
-    From the second look on, a list that shows newer predictions of ours is believed not to contain it.
+    From the second look on, a list that shows a later create of ours is believed not to contain it.
     """
+    again_after: float = 5.0
+    """Seconds between the looks after those, while one of several is tried."""
     apart: float = 4.0
     """Least seconds between two walks through the list."""
     pause: float = 5.0
     """Seconds before one that can't be looked for is sent again."""
-    skew: float = 120.0
-    """Seconds by which our clock and the server's may differ, while that isn't known."""
     jitter: float = 5.0
     """Seconds by which the clocks of a server's machines may differ."""
     pages: int = 50
@@ -63,12 +67,20 @@ class LostPolicy:
             )
 
 
+_REMEMBERED = 1000
+"""Creates whose place in time is known."""
+_LONG_AGO, _FAR = 0.0, 4e9
+"""Seconds since 1970 that a server's clock may show."""
+
+
 class Sighting(NamedTuple):
     """What the list shows of a lost create."""
 
     prediction: Prediction | None
-    sure: bool
-    """Without a prediction: the list is complete, so that none was made."""
+    absent: bool = False
+    """It isn't on a list that is complete."""
+    sure: bool = False
+    """Nor was it made: the list shows a later one of ours. Otherwise sending it again may be a duplicate."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,12 +88,12 @@ class _Search:
     """A lost create that somebody waits for."""
 
     key: str
-    since: datetime
+    sent: float
+    """When the create was sent; all times are on the monotonic clock, and -inf is an earlier run."""
+    lost_at: float
     spent: Container[str]
     due: list[float]
-    """Moments of the looks that are left, on the monotonic clock."""
-    lost_at: float
-    """Moment of the loss by the server's clock, in seconds since 1970."""
+    """Moments of the looks that are left."""
     result: Sighting | BatchError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -100,31 +112,42 @@ class LostCreates:
         self._provider = provider
         self._clock = clock
         self._known = known
-        self._begun = clock.wall()
-        self._behind: float | None = None
-        """Seconds by which the server's clock is behind ours, at most; learned from answered creates."""
+        self._offset = math.inf
+        """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early."""
+        self._later: OrderedDict[str, float] = OrderedDict()
+        """When the latest creates with an answer were sent, by id."""
+        self._echoes = False
+        """The server was seen to repeat input URLs as they were sent."""
         self._taken: set[str] = set()
         """Ids found by this run, which may not be on record yet."""
         self._open: list[_Search] = []
-        self._walked = -math.inf
+        self._walked = self._tried = -math.inf
         self._asked = anyio.Event()
 
-    def answered(self, created: Prediction) -> None:
-        """Compare the clocks: a create has just been answered."""
+    def answered(self, created: Prediction, image: str, sent: float) -> None:
+        """Record a create that was answered: it shows the server's clock, and what is later than a lost one."""
+        if created.id is not None:
+            self._later[created.id] = sent
+            if len(self._later) > _REMEMBERED:
+                self._later.popitem(last=False)
         if created.created_at is not None:
-            # Each answer overstates it by the time that it took; the least comes nearest.
-            behind = self._clock.wall() - created.created_at.timestamp()
-            self._behind = behind if self._behind is None else min(self._behind, behind)
+            self._offset = min(self._offset, created.created_at.timestamp() - self._clock.monotonic())
+        self._echoes = self._echoes or (created.image is not None and wire.same_url(created.image, image))
 
-    async def find(self, lost: Lost, spent: Container[str]) -> Sighting:
+    async def find(self, lost: Lost, spent: Container[str], sent: float = -math.inf) -> Sighting:
         """What the server's list shows of a lost create, which isn't one of the `spent` predictions.
+
+        `sent`: when, on the monotonic clock, where that was in this run.
 
         Raises what listing raises: then nothing is known, and the next run looks again.
         """
         if not self._provider.capabilities.list or lost.key.startswith("sha256:"):
             await self._clock.sleep(self.policy.pause)  # sent again at once, it would meet the same trouble
-            return Sighting(None, sure=False)
-        search = self._search(lost, spent)
+            return Sighting(None)
+        now = self._clock.monotonic()
+        first, *others = self.policy.looks
+        looks = (first if sent > -math.inf else 0.0, *others)  # an earlier run's has had its time to appear
+        search = _Search(lost.key, sent, now, spent, [now + look for look in looks])
         self._open.append(search)
         self._asked.set()
         try:
@@ -135,19 +158,6 @@ class LostCreates:
         if isinstance(search.result, BatchError):
             raise search.result
         return search.result
-
-    def _search(self, lost: Lost, spent: Container[str]) -> _Search:
-        policy, now, wall = self.policy, self._clock.monotonic(), self._clock.wall()
-        begun = wire.when(lost.since) or datetime.fromtimestamp(2 * policy.skew, UTC)
-        slack, age = policy.skew + max(0.0, self._behind or 0.0), wall - begun.timestamp()
-        if begun.timestamp() >= self._begun:
-            age = 0.0  # lost a moment ago, however long it had waited for its turn and for its answer
-            slack = slack if self._behind is None else self._behind + policy.jitter
-        # A create that an earlier run lost has had its time to appear in the list.
-        looks = (age,) if age > policy.looks[-1] else policy.looks
-        due = [now + look - age for look in looks]
-        lost_at = wall - (self._behind or 0.0) + policy.jitter
-        return _Search(lost.key, begun - timedelta(seconds=slack), spent, due, lost_at)
 
     async def watch(self) -> None:
         """Walk through the list whenever a look is due, for ever."""
@@ -170,39 +180,56 @@ class LostCreates:
 
     async def _walk(self, searches: Sequence[_Search]) -> None:
         """Look for all of them at once; those not seen at their last look are not there."""
-        now, since = self._clock.monotonic(), min(search.since for search in searches)
+        now, since = self._clock.monotonic(), self._since(searches)
         cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
         for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             for candidate in page.predictions:
+                newest = max(newest, self._later.get(candidate.id or "", -math.inf))
                 if not self._is_ours(candidate):
                     self._compare(candidate, searches, doubtful)
-                elif candidate.created_at is not None:
-                    newest = max(newest, candidate.created_at.timestamp())
             oldest = page.predictions[-1].created_at if page.predictions else None
-            complete = page.next is None or (oldest is not None and oldest < since)
+            complete = page.next is None or (since is not None and oldest is not None and oldest < since)
             if complete or all(search.done.is_set() for search in searches):
                 break
             cursor = page.next
         for search in searches:
             search.due = [due for due in search.due if due > now]
-            up_to_date = len(search.due) < len(self.policy.looks) - 1 and newest > search.lost_at
-            if up_to_date or not search.due:
-                search.end(Sighting(None, sure=complete and search not in doubtful))
+            absent, later = complete and search not in doubtful, newest > search.lost_at
+            if (not absent and search.due) or search.done.is_set():
+                continue
+            if absent and later and len(search.due) < len(self.policy.looks) - 1:
+                search.end(Sighting(None, absent=True, sure=True))
+            elif not search.due and (not absent or self._may_try(now)):
+                search.end(Sighting(None, absent=absent))
+            elif not search.due:
+                search.due = [now + self.policy.again_after]
+
+    def _may_try(self, now: float) -> bool:
+        """Whether one without proof may be sent again: its answer will show the others whether theirs are missing."""
+        if now - self._tried < self.policy.looks[-1]:
+            return False
+        self._tried = now
+        return True
+
+    def _since(self, searches: Sequence[_Search]) -> datetime | None:
+        """Server's time before which none of them was sent, where that is known."""
+        seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
+        return datetime.fromtimestamp(seconds, UTC) if _LONG_AGO < seconds < _FAR else None
 
     def _is_ours(self, candidate: Prediction) -> bool:
-        return candidate.id is not None and (candidate.id in self._taken or self._known(candidate.id))
+        known = candidate.id
+        return known is not None and (known in self._taken or known in self._later or self._known(known))
 
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
         if candidate.id is None:
             return
         for search in searches:
-            early = candidate.created_at is not None and candidate.created_at < search.since
-            if early or search.done.is_set() or candidate.id in search.spent:
+            if search.done.is_set() or candidate.id in search.spent:
                 continue
             if candidate.image is not None and wire.same_url(candidate.image, search.key):
                 self._taken.add(candidate.id)
-                search.end(Sighting(candidate, sure=True))
+                search.end(Sighting(candidate))
                 return
-            if candidate.data_removed:  # its input was wiped an hour after its end: it may be the one
+            if candidate.image is None or not self._echoes:  # it may be the one: its input was wiped, or is rewritten
                 doubtful.add(search)
