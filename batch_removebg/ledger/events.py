@@ -88,6 +88,12 @@ class Rejected(Entry, tag="rejected", frozen=True):
     kind: str
 
 
+class Cleared(Entry, tag="cleared", frozen=True):
+    """A create of the item that was sent again as a possible duplicate turned out to be none."""
+
+    item: str
+
+
 class Claimed(Entry, tag="claimed", frozen=True):
     """The item takes an output name without a create of its own."""
 

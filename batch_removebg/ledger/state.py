@@ -15,6 +15,7 @@ from msgspec import Struct, UnsetType
 
 from .events import (
     Claimed,
+    Cleared,
     EngineLoaded,
     Entry,
     Failed,
@@ -175,6 +176,10 @@ def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
         fold.possible_duplicates -= 1
 
 
+def _cleared(fold: Fold, _state: ItemState, _entry: Cleared) -> None:
+    fold.possible_duplicates -= 1
+
+
 def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
     fold.predictions += 1
     state.lost, state.lost_before = None, ()
@@ -243,6 +248,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Claimed: _claimed,
     Submitting: _submitting,
     Rejected: _rejected,
+    Cleared: _cleared,
     Submitted: _submitted,
     Saved: _saved,
     Failed: _failed,

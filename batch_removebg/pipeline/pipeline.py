@@ -164,8 +164,13 @@ class Pipeline:
         if way is Way.PARK:
             return None
         self._outcomes.started(prepared.todo)
+        turn = dedup.turn(prepared)
         try:
-            return await self.purchaser.buy(prepared, dedup.turn(prepared), data)
+            predicted = await self.purchaser.buy(prepared, turn, data)
+            if turn.doubts:
+                self._stages.start_soon(self.purchaser.audit, prepared.todo.item.id, turn.doubts, (*turn.spent,))
+                turn.doubts = []
+            return predicted
         except CreateLost:
             self._stages.start_soon(self._look_for, prepared)
             return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Container
 from dataclasses import dataclass
+from math import inf
 
 from batch_removebg.errors import (
     BatchError,
@@ -14,7 +16,7 @@ from batch_removebg.errors import (
     ResubmitError,
     RetryError,
 )
-from batch_removebg.ledger.events import Rejected, Submitted
+from batch_removebg.ledger.events import Cleared, Rejected, Submitted
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.providers import wire
@@ -25,7 +27,7 @@ from batch_removebg.providers.recovery import LostCreates
 
 from .context import Context
 from .prepare import model_input
-from .work import Predicted, Prepared, Turn
+from .work import Doubt, Predicted, Prepared, Turn
 
 _PREDICTIONS = 3  # most that are bought for one content in a run
 _PAUSE = 1.0  # seconds before a spent prediction is replaced
@@ -162,7 +164,7 @@ class Purchaser:
         Raises CreateUnaccounted where it can't be looked for and may not be sent again, ServerError where no answer
         ever comes.
         """
-        lost, item = turn.lost, prepared.todo.item.id
+        lost, item, lost_at = turn.lost, prepared.todo.item.id, self.context.clock.monotonic()
         assert lost is not None  # noqa: S101  # there is nothing to look for otherwise
         sighting = await self.lost.find(lost, (*turn.spent,), turn.sent)
         if (found := sighting.prediction) is not None:
@@ -174,8 +176,20 @@ class Purchaser:
                 if turn.losses:  # by this run, which counted it
                     self.budget.give_back()
             self.lost.policy.again(absent=sighting.absent, losses=turn.losses, resent=turn.resent)
-            turn.resent, turn.doubtful = turn.resent + (not sighting.absent), not sighting.sure
+            if sighting.absent and not sighting.sure:
+                turn.doubts.append(Doubt(lost, turn.sent, lost_at))
+            turn.resent += not sighting.absent
+            turn.doubtful = not sighting.sure or bool(turn.doubts)
         turn.lost = None
+
+    async def audit(self, item: str, doubts: list[Doubt], spent: Container[str]) -> None:
+        """Look whether the item's lost creates made predictions after all; those that didn't are no duplicates."""
+        with contextlib.suppress(BatchError):  # then it stays unknown, and counted
+            for doubt in doubts:
+                if (await self.lost.find(doubt.lost, spent, doubt.sent, doubt.lost_at)).sure:
+                    await self.context.ledger.append(Cleared(item))
+                    if doubt.sent > -inf:  # by this run, which counted it
+                        self.budget.give_back()
 
     async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
         image = await model_input(self.context, prepared, data, turn)

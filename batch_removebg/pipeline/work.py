@@ -61,6 +61,15 @@ class Predicted:
     """Nothing was bought for this item."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A lost create that may have made a prediction beside the one that was bought in its stead."""
+
+    lost: Lost
+    sent: float
+    lost_at: float
+
+
 @dataclass(slots=True)
 class Turn:
     """What was uploaded and bought for one content, for one of its items or for several in turn."""
@@ -88,6 +97,8 @@ class Turn:
     """Creates sent although an earlier one may have been accepted."""
     doubtful: bool = False
     """The next create may be such a duplicate."""
+    doubts: list[Doubt] = field(default_factory=list)
+    """Creates that were sent again though nothing showed that they were missing."""
     refusal: BatchError | None = None
     """What the content ended with in this run: asked and paid again, it would end the same."""
 

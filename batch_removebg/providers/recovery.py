@@ -94,6 +94,8 @@ class _Search:
     spent: Container[str]
     due: list[float]
     """Moments of the looks that are left."""
+    audit: bool
+    """It was sent again already: only to know whether that was a duplicate."""
     result: Sighting | BatchError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -134,20 +136,24 @@ class LostCreates:
             self._offset = min(self._offset, created.created_at.timestamp() - self._clock.monotonic())
         self._echoes = self._echoes or (created.image is not None and wire.same_url(created.image, image))
 
-    async def find(self, lost: Lost, spent: Container[str], sent: float = -math.inf) -> Sighting:
+    async def find(
+        self, lost: Lost, spent: Container[str], sent: float = -math.inf, lost_at: float | None = None
+    ) -> Sighting:
         """What the server's list shows of a lost create, which isn't one of the `spent` predictions.
 
-        `sent`: when, on the monotonic clock, where that was in this run.
+        `sent`: when, on the monotonic clock, where that was in this run; `lost_at`: when it was known to be lost, where
+        that isn't now, and it has been sent again since.
 
         Raises what listing raises: then nothing is known, and the next run looks again.
         """
         if not self._provider.capabilities.list or lost.key.startswith("sha256:"):
             await self._clock.sleep(self.policy.pause)  # sent again at once, it would meet the same trouble
             return Sighting(None)
-        now = self._clock.monotonic()
+        now, audit = self._clock.monotonic(), lost_at is not None
         first, *others = self.policy.looks
         looks = (first if sent > -math.inf else 0.0, *others)  # an earlier run's has had its time to appear
-        search = _Search(lost.key, sent, now, spent, [now + look for look in looks])
+        lost_at = now if lost_at is None else lost_at
+        search = _Search(lost.key, sent, lost_at, spent, [now + look for look in looks], audit)
         self._open.append(search)
         self._asked.set()
         try:
@@ -200,7 +206,7 @@ class LostCreates:
                 continue
             if absent and later and len(search.due) < len(self.policy.looks) - 1:
                 search.end(Sighting(None, absent=True, sure=True))
-            elif not search.due and (not absent or self._may_try(now)):
+            elif not search.due and (not absent or search.audit or self._may_try(now)):
                 search.end(Sighting(None, absent=absent))
             elif not search.due:
                 search.due = [now + self.policy.again_after]

@@ -19,6 +19,7 @@ from batch_removebg.ledger import events
 from batch_removebg.ledger.events import (
     EVENTS,
     Claimed,
+    Cleared,
     EngineLoaded,
     Entry,
     Failed,
@@ -61,6 +62,7 @@ FORMS: list[tuple[Entry, str]] = [
     ),
     (Submitted("a", "p1"), '"submitted","item":"a","prediction_id":"p1"}'),
     (Submitted("a", None, found=True), '"submitted","item":"a","prediction_id":null,"found":true}'),
+    (Cleared("a"), '"cleared","item":"a"}'),
     (Rejected("a", "rate-limit"), '"rejected","item":"a","kind":"rate-limit"}'),
     (Claimed("a", "sub/a.png"), '"claimed","item":"a","output":"sub/a.png"}'),
     (
