@@ -20,10 +20,8 @@ from batch_removebg.errors import (
     UploadExpired,
 )
 
-_HOPELESS = 3
-"""Items in a row that stop the run where waiting heals nothing: the server's results can't be used."""
-_DOUBTFUL = 10
-"""The same where it may be the pictures' fault, or trouble that passes."""
+_HOPELESS = 3  # items in a row that stop the run where waiting heals nothing: the server's results can't be used
+_DOUBTFUL = 10  # the same where it may be the pictures' fault, or trouble that passes
 _COUNTED = (ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted)
 
 

@@ -67,10 +67,8 @@ class LostPolicy:
             )
 
 
-_REMEMBERED = 1000
-"""Creates whose place in time is known."""
-_LONG_AGO, _FAR = 0.0, 4e9
-"""Seconds since 1970 that a server's clock may show."""
+_REMEMBERED = 1000  # creates whose place in time is known
+_LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
 
 class Sighting(NamedTuple):

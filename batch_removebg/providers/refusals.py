@@ -36,8 +36,7 @@ _TOO_MANY = re.compile(r"too many requests|rate.?limit|throttl", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _SAYING = ((_NO_CREDIT, 402), (_NO_KEY, 401), (_TOO_MANY, 429), (_PASSING, 503))
-_DEEPEST = 8
-"""Levels of nesting that are searched: a hostile body must not exhaust the stack."""
+_DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 120

@@ -35,8 +35,7 @@ _TRANSIENT = re.compile(
     r"|Service is temporarily unavailable",
     re.IGNORECASE,
 )
-_DEEPEST = 8
-"""Levels of nesting that are searched: a hostile body must not exhaust the stack."""
+_DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 _WRAPPINGS = ("data", "result", "prediction", "response")
 _FIELDS = {"id", "status", "version", "input", "output", "error", "urls", "created_at", "metrics"}
 _IDS = ("id", "prediction_id", "task_id", "request_id", "uuid")
@@ -51,8 +50,7 @@ _BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|UklGR|R0lGOD)[\w+/=\s-]{40,}")
 """A PNG, JPEG, WebP or GIF without the `data:` in front of it."""
 _PATH = re.compile(r"/?[\w.~%-]+(/[\w.~%-]+)*(\?\S*)?", re.ASCII)
 _LONGEST_PATH = 2000
-_LONGEST_RUN = 86_400.0
-"""Seconds; a longer run time comes from a wrong clock."""
+_LONGEST_RUN = 86_400.0  # seconds; a longer run time comes from a wrong clock
 
 
 def parsed(raw: bytes) -> Any:
