@@ -31,6 +31,8 @@ _READ_AHEAD = 1 << 18
 """aiohttp pauses a connection once twice this many bytes are unread; most pictures arrive without a pause."""
 _LONGEST_LINE = 1 << 16
 """Bytes of a header's line that are read: gateways put traces and cookies of many kilobytes into them."""
+_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_WHOLE = (200, 203, 206)  # no part was asked for: a server that says it sends one sends all of it
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 
 
@@ -107,13 +109,19 @@ def redacted(url: str) -> str:
 
 
 def data_uri(url: str) -> bytes:
-    """The bytes in a `data:` URI (RFC 2397); raises OutputBroken where it can't be decoded."""
+    """The bytes in a `data:` URI (RFC 2397), also in lines, unpadded, or in the alphabet for URLs (RFC 4648, 5).
+
+    Raises OutputBroken where it can't be decoded.
+    """
     header, comma, body = url.partition(",")
     if not comma:
         raise OutputBroken("the output is a data URI without data")
+    raw = unquote_to_bytes(body)
+    if not header.lower().endswith(";base64"):
+        return raw
+    packed = b"".join(raw.split()).translate(_FROM_URL_SAFE).rstrip(b"=")
     try:
-        raw = unquote_to_bytes(body)
-        return base64.b64decode(raw, validate=True) if header.lower().endswith(";base64") else raw
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error as error:
         raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
 
@@ -141,7 +149,7 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
                     continue
-                if answer.status != 200:
+                if answer.status not in _WHOLE:
                     raise _refusal(url, answer.status)
                 return await _body(answer, url, fetching)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -175,6 +183,8 @@ def _trouble(url: str, error: Exception) -> BatchError:
         return ConnectionFailed(f"{doing}: no answer in time")
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ssrf.NotPublic):
         return SourceError(f"{redacted(url)} leads nowhere public: {error.os_error.strerror}")
+    if "content-encoding" in str(error).lower():  # nothing but gzip and deflate was asked for
+        return SourceError(f"{doing}: it is sent in an encoding that wasn't asked for: {one_line(error)}")
     if isinstance(error, ValueError):  # its text may be the whole URL, secrets included
         return SourceError(f"{doing}: this is no URL")
     return ConnectionFailed(f"{doing}: {one_line(error)}")

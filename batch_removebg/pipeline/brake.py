@@ -1,6 +1,6 @@
-"""Stops a run whose predictions give nothing: what went wrong for a few items in a row goes wrong for all.
+"""Stops a run whose predictions give nothing: what went wrong for a few pictures in a row goes wrong for all.
 
-Pure: it counts items that ended alike, and forgets them with the first picture that is saved.
+Pure: it counts pictures that came to the same, and forgets them with the first one that is saved.
 """
 
 from __future__ import annotations
@@ -20,34 +20,50 @@ from batch_removebg.errors import (
     UploadExpired,
 )
 
-_HOPELESS = 3  # items in a row that stop the run where waiting heals nothing: the server's results can't be used
-_DOUBTFUL = 10  # the same where it may be the pictures' fault, or trouble that passes
-_COUNTED = (ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted)
+_HOPELESS = OutputBroken, PredictionLost  # what the server gives can't be used, and waiting heals nothing
+_DOUBTFUL = ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted  # the pictures' fault, or it may pass
+_FEW, _MANY = 3, 10  # pictures in a row that stop the run
 
 
 @dataclass(eq=False)
 class Brake:
-    """Called with a content (its fingerprint) and the error that a prediction of it came to."""
+    """Pictures are known by the fingerprint of their content: copies of one count once."""
 
     stop: Callable[[BatchError], None]
     """Gets the reason to stop."""
+    _suspects: set[str] = field(default_factory=set, init=False)
     _alike: dict[str, set[str]] = field(default_factory=dict, init=False)
-    """Contents by kind of error."""
+    """Pictures by kind of error."""
 
-    def __call__(self, content: str, error: BatchError) -> None:
-        """Record what became of a prediction; each content counts once."""
-        if not isinstance(error, _COUNTED) or isinstance(error, UploadExpired):
-            return
-        alike = self._alike.setdefault(error.kind, set())
-        alike.add(content)
-        if len(alike) == (_HOPELESS if isinstance(error, OutputBroken | PredictionLost) else _DOUBTFUL):
-            self.stop(
-                NothingUsable(
-                    f"{len(alike)} pictures in a row ended alike, and none was saved in between: no more are bought; "
-                    f"run the same command again once the cause is found. The last: {error}"
-                )
-            )
+    @property
+    def holds(self) -> bool:
+        """Whether to buy nothing for now: of several predictions it is being found out whether they are of any use."""
+        return len(self._suspects) >= _FEW
+
+    def suspect(self, picture: str) -> None:
+        """Record a first sign that a prediction is of no use."""
+        self._suspects.add(picture)
+
+    def useless(self, picture: str, error: BatchError) -> None:
+        """Record that a prediction turned out to be of no use."""
+        self._suspects.discard(picture)
+        if isinstance(error, _HOPELESS):
+            self._count(picture, error, _FEW)
+
+    def ended(self, picture: str, error: BatchError) -> None:
+        """Record that a picture wasn't saved."""
+        self.useless(picture, error)
+        if isinstance(error, _DOUBTFUL) and not isinstance(error, (*_HOPELESS, UploadExpired)):
+            self._count(picture, error, _MANY)
 
     def saved(self) -> None:
         """Record that a picture was saved."""
         self._alike.clear()
+        self._suspects.clear()
+
+    def _count(self, picture: str, error: BatchError, most: int) -> None:
+        alike = self._alike.setdefault(error.kind, set())
+        alike.add(picture)
+        if len(alike) == most:
+            text = f"{most} pictures in a row ended alike, and none was saved in between: no more are bought"
+            self.stop(NothingUsable(f"{text}; run the same command again once the cause is found. The last: {error}"))

@@ -107,6 +107,7 @@ class Downloader:
                 if not self.context.provider.capabilities.billed:
                     raise
                 tries += 1
+                self.context.brake.suspect(predicted.prepared.fingerprint)
                 signs.append(sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest())
                 if tries % len(urls):
                     continue  # the next URL at once

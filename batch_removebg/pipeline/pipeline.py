@@ -181,7 +181,7 @@ class Pipeline:
         try:
             await self.purchaser.recover(prepared, turn)
         except BatchError as error:
-            error.attempts = turn.bought
+            error.attempts = turn.bought + turn.losses
             await self._settle(prepared.todo, error, prepared)
         else:
             self._copies.put([(prepared, None)])
@@ -207,7 +207,7 @@ class Pipeline:
                     notes = await self.downloader.save(predicted)
                 except BatchError as error:
                     error.attempts = max(error.attempts, predicted.attempts)
-                    self.context.brake(prepared.fingerprint, error)
+                    self.context.brake.useless(prepared.fingerprint, error)
                     if not self._again(prepared, error):
                         await self._settle(todo, error, prepared)
                 else:
@@ -234,6 +234,6 @@ class Pipeline:
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
         """End an item that wasn't saved."""
         if prepared is not None:
-            self.context.brake(prepared.fingerprint, error)
+            self.context.brake.ended(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
         await self._outcomes.not_saved(todo, error)

@@ -45,7 +45,7 @@ class Poller:
     deadline: float
     """Seconds from our first sight of a prediction until it is cancelled."""
 
-    async def outcome(self, opened: str | Prediction, *, polls: float) -> Prediction:
+    async def outcome(self, opened: str | Prediction, picture: str, *, polls: float) -> Prediction:
         """The prediction, ended and with an output; `opened`: its id, or what its create was answered with.
 
         Raises what `end` and `wire.result` raise: not at the first sign, but where it was asked for again over a while.
@@ -66,6 +66,7 @@ class Poller:
             except ResubmitError:
                 if doubt is None or known is None or not provider.capabilities.billed:
                     raise
+                self.context.brake.suspect(picture)
             else:
                 return ended
             await clock.sleep(doubt)
@@ -144,10 +145,10 @@ class Purchaser:
                 else:
                     attempts += 1
                     opened = await self._create(prepared, turn, data, attempts)
-                ended = await self.poller.outcome(opened, polls=_polls(prepared, opened))
+                ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
-                self.context.brake(prepared.fingerprint, error)
+                self.context.brake.useless(prepared.fingerprint, error)
                 if attempts >= _PREDICTIONS:
                     raise
             except BatchError as error:
@@ -202,6 +203,8 @@ class Purchaser:
             possible_duplicate=turn.doubtful,
             until=image.expires_at,
         )
+        while self.context.brake.holds:
+            await self.context.gate.sleep(_PAUSE)
         since, sent = self.context.clock.stamp(), self.context.clock.monotonic()
         try:
             created = await self.context.provider.create(request)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import anyio
 import anyio.to_thread
 
-from batch_removebg.errors import BatchError
+from batch_removebg.errors import BatchError, ItemError
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Unchanged
 from batch_removebg.ledger.state import Step
 from batch_removebg.model import Item, UrlRow
+from batch_removebg.storage.atomic import inside
 
 from .context import Context
 from .planner import Plan, Planner
@@ -34,6 +35,7 @@ class Reader:
     """Items that were finished already."""
     limited: bool = False
     """The limit was reached before the end of the manifest."""
+    _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
         """Await `hand_on` for each item to do, up to the limit or the manifest's end; its error closes the gate."""
@@ -66,7 +68,23 @@ class Reader:
             some.extend(islice(self.rows, size))
         except BatchError as error:
             failure = error
-        return self.planner.plan_all(some, room), failure
+        plan = self.planner.plan_all(some, room)
+        for nth, todo in enumerate(plan.todos):
+            try:
+                plan.todos[nth] = self._nameable(todo)
+            except BatchError as error:
+                del plan.todos[nth:]
+                return plan, error
+        return plan, failure
+
+    def _nameable(self, todo: Todo) -> Todo:
+        """The item, with a problem where its picture's name can't be written: known before a prediction is bought."""
+        if todo.item.problem is None:
+            try:
+                inside(self.planner.out, todo.output, self._folders)
+            except ItemError as error:
+                return replace(todo, item=replace(todo.item, problem=str(error)))
+        return todo
 
     async def _skip(self, plan: Plan) -> None:
         self.skipped += plan.done

@@ -104,7 +104,7 @@ async def run(
             if not ledger.fold.finished:
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
-            before = ledger.fold.predictions, ledger.fold.possible_duplicates
+            before = ledger.fold.possible_duplicates
             reading = ledger.run_items
             await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
             context = assemble.context_of(
@@ -128,17 +128,17 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
 
 
-def _summarise(pipeline: Pipeline, reading: RunItems, before: tuple[int, int], out: Path, seconds: float) -> Summary:
-    """The outcome of this run; `before`: predictions and possible duplicates of earlier runs. Blocks."""
+def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
+    """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
-    predictions = fold.predictions - before[0]
+    predictions = pipeline.purchaser.budget.bought
     return Summary(
         out=out,
         **{name: counts[name] for name in ("saved", "failed", "pending")},
         skipped=pipeline.reader.skipped,
         reused=pipeline.reused,
         predictions=predictions,
-        possible_duplicates=fold.possible_duplicates - before[1],
+        possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
         failures=failures(reading.failed()),
         stopped=pipeline.context.gate.reason,

@@ -51,7 +51,7 @@ class Summary:
     reused: int
     """Of the saved in this run: made without a prediction, from the results of earlier ones."""
     predictions: int
-    """Bought in this run."""
+    """Bought in this run: creates that a server accepted, or may have."""
     possible_duplicates: int
     """Creates sent again in this run although an earlier one may have been accepted."""
     seconds: float

@@ -28,6 +28,7 @@ from batch_removebg.errors import (
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Capabilities, CreateRequest, Item, Prediction, PredictionPage, Provider, Status
+from batch_removebg.pipeline.brake import Brake
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.work import Prepared, Todo, Turn
 from batch_removebg.providers.budget import Budget
@@ -87,12 +88,12 @@ class Buyer:
     def __init__(self, provider: Provider, ledger: Ledger, time: FakeClock, policy: LostPolicy | None = None) -> None:
         clock = time.clock
         context = SimpleNamespace(
-            provider=provider, ledger=ledger, clock=clock, gate=Gate(clock), brake=lambda content, error: None
+            provider=provider, ledger=ledger, clock=clock, gate=Gate(clock), brake=Brake(lambda reason: None)
         )
         self.lost = LostCreates(provider, policy or LostPolicy(), clock=clock, known=ledger.fold.has_prediction)
         self._purchaser = Purchaser(context, self, self.lost, Budget(None))  # type: ignore[arg-type]
 
-    async def outcome(self, opened: Prediction, *, polls: float) -> Prediction:
+    async def outcome(self, opened: Prediction, picture: str, *, polls: float) -> Prediction:
         return replace(opened, status=Status.SUCCEEDED, output="https://out.example/x.png")
 
     async def create(self, request: CreateRequest, lost: Lost | None = None, turn: Turn | None = None) -> str | None:
