@@ -44,10 +44,10 @@ class Brake:
         """Record a first sign that a prediction is of no use."""
         self._suspects.add(picture)
 
-    def useless(self, picture: str, error: BatchError) -> None:
-        """Record that a prediction turned out to be of no use."""
+    def useless(self, picture: str, error: BatchError, *, new: bool = True) -> None:
+        """Record that a prediction turned out to be of no use; one that isn't `new` may just be over its hour."""
         self._suspects.discard(picture)
-        if isinstance(error, _HOPELESS):
+        if isinstance(error, _HOPELESS) and new:
             self._count(picture, error, _FEW)
 
     def ended(self, picture: str, error: BatchError) -> None:

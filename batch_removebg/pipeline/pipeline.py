@@ -207,7 +207,8 @@ class Pipeline:
                     notes = await self.downloader.save(predicted)
                 except BatchError as error:
                     error.attempts = max(error.attempts, predicted.attempts)
-                    self.context.brake.useless(prepared.fingerprint, error)
+                    old = self.dedup.leads(prepared) and self.dedup.turn(prepared).buyer is None
+                    self.context.brake.useless(prepared.fingerprint, error, new=not old)
                     if not self._again(prepared, error):
                         await self._settle(todo, error, prepared)
                 else:

@@ -148,7 +148,7 @@ class Purchaser:
                 ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
-                self.context.brake.useless(prepared.fingerprint, error)
+                self.context.brake.useless(prepared.fingerprint, error, new=turn.buyer is not None)
                 if attempts >= _PREDICTIONS:
                     raise
             except BatchError as error:

@@ -114,4 +114,5 @@ class Turn:
         """Continue what an earlier run bought, or began to buy, for this content."""
         if self.open is None and self.lost is None:
             self.open, self.lost = (state.prediction_id if state.in_flight else None), state.lost
+        self.doubts += [Doubt(lost, -inf, -inf) for lost in state.lost_before]
         self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]

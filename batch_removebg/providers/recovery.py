@@ -228,12 +228,12 @@ class LostCreates:
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
         if candidate.id is None:
             return
-        for search in searches:
-            if search.done.is_set() or candidate.id in search.spent:
-                continue
+        open_ones = [one for one in searches if not one.done.is_set() and candidate.id not in one.spent]
+        for search in open_ones:
             if candidate.image is not None and wire.same_url(candidate.image, search.key):
                 self._taken.add(candidate.id)
+                self._later[candidate.id] = search.sent
                 search.end(Sighting(candidate))
                 return
-            if candidate.image is None or not self._echoes:  # it may be the one: its input was wiped, or is rewritten
-                doubtful.add(search)
+        if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten
+            doubtful.update(open_ones)

@@ -123,7 +123,8 @@ class Crashes:
         assert results["counts"] == {"total": items, "saved": items, "failed": 0, "pending": 0}
         assert items <= len(self.api.bill) <= allowed, f"{len(self.api.bill)} predictions were billed, not {allowed}"
         if not self.api.gateway:
-            assert results["possible_duplicates"] == 0
+            # A run killed between sending again and looking at the list once more leaves the doubt on record.
+            assert len(self.api.bill) == items
         assert left == []
         assert spoilt == []
         assert sorted(p.name for p in self.out.glob("*.png")) == sorted(f"{number}.png" for number in range(items))

@@ -141,7 +141,7 @@ async def test_no_connection_may_be_tried_again(session: aiohttp.ClientSession) 
         (401, Refused),
         (403, Refused),
         (204, Refused),
-        (206, Refused),
+        (202, Refused),
         (304, Refused),
     ],
 )
@@ -261,6 +261,9 @@ async def test_no_error_tells_the_query_of_a_signed_url(api: FakeApi, session: a
         ("data:image/png;BASE64,AAEC", b"\0\1\2"),
         ("data:;base64,AAEC", b"\0\1\2"),
         ("data:image/png;base64,AAE%3D", b"\0\1"),
+        ("data:image/png;base64,AAE", b"\0\1"),
+        ("data:image/png;base64,\n AAEC\r\nAAEC\n", b"\0\1\2\0\1\2"),
+        ("data:image/png;base64,-_-_", b"\xfb\xff\xbf"),
         ("data:,a%20cat", b"a cat"),
         ("data:text/plain;charset=utf-8,a,b", b"a,b"),
         ("data:,", b""),

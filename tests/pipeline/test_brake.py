@@ -78,6 +78,14 @@ def test_other_kinds_and_a_saved_picture_in_between_begin_the_count_anew() -> No
     assert reasons == []
 
 
+def test_predictions_of_an_earlier_run_may_be_over_their_hour_and_stop_nothing() -> None:
+    brake, reasons = braked()
+    for picture in range(50):
+        brake.suspect(str(picture))
+        brake.useless(str(picture), PredictionLost("wiped"), new=False)
+    assert (reasons, brake.holds) == ([], False)
+
+
 def test_nothing_is_bought_while_three_predictions_are_in_doubt() -> None:
     brake, _ = braked()
     for picture in ("a", "b", "b"):
