@@ -22,12 +22,14 @@ COUNTED = {
     "states": "disks after a power cut",
     "faults": "kinds of fault",
     "cases": "fuzz cases",
+    "answers": "answers of a server that mixes them up",
 }
 LOSSES = {
     "lost": "items lost",
     "double": "predictions bought twice",
     "torn": "files torn or missing",
     "left": "temporary files left",
+    "mixed": "pictures under another item's name",
     "broken": "cases that broke a rule",
 }
 DECLARED = {"possible_duplicates": "possible duplicates, counted and said"}
