@@ -22,6 +22,7 @@ from batch_removebg.errors import (
 )
 
 from . import ssrf
+from .patience import Patience
 
 if TYPE_CHECKING:
     import aiohttp
@@ -135,7 +136,7 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
     import aiohttp
     from yarl import URL
 
-    timeout = aiohttp.ClientTimeout(total=fetching.seconds, sock_connect=20, sock_read=60)
+    timeout, patience = aiohttp.ClientTimeout(total=None, sock_connect=20), Patience(60.0, fetching.seconds)
     for _ in range(fetching.redirects + 1):
         try:
             target = URL(url)  # parsed once: what is compared here is what aiohttp connects to
@@ -143,23 +144,28 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                 raise SourceError(f"{redacted(url)}: only http and https are fetched")
             ours = own if own is not None and str(target.origin()) == own.origin else None
             headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
-            async with (ours.session if ours else session).get(
+            asked = (ours.session if ours else session).get(
                 target, headers=headers, allow_redirects=False, timeout=timeout
-            ) as answer:
+            )
+            with patience.kept():
+                answer = await asked
+            async with answer:
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
                     continue
                 if answer.status not in _WHOLE:
                     raise _refusal(url, answer.status)
-                return await _body(answer, url, fetching)
+                with patience.kept():
+                    return await _body(answer, url, fetching, patience)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
     raise SourceError(f"{redacted(url)}: more than {fetching.redirects} redirects")
 
 
-async def _body(answer: aiohttp.ClientResponse, url: str, fetching: FetchPolicy) -> bytes:
+async def _body(answer: aiohttp.ClientResponse, url: str, fetching: FetchPolicy, patience: Patience) -> bytes:
     chunks, size = [], 0
     async for chunk in answer.content.iter_any():
+        patience.heard()
         size += len(chunk)
         if size > fetching.size:
             raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")

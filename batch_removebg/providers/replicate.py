@@ -35,6 +35,7 @@ from batch_removebg.model import (
     nothing,
 )
 from batch_removebg.net import fetch
+from batch_removebg.net.patience import Patience
 
 from . import refusals, wire
 
@@ -214,13 +215,17 @@ class Replicate:
         sent = {"Accept": "application/json", **kwargs.pop("headers", {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        patience = max(end.seconds, patience)
-        timeout = aiohttp.ClientTimeout(total=10 * end.seconds, sock_connect=20, sock_read=patience)
+        waiting, timeout = (
+            Patience(max(end.seconds, patience), 10 * end.seconds),
+            aiohttp.ClientTimeout(sock_connect=20),
+        )
         try:
-            async with self.session.request(
-                method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
-            ) as answer:
-                parsed = wire.parsed(await _body(answer, doing))
+            with waiting.kept():
+                answer = await self.session.request(
+                    method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
+                )
+            async with answer:
+                parsed = wire.parsed(await _body(answer, doing, waiting))
                 if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
                     raise PageInstead(str(refusals.not_an_api(page)))
@@ -274,19 +279,21 @@ class _Answer(NamedTuple):
     """Close the connection that it came over."""
 
 
-async def _body(answer: aiohttp.ClientResponse, doing: str) -> bytes:
+async def _body(answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> bytes:
     """The bytes of an answer; of a refusal as many as came: its status counts, and the rest may be cut off."""
     import aiohttp
 
     chunks, size, refused = [], 0, answer.status >= 300
     try:
-        async for chunk in answer.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
-                if refused:
-                    break
-                raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+        with waiting.kept():
+            async for chunk in answer.content.iter_any():
+                waiting.heard()
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
+                    if refused:
+                        break
+                    raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
     except (aiohttp.ClientError, TimeoutError, OSError):
         if not refused:
             raise
