@@ -64,6 +64,7 @@ class Mixer:
         return web.Response(body=given, status=normal.status, content_type="application/json")
 
 
+@pytest.mark.timeout(1800 if LONG else 60)
 async def test_no_picture_is_saved_under_another_items_name(tmp_path: Path) -> None:
     answers = wrong = mixed = 0
     seed = 0
