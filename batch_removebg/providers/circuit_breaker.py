@@ -9,6 +9,7 @@ The state machine is pure; the wrapper waits. purgatory and aiobreaker refuse ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from .base import BUYING, Once, Operation, Pause, T, Wrapper
 
 _DOWN = (ServerError, ConnectionFailed, CreateLost)
 _OWN = (BudgetReached, DiskError, LedgerError, Stopping)  # errors of this side, which say nothing about the server
+_GAP = 660.0  # seconds that an exchange and a pause take at most
 _OUTPUTS = 3  # different outputs of one host that fail in a row before the host counts as down
 
 
@@ -52,7 +54,9 @@ class Breaker:
     """The server was reached, in this run or an earlier one."""
     _failures: int = field(default=0, init=False)
     _outputs: set[str] = field(default_factory=set, init=False)
-    _down_since: float | None = field(default=None, init=False)
+    _down: float = field(default=0.0, init=False)
+    """Seconds of nothing but failures, of each gap between two at most `_GAP`: longer ones are a suspended machine's."""
+    _failed_at: float = field(default=math.inf, init=False)
     _pause: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)
     _probing: bool = field(default=False, init=False)
@@ -75,7 +79,7 @@ class Breaker:
 
     def answered(self) -> None:
         """Record that the server answered, whatever it said."""
-        self._failures, self._pause, self._down_since, self._probing = 0, 0.0, None, False
+        self._failures, self._pause, self._down, self._failed_at, self._probing = 0, 0.0, 0.0, math.inf, False
         self._outputs.clear()
         self.known = True
 
@@ -87,11 +91,12 @@ class Breaker:
             self._outputs.add(output)
         probing, self._probing = self._probing, False
         self._failures += 1
-        self._down_since = now if self._down_since is None else self._down_since
-        if now - self._down_since >= (self.outage if self.known else self.stranger):
+        self._down += max(0.0, min(now - self._failed_at, _GAP))
+        self._failed_at = now
+        if self._down >= (self.outage if self.known else self.stranger):
             hint = "" if self.known else "check --base-url if it has never worked, and "
             raise ServerDown(
-                f"the server has given nothing but errors for {(now - self._down_since) / 60:.0f} minutes; "
+                f"the server has given nothing but errors for {self._down / 60:.0f} minutes; "
                 f"{hint}run the same command again when it is back"
             )
         if probing or self._failures == self.threshold:

@@ -69,13 +69,16 @@ def test_late_failures_of_calls_under_way_do_not_lengthen_the_pause() -> None:
 
 def test_after_half_an_hour_of_nothing_but_errors_the_run_is_given_up() -> None:
     breaker = opened()
-    breaker.failed(1799.0)
+    for moment in (600.0, 1200.0, 1799.0):
+        breaker.failed(moment)
     with pytest.raises(ServerDown, match="30 minutes"):
         breaker.failed(1800.0)
 
 
 def test_the_probe_that_gives_up_leaves_its_place_to_those_that_still_wait() -> None:
     breaker = opened()
+    breaker.failed(600.0)
+    breaker.failed(1200.0)
     assert breaker.wait(1800.0) == 0
     with pytest.raises(ServerDown):
         breaker.failed(1800.0)
@@ -217,3 +220,13 @@ async def test_creates_wait_while_different_outputs_of_a_host_fail_and_others_ar
         "503; out.example, where the outputs are, seems to be down: the run pauses, and tries again by itself"
     ]
     assert await breaking.fetch("https://elsewhere.example/d.png") == b"picture"
+
+
+def test_the_hours_of_a_suspend_are_no_outage() -> None:
+    breaker = Breaker(known=True)
+    breaker.failed(0.0)
+    breaker.failed(10_000.0)
+    breaker.failed(10_600.0)
+    breaker.failed(11_100.0)
+    with pytest.raises(ServerDown, match="30 minutes"):
+        breaker.failed(11_140.0)
