@@ -55,7 +55,7 @@ class Breaker:
     _failures: int = field(default=0, init=False)
     _outputs: set[str] = field(default_factory=set, init=False)
     _down: float = field(default=0.0, init=False)
-    """Seconds of nothing but failures, of each gap between two at most `_GAP`: longer ones are a suspended machine's."""
+    """Seconds of nothing but failures, of a gap between two at most `_GAP`: a longer one is a suspended machine's."""
     _failed_at: float = field(default=math.inf, init=False)
     _pause: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)

@@ -104,6 +104,8 @@ class FakeApi:
     """Queries until a prediction has ended; 0: it comes back finished."""
     shape: Shape = lambda prediction: prediction
     """What becomes of a prediction's JSON in answers to create and query."""
+    listed: Shape = lambda prediction: prediction
+    """The same for the list."""
     page: int = 100
     """Predictions on a page of the list."""
     image_field: str = "image"
@@ -216,7 +218,7 @@ class FakeApi:
         after = request.query.get("created_after")
         since = datetime.fromisoformat(after).timestamp() if after else 0.0
         begin = int(request.query.get("cursor", 0))
-        found = [self._json(made) for made in reversed(self.bill) if made.created >= since]
+        found = [self.listed(self._json(made)) for made in reversed(self.bill) if made.created >= since]
         end = begin + self.page
         following = f"{self.base}/predictions?cursor={end}" if end < len(found) else None
         return web.json_response({"previous": None, "next": following, "results": found[begin:end]})
@@ -247,6 +249,10 @@ class FakeApi:
             return cutout(*Image.open(io.BytesIO(data)).size)
         except UnidentifiedImageError:
             return None
+
+    def shown(self, made: Made) -> Json:
+        """A prediction as answers show it."""
+        return self._json(made)
 
     def _json(self, made: Made) -> Json:
         ended = made.status in ("succeeded", "failed", "canceled")

@@ -12,7 +12,9 @@ from functools import partial
 from io import BytesIO
 from math import inf
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+import anyio
 from aiohttp import web
 from PIL import Image
 
@@ -94,12 +96,16 @@ class Fault:
     """`possible_duplicates` in the end."""
     waits: tuple[float, float] | None = None
     """Least and most seconds of the longest wait."""
+    listed: Shape | None = None
+    """What becomes of a prediction on the list."""
     page: int = 100
     """Predictions on a page of the list."""
 
     def strike(self, api: FakeApi) -> None:
         """Let the server misbehave from now on: towards the victim, where a request says whose it is."""
         handler, left = self.how(api), itertools.count(1)
+        if self.listed is not None:
+            api.listed = self.listed
 
         async def answer(request: web.Request) -> web.StreamResponse:
             hit = await _about_victim(api, request) and next(left) <= self.times
@@ -182,6 +188,36 @@ SHAPES: dict[str, Shape] = {
     "dict": output_in_dict,
     "while-processing": output_while_processing,
     "wrapped": wrapped,
+}
+URLS: dict[str, Callable[[str], Any]] = {
+    "relative": lambda url: urlsplit(url).path,
+    "without-scheme": lambda url: url.partition(":")[2],
+    "with-blanks": lambda url: f" {url}\n",
+    "log-first": lambda url: {"preview": f"{url.rpartition('/')[0]}/log.txt", "image": url},
+    "useless-one-first": lambda url: [f"{url.rpartition('/')[0]}/no.png", url],
+}
+"""Ways to write the URL of an output."""
+INLINE: dict[str, Callable[[str], str]] = {
+    "folded": lambda uri: "\n".join(uri[at : at + 76] for at in range(0, len(uri), 76)),
+    "unpadded": lambda uri: uri.rstrip("="),
+    "url-safe": lambda uri: uri.partition(",")[0] + "," + uri.partition(",")[2].replace("+", "-").replace("/", "_"),
+    "bare": lambda uri: uri.partition(",")[2],
+}
+"""Ways to write an output that is in the answer itself."""
+SHAPED: dict[str, Callable[[Any], Any]] = {
+    "output-in-files": lambda made: made | {"output": None, "files": [made["output"]] if made["output"] else []},
+    "without-id": lambda made: {name: value for name, value in made.items() if name != "id"},
+    "task-id": lambda made: {
+        **{name: made[name] for name in made if name not in ("id", "urls")},
+        "task_id": made["id"],
+    },
+    "wrapped-with-status": lambda made: {"status": "success", "id": "req-1", "data": made},
+    "wrapped-as-result": lambda made: {"code": 0, "result": made},
+    "wrapped-in-a-list": lambda made: [made],
+}
+ENVELOPES = {
+    "key": {"code": 401, "msg": "invalid api key", "data": None},
+    "credit": {"code": 1102, "msg": "insufficient quota, please recharge", "data": None},
 }
 OUTPUTS = {
     "of-wrong-shape": picture(cutout(30, 40)),
@@ -297,6 +333,60 @@ def _outputs() -> Iterator[tuple[str, Fault]]:
     yield "output-redirected-for-ever", Fault(at=OUTPUT, how=_always(redirect("/out/x.png")), times=ASKED, extra=1)
 
 
+def _lenient() -> Iterator[tuple[str, Fault]]:
+    """What is paid for is read however it is written, and fetched again before it is given up."""
+    for name, url in URLS.items():
+        yield f"output-{name}", Fault(at=POLL, how=partial(_rewritten, url=url), times=inf)
+    for name, uri in INLINE.items():
+        yield f"output-data-{name}", Fault(at=POLL, how=partial(_rewritten, url=uri, inline=True), times=inf)
+    for name, shape in SHAPED.items():
+        yield f"create-{name}", Fault(at=CREATE, how=partial(shaped, shape=shape), times=inf)
+        yield f"poll-{name}", Fault(at=POLL, how=partial(shaped, shape=shape), times=inf)
+    yield "create-behind-a-prefix", Fault(at=CREATE, how=_prefixed)
+    for status in (403, 404, 400, 416, 202):
+        yield f"output-{status}-once", Fault(at=OUTPUT, how=_always(empty(status)))
+
+
+def _rewritten(api: FakeApi, url: Callable[[str], Any], *, inline: bool = False) -> Handler:
+    put = output_inline(api) if inline else lambda made: made
+    return shaped(api, lambda made: made | {"output": made["output"] and url(put(made)["output"])})
+
+
+def _prefixed(api: FakeApi) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        normal = await api.normal(request)
+        assert isinstance(normal, web.Response)
+        return web.Response(text=f")]}}',\n{normal.text}", status=normal.status, content_type="application/json")
+
+    return answer
+
+
+def _anothers() -> Iterator[tuple[str, Fault]]:
+    """Answers to other requests: the create is looked for, the query asked again."""
+    yield "answer-to-another-create", Fault(at=CREATE, how=_replayed)
+    yield "answer-to-another-query", Fault(at=POLL, how=changed(id="another"), times=2)
+    lost: How = lambda api: after(api.normal, reset)  # noqa: E731  # as short as its neighbours
+    yield "lost-create-on-a-list-that-encodes-urls", Fault(at=CREATE, how=lost, listed=_percent_encoded)
+
+
+def _replayed(api: FakeApi) -> Handler:
+    """The answer to another item's create, once there is one."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        mine = (await request.json())["input"]["image"]
+        await api.normal(request)
+        while len(api.bill) < ITEMS:  # noqa: ASYNC110  # the bill is a list, and rings no bell
+            await anyio.sleep(0.001)
+        other = next(made for made in api.bill if made.input["image"] != mine)
+        return web.json_response(api.shown(other), status=201)
+
+    return answer
+
+
+def _percent_encoded(made: dict[str, Any]) -> dict[str, Any]:
+    return made | {"input": {name: value.replace("f", "%66") for name, value in made["input"].items()}}
+
+
 def _ends() -> Iterator[tuple[str, Fault]]:
     """What no further item would fare better with: the run stops buying, and brings home what is paid for."""
     for name, (handler, kind) in STOPS.items():
@@ -311,6 +401,12 @@ def _ends() -> Iterator[tuple[str, Fault]]:
         if name not in ("404", "422-version"):
             waited = partial(billed, number=ITEMS, handler=handler)
             yield f"{name}-at-poll", Fault(at=POLL, how=waited, times=inf, stopped=kind)
+    for kind, body in ENVELOPES.items():
+        late = partial(billed, number=ITEMS - 1, handler=says(200, body))
+        yield f"{kind}-inside-a-200-at-create", Fault(at=CREATE, how=late, times=inf, stopped=kind, extra=-1, again=1)
+    busy, bad = says(200, {"code": 429, "msg": "Too Many Requests"}), says(200, {"code": 400, "msg": "not reachable"})
+    yield "429-inside-a-200-at-create", Fault(at=CREATE, how=_always(busy), times=3)
+    yield "400-inside-a-200-at-create", Fault(at=CREATE, how=_always(bad), failed="rejected", extra=-1, again=1)
     for name, refused in REJECTED.items():
         yield f"{name}-at-create", Fault(at=CREATE, how=_always(refused), failed="rejected", extra=-1, again=1)
 
@@ -325,4 +421,6 @@ def _outages() -> Iterator[tuple[str, Fault]]:
     yield "down-for-good-reset", gone(how=_always(reset))
 
 
-FAULTS: dict[str, Fault] = dict(itertools.chain(_wire(), _lost(), _predictions(), _outputs(), _ends(), _outages()))
+FAULTS: dict[str, Fault] = dict(
+    itertools.chain(_wire(), _lost(), _predictions(), _outputs(), _lenient(), _anothers(), _ends(), _outages())
+)
