@@ -21,7 +21,7 @@ from batch_removebg.errors import BatchError, DiskError, SourceError
 _TEMP_NAME = re.compile(r"\.[0-9a-f]{16}\.batch-removebg\.tmp")
 _AGAIN = "then run the same command again"
 _REMEDIES = {
-    errno.ENOSPC: f"the disk is full; make room, {_AGAIN}",
+    errno.ENOSPC: f"the disk is full; make room, {_AGAIN}; if there is room, it is out of inodes (`df -i`)",
     errno.EDQUOT: f"the disk quota is used up; make room or raise it, {_AGAIN}",
     errno.EROFS: "the file system is read-only; mount it writable or choose another --out",
     errno.EACCES: f"permission is denied; give yourself the right to write there, {_AGAIN}, or choose another --out",
