@@ -124,11 +124,13 @@ def stated(body: Any) -> int | None:
     """
     if not isinstance(body, dict):
         return None
-    said, code = detail(body), next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
-    by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
-    failed = code is not None or body.get("error") or body.get("success") is False
-    if not failed or not (said or code):
+    code = next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
+    if code is None and not body.get("error") and body.get("success") is not False:
         return None
+    said = detail(body)
+    if code is None and not said:
+        return None
+    by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
     return code if code is not None and 400 <= code < 600 else by_words or 400
 
 

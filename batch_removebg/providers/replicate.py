@@ -250,7 +250,8 @@ class Replicate:
 
     def _stated(self, body: Any) -> int | None:
         """The status that a refusal inside a 2xx stands for."""
-        return refusals.stated(body) if wire.prediction(body) is None else None
+        status = refusals.stated(body)
+        return status if status is None or wire.prediction(body) is None else None
 
     def _read(self, answer: _Answer) -> Prediction | None:
         found = wire.prediction(answer.body, image_field=self.endpoint.image_field, base=self._base)

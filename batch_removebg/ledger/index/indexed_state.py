@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from batch_removebg.hashing import hash64
+from batch_removebg.ledger.events import Entry, Saved, Submitted
 from batch_removebg.ledger.state import Fold, ItemState, names_of
 from batch_removebg.storage.naming import folders_of, name_key
 
@@ -25,6 +26,7 @@ from .lookahead import Lookahead
 from .schema import FAILED, FLAGGED, FLYING, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
+_BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
 _TOTALS = ("provider", "version", "predictions", "possible_duplicates", "finished", "engine")
 """What a fold knows beside the items."""
 
@@ -144,6 +146,9 @@ class IndexedFold(Fold):
         super().__init__()
         self.database = database
         self.items = States(database)
+        self._bought: OrderedDict[str, None] = OrderedDict()
+        """The latest predictions: all that aren't in the file yet, and more."""
+        self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:
             for name, value in (database.meta("totals") or {}).items():
@@ -168,6 +173,15 @@ class IndexedFold(Fold):
     def change(self, item: str) -> ItemState:
         """See Fold."""
         return self.items.change(item)
+
+    def apply(self, entry: Entry) -> None:
+        """See Fold."""
+        super().apply(entry)
+        if isinstance(entry, Submitted | Saved) and entry.prediction_id is not None:
+            self._bought[entry.prediction_id] = None
+            if len(self._bought) > _BOUGHT:
+                self._bought.popitem(last=False)
+                self._all_bought = False
 
     # Commits
 
@@ -245,10 +259,10 @@ class IndexedFold(Fold):
 
     def has_prediction(self, prediction_id: str) -> bool:
         """Whether the prediction belongs to an item already."""
-        late = self.items.waiting()
+        if prediction_id in self._bought or self._all_bought:
+            return prediction_id in self._bought
         kept = self.database.find(short_key(prediction_id), "bought")
-        states = chain((held.state for held in late.values()), (state for _, key, state in kept if key not in late))
-        return any(state.prediction_id == prediction_id for state in states)
+        return any(state.prediction_id == prediction_id for _, _, state in kept)
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
