@@ -18,7 +18,9 @@
 from __future__ import annotations
 
 import enum
+import shlex
 import signal
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -126,6 +128,17 @@ class DiskError(AbortError, kind="disk"):
 
 class LedgerError(AbortError, kind="ledger"):
     """The ledger can't be read or written."""
+
+
+class LedgerDamaged(LedgerError):
+    """The ledger isn't what it was: it has to be restored or repaired, or a new one begun."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        mend = f"`batch-removebg repair {shlex.quote(str(path.parent))}` (--dry-run says what that would do)"
+        super().__init__(
+            f"{path}: {what}. Nothing is bought until that is settled: restore it from a backup, mend it by {mend}, or "
+            "begin a new one by `run --start-over`; both keep what there is"
+        )
 
 
 class IndexDamaged(LedgerError):

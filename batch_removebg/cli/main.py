@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,27 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     from . import report
 
     path = Path(args.dir) / LEDGER
-    if not path.is_file():
-        raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
-    fold = look(path, path.parent / INDEX)
-    with closing(fold):
+    with closing(look(path, path.parent / INDEX)) as fold:
+        if not path.is_file():
+            raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
         result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    return 0
+
+
+def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+    from batch_removebg.clock import Clock
+    from batch_removebg.ledger.repair import repair
+    from batch_removebg.storage.layout import STATE
+    from batch_removebg.storage.lock import locked
+
+    from . import report
+
+    out, clock = Path(args.dir), Clock()
+    if not out.is_dir():
+        raise SettingsError(f"{args.dir} is no folder; give the --out of a run")
+    with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
+        found = repair(out, clock.stamp(), dry_run=args.dry_run)
+    result(report.repaired(found, dry_run=args.dry_run))
     return 0
 
 
@@ -183,4 +199,11 @@ def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Consol
     return 0
 
 
-_COMMANDS = {"run": _run, "status": _status, "serve": _serve, "models": _models, "bench-engine": _bench_engine}
+_COMMANDS = {
+    "run": _run,
+    "status": _status,
+    "repair": _repair,
+    "serve": _serve,
+    "models": _models,
+    "bench-engine": _bench_engine,
+}

@@ -36,6 +36,7 @@ def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _run(_command(commands, "run", "make cutouts, or continue an earlier run", epilog=EXIT_CODES), options)
     _status(_command(commands, "status", "counts and failures of a run, from its ledger alone"))
+    _repair(_command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one"))
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
@@ -87,6 +88,11 @@ def _logging(group: Any) -> None:
 def _status(status: argparse.ArgumentParser) -> None:
     status.add_argument("dir", metavar="DIR", help="the --out of a run")
     status.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _repair(repair: argparse.ArgumentParser) -> None:
+    repair.add_argument("dir", metavar="OUT", help="the --out of a run")
+    repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
 
 def _serve(serve: argparse.ArgumentParser) -> None:

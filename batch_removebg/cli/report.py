@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
@@ -146,6 +146,14 @@ def status_text(fold: IndexedFold) -> str:
     if not fold.finished:
         lines.append("the last run has not finished: it is still going, or was cut off; run its command again to go on")
     return "\n".join(lines)
+
+
+def repaired(found: Mapping[str, int], *, dry_run: bool) -> str:
+    """The text of `repair`."""
+    if not found:
+        return "nothing is wrong with the ledger"
+    lines = "\n".join(f"{count:>9} lines from {source}" for source, count in found.items())
+    return f"{lines}\nthe ledger {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
 
 
 def _duration(seconds: float) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -18,10 +19,12 @@ import anyio.to_thread
 from msgspec.structs import replace
 
 from batch_removebg.clock import Clock, stamp
-from batch_removebg.errors import BatchError, IndexDamaged, LedgerError
-from batch_removebg.storage.atomic import disk_errors, fsync_dir
+from batch_removebg.errors import BatchError, IndexDamaged, LedgerDamaged, LedgerError
+from batch_removebg.storage.atomic import disk_errors, fsync_dir, put_aside
 from batch_removebg.storage.group_commit import GroupCommit
+from batch_removebg.storage.layout import ALPHAS, RESULTS
 
+from . import codec
 from .events import Entry, decode, encode
 from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
@@ -30,31 +33,25 @@ from .index.run_items import RunItems
 COMMIT = 4000
 """Items that change before they are committed to the index."""
 _LINES = 2000  # lines that are applied between two commits while the ledger is read
-_UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no use raises
+UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no use raises
 
 
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
     """The entries of a ledger with their lines, from the byte `start` on, where `before` lines end.
 
-    A torn last line is left out, and a ledger that doesn't exist is empty. Raises LedgerError where it can't be read,
-    and for damage with sound lines after it: that is no torn tail, and dropping what follows would forget finished
-    work.
+    A last line without its end is torn, and left out; a ledger that doesn't exist is empty. Raises LedgerError where it
+    can't be read, LedgerDamaged for a line that isn't the ledger's.
     """
-    damaged = 0
     try:
         with path.open("rb") as file:
             file.seek(start)
             for number, line in enumerate(file, before + 1):
-                entry = decode(line, number) if line.endswith(b"\n") else None
+                if not line.endswith(b"\n"):
+                    return
+                entry = decode(line, number)
                 if entry is None:
-                    damaged = damaged or number
-                elif damaged:
-                    raise LedgerError(
-                        f"{path}: line {damaged} is damaged, and whole lines follow it; restore it from a backup, "
-                        f"or delete line {damaged} if you know what it said"
-                    )
-                else:
-                    yield entry, line
+                    raise LedgerDamaged(path, f"line {number} is damaged")
+                yield entry, line
     except FileNotFoundError:
         return
     except OSError as error:
@@ -64,13 +61,52 @@ def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, b
 def open_indexed(path: Path, index: Path) -> IndexedFold:
     """The fold of the ledger at `path`, from the index as far as that goes; the index is brought up to date.
 
-    An index that is damaged, or not of this ledger's past, is built anew. Where it can't be written it is temporary,
-    and the next run has to read the ledger again. Raises LedgerError as `read` does.
+    An index that is damaged is built anew. Where it can't be written it is temporary, and the next run has to read the
+    ledger again. Raises LedgerError as `read` does, and LedgerDamaged where there is evidence that it held more.
     """
-    with suppress(*_UNUSABLE):
+    return _believed(path, partial(_open_indexed, path, index))
+
+
+def look(path: Path, index: Path, *, start_over: bool = False) -> IndexedFold:
+    """The same for those who only look: nothing is written, and a run may be going on.
+
+    `start_over`: a damaged ledger counts as empty.
+    """
+    try:
+        return _believed(path, partial(_look, path, index))
+    except LedgerDamaged:
+        if not start_over:
+            raise
+        return IndexedFold(Database.build())
+
+
+def _believed(path: Path, open_fold: Callable[[], IndexedFold]) -> IndexedFold:
+    """The fold, unless something beside the ledger shows that it once held more."""
+    items, predictions = _told(path.with_name(RESULTS))  # first: a ledger that grows meanwhile is ahead of it
+    fold = open_fold()
+    with fold.database.closed_on_error():
+        if items > len(fold.items) or predictions > fold.predictions:
+            told = f"{RESULTS} tells of {items} finished items and {predictions} predictions"
+            raise LedgerDamaged(path, f"{told}, its lines of {len(fold.items)} and {fold.predictions}")
+        if not fold.checkpoint.lines and any((path.parent / ALPHAS).glob("*/*.png")):
+            raise LedgerDamaged(path, f"it has no lines, and {ALPHAS} has masks that were bought")
+    return fold
+
+
+def _told(results: Path) -> tuple[int, int]:
+    """Finished items and predictions, by the first line of results.json, or by all of it where that was reformatted."""
+    for whole in (False, True):
+        with suppress(OSError, ValueError, RecursionError, LookupError, TypeError), results.open("rb") as file:
+            told = codec.decode(file.read() if whole else file.readline() + b"]}")
+            return int(told["counts"]["saved"]) + int(told["counts"]["failed"]), int(told["predictions"])
+    return 0, 0
+
+
+def _open_indexed(path: Path, index: Path) -> IndexedFold:
+    with suppress(*UNUSABLE):
         return _continued(Database.open(index), path, commit=True)
     new = index.with_name(f"{index.name}.new")
-    with suppress(*_UNUSABLE):
+    with suppress(*UNUSABLE):
         _built(path, new).close()
         remove(index)
         new.replace(index)
@@ -79,9 +115,8 @@ def open_indexed(path: Path, index: Path) -> IndexedFold:
     return _built(path)
 
 
-def look(path: Path, index: Path) -> IndexedFold:
-    """The same for those who only look: nothing is written, and a run may be going on."""
-    with suppress(*_UNUSABLE):
+def _look(path: Path, index: Path) -> IndexedFold:
+    with suppress(*UNUSABLE):
         return _continued(Database.look(index), path, commit=False)
     return _built(path)
 
@@ -90,8 +125,10 @@ def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
     """The fold in an index and what has come since; raises IndexDamaged where it is better built anew."""
     with database.closed_on_error():
         fold = IndexedFold(database)
-        if not fold.checkpoint.worth_keeping(path):
-            raise IndexDamaged("it is of another ledger, or far behind")
+        if lacking := fold.checkpoint.lacking(path):
+            raise LedgerDamaged(path, lacking)
+        if fold.checkpoint.far_behind(path):
+            raise IndexDamaged("it is far behind")
         _apply(fold, path, commit=commit)
         return fold
 
@@ -130,10 +167,14 @@ class Ledger:
     run_items: RunItems
     """The items of the run, to be filled as they are read."""
 
-    def __init__(self, path: Path, *, index: Path, clock: Clock | None = None) -> None:
-        """`index`: where the fold is kept between runs."""
+    aside: Sequence[Path] = ()
+    """What was kept of an old one, where this one was begun in its place."""
+
+    def __init__(self, path: Path, *, index: Path, clock: Clock | None = None, start_over: bool = False) -> None:
+        """`index`: where the fold is kept between runs; `start_over`: in place of a damaged ledger begin a new one."""
         self.path = path
         self._index = index
+        self._start_over = start_over
         self._committing = anyio.Lock()
         self._due = anyio.Event()
         self._clock = clock or Clock()
@@ -213,7 +254,19 @@ class Ledger:
         return [None] * len(group)
 
     def _open(self) -> None:
-        """Open the file, fold what it holds, and cut a torn tail."""
+        try:
+            if not self.path.exists():
+                look(self.path, self._index).close()  # refused before an empty one is made in its place
+            self._open_with(open_indexed)
+        except LedgerDamaged:
+            if not self._start_over:
+                raise
+            names = (self.path, self.path.with_name(RESULTS), self._index, Path(f"{self._index}-wal"))
+            self.aside = [put_aside(name, self._clock.stamp()) for name in names if name.exists()]
+            self._open_with(_open_indexed)
+
+    def _open_with(self, open_fold: Callable[[Path, Path], IndexedFold]) -> None:
+        """Open the file, fold what it holds, and cut a torn tail once that is put aside."""
         with disk_errors(self.path):
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         try:
@@ -221,10 +274,11 @@ class Ledger:
             with disk_errors(self.path):
                 os.fsync(self._fd)
             fsync_dir(self.path.parent)
-            self.fold = open_indexed(self.path, self._index)
+            self.fold = open_fold(self.path, self._index)
             self.run_items = RunItems(self.fold)
             with disk_errors(self.path):
                 if os.fstat(self._fd).st_size > self.fold.checkpoint.end:
+                    put_aside(self.path, self._clock.stamp(), start=self.fold.checkpoint.end)
                     os.ftruncate(self._fd, self.fold.checkpoint.end)
                     os.fsync(self._fd)
         except BaseException:

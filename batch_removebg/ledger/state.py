@@ -272,9 +272,9 @@ def plan(
     """What is left to do for one item.
 
     `same_source`: its content is what it was when the ledger's line was written. `output_intact`: the file that the
-    ledger names is there with the size it names.
+    ledger names is there with the size it names. A recipe that isn't on record is taken for the same: no other one is.
     """
-    if state is None or state.outcome == "pending" or state.recipe != recipe or not same_source:
+    if state is None or state.outcome == "pending" or state.recipe not in (None, recipe) or not same_source:
         return Step.DO
     if state.outcome == "failed":
         return Step.DO if retry_failed else Step.LEAVE

@@ -65,7 +65,7 @@ async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summ
 
     Items that fail are counted, not raised, and neither is an abort (key, credit, budget, disk): see
     `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
-    where an existing ledger can't be read.
+    where an existing ledger can't be read, is damaged, or held more once.
     """
     listed = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     return await run([str(one) for one in listed], Settings(out=Path(out), **settings))
@@ -98,9 +98,14 @@ async def run(
     with locked(out / layout.STATE, clock=clock):
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
         async with (
-            Ledger(out / layout.LEDGER, clock=clock, index=out / layout.INDEX) as ledger,
+            Ledger(
+                out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over
+            ) as ledger,
             assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (provider, session),
         ):
+            if ledger.aside:
+                kept = ", ".join(map(str, ledger.aside))
+                listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
             if not ledger.fold.finished:
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)

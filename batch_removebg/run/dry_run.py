@@ -92,7 +92,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
     recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
     counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
-    fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX)
+    fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe)
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}

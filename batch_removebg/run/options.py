@@ -137,5 +137,7 @@ class Options:
     deadline: float = option(
         900.0, WORK, "seconds a prediction may take before it is cancelled and another is tried", metavar="S", least=1)
     retry_failed: bool = option(False, WORK, "try items again that failed before")
+    start_over: bool = option(
+        False, WORK, "where the ledger is damaged, or once held more, keep it under another name and begin a new one")
     grace: float = option(
         30.0, WORK, "seconds to wait for what is in flight when the run is stopped", metavar="S", least=0)

@@ -14,11 +14,13 @@ import random
 import re
 import stat
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from batch_removebg.errors import BatchError, DiskError, SourceError
 
 _TEMP_NAME = re.compile(r"\.[0-9a-f]{16}\.batch-removebg\.tmp")
+_BLOCK = 1 << 20
 _AGAIN = "then run the same command again"
 _REMEDIES = {
     errno.ENOSPC: f"the disk is full; make room, {_AGAIN}; if there is room, it is out of inodes (`df -i`)",
@@ -122,6 +124,27 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temp)  # noqa: PTH108
         raise
+
+
+def put_aside(path: Path, stamp: str, start: int | None = None) -> Path:
+    """Keep the file as `NAME.cut-<time>`, or a copy of its bytes from `start` on, durably; returns where.
+
+    What was kept before is never overwritten. Raises DiskError.
+    """
+    name, number = f"{path.name}.cut-{re.sub('[^0-9TZ]', '', stamp)}", 1
+    target = path.with_name(name)
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{name}-{number}")
+    with disk_errors(path):
+        if start is None:
+            path.replace(target)
+            fsync_dir(path.parent)
+        else:
+            with path.open("rb") as file:
+                file.seek(start)
+                write_atomic(target, iter(partial(file.read, _BLOCK), b""))
+    return target
 
 
 def fsync_dir(path: Path) -> None:

@@ -21,6 +21,7 @@ CONTRACT = {
     "--device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
     "status": "--json",
+    "repair": "--dry-run",
     "serve": "--host --port --model --device --precision --token-env",
     "models": "",
     "bench-engine": "--model --device --seconds --json",
@@ -55,7 +56,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-@pytest.mark.parametrize("command", ["run", "status", "serve", "bench-engine"])
+@pytest.mark.parametrize("command", ["run", "status", "repair", "serve", "bench-engine"])
 def test_every_word_of_the_help_is_explained(command: str) -> None:
     assert all(action.help for action in commands(parser())[command]._actions)
 

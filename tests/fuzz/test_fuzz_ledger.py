@@ -65,7 +65,7 @@ def holds(path: Path, case: Case) -> None:
     try:
         fold, sound = replay(path)
     except LedgerError:
-        # Whole good lines are never refused: there is a damaged line, and a line after it, or one of a newer format.
+        # Whole good lines are never refused, nor a torn one: there is a damaged line, or one of a newer format.
         assert b"\n" in rest
         assert path.read_bytes() == sound_part + rest
         return

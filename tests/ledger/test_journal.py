@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch_removebg.errors import DiskError, LedgerError
+from batch_removebg.errors import DiskError, LedgerDamaged, LedgerError
 from batch_removebg.ledger.events import encode, lenient
 from batch_removebg.ledger.journal import Ledger
 from tests.support.doubles import FakeClock
@@ -145,13 +145,15 @@ async def test_invariant_3_one_entry_is_one_write_of_one_line(path: Path, disk: 
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("without_fsync")
-async def test_invariant_3_a_tail_torn_at_any_byte_is_cut_and_the_next_append_starts_on_a_fresh_line(
+async def test_invariant_3_a_tail_torn_at_any_byte_is_put_aside_and_the_next_append_starts_on_a_fresh_line(
     path: Path,
 ) -> None:
     lines = [line("saved", item="a", output="á"), line("failed", item="b", kind="k"), line("saved", item="a")]
     whole = b"".join(lines)
     ends = [sum(map(len, lines[:n])) for n in range(len(lines) + 1)]
     for cut in range(len(whole) + 1):
+        for left in path.parent.iterdir():
+            left.unlink()
         path.write_bytes(whole[:cut])
         kept = max(end for end in ends if end <= cut)
         fold, sound = replay(path)
@@ -161,46 +163,65 @@ async def test_invariant_3_a_tail_torn_at_any_byte_is_cut_and_the_next_append_st
             assert dict(ledger.fold.each()) == fold.items
             await ledger.append(entry("failed", item="c", kind="after"))
         assert path.read_bytes() == whole[:kept] + written("failed", item="c", kind="after")
+        aside = {each.name: each.read_bytes() for each in path.parent.glob("*.cut-*")}
+        assert aside == ({"ledger.jsonl.cut-20270115T080000000Z": whole[kept:cut]} if kept < cut else {})
+
+
+@pytest.mark.anyio
+async def test_nothing_is_cut_before_it_is_durable_elsewhere_and_nothing_cut_before_is_overwritten(
+    path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(descriptor: int, size: int) -> None:
+        disk.calls.append("cut")
+        truncate(descriptor, size)
+
+    truncate = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", cut)
+    for tail in (b'{"v":1', b"another"):
+        with path.open("ab") as file:
+            file.write(tail)
+        disk.calls.clear()
+        async with opened(path):
+            pass
+        before = disk.calls[: disk.calls.index("cut")]
+        assert before[before.index("write") :] == ["write", "fsync", "fsync"]  # what is cut, and the name that it has
+    first = "ledger.jsonl.cut-20270115T080000000Z"
+    assert {each.name: each.read_bytes() for each in path.parent.glob("*.cut-*")} == {
+        first: b'{"v":1',
+        f"{first}-2": b"another",
+    }
+
+
+@pytest.mark.anyio
+async def test_a_tail_that_cannot_be_put_aside_is_not_cut(path: Path, disk: Disk) -> None:
+    path.write_bytes(line("saved", **SAVED) + b"torn")
+    disk.on_write = no_room
+    with pytest.raises(DiskError, match="the disk is full; make room"):
+        await opened(path).__aenter__()
+    assert path.read_bytes() == line("saved", **SAVED) + b"torn"
 
 
 def test_a_ledger_that_is_not_there_yet_is_empty(path: Path) -> None:
     assert replay(path) == (Oracle(), 0)
 
 
-@pytest.mark.parametrize(
-    "tail",
-    [
-        b"\0" * 512,
-        b"\0\0\n",
-        b"{}\n",
-        b"[1]\n",
-        b"\n",
-        b"\xff\xfe\n",
-        b'{"v":true}\n',
-        b'{"v":"1"}\n',
-        b"[" * 99_999 + b"\n",
-    ],
-)
-def test_what_a_power_cut_puts_at_the_end_is_cut_too(path: Path, tail: bytes) -> None:
-    path.write_bytes(line("saved", **SAVED) + tail)
-    fold, sound = replay(path)
-    assert sound == len(line("saved", **SAVED))
-    assert fold.counts()["saved"] == 1
+NO_LINES = [b"\0" * 512, b"\0\0", b"{}", b"[1]", b"", b"\xff\xfe", b'{"v":true}', b'{"v":"1"}', b"[" * 99_999]
 
 
-def test_damage_with_sound_lines_after_it_is_no_torn_tail_and_names_the_line(path: Path) -> None:
-    path.write_bytes(line("saved", item="a") + b"{torn\n" + b"worse\n" + line("saved", item="b"))
-    with pytest.raises(LedgerError, match=r"ledger\.jsonl: line 2 is damaged.*delete line 2"):
-        replay(path)
-
-
+@pytest.mark.parametrize("odd", NO_LINES, ids=range(len(NO_LINES)))
+@pytest.mark.parametrize("after", [b"", line("saved", item="b"), b"worse\n", b"torn"])
 @pytest.mark.anyio
-async def test_a_damaged_ledger_is_left_as_it_is(path: Path) -> None:
-    damaged = b"torn" + line("saved", item="a") + line("saved", item="b")
-    path.write_bytes(damaged)
-    with pytest.raises(LedgerError):
+async def test_only_a_last_line_without_its_end_is_torn_and_any_other_is_refused_and_left_as_it_is(
+    path: Path, odd: bytes, after: bytes
+) -> None:
+    sound = line("saved", **SAVED)
+    path.write_bytes(sound + odd)
+    assert replay(path)[1] == len(sound)
+    path.write_bytes(sound + odd + b"\n" + after)
+    with pytest.raises(LedgerDamaged, match=r"ledger\.jsonl: line 2 is damaged.*batch-removebg repair .*--start-over"):
         await opened(path).__aenter__()
-    assert path.read_bytes() == damaged
+    assert path.read_bytes() == sound + odd + b"\n" + after
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 LINES = st.sampled_from(
@@ -226,7 +247,7 @@ def test_any_bytes_replay_or_are_a_ledger_error_and_good_lines_before_damage_cou
     try:
         fold, sound = replay(path)
     except LedgerError:
-        assert noise or newline  # sound lines alone are never refused
+        assert newline or b"\n" in noise or (noise and more)  # sound lines, and a torn one, are never refused
         return
     assert sound >= len(b"".join(good))
     known = Oracle()

@@ -82,6 +82,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "price": 0.5,
         "deadline": 60.0,
         "retry_failed": True,
+        "start_over": True,
         "grace": 1.0,
     }
     assert list(given) == OPTIONS

@@ -32,18 +32,26 @@ class Checkpoint:
         """The checkpoint with the file's present state, if the file ends where the cover does."""
         return replace(self, stat=_stat(status) if status.st_size == self.end else None)
 
-    def worth_keeping(self, path: Path) -> bool:
-        """Whether the ledger still begins with what is covered, and hasn't grown by much; raises OSError.
+    def lacking(self, path: Path) -> str:
+        """How the ledger fails to begin with what is covered, in words; empty where it does. Raises OSError.
 
         A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
         """
+        if self.end == 0:
+            return ""
         try:
             status = path.stat()
         except FileNotFoundError:
-            return self.end == 0
-        if not 0 <= status.st_size - self.end <= max(_MUCH, self.end / 4):
-            return False
-        return self.stat == _stat(status) or _crc(path, self.end) == self.crc
+            return f"it is gone, and its index covers {self.lines} lines of it"
+        if status.st_size < self.end:
+            return f"it ends after {status.st_size} bytes, and its index covers {self.end}"
+        if self.stat != _stat(status) and _crc(path, self.end) != self.crc:
+            return f"its first {self.lines} lines aren't those that its index covers: it was edited, or is another one"
+        return ""
+
+    def far_behind(self, path: Path) -> bool:
+        """Whether the ledger has grown by so much that the index is better built anew; raises OSError."""
+        return path.exists() and path.stat().st_size - self.end > max(_MUCH, self.end / 4)
 
 
 def _stat(status: os.stat_result) -> str:

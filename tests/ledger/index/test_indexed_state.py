@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batch_removebg.errors import IndexDamaged, LedgerError
+from batch_removebg.errors import IndexDamaged, LedgerDamaged, LedgerError
 from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.index.bitset import Bitset
 from batch_removebg.ledger.index.database import Database
@@ -255,12 +255,28 @@ def removed(out: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [edited, edited_and_longer, truncated, replaced, emptied, removed])
-def test_an_index_of_another_past_is_thrown_away(out: Path, change: Any) -> None:
+def test_an_index_of_another_past_is_evidence_and_nothing_is_touched(out: Path, change: Any) -> None:
     agrees(out)
     change(out)
     if (out / LEDGER).exists():
         os.utime(out / LEDGER, ns=(1, 1))
+    before = tree(out)
+    for opened in (look, open_indexed):
+        with pytest.raises(LedgerDamaged, match=r"index covers.*repair.*--start-over"):
+            opened(out / LEDGER, index(out))
+    assert tree(out) == before
+
+
+def test_an_index_of_another_past_is_evidence_also_where_the_ledger_has_grown_by_much(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_removebg.ledger.index.checkpoint._MUCH", 1)
     agrees(out)
+    edited(out)
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(bought("d") * 9)
+    with pytest.raises(LedgerDamaged, match="aren't those that its index covers"):
+        open_indexed(out / LEDGER, index(out))
 
 
 def test_a_ledger_that_was_only_touched_is_read_over_and_believed(out: Path) -> None:
@@ -405,6 +421,37 @@ async def test_a_kill_after_any_flush_leaves_an_index_that_is_not_ahead_of_the_l
             assert covered(copy) <= (copy / LEDGER).stat().st_size
             shutil.rmtree(copy)
     assert covered(run) == (run / LEDGER).stat().st_size
+
+
+@pytest.mark.anyio
+async def test_the_index_covers_only_what_a_power_cut_would_leave_of_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise an honest power cut would look like a ledger that was cut by somebody."""
+    path, durable, covers = tmp_path / LEDGER, {0}, list[tuple[int, int]]()
+    fsync, write = os.fsync, Database.write
+
+    def noted(descriptor: int) -> None:
+        fsync(descriptor)
+        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            durable.add(path.stat().st_size)
+
+    def covering(self: Database, *args: Any, **meta: Any) -> None:
+        covers.append((meta["checkpoint"].end, max(durable)))
+        write(self, *args, **meta)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(Database, "write", covering)
+    path.write_bytes(bought("a"))  # by a run that was killed before its fsync
+    for number in range(2):
+        async with Ledger(path, clock=FakeClock().clock, index=index(tmp_path)) as ledger:
+            assert ledger.fold.checkpoint.end in durable
+            async with anyio.create_task_group() as tasks:
+                for n in range(9):
+                    tasks.start_soon(lambda key: ledger.append(entry("claimed", item=key, output=key)), f"{number}{n}")
+                    tasks.start_soon(ledger.commit)
+    assert len(covers) > 8
+    assert [end for end, safe in covers if end > safe] == []
 
 
 @pytest.mark.anyio
