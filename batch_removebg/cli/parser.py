@@ -11,7 +11,7 @@ from batch_removebg.run.options import WORK, Options
 
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 finished, some items failed;
-4 aborted (key, credit, budget, disk); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
+4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

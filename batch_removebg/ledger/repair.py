@@ -43,7 +43,7 @@ def repair(out: Path, stamp: str, *, dry_run: bool = False) -> Counter[str]:
         if path.exists():
             put_aside(path, stamp, start=0)
         write_atomic(path, lines)
-        for name in filter(Path.exists, (out / INDEX, out / RESULTS)):
+        for name in filter(Path.exists, (out / INDEX, out / f"{INDEX}-wal", out / RESULTS)):
             put_aside(name, stamp)
     return mending.found
 
