@@ -40,6 +40,16 @@ def memory() -> int:
     return min([whole, *(int(word) for limit in _LIMITS for word in _words(limit) if word.isdecimal())])
 
 
+def open_files() -> int:
+    """Files and sockets that this process may have open at a time."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 8192
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 8192 if most == resource.RLIM_INFINITY else most
+
+
 def _words(path: Path) -> list[str]:
     try:
         return path.read_text("ascii").split()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, partialmethod
@@ -13,6 +16,7 @@ from typing import TextIO
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
+_A_MINUTE = 60.0
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}
 """The verbosity from which on messages of a level are shown."""
 
@@ -43,6 +47,37 @@ class Console:
     warning = partialmethod(_say, "warning")
     info = partialmethod(_say, "info")
     detail = partialmethod(_say, "detail")
+
+
+class _Log(logging.Handler):
+    """Warnings and errors on a console: of what is said in one place of the code, one line a minute."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(logging.WARNING)
+        self._console, self._now = console, now
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the record, or count it for the next line."""
+        place = (record.pathname, record.lineno)
+        last, more = self._said.get(place, (-math.inf, 0))
+        if self._now() - last < _A_MINUTE:
+            self._said[place] = (last, more + 1)
+            return
+        self._said[place] = (self._now(), 0)
+        say = self._console.error if record.levelno >= logging.ERROR else self._console.warning
+        say(f"{self.format(record)}{f' (and {more} like it before)' if more else ''}")
+
+
+@contextmanager
+def logged(console: Console) -> Iterator[None]:
+    """Show what is logged during the block, at most a line a minute from each place."""
+    handler = _Log(console)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def write_line(text: str, stream: TextIO) -> None:

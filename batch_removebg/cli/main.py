@@ -16,7 +16,7 @@ from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 
-from .console import Console, result
+from .console import Console, logged, result
 from .parser import parser
 
 BUG = 1
@@ -168,7 +168,8 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     def ready(url: str) -> None:
         console.info(f"listening on {url}; Ctrl-C ends it")
 
-    with listener("auto", console) as shown:
+    warnings.filterwarnings("ignore", module="aiohttp")  # about odd headers of clients
+    with listener("auto", console) as shown, logged(console):
         anyio.run(partial(serve, settings, ready=ready, progress=shown.weights, loaded=loaded))
     return 0
 

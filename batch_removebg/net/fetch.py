@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -117,13 +116,13 @@ def data_uri(url: str) -> bytes:
     header, comma, body = url.partition(",")
     if not comma:
         raise OutputBroken("the output is a data URI without data")
-    raw = unquote_to_bytes(body)
-    if not header.lower().endswith(";base64"):
-        return raw
-    packed = b"".join(raw.split()).translate(_FROM_URL_SAFE).rstrip(b"=")
     try:
+        raw = unquote_to_bytes(body)
+        if not header.lower().endswith(";base64"):
+            return raw
+        packed = b"".join(raw.split()).translate(_FROM_URL_SAFE).rstrip(b"=")
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's, or half a surrogate pair
         raise OutputBroken(f"the output is a data URI that can't be decoded ({error})") from error
 
 

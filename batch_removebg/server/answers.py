@@ -1,15 +1,21 @@
-"""What all handlers share: the server's state, the base URL, and the 404."""
+"""What all handlers share: the server's state, the base URL, the 404, and how bodies are read."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiohttp import web
+from anyio import CapacityLimiter
 
 from batch_removebg.engine.weights import Weights
+from batch_removebg.errors import BatchError
 from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
+from batch_removebg.net.fetch import one_line
 
+from .guests import Connection
 from .jobs import Jobs
 from .protocol import REMOVE_BG, Refusal
 
@@ -28,6 +34,8 @@ class State:
     """The key that requests must carry; None asks for none."""
     max_file: int
     """Bytes of the largest upload accepted."""
+    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    """One large body at a time is decoded, since that takes several times its size in memory."""
 
     @property
     def served(self) -> dict[str, str]:
@@ -47,3 +55,32 @@ def base_url(request: web.Request) -> str:
 def not_found(what: str) -> Refusal:
     """The 404 for a missing resource; `what` names its kind."""
     return Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
+
+
+def connection(request: web.Request) -> Connection:
+    """What the request came over."""
+    return cast(Connection, request.protocol)
+
+
+async def body(
+    request: web.Request, read: Callable[[], Awaitable[bytes]], limit: int, *, weight: int = 1
+) -> AsyncIterator[bytes]:
+    """What `read` gives of a body, chunk by chunk, counted as `hold` says; raises aiohttp's 413 above `limit` bytes."""
+    size = 0
+    while chunk := await read():
+        size += len(chunk)
+        if size > limit:
+            raise web.HTTPRequestEntityTooLarge(max_size=limit)
+        connection(request).hold(len(chunk), weight=weight)
+        yield chunk
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Refuse with 400 whatever a parser stumbles over in the block: the fault lies in what it was given."""
+    try:
+        yield
+    except (BatchError, Refusal, web.HTTPException):
+        raise
+    except Exception as error:  # aiohttp's, json's and codecs' have no base in common
+        raise Refusal(400, "Bad request", f"{what} can't be read: {one_line(error)}") from error

@@ -1,26 +1,27 @@
-"""The predictions API as an aiohttp application: routes, key check, and every refusal in JSON."""
+"""The predictions API as an aiohttp application: routes, checks before the body, and every refusal in JSON."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+import logging
 
 from aiohttp import web
 
 from batch_removebg.errors import Busy
 
-from . import files, models, predictions
-from .answers import STATE, State
+from . import files, models, origins, predictions
+from .answers import STATE, State, connection
+from .guests import Handler
 from .protocol import Refusal
 
 _BEYOND_FILE = 1 << 20  # bytes that a body may have beyond the largest file
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = logging.getLogger(__name__)
 
 
 def make_app(state: State) -> web.Application:
     """The API over the predictions in `state.jobs`, which the caller runs."""
-    app = web.Application(middlewares=[_refusals, _keys], client_max_size=state.max_file + _BEYOND_FILE)
+    app = web.Application(middlewares=[_refusals, _strangers, _keys, _bounds])
     app[STATE] = state
     for module in (predictions, files, models):
         app.add_routes(module.routes)
@@ -39,7 +40,26 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPClientError as error:
         headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         refusal = Refusal(error.status, error.reason, error.text or error.reason, headers)
+    log.warning("refused a request of %s: %d, %s", request.remote, refusal.status, refusal)
     return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+
+
+@web.middleware
+async def _strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests of strangers, and bodies that are too large or compressed, before they are read."""
+    state = request.app[STATE]
+    origins.check(request.headers, keyless=state.token is None)
+    if (request.content_length or 0) > state.max_file + _BEYOND_FILE:
+        raise web.HTTPRequestEntityTooLarge(max_size=state.max_file)
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refusal(415, "Unsupported media type", "send the body without a Content-Encoding")
+    return await handler(request)
+
+
+@web.middleware
+async def _bounds(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep the request within what its client may take of the server."""
+    return await connection(request).answer(request, handler)
 
 
 @web.middleware

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, BinaryIO
 
 from anyio import to_thread
 
@@ -14,6 +15,7 @@ from batch_removebg.errors import Busy
 
 KEEP = 3600.0  # seconds, as on the hosted service
 ROOM = 8 << 30  # bytes in all
+MOST = 8192  # files
 _DISK_FULL_FOR = 30.0  # seconds a client is asked to wait
 _ID_BYTES = 13  # 26 digits, the length of the hosted service's ids
 
@@ -31,6 +33,21 @@ class Blob:
     """What else the Files API shows of an uploaded file; empty for a file that the server itself has stored."""
 
 
+class Incoming:
+    """A file that is being stored."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
+        self.file = file
+        self.size = 0
+
+    async def write(self, data: bytes) -> None:
+        """Append `data`; raises Busy if it can't be written."""
+        with _disk_errors():
+            await to_thread.run_sync(self.file.write, data)
+        self.size += len(data)
+
+
 class BlobStore:
     """A folder of files under random names; they are removed when they expire, the oldest earlier if room runs out."""
 
@@ -43,16 +60,30 @@ class BlobStore:
 
     async def put(self, data: bytes, **upload: Any) -> Blob:
         """The stored file, with `upload` as in `Blob`; raises Busy if it can't be written."""
-        name = token_hex(_ID_BYTES)
-        path = self._folder / name
+        async with self.incoming() as new:
+            await new.write(data)
+            return await self.keep(new, **upload)
+
+    @asynccontextmanager
+    async def incoming(self) -> AsyncIterator[Incoming]:
+        """A file to be written, removed at the end of the block unless `keep` has got it; raises Busy."""
+        path = self._folder / token_hex(_ID_BYTES)
+        with _disk_errors():
+            file = await to_thread.run_sync(path.open, "xb")
         try:
-            await to_thread.run_sync(path.write_bytes, data)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            reason = error.strerror or error
-            raise Busy(f"this server can't store the file: {reason}", retry_after=_DISK_FULL_FOR) from error
+            yield Incoming(path, file)
+        finally:
+            with suppress(OSError):  # what is still in its buffer may fail once more
+                file.close()
+            if path.name not in self._blobs:
+                path.unlink(missing_ok=True)
+
+    async def keep(self, new: Incoming, **upload: Any) -> Blob:
+        """The file, whole and stored, with `upload` as in `Blob`; raises Busy if the rest can't be written."""
+        with _disk_errors():
+            await to_thread.run_sync(new.file.close)
         now = self._now()
-        blob = self._blobs[name] = Blob(name, path, len(data), now, now + KEEP, upload)
+        blob = self._blobs[new.path.name] = Blob(new.path.name, new.path, new.size, now, now + KEEP, upload)
         self._make_room()
         return blob
 
@@ -79,7 +110,16 @@ class BlobStore:
     def _make_room(self) -> None:
         used = sum(blob.size for blob in self._blobs.values())
         for blob in list(self._blobs.values())[:-1]:  # the newest stays, whatever its size
-            if used <= ROOM:
+            if used <= ROOM and len(self._blobs) <= MOST:
                 return
             self.drop(blob.id)
             used -= blob.size
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise Busy(f"this server can't store the file: {reason}", retry_after=_DISK_FULL_FOR) from error

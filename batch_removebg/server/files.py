@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
+from functools import partial
+from typing import Any
 
 from aiohttp import BodyPartReader, web
-from anyio import to_thread
 
 from . import protocol
-from .answers import STATE, base_url, not_found
-from .blob_store import Blob
+from .answers import STATE, base_url, body, not_found, readable
+from .blob_store import Blob, Incoming
 from .protocol import Fault, Refusal
 
 _CHUNK = 1 << 16
-_MAX_METADATA = 1 << 16  # bytes
+_MAX_METADATA = 1 << 11  # bytes; kept in memory for as long as the file
 
 routes = web.RouteTableDef()
 
@@ -24,27 +24,9 @@ async def create(request: web.Request) -> web.Response:
     """201 with the file in the multipart field `content`."""
     if not request.content_type.startswith("multipart/"):
         raise Refusal(415, "Unsupported media type", "send the file as multipart/form-data, in the field `content`")
-    state = request.app[STATE]
-    data, name, kind, metadata = None, "file", "application/octet-stream", b"{}"
-    try:
-        async for part in await request.multipart():
-            if not isinstance(part, BodyPartReader):
-                continue
-            if part.name == "content":
-                data = await _read_part(part, state.max_file)
-                name, kind = part.filename or name, part.headers.get("Content-Type", kind)
-            elif part.name == "metadata":
-                metadata = await _read_part(part, _MAX_METADATA) or metadata
-        fields = json.loads(metadata)
-    except ValueError as error:
-        raise Refusal(400, "Bad request", f"the multipart body can't be read: {error}") from error
-    if data is None:
-        raise protocol.invalid(Fault("required", "", "content is required"))
-    if not isinstance(fields, dict):
-        raise protocol.invalid(Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
-    digest = (await to_thread.run_sync(hashlib.sha256, data)).hexdigest()
-    upload = {"name": name, "content_type": kind, "etag": digest, "checksums": {"sha256": digest}, "metadata": fields}
-    blob = await state.jobs.inputs.put(data, **upload)
+    inputs = request.app[STATE].jobs.inputs
+    async with inputs.incoming() as file:
+        blob = await inputs.keep(file, **await _form(request, file))
     return web.json_response(protocol.file(blob, base_url(request)), status=201)
 
 
@@ -83,10 +65,25 @@ def _found(request: web.Request) -> Blob:
     return blob
 
 
-async def _read_part(part: BodyPartReader, limit: int) -> bytes:
-    data = bytearray()
-    while chunk := await part.read_chunk(_CHUNK):
-        data += chunk
-        if len(data) > limit:
-            raise web.HTTPRequestEntityTooLarge(max_size=limit)
-    return bytes(data)
+async def _form(request: web.Request, file: Incoming) -> dict[str, Any]:
+    """What the Files API shows of an upload, whose bytes go to `file`."""
+    kind, metadata, digest, upload = "application/octet-stream", b"{}", hashlib.sha256(), None
+    with readable("the multipart body"):
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                raise ValueError("it has parts within parts")
+            read = partial(part.read_chunk, _CHUNK)
+            if part.name == "content" and upload is None:
+                upload = {"name": part.filename or "file", "content_type": part.headers.get("Content-Type", kind)}
+                async for chunk in body(request, read, request.app[STATE].max_file):
+                    digest.update(chunk)
+                    await file.write(chunk)
+            elif part.name == "metadata":
+                metadata = b"".join([chunk async for chunk in body(request, read, _MAX_METADATA)]) or metadata
+        fields = protocol.parse_json(metadata)
+    if upload is None:
+        raise protocol.invalid(Fault("required", "", "content is required"))
+    if not isinstance(fields, dict):
+        raise protocol.invalid(Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
+    sha256 = digest.hexdigest()
+    return {**upload, "etag": sha256, "checksums": {"sha256": sha256}, "metadata": fields}

@@ -6,15 +6,17 @@ A job goes starting → processing → succeeded | failed, or to canceled from e
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Self
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CancelScope
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 100  # jobs on a page of the list
 _SWEEP_EVERY = 1.0  # seconds
-_HISTORY = 10_000  # jobs listed after their data has been removed
+_HISTORY = 10_000  # jobs listed after their data has been removed; beyond twice as many, none waits for that
 _BUSY_FOR = 5.0  # seconds a client is asked to wait when the queue is full
 # What a hostile picture can still raise in a decoder: it fails its own prediction, not the server.
 _UNFORESEEN = (OSError, MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError, SyntaxError)
@@ -60,6 +62,8 @@ class Job:
     logs: str = ""
     removed: bool = False
     """The hour is over: input, output and logs have been removed."""
+    once: str | None = None
+    """The id of an input that is removed once the job has ended."""
     scope: CancelScope | None = None
     """Of the work on it, once that has begun."""
     done: anyio.Event = field(default_factory=anyio.Event)
@@ -102,7 +106,8 @@ class Jobs:
 
     async def __aenter__(self) -> Self:
         self._queue, taking = anyio.create_memory_object_stream[Job](math.inf)  # bounded by `room`
-        self._limiter = CapacityLimiter(self._workers)
+        # Threads can't be killed. A canceled render leaves its place to the next, at most one for each worker.
+        self._threads = ThreadPoolExecutor(2 * self._workers, "render")
         self._tasks = await anyio.create_task_group().__aenter__()
         for number in range(self._workers):
             self._tasks.start_soon(self._work, taking.clone(), name=f"prediction worker {number}")
@@ -117,17 +122,37 @@ class Jobs:
         self._tasks.cancel_scope.cancel()
         # An error of the block isn't the workers': it passes through as it is, not in an exception group.
         await self._tasks.__aexit__(None, None, None)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def create(
-        self, source: Source, *, model: str, version: str, given: dict[str, str], logs: str, cancel_after: float | None
-    ) -> Job:
-        """Queue a job, canceled unless it ends within `cancel_after` seconds; raises Busy if the queue is full."""
+    def require_room(self) -> None:
+        """Raise Busy if the queue is full."""
         if len(self._open) >= self._room:
             raise Busy(f"{self._room} predictions are waiting or running; try again later", retry_after=_BUSY_FOR)
+
+    def create(
+        self,
+        source: Source,
+        *,
+        model: str,
+        version: str,
+        given: dict[str, str],
+        logs: str,
+        cancel_after: float | None,
+        once: str | None = None,
+    ) -> Job:
+        """Queue a job, canceled unless it ends within `cancel_after` seconds; raises Busy if the queue is full.
+
+        Either way the input `once` is removed in the end.
+        """
+        try:
+            self.require_room()
+        except Busy:
+            self.inputs.drop(once or "")
+            raise
         now = self._clock.wall()
         self.count += 1
         cancel_at = None if cancel_after is None else now + cancel_after
-        job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs)
+        job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs, once=once)
         self._jobs[job.id] = self._open[job.id] = job
         self._queue.send_nowait(job)
         return job
@@ -161,7 +186,7 @@ class Jobs:
         )
 
     def cancel(self, job_id: str) -> Job | None:
-        """Stop a job, unless it has ended; a render in progress runs on, and its result is discarded."""
+        """Stop a job, unless it has ended; a render in progress leaves its place, and its result is discarded."""
         if job := self._open.get(job_id):
             # Not `aborted`, even before it has started: official clients don't know that status and poll for ever.
             self._end(job, Status.CANCELED)
@@ -182,7 +207,8 @@ class Jobs:
             if job.completed is not None and not job.removed and (removed_early or job.completed + KEEP <= now):
                 job.input, job.output, job.logs, job.removed = {}, None, "", True
         for job in list(self._jobs.values())[: max(0, len(self._jobs) - _HISTORY)]:
-            if job.removed:
+            if job.removed or (len(self._jobs) > 2 * _HISTORY and job.status.terminal):
+                self.outputs.drop(job.output or "")
                 del self._jobs[job.id]
 
     async def _keep_sweeping(self) -> None:
@@ -202,7 +228,7 @@ class Jobs:
     async def _process(self, job: Job) -> None:
         try:
             data = await job.source()
-            rendered = await to_thread.run_sync(self._render, data, limiter=self._limiter)
+            rendered = await asyncio.get_running_loop().run_in_executor(self._threads, self._render, data)
             blob = await self.outputs.put(rendered.data)
         except BatchError as error:
             self._end(job, Status.FAILED, error=str(error))
@@ -220,6 +246,7 @@ class Jobs:
         """End the job; False, and nothing changes, if it had ended before."""
         if self._open.pop(job.id, None) is None:
             return False
+        self.inputs.drop(job.once or "")
         job.status, job.completed, job.output, job.error = status, self._clock.wall(), output, error
         job.logs += logs
         job.done.set()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,18 +23,27 @@ from batch_removebg.engine import devices, weights
 from batch_removebg.engine import network as engine
 from batch_removebg.engine.cutout import cutout
 from batch_removebg.engine.fetch_weights import Progress
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.net import fetch
-from batch_removebg.resources import cores
+from batch_removebg.resources import cores, open_files
+from batch_removebg.storage.lock import locked
 
 from .answers import State
 from .app import make_app
 from .blob_store import BlobStore
+from .guests import HEADERS, Connection, Guests
 from .jobs import Jobs
+from .origins import is_loopback
 
 INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
+_LINGERING = 5.0  # seconds for which the rest of a refused body is read, so that its client comes to see the answer
+_FOLDER = "batch-removebg-"  # what the names of temporary folders begin with
+_CONNECTIONS = 512  # at most; fewer where fewer files may be open
+_BACKLOG = 128  # connections that the system accepts before we do
+_OWN_FILES = 64  # sockets and files beside those of clients
+_ROOM = 2 << 30  # bytes of requests that are being read, on the disk; of JSON, in memory, a sixteenth
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class ServeSettings:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
         devices.check(self.device, self.precision)
-        if not self.token and not _is_loopback(self.host):
+        if not self.token and not is_loopback(self.host):
             raise SettingsError(
                 f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
                 "variable and name it with --token-env, or serve on 127.0.0.1"
@@ -117,7 +126,11 @@ async def serving(
 ) -> AsyncIterator[str]:
     """A server over `network` that runs for the length of the block; yields its base URL."""
     clock = clock or Clock()
-    with tempfile.TemporaryDirectory(prefix="batch-removebg-") as folder:  # private to this user: mode 0700
+    await to_thread.run_sync(sweep, clock)
+    with (
+        tempfile.TemporaryDirectory(prefix=_FOLDER) as folder,  # private to this user: mode 0700
+        locked(Path(folder), clock=clock),
+    ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
         render = partial(cutout, network, settings.limits)
         async with (
@@ -130,25 +143,46 @@ async def serving(
                 yield url
 
 
+def sweep(clock: Clock) -> None:
+    """Remove the folders that killed servers of this user have left: those whose lock is free, though it was taken."""
+    for holder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*/holder.json"):
+        folder = holder.parent
+        ours = not folder.is_symlink() and folder.stat().st_uid == getattr(os, "getuid", lambda: 0)()
+        with suppress(LockedError, DiskError):
+            if ours:
+                with locked(folder, clock=clock):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 @asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
+    loop = asyncio.get_running_loop()
+    # A request may need two files: its connection, and what it sends or is sent.
+    guests = Guests(max(16, min(_CONNECTIONS, (open_files() - _BACKLOG - _OWN_FILES) // 2)), _ROOM)
+    connect = partial(
+        Connection,
+        guests,
+        runner.server,
+        loop=loop,
+        access_log=None,
+        keepalive_timeout=HEADERS,
+        lingering_time=_LINGERING,
+        max_headers=64,
+        auto_decompress=False,
+    )
+    server = None
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
         except OSError as error:
             # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
-        yield f"http://{f'[{host}]' if ':' in host else host}:{runner.addresses[0][1]}/v1"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}/v1"
     finally:
         with anyio.CancelScope(shield=True):
+            if server is not None:
+                server.close()
             await runner.cleanup()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return host == "localhost"

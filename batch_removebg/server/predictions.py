@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import web
 from anyio import Path, to_thread
@@ -11,10 +13,18 @@ from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.net.fetch import data_uri
 
 from . import protocol
-from .answers import STATE, State, base_url, not_found
+from .answers import STATE, State, base_url, body, connection, not_found, readable
 from .blob_store import BlobStore
 from .jobs import Cursor, Job, Source
 from .protocol import Refusal
+
+_MAX_JSON = 33 << 20  # bytes
+_IN_MEMORY = 16  # what a byte of JSON counts for, beside one of an upload, which goes to the disk
+_MAX_LOGS = 2000  # characters
+_LARGE = 1 << 20  # bytes
+
+T = TypeVar("T", str, bytearray)
+R = TypeVar("R")
 
 OPEN_ROUTE = "output"
 """The one route that needs no key: an output's name is the key to it."""
@@ -26,22 +36,31 @@ routes = web.RouteTableDef()
 async def create(request: web.Request) -> web.Response:
     """201 with the prediction: the finished one, if the client waits and it ends in time."""
     state, base = request.app[STATE], base_url(request)
-    wanted = protocol.parse_create(await _json_body(request), state.served)
-    cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
-    job = state.jobs.create(
-        await _source(wanted.image, base, state),
-        model=wanted.model,
-        version=wanted.version,
-        given={} if protocol.is_data(wanted.image) else {"image": wanted.image},
-        logs="".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored),
-        cancel_after=cancel_after,
-    )
+    job = await _created(request, state, base)
+    connection(request).held = 0
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
     await state.jobs.wait(job.id, wait)
     body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
     return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
+
+
+async def _created(request: web.Request, state: State, base: str) -> Job:
+    state.jobs.require_room()  # before the body is read
+    wanted = protocol.parse_create(await _json_body(request, state), state.served)
+    cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
+    source, once = await _source(wanted.image, base, state)
+    logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
+    return state.jobs.create(
+        source,
+        once=once,
+        model=wanted.model,
+        version=wanted.version,
+        given={} if once is not None else {"image": wanted.image},
+        logs=logs[:_MAX_LOGS],
+        cancel_after=cancel_after,
+    )
 
 
 @routes.get("/v1/predictions", allow_head=False)
@@ -53,7 +72,10 @@ async def list_predictions(request: web.Request) -> web.Response:
     page = request.app[STATE].jobs.page(cursor, **bounds)
 
     def link(cursor: Cursor | None) -> str | None:
-        return str(request.url.with_query(times | {"cursor": protocol.write_cursor(cursor)})) if cursor else None
+        if cursor is None:
+            return None
+        query = times | {"cursor": protocol.write_cursor(cursor)}
+        return f"{base_url(request)}{str(request.rel_url.with_query(query)).removeprefix('/v1')}"
 
     results = [protocol.prediction(job, base_url(request)) for job in page.jobs]
     return web.json_response({"previous": link(page.newer), "next": link(page.older), "results": results})
@@ -86,39 +108,45 @@ def _answer(request: web.Request, job: Job | None) -> web.Response:
     return web.json_response(protocol.prediction(job, base_url(request)))
 
 
-async def _json_body(request: web.Request) -> object:
+async def _json_body(request: web.Request, state: State) -> object:
     # A web page of another origin can send other content types without a preflight request, but not this one.
     if request.content_type != "application/json":
         raise Refusal(415, "Unsupported media type", "send the body as application/json")
-    try:
-        body: object = await request.json()
-    except ValueError as error:
-        raise Refusal(400, "Bad request", f"the body is not JSON: {error}") from error
-    return body
+    data, limit = bytearray(), min(state.max_file + (1 << 20), _MAX_JSON)
+    with readable("the JSON body"):
+        async for chunk in body(request, request.content.readany, limit, weight=_IN_MEMORY):
+            data += chunk
+        return await _decoded(state, protocol.parse_json, data)
 
 
-async def _source(image: str, base: str, state: State) -> Source:
-    """What reads the picture when its job runs; a data URI is stored on disk, so that a long queue needs no memory."""
+async def _decoded(state: State, decode: Callable[[T], R], data: T) -> R:
+    """What is decoded from a text: a large one in a thread, when its turn has come."""
+    if len(data) < _LARGE:
+        return decode(data)
+    return await to_thread.run_sync(decode, data, limiter=state.decoding)
+
+
+async def _source(image: str, base: str, state: State) -> tuple[Source, str | None]:
+    """What reads the picture when its job runs, and the file that ends with the job.
+
+    A data URI is stored on disk, so that a long queue needs no memory.
+    """
     store = state.jobs.inputs
     if protocol.is_data(image):
         try:
-            data = await to_thread.run_sync(data_uri, image)
+            data = await _decoded(state, data_uri, image)
         except OutputBroken:
-            return partial(_read, store, "", "the image is a data URI that can't be decoded")
+            return partial(_read, store, "", "the image is a data URI that can't be decoded"), ""
         blob = await store.put(data)
-        return partial(_read, store, blob.id, "the input's hour was over before its turn came", once=True)
+        return partial(_read, store, blob.id, "the input's hour was over before its turn came"), blob.id
     file_id = protocol.file_id(image)
     if file_id and (store.get(file_id) or image.startswith(f"{base}/")):
-        return partial(_read, store, file_id, "the uploaded file does not exist, or its hour is over")
-    return partial(state.fetch, image)
+        return partial(_read, store, file_id, "the uploaded file does not exist, or its hour is over"), None
+    return partial(state.fetch, image), None
 
 
-async def _read(store: BlobStore, name: str, gone: str, *, once: bool = False) -> bytes:
+async def _read(store: BlobStore, name: str, gone: str) -> bytes:
     blob = store.get(name)
     if blob is None:
         raise SourceError(gone)
-    try:
-        return await Path(blob.path).read_bytes()
-    finally:
-        if once:
-            store.drop(name)
+    return await Path(blob.path).read_bytes()

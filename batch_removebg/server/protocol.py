@@ -5,6 +5,7 @@ Source: Replicate's HTTP API reference. Refusals keep its wording, so that clien
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from .jobs import Cursor, Job
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
 _MAX_URL = 8192  # characters
+_MAX_VALUES = 1000  # in a body: tiny ones take thirty times their bytes in memory
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
@@ -66,6 +68,14 @@ class Create:
     """URL or data URI."""
     ignored: tuple[str, ...]
     """Names of inputs that the model doesn't have."""
+
+
+def parse_json(body: bytes | bytearray) -> object:
+    """The value in a JSON text; raises ValueError or RecursionError for what is none or holds too many values."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each value but the first follows one of these
+        raise ValueError(f"more than {_MAX_VALUES} values")
+    value: object = json.loads(body)
+    return value
 
 
 def parse_create(body: object, served: Mapping[str, str]) -> Create:
@@ -140,9 +150,9 @@ def parse_time(field: str, text: str) -> float:
     """An ISO 8601 time in seconds since 1970, UTC where it names no zone; raises Refusal (422)."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         raise invalid(Fault("format", field, "Does not match format 'date-time'")) from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def write_cursor(cursor: Cursor) -> str:

@@ -6,6 +6,7 @@ import errno
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 import anyio
@@ -159,10 +160,10 @@ async def test_a_full_queue_answers_503_with_retry_after() -> None:
 
 
 async def test_a_full_disk_answers_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> int:
+    def full(path: Path, mode: str) -> BinaryIO:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     sent = {"version": VERSION, "input": {"image": data_uri(picture())}}
     status, body = await api.ask("POST", "/predictions", json=sent)
     assert (status, body["detail"]) == (503, "this server can't store the file: No space left on device")

@@ -1,0 +1,153 @@
+"""Clients within bounds: of connections, of bytes on their way, of time.
+
+What is full is emptied of whoever has kept the server waiting longest: slow clients never keep out a quick one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from http import HTTPStatus
+from math import inf
+from typing import Any
+
+from aiohttp import web
+from anyio import CancelScope
+
+from .protocol import Refusal
+
+log = logging.getLogger(__name__)
+
+HEADERS = 30.0  # seconds for a request's headers, and that a connection may be idle
+_PATIENCE, _PROGRESS = 10.0, 160 << 10  # seconds in which a body brings so many bytes, or ends
+_TAKING = 300.0  # seconds for an answer to be taken
+_EACH = 3 / 4  # of the whole, for one client
+_RETRY = {"Retry-After": "5"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Connection(web.RequestHandler):
+    """A client's connection, which knows since when its client has kept the server waiting."""
+
+    scope: CancelScope | None = None
+    """Of the request that is being answered."""
+    refusal: Refusal | None = None
+    """What the next request is answered with, or this one instead of its handler's answer."""
+    client = ""
+    waits_since = 0.0
+    """On the loop's clock; infinite while the server works."""
+    held = _received = _expected = 0
+
+    def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
+        super().__init__(*server, **options)
+        self._guests = guests
+
+    def connection_made(self, transport: Any) -> None:
+        """See asyncio's."""
+        super().connection_made(transport)
+        self.client, self.waits_since = (self.peername or ("",))[0], self._loop.time()
+        self._guests.admit(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio's."""
+        self._guests.here.discard(self)
+        super().connection_lost(exc)
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The handler's answer; raises Refusal if the body comes too slowly, or the place is needed for others."""
+        if self.refusal:
+            raise self.refusal
+        self.waits_since, self.held, self._received, self._expected = self._loop.time(), 0, 0, _PROGRESS
+        try:
+            with CancelScope(deadline=self.waits_since + _PATIENCE) as self.scope:
+                request.content.on_eof(self._complete)
+                return await handler(request)
+        finally:
+            self.scope, self.held = None, 0
+        if not self.refusal:
+            detail = f"a body must end, or bring {_PROGRESS} bytes, within {_PATIENCE:.0f} seconds; send it again"
+            self.refusal = Refusal(408, "Request timeout", detail)
+        raise self.refusal
+
+    def _complete(self) -> None:
+        if self.scope:
+            self.waits_since = self.scope.deadline = inf
+
+    def hold(self, size: int, *, weight: int = 1) -> None:
+        """Count `size` more bytes of the body, which take the room of `weight` times as many on the disk."""
+        self._received += size
+        self.held += size * weight
+        if self.scope and self._received >= self._expected and self.scope.deadline < inf:
+            self._expected, self.scope.deadline = self._received + _PROGRESS, self._loop.time() + _PATIENCE
+        self._guests.make_room(self)
+
+    def turn_away(self, refusal: Refusal) -> None:
+        """Answer the request with `refusal`: now, or as soon as it has come."""
+        self.refusal = refusal
+        if self.scope:
+            self.scope.cancel()
+
+    async def finish_response(self, request: Any, resp: web.StreamResponse, start_time: float | None) -> Any:
+        """See aiohttp's."""
+        if self.refusal:
+            resp.force_close()
+        self.waits_since = self._loop.time()
+        timer = self._loop.call_later(_TAKING, self.abort)
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            timer.cancel()
+
+    def abort(self) -> None:
+        """Close the connection at once, whatever is on its way."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP (400), or to an error of ours (500)."""
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("a bug in batch-removebg", exc_info=exc)
+        else:
+            log.warning("refused what %s sent: it is not HTTP", self.client)
+        title = HTTPStatus(status).phrase
+        answer = web.json_response(Refusal(status, title, message or title).body, status=status)
+        answer.force_close()
+        return answer
+
+
+class Guests:
+    """Everyone who is connected."""
+
+    def __init__(self, connections: int, room: int) -> None:
+        """At most so many `connections`, and `room` bytes of requests that are being read."""
+        self.here: set[Connection] = set()
+        self._connections = connections
+        self._room = room
+
+    def admit(self, new: Connection) -> None:
+        """Let one more in; another connection is closed for it, or it is refused, if there are too many."""
+        self.here.add(new)
+        for group, share, refusal in self._bounds(new):
+            if len(group) > self._connections * share:
+                slowest = min(group, key=lambda one: one.waits_since)
+                if slowest is new:  # the server works for all others
+                    return new.turn_away(refusal)
+                self.here.discard(slowest)
+                return slowest.abort()
+        return None
+
+    def make_room(self, for_: Connection) -> None:
+        """Refuse the slowest request if too many bytes are held."""
+        for group, share, refusal in self._bounds(for_):
+            if sum(one.held for one in group) > self._room * share:
+                slowest = min((one for one in group if one.held), key=lambda one: (one.waits_since, one is not for_))
+                return slowest.turn_away(refusal)
+        return None
+
+    def _bounds(self, one: Connection) -> Iterator[tuple[list[Connection], float, Refusal]]:
+        own = [other for other in self.here if other.client == one.client]
+        yield own, _EACH, Refusal(429, "Too many requests", "too much of yours is in flight; send less at once", _RETRY)
+        yield [*self.here], 1.0, Refusal(503, "Service unavailable", "too much is in flight; try again later", _RETRY)
