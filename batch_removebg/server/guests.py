@@ -6,10 +6,13 @@ What is full is emptied of whoever has kept the server waiting longest: slow cli
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from math import inf
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 from anyio import CancelScope
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 
 HEADERS = 30.0  # seconds for a request's headers, and that a connection may be idle
 _PATIENCE, _PROGRESS = 10.0, 160 << 10  # seconds in which a body brings so many bytes, or ends
+_YOUNG = 2.0  # seconds after its head in which a request is not yet taken for a slow one
 _TAKING = 300.0  # seconds for an answer to be taken
 _EACH = 3 / 4  # of the whole, for one client
 _RETRY = {"Retry-After": "5"}
@@ -30,6 +34,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """A client's connection, which knows since when its client has kept the server waiting."""
 
+    bounds: tuple[Bounds, ...] = ()
     scope: CancelScope | None = None
     """Of the request that is being answered."""
     refusal: Refusal | None = None
@@ -37,6 +42,8 @@ class Connection(web.RequestHandler):
     client = ""
     waits_since = 0.0
     """On the loop's clock; infinite while the server works."""
+    served = False
+    """Whether a request of it has been answered as it wished."""
     held = _received = _expected = 0
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
@@ -51,20 +58,21 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio's."""
-        self._guests.here.discard(self)
+        self.leave()
         super().connection_lost(exc)
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The handler's answer; raises Refusal if the body comes too slowly, or the place is needed for others."""
         if self.refusal:
             raise self.refusal
-        self.waits_since, self.held, self._received, self._expected = self._loop.time(), 0, 0, _PROGRESS
+        self.waits_since, self._received, self._expected = self._loop.time(), 0, _PROGRESS
         try:
             with CancelScope(deadline=self.waits_since + _PATIENCE) as self.scope:
                 request.content.on_eof(self._complete)
                 return await handler(request)
         finally:
-            self.scope, self.held = None, 0
+            self.scope = None
+            self.release()
         if not self.refusal:
             detail = f"a body must end, or bring {_PROGRESS} bytes, within {_PATIENCE:.0f} seconds; send it again"
             self.refusal = Refusal(408, "Request timeout", detail)
@@ -80,7 +88,24 @@ class Connection(web.RequestHandler):
         self.held += size * weight
         if self.scope and self._received >= self._expected and self.scope.deadline < inf:
             self._expected, self.scope.deadline = self._received + _PROGRESS, self._loop.time() + _PATIENCE
-        self._guests.make_room(self)
+        for bound in self.bounds:
+            bound.held += size * weight
+            if bound.held > bound.room:
+                holding = (one for one in bound.here if one.held)
+                return min(holding, key=lambda one: (one.patience(), one is not self)).turn_away(bound.refusal)
+        return None
+
+    def release(self) -> None:
+        """Count what the body has brought no longer."""
+        for bound in self.bounds:
+            bound.held -= self.held
+        self.held = 0
+
+    def leave(self) -> None:
+        """Count the connection no longer."""
+        self.release()
+        for bound in self.bounds:
+            bound.here.discard(self)
 
     def turn_away(self, refusal: Refusal) -> None:
         """Answer the request with `refusal`: now, or as soon as it has come."""
@@ -92,15 +117,21 @@ class Connection(web.RequestHandler):
         """See aiohttp's."""
         if self.refusal:
             resp.force_close()
-        self.waits_since = self._loop.time()
+        self.waits_since, self.served = self._loop.time(), self.served or resp.status < HTTPStatus.BAD_REQUEST
         timer = self._loop.call_later(_TAKING, self.abort)
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
             timer.cancel()
 
+    def patience(self) -> tuple[bool, float]:
+        """The lower, the sooner its place is given to another."""
+        young = self.scope is not None and self._loop.time() - self.waits_since < _YOUNG
+        return self.served or young, self.waits_since
+
     def abort(self) -> None:
         """Close the connection at once, whatever is on its way."""
+        self.leave()
         if self.transport is not None:
             self.transport.abort()
 
@@ -118,36 +149,36 @@ class Connection(web.RequestHandler):
         return answer
 
 
+@dataclass(eq=False)
+class Bounds:
+    """Connections that share a bound, and what they hold."""
+
+    connections: float
+    room: float
+    """Bytes of bodies that are on their way."""
+    refusal: Refusal
+    here: set[Connection] = field(default_factory=set)
+    held: int = 0
+
+
 class Guests:
     """Everyone who is connected."""
 
     def __init__(self, connections: int, room: int) -> None:
-        """At most so many `connections`, and `room` bytes of requests that are being read."""
-        self.here: set[Connection] = set()
-        self._connections = connections
-        self._room = room
+        """At most so many `connections`, and `room` bytes of bodies that are on their way; for each client, 3/4."""
+        own = Refusal(429, "Too many requests", "too much of yours is in flight; send less at a time", _RETRY)
+        self._bounds = partial(Bounds, connections * _EACH, room * _EACH, own)
+        self._own: WeakValueDictionary[str, Bounds] = WeakValueDictionary()
+        whole = Refusal(503, "Service unavailable", "too much is in flight; try again later", _RETRY)
+        self._all = Bounds(connections, room, whole)
 
     def admit(self, new: Connection) -> None:
-        """Let one more in; another connection is closed for it, or it is refused, if there are too many."""
-        self.here.add(new)
-        for group, share, refusal in self._bounds(new):
-            if len(group) > self._connections * share:
-                slowest = min(group, key=lambda one: one.waits_since)
-                if slowest is new:  # the server works for all others
-                    return new.turn_away(refusal)
-                self.here.discard(slowest)
-                return slowest.abort()
+        """Let one more in; another connection is closed for it, or its requests are refused, if there are too many."""
+        new.bounds = (self._own.setdefault(new.client, self._bounds()), self._all)
+        for bound in new.bounds:
+            bound.here.add(new)
+        for bound in new.bounds:
+            if len(bound.here) > bound.connections:
+                slowest = min(bound.here, key=Connection.patience)
+                return new.turn_away(bound.refusal) if slowest is new else slowest.abort()
         return None
-
-    def make_room(self, for_: Connection) -> None:
-        """Refuse the slowest request if too many bytes are held."""
-        for group, share, refusal in self._bounds(for_):
-            if sum(one.held for one in group) > self._room * share:
-                slowest = min((one for one in group if one.held), key=lambda one: (one.waits_since, one is not for_))
-                return slowest.turn_away(refusal)
-        return None
-
-    def _bounds(self, one: Connection) -> Iterator[tuple[list[Connection], float, Refusal]]:
-        own = [other for other in self.here if other.client == one.client]
-        yield own, _EACH, Refusal(429, "Too many requests", "too much of yours is in flight; send less at once", _RETRY)
-        yield [*self.here], 1.0, Refusal(503, "Service unavailable", "too much is in flight; try again later", _RETRY)

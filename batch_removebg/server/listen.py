@@ -160,7 +160,7 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     await runner.setup()
     loop = asyncio.get_running_loop()
     # A request may need two files: its connection, and what it sends or is sent.
-    guests = Guests(max(16, min(_CONNECTIONS, (open_files() - _BACKLOG - _OWN_FILES) // 2)), _ROOM)
+    guests = Guests(min(_CONNECTIONS, max(16, (open_files() - _BACKLOG - _OWN_FILES) // 2)), _ROOM)
     connect = partial(
         Connection,
         guests,

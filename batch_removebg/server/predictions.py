@@ -38,7 +38,7 @@ async def create(request: web.Request) -> web.Response:
     state, base = request.app[STATE], base_url(request)
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
     job = await _created(request, state, base)
-    connection(request).held = 0
+    connection(request).release()
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
     await state.jobs.wait(job.id, wait)

@@ -150,9 +150,9 @@ def parse_time(field: str, text: str) -> float:
     """An ISO 8601 time in seconds since 1970, UTC where it names no zone; raises Refusal (422)."""
     try:
         when = datetime.fromisoformat(text)
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except ValueError:
         raise invalid(Fault("format", field, "Does not match format 'date-time'")) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def write_cursor(cursor: Cursor) -> str:

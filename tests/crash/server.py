@@ -1,0 +1,28 @@
+"""Our server over a network without weights, in a process of its own: `server.py OPEN_FILES`; prints its URL."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from functools import partial
+
+import anyio
+
+from batch_removebg.cli.console import Console, logged
+from batch_removebg.engine import network, weights
+from batch_removebg.server.listen import ServeSettings, serve
+from tests.support.local_doubles import MODEL, LeftHalf
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+    network.load = lambda *args, **kwargs: LeftHalf()
+    weights.MODELS["stub"] = MODEL
+    say = partial(print, flush=True)
+    with logged(Console()):
+        anyio.run(partial(serve, ServeSettings(port=0, model="stub"), ready=say, progress=lambda done, total: None))
+
+
+if __name__ == "__main__":
+    main()
