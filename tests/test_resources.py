@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from batch_removebg import resources
-from batch_removebg.resources import Cpu, cores, memory
+from batch_removebg.resources import Cpu, cores, memory, open_files
 
 pytestmark = pytest.mark.anyio
 
@@ -168,3 +168,11 @@ async def test_errors_and_cancellation_give_the_bytes_back() -> None:
         tasks.start_soon(after.run)
         assert await holding([after]) == [True]
         after.let_go.set()
+
+
+def test_open_files_are_those_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = pytest.importorskip("resource")
+    monkeypatch.setattr(limits, "getrlimit", lambda what: (256, 4096))
+    assert open_files() == 256
+    monkeypatch.setattr(limits, "getrlimit", lambda what: (limits.RLIM_INFINITY,) * 2)
+    assert open_files() == 8192

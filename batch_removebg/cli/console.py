@@ -52,7 +52,7 @@ class Console:
 class _Log(logging.Handler):
     """Warnings and errors on a console: of what is said in one place of the code, one line a minute."""
 
-    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console, now: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
         self._console, self._now = console, now
         self._said: dict[tuple[str, int], tuple[float, int]] = {}
@@ -70,9 +70,9 @@ class _Log(logging.Handler):
 
 
 @contextmanager
-def logged(console: Console) -> Iterator[None]:
-    """Show what is logged during the block, at most a line a minute from each place."""
-    handler = _Log(console)
+def logged(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
+    """Show the warnings and errors that are logged during the block: from each place in the code, one a minute."""
+    handler = _Log(console, now)
     logging.getLogger().addHandler(handler)
     try:
         yield

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import json
+import logging
 import os
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 
-from batch_removebg.cli.console import Console, printable, result, unheard, write_line
+from batch_removebg.cli.console import Console, logged, printable, result, unheard, write_line
 from batch_removebg.errors import DiskError
 
 HOSTILE = "a\x1b[2J\r\x07\x7f\x9b31m\u202eb\u2028c\udc80"
@@ -156,3 +157,18 @@ def test_a_full_device_fails_once_and_not_again_when_the_process_leaves() -> Non
     with pytest.raises(DiskError):
         result("x" * 10_000, stream)
     stream.close()
+
+
+def test_a_flood_of_log_lines_is_one_line_a_minute_from_each_place() -> None:
+    stream, now = io.StringIO(), 0.0
+    log = logging.getLogger("flood")
+    with logged(Console(stream=stream), now=lambda: now):
+        for now in (0.0, 1.0, 59.0, 60.0, 61.0):
+            log.warning("refused %s", now)
+            log.error("a bug at %s", now)
+            log.info("nothing")
+    log.warning("later")
+    assert stream.getvalue() == (
+        "warning: refused 0.0\nerror: a bug at 0.0\n"
+        "warning: refused 60.0 (and 2 like it before)\nerror: a bug at 60.0 (and 2 like it before)\n"
+    )

@@ -74,3 +74,45 @@ async def test_a_failed_write_leaves_nothing_behind(hands: Hands, tmp_path: Path
     with pytest.raises(Busy, match=r"^this server can't store the file: No such file or directory$") as caught:
         await store.put(b"cat")
     assert caught.value.retry_after == 30
+
+
+async def test_a_file_that_is_not_kept_is_gone_at_the_end(hands: Hands, tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "s", hands.read)
+    with pytest.raises(KeyError):
+        async with store.incoming() as new:
+            await new.write(b"cat" * 10_000)
+            assert new.path.exists()
+            raise KeyError
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+async def test_a_file_that_is_kept_has_what_was_written(hands: Hands, tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "s", hands.read)
+    async with store.incoming() as new:
+        await new.write(b"ca")
+        await new.write(b"t")
+        blob = await store.keep(new, name="a")
+    assert (blob.size, blob.path.read_bytes(), store.uploads()) == (3, b"cat", [blob])
+
+
+async def test_a_disk_that_is_full_in_the_end_is_busy_and_the_file_goes(hands: Hands, tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "s", hands.read)
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs a device that is full")
+    async with store.incoming() as new:
+        new.file.close()
+        new.file = full.open("wb")
+        await new.write(b"cat")  # goes into the buffer
+        with pytest.raises(Busy, match="No space left on device"):
+            await store.keep(new)
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+async def test_the_oldest_go_when_there_are_too_many(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_store, "MOST", 2)
+    store = BlobStore(tmp_path / "s", hands.read)
+    blobs = [await store.put(b"") for _ in range(3)]
+    assert [store.get(blob.id) is None for blob in blobs] == [True, False, False]

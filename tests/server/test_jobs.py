@@ -203,6 +203,68 @@ async def test_a_job_canceled_while_its_source_is_brought_stops_bringing_it(hand
             await stopped.wait()
 
 
+async def test_a_render_that_is_canceled_leaves_its_place_to_the_next(
+    hands: Hands, tmp_path: Path, stalled: Stalled
+) -> None:
+    def render(data: bytes) -> Finished:
+        return stalled.render(data) if data == b"bomb" else unchanged(data)
+
+    async with running(render, tmp_path, hands) as jobs:
+        bomb = create(jobs, source(b"bomb"))
+        while stalled.calls == 0:
+            await anyio.wait_all_tasks_blocked()
+        jobs.cancel(bomb.id)
+        after = await jobs.wait(create(jobs).id, 10)
+        assert after is not None
+        assert after.status is Status.SUCCEEDED
+        stalled.released.set()
+
+
+async def test_renders_that_are_canceled_leave_no_more_threads_than_there_are_workers(
+    hands: Hands, tmp_path: Path, stalled: Stalled
+) -> None:
+    async with running(stalled, tmp_path, hands) as jobs:
+        for calls in (1, 2):
+            job = create(jobs)
+            while stalled.calls < calls:
+                await anyio.wait_all_tasks_blocked()
+            jobs.cancel(job.id)
+        third = create(jobs)
+        await anyio.wait_all_tasks_blocked()
+        assert (stalled.calls, _status(jobs, third)) == (2, Status.PROCESSING)
+        stalled.released.set()
+        ended = await jobs.wait(third.id, 10)
+        assert ended is not None
+        assert ended.status is Status.SUCCEEDED
+
+
+async def test_an_input_of_one_job_goes_however_the_job_ends(hands: Hands, tmp_path: Path, stalled: Stalled) -> None:
+    async with running(stalled, tmp_path, hands, room=2) as jobs:
+        for _ in range(2):
+            blob = await jobs.inputs.put(b"cat")
+            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+        blob = await jobs.inputs.put(b"cat")
+        with pytest.raises(Busy):
+            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+        assert len(list((tmp_path / "inputs").iterdir())) == 2
+        for job in jobs.page().jobs:
+            jobs.cancel(job.id)
+        assert list((tmp_path / "inputs").iterdir()) == []
+        stalled.released.set()
+
+
+async def test_of_too_many_jobs_the_oldest_that_have_ended_are_forgotten_before_their_hour(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_HISTORY", 2)
+    async with running(unchanged, tmp_path, hands) as jobs:
+        ids = [create(jobs).id for _ in range(5)]
+        await jobs.wait(ids[-1], 10)
+        jobs.sweep()
+        assert [job.id for job in jobs.page().jobs] == ids[:0:-1]
+        assert len(list((tmp_path / "outputs").iterdir())) == 4
+
+
 async def test_canceling_what_has_ended_or_never_was_changes_nothing(hands: Hands, tmp_path: Path) -> None:
     async with running(unchanged, tmp_path, hands) as jobs:
         ended = await jobs.wait(create(jobs).id, 10)

@@ -12,11 +12,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from batch_removebg.clock import Clock
 from batch_removebg.engine import network
 from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.engine.network import Network
 from batch_removebg.errors import SettingsError
-from batch_removebg.server.listen import ServeSettings, serve, serving
+from batch_removebg.server.listen import ServeSettings, serve, serving, sweep
 from tests.support.local_doubles import MODEL, LeftHalf
 
 
@@ -100,6 +101,46 @@ async def test_a_signal_while_weights_are_downloaded_ends_the_download(
     with anyio.fail_after(20):
         await serve(ServeSettings(port=0), ready=lambda url: pytest.fail("serves without weights"), progress=silent)
     assert looks > 0
+
+
+def left_by_a_killed_server(folder: Path) -> Path:
+    """What is there after `kill -9`, whose lock the system has released."""
+    (folder / "inputs").mkdir(parents=True)
+    (folder / "inputs" / "picture").write_bytes(b"cat")
+    (folder / "lock").touch()
+    (folder / "holder.json").write_text('{"pid": 1}')
+    return folder
+
+
+@pytest.mark.anyio
+async def test_a_start_sweeps_what_a_killed_server_has_left(temp: Path) -> None:
+    left = left_by_a_killed_server(temp / "batch-removebg-abcd")
+    async with serving(ServeSettings(port=0), network=LeftHalf(), model=MODEL):
+        assert not left.exists()
+
+
+@pytest.mark.anyio
+async def test_a_start_leaves_the_folder_of_a_server_that_runs(temp: Path) -> None:
+    async with serving(ServeSettings(port=0), network=LeftHalf(), model=MODEL):
+        [first] = temp.iterdir()
+        async with serving(ServeSettings(port=0), network=LeftHalf(), model=MODEL):
+            assert first in temp.iterdir()
+            assert sorted(path.name for path in first.iterdir()) == ["holder.json", "inputs", "lock", "outputs"]
+    assert list(temp.iterdir()) == []
+
+
+def test_a_sweep_touches_nothing_that_is_not_surely_ours(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_by_a_killed_server(temp / "other-name")
+    (left_by_a_killed_server(temp / "batch-removebg-unmarked") / "holder.json").unlink()
+    (temp / "batch-removebg-link").symlink_to(temp / "other-name")
+    (temp / "batch-removebg-file").write_bytes(b"")
+    before = sorted(temp.rglob("*"))
+    sweep(Clock())
+    assert sorted(temp.rglob("*")) == before
+    left_by_a_killed_server(temp / "batch-removebg-of-another")
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    sweep(Clock())
+    assert (temp / "batch-removebg-of-another" / "inputs" / "picture").exists()
 
 
 @pytest.mark.anyio
