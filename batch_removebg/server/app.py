@@ -8,6 +8,7 @@ import logging
 from aiohttp import web
 
 from batch_removebg.errors import Busy
+from batch_removebg.net.fetch import one_line
 
 from . import files, models, origins, predictions
 from .answers import STATE, State, connection
@@ -40,7 +41,7 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPClientError as error:
         headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
         refusal = Refusal(error.status, error.reason, error.text or error.reason, headers)
-    log.warning("refused a request of %s: %d, %s", request.remote, refusal.status, refusal)
+    log.warning("refused a request of %s: %d, %a", request.remote, refusal.status, one_line(refusal))
     return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
 
 

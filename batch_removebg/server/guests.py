@@ -35,6 +35,7 @@ class Connection(web.RequestHandler):
     """A client's connection, which knows since when its client has kept the server waiting."""
 
     bounds: tuple[Bounds, ...] = ()
+    """Of its client, and of all."""
     scope: CancelScope | None = None
     """Of the request that is being answered."""
     refusal: Refusal | None = None
@@ -44,7 +45,7 @@ class Connection(web.RequestHandler):
     """On the loop's clock; infinite while the server works."""
     served = False
     """Whether a request of it has been answered as it wished."""
-    held = _received = _expected = 0
+    held = _received = _expected = 0  # bytes: those that count, those of the body, and those that prolong its time
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
         super().__init__(*server, **options)
@@ -85,11 +86,10 @@ class Connection(web.RequestHandler):
     def hold(self, size: int, *, weight: int = 1) -> None:
         """Count `size` more bytes of the body, which take the room of `weight` times as many on the disk."""
         self._received += size
-        self.held += size * weight
+        self._add(size * weight)
         if self.scope and self._received >= self._expected and self.scope.deadline < inf:
             self._expected, self.scope.deadline = self._received + _PROGRESS, self._loop.time() + _PATIENCE
         for bound in self.bounds:
-            bound.held += size * weight
             if bound.held > bound.room:
                 holding = (one for one in bound.here if one.held)
                 return min(holding, key=lambda one: (one.patience(), one is not self)).turn_away(bound.refusal)
@@ -97,9 +97,12 @@ class Connection(web.RequestHandler):
 
     def release(self) -> None:
         """Count what the body has brought no longer."""
+        self._add(-self.held)
+
+    def _add(self, size: int) -> None:
+        self.held += size
         for bound in self.bounds:
-            bound.held -= self.held
-        self.held = 0
+            bound.held += size
 
     def leave(self) -> None:
         """Count the connection no longer."""

@@ -21,6 +21,7 @@ from .jobs import Cursor, Job
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
 _MAX_URL = 8192  # characters
+_MAX_KEY = 200  # characters of one that are shown
 _MAX_VALUES = 1000  # in a body: tiny ones take thirty times their bytes in memory
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
@@ -87,7 +88,7 @@ def parse_create(body: object, served: Mapping[str, str]) -> Create:
         raise invalid(Fault("not_offered", "webhook", detail))
     faults = [Fault("required", "", f"{key} is required") for key in ("version", "input") if key not in body]
     faults += [
-        Fault("additional_property_not_allowed", "", f"Additional property {key} is not allowed")
+        Fault("additional_property_not_allowed", "", f"Additional property {key[:_MAX_KEY]} is not allowed")
         for key in body
         if key not in ("version", "input", "stream")
     ]

@@ -78,11 +78,9 @@ async def test_a_failed_write_leaves_nothing_behind(hands: Hands, tmp_path: Path
 
 async def test_a_file_that_is_not_kept_is_gone_at_the_end(hands: Hands, tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "s", hands.read)
-    with pytest.raises(KeyError):
-        async with store.incoming() as new:
-            await new.write(b"cat" * 10_000)
-            assert new.path.exists()
-            raise KeyError
+    async with store.incoming() as new:
+        await new.write(b"cat" * 10_000)
+        assert new.path.exists()
     assert list((tmp_path / "s").iterdir()) == []
 
 
@@ -102,7 +100,7 @@ async def test_a_disk_that_is_full_in_the_end_is_busy_and_the_file_goes(hands: H
         pytest.skip("needs a device that is full")
     async with store.incoming() as new:
         new.file.close()
-        new.file = full.open("wb")
+        new.file = full.open("wb")  # noqa: ASYNC230  # a device that never blocks
         await new.write(b"cat")  # goes into the buffer
         with pytest.raises(Busy, match="No space left on device"):
             await store.keep(new)

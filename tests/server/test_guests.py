@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -161,7 +162,7 @@ async def test_headers_that_do_not_come_are_given_up(monkeypatch: pytest.MonkeyP
 async def test_an_answer_that_is_not_taken_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests, "_TAKING", 0.05)
     async with strangers() as (api, them):
-        file = await api.upload(bytes(20 << 20))
+        file = await api.upload(io.BytesIO(bytes(20 << 20)))
         path = file["urls"]["get"].partition("/v1")[2].encode()
         stream = await them.say(b"GET /v1" + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await anyio.sleep(0.2)  # longer than the server's patience
@@ -177,3 +178,17 @@ async def test_what_is_too_large_or_compressed_is_refused_before_it_comes() -> N
 async def test_a_strangers_request_is_refused_before_its_body_comes() -> None:
     async with strangers() as (_, them):
         assert await status(await them.say(HEAD + b"Origin: null\r\nContent-Length: 1000\r\n\r\n")) == 403
+
+
+async def test_what_has_been_counted_is_released_whatever_becomes_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After refusals, broken uploads and whole ones, as much as ever may be on its way."""
+    monkeypatch.setattr(listen, "_ROOM", 1 << 20)
+    async with strangers(max_file=700_000) as (api, them):
+        for _ in range(5):
+            stream = await them.say(HEAD + b"Content-Length: 900000\r\n\r\n" + CONTENT + bytes(750_000))
+            assert await status(stream) in (413, 429)
+            broken = await them.say(HEAD + b"Content-Length: 900000\r\n\r\n" + CONTENT + bytes(300_000))
+            await broken.aclose()
+            assert (await api.upload(bytes(600_000)))["size"] == 600_000

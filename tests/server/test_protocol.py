@@ -109,6 +109,11 @@ def test_a_faulty_create_says_what_is_wrong(given: object, detail: str) -> None:
     assert (refusal.status, refusal.body["title"], refusal.body["detail"]) == (422, "Input validation failed", detail)
 
 
+def test_a_long_key_is_not_echoed_at_length() -> None:
+    [fault] = refused(body(**{"x" * 1_000_000: 1})).body["invalid_fields"]
+    assert fault["description"] == f"Additional property {'x' * 200} is not allowed"
+
+
 def test_inputs_the_model_does_not_have_are_named_and_left_out() -> None:
     given = body(input={"image": IMAGE, "threshold": 0.5, "format": "png"}, stream=False)
     assert protocol.parse_create(given, SERVED).ignored == ("threshold", "format")

@@ -165,7 +165,9 @@ class Api:
         assert status == 201, body
         return body
 
-    async def upload(self, data: bytes, name: str = "cat.png", kind: str = "image/png", **fields: str) -> Any:
+    async def upload(
+        self, data: bytes | io.BytesIO, name: str = "cat.png", kind: str = "image/png", **fields: str
+    ) -> Any:
         """A file that was accepted."""
         form = aiohttp.FormData(fields, quote_fields=False)
         form.add_field("content", data, filename=name, content_type=kind)
