@@ -147,9 +147,8 @@ def sweep(clock: Clock) -> None:
     """Remove the folders that killed servers of this user have left: those whose lock is free, though it was taken."""
     for holder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*/holder.json"):
         folder = holder.parent
-        ours = not folder.is_symlink() and folder.stat().st_uid == getattr(os, "getuid", lambda: 0)()
-        with suppress(LockedError, DiskError):
-            if ours:
+        with suppress(LockedError, DiskError, OSError):  # it is in use, or another start sweeps it, too
+            if folder.lstat().st_uid == getattr(os, "getuid", lambda: 0)() and not folder.is_symlink():
                 with locked(folder, clock=clock):
                     shutil.rmtree(folder, ignore_errors=True)
 
