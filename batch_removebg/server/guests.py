@@ -40,11 +40,12 @@ class Connection(web.RequestHandler):
     """Of the request that is being answered."""
     refusal: Refusal | None = None
     """What the next request is answered with, or this one instead of its handler's answer."""
+    _sending: CancelScope | None = None
     client = ""
     waits_since = 0.0
     """On the loop's clock; infinite while the server works."""
     served = False
-    """Whether a request of it has been answered as it wished."""
+    """Whether a request of it has been answered as it wished, and it has taken the answer."""
     held = _received = _expected = 0  # bytes: those that count, those of the body, and those that prolong its time
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
@@ -120,12 +121,16 @@ class Connection(web.RequestHandler):
         """See aiohttp's."""
         if self.refusal:
             resp.force_close()
-        self.waits_since, self.served = self._loop.time(), self.served or resp.status < HTTPStatus.BAD_REQUEST
-        timer = self._loop.call_later(_TAKING, self.abort)
+        self.waits_since = self._loop.time()
         try:
-            return await super().finish_response(request, resp, start_time)
+            with CancelScope(deadline=self.waits_since + _TAKING) as self._sending:
+                sent = await super().finish_response(request, resp, start_time)
+                self.served = self.served or resp.status < HTTPStatus.BAD_REQUEST
+                return sent
         finally:
-            timer.cancel()
+            self._sending = None
+        self.abort()
+        raise ConnectionResetError
 
     def patience(self) -> tuple[bool, float]:
         """The lower, the sooner its place is given to another."""
@@ -135,7 +140,9 @@ class Connection(web.RequestHandler):
     def abort(self) -> None:
         """Close the connection at once, whatever is on its way."""
         self.leave()
-        if self.transport is not None:
+        if self._sending:  # asyncio would wait for ever for a file to go out over a transport that is aborted
+            self._sending.cancel()
+        elif self.transport is not None:
             self.transport.abort()
 
     def handle_error(

@@ -20,6 +20,16 @@ CONTENT = b'--b\r\nContent-Disposition: form-data; name="content"\r\n\r\n'
 GET = b"GET /v1/files HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
+LARGE = 20 << 20
+"""Bytes; more than the system takes on behalf of one that doesn't read."""
+
+
+def open_inputs() -> int:
+    """Files of clients that the server has open."""
+    links = list(Path("/proc/self/fd").iterdir())
+    return sum("/inputs/" in str(link.readlink()) for link in links if link.is_symlink())
+
+
 class Strangers:
     """Connections to the server that are closed at the end."""
 
@@ -55,7 +65,7 @@ async def taken(stream: SocketStream) -> int:
     """Bytes that come until the server hangs up."""
     got = 0
     try:
-        while got < 20 << 20:
+        while got < LARGE:
             got += len(await stream.receive())
     except (anyio.EndOfStream, anyio.BrokenResourceError):
         pass
@@ -159,14 +169,30 @@ async def test_headers_that_do_not_come_are_given_up(monkeypatch: pytest.MonkeyP
         assert await status(await them.say(b"GET /v1/files HTTP/1.1\r\nX: ")) == 0
 
 
+async def large_answer(api: Api, them: Strangers) -> SocketStream:
+    """A connection over which 20 MiB are being sent that nobody takes."""
+    file = await api.upload(io.BytesIO(bytes(LARGE)))
+    path = file["urls"]["get"].partition("/v1")[2]
+    return await them.say(f"GET /v1{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
 async def test_an_answer_that_is_not_taken_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guests, "_TAKING", 0.05)
     async with strangers() as (api, them):
-        file = await api.upload(io.BytesIO(bytes(20 << 20)))
-        path = file["urls"]["get"].partition("/v1")[2].encode()
-        stream = await them.say(b"GET /v1" + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stream = await large_answer(api, them)
         await anyio.sleep(0.2)  # longer than the server's patience
-        assert await taken(stream) < 20 << 20
+        assert await taken(stream) < LARGE
+
+
+async def test_one_that_takes_no_answer_gives_way_and_its_file_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen, "_CONNECTIONS", 4)
+    async with strangers() as (api, them):
+        stream = await large_answer(api, them)
+        await until(lambda: open_inputs() == 1)
+        for _ in range(2):
+            await them.say()
+        assert await taken(stream) < LARGE
+        await until(lambda: open_inputs() == 0)
 
 
 async def test_what_is_too_large_or_compressed_is_refused_before_it_comes() -> None:
