@@ -90,6 +90,7 @@ async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aioht
         yield session
 
 
+@functools.lru_cache(maxsize=8)
 def origin(url: str) -> str:
     """Scheme, host and port of an http(s) URL, as aiohttp would connect to it; raises ValueError for other URLs."""
     from yarl import URL
