@@ -11,13 +11,13 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNKS = 1 << 17
 """Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_LARGEST = 1 << 24  # bytes that a compressed profile or text may unpack to
+_LARGEST = 1 << 24  # bytes that the compressed profile may unpack to, and all texts together
 
 
-def walk(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the body of each chunk, up to IEND, `CHUNKS` or the first one that isn't whole."""
+def walk(data: bytes, most: int = CHUNKS) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of the body of each chunk, up to IEND, `most` or the first one that isn't whole."""
     end = len(SIGNATURE) - 4
-    for _ in range(CHUNKS):
+    for _ in range(most):
         start = end + 12
         kind, end = data[start - 4 : start], start + int.from_bytes(data[start - 8 : start - 4], "big")
         if end + 4 > len(data):
@@ -44,11 +44,12 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
 
     Behind the pixels they count like before them: some programs write EXIF, profile and texts there, and what is
-    damaged there is left out. Raises SourceError for what is damaged before them.
+    damaged there is left out. Raises SourceError for what is damaged before them, and for texts that unpack to too
+    many bytes.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
-    behind = False
+    behind, room = False, _LARGEST
     for kind, start, end in walk(data):
         if kind in (b"IDAT", b"fdAT"):
             behind = True
@@ -58,7 +59,15 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
                 raise SourceError(f"looks like PNG, but its header is damaged or cut short: {wrong}")
         elif kind in TEXTS:
             keyword, _, rest = data[start:end].partition(b"\0")
-            texts.setdefault(keyword, _text(kind, rest))
+            text, packed = _text(kind, rest)
+            if packed:
+                text = _unpacked(text, room + 1)
+                room -= len(text)
+            if room < 0:
+                raise SourceError(
+                    f"holds texts that unpack to more than {_LARGEST >> 20} MiB: save it anew without them"
+                )
+            texts.setdefault(keyword, text)
         else:
             chunks.setdefault(kind, data[start:end])
     return chunks, texts
@@ -67,21 +76,19 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
 def profile(chunks: dict[bytes, bytes]) -> bytes | None:
     """The colour profile among the chunks; None where there is none or it can't be unpacked."""
     _, _, packed = chunks.get(b"iCCP", b"").partition(b"\0")
-    return _unpacked(packed[1:]) or None
+    return _unpacked(packed[1:], _LARGEST) or None
 
 
-def _text(kind: bytes, body: bytes) -> bytes:
-    if kind == b"tEXt":
-        return body
-    if kind == b"zTXt":
-        return _unpacked(body[1:])
-    text = body[2:].split(b"\0", 2)[-1]  # behind language and translated keyword
-    return _unpacked(text) if body[:1] == b"\1" else text
+def _text(kind: bytes, body: bytes) -> tuple[bytes, bool]:
+    """The text as it is stored, and whether that is compressed."""
+    if kind != b"iTXt":
+        return (body, False) if kind == b"tEXt" else (body[1:], True)
+    return body[2:].split(b"\0", 2)[-1], body[:1] == b"\1"  # behind language and translated keyword
 
 
-def _unpacked(packed: bytes) -> bytes:
+def _unpacked(packed: bytes, most: int) -> bytes:
     try:
-        return zlib.decompressobj().decompress(packed, _LARGEST)
+        return zlib.decompressobj().decompress(packed, most)
     except zlib.error:
         return b""
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from batch_removebg.errors import SourceError
 
-from . import read_pillow, read_vips, tiff
+from . import bounds, read_pillow, read_vips, tiff
 from .codecs import STARTS, identify
 from .format import Limits
 from .header import Header, Stored
@@ -38,6 +38,7 @@ def probe(data: bytes, limits: Limits) -> Header:
     if name is None:
         names = ", ".join(name for name in STARTS if name != "HEIF")
         raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {names} and HEIC")
+    bounds.require_few(name, data)
     tags = tiff.read_tags(data) if name == "TIFF" else None
     by_vips = name in read_vips.LOADERS and not (tags is not None and tiff.is_for_pillow(tags))
     header = read_vips.open_header(name, data, tags) if by_vips else read_pillow.open_header(name, data, tags)
