@@ -161,6 +161,12 @@ class SourceError(ItemError, kind="source"):
     """The source can't be read, or isn't a picture that this program can decode."""
 
 
+class WorkFailed(SourceError, kind="crash"):
+    """Work on the picture crashed its process, or took longer than any picture should."""
+
+    of_content = True
+
+
 class InputRejected(ItemError, kind="rejected"):
     """The server refuses this input for good (422 input validation, 413, other 4xx)."""
 

@@ -1,17 +1,21 @@
-"""The machine's cores and memory, and threads for work on pixels that stay within both."""
+"""The machine's cores and memory, and threads and processes for work on pixels that stay within both."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
+
+from batch_removebg.errors import Stopping, WorkFailed
+from batch_removebg.worker import LEFT, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,12 +61,31 @@ def _words(path: Path) -> list[str]:
         return []
 
 
-class Cpu:
-    """Runs pure functions in worker threads, by default as many at once as there are cores."""
+_BUG = 1
+"""Python's exit code where it can't go on; libraries that crash end it in other ways."""
+_STOPPING = 5.0
+"""Seconds that work on a picture gets once the run stops."""
 
-    def __init__(self, *, threads: int | None = None, budget: int = 2 << 30) -> None:
+
+def patience(pixels: int, effort: int = 0) -> float:
+    """Seconds after which work on a picture is given up: many times what it takes on a slow machine."""
+    return 30 + 1e-6 * pixels * (1 + effort)
+
+
+class Cpu:
+    """Runs pure functions in threads or in processes, by default as many of each at once as there are cores."""
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        budget: int = 2 << 30,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
         """`budget`: bytes of decoded pixels at a time; a single picture that exceeds it runs alone."""
-        self._limiter = anyio.CapacityLimiter(threads or cores())
+        self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
+        self._sleep = sleep
+        self._longest = math.inf
         self._budget = budget
         self._used = 0
         self._freed = anyio.Condition()
@@ -70,6 +93,62 @@ class Cpu:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result; a call that has begun isn't cancelled."""
         return await anyio.to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._limiter)
+
+    async def isolated(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
+        """The function's result, from a process that is killed after so many seconds, or when this is cancelled.
+
+        For what a hostile picture can crash or keep busy; all that goes in and out is pickled. Raises WorkFailed where
+        the process crashed or took too long, and Stopping where that was for the end of the run.
+        """
+        async with self._processes:
+            answer: tuple[bool, Any] | int = LEFT
+            while answer == LEFT:
+                worker = Worker.take()
+                answer = await self._answer(worker, seconds, function, args)
+        if isinstance(answer, int):
+            raise self._failure(answer, seconds, killed=worker.killed)
+        worker.give_back()
+        worked, result = answer
+        if not worked:
+            raise result
+        returned: T = result
+        return returned
+
+    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> tuple[bool, Any] | int:
+        answer: tuple[bool, Any] | int = LEFT
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, worker, seconds)
+            own = anyio.CapacityLimiter(1)
+            try:
+                answer = await anyio.to_thread.run_sync(worker.do, *asked, abandon_on_cancel=True, limiter=own)
+            except anyio.get_cancelled_exc_class():
+                worker.kill()
+                raise
+            tasks.cancel_scope.cancel()
+        return answer
+
+    async def _watch(self, worker: Worker, seconds: float) -> None:
+        """Kill it after so many seconds; any number in which this process was stopped counts as one."""
+        while (seconds := min(seconds, self._longest)) > 0:
+            await self._sleep(1.0)
+            seconds -= 1
+        worker.kill()
+
+    def _failure(self, code: int, seconds: float, *, killed: bool) -> Exception:
+        """What the end of a process with that exit code means."""
+        if killed and self._longest < math.inf:
+            return Stopping("the run is stopping")
+        if killed:
+            return WorkFailed(f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG")
+        if code == _BUG:
+            return RuntimeError("a process for work on pictures couldn't go on; its traceback is above")
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+        why = "for want of memory, most likely" if name == "SIGKILL" else "save it anew as PNG or JPEG"
+        return WorkFailed(f"made the process that worked on it end ({name}): {why}")
+
+    def hurry(self) -> None:
+        """Give work on each picture 5 s at most from now on."""
+        self._longest = _STOPPING
 
     @asynccontextmanager
     async def memory(self, cost: int) -> AsyncIterator[None]:

@@ -1,8 +1,8 @@
-"""From a picture's bytes to its matte or its cutout, all in this process."""
+"""From a picture's bytes to its matte or its cutout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,19 +10,22 @@ import numpy as np
 from batch_removebg.errors import SourceError
 from batch_removebg.finish.finish import finish
 from batch_removebg.finish.options import Finish, Finished
-from batch_removebg.imaging import decode
+from batch_removebg.imaging import decode, probe
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.proxy import proxy as make_proxy
 from batch_removebg.model import Matte, ProxySpec
+from batch_removebg.resources import Cpu, patience
 
 from .network import Network
 
 PROXY = ProxySpec(square=320, encoding="bmp")
 """The network's input: lossless and cheap to encode, since it isn't sent anywhere."""
 
-Render = Callable[[bytes], Finished]
-"""What makes a cutout; runs in a worker thread and may raise a BatchError."""
+_CUTOUT = Finish(format="png")
+
+Render = Callable[[bytes], Awaitable[Finished]]
+"""What makes a cutout; may raise a BatchError."""
 
 
 def matte(network: Network, proxy: bytes) -> Matte:
@@ -36,7 +39,18 @@ def cutout(network: Network, limits: Limits, data: bytes) -> Finished:
     """An RGBA PNG of the picture, upright and at its own size; raises SourceError, PredictionFailed."""
     with _naming_the_image():
         found = matte(network, make_proxy(data, PROXY, limits).data)
-        return finish(data, found, Finish(format="png"), limits)
+        return finish(data, found, _CUTOUT, limits)
+
+
+async def render(cpu: Cpu, network: Network, limits: Limits, data: bytes) -> Finished:
+    """The same, with the pictures' decoders and encoders in processes of their own."""
+    with _naming_the_image():
+        measured = await cpu.isolated(patience(0), probe.measure, data, limits)
+        seconds = patience(measured.width * measured.height, _CUTOUT.encoding.effort)
+        async with cpu.memory(measured.cost):
+            small = await cpu.isolated(seconds, make_proxy, data, PROXY, limits)
+            found = await cpu.run(matte, network, small.data)
+            return await cpu.isolated(seconds, finish, data, found, _CUTOUT, limits)
 
 
 @contextmanager

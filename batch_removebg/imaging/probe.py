@@ -5,6 +5,8 @@ A SourceError raised here is a predicate without its subject ("is empty (0 bytes
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image
 
 from batch_removebg.errors import SourceError
@@ -49,6 +51,24 @@ def probe(data: bytes, limits: Limits) -> Header:
             f"the limit of {limits.max_pixels / 1e6:.0f} million: raise it with --max-pixels if the picture is meant"
         )
     return header
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a run has to know of a picture before it is decoded."""
+
+    width: int
+    """With the EXIF orientation applied."""
+    height: int
+    cost: int
+    """In bytes of memory; see `cost`."""
+    notes: tuple[str, ...]
+
+
+def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
+    """The measures of a picture that is to become a `form`; raises as `probe`."""
+    header = probe(data, limits)
+    return Measured(header.width, header.height, cost(header, form), header.notes)
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:

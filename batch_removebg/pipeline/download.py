@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from batch_removebg.errors import BatchError, OutputBroken, PredictionLost, ServerError, SourceError
+from batch_removebg.errors import BatchError, OutputBroken, PredictionLost, ServerError, SourceError, WorkFailed
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.ledger.events import Claimed, Saved
 from batch_removebg.model import Matte
 from batch_removebg.providers import wire
+from batch_removebg.resources import patience
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Draft, Outputs
 
@@ -85,10 +86,11 @@ class Downloader:
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
 
-        prepared, cpu = predicted.prepared, self.context.cpu
+        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._recipe.finish
         data = await self.context.sources.again(prepared)
+        seconds = patience(prepared.pixels, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
-            return await cpu.run(finish.finish, data, matte, self._recipe.finish, self.context.limits)
+            return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
@@ -132,7 +134,16 @@ class Downloader:
             return output
         prepared, square = predicted.prepared, self._recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
-        return await self.context.cpu.run(matte_of, output, width=width, height=height, limits=self.context.limits)
+        return await self._of_output(partial(matte_of, width=width, height=height), output)
+
+    async def _of_output(self, function: Callable[..., T], output: bytes) -> T:
+        """What the function makes of an output; raises OutputBroken where it can't be worked on."""
+        try:
+            limits, effort = self.context.limits, self._recipe.finish.encoding.effort
+            work = partial(function, limits=limits)
+            return await self.context.cpu.isolated(patience(limits.max_pixels, effort), work, output)
+        except WorkFailed as error:
+            raise OutputBroken(f"the output {error}") from error
 
     async def _keep(self, fingerprint: str, matte: Matte) -> None:
         from batch_removebg.matting.matte import encode_matte
@@ -148,7 +159,7 @@ class Downloader:
         if notes is None:
             from batch_removebg.finish import finish
 
-            remade = await self.context.cpu.run(finish.finish_cutout, cutout, self._recipe.finish, limits)
+            remade = await self._of_output(partial(finish.finish_cutout, finish=self._recipe.finish), cutout)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()
 

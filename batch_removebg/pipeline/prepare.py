@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch_removebg.errors import InputRejected, SourceError
 from batch_removebg.model import ProxySpec, Upload
+from batch_removebg.resources import patience
 
 from .context import Context
 from .sources import sha256_of
@@ -33,17 +34,17 @@ async def prepare(context: Context, todo: Todo) -> tuple[Prepared, bytes | None]
 
     data = await context.sources.read(item)
     sha256 = await context.cpu.run(sha256_of, data)
-    header = await context.cpu.run(probe.probe, data, context.limits)
-    recipe.finish.encoding.require_room(header.width, header.height)
+    measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
+    recipe.finish.encoding.require_room(measured.width, measured.height)
     prepared = Prepared(
         todo=todo,
         fingerprint=recipe.fingerprint(sha256),
         sha256=sha256,
-        width=header.width,
-        height=header.height,
-        cost=probe.cost(header, recipe.finish.format),
+        width=measured.width,
+        height=measured.height,
+        cost=measured.cost,
         data=data if item.path is None else None,
-        notes=header.notes,
+        notes=measured.notes,
         started=started,
     )
     return prepared, data
@@ -91,4 +92,4 @@ async def _proxy(context: Context, prepared: Prepared, data: bytes | None, spec:
 
     data = data if data is not None else await context.sources.again(prepared)
     async with context.cpu.memory(prepared.cost):
-        return await context.cpu.run(proxy, data, spec, context.limits)
+        return await context.cpu.isolated(patience(prepared.pixels), proxy, data, spec, context.limits)

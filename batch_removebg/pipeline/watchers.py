@@ -35,6 +35,7 @@ async def watch_gate(context: Context, run: CancelScope, stop_reading: Callable[
     await context.gate.closed.wait()
     context.notify(Event(Kind.STOPPING, text=str(context.gate.reason)))
     stop_reading()
+    context.cpu.hurry()
     await context.clock.sleep(context.shape.grace)
     run.cancel()
 

@@ -6,11 +6,9 @@ A job goes starting → processing → succeeded | failed, or to canceled from e
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Self
@@ -106,8 +104,6 @@ class Jobs:
 
     async def __aenter__(self) -> Self:
         self._queue, taking = anyio.create_memory_object_stream[Job](math.inf)  # bounded by `room`
-        # Threads can't be killed. A canceled render leaves its place to the next, at most one for each worker.
-        self._threads = ThreadPoolExecutor(2 * self._workers, "render")
         self._tasks = await anyio.create_task_group().__aenter__()
         for number in range(self._workers):
             self._tasks.start_soon(self._work, taking.clone(), name=f"prediction worker {number}")
@@ -122,7 +118,6 @@ class Jobs:
         self._tasks.cancel_scope.cancel()
         # An error of the block isn't the workers': it passes through as it is, not in an exception group.
         await self._tasks.__aexit__(None, None, None)
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def require_room(self) -> None:
         """Raise Busy if the queue is full."""
@@ -186,7 +181,7 @@ class Jobs:
         )
 
     def cancel(self, job_id: str) -> Job | None:
-        """Stop a job, unless it has ended; a render in progress leaves its place, and its result is discarded."""
+        """Stop a job, unless it has ended, and its work."""
         if job := self._open.get(job_id):
             # Not `aborted`, even before it has started: official clients don't know that status and poll for ever.
             self._end(job, Status.CANCELED)
@@ -228,7 +223,7 @@ class Jobs:
     async def _process(self, job: Job) -> None:
         try:
             data = await job.source()
-            rendered = await asyncio.get_running_loop().run_in_executor(self._threads, self._render, data)
+            rendered = await self._render(data)
             blob = await self.outputs.put(rendered.data)
         except BatchError as error:
             self._end(job, Status.FAILED, error=str(error))

@@ -21,12 +21,12 @@ from anyio import from_thread, to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.engine import devices, weights
 from batch_removebg.engine import network as engine
-from batch_removebg.engine.cutout import cutout
+from batch_removebg.engine.cutout import render
 from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.net import fetch
-from batch_removebg.resources import cores, open_files
+from batch_removebg.resources import Cpu, cores, open_files
 from batch_removebg.storage.lock import locked
 
 from .answers import State
@@ -132,10 +132,17 @@ async def serving(
         locked(Path(folder), clock=clock),
     ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
-        render = partial(cutout, network, settings.limits)
+        cpu = Cpu(threads=settings.workers)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
-            Jobs(render, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
+            Jobs(
+                partial(render, cpu, network, settings.limits),
+                inputs,
+                outputs,
+                workers=settings.workers,
+                clock=clock,
+                room=settings.room,
+            ) as jobs,
         ):
             fetch_url = partial(fetch.get, session, fetching=settings.fetching)
             state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)

@@ -13,9 +13,9 @@ import pytest
 from batch_removebg.cli.progress import Tally
 from batch_removebg.errors import BatchError, KeyRejected, RateLimited, SourceError
 from batch_removebg.events import Kind
-from batch_removebg.imaging import proxy as proxies
-from batch_removebg.imaging.proxy import proxy as make_proxy
+from batch_removebg.imaging.proxy import proxy
 from batch_removebg.model import CreateRequest, Prediction, Status
+from batch_removebg.resources import Cpu
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import atomic, outputs
 from tests.pipeline.test_pipeline import Bench, bench, processing, stop_after
@@ -229,10 +229,16 @@ async def test_a_name_that_cannot_be_written_is_one_items_matter_and_its_predict
 async def test_a_copy_is_neither_made_small_nor_uploaded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     copies(bench, *(f"{nth}.jpg" for nth in range(12)))
     made = []
-    monkeypatch.setattr(proxies, "proxy", lambda *given: made.append(1) or make_proxy(*given))
+    isolated = Cpu.isolated
+
+    async def counting(cpu: Cpu, seconds: float, function: Callable[..., Any], *given: object) -> Any:
+        made.append(function)
+        return await isolated(cpu, seconds, function, *given)
+
+    monkeypatch.setattr(Cpu, "isolated", counting)
     bench.provider.script.append(RateLimited("slow down", retry_after=7.0))
     summary = await bench.run()
-    assert (summary.saved, summary.reused, len(made), len(bench.provider.uploads)) == (12, 11, 1, 1)
+    assert (summary.saved, summary.reused, made.count(proxy), len(bench.provider.uploads)) == (12, 11, 1, 1)
 
 
 async def test_a_copy_whose_original_was_changed_meanwhile_is_bought(

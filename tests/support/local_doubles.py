@@ -6,14 +6,16 @@ import base64
 import functools
 import io
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
+import anyio.to_thread
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,7 +24,6 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
-from batch_removebg.engine.cutout import Render
 from batch_removebg.engine.devices import Precision
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.finish.options import Finished
@@ -111,16 +112,16 @@ def picture(width: int = 48, height: int = 32, *, mode: str = "RGB", kind: str =
 
 @asynccontextmanager
 async def running(
-    render: Render | Stalled,
+    render: Callable[[bytes], Finished] | Stalled,
     folder: Path,
     hands: Hands,
     *,
     workers: int = 1,
     room: int = 100,
 ) -> AsyncIterator[Jobs]:
-    """Jobs whose workers run; a stalled render is let go at the end."""
+    """Jobs whose workers run; a render that blocks does so in a thread, and a stalled one is let go at the end."""
     async with Jobs(
-        render.render if isinstance(render, Stalled) else render,
+        partial(anyio.to_thread.run_sync, render.render if isinstance(render, Stalled) else render),
         inputs=BlobStore(folder / "inputs", hands.read),
         outputs=BlobStore(folder / "outputs", hands.read),
         workers=workers,
