@@ -67,9 +67,12 @@ _STOPPING = 5.0
 """Seconds that work on a picture gets once the run stops."""
 
 
-def patience(pixels: int, effort: int = 0) -> float:
-    """Seconds after which work on a picture is given up: many times what it takes on a slow machine."""
-    return 30 + 1e-6 * pixels * (1 + effort)
+def patience(pixels: int, effort: int | None = None) -> float:
+    """Seconds after which decoding a picture is given up, or finishing it with so much effort.
+
+    It takes 0.03 s a megapixel to decode, and noise as AVIF 1.8 s with an effort of 2 and 55 s with 9.
+    """
+    return 30 + 1e-6 * pixels * (1 if effort is None else 5 * 2**effort)
 
 
 class Cpu:

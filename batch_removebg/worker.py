@@ -24,8 +24,8 @@ from batch_removebg.errors import BatchError
 
 _IDLE = 30.0
 """Seconds without work after which a process ends."""
-LEFT = 0
-"""Its exit code then."""
+LEFT = 75
+"""Its exit code then, which no library ends it with."""
 _waiting: list[Worker] = []
 
 
@@ -120,6 +120,9 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
             asked.put(pickle.load(requests))  # noqa: S301  # our parent's
     except EOFError:
         os._exit(LEFT)
+    except BaseException:  # noqa: BLE001  # nobody else would end the process
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:

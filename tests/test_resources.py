@@ -1,9 +1,12 @@
-"""Pixels get as many threads as there are cores, and no more bytes than the budget."""
+"""Pixels get as many threads and processes as there are cores, a time, and no more bytes than the budget."""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -11,7 +14,9 @@ import anyio.to_thread
 import pytest
 
 from batch_removebg import resources
-from batch_removebg.resources import Cpu, cores, memory, open_files
+from batch_removebg.errors import SourceError, Stopping, WorkFailed
+from batch_removebg.resources import Cpu, cores, memory, open_files, patience
+from batch_removebg.worker import LEFT, Worker
 
 pytestmark = pytest.mark.anyio
 
@@ -176,3 +181,130 @@ def test_open_files_are_those_the_system_allows(monkeypatch: pytest.MonkeyPatch)
     assert open_files() == 256
     monkeypatch.setattr(limits, "getrlimit", lambda what: (limits.RLIM_INFINITY,) * 2)
     assert open_files() == 8192
+
+
+def crash(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+def leave_once(mark: str) -> str:
+    if Path(mark).exists():
+        return "done"
+    Path(mark).touch()
+    os._exit(LEFT)
+
+
+def busy(mark: str) -> None:
+    Path(mark).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+class Ticks:
+    """A sleep that is over at once, as soon as the work has begun; it counts the seconds."""
+
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+        self.slept = 0.0
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept += seconds
+        while not (self._mark.exists() and self._mark.read_text()):  # noqa: ASYNC110  # of another process
+            await anyio.sleep(0.005)
+
+
+def is_gone(mark: Path) -> bool:
+    try:
+        os.kill(int(mark.read_text()), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def gone(mark: Path) -> bool:
+    with anyio.move_on_after(20):
+        while not is_gone(mark):  # noqa: ASYNC110  # nobody says so
+            await anyio.sleep(0.005)
+    return is_gone(mark)
+
+
+async def test_isolated_work_is_done_by_another_process_which_is_used_again() -> None:
+    cpu = Cpu(threads=1)
+    first, second = [await cpu.isolated(30.0, os.getpid) for _ in range(2)]
+    assert first == second != os.getpid()
+    with pytest.raises(ValueError, match="math domain error"):
+        await cpu.isolated(30.0, resources.math.sqrt, -1)
+    assert await cpu.isolated(30.0, os.getpid) == first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.parametrize(
+    ("number", "why"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGABRT, "SIGABRT"), (signal.SIGKILL, "want of memory")]
+)
+async def test_a_crash_fails_its_picture_for_good_and_the_next_gets_another_process(
+    number: signal.Signals, why: str
+) -> None:
+    cpu = Cpu(threads=1)
+    with pytest.raises(WorkFailed, match=why) as failed:
+        await cpu.isolated(30.0, crash, number)
+    assert isinstance(failed.value, SourceError)
+    assert (failed.value.kind, failed.value.of_content) == ("crash", True)
+    assert await cpu.isolated(30.0, abs, -1) == 1
+
+
+async def test_a_process_that_cannot_go_on_is_a_bug_and_no_fault_of_the_picture() -> None:
+    with pytest.raises(RuntimeError, match="couldn't go on"):
+        await Cpu().isolated(30.0, leave, 1)
+    with pytest.raises(WorkFailed, match=r"end \(exit code 3\)"):
+        await Cpu().isolated(30.0, leave, 3)
+
+
+async def test_what_an_idle_process_that_just_left_was_asked_is_asked_again(tmp_path: Path) -> None:
+    assert await Cpu().isolated(30.0, leave_once, str(tmp_path / "mark")) == "done"
+
+
+async def test_work_is_killed_at_its_deadline_which_counts_seconds_as_they_are_slept(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    ticks = Ticks(mark)
+    with pytest.raises(WorkFailed, match="was given up after 150 seconds of work"):
+        await Cpu(sleep=ticks).isolated(patience(120_000_000), busy, str(mark))
+    assert ticks.slept == 150
+    assert await gone(mark)
+
+
+async def test_once_the_run_stops_work_gets_five_seconds_and_its_picture_stays_pending(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    ticks = Ticks(mark)
+    cpu = Cpu(sleep=ticks)
+    cpu.hurry()
+    with pytest.raises(Stopping):
+        await cpu.isolated(300.0, busy, str(mark))
+    assert ticks.slept == 5
+    assert await gone(mark)
+
+
+async def test_cancelled_work_is_killed_and_leaves_its_place(tmp_path: Path) -> None:
+    cpu, mark = Cpu(threads=1), tmp_path / "mark"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cpu.isolated, 60.0, busy, str(mark))
+        while not (mark.exists() and mark.read_text()):  # noqa: ASYNC110  # of another process
+            await anyio.sleep(0.005)
+        tasks.cancel_scope.cancel()
+    assert await gone(mark)
+    assert await cpu.isolated(30.0, abs, -1) == 1
+
+
+async def test_work_cancelled_before_it_began_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Worker] = []
+    monkeypatch.setattr(resources.Worker, "take", lambda: made.append(Worker()) or made[0])
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await Cpu().isolated(30.0, abs, -1)
+    assert [worker.killed for worker in made] in ([], [True])
+
+
+def test_patience_grows_with_the_pixels_and_the_effort() -> None:
+    assert [patience(0), patience(1_000_000), patience(1_000_000, 0), patience(1_000_000, 9)] == [30, 31, 35, 2590]

@@ -46,10 +46,11 @@ async def render(cpu: Cpu, network: Network, limits: Limits, data: bytes) -> Fin
     """The same, with the pictures' decoders and encoders in processes of their own."""
     with _naming_the_image():
         measured = await cpu.isolated(patience(0), probe.measure, data, limits)
-        seconds = patience(measured.width * measured.height, _CUTOUT.encoding.effort)
+        pixels = measured.width * measured.height
         async with cpu.memory(measured.cost):
-            small = await cpu.isolated(seconds, make_proxy, data, PROXY, limits)
+            small = await cpu.isolated(patience(pixels), make_proxy, data, PROXY, limits)
             found = await cpu.run(matte, network, small.data)
+            seconds = patience(pixels, _CUTOUT.encoding.effort)
             return await cpu.isolated(seconds, finish, data, found, _CUTOUT, limits)
 
 

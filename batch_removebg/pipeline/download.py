@@ -134,14 +134,13 @@ class Downloader:
             return output
         prepared, square = predicted.prepared, self._recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
-        return await self._of_output(partial(matte_of, width=width, height=height), output)
+        seconds = patience(self.context.limits.max_pixels)
+        return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
 
-    async def _of_output(self, function: Callable[..., T], output: bytes) -> T:
+    async def _of_output(self, seconds: float, function: Callable[..., T], output: bytes) -> T:
         """What the function makes of an output; raises OutputBroken where it can't be worked on."""
         try:
-            limits, effort = self.context.limits, self._recipe.finish.encoding.effort
-            work = partial(function, limits=limits)
-            return await self.context.cpu.isolated(patience(limits.max_pixels, effort), work, output)
+            return await self.context.cpu.isolated(seconds, partial(function, limits=self.context.limits), output)
         except WorkFailed as error:
             raise OutputBroken(f"the output {error}") from error
 
@@ -159,7 +158,8 @@ class Downloader:
         if notes is None:
             from batch_removebg.finish import finish
 
-            remade = await self._of_output(partial(finish.finish_cutout, finish=self._recipe.finish), cutout)
+            seconds, wanted = patience(limits.max_pixels, self._recipe.finish.encoding.effort), self._recipe.finish
+            remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()
 

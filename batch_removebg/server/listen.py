@@ -132,17 +132,10 @@ async def serving(
         locked(Path(folder), clock=clock),
     ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
-        cpu = Cpu(threads=settings.workers)
+        work = partial(render, Cpu(threads=settings.workers), network, settings.limits)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
-            Jobs(
-                partial(render, cpu, network, settings.limits),
-                inputs,
-                outputs,
-                workers=settings.workers,
-                clock=clock,
-                room=settings.room,
-            ) as jobs,
+            Jobs(work, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
         ):
             fetch_url = partial(fetch.get, session, fetching=settings.fetching)
             state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +17,7 @@ import pytest
 from PIL import Image
 from yarl import URL
 
+from batch_removebg.imaging import probe
 from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.server import protocol
 from batch_removebg.server.blob_store import BlobStore
@@ -276,3 +280,25 @@ async def test_the_network_goes_by_its_own_name_and_by_the_hosted_ones(api: Api,
     assert (schemas["Input"]["required"], schemas["Output"]["type"]) == (["image"], "string")
     assert found["created_at"] == protocol.timestamp(BEGIN)
     assert (await api.ask("GET", f"/models/{name}/versions/{'0' * 64}"))[0] == 404
+
+
+def stuck(data: bytes, *_: object) -> None:
+    Path(data.decode()).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+async def test_a_cancelled_prediction_is_killed_in_the_midst_of_its_work(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mark = tmp_path / "pid"
+    with monkeypatch.context() as patched:
+        patched.setattr(probe, "measure", stuck)
+        created = await api.create(data_uri(str(mark).encode()), wait=False)
+        with anyio.fail_after(20):
+            while not (mark.exists() and mark.read_text()):  # noqa: ASYNC110  # of another process
+                await anyio.sleep(0.005)
+    assert (await api.ask("POST", f"/predictions/{created['id']}/cancel"))[1]["status"] == "canceled"
+    assert (await api.create(data_uri(picture())))["status"] == "succeeded"  # by the only worker
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)

@@ -1,0 +1,78 @@
+"""A picture that crashes its decoder or encoder costs itself alone, and isn't met again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+
+from batch_removebg.finish import finish as finishing
+from batch_removebg.imaging import probe
+from batch_removebg.imaging import proxy as proxies
+from batch_removebg.imaging.format import Limits
+from tests.pipeline.test_pipeline import Bench, bench
+
+__all__ = ["bench"]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix"),
+]
+
+
+def crash_at(data: bytes) -> None:
+    """Crash this process over the picture of 41 pixels across."""
+    if probe.measure(data, Limits()).width == 41:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def measure(data: bytes, *given: Any) -> Any:
+    crash_at(data)
+    return probe.measure(data, *given)
+
+
+def proxy(data: bytes, *given: Any) -> Any:
+    crash_at(data)
+    return proxies.proxy(data, *given)
+
+
+def finish(data: bytes, *given: Any) -> Any:
+    crash_at(data)
+    return finishing.finish(data, *given)
+
+
+STAGES = {"probing": (probe, measure, 2), "making small": (proxies, proxy, 2), "finishing": (finishing, finish, 3)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_crash_fails_one_item_in_the_ledger_and_a_resume_leaves_it_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    module, crashing, bill = STAGES[stage]
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, crashing.__name__, crashing)
+        summary = await bench.run()
+        assert (summary.saved, summary.failed, summary.exit_code, bench.provider.bill) == (2, 1, 3, bill)
+        assert bench.saved() == ["a.png", "c.png"]
+        (failed,) = [line for line in bench.ledger() if line["event"] == "failed"]
+        assert (failed["item"], failed["kind"], failed["retryable"]) == ("b.jpg", "crash", False)
+        assert "SIGSEGV" in failed["message"]
+    again = await bench.run()  # nothing would crash any more: it is left alone all the same
+    assert (again.saved, again.failed, bench.provider.bill) == (2, 1, bill)
+    mended = await bench.run(retry_failed=True)
+    assert (mended.saved, mended.failed, bench.provider.bill) == (3, 0, 3)
+
+
+async def test_a_content_that_crashes_is_not_met_again_by_its_copies(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg", "b.jpg")
+    for number in range(5):
+        (bench.photos / f"copy-{number}.jpg").write_bytes((bench.photos / "b.jpg").read_bytes())
+    monkeypatch.setattr(proxies, "proxy", proxy)
+    summary = await bench.run()
+    assert (summary.saved, summary.failed, bench.provider.bill) == (1, 6, 1)
+    assert [line["event"] for line in bench.ledger()].count("submitting") == 1
