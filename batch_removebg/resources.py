@@ -63,8 +63,8 @@ def _words(path: Path) -> list[str]:
 
 _BUG = 1
 """Python's exit code where it can't go on; libraries that crash end it in other ways."""
-_STOPPING = 5.0
-"""Seconds that work on a picture gets once the run stops."""
+_STOPPING = 3.0
+"""Seconds that work on a picture gets once a signal stops the run: with the one that has begun, it is over in 5."""
 
 
 def patience(pixels: int, effort: int | None = None) -> float:
@@ -150,7 +150,7 @@ class Cpu:
         return WorkFailed(f"made the process that worked on it end ({name}): {why}")
 
     def hurry(self) -> None:
-        """Give work on each picture 5 s at most from now on."""
+        """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
         self._longest = _STOPPING
 
     @asynccontextmanager

@@ -28,6 +28,7 @@ async def watch_signals(context: Context, run: CancelScope, *, task_status: Task
                     await context.provider.abandon()
                 return
             context.gate.close(Interrupted(number))
+            context.cpu.hurry()
 
 
 async def watch_gate(context: Context, run: CancelScope, stop_reading: Callable[[], None]) -> None:
@@ -35,7 +36,6 @@ async def watch_gate(context: Context, run: CancelScope, stop_reading: Callable[
     await context.gate.closed.wait()
     context.notify(Event(Kind.STOPPING, text=str(context.gate.reason)))
     stop_reading()
-    context.cpu.hurry()
     await context.clock.sleep(context.shape.grace)
     run.cancel()
 
