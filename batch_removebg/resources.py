@@ -61,8 +61,7 @@ def _words(path: Path) -> list[str]:
         return []
 
 
-_BUG = 1
-"""Python's exit code where it can't go on; libraries that crash end it in other ways."""
+_BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
 _STOPPING = 3.0
 """Seconds that work on a picture gets once a signal stops the run: with the one that has begun, it is over in 5."""
 

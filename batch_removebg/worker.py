@@ -22,8 +22,7 @@ from typing import IO, Any
 
 from batch_removebg.errors import BatchError
 
-_IDLE = 30.0
-"""Seconds without work after which a process ends."""
+_IDLE = 30.0  # seconds without work after which a process ends
 LEFT = 75
 """Its exit code then, which no library ends it with."""
 _waiting: list[Worker] = []

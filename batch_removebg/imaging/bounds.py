@@ -17,11 +17,9 @@ _EOI, _SOS = 0xD9, 0xDA
 _COUNTED = {"GIF": (b"\0,", "frames"), "WEBP": (b"ANMF", "frames"), "PSD": (b"8BIM", "blocks of data")}
 """What each part begins with; by chance, such bytes are never half as many as may be."""
 _PARTS = 100_000
-_SCANS = 100
-"""Of a JPEG: most progressive ones have 10; each goes through all the pixels."""
+_SCANS = 100  # of a JPEG: most progressive ones have 10; each goes through all the pixels
 _PAGES = 10_000
-_COMMENTS = 1_000
-"""Of a PPM as text: the time for them grows with their square."""
+_COMMENTS = 1_000  # of a PPM as text: the time for them grows with their square
 
 
 def require_few(name: str, data: bytes) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
+from batch_removebg.clock import Clock
 from batch_removebg.finish import finish as finishing
 from batch_removebg.imaging import probe
 from batch_removebg.imaging import proxy as proxies
 from batch_removebg.imaging.format import Limits
+from batch_removebg.pipeline.watchers import watch_signals
+from batch_removebg.stop import Gate
 from tests.pipeline.test_pipeline import Bench, bench
 
 __all__ = ["bench"]
@@ -76,3 +81,16 @@ async def test_a_content_that_crashes_is_not_met_again_by_its_copies(
     summary = await bench.run()
     assert (summary.saved, summary.failed, bench.provider.bill) == (1, 6, 1)
     assert [line["event"] for line in bench.ledger()].count("submitting") == 1
+
+
+async def test_the_first_signal_hurries_what_is_worked_on_and_closes_the_gate() -> None:
+    hurried: list[str] = []
+    gate = Gate(Clock())
+    context = SimpleNamespace(gate=gate, cpu=SimpleNamespace(hurry=lambda: hurried.append("yes")))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(watch_signals, context, tasks.cancel_scope)
+        os.kill(os.getpid(), signal.SIGTERM)
+        with anyio.fail_after(20):
+            await gate.closed.wait()
+        tasks.cancel_scope.cancel()
+    assert hurried == ["yes"]
