@@ -25,6 +25,7 @@ from .patience import Patience
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 _MEBIBYTE = 1 << 20
 _READ_AHEAD = 1 << 18
@@ -90,12 +91,20 @@ async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aioht
         yield session
 
 
+def as_url(text: str) -> URL:
+    """A URL as aiohttp takes it; raises ValueError where it is none."""
+    from yarl import URL
+
+    try:
+        return URL(text)
+    except IndexError as error:  # yarl's own for `http://[::1]x@`
+        raise ValueError(text) from error
+
+
 @functools.lru_cache(maxsize=8)
 def origin(url: str) -> str:
     """Scheme, host and port of an http(s) URL, as aiohttp would connect to it; raises ValueError for other URLs."""
-    from yarl import URL
-
-    return str(URL(url).origin())
+    return str(as_url(url).origin())
 
 
 def redacted(url: str) -> str:
@@ -134,12 +143,11 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
     included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for transient failures.
     """
     import aiohttp
-    from yarl import URL
 
     timeout, patience = aiohttp.ClientTimeout(total=None, sock_connect=20), Patience(60.0, fetching.seconds)
     for _ in range(fetching.redirects + 1):
         try:
-            target = URL(url)  # parsed once: what is compared here is what aiohttp connects to
+            target = as_url(url)  # parsed once: what is compared here is what aiohttp connects to
             if target.scheme not in ("http", "https"):
                 raise SourceError(f"{redacted(url)}: only http and https are fetched")
             ours = own if own is not None and str(target.origin()) == own.origin else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from batch_removebg.errors import BatchError, OutputBroken, PredictionLost, ServerError, SourceError, WorkFailed
+from batch_removebg.errors import BatchError, OutputBroken, ResubmitError, ServerError, SourceError, WorkFailed
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.ledger.events import Claimed, Saved
@@ -95,17 +95,20 @@ class Downloader:
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
 
-        Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises OutputBroken
-        where the output is useless, PredictionLost where it is gone.
+        Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises
+        ResubmitError where it was gone, or useless in the same way, four times in a row.
         """
         assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
         urls, signs, tries = predicted.output, list[bytes](), 0
         while True:
             output: bytes | Matte = b""
             try:
+                if tries and not tries % len(urls) and predicted.prediction_id is not None:
+                    again = await self.context.provider.get(predicted.prediction_id)
+                    urls = (wire.result(again), *again.others)
                 output = await self._fetch(urls[tries % len(urls)])
                 return await use(predicted, output)
-            except (OutputBroken, PredictionLost) as error:
+            except ResubmitError as error:
                 if not self.context.provider.capabilities.billed:
                     raise
                 tries += 1
@@ -116,9 +119,6 @@ class Downloader:
                 alike, chance = _alike(signs, len(urls)), self.context.clock.random()
                 wait = self.policy.delay(tries // len(urls), alike, error, chance)
             await self.context.clock.sleep(wait)
-            if predicted.prediction_id is not None:
-                again = await self.context.provider.get(predicted.prediction_id)
-                urls = (wire.result(again), *again.others)
 
     async def _fetch(self, url: str) -> bytes | Matte:
         try:

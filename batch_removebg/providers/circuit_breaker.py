@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -140,8 +141,10 @@ class Breaking(Wrapper):
 
     async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
-        host = urlsplit(url).netloc
-        if not host:  # the output itself, in a data URI or in this process
+        host = ""
+        with suppress(ValueError):
+            host = urlsplit(url).netloc
+        if not host:  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)
         breaker = self._fetching.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"

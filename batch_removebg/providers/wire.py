@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_plus, urljoin, urlsplit
 
 from batch_removebg.errors import PredictionFailed, PredictionInterrupted, PredictionLost
 from batch_removebg.model import Prediction, PredictionPage, Status
+from batch_removebg.net.fetch import as_url
 
 from .refusals import detail, glimpse, number
 
@@ -49,20 +51,28 @@ _NO_PICTURE = re.compile(
 _BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|UklGR|R0lGOD)[\w+/=\s-]{40,}")
 """A PNG, JPEG, WebP or GIF without the `data:` in front of it."""
 _PATH = re.compile(r"/?[\w.~%-]+(/[\w.~%-]+)*(\?\S*)?", re.ASCII)
+_LONE = re.compile(
+    r"\\u[dD][89abAB][\da-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][\da-fA-F]{2})\\u[dD][c-fC-F][\da-fA-F]{2}",
+    re.ASCII,
+)
+"""Half of a surrogate pair, escaped."""
 _LONGEST_PATH = 2000
 _LONGEST_RUN = 86_400.0  # seconds; a longer run time comes from a wrong clock
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON in an answer; a prefix that keeps scripts out, and what follows the first value, are left out."""
+    """The JSON in an answer; a prefix that keeps scripts out, and what follows the first value, are left out.
+
+    Its texts can be written as UTF-8: halves of surrogate pairs and bytes that are none are replaced.
+    """
+    text = _LONE.sub(r"\\ufffd", raw.decode(json.detect_encoding(raw), "replace"))
     try:
-        return json.loads(raw)
+        return json.loads(text)
     except RecursionError:
         return None
     except ValueError:
         pass
     try:
-        text = raw.decode("utf-8-sig")
         start = min(at for at in (text.find("{"), text.find("[")) if at >= 0)
         found = json.JSONDecoder().raw_decode(text, start)[0]
     except (ValueError, RecursionError):
@@ -197,7 +207,8 @@ def _url(text: str, base: str) -> str | None:
         return f"data:;base64,{text}"
     # Relative to the API, where it can be nothing else.
     if base and len(text) < _LONGEST_PATH and (text.startswith("//") or (_PATH.fullmatch(text) and "/" in text)):
-        return urljoin(f"{base}/", text)
+        with suppress(ValueError):
+            return urljoin(f"{base}/", text)
     return None
 
 
@@ -207,10 +218,8 @@ def same_url(one: str, other: str) -> bool:
 
 
 def _normalised(url: str) -> tuple[str, ...] | str:
-    from yarl import URL
-
     try:
-        parts = URL(url)
+        parts = as_url(url)
         return (
             parts.scheme,
             parts.host or "",

@@ -1,27 +1,36 @@
-"""Valid things made invalid: seeded, so that a case can be met again, and quick enough for a million of them."""
+"""Valid things made invalid: seeded, so that a case can be met again, and quick enough for ten million of them.
+
+BATCH_REMOVEBG_CASES says how many the long run has in all, over all targets; BATCH_REMOVEBG_SEED makes them others.
+"""
 
 from __future__ import annotations
 
 import copy
+import os
 import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.support.long_report import LONG, note
 
 SHOWN = 3
+CASES = float(os.environ.get("BATCH_REMOVEBG_CASES", "1e6"))
+SEED = int(os.environ.get("BATCH_REMOVEBG_SEED", "0"))
 
 Mutator = Callable[[random.Random], Any]
 
 
-def fuzz(suite_seed: int, cases: Mutator, rule: Callable[[Any], None], *, short: int, long: int) -> None:
-    """Hold `rule` against `short` mutated cases, or `long` in the long run, and put the number on record.
+def fuzz(
+    target: str, suite_seed: int, cases: Mutator, rule: Callable[[Any], None], *, short: int, share: float
+) -> None:
+    """Hold `rule` against `short` mutated cases, or its `share` of all in the long run, and put the number on record.
 
     A rule is broken by any exception, AssertionError or other. All cases are run; the first few that broke it are
     shown, to be kept as regressions.
     """
-    rng = random.Random(suite_seed)
-    count = long if LONG else short
+    rng = random.Random(suite_seed + 1000 * SEED)
+    count, begun = round(share * CASES) if LONG else short, time.monotonic()
     broken: list[str] = []
     for number in range(count):
         case = cases(rng)
@@ -29,7 +38,7 @@ def fuzz(suite_seed: int, cases: Mutator, rule: Callable[[Any], None], *, short:
             rule(case)
         except Exception as error:  # noqa: BLE001  # whatever comes out that the rule does not allow is what is looked for
             broken.append(f"case {number}: {type(error).__name__}: {error}: {case!r}"[:2000])
-    note("fuzz", cases=count, broken=len(broken))
+    note("fuzz", target, cases=count, seconds=round(time.monotonic() - begun), broken=len(broken))
     assert not broken, "\n".join([f"{len(broken)} of {count} cases", *broken[:SHOWN]])
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from batch_removebg.errors import BatchError, PredictionFailed, ResubmitError
 from batch_removebg.model import Prediction
 from batch_removebg.providers import refusals, wire
-from tests.fuzz.mutate import fuzz, json_of, text_of
+from tests.fuzz.mutate import bytes_of, fuzz, json_of, text_of
 from tests.support.long_report import LONG
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
@@ -80,19 +82,43 @@ def cases(rng: random.Random) -> Case:
 
 def holds(case: Case) -> None:
     body, status, header = case
-    read = wire.prediction(body)
+    read = wire.prediction(body, base="https://api.example/v1")
     if read is not None:
-        json.dumps({"id": read.id, "ran": read.ran, "error": read.error}, allow_nan=False)
-        assert read.created_at is None or read.created_at.tzinfo is not None
+        predicted(read)
         ends(read)
     page = wire.page(body)
-    assert page is None or isinstance(page.predictions, tuple)
+    for listed in page.predictions if page is not None else ():
+        predicted(listed)
+    assert page is None or page.next is None or isinstance(page.next, str)
     wait = refusals.retry_after({"Retry-After": header}, body, now=NOW)
     assert wait is None or 0 <= wait < float("inf")
+    limit = refusals.limit(body)
+    assert limit is None or (0 < limit[0] < float("inf") and 1 <= limit[1] < float("inf"))
+    exhausted = refusals.exhausted({"ratelimit-remaining": "0", "ratelimit-reset": header})
+    assert exhausted is None or math.isfinite(exhausted)
     refused = refusals.refusal(status, {"Retry-After": header}, body, doing="creating", now=NOW)
     assert isinstance(refused, BatchError)
     assert str(refused)
     assert len(refusals.glimpse(body)) <= 300
+    stated = refusals.stated(body)
+    assert stated is None or 400 <= stated < 600
+    if stated is not None:
+        assert isinstance(refusals.refusal(stated, {}, body, doing="creating", now=NOW), BatchError)
+
+
+def predicted(read: Prediction) -> None:
+    """What is read can be written, asked for and compared."""
+    json.dumps({"id": read.id, "ran": read.ran, "error": read.error}, allow_nan=False)
+    assert read.created_at is None or read.created_at.tzinfo is not None
+    assert read.ran is None or read.ran >= 0
+    if read.id is not None:
+        assert read.id.strip(".")
+        quote(read.id, safe="").encode()
+    if read.image is not None:
+        assert wire.same_url(read.image, read.image)
+    urls = [url for url in (read.output, *read.others) if url is not None]
+    assert len(urls) == len(set(urls)) <= 4
+    assert all(url.lower().startswith(("http:", "https:", "data:")) for url in urls)
 
 
 def ends(read: Prediction) -> None:
@@ -125,4 +151,41 @@ def test_any_json_is_read_or_refused(body: Any, status: int, header: str) -> Non
 
 
 def test_answers_after_accidents_are_read_or_refused() -> None:
-    fuzz(13, cases, holds, short=3000, long=500_000)
+    fuzz("answers", 13, cases, holds, short=3000, share=0.2)
+
+
+RAW = [json.dumps(seed).encode() for seed in SEEDS] + [b")]}',\n" + json.dumps(PREDICTION).encode(), b"[1]", b"7"]
+TOKENS = [
+    b"{",
+    b"}",
+    b"[" * 3000,
+    b'{"data":' * 900,
+    b"NaN",
+    b"1e999",
+    b"9" * 5000,
+    b"\\ud83d",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+]
+TOKENS += [
+    b'"',
+    b",",
+    b":",
+    b"null",
+    b"<html>",
+    b"\0",
+    b'"id":"..",',
+    b'"status":"succeeded",',
+    b'"code":401,',
+    b"\x1f\x8b",
+]
+
+
+def raw_holds(raw: bytes) -> None:
+    body = wire.parsed(raw)
+    json.dumps(body, ensure_ascii=False).encode()
+    holds((body, 200 + len(raw) % 400, "7"))
+
+
+def test_bytes_after_accidents_are_read_or_refused() -> None:
+    fuzz("bytes of answers", 16, lambda rng: bytes_of(rng, RAW, TOKENS), raw_holds, short=3000, share=0.11)

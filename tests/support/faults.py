@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from math import inf
@@ -138,6 +138,16 @@ def _accepted(handler: Handler) -> How:
     return lambda api: after(api.normal, handler)
 
 
+def gone_and_interrupted(api: FakeApi) -> Handler:
+    """An output that is missing once, of a prediction that then says once that it was interrupted."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        api.respond(*POLL, changed(status="failed", output=None, error=TRANSIENT["PA"])(api), times=1)
+        return await empty(404)(request)
+
+    return answer
+
+
 THROTTLED = "Request was throttled. Your rate limit resets in ~7s."
 PATIENCE = {
     "body": (says(429, {"detail": "slow down", "retry_after": 7}), (7, 8.1)),
@@ -227,6 +237,13 @@ OUTPUTS = {
     "empty": empty(200),
     "cut-off": picture(cutout()[:-20]),
     "forbidden": page(403),
+}
+NO_URLS = {
+    "open-bracket": "https://[x",
+    "words-after-an-address": "http://[::1]x@",
+    "relative-open-bracket": "//[x",
+    "half-a-surrogate": "https://\ud800.example/x.png",
+    "data-of-half-a-surrogate": "data:image/png,\ud800",
 }
 STOPS = {
     "401": (says(401, {"title": "Unauthenticated"}), "key"),
@@ -325,6 +342,10 @@ def _outputs() -> Iterator[tuple[str, Fault]]:
     for name, handler in OUTPUTS.items():
         yield f"output-{name}", Fault(at=OUTPUT, how=_always(handler), times=2)
         yield f"output-{name}-always", Fault(at=OUTPUT, how=_always(handler), times=inf, extra=2, failed="output")
+    for name, url in NO_URLS.items():
+        named = Fault(at=POLL, how=changed(status="succeeded", output=url), times=inf, extra=2)
+        yield f"output-at-{name}", replace(named, failed="output" if ":" in url else "prediction-interrupted")
+    yield "output-404-then-interrupted", Fault(at=OUTPUT, how=gone_and_interrupted, times=1)
     yield "output-wrong-length", Fault(at=OUTPUT, how=_always(wrong_length()), times=2)
     endless_picture = Fault(at=OUTPUT, how=_always(endless(200)), settings={"max_size": 1})
     yield "output-endless", endless_picture

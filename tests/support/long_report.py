@@ -18,11 +18,20 @@ VARIABLE = "BATCH_REMOVEBG_REPORT"
 LONG = os.environ.get("BATCH_REMOVEBG_LONG") == "1"
 
 COUNTED = {
+    "runs": "chaos runs",
+    "commands": "commands that were run for them",
     "kills": "processes killed",
+    "suspends": "processes suspended",
+    "jumps": "jumps of the clock",
+    "fulls": "disks full for a moment",
     "states": "disks after a power cut",
     "faults": "kinds of fault",
     "cases": "fuzz cases",
+    "seconds": "seconds for them",
     "answers": "answers of a server that mixes them up",
+    "wrong": "answers that were about something else",
+    "items": "items",
+    "bill": "predictions billed",
 }
 LOSSES = {
     "lost": "items lost",
@@ -33,15 +42,16 @@ LOSSES = {
     "broken": "cases that broke a rule",
 }
 DECLARED = {"possible_duplicates": "possible duplicates, counted and said"}
+HIGHEST = {"peak": "most memory of a process, in MiB"}
 
 
-def note(suite: str, **counts: int) -> None:
-    """Put one result on record; the names are those of the tables above."""
-    unknown = counts.keys() - COUNTED.keys() - LOSSES.keys() - DECLARED.keys()
+def note(suite: str, about: str = "", **counts: int) -> None:
+    """Put one result on record; the names are those of the tables above. `about`: a seed or the like, for the file."""
+    unknown = counts.keys() - COUNTED.keys() - LOSSES.keys() - DECLARED.keys() - HIGHEST.keys()
     assert not unknown, f"the table has no row for {unknown}"
     if place := os.environ.get(VARIABLE):
         with Path(place).open("a") as file:  # one short line, one write: suites may run side by side
-            file.write(json.dumps({"suite": suite, **counts}) + "\n")
+            file.write(json.dumps({"suite": suite, "about": about, **counts}) + "\n")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -57,12 +67,15 @@ def table(lines: list[str]) -> tuple[str, int]:
     suites: dict[str, Counter[str]] = {}
     for line in lines:
         entry = json.loads(line)
+        entry.pop("about")
         counts = suites.setdefault(entry.pop("suite"), Counter())
-        counts.update(entry)
-        total.update(entry)
+        for place in (counts, total):
+            highest = {name: max(place[name], entry[name]) for name in HIGHEST.keys() & entry.keys()}
+            place.update({name: number for name, number in entry.items() if name not in HIGHEST})
+            place |= highest
     names = sorted(suites)
     rows = [["", *names, "together"]]
-    for key, words in {**COUNTED, **DECLARED, **LOSSES}.items():
+    for key, words in {**COUNTED, **HIGHEST, **DECLARED, **LOSSES}.items():
         cells = [f"{suites[name][key]:,}" if key in suites[name] else "" for name in names]
         rows.append([words, *cells, f"{total[key]:,}" if any(cells) else "not run"])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
