@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -114,10 +114,10 @@ class LostCreates:
         self._known = known
         self._offset = math.inf
         """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early."""
-        self._later: OrderedDict[str, float] = OrderedDict()
-        """When the latest creates with an answer were sent, by id."""
+        self._later: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        """When the latest creates with an answer were sent, and with which image, by id."""
         self._echoes = False
-        """The server was seen to repeat input URLs as they were sent."""
+        """The list was seen to repeat input URLs as they were sent."""
         self._taken: set[str] = set()
         """Ids found by this run, which may not be on record yet."""
         self._open: list[_Search] = []
@@ -127,12 +127,11 @@ class LostCreates:
     def answered(self, created: Prediction, image: str, sent: float) -> None:
         """Record a create that was answered: it shows the server's clock, and what is later than a lost one."""
         if created.id is not None:
-            self._later[created.id] = sent
+            self._later[created.id] = sent, image
             if len(self._later) > _REMEMBERED:
                 self._later.popitem(last=False)
         if created.created_at is not None:
             self._offset = min(self._offset, created.created_at.timestamp() - self._clock.monotonic())
-        self._echoes = self._echoes or (created.image is not None and wire.same_url(created.image, image))
 
     async def find(
         self, lost: Lost, spent: Container[str], sent: float = -math.inf, lost_at: float | None = None
@@ -188,8 +187,10 @@ class LostCreates:
         cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
         for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
+            for sent, image, shown in self._answered(page.predictions):
+                newest = max(newest, sent)
+                self._echoes = self._echoes or (shown is not None and wire.same_url(shown, image))
             for candidate in page.predictions:
-                newest = max(newest, self._later.get(candidate.id or "", -math.inf))
                 if not self._is_ours(candidate):
                     self._compare(candidate, searches, doubtful)
             oldest = page.predictions[-1].created_at if page.predictions else None
@@ -221,6 +222,10 @@ class LostCreates:
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
         return datetime.fromtimestamp(seconds, UTC) if _LONG_AGO < seconds < _FAR else None
 
+    def _answered(self, listed: Sequence[Prediction]) -> Iterator[tuple[float, str, str | None]]:
+        """Of those on a page that this run got an answer about: when they were sent, with which image, and its echo."""
+        return ((*self._later[one.id], one.image) for one in listed if one.id is not None and one.id in self._later)
+
     def _is_ours(self, candidate: Prediction) -> bool:
         known = candidate.id
         return known is not None and (known in self._taken or known in self._later or self._known(known))
@@ -232,7 +237,7 @@ class LostCreates:
         for search in open_ones:
             if candidate.image is not None and wire.same_url(candidate.image, search.key):
                 self._taken.add(candidate.id)
-                self._later[candidate.id] = search.sent
+                self._later[candidate.id] = search.sent, search.key
                 search.end(Sighting(candidate))
                 return
         if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten

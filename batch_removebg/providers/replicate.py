@@ -170,7 +170,8 @@ class Replicate:
         answer = await self._ask("POST", "/files", doing, data=form)
         urls = answer.body.get("urls") if isinstance(answer.body, dict) else None
         url = urls.get("get") if isinstance(urls, dict) else None
-        if not isinstance(url, str):
+        if not isinstance(url, str) or "status" in answer.body:  # a prediction has its `urls`, too
+            answer.drop()
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
         if answer.body.get("size") not in (None, len(data)) or _sha256(answer.body) not in (
             None,

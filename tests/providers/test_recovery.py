@@ -224,12 +224,13 @@ async def test_a_list_that_shows_nothing_later_of_ours_leaves_a_doubt(
     assert events(ledger) == ["submitting", "submitting duplicate", "submitted"]
 
 
-async def test_an_unknown_prediction_leaves_a_doubt_where_the_server_rewrites_urls(
-    ledger: Ledger, time: FakeClock
+@pytest.mark.parametrize("answered", ["https://shop.example/sent.jpg", LATER.image])
+async def test_an_unknown_prediction_leaves_a_doubt_where_the_list_rewrites_urls(
+    ledger: Ledger, time: FakeClock, answered: str
 ) -> None:
     inner = Listing([PredictionPage((LATER, listed("who knows", "https://x/0815")))], creates=[CreateLost("x")])
     buyer = recovery(inner, ledger, time)
-    buyer.lost.answered(LATER, "https://shop.example/sent.jpg", math.inf)
+    buyer.lost.answered(replace(LATER, image=answered), "https://shop.example/sent.jpg", math.inf)
     assert await buyer.create(REQUEST) == "p1"
     assert events(ledger) == ["submitting", "submitting duplicate", "submitted"]
 

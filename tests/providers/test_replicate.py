@@ -531,6 +531,13 @@ async def test_an_echo_may_be_spelled_otherwise_or_say_nothing(
     assert (await provider.create(REQUEST)).id == "p9"
 
 
+async def test_an_upload_that_is_answered_with_a_prediction_is_no_upload(api: FakeApi, provider: Replicate) -> None:
+    answer = {"id": "p1", "status": "starting", "urls": {"get": f"{api.base}/predictions/p1"}}
+    api.respond("POST", "/files", says(201, answer))
+    with pytest.raises(ServerError, match="no file"):
+        await provider.upload(b"x", filename="a.jpg", content_type="image/jpeg")
+
+
 async def test_a_query_answered_with_another_prediction_is_asked_again(api: FakeApi, provider: Replicate) -> None:
     api.respond("GET", "/predictions/p1", says(200, {"id": "p2", "status": "succeeded", "output": URL}))
     with pytest.raises(ServerError, match="another prediction, p2"):

@@ -702,3 +702,27 @@ def test_a_refusal_inside_a_200_stands_for_its_status(body: Any, status: int | N
 )
 def test_urls_are_compared_normalised(other: str, same: bool) -> None:
     assert wire.same_url("http://pics.example/grün und blau.png?a=b c", other) is same
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'"\ude00\ud83d"', "\ufffd\ufffd"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (b'"\xed\xa0\xbd\xff"', "\ufffd\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_texts_of_answers_can_be_written(raw: bytes, text: str) -> None:
+    assert wire.parsed(raw) == text
+
+
+@pytest.mark.parametrize("text", ["//[x", "//[]", "//:]"])
+def test_what_leads_nowhere_is_no_output(text: str) -> None:
+    assert wire.outputs(text, "https://api.example/v1") == ()
+
+
+def test_what_is_no_url_is_the_same_as_itself_alone() -> None:
+    assert wire.same_url("http://[::1]x@", "http://[::1]x@")
+    assert not wire.same_url("http://[::1]x@", "http://[::1]")

@@ -137,7 +137,8 @@ class ChaosApi(FakeApi):
     _ends: dict[str, float] = field(default_factory=dict)
     _signs: Counter[str] = field(default_factory=Counter)
     """Of each prediction, how often it seemed useless."""
-    _past: list[bytes] = field(default_factory=list)
+    _past: list[tuple[str, bytes]] = field(default_factory=list)
+    """Answers about predictions, and their ids."""
 
     def __post_init__(self) -> None:
         self.respond("*", "*", self._moody)
@@ -255,8 +256,16 @@ class ChaosApi(FakeApi):
         answer = await self.normal(request)
         assert isinstance(answer, web.Response)
         assert isinstance(answer.body, bytes)
-        self._past.append(answer.body)
+        self._past.append((json.loads(answer.body).get("id", ""), answer.body))
         return answer
+
+    def _anothers(self) -> bytes:
+        """One of the latest answers, but none about an earlier prediction of the same picture: nobody could tell."""
+        mine = self._past[-1][0]
+        whose = self.whose.get(mine)
+        return self.dice.choice(
+            [body for name, body in self._past[-10:] if name == mine or self.whose.get(name) != whose]
+        )
 
     async def _flapping(self, request: web.Request) -> web.StreamResponse:
         name = request.path.rpartition("/")[2]
@@ -269,15 +278,17 @@ class ChaosApi(FakeApi):
     async def _mixed(self, request: web.Request) -> web.StreamResponse:
         """An answer for whoever asks: the latest to another, or one from the past."""
         answer = await self._noted(request)
+        mine = self._past[-1]
         await anyio.sleep(0.05 * self.dice.random())  # meanwhile others come
-        given = self.dice.choice(self._past[-10:])
+        self._past.append(mine)
+        given = self._anothers()
         self.wrong += given != answer.body
         return web.Response(body=given, status=answer.status, content_type="application/json")
 
     async def _too_much(self, request: web.Request) -> web.StreamResponse:
         """The answer, and soon after it one that nobody asked for, which the next one gets who uses the connection."""
         answer = await self._noted(request)
-        body = self.dice.choice(self._past[-10:])
+        body = self._anothers()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         transport, delay = request.transport, self.dice.choice((0.0, 0.002, 0.01, 0.05))
         assert transport is not None
