@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-crash test-long bench truth check fix clean
+.PHONY: help run test test-crash test-long test-chaos test-fuzz bench truth check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
+	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
+	@echo "make test-fuzz   ten million fuzz cases (CASES=1e6: fewer, SEED=7: others), and a table"
 	@echo "make bench   measure speed, memory and requests, against a simulated API and beside rembg; half an hour at most, and a table"
 	@echo "make truth   compare cutouts with an alpha that is known, ours and rembg's; an hour at most, and a table"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
@@ -46,11 +48,19 @@ test-crash: $(VENV)/.dev
 # What the suites have counted becomes one table at the end, also where one of them has failed.
 LONG := tests/crash tests/fuzz tests/integration/test_faults.py
 REPORT := $(CURDIR)/.pytest_cache/long.jsonl
+COUNTED = mkdir -p $(dir $(REPORT)) && rm -f $(REPORT); \
+	export BATCH_REMOVEBG_LONG=1 BATCH_REMOVEBG_REPORT=$(REPORT) $(if $(SEED),BATCH_REMOVEBG_SEED=$(SEED))
+PYTEST := $(BIN)/python -m pytest -p tests.support.long_report
+TABLE = ended=$$?; $(BIN)/python tests/support/long_report.py $(REPORT) && exit $$ended
 test-long: $(VENV)/.dev
-	@mkdir -p $(dir $(REPORT)) && rm -f $(REPORT)
-	@export BATCH_REMOVEBG_LONG=1 BATCH_REMOVEBG_REPORT=$(REPORT); \
-	timeout 1740 $(BIN)/python -m pytest -p tests.support.long_report -m "crash or not crash" $(LONG) $(TESTS); ended=$$?; \
-	$(BIN)/python tests/support/long_report.py $(REPORT) && exit $$ended
+	@$(COUNTED) BATCH_REMOVEBG_CHAOS=300; \
+	timeout 1740 $(PYTEST) -m "crash or not crash" $(LONG) $(TESTS); $(TABLE)
+
+test-chaos: $(VENV)/.dev
+	@$(COUNTED) BATCH_REMOVEBG_CHAOS=$(or $(SECONDS),1800); $(PYTEST) -n 0 -m crash tests/crash/test_chaos.py; $(TABLE)
+
+test-fuzz: $(VENV)/.dev
+	@$(COUNTED) BATCH_REMOVEBG_CASES=$(or $(CASES),1e7); $(PYTEST) -m crash tests/fuzz; $(TABLE)
 
 # rembg has an environment of its own, for its pins; it gets our weights. QUICK=1: four small pictures, SEED=7: others
 # than the refinement was tuned on; neither writes results.

@@ -120,4 +120,4 @@ def test_any_bytes_give_items_or_a_manifest_error(name: str, data: bytes) -> Non
 
 
 def test_manifests_after_accidents_give_items_or_a_manifest_error() -> None:
-    fuzz("manifests", 12, cases, holds, short=700, share=0.1)
+    fuzz("manifests", 12, cases, holds, short=700, share=0.04)

@@ -151,7 +151,7 @@ def test_any_json_is_read_or_refused(body: Any, status: int, header: str) -> Non
 
 
 def test_answers_after_accidents_are_read_or_refused() -> None:
-    fuzz("answers", 13, cases, holds, short=3000, share=0.2)
+    fuzz("answers", 13, cases, holds, short=3000, share=0.25)
 
 
 RAW = [json.dumps(seed).encode() for seed in SEEDS] + [b")]}',\n" + json.dumps(PREDICTION).encode(), b"[1]", b"7"]
@@ -188,4 +188,4 @@ def raw_holds(raw: bytes) -> None:
 
 
 def test_bytes_after_accidents_are_read_or_refused() -> None:
-    fuzz("bytes of answers", 16, lambda rng: bytes_of(rng, RAW, TOKENS), raw_holds, short=3000, share=0.11)
+    fuzz("bytes of answers", 16, lambda rng: bytes_of(rng, RAW, TOKENS), raw_holds, short=3000, share=0.15)

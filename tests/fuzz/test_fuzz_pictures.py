@@ -91,7 +91,7 @@ def test_pictures_after_accidents_are_read_or_refused(kind: str) -> None:
     def cases(rng: random.Random) -> bytes:
         return bytes_of(rng, SEEDS[kind], TOKENS)
 
-    fuzz(f"pictures {kind}", len(kind), cases, holds, short=400, share=0.01)
+    fuzz(f"pictures {kind}", len(kind), cases, holds, short=400, share=0.004)
 
 
 HEADERS = [seed for seeds in SEEDS.values() for seed in seeds]
@@ -118,4 +118,4 @@ def header_holds(data: bytes) -> None:
 
 
 def test_headers_after_accidents_are_read_or_refused() -> None:
-    fuzz("headers of pictures", 15, headers, header_holds, short=2000, share=0.1)
+    fuzz("headers of pictures", 15, headers, header_holds, short=2000, share=0.07)

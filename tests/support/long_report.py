@@ -41,7 +41,10 @@ LOSSES = {
     "mixed": "pictures under another item's name",
     "broken": "cases that broke a rule",
 }
-DECLARED = {"possible_duplicates": "possible duplicates, counted and said"}
+DECLARED = {
+    "possible_duplicates": "possible duplicates, counted and said",
+    "told": "lost creates that failed an item, and were said",
+}
 HIGHEST = {"peak": "most memory of a process, in MiB"}
 
 
@@ -89,6 +92,10 @@ def main(place: str) -> int:
     lines = path.read_text().splitlines() if path.exists() else []
     shown, losses = table(lines)
     print(shown)
+    for entry in sorted(map(json.loads, lines), key=lambda entry: str(entry["about"])):
+        if entry.get("seconds"):
+            rate = entry["cases"] / entry["seconds"]
+            print(f"{entry['suite']}, {entry['about']}: {entry['cases']:,} cases, {rate:,.0f} a second")
     if not lines:
         print("nothing was counted")
     return 1 if losses or not lines else 0
