@@ -25,7 +25,9 @@ from batch_removebg.errors import (
 )
 
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
-_LIMIT = re.compile(r"(\d+(?:\.\d+)?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE
+)
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 _NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing|余额|欠费", re.IGNORECASE)
 _NO_KEY = re.compile(
@@ -63,7 +65,7 @@ def exhausted(headers: Mapping[str, str]) -> float | None:
 def limit(body: Any) -> tuple[float, float] | None:
     """Requests a second and burst, where a 429 states them: "6 requests per minute with a burst of 1"."""
     found = _LIMIT.search(detail(body))
-    if found is None or len(found.group(1)) > 12 or not float(found.group(1)):
+    if found is None or not float(found.group(1)):
         return None
     burst = float(found.group(3)[:6]) if found.group(3) else 1.0
     return float(found.group(1)) / _SECONDS[found.group(2).lower()], max(1.0, burst)

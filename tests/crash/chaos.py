@@ -168,6 +168,10 @@ class Chaos:
 
     async def _disturb(self, process: Process) -> None:
         """Do something to the run every now and then, until it is killed or has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            await self._disturbing(process)
+
+    async def _disturbing(self, process: Process) -> None:
         for _ in range(12):
             await anyio.sleep(self.dice.uniform(0.05, 0.9))
             match self.dice.choices(("kill", "suspend", "fill", "down", "outputs down"), (4, 3, 1, 1, 2))[0]:

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 
 SECONDS = float(os.environ.get("BATCH_REMOVEBG_CHAOS", "1800"))
 SEED = os.environ.get("BATCH_REMOVEBG_SEED")
-LANES = 2
-MOST_MEMORY = 260
+LANES = 4
+MOST_MEMORY = 150
 """MiB that no command may need, however long it runs and whatever it meets."""
 
 

@@ -726,3 +726,9 @@ def test_what_leads_nowhere_is_no_output(text: str) -> None:
 def test_what_is_no_url_is_the_same_as_itself_alone() -> None:
     assert wire.same_url("http://[::1]x@", "http://[::1]x@")
     assert not wire.same_url("http://[::1]x@", "http://[::1]")
+
+
+def test_a_refusal_of_digits_is_read_at_once() -> None:
+    assert refusals.limit({"detail": "1" * 500_000}) is None  # where each digit is a start, this takes minutes
+    assert refusals.limit({"detail": "12345678901 requests per second"}) is None
+    assert refusals.limit({"detail": "x1.5 requests per second"}) == (1.5, 1.0)
