@@ -81,7 +81,7 @@ class Chaos:
         self.api = ChaosApi(
             now=self.hurry.wall,
             dice=random.Random(self.seed),
-            share=self.dice.uniform(0.05, 0.3),
+            share=self.dice.uniform(0.1, 0.4),
             mixes=not as_data,
             **kind,
         )

@@ -16,6 +16,8 @@ from tests.support.long_report import LONG, note
 
 SHOWN = 3
 CASES = float(os.environ.get("BATCH_REMOVEBG_CASES", "1e6"))
+PATIENCE = max(1500, CASES / 1000)
+"""Seconds for one target."""
 SEED = int(os.environ.get("BATCH_REMOVEBG_SEED", "0"))
 
 Mutator = Callable[[random.Random], Any]

@@ -14,11 +14,11 @@ from batch_removebg.errors import LedgerError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.state import names_of
-from tests.fuzz.mutate import bytes_of, fuzz
+from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
 from tests.support.long_report import LONG
 from tests.support.oracle import Oracle, line, namer, replay
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(PATIENCE)]
 
 SAVED = {"source": "a.jpg", "output": "a.png", "sha256": "ab" * 32, "bytes": 9, "width": 3, "height": 2}
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
-from tests.fuzz.mutate import bytes_of, fuzz
+from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
 from tests.support.items import read
 from tests.support.long_report import LONG
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(PATIENCE)]
 
 NAMES = ["a.csv", "a.tsv", "a.jsonl", "a.ndjson", "a.txt", "a.csv.gz", "a.jsonl.gz", "a.txt.gz"]
 SEEDS = [

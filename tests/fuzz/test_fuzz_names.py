@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from batch_removebg.errors import SourceError
 from batch_removebg.model import Item
 from batch_removebg.storage.naming import RESERVED, safe_name
-from tests.fuzz.mutate import fuzz, text_of
+from tests.fuzz.mutate import PATIENCE, fuzz, text_of
 from tests.support.long_report import LONG
 from tests.support.oracle import namer
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(PATIENCE)]
 
 PIECES = [
     "..",

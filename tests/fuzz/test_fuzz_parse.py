@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from batch_removebg.errors import BatchError, PredictionFailed, ResubmitError
 from batch_removebg.model import Prediction
 from batch_removebg.providers import refusals, wire
-from tests.fuzz.mutate import bytes_of, fuzz, json_of, text_of
+from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz, json_of, text_of
 from tests.support.long_report import LONG
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(PATIENCE)]
 
 NOW = 1_800_000_000.0
 PREDICTION = {

@@ -15,12 +15,12 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import cost, probe
 from batch_removebg.imaging.proxy import proxy
 from batch_removebg.model import ProxySpec
-from tests.fuzz.mutate import bytes_of, fuzz
+from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
 from tests.support.pictures import cmyk_profile, deep_tiff, encoded, exif, noise, png, swapped_profile
 
 pytestmark = [
     pytest.mark.crash,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(PATIENCE),
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # of its own about damaged tags
     pytest.mark.filterwarnings("ignore:invalid value encountered in cast"),
 ]

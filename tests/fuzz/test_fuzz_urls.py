@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from batch_removebg.errors import OutputBroken
 from batch_removebg.net import fetch, ssrf
 from batch_removebg.providers import wire
-from tests.fuzz.mutate import fuzz, text_of
+from tests.fuzz.mutate import PATIENCE, fuzz, text_of
 from tests.support.long_report import LONG
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(PATIENCE)]
 
 PIECES = [
     "http://",

@@ -230,7 +230,7 @@ class ChaosApi(FakeApi):
             lambda: self.dice.choice(REFUSED),
             lambda: self.dice.choice(BROKEN + GARBLED),
             lambda: after(self._noted, self.dice.choice(BROKEN + GARBLED)),
-            *([lambda: self._mixed, lambda: self._mixed, lambda: self._too_much] if self.mixes else []),
+            *([lambda: self._mixed] * 3 + [lambda: self._too_much] * 2 if self.mixes else []),
         ]
         if known is None:
             hows += [lambda: self.dice.choice(STOPPED)] * (self.dice.random() < 0.1)
@@ -259,13 +259,11 @@ class ChaosApi(FakeApi):
         self._past.append((json.loads(answer.body).get("id", ""), answer.body))
         return answer
 
-    def _anothers(self) -> bytes:
+    def _anothers(self, mine: tuple[str, bytes]) -> bytes:
         """One of the latest answers, but none about an earlier prediction of the same picture: nobody could tell."""
-        mine = self._past[-1][0]
-        whose = self.whose.get(mine)
-        return self.dice.choice(
-            [body for name, body in self._past[-10:] if name == mine or self.whose.get(name) != whose]
-        )
+        whose = self.whose.get(mine[0])
+        others = [body for name, body in self._past[-10:] if self.whose.get(name) != whose]
+        return self.dice.choice(others or [mine[1]])
 
     async def _flapping(self, request: web.Request) -> web.StreamResponse:
         name = request.path.rpartition("/")[2]
@@ -280,15 +278,14 @@ class ChaosApi(FakeApi):
         answer = await self._noted(request)
         mine = self._past[-1]
         await anyio.sleep(0.05 * self.dice.random())  # meanwhile others come
-        self._past.append(mine)
-        given = self._anothers()
+        given = self._anothers(mine)
         self.wrong += given != answer.body
         return web.Response(body=given, status=answer.status, content_type="application/json")
 
     async def _too_much(self, request: web.Request) -> web.StreamResponse:
         """The answer, and soon after it one that nobody asked for, which the next one gets who uses the connection."""
         answer = await self._noted(request)
-        body = self._anothers()
+        body = self._anothers(self._past[-1])
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         transport, delay = request.transport, self.dice.choice((0.0, 0.002, 0.01, 0.05))
         assert transport is not None
