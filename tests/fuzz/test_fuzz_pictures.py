@@ -21,6 +21,7 @@ from tests.support.pictures import cmyk_profile, deep_tiff, encoded, exif, noise
 pytestmark = [
     pytest.mark.crash,
     pytest.mark.timeout(PATIENCE),
+    pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),  # of GIF's own
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),  # of its own about damaged tags
     pytest.mark.filterwarnings("ignore:invalid value encountered in cast"),
 ]

@@ -203,41 +203,6 @@ async def test_a_job_canceled_while_its_source_is_brought_stops_bringing_it(hand
             await stopped.wait()
 
 
-async def test_a_render_that_is_canceled_leaves_its_place_to_the_next(
-    hands: Hands, tmp_path: Path, stalled: Stalled
-) -> None:
-    def render(data: bytes) -> Finished:
-        return stalled.render(data) if data == b"bomb" else unchanged(data)
-
-    async with running(render, tmp_path, hands) as jobs:
-        bomb = create(jobs, source(b"bomb"))
-        while stalled.calls == 0:
-            await anyio.wait_all_tasks_blocked()
-        jobs.cancel(bomb.id)
-        after = await jobs.wait(create(jobs).id, 10)
-        assert after is not None
-        assert after.status is Status.SUCCEEDED
-        stalled.released.set()
-
-
-async def test_renders_that_are_canceled_leave_no_more_threads_than_there_are_workers(
-    hands: Hands, tmp_path: Path, stalled: Stalled
-) -> None:
-    async with running(stalled, tmp_path, hands) as jobs:
-        for calls in (1, 2):
-            job = create(jobs)
-            while stalled.calls < calls:
-                await anyio.wait_all_tasks_blocked()
-            jobs.cancel(job.id)
-        third = create(jobs)
-        await anyio.wait_all_tasks_blocked()
-        assert (stalled.calls, _status(jobs, third)) == (2, Status.PROCESSING)
-        stalled.released.set()
-        ended = await jobs.wait(third.id, 10)
-        assert ended is not None
-        assert ended.status is Status.SUCCEEDED
-
-
 async def test_an_input_of_one_job_goes_however_the_job_ends(hands: Hands, tmp_path: Path, stalled: Stalled) -> None:
     async with running(stalled, tmp_path, hands, room=2) as jobs:
         for _ in range(2):
