@@ -96,6 +96,7 @@ class Prediction:
     image: str | None = None
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
     created_at: datetime | None = None
+    version: str | None = field(default=None, compare=False)
     data_removed: bool = False
     others: tuple[str, ...] = ()
     """The other URLs in the output."""
@@ -117,7 +118,7 @@ class PredictionPage:
 
     predictions: tuple[Prediction, ...]
     next: str | None = None
-    """Cursor of the next page."""
+    """Cursor of the next page; empty where there is one that can't be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,14 +60,18 @@ class OwnApi:
     authorization: str | None = field(default=None, repr=False)
 
 
-def open_session(*, public_only: bool) -> aiohttp.ClientSession:
-    """A session without cookies, key or limit on connections, for the caller to close."""
+def open_session(*, public_only: bool, reuse: bool = True) -> aiohttp.ClientSession:
+    """A session without cookies, key or limit on connections, for the caller to close.
+
+    `reuse`: connections; a picture can't be matched to its request, so none comes over one that had another before.
+    """
     import aiohttp
 
     from .connections import CleanConnector, TracedResponse
 
+    sockets = ssrf.public_socket if public_only else None
     return aiohttp.ClientSession(
-        connector=CleanConnector(limit=0, socket_factory=ssrf.public_socket if public_only else None),
+        connector=CleanConnector(limit=0, force_close=not reuse, socket_factory=sockets),
         response_class=TracedResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=_READ_AHEAD,
@@ -77,14 +81,14 @@ def open_session(*, public_only: bool) -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def lazy_session(*, public_only: bool) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
+async def lazy_session(*, public_only: bool, reuse: bool = True) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
     """A function that returns the block's one session, opened at its first call and closed with the block."""
     # Importing aiohttp takes a tenth of a second, which a run over files with the local engine saves.
     async with AsyncExitStack() as stack:
 
         @functools.cache
         def session() -> aiohttp.ClientSession:
-            opened = open_session(public_only=public_only)
+            opened = open_session(public_only=public_only, reuse=reuse)
             stack.push_async_callback(opened.close)
             return opened
 

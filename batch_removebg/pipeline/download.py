@@ -36,7 +36,7 @@ Notes = tuple[str, ...]
 class RefetchPolicy:
     """How often an output that can't be used is fetched again before the prediction counts as useless."""
 
-    alike: int = 4
+    alike: int = 6
     """Fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless."""
     tries: int = 8
     """Fetches in all of each URL, each with another result: the connection damages them."""

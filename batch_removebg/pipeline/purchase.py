@@ -30,9 +30,9 @@ from .prepare import model_input
 from .work import Doubt, Predicted, Prepared, Turn
 
 _PREDICTIONS = 3  # most that are bought for one content in a run
-_PAUSE = 1.0  # seconds before a spent prediction is replaced
+_PAUSES = (5.0, 45.0)  # seconds before a spent prediction is replaced, and the next: trouble of the platform passes
 _REQUESTS = 4.0  # API requests to aim at for one item: upload, create and polls
-_DOUBTS = (1.0, 4.0, 10.0)  # seconds after which one that seems useless is asked for again: a state may be late
+_DOUBTS = (1.0, 4.0, 10.0, 20.0)  # seconds after which one that seems useless is asked for again: a state may be late
 _LATE_POLLS = 8.0  # polls for a prediction that didn't end within its `Prefer: wait`: there are few of those
 
 
@@ -157,7 +157,7 @@ class Purchaser:
             else:
                 turn.bought = max(1, attempts)
                 return Predicted(prepared, (wire.result(ended), *ended.others), ended.id, turn.bought, reused=reused)
-            await self.context.gate.sleep(_PAUSE)
+            await self.context.gate.sleep(_PAUSES[min(attempts, len(_PAUSES)) - 1])
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
         """Look for a create whose answer was lost: it becomes the content's open prediction, or may be sent again.
@@ -204,7 +204,7 @@ class Purchaser:
             until=image.expires_at,
         )
         while self.context.brake.holds:
-            await self.context.gate.sleep(_PAUSE)
+            await self.context.gate.sleep(1.0)
         since, sent = self.context.clock.stamp(), self.context.clock.monotonic()
         try:
             created = await self.context.provider.create(request)

@@ -11,6 +11,7 @@ is no argument: how far to read back follows from the server's times, and until 
 from __future__ import annotations
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import NamedTuple
 import anyio
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, CreateUnaccounted, ServerError
+from batch_removebg.errors import BatchError, CreateUnaccounted, KeyRejected, NotAnApi, ServerError
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import Prediction, Provider
 
@@ -67,6 +68,7 @@ class LostPolicy:
             )
 
 
+_VERSION = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _REMEMBERED = 1000  # creates whose place in time is known
 _LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
@@ -177,6 +179,9 @@ class LostCreates:
             self._walked = self._clock.monotonic()
             try:
                 await self._walk(waiting)
+            except (NotAnApi, KeyRejected):  # creates are accepted: it is the list that isn't offered
+                for search in waiting:
+                    search.end(Sighting(None))
             except BatchError as error:
                 for search in waiting:
                     search.end(error)
@@ -191,11 +196,11 @@ class LostCreates:
                 newest = max(newest, sent)
                 self._echoes = self._echoes or (shown is not None and wire.same_url(shown, image))
             for candidate in page.predictions:
-                if not self._is_ours(candidate):
+                if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
                     self._compare(candidate, searches, doubtful)
             oldest = page.predictions[-1].created_at if page.predictions else None
             complete = page.next is None or (since is not None and oldest is not None and oldest < since)
-            if complete or all(search.done.is_set() for search in searches):
+            if complete or not page.next or all(search.done.is_set() for search in searches):
                 break
             cursor = page.next
         for search in searches:
@@ -242,3 +247,9 @@ class LostCreates:
                 return
         if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten
             doubtful.update(open_ones)
+
+
+def _of_another_model(shown: str | None, ours: str) -> bool:
+    """Whether a prediction is of another version; some servers hide it, or name it otherwise."""
+    ids = [_VERSION.search(name or "") for name in (shown, ours)]
+    return None not in ids and len({found[0].lower() for found in ids if found}) > 1

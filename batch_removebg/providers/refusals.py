@@ -38,6 +38,7 @@ _TOO_MANY = re.compile(r"too many requests|rate.?limit|throttl", re.IGNORECASE)
 _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not exist|not found)", re.IGNORECASE)
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _SAYING = ((_NO_CREDIT, 402), (_NO_KEY, 401), (_TOO_MANY, 429), (_PASSING, 503))
+_SAID = ("detail", "error", "message", "msg", "errmsg", "error_msg", "error_message", "errors", "title")
 _DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 
 _repr = reprlib.Repr()
@@ -100,7 +101,7 @@ def detail(body: Any, depth: int = 0) -> str:
         return "; ".join(filter(None, (detail(part, depth + 1) for part in body)))
     if not isinstance(body, dict):
         return ""
-    said = (detail(body.get(name), depth + 1) for name in ("detail", "error", "message", "msg", "title"))
+    said = (detail(body.get(name), depth + 1) for name in _SAID)
     return next(filter(None, said), "")
 
 
@@ -127,7 +128,8 @@ def stated(body: Any) -> int | None:
     if not isinstance(body, dict):
         return None
     code = next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
-    if code is None and not body.get("error") and body.get("success") is not False:
+    failed = body.get("error") or body.get("success") is False or body.get("status") in ("error", "failed", "fail")
+    if code is None and not failed:
         return None
     said = detail(body)
     if code is None and not said:
@@ -139,7 +141,7 @@ def stated(body: Any) -> int | None:
 def _codes(body: Mapping[str, Any]) -> Iterator[int]:
     error = body.get("error")
     for holder in (body, error if isinstance(error, dict) else {}):
-        for name in ("code", "status", "status_code", "statusCode", "errcode"):
+        for name in ("code", "status", "status_code", "statusCode", "errcode", "errno", "error_code"):
             code = number(holder.get(name))
             if code is not None:
                 yield int(code)

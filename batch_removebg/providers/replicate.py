@@ -38,6 +38,7 @@ from batch_removebg.net import fetch
 from batch_removebg.net.patience import Patience
 
 from . import refusals, wire
+from .owners import Owners
 
 if TYPE_CHECKING:
     import aiohttp
@@ -84,12 +85,15 @@ class Replicate:
     proxy: ProxySpec = field(default_factory=ProxySpec)
     foreign: aiohttp.ClientSession | None = None
     """For other hosts."""
+    outputs: aiohttp.ClientSession | None = None
+    """For outputs on the API's own."""
     fetching: fetch.FetchPolicy = field(default_factory=fetch.FetchPolicy)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.version = self.endpoint.version
         self._base = self.endpoint.base.rstrip("/")
+        self._owners = Owners()
 
     async def create(self, request: CreateRequest) -> Prediction:
         """`POST {base}/predictions`. Raises CreateLost where the server may have accepted it all the same."""
@@ -102,6 +106,7 @@ class Replicate:
             headers["Prefer"] = f"wait={request.wait}"
         doing = f"creating a prediction for {request.item}"
         asked, patience = self.clock.monotonic(), (request.wait or 0) + 10.0
+        self._owners.asked(request.image)
         try:
             answer = await self._exchange("POST", "/predictions", doing, json=body, headers=headers, patience=patience)
         except Unreachable:
@@ -117,7 +122,7 @@ class Replicate:
         if created is None:
             # Something took the request and said 2xx: nobody can tell whether it was an API that billed it.
             raise CreateLost(f"{doing}: the answer ({answer.status}) holds no prediction: {self._glimpse(answer)}")
-        if created.image is not None and not _same_input(created.image, request.image):
+        if not self._owners.owns(created, prediction_id=created.id, image=request.image):
             answer.drop()
             raise CreateLost(f"{doing}: the answer is about another picture, so that it answers another request")
         if created.id is None and created.output is None:
@@ -137,7 +142,7 @@ class Replicate:
         found = self._read(answer)
         if found is None:
             raise ServerError(f"{doing}: the answer holds no prediction: {self._glimpse(answer)}")
-        if found.id not in (None, prediction_id):
+        if found.id not in (None, prediction_id) or not self._owners.owns(found, prediction_id=prediction_id):
             answer.drop()
             raise ServerError(f"{doing}: the answer is about another prediction, {found.id}")
         return found
@@ -173,10 +178,10 @@ class Replicate:
         if not isinstance(url, str) or "status" in answer.body:  # a prediction has its `urls`, too
             answer.drop()
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
-        if answer.body.get("size") not in (None, len(data)) or _sha256(answer.body) not in (
-            None,
-            sha256(data).hexdigest(),
-        ):
+        same = answer.body.get("size") in (None, len(data)) and self._owners.owns_file(
+            filename, answer.body.get("name"), url
+        )
+        if not same or _sha256(answer.body) not in (None, sha256(data).hexdigest()):
             answer.drop()
             raise ServerError(f"{doing}: the answer is about another file")
         return Upload(url, wire.when(answer.body.get("expires_at")))
@@ -186,7 +191,7 @@ class Replicate:
         if url.startswith("data:"):
             return fetch.data_uri(url)
         key = self.endpoint.key
-        own = fetch.OwnApi(fetch.origin(self._base), self.session, f"Bearer {key}" if key else None)
+        own = fetch.OwnApi(fetch.origin(self._base), self.outputs or self.session, f"Bearer {key}" if key else None)
         try:
             return await fetch.get(self.foreign or self.session, url, fetching=self.fetching, own=own)
         except BatchError as error:
@@ -300,12 +305,6 @@ async def _body(answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -
         if not refused:
             raise
     return b"".join(chunks)
-
-
-def _same_input(echoed: str, sent: str) -> bool:
-    """Whether an answer may be about what was sent; data URIs can't be compared: servers shorten or store them."""
-    both = (echoed, sent)
-    return any(url[:5].lower() == "data:" for url in both) or wire.same_url(*both)
 
 
 def _sha256(file: Mapping[str, Any]) -> str | None:

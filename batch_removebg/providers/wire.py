@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_plus, urljoin, urlsplit
 
-from batch_removebg.errors import PredictionFailed, PredictionInterrupted, PredictionLost
+from batch_removebg.errors import OutputBroken, PredictionFailed, PredictionInterrupted, PredictionLost
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.net.fetch import as_url
 
@@ -40,8 +40,23 @@ _TRANSIENT = re.compile(
 _DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 _WRAPPINGS = ("data", "result", "prediction", "response")
 _FIELDS = {"id", "status", "version", "input", "output", "error", "urls", "created_at", "metrics"}
-_IDS = ("id", "prediction_id", "task_id", "request_id", "uuid")
-_OUTPUTS = ("output", "outputs", "files", "images", "result", "image_url")
+_IDS = ("id", "prediction_id", "predictionId", "task_id", "taskId", "uuid", "request_id", "requestId")
+_OUTPUTS = (
+    *("output", "outputs", "output_url", "outputUrl", "output_image", "result", "results", "result_url", "resultUrl"),
+    *(
+        "image_url",
+        "imageUrl",
+        "image",
+        "images",
+        "url",
+        "file",
+        "files",
+        "artifacts",
+        "data",
+        "image_base64",
+        "b64_json",
+    ),
+)
 """Fields that hold the result, the usual one first."""
 _CANDIDATES = 4
 _PICTURE = re.compile(r"data:image/|[^?#]+\.(png|webp|jpe?g|tiff?|avif|gif)([?#]|$)", re.IGNORECASE)
@@ -96,7 +111,9 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
     if not _like_a_prediction(body):
         return None
     given, created, said = body.get("input"), when(body.get("created_at")), body.get("error")
-    urls = next(filter(None, (outputs(body.get(name), base) for name in _OUTPUTS)), ())
+    own = set(outputs(given, base))  # a picture that was sent is none that was made
+    found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
+    urls = next(filter(None, found), ())
     status = body.get("status")
     return Prediction(
         id=_id(body),
@@ -106,6 +123,7 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
         error=None if said in (None, "") else detail(said) or glimpse(said),
         image=_image(given.get(image_field)) if isinstance(given, dict) else None,
         created_at=created,
+        version=body["version"] if isinstance(body.get("version"), str) else None,
         data_removed=body.get("data_removed") is True,
         ran=_ran(body.get("metrics"), created, when(body.get("completed_at"))),
     )
@@ -117,18 +135,24 @@ def _unwrapped(body: Any) -> Any:
         if isinstance(body, list) and len(body) == 1:
             body = body[0]
             continue
-        inner = (
-            [body[name] for name in _WRAPPINGS if isinstance(body.get(name), dict)] if isinstance(body, dict) else []
-        )
+        held = [body.get(name) for name in _WRAPPINGS] if isinstance(body, dict) else []
+        inner = [one for one in (_single(each) for each in held) if isinstance(one, dict)]
         if not inner or (_like_a_prediction(body) and len(_FIELDS & inner[0].keys()) <= len(_FIELDS & body.keys())):
             break
         body = inner[0]
     return body
 
 
+def _single(value: Any) -> Any:
+    """What a list of one prediction holds; anything else as it is."""
+    alone = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
+    return value[0] if alone and _like_a_prediction(value[0]) else value
+
+
 def _like_a_prediction(body: Mapping[str, Any]) -> bool:
     if isinstance(body.get("status"), str):
-        return True
+        # With a message and nothing else it tells of the request.
+        return _id(body) is not None or not any(name in body for name in ("message", "msg", "detail"))
     return _id(body) is not None and any(name in body for name in ("output", "input", "urls"))
 
 
@@ -176,11 +200,13 @@ def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
 
 
 def _cursor(following: Any) -> str | None:
+    if not following:
+        return None
     try:
         query = urlsplit(following).query if isinstance(following, str) else ""
     except ValueError:
-        return None
-    return parse_qs(query).get("cursor", [None])[0]
+        query = ""
+    return parse_qs(query).get("cursor", [""])[0]
 
 
 def outputs(value: Any, base: str = "") -> tuple[str, ...]:
@@ -214,10 +240,11 @@ def _url(text: str, base: str) -> str | None:
 
 def same_url(one: str, other: str) -> bool:
     """Whether two URLs name the same: servers echo them percent-encoded, decoded, or with other letters in the host."""
-    return one == other or _normalised(one) == _normalised(other)
+    return one == other or normalised(one) == normalised(other)
 
 
-def _normalised(url: str) -> tuple[str, ...] | str:
+def normalised(url: str) -> tuple[str, ...] | str:
+    """A URL's parts, decoded, so that two spellings of one are equal; what is no URL stays as it is."""
     try:
         parts = as_url(url)
         return (
@@ -246,8 +273,8 @@ def _aware(moment: datetime) -> datetime:
 def result(ended: Prediction) -> str:
     """The output URL of a prediction that has ended.
 
-    Raises PredictionInterrupted or PredictionLost where a new prediction may give one, PredictionFailed where the model
-    refuses this picture for good: E1001 (out of memory) too, since it would happen again.
+    Raises PredictionInterrupted, PredictionLost or OutputBroken where a new prediction may give one, PredictionFailed
+    where the model refuses this picture for good: E1001 (out of memory) too, since it would happen again.
     """
     said = ended.error or "no reason given"
     if ended.status is Status.SUCCEEDED or (ended.output and not ended.status.terminal):
@@ -255,7 +282,7 @@ def result(ended: Prediction) -> str:
             return ended.output
         if ended.data_removed:
             raise PredictionLost("the server has wiped the output, an hour after it was made")
-        raise PredictionInterrupted("the prediction succeeded without an output")
+        raise OutputBroken("the prediction succeeded, and its answer holds no output that can be read")
     if ended.status is Status.FAILED and not _TRANSIENT.search(said):
         raise PredictionFailed(f"the model refuses this picture: {said[:400]}")
     raise PredictionInterrupted(f"the prediction ended {ended.status.value}: {said[:400]}")

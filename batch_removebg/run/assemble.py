@@ -68,13 +68,14 @@ async def provider(
     """
     async with (
         fetch.lazy_session(public_only=False) as api,
-        fetch.lazy_session(public_only=settings.public_only) as foreign,
+        fetch.lazy_session(public_only=False, reuse=False) as outputs,
+        fetch.lazy_session(public_only=settings.public_only, reuse=False) as foreign,
     ):
         if settings.provider == "local":
             async with aclosing(_local(settings, loaded)) as local:
                 yield local, foreign
         else:
-            yield _remote(settings, api(), foreign(), clock), foreign
+            yield _remote(settings, clock, session=api(), foreign=foreign(), outputs=outputs()), foreign
 
 
 def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> LocalProvider:
@@ -86,16 +87,15 @@ def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Lo
     return LocalProvider(weights.known(settings.model), load, loaded=loaded)
 
 
-def _remote(settings: Settings, api: aiohttp.ClientSession, foreign: aiohttp.ClientSession, clock: Clock) -> Provider:
+def _remote(settings: Settings, clock: Clock, **sessions: aiohttp.ClientSession) -> Provider:
     return Replicate(
-        api,
-        settings.endpoint(),
+        endpoint=settings.endpoint(),
         name=settings.provider,
         capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
         proxy=ProxySpec(longest=settings.proxy_size),
-        foreign=foreign,
         fetching=settings.fetching(),
         clock=clock,
+        **sessions,
     )
 
 

@@ -20,8 +20,8 @@ from batch_removebg.errors import (
     KeyRejected,
     NotAnApi,
     OutOfCredit,
+    OutputBroken,
     PageInstead,
-    PredictionInterrupted,
     PredictionLost,
     RateLimited,
     ServerError,
@@ -199,7 +199,7 @@ async def test_a_success_without_output_asks_for_another_prediction(gateway: Fak
     async with connected(gateway) as provider:
         made = await provider.create(REQUEST)
     assert (made.status, made.output) == (Status.SUCCEEDED, None)
-    with pytest.raises(PredictionInterrupted):
+    with pytest.raises(OutputBroken):
         wire.result(made)
 
 
@@ -518,6 +518,7 @@ async def test_no_error_tells_the_key(api: FakeApi, impatient: Replicate, fault:
 async def test_an_answer_that_echoes_another_picture_is_no_answer(
     api: FakeApi, provider: Replicate, image: str
 ) -> None:
+    await provider.create(replace(REQUEST, image="https://shop.example/hat.jpg"))  # it repeats them as they were sent
     api.respond("POST", "/predictions", says(201, {"id": "p9", "status": "starting", "input": {"image": image}}))
     with pytest.raises(CreateLost, match="another"):
         await provider.create(REQUEST)
@@ -602,3 +603,34 @@ async def test_an_answer_too_many_on_a_kept_connection_is_nobodys(late: float) -
         await anyio.sleep(3 * late)
         assert (await provider.get("p2")).id == "p2"
     await asyncio.gather(*filter(None, serving))
+
+
+async def test_a_server_that_rewrites_inputs_is_believed_unless_it_names_anothers(
+    api: FakeApi, provider: Replicate
+) -> None:
+    for number in range(2):
+        made = {"id": f"q{number}", "status": "starting", "input": {"image": f"https://cdn.example/{number}.png"}}
+        api.respond("POST", "/predictions", says(201, made))
+        assert (await provider.create(replace(REQUEST, image=f"https://shop.example/{number}.jpg"))).id == f"q{number}"
+    api.respond("GET", "/predictions/q1", says(200, made | {"input": {"image": "https://shop.example/0.jpg"}}))
+    with pytest.raises(ServerError, match="another"):
+        await provider.get("q1")
+
+
+async def test_an_output_that_another_prediction_has_is_no_answer(api: FakeApi, provider: Replicate) -> None:
+    done = {"id": "q1", "status": "succeeded", "output": "https://cdn.example/o.png"}
+    api.respond("POST", "/predictions", says(201, done))
+    await provider.create(REQUEST)
+    api.respond("POST", "/predictions", says(201, done | {"id": "q2"}))
+    with pytest.raises(CreateLost, match="another"):
+        await provider.create(replace(REQUEST, image="https://shop.example/boot.jpg"))
+
+
+@pytest.mark.parametrize("about", [{}, {"name": "a.jpg"}])
+async def test_an_upload_answered_with_an_earlier_one_is_sent_again(
+    api: FakeApi, provider: Replicate, about: dict[str, object]
+) -> None:
+    api.respond("POST", "/files", says(201, {"urls": {"get": URL}, **about}))
+    await provider.upload(b"x", filename="a.jpg", content_type="image/jpeg")
+    with pytest.raises(ServerError, match="another file"):
+        await provider.upload(b"y", filename="b.jpg", content_type="image/jpeg")

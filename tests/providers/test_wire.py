@@ -18,6 +18,7 @@ from batch_removebg.errors import (
     KeyRejected,
     NotAnApi,
     OutOfCredit,
+    OutputBroken,
     PredictionFailed,
     PredictionInterrupted,
     PredictionLost,
@@ -305,9 +306,14 @@ def test_a_page_has_its_predictions_in_order_and_the_cursor_of_the_next() -> Non
     assert wire.page(body) == PredictionPage(expected, "cD0yMDI=")
 
 
-@pytest.mark.parametrize("following", [None, "", 7, "https://x/predictions", "https://[x/predictions?cursor=a", {}])
-def test_a_page_without_a_readable_cursor_is_the_last(following: Any) -> None:
+@pytest.mark.parametrize("following", [None, "", {}])
+def test_a_page_that_names_none_after_it_is_the_last(following: Any) -> None:
     assert wire.page({"results": [], "next": following}) == PredictionPage((), None)
+
+
+@pytest.mark.parametrize("following", [7, "https://x/predictions?page=2", "https://[x/predictions?cursor=a"])
+def test_a_page_without_a_readable_cursor_is_not_the_last(following: Any) -> None:
+    assert wire.page({"results": [], "next": following}) == PredictionPage((), "")
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"results": None}, {"results": {}}, "results"])
@@ -518,7 +524,7 @@ def test_what_was_stopped_asks_for_another_prediction(status: Status) -> None:
 
 
 def test_a_success_without_output_asks_for_another_prediction() -> None:
-    with pytest.raises(PredictionInterrupted, match="without an output"):
+    with pytest.raises(OutputBroken, match="no output that can be read"):
         wire.result(ended(Status.SUCCEEDED))
 
 
