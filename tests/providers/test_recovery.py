@@ -21,6 +21,7 @@ from batch_removebg.errors import (
     CreateLost,
     CreateUnaccounted,
     KeyRejected,
+    NotAnApi,
     RateLimited,
     ServerError,
     Verdict,
@@ -498,3 +499,21 @@ async def test_a_server_whose_clock_is_hours_behind_hides_no_lost_create(ledger:
     assert asked is not None
     assert asked <= behind
     assert len(server.requests) == 2
+
+
+async def test_a_prediction_of_another_model_is_neither_taken_nor_a_doubt(ledger: Ledger, time: FakeClock) -> None:
+    inner = Listing([PredictionPage((LATER, listed("theirs", version="a" * 64)))], creates=[CreateLost("x")])
+    inner.version = "b" * 64
+    buyer = with_a_later_one(recovery(inner, ledger, time))
+    assert await buyer.create(REQUEST) == "p1"
+    assert events(ledger) == ["submitting", "rejected", "submitting", "submitted"]
+
+
+@pytest.mark.parametrize("error", [NotAnApi("404"), KeyRejected("403")])
+async def test_a_list_that_is_not_offered_is_as_none(ledger: Ledger, time: FakeClock, error: BatchError) -> None:
+    class NoList(Listing):
+        async def list(self, **kwargs: Any) -> PredictionPage:
+            raise error
+
+    assert await recovery(NoList(creates=[CreateLost("x")]), ledger, time).create(REQUEST) == "p1"
+    assert events(ledger) == ["submitting", "submitting duplicate", "submitted"]

@@ -738,3 +738,33 @@ def test_a_refusal_of_digits_is_read_at_once() -> None:
     assert refusals.limit({"detail": "1" * 500_000}) is None  # where each digit is a start, this takes minutes
     assert refusals.limit({"detail": "12345678901 requests per second"}) is None
     assert refusals.limit({"detail": "x1.5 requests per second"}) == (1.5, 1.0)
+
+
+@pytest.mark.parametrize("field", ["image", "url", "output_url", "resultUrl", "artifacts", "image_base64"])
+def test_a_result_is_found_beside_the_usual_field_but_never_the_picture_that_was_sent(field: str) -> None:
+    sent = "https://shop.example/a.png"
+    body = {"id": "a", "status": "succeeded", "input": {"image": sent}, "images": [sent], field: PNG64}
+    read = wire.prediction(body)
+    assert read is not None
+    assert read.output == f"data:;base64,{PNG64}"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"status": "error", "message": "rate limit exceeded"}, 429),
+        ({"status": "error", "message": "Invalid API key"}, 401),
+        ({"status": "failed", "msg": "insufficient balance"}, 402),
+        ({"errno": 1102, "errmsg": "quota used up"}, 402),
+    ],
+)
+def test_a_status_word_with_a_message_and_no_id_is_a_refusal(body: Any, status: int) -> None:
+    assert wire.prediction(body) is None
+    assert refusals.stated(body) == status
+
+
+def test_a_prediction_in_a_list_in_a_wrapper_is_read() -> None:
+    inner = {"id": "a", "status": "processing", "input": {"image": "https://shop.example/a.png"}}
+    assert wire.prediction({"code": 0, "data": [inner]}) == Prediction(
+        "a", Status.PROCESSING, image="https://shop.example/a.png"
+    )
