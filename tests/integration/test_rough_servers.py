@@ -114,12 +114,12 @@ async def test_an_outputs_host_that_is_gone_for_good_ends_the_run_and_the_next_o
     assert resumed.predictions == 40 - bought
 
 
-def test_an_output_is_useless_once_it_has_come_alike_four_times() -> None:
+def test_an_output_is_useless_once_it_has_come_alike_six_times() -> None:
     policy, broken = RefetchPolicy(), OutputBroken("no picture")
-    assert [policy.delay(tries, tries, broken, 1.0) for tries in (1, 2, 3)] == [1.0, 2.0, 4.0]
+    assert [policy.delay(tries, tries, broken, 1.0) for tries in range(1, 6)] == [1.0, 2.0, 4.0, 8.0, 16.0]
     assert policy.delay(2, 2, broken, 0.0) == 1.0
     with pytest.raises(OutputBroken, match="no picture"):
-        policy.delay(4, 4, broken, 1.0)
+        policy.delay(6, 6, broken, 1.0)
 
 
 def test_an_output_that_comes_otherwise_each_time_is_kept_for_the_next_run() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from math import inf
@@ -57,7 +57,7 @@ from tests.support.wire import (  # fmt: skip
 VICTIM = 40
 """Width in pixels of the photo that is struck; the others are wider."""
 ITEMS = 3
-ASKED = 4
+ASKED, FETCHED = 5, 6
 """Times that a prediction is asked for, and an output fetched, before it counts as useless."""
 
 Where = tuple[str, str]
@@ -327,8 +327,8 @@ def _predictions() -> Iterator[tuple[str, Fault]]:
         yield f"output-{name}", Fault(at=POLL, how=partial(shaped, shape=shape), times=inf)
     yield "output-data-uri", Fault(at=POLL, how=lambda api: shaped(api, output_inline(api)), times=inf)
     yield "hour-over-at-poll", Fault(at=POLL, how=hour_over, extra=1)
-    yield "404-at-output", Fault(at=OUTPUT, how=_always(empty(404)), times=ASKED - 1)
-    yield "404-at-output-for-good", Fault(at=OUTPUT, how=_always(empty(404)), times=ASKED, extra=1)
+    yield "404-at-output", Fault(at=OUTPUT, how=_always(empty(404)), times=FETCHED - 1)
+    yield "404-at-output-for-good", Fault(at=OUTPUT, how=_always(empty(404)), times=FETCHED, extra=1)
 
 
 def _doubted(name: str, how: How) -> Iterator[tuple[str, Fault]]:
@@ -343,15 +343,15 @@ def _outputs() -> Iterator[tuple[str, Fault]]:
         yield f"output-{name}", Fault(at=OUTPUT, how=_always(handler), times=2)
         yield f"output-{name}-always", Fault(at=OUTPUT, how=_always(handler), times=inf, extra=2, failed="output")
     for name, url in NO_URLS.items():
-        named = Fault(at=POLL, how=changed(status="succeeded", output=url), times=inf, extra=2)
-        yield f"output-at-{name}", replace(named, failed="output" if ":" in url else "prediction-interrupted")
+        how = changed(status="succeeded", output=url)
+        yield f"output-at-{name}", Fault(at=POLL, how=how, times=inf, extra=2, failed="output")
     yield "output-404-then-interrupted", Fault(at=OUTPUT, how=gone_and_interrupted, times=1)
     yield "output-wrong-length", Fault(at=OUTPUT, how=_always(wrong_length()), times=2)
     endless_picture = Fault(at=OUTPUT, how=_always(endless(200)), settings={"max_size": 1})
     yield "output-endless", endless_picture
     elsewhere: How = lambda api: redirect(f"{api.other}/out/x.png")  # noqa: E731  # one of many functions in a table
     yield "output-redirected", Fault(at=OUTPUT, how=elsewhere, times=inf)
-    yield "output-redirected-for-ever", Fault(at=OUTPUT, how=_always(redirect("/out/x.png")), times=ASKED, extra=1)
+    yield "output-redirected-for-ever", Fault(at=OUTPUT, how=_always(redirect("/out/x.png")), times=FETCHED, extra=1)
 
 
 def _lenient() -> Iterator[tuple[str, Fault]]:
