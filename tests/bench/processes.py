@@ -45,7 +45,7 @@ class Ran:
     cpu: float
     """Seconds, user and system, of the process and its children."""
     rss: int
-    """Bytes at its peak: on Linux VmHWM of the process, seen up to 50 ms before its end."""
+    """Bytes at its peak: on Linux VmHWM, seen up to 50 ms before its end; with that of the processes it has begun."""
     said: str
 
     @property
@@ -181,16 +181,21 @@ def _watch_memory(pid: int) -> tuple[list[int], threading.Event]:
     Not ru_maxrss: on Linux a child begins with that of its parent.
     """
     peak, done = [0], threading.Event()
-    place = Path(f"/proc/{pid}/status")
 
     def watch() -> None:
         while not done.wait(_SAMPLE):
-            try:
-                text = place.read_text()
-            except OSError:
-                return
-            if (at := text.find("VmHWM:")) >= 0:
-                peak[0] = max(peak[0], int(text[at + 6 :].split(None, 1)[0]) * 1024)
+            peak[0] = max(peak[0], _high_water(pid))
 
     threading.Thread(target=watch, daemon=True).start()
     return peak, done
+
+
+def _high_water(pid: int) -> int:
+    """Bytes of a process's high-water mark and of its children's; 0 for one that has ended."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+        begun = [child for each in Path(f"/proc/{pid}/task").glob("*/children") for child in each.read_text().split()]
+    except OSError:
+        return 0
+    own = text.partition("VmHWM:")[2].split(None, 1)
+    return (int(own[0]) * 1024 if own else 0) + sum(_high_water(int(child)) for child in begun)
