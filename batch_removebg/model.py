@@ -97,6 +97,7 @@ class Prediction:
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
     created_at: datetime | None = None
     version: str | None = field(default=None, compare=False)
+    """Of the model, where the server shows it."""
     data_removed: bool = False
     others: tuple[str, ...] = ()
     """The other URLs in the output."""
