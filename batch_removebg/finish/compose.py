@@ -23,9 +23,9 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     """The source's own pixels with an alpha fitted to them, of the source's size and, where the format can, its depth.
 
     `alpha` is H×W, uint8 of any size, or uint16 of the picture's. Transparent: colours are untouched where they are
-    opaque and 0 where alpha is 0; between, they are the subject's own as far as it can be estimated, or untouched too
-    (`finish.edges`). On a background: those colours·α + background·(1 − α), rounded. Mask only: the fitted alpha as
-    grey of 8 bits.
+    opaque, and what they are where alpha is 0 doesn't matter; between, they are the subject's own as far as it can be
+    estimated, or untouched too (`finish.edges`). On a background: those colours·α + background·(1 − α), rounded. Mask
+    only: the fitted alpha as grey of 8 bits. To save memory, the picture's own pixels may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         picture = _narrowed(picture, finish)
@@ -44,7 +44,7 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
         if finish.srgb and pixels.ndim == 3:
             icc = srgb_profile()  # grey, which has none of its own, may have become colour
     else:
-        pixels, icc = _cut_out(picture.pixels, mask), picture.icc
+        return replace(picture, alpha=mask, notes=picture.notes + notes)
     return replace(picture, pixels=pixels, alpha=None, icc=icc, notes=picture.notes + notes)
 
 
@@ -110,21 +110,6 @@ def _times(alpha: Samples, other: Samples) -> Samples:
     for rows in strips(alpha):
         product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
     return product
-
-
-def _cut_out(pixels: Samples, alpha: Samples) -> Samples:
-    channels = pixels[..., None] if pixels.ndim == 2 else pixels
-    count = channels.shape[2]
-    result = np.empty((*alpha.shape, count + 1), pixels.dtype)
-    for rows in strips(result):
-        strip = result[rows]
-        # A channel at a time: numpy is several times slower with an innermost axis of three.
-        for channel in range(count):
-            strip[..., channel] = channels[rows, :, channel]
-        strip[..., count] = alpha[rows]
-        whole = strip.view(f"i{result.itemsize * (count + 1)}")[..., 0]
-        whole &= np.negative((alpha[rows] != 0).view(np.int8)).astype(whole.dtype)  # all bits set where alpha isn't 0
-    return result
 
 
 def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:

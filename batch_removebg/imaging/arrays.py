@@ -20,12 +20,9 @@ class Picture:
     """A source, upright and at full size; or a finished picture, not yet encoded."""
 
     pixels: Samples
-    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied.
-
-    Finished, it may have its alpha as a last channel: H×W×2 or H×W×4.
-    """
+    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied."""
     alpha: Samples | None = None
-    """H×W, as deep as the pixels: the source's own transparency."""
+    """H×W, as deep as the pixels: the source's own transparency, or that of the finished picture."""
     icc: bytes | None = None
     """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
     dpi: tuple[float, float] | None = None
@@ -65,6 +62,23 @@ def split(pixels: Samples, colours: int) -> tuple[Samples, Samples]:
             base[rows, :, channel] = pixels[rows, :, channel]
         alpha[rows] = pixels[rows, :, colours]
     return base[..., 0] if colours == 1 else base, alpha
+
+
+def joined(pixels: Samples, alpha: Samples | None) -> Samples:
+    """The pixels with their alpha as a last channel (H×W×2 or H×W×4), 0 where it is 0; without alpha as they are."""
+    if alpha is None:
+        return pixels
+    channels = pixels[..., None] if pixels.ndim == 2 else pixels
+    count = channels.shape[2]
+    result = np.empty((*alpha.shape, count + 1), pixels.dtype)
+    for rows in strips(result):
+        strip = result[rows]
+        for channel in range(count):
+            strip[..., channel] = channels[rows, :, channel]
+        strip[..., count] = alpha[rows]
+        whole = strip.view(f"i{result.itemsize * (count + 1)}")[..., 0]
+        whole &= np.negative((alpha[rows] != 0).view(np.int8)).astype(whole.dtype)  # all bits set where alpha isn't 0
+    return result
 
 
 def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from PIL import Image
 from batch_removebg.errors import ItemError
 
 from . import png_write, tiff
-from .arrays import Picture, Samples
+from .arrays import Picture, Samples, joined
 from .colour import convert
 from .format import Encoding
 
@@ -36,7 +36,7 @@ def encode(picture: Picture, encoding: Encoding) -> bytes:
             return png_write.write(picture, encoding.effort)
         case "tiff":
             return tiff.write(picture, encoding.effort)
-    pixels, icc, exif = picture.pixels, picture.icc, picture.exif
+    pixels, icc, exif = joined(picture.pixels, picture.alpha), picture.icc, picture.exif
     if encoding.format in ("webp", "avif"):
         pixels, icc = _without_grey(pixels, icc)
     about = {"icc_profile": icc, "dpi": picture.dpi, "exif": exif and b"Exif\0\0" + exif, "xmp": picture.xmp}

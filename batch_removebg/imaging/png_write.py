@@ -15,7 +15,7 @@ import numpy as np
 from .arrays import Picture, Samples
 from .deflate import compressor
 from .png import SIGNATURE
-from .png_filters import UP, bands, filtered, trials
+from .png_filters import UP, ScanLines, filtered, trials
 from .vips import vips
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's colour type by the number of channels
@@ -28,8 +28,9 @@ def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None)
     """The PNG file of a finished picture; `effort`: 0–9; `texts` in Latin-1 by keyword (1–79 characters)."""
     pixels = picture.pixels
     height, width = pixels.shape[:2]
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, _COLOUR_TYPES[channels], 0, 0, 0)
+    lines = ScanLines(pixels, picture.alpha)
+    colours = _COLOUR_TYPES[lines.pixel // pixels.itemsize]
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, colours, 0, 0, 0)
     parts = [SIGNATURE, *_chunk(b"IHDR", header)]
     if picture.icc is not None:
         parts += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
@@ -41,21 +42,25 @@ def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None)
         parts += _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + picture.xmp)
     for keyword, text in (texts or {}).items():
         parts += _chunk(b"tEXt", f"{keyword}\0{text}".encode("latin-1"))
-    return b"".join([*parts, *_pixels(np.ascontiguousarray(pixels), effort)])
+    mask = lines.pixel == 1 and effort >= _ROW_BY_ROW
+    return b"".join([*parts, *(_by_libpng(pixels, effort) if mask else _compressed(lines, effort))])
 
 
-def _pixels(pixels: Samples, effort: int) -> Iterable[bytes | memoryview]:
+def _by_libpng(grey: Samples, effort: int) -> Iterable[bytes | memoryview]:
+    data = vips().Image.new_from_array(grey).pngsave_buffer(compression=effort, filter="all", keep="none")
+    return [memoryview(data)[data.index(b"IDAT") - 4 :]]  # behind the header, and a resolution that nobody gave
+
+
+def _compressed(lines: ScanLines, effort: int) -> Iterable[bytes | memoryview]:
     """The IDAT chunks and IEND."""
-    if pixels.ndim == 2 and pixels.dtype == np.uint8 and effort >= _ROW_BY_ROW:
-        data = vips().Image.new_from_array(pixels).pngsave_buffer(compression=effort, filter="all", keep="none")
-        return [memoryview(data)[data.index(b"IDAT") - 4 :]]  # behind the header, and a resolution that nobody gave
-    kinds, isal = trials(pixels) if effort else (repeat(UP), True)
+    kinds, isal = trials(lines) if effort else (repeat(UP), True)
     packer = compressor(effort, isal=isal)
     pieces = []
-    for rows, kind in zip(bands(pixels), kinds, strict=False):
-        lines = np.empty((len(rows) - 1, rows.shape[1] + 1), np.uint8)
-        filtered(rows, kind, pixels[0, 0].nbytes, lines)
-        pieces.append(packer.compress(lines.data))
+    for (first, end), kind in zip(lines.bands(), kinds, strict=False):
+        rows = lines.rows(first, end)
+        out = np.empty((end - first, rows.shape[1] + 1), np.uint8)
+        filtered(rows, kind, lines.pixel, out)
+        pieces.append(packer.compress(out.data))
     pieces.append(packer.flush())
     return [part for piece in pieces if piece for part in _chunk(b"IDAT", piece)] + _chunk(b"IEND", b"")
 

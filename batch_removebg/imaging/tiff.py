@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from .arrays import Picture, Samples
+from .arrays import Picture, Samples, joined
 from .deflate import compressor
 from .header import UNREADABLE, unknown_pixels
 
@@ -73,11 +73,12 @@ def layout(image: Any, tags: Image.Exif) -> tuple[int, bool]:
 
 def write(picture: Picture, effort: int) -> bytes:
     """The TIFF file of a finished picture, whose EXIF becomes the file's own tags; `effort`: 0–9."""
-    pixels, dpi = picture.pixels, picture.dpi
-    samples = pixels[..., None] if pixels.ndim == 2 else pixels
-    height, width, count = samples.shape
-    rows = max(1, _STRIP // samples[0].nbytes)
-    strips = [_strip(samples[at : at + rows], effort) for at in range(0, height, rows)]
+    samples, alpha, dpi = picture.pixels, picture.alpha, picture.dpi
+    height, width = samples.shape[:2]
+    count = (samples.shape[2] if samples.ndim == 3 else 1) + (alpha is not None)
+    rows = max(1, _STRIP // (width * count * samples.itemsize))
+    parts = (slice(at, at + rows) for at in range(0, height, rows))
+    strips = [_strip(joined(samples[part], None if alpha is None else alpha[part]), effort) for part in parts]
     sizes = [len(strip) for strip in strips]
     tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
     for tag, value in (

@@ -14,10 +14,10 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.arrays import Samples
+from batch_removebg.imaging.arrays import Samples, strips
 
 from .box_filter import Floats, doubled, halved, means
-from .regions import extent
+from .regions import Mask, span
 
 SAMPLES = 700
 """Along the longer side, at most; a cell is two by two of them."""
@@ -32,29 +32,30 @@ AT_ONCE = 1 << 16
 def foreground(pixels: Samples, alpha: Samples) -> Samples:
     """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without background spill: same shape and depth.
 
-    `alpha` is H×W, 8 or 16 bits. Where it is 0 or its maximum each pixel is returned bit for bit; where it is nothing
-    else, `pixels` themselves are returned.
+    `alpha` is H×W, 8 or 16 bits. Where it is 0 or its maximum each pixel is returned bit for bit. To save memory,
+    `pixels` that can be written are changed themselves.
     """
     most = np.iinfo(alpha.dtype).max
-    mixed = (alpha != 0) & (alpha != most)
-    if not mixed.any():
+    bands = list(strips(alpha, AT_ONCE))
+    mixed = [_mixed(alpha[band]) for band in bands]
+    down = np.concatenate([band.any(axis=1) for band in mixed])
+    if not down.any():
         return pixels
+    across = np.any([band.any(axis=0) for band in mixed], axis=0)
     stride = -(-max(alpha.shape) // SAMPLES)
-    part = extent(mixed, WIDE * 2 * stride)
+    part = span(down, WIDE * 2 * stride), span(across, WIDE * 2 * stride)
     grid = _Grid(pixels, alpha, part, stride)
-    result = pixels.copy(order="C")
+    result = pixels if pixels.flags.writeable and pixels.flags.c_contiguous else pixels.copy(order="C")
     colours, shares = result.reshape(alpha.size, -1), alpha.ravel()
     # As one value a pixel, which `put` writes four times as fast as three.
     whole = colours.view(f"V{colours[0].nbytes}")
     top = np.float32(np.iinfo(pixels.dtype).max)
     width = alpha.shape[1]
-    step = max(1, AT_ONCE // width)
-    for begin in range(part[0].start, part[0].stop, step):
-        chosen = np.flatnonzero(mixed[begin : begin + step])
+    for band, chosen in zip(bands, map(np.flatnonzero, mixed), strict=True):
         if not len(chosen):
             continue
-        before, behind = grid.at(begin, begin + step, chosen)
-        chosen += begin * width
+        before, behind = grid.at(band.start, band.stop, chosen)
+        chosen += band.start * width
         share = shares.take(chosen).astype(np.float32)
         share *= np.float32(1 / most)
         own = colours.take(chosen, axis=0).T.astype(np.float32, order="C")
@@ -68,6 +69,10 @@ def foreground(pixels: Samples, alpha: Samples) -> Samples:
         changed = np.ascontiguousarray(np.rint(own.clip(0, top, out=own), out=own).T.astype(pixels.dtype))
         np.put(whole, chosen, changed.view(whole.dtype))
     return result
+
+
+def _mixed(alpha: Samples) -> Mask:
+    return np.asarray((alpha != 0) & (alpha != np.iinfo(alpha.dtype).max))
 
 
 class _Grid:

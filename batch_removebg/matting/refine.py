@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from batch_removebg.imaging.arrays import Samples, to_8_bits
+from batch_removebg.imaging.vips import as_array, as_image
 
 from .box_filter import Floats
 from .guided_filter import CLEAR, RADIUS, REACH, models_of
@@ -78,7 +79,11 @@ def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
 
 def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
     """The photo on the alpha's grid: 3×rows×columns, 0–1."""
-    image = Image.fromarray(to_8_bits(guide)).resize((columns, rows), Image.Resampling.BOX, reducing_gap=1.0)
+    # In two steps: Pillow alone would first copy all of the photo, in half as much time again.
+    height, width = guide.shape[:2]
+    across, down = max(1, width // columns), max(1, height // rows)
+    boxes = Image.fromarray(as_array(as_image(to_8_bits(guide)).shrink(across, down, ceil=True)))
+    image = boxes.resize((columns, rows), Image.Resampling.BOX, box=(0, 0, width / across, height / down))
     small = np.asarray(image, np.float32) / np.float32(255)
     return small.transpose(2, 0, 1) if small.ndim == 3 else np.broadcast_to(small, (3, *small.shape))
 

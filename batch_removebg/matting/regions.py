@@ -13,12 +13,13 @@ GAP = 1
 
 def extent(mask: Mask, margin: int) -> tuple[slice, slice]:
     """Rows and columns of the set pixels (one at least) and `margin` pixels around them, cropped at the border."""
+    return span(np.asarray(mask.any(axis=1)), margin), span(np.asarray(mask.any(axis=0)), margin)
 
-    def span(line: Mask) -> slice:
-        found = np.flatnonzero(line)
-        return slice(max(0, int(found[0]) - margin), min(len(line), int(found[-1]) + margin + 1))
 
-    return span(np.asarray(mask.any(axis=1))), span(np.asarray(mask.any(axis=0)))
+def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
+    """From the first to the last of the set values (one at least), and `margin` values around them, cropped."""
+    found = np.flatnonzero(line)
+    return slice(max(0, int(found[0]) - margin), min(len(line), int(found[-1]) + margin + 1))
 
 
 def areas(mask: Mask) -> npt.NDArray[np.int64]:
