@@ -43,6 +43,7 @@ from batch_removebg.model import (
 from batch_removebg.net import fetch
 from batch_removebg.net.patience import Patience
 from batch_removebg.resources import Memory
+from batch_removebg.storage import on_disk
 from batch_removebg.storage.on_disk import OnDisk
 
 from . import refusals, wire
@@ -203,7 +204,8 @@ class Replicate:
     async def fetch(self, url: str) -> bytes:
         """The bytes of an output; only the API's own origin gets the key."""
         if isinstance(url, OnDisk):
-            return await anyio.to_thread.run_sync(lambda: fetch.data_uri(url.read()))
+            path = url.path  # alone: a thread keeps what it was given until it gets other work
+            return await anyio.to_thread.run_sync(lambda: fetch.data_uri(on_disk.read(path)))
         if url.startswith("data:"):
             return fetch.data_uri(url)
         key = self.endpoint.key

@@ -16,21 +16,22 @@ class OnDisk(str):
 
     path: Path
 
-    def read(self) -> str:
-        """The data URI itself; raises DiskError."""
-        with disk_errors(self.path):
-            return self.path.read_text("utf-8")
-
     def __del__(self, unlink: Callable[[Path], None] = os.unlink, gone: type[Exception] = OSError) -> None:
-        try:  # with nothing that may be gone already when the interpreter ends
+        try:  # noqa: SIM105  # with nothing that may be gone already when the interpreter ends
             unlink(self.path)
-        except gone:  # noqa: SIM105  # as above
+        except gone:
             pass
 
 
 def stand_in(uri: str) -> str:
     """A short text for a data URI: its header and its digest."""
     return f"{uri.partition(',')[0][:80]},{sha256_hex(uri)}"
+
+
+def read(path: Path) -> str:
+    """The data URI itself; raises DiskError."""
+    with disk_errors(path):
+        return path.read_text("utf-8")
 
 
 def put(folder: Path, uri: str) -> OnDisk:

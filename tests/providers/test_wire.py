@@ -29,6 +29,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.providers import refusals, wire
+from batch_removebg.storage import on_disk
 from batch_removebg.storage.on_disk import OnDisk
 from tests.support.wire import nested
 
@@ -781,7 +782,7 @@ def test_long_pictures_in_an_answer_go_to_files_and_what_was_sent_leaves_a_diges
     assert found.output == "https://x.example/a.png"
     waiting, short = found.others  # the other long one is what was sent
     assert isinstance(waiting, OnDisk)
-    assert waiting.read() == f"data:;base64,{long}"
+    assert on_disk.read(waiting.path) == f"data:;base64,{long}"
     assert short == f"data:;base64,{PNG64}"
     assert light["logs"] == body["logs"]
     assert len(json.dumps(light["input"])) < 200
