@@ -145,11 +145,12 @@ class Downloader:
         return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
 
     async def _of_output(self, seconds: float, function: Callable[..., T], output: bytes) -> T:
-        """What the function makes of an output; raises OutputBroken where it can't be worked on."""
+        """What the function makes of an output; raises WorkFailed where that crashes: it would with another, too."""
         try:
             return await self.context.cpu.isolated(seconds, partial(function, limits=self.context.limits), output)
         except WorkFailed as error:
-            raise OutputBroken(f"the output {error}") from error
+            what = str(error).partition(":")[0]
+            raise WorkFailed(f"the output {what}; another would fare the same, so none is bought") from error
 
     async def _keep(self, fingerprint: str, matte: Matte) -> None:
         from batch_removebg.matting.matte import encode_matte
