@@ -158,19 +158,17 @@ class Memory:
     def __init__(self, budget: float) -> None:
         self._budget = budget
         self._used = 0
-        self._freed = anyio.Condition()
+        self._freed = anyio.Event()
 
     @asynccontextmanager
     async def reserved(self, cost: int) -> AsyncIterator[None]:
         """Take so many bytes during the block, once they are free."""
-        async with self._freed:
-            while self._used and self._used + cost > self._budget:
-                await self._freed.wait()
-            self._used += cost
+        while self._used and self._used + cost > self._budget:
+            await self._freed.wait()
+        self._used += cost
         try:
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                async with self._freed:
-                    self._used -= cost
-                    self._freed.notify_all()
+            self._used -= cost
+            self._freed.set()
+            self._freed = anyio.Event()
