@@ -88,9 +88,8 @@ class Cpu:
         self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
         self._sleep = sleep
         self._longest = math.inf
-        self._budget = budget
-        self._used = 0
-        self._freed = anyio.Condition()
+        self.memory = Memory(budget).reserved
+        """Reserves bytes of the budget during a block."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result; a call that has begun isn't cancelled."""
@@ -152,17 +151,24 @@ class Cpu:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
         self._longest = _STOPPING
 
+
+class Memory:
+    """Bytes that may be taken at a time; what exceeds them all by itself goes alone."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._used = 0
+        self._freed = anyio.Event()
+
     @asynccontextmanager
-    async def memory(self, cost: int) -> AsyncIterator[None]:
-        """Reserve `cost` bytes of the budget during the block."""
-        async with self._freed:
-            while self._used and self._used + cost > self._budget:
-                await self._freed.wait()
-            self._used += cost
+    async def reserved(self, cost: int) -> AsyncIterator[None]:
+        """Take so many bytes during the block, once they are free."""
+        while self._used and self._used + cost > self._budget:
+            await self._freed.wait()
+        self._used += cost
         try:
             yield
         finally:
-            with anyio.CancelScope(shield=True):
-                async with self._freed:
-                    self._used -= cost
-                    self._freed.notify_all()
+            self._used -= cost
+            self._freed.set()
+            self._freed = anyio.Event()

@@ -18,6 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from batch_removebg.errors import BatchError
@@ -98,6 +99,8 @@ def main() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    with suppress(OSError):  # where memory runs out, Linux shall end this process, which costs one picture
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     warnings.filterwarnings("ignore", module="PIL")
     gc.set_threshold(20_000, 20, 50)
     asked: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.Queue()

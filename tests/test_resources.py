@@ -241,6 +241,12 @@ async def test_isolated_work_is_done_by_another_process_which_is_used_again() ->
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux tells whom it would kill")
+async def test_where_memory_runs_out_a_process_for_pictures_ends_before_the_run() -> None:
+    assert await Cpu().isolated(30.0, Path("/proc/self/oom_score_adj").read_text) == "1000\n"
+    assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
+
+
 @pytest.mark.parametrize(
     ("number", "why"), [(signal.SIGSEGV, "SIGSEGV"), (signal.SIGABRT, "SIGABRT"), (signal.SIGKILL, "want of memory")]
 )

@@ -60,7 +60,7 @@ class OwnApi:
     authorization: str | None = field(default=None, repr=False)
 
 
-def open_session(*, public_only: bool, reuse: bool = True) -> aiohttp.ClientSession:
+def open_session(*, public_only: bool, reuse: bool = True, read_ahead: int = _READ_AHEAD) -> aiohttp.ClientSession:
     """A session without cookies, key or limit on connections, for the caller to close.
 
     `reuse`: connections; a picture can't be matched to its request, so none comes over one that had another before.
@@ -74,21 +74,23 @@ def open_session(*, public_only: bool, reuse: bool = True) -> aiohttp.ClientSess
         connector=CleanConnector(limit=0, force_close=not reuse, socket_factory=sockets),
         response_class=TracedResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=_READ_AHEAD,
+        read_bufsize=read_ahead,
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
     )
 
 
 @asynccontextmanager
-async def lazy_session(*, public_only: bool, reuse: bool = True) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
+async def lazy_session(
+    *, public_only: bool, reuse: bool = True, read_ahead: int = _READ_AHEAD
+) -> AsyncIterator[Callable[[], aiohttp.ClientSession]]:
     """A function that returns the block's one session, opened at its first call and closed with the block."""
     # Importing aiohttp takes a tenth of a second, which a run over files with the local engine saves.
     async with AsyncExitStack() as stack:
 
         @functools.cache
         def session() -> aiohttp.ClientSession:
-            opened = open_session(public_only=public_only, reuse=reuse)
+            opened = open_session(public_only=public_only, reuse=reuse, read_ahead=read_ahead)
             stack.push_async_callback(opened.close)
             return opened
 

@@ -71,8 +71,8 @@ class Deduplicator:
         """The turn of the item's content."""
         return self._turns[prepared.fingerprint]
 
-    def place(self, prepared: Prepared, data: bytes | None = None, *, damaged: bool = False) -> Way:
-        """The item's way to its alpha; `data`: its source's bytes, where at hand; `damaged`: what is on hand is no use.
+    def place(self, prepared: Prepared, *, damaged: bool = False) -> Way:
+        """The item's way to its alpha; `damaged`: what is on hand is no use.
 
         Unless it is parked, report how the item ends to `settled`.
         """
@@ -84,8 +84,6 @@ class Deduplicator:
             self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
             self.parked += 1
             return way
-        if data is not None:
-            self._context.sources.hold(key, data)
         if way is Way.BUY and not leads:
             self._begin(prepared)
         return way

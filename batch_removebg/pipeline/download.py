@@ -23,6 +23,7 @@ from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Draft, Outputs
 
 from .context import Context
+from .sources import EXPECTED
 from .work import Predicted, Todo
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Downloader:
     def __post_init__(self) -> None:
         self._outputs: Outputs[Finished] = Outputs(self.out)
         self._recipe = self.context.recipe
+        self._largest = 0
+        """Bytes of the largest output so far."""
 
     async def save(self, predicted: Predicted) -> Notes:
         """Make the picture durable under its name, then record it in the ledger; returns notes about it for people.
@@ -87,9 +90,9 @@ class Downloader:
         from batch_removebg.finish import finish
 
         prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._recipe.finish
-        data = await self.context.sources.again(prepared)
         seconds = patience(prepared.pixels, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
+            data = await self.context.sources.again(prepared)
             return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
@@ -106,8 +109,9 @@ class Downloader:
                 if tries and not tries % len(urls) and predicted.prediction_id is not None:
                     again = await self.context.provider.get(predicted.prediction_id)
                     urls = (wire.result(again), *again.others)
-                output = await self._fetch(urls[tries % len(urls)])
-                return await use(predicted, output)
+                async with self.context.cpu.memory(2 * (self._largest or EXPECTED)):
+                    output = await self._fetch(urls[tries % len(urls)])
+                    return await use(predicted, output)
             except ResubmitError as error:
                 if not self.context.provider.capabilities.billed:
                     raise
@@ -122,9 +126,12 @@ class Downloader:
 
     async def _fetch(self, url: str) -> bytes | Matte:
         try:
-            return await self.context.provider.fetch(url)
+            output = await self.context.provider.fetch(url)
         except SourceError as error:
             raise OutputBroken(f"the output can't be fetched: {error}") from error
+        if isinstance(output, bytes):
+            self._largest = max(self._largest, len(output))
+        return output
 
     async def _matte(self, predicted: Predicted, output: bytes | Matte) -> Matte:
         """The matte in an output; raises OutputBroken where it doesn't fit the source."""
@@ -138,11 +145,12 @@ class Downloader:
         return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
 
     async def _of_output(self, seconds: float, function: Callable[..., T], output: bytes) -> T:
-        """What the function makes of an output; raises OutputBroken where it can't be worked on."""
+        """What the function makes of an output; raises WorkFailed where that crashes: it would with another, too."""
         try:
             return await self.context.cpu.isolated(seconds, partial(function, limits=self.context.limits), output)
         except WorkFailed as error:
-            raise OutputBroken(f"the output {error}") from error
+            what = str(error).partition(":")[0]
+            raise WorkFailed(f"the output {what}; another would fare the same, so none is bought") from error
 
     async def _keep(self, fingerprint: str, matte: Matte) -> None:
         from batch_removebg.matting.matte import encode_matte

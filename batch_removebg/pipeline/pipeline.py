@@ -130,17 +130,17 @@ class Pipeline:
     async def _work(self, given: Todo | Prepared, ready: Ready) -> bool:
         """Take an item to the end of its prediction; returns whether one was bought for it."""
         todo, prepared = (given, None) if isinstance(given, Todo) else (given.todo, given)
-        data = None
         try:
             if (stopping := self._stopping(todo, prepared)) is not None:
                 raise stopping
             if prepared is None:
-                prepared, data = await prepare(self.context, todo)
+                prepared = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
                     await self._outcomes.unchanged(todo)
                     self.reader.skipped += 1
+                    self.context.sources.let_go(prepared.fingerprint)
                     return False
-            predicted = await self._predicted(prepared, data, again=prepared is given)
+            predicted = await self._predicted(prepared, again=prepared is given)
             if predicted is not None:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
@@ -148,11 +148,11 @@ class Pipeline:
             await self._settle(todo, error, prepared)
             return error.attempts > 0
 
-    async def _predicted(self, prepared: Prepared, data: bytes | None, *, again: bool) -> Predicted | None:
+    async def _predicted(self, prepared: Prepared, *, again: bool) -> Predicted | None:
         """The item with its alpha within reach; None where it goes on elsewhere."""
         dedup, leads = self.dedup, self.dedup.leads(prepared)
         # What comes back without the turn of its content is the copy of something damaged.
-        way = dedup.place(prepared, data, damaged=again and not leads)
+        way = dedup.place(prepared, damaged=again and not leads)
         if way is Way.COPY and prepared.sha256 is None and not leads:
             self._copies.put([(prepared, None)])
             return None
@@ -160,13 +160,13 @@ class Pipeline:
             self._outcomes.started(prepared.todo)
             if (copied := await dedup.copy(prepared)) is not None:
                 return copied
-            way = dedup.place(prepared, data, damaged=True)
+            way = dedup.place(prepared, damaged=True)
         if way is Way.PARK:
             return None
         self._outcomes.started(prepared.todo)
         turn = dedup.turn(prepared)
         try:
-            predicted = await self.purchaser.buy(prepared, turn, data)
+            predicted = await self.purchaser.buy(prepared, turn)
             if turn.doubts:
                 self._stages.start_soon(self.purchaser.audit, prepared.todo.item.id, turn.doubts, (*turn.spent,))
                 turn.doubts = []

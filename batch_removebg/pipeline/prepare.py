@@ -11,7 +11,7 @@ from batch_removebg.model import ProxySpec, Upload
 from batch_removebg.resources import patience
 
 from .context import Context
-from .sources import sha256_of
+from .sources import EXPECTED, sha256_of
 from .work import Prepared, Todo, Turn
 
 if TYPE_CHECKING:
@@ -21,37 +21,39 @@ _LEFT = 600.0  # seconds of life that an upload needs to be used again: a predic
 _SMALLEST = 256  # longest side below which a proxy isn't made smaller to fit a data URI
 
 
-async def prepare(context: Context, todo: Todo) -> tuple[Prepared, bytes | None]:
-    """The item and, where it was read, its source; raises ItemError, or RetryError where a URL doesn't answer."""
+async def prepare(context: Context, todo: Todo) -> Prepared:
+    """The item, measured, and its source held; raises ItemError, or RetryError where a URL doesn't answer."""
     started, item, recipe = context.clock.monotonic(), todo.item, context.recipe
     if item.problem is not None:
         raise SourceError(item.problem)
     if item.path is None and recipe.passes_urls:
         fingerprint = recipe.fingerprint(item.source)
-        return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started), None
+        return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started)
 
     from batch_removebg.imaging import probe
 
-    data = await context.sources.read(item)
-    sha256 = await context.cpu.run(sha256_of, data)
-    measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
+    size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
+    async with context.cpu.memory(size):
+        data = await context.sources.read(item)
+        sha256 = await context.cpu.run(sha256_of, data)
+        measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
     recipe.finish.encoding.require_room(measured.width, measured.height)
-    prepared = Prepared(
+    context.sources.hold(fingerprint := recipe.fingerprint(sha256), data)
+    return Prepared(
         todo=todo,
-        fingerprint=recipe.fingerprint(sha256),
+        fingerprint=fingerprint,
         sha256=sha256,
         width=measured.width,
         height=measured.height,
-        cost=measured.cost,
+        cost=measured.cost + len(data),
         data=data if item.path is None else None,
         notes=measured.notes,
         started=started,
     )
-    return prepared, data
 
 
-async def model_input(context: Context, prepared: Prepared, data: bytes | None, turn: Turn) -> Upload:
-    """What the API gets: the URL itself, an uploaded proxy, or one as data URI; `data`: the source, where at hand.
+async def model_input(context: Context, prepared: Prepared, turn: Turn) -> Upload:
+    """What the API gets: the URL itself, an uploaded proxy, or one as data URI.
 
     An upload of an earlier attempt is used again while it lives long enough. Raises InputRejected where nothing is
     small enough, SourceError where the source has changed, and what uploading raises.
@@ -59,16 +61,16 @@ async def model_input(context: Context, prepared: Prepared, data: bytes | None, 
     if prepared.sha256 is None:
         return Upload(prepared.todo.item.source)
     if not context.provider.capabilities.files:
-        return Upload(await _data_uri(context, prepared, data))
+        return Upload(await _data_uri(context, prepared))
     expiry = turn.upload.expires_at if turn.upload is not None else None
     if turn.upload is None or expiry is None or expiry.timestamp() - context.clock.wall() < _LEFT:
-        turn.upload = await _upload(context, prepared, data)
+        turn.upload = await _upload(context, prepared)
     return turn.upload
 
 
-async def _upload(context: Context, prepared: Prepared, data: bytes | None) -> Upload:
+async def _upload(context: Context, prepared: Prepared) -> Upload:
     spec = context.provider.proxy
-    proxy = await _proxy(context, prepared, data, spec)
+    proxy = await _proxy(context, prepared, spec)
     name = f"{prepared.fingerprint}.{'jpg' if spec.encoding == 'jpeg' else spec.encoding}"
     upload = await context.provider.upload(proxy.data, filename=name, content_type=proxy.content_type)
     if upload.expires_at is not None and upload.expires_at.timestamp() <= context.clock.wall():
@@ -76,10 +78,10 @@ async def _upload(context: Context, prepared: Prepared, data: bytes | None) -> U
     return upload
 
 
-async def _data_uri(context: Context, prepared: Prepared, data: bytes | None) -> str:
+async def _data_uri(context: Context, prepared: Prepared) -> str:
     limit, spec = context.provider.capabilities.data_uri_limit, context.provider.proxy
     while True:
-        proxy = await _proxy(context, prepared, data, spec)
+        proxy = await _proxy(context, prepared, spec)
         if len(proxy.data) * 4 // 3 + 64 <= limit:
             return f"data:{proxy.content_type};base64,{base64.b64encode(proxy.data).decode()}"
         if spec.longest <= _SMALLEST:
@@ -87,9 +89,9 @@ async def _data_uri(context: Context, prepared: Prepared, data: bytes | None) ->
         spec = replace(spec, longest=min(spec.longest, max(proxy.width, proxy.height)) * 4 // 5)
 
 
-async def _proxy(context: Context, prepared: Prepared, data: bytes | None, spec: ProxySpec) -> Proxy:
+async def _proxy(context: Context, prepared: Prepared, spec: ProxySpec) -> Proxy:
     from batch_removebg.imaging.proxy import proxy
 
-    data = data if data is not None else await context.sources.again(prepared)
     async with context.cpu.memory(prepared.cost):
+        data = await context.sources.again(prepared)
         return await context.cpu.isolated(patience(prepared.pixels), proxy, data, spec, context.limits)

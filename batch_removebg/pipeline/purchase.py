@@ -122,8 +122,8 @@ class Purchaser:
         """Whether another prediction may be bought for the content."""
         return turn.bought < _PREDICTIONS
 
-    async def buy(self, prepared: Prepared, turn: Turn, data: bytes | None = None) -> Predicted:
-        """The item with the output of its open prediction, or of a new one; `data`: its source, where at hand.
+    async def buy(self, prepared: Prepared, turn: Turn) -> Predicted:
+        """The item with the output of its open prediction, or of a new one.
 
         Raises the last ResubmitError once three are spent, Stopping if the run ends first, CreateLost where a create
         has to be looked for, and the error that the content ended with earlier in this run.
@@ -144,7 +144,7 @@ class Purchaser:
                     opened: str | Prediction = turn.open
                 else:
                     attempts += 1
-                    opened = await self._create(prepared, turn, data, attempts)
+                    opened = await self._create(prepared, turn, attempts)
                 ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
             except ResubmitError as error:
                 error.attempts, turn.open, reused = attempts, None, False
@@ -192,8 +192,8 @@ class Purchaser:
                     if doubt.sent > -inf:  # by this run, which counted it
                         self.budget.give_back()
 
-    async def _create(self, prepared: Prepared, turn: Turn, data: bytes | None, attempt: int) -> Prediction:
-        image = await model_input(self.context, prepared, data, turn)
+    async def _create(self, prepared: Prepared, turn: Turn, attempt: int) -> Prediction:
+        image = await model_input(self.context, prepared, turn)
         request = CreateRequest(
             item=prepared.todo.item.id,
             image=image.url,
@@ -212,7 +212,7 @@ class Purchaser:
             turn.losses += 1
             turn.lost, turn.sent = Lost(key_of(image.url), since), sent
             raise
-        self.lost.answered(created, image.url, sent)
+        self.lost.answered(created, key_of(image.url), sent)
         turn.purchased(created.id, request.item)
         return created
 

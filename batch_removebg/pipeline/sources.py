@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 
+EXPECTED = 8 << 20
+"""Bytes of a source or an output whose size isn't known yet."""
 _ROOM = 64 << 20  # bytes of sources kept while they are worked on
 
 

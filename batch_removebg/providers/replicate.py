@@ -7,17 +7,23 @@ another company's API, and the key would leak there.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
+
+import anyio.to_thread
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import (
     BatchError,
     ConnectionFailed,
     CreateLost,
+    DiskError,
     NotAnApi,
     PageInstead,
     PredictionLost,
@@ -36,6 +42,9 @@ from batch_removebg.model import (
 )
 from batch_removebg.net import fetch
 from batch_removebg.net.patience import Patience
+from batch_removebg.resources import Memory
+from batch_removebg.storage import on_disk
+from batch_removebg.storage.on_disk import OnDisk
 
 from . import refusals, wire
 from .owners import Owners
@@ -50,7 +59,9 @@ GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 """Gateways document create and query only, and advise data URIs below 1 MB."""
 
 _ANSWER_LIMIT = 32 * (1 << 20)  # bytes of one API answer; a data URI output of a large picture fits
-_REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read
+_REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read: its status counts, and the rest may be cut off
+_LONG = 1 << 17  # bytes from which on an answer is read only where there is memory for it
+_COPIES = 4  # of a long answer, as bytes and as texts, while it is parsed
 _GONE = frozenset({404, 410})
 _ENDED = frozenset({404, 409, 410})  # answers to the cancel of a prediction that has ended
 
@@ -88,6 +99,10 @@ class Replicate:
     outputs: aiohttp.ClientSession | None = None
     """For outputs on the API's own."""
     fetching: fetch.FetchPolicy = field(default_factory=fetch.FetchPolicy)
+    memory: Memory = field(default_factory=lambda: Memory(inf))
+    """For large answers while they are read."""
+    scratch: Path | None = None
+    """Folder where pictures that came inside an answer wait to be fetched; None: they wait in memory."""
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -188,6 +203,9 @@ class Replicate:
 
     async def fetch(self, url: str) -> bytes:
         """The bytes of an output; only the API's own origin gets the key."""
+        if isinstance(url, OnDisk):
+            path = url.path  # alone: a thread keeps what it was given until it gets other work
+            return await anyio.to_thread.run_sync(lambda: fetch.data_uri(on_disk.read(path)))
         if url.startswith("data:"):
             return fetch.data_uri(url)
         key = self.endpoint.key
@@ -231,7 +249,7 @@ class Replicate:
                     method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
                 )
             async with answer:
-                parsed = wire.parsed(await _body(answer, doing, waiting))
+                parsed = await self._parsed(answer, doing, waiting)
                 if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
                     raise PageInstead(str(refusals.not_an_api(page)))
@@ -247,6 +265,23 @@ class Replicate:
             failure = ConnectionFailed(f"{doing}: the connection broke before the answer ({said})")
         # Raised out here, with nothing chained to it: aiohttp's errors hold the request's headers, and so the key.
         raise failure
+
+    async def _parsed(self, answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> Any:
+        """The JSON of an answer; a long one is read once there is memory for it, and its pictures go to the disk."""
+        refused = answer.status >= 300
+        begin = await _read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
+        if refused or answer.content.at_eof():
+            return wire.parsed(begin)
+        size = _ANSWER_LIMIT if "Content-Encoding" in answer.headers else answer.content_length or _ANSWER_LIMIT
+        async with self.memory.reserved(_COPIES * min(size, _ANSWER_LIMIT)):
+            raw = begin + await _read(answer, _ANSWER_LIMIT + 1, waiting)
+            if len(raw) > _ANSWER_LIMIT:
+                raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+            parsed = wire.parsed(raw)
+            if self.scratch is not None:
+                with suppress(DiskError):  # they stay in memory: what was paid for isn't lost for want of a disk
+                    parsed = await anyio.to_thread.run_sync(wire.lightened, parsed, self.scratch)
+            return parsed
 
     def _refusal(self, answer: _Answer, doing: str) -> BatchError:
         now = self.clock.wall()
@@ -286,23 +321,21 @@ class _Answer(NamedTuple):
     """Close the connection that it came over."""
 
 
-async def _body(answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> bytes:
-    """The bytes of an answer; of a refusal as many as came: its status counts, and the rest may be cut off."""
+async def _read(answer: aiohttp.ClientResponse, most: int, waiting: Patience, *, broken: bool = False) -> bytes:
+    """The next bytes of an answer, at least `most` unless it ends before, or breaks off where it may be `broken`."""
     import aiohttp
 
-    chunks, size, refused = [], 0, answer.status >= 300
+    chunks, size = [], 0
     try:
         with waiting.kept():
             async for chunk in answer.content.iter_any():
                 waiting.heard()
                 chunks.append(chunk)
                 size += len(chunk)
-                if size > (_REFUSAL_LIMIT if refused else _ANSWER_LIMIT):
-                    if refused:
-                        break
-                    raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+                if size >= most:
+                    break
     except (aiohttp.ClientError, TimeoutError, OSError):
-        if not refused:
+        if not broken:
             raise
     return b"".join(chunks)
 

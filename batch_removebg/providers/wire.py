@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, unquote_plus, urljoin, urlsplit
 
 from batch_removebg.errors import OutputBroken, PredictionFailed, PredictionInterrupted, PredictionLost
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.net.fetch import as_url
+from batch_removebg.storage import on_disk
+from batch_removebg.storage.on_disk import OnDisk
 
 from .refusals import detail, glimpse, number
 
@@ -72,6 +75,7 @@ _LONE = re.compile(
 )
 """Half of a surrogate pair, escaped."""
 _LONGEST_PATH = 2000
+_LONG = 1 << 16
 _LONGEST_RUN = 86_400.0  # seconds; a longer run time comes from a wrong clock
 
 
@@ -218,7 +222,7 @@ def outputs(value: Any, base: str = "") -> tuple[str, ...]:
 
 def _urls(value: Any, base: str, depth: int) -> Iterator[str]:
     if isinstance(value, str):
-        url = _url(value.strip(), base)
+        url = _url(value if isinstance(value, OnDisk) else value.strip(), base)
         if url is not None:
             yield url
     elif depth <= _DEEPEST:
@@ -227,15 +231,35 @@ def _urls(value: Any, base: str, depth: int) -> Iterator[str]:
 
 
 def _url(text: str, base: str) -> str | None:
-    if text[:6].lower().startswith(("https:", "http:", "data:")):
+    if text[:6].lower().startswith(("https:", "http:")):
         return text
-    if _BASE64.fullmatch(text):
-        return f"data:;base64,{text}"
+    if (inline := _data_uri(text)) is not None:
+        return inline
     # Relative to the API, where it can be nothing else.
     if base and len(text) < _LONGEST_PATH and (text.startswith("//") or (_PATH.fullmatch(text) and "/" in text)):
         with suppress(ValueError):
             return urljoin(f"{base}/", text)
     return None
+
+
+def _data_uri(text: str) -> str | None:
+    if text[:5].lower() == "data:":
+        return text
+    return f"data:;base64,{text}" if _BASE64.fullmatch(text) else None
+
+
+def lightened(body: Any, folder: Path, depth: int = 0, *, sent: bool = False) -> Any:
+    """The JSON value with its long data URIs in files of their own, as OnDisk; of an `input` only digests stay.
+
+    Blocks; raises DiskError.
+    """
+    if isinstance(body, str) and len(body) > _LONG and (uri := _data_uri(body.strip())) is not None:
+        return on_disk.stand_in(uri) if sent else on_disk.put(folder, uri)
+    if depth > _DEEPEST:
+        return body
+    if isinstance(body, dict):
+        return {key: lightened(part, folder, depth + 1, sent=sent or key == "input") for key, part in body.items()}
+    return [lightened(part, folder, depth + 1, sent=sent) for part in body] if isinstance(body, list) else body
 
 
 def same_url(one: str, other: str) -> bool:

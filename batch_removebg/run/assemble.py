@@ -41,7 +41,7 @@ from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.providers.throttle import Throttled
-from batch_removebg.resources import Cpu
+from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from batch_removebg.providers.local import LocalProvider
 
 
+_ANSWER_AHEAD = 1 << 16
+"""aiohttp keeps twice as many bytes of an answer that isn't read yet."""
 _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
 
@@ -67,7 +69,7 @@ async def provider(
     `loaded` is called with what the local engine runs on, once it is loaded.
     """
     async with (
-        fetch.lazy_session(public_only=False) as api,
+        fetch.lazy_session(public_only=False, read_ahead=_ANSWER_AHEAD) as api,
         fetch.lazy_session(public_only=False, reuse=False) as outputs,
         fetch.lazy_session(public_only=settings.public_only, reuse=False) as foreign,
     ):
@@ -94,6 +96,8 @@ def _remote(settings: Settings, clock: Clock, **sessions: aiohttp.ClientSession)
         capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
         proxy=ProxySpec(longest=settings.proxy_size),
         fetching=settings.fetching(),
+        memory=Memory(settings.answers()),
+        scratch=settings.out / layout.STATE,
         clock=clock,
         **sessions,
     )

@@ -117,8 +117,8 @@ class Options:
     max_pixels: int = option(
         Limits().max_pixels, PICTURES, "largest picture, in pixels, checked before it is decoded", metavar="N", least=1)
     memory: int | None = option(
-        None, PICTURES, "for decoded pictures, also `512M` or `2G`; a picture above it is processed alone "
-        "(default: a quarter of the machine's or the container's, 2048 at most)",
+        None, PICTURES, "for pictures in work and an API's long answers, also `512M` or `2G`; what takes more is "
+        "worked on alone (default: a quarter of the machine's or the container's, 2048 at most)",
         metavar="MIB", least=64, read=_mebibytes)
 
     concurrency: int | None = option(

@@ -122,7 +122,14 @@ class Settings(Options):
         return FetchPolicy(size=self.max_size << 20, public_only=self.public_only)
 
     def pixels(self) -> int:
-        """Bytes that pictures in work (decoded, composed, encoded) may take together."""
+        """Bytes that pictures in work (fetched, decoded, composed, encoded) may take together."""
+        return self._memory() - self.answers()
+
+    def answers(self) -> int:
+        """Bytes that an API's long answers may take together."""
+        return 0 if self.provider == "local" else self._memory() // 4
+
+    def _memory(self) -> int:
         return self.memory << 20 if self.memory is not None else min(_PIXELS, memory() // _MEMORY_SHARE)
 
     def shape(self, *, stream: bool) -> Shape:

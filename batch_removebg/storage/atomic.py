@@ -104,7 +104,7 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
     Makes as few system calls as possible: each releases the interpreter's lock and then waits to get it back.
     """
     folder = os.path.dirname(path)  # noqa: PTH120
-    temp = f"{folder}{os.sep if folder else ''}.{random.getrandbits(64):016x}.batch-removebg.tmp"  # a name, no secret
+    temp = f"{folder}{os.sep if folder else ''}{temp_name()}"
     with disk_errors(path):
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -124,6 +124,11 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temp)  # noqa: PTH108
         raise
+
+
+def temp_name() -> str:
+    """A name for a file that `sweep` removes if a killed run leaves it."""
+    return f".{random.getrandbits(64):016x}.batch-removebg.tmp"  # no secret
 
 
 def put_aside(path: Path, stamp: str, start: int | None = None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -49,8 +50,8 @@ async def test_a_lazy_session_is_one_like_any_other_and_closed_with_its_block(
     opened: list[tuple[bool, aiohttp.ClientSession]] = []
     open_it = web.open_session
 
-    def noted(*, public_only: bool, reuse: bool) -> aiohttp.ClientSession:
-        opened.append((public_only, open_it(public_only=public_only, reuse=reuse)))
+    def noted(*, public_only: bool, **others: Any) -> aiohttp.ClientSession:
+        opened.append((public_only, open_it(public_only=public_only, **others)))
         return opened[-1][1]
 
     monkeypatch.setattr(web, "open_session", noted)

@@ -16,6 +16,7 @@ from batch_removebg.finish import finish as finishing
 from batch_removebg.imaging import probe
 from batch_removebg.imaging import proxy as proxies
 from batch_removebg.imaging.format import Limits
+from batch_removebg.matting import matte as mattes
 from batch_removebg.pipeline.watchers import watch_signals
 from batch_removebg.stop import Gate
 from tests.pipeline.test_pipeline import Bench, bench
@@ -69,6 +70,24 @@ async def test_a_crash_fails_one_item_in_the_ledger_and_a_resume_leaves_it_alone
     assert (again.saved, again.failed, bench.provider.bill) == (2, 1, bill)
     mended = await bench.run(retry_failed=True)
     assert (mended.saved, mended.failed, bench.provider.bill) == (3, 0, 3)
+
+
+def matte_of(data: bytes, **given: Any) -> Any:
+    if (given["width"], probe.measure(data, Limits()).width) == (41, 41):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return mattes.matte_of(data, **given)
+
+
+async def test_an_output_that_crashes_its_decoder_costs_its_item_one_prediction(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    monkeypatch.setattr(mattes, "matte_of", matte_of)
+    summary = await bench.run()
+    assert (summary.saved, summary.failed, summary.exit_code, bench.provider.bill) == (2, 1, 3, 3)
+    (failed,) = [line for line in bench.ledger() if line["event"] == "failed"]
+    assert (failed["item"], failed["kind"]) == ("b.jpg", "crash")
+    assert failed["message"].startswith("the output made the process that worked on it end (SIGSEGV); ")
 
 
 async def test_a_content_that_crashes_is_not_met_again_by_its_copies(

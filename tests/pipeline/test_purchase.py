@@ -57,9 +57,9 @@ class Bench:
         self.purchaser = Purchaser(self.context, poller, lost, Budget(None))
 
     async def predict(self) -> Predicted:
-        prepared, data = await prepare(self.context, Todo(self.item, "noise.png", ItemState()))
-        assert self.dedup.place(prepared, data) is Way.BUY
-        return await self.purchaser.buy(prepared, self.dedup.turn(prepared), data)
+        prepared = await prepare(self.context, Todo(self.item, "noise.png", ItemState()))
+        assert self.dedup.place(prepared) is Way.BUY
+        return await self.purchaser.buy(prepared, self.dedup.turn(prepared))
 
 
 async def test_a_data_uri_is_made_to_fit_the_providers_limit(tmp_path: Path) -> None:

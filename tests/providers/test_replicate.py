@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
 
 import anyio
 import pytest
@@ -31,6 +35,8 @@ from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Stat
 from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.providers.replicate import REMOVE_BG, Endpoint, Replicate
+from batch_removebg.resources import Memory
+from batch_removebg.storage.on_disk import OnDisk
 from tests.support.doubles import cutout, photo
 from tests.support.fake_api import (
     FakeApi,
@@ -634,3 +640,47 @@ async def test_an_upload_answered_with_an_earlier_one_is_sent_again(
     await provider.upload(b"x", filename="a.jpg", content_type="image/jpeg")
     with pytest.raises(ServerError, match="another file"):
         await provider.upload(b"y", filename="b.jpg", content_type="image/jpeg")
+
+
+class CountedMemory(Memory):
+    """Memory without bound that keeps account."""
+
+    def __init__(self) -> None:
+        super().__init__(inf)
+        self.asked: list[int] = []
+
+    @contextlib.asynccontextmanager
+    async def reserved(self, cost: int) -> AsyncIterator[None]:
+        self.asked.append(cost)
+        yield
+
+
+PIXELS = b"\x89PNG\r\n\x1a\n" * 20_000
+LONG = "data:image/png;base64," + base64.b64encode(PIXELS).decode()
+ENDED = {"id": "p1", "status": "succeeded", "output": LONG}
+
+
+async def test_a_long_answer_waits_for_memory_and_its_picture_on_disk(
+    api: FakeApi, provider: Replicate, tmp_path: Path
+) -> None:
+    memory = CountedMemory()
+    provider.memory, provider.scratch = memory, tmp_path
+    api.respond("GET", "/predictions/p1", says(200, {"id": "p1", "status": "processing"}))
+    await provider.get("p1")
+    assert memory.asked == []
+    api.respond("GET", "/predictions/p1", says(200, ENDED))
+    found = await provider.get("p1")
+    assert memory.asked == [4 * len(json.dumps(ENDED))]
+    assert isinstance(found.output, OnDisk)
+    assert await provider.fetch(found.output) == PIXELS
+    assert len(list(tmp_path.iterdir())) == 1
+    del found
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_long_answer_stays_in_memory_where_the_disk_refuses_it(
+    api: FakeApi, provider: Replicate, tmp_path: Path
+) -> None:
+    provider.scratch = tmp_path / "gone"
+    api.respond("POST", "/predictions", says(201, ENDED))
+    assert (await provider.create(REQUEST)).output == LONG

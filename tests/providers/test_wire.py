@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.providers import refusals, wire
+from batch_removebg.storage import on_disk
+from batch_removebg.storage.on_disk import OnDisk
 from tests.support.wire import nested
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -768,3 +771,18 @@ def test_a_prediction_in_a_list_in_a_wrapper_is_read() -> None:
     assert wire.prediction({"code": 0, "data": [inner]}) == Prediction(
         "a", Status.PROCESSING, image="https://shop.example/a.png"
     )
+
+
+def test_long_pictures_in_an_answer_go_to_files_and_what_was_sent_leaves_a_digest(tmp_path: Path) -> None:
+    long, other = PNG64 * 2000, "data:image/png;base64," + PNG64 * 1500
+    body = {"input": {"image": other}, "output": [other, long, "https://x.example/a.png", PNG64], "logs": "x" * 100_000}
+    light = wire.lightened({"id": "p1", "status": "succeeded", **body}, tmp_path)
+    found = wire.prediction(light)
+    assert found is not None
+    assert found.output == "https://x.example/a.png"
+    waiting, short = found.others  # the other long one is what was sent
+    assert isinstance(waiting, OnDisk)
+    assert on_disk.read(waiting.path) == f"data:;base64,{long}"
+    assert short == f"data:;base64,{PNG64}"
+    assert light["logs"] == body["logs"]
+    assert len(json.dumps(light["input"])) < 200
