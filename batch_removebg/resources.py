@@ -9,21 +9,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from batch_removebg.errors import Stopping, WorkFailed
-from batch_removebg.worker import LEFT, Worker
+from batch_removebg.worker import LEFT, Answer, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# Linux control groups: microseconds of CPU time (or `max`) in each period, and the period's; bytes of memory, or `max`,
+# in version 2 and in version 1.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Linux control groups, version 2: microseconds of CPU time (or `max`) in each period, and the period's."""
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Bytes that a container may use, or `max`: control groups of version 2 and of version 1."""
+_BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
+_STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
 def cores() -> int:
@@ -59,11 +61,6 @@ def _words(path: Path) -> list[str]:
         return path.read_text("ascii").split()
     except (OSError, ValueError):
         return []
-
-
-_BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
-_STOPPING = 3.0
-"""Seconds that work on a picture gets once a signal stops the run: with the one that has begun, it is over in 5."""
 
 
 def patience(pixels: int, effort: int | None = None) -> float:
@@ -103,7 +100,7 @@ class Cpu:
         the process crashed or took too long, and Stopping where that was for the end of the run.
         """
         async with self._processes:
-            answer: tuple[bool, Any] | int = LEFT
+            answer: Answer = LEFT
             while answer == LEFT:
                 worker = Worker.take()
                 answer = await self._answer(worker, seconds, function, args)
@@ -113,11 +110,9 @@ class Cpu:
         worked, result = answer
         if not worked:
             raise result
-        returned: T = result
-        return returned
+        return cast(T, result)
 
-    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> tuple[bool, Any] | int:
-        answer: tuple[bool, Any] | int = LEFT
+    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> Answer:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, worker, seconds)
             own = anyio.CapacityLimiter(1)

@@ -24,8 +24,7 @@ PROXY = ProxySpec(square=320, encoding="bmp")
 
 _CUTOUT = Finish(format="png")
 
-Render = Callable[[bytes], Awaitable[Finished]]
-"""What makes a cutout; may raise a BatchError."""
+Render = Callable[[bytes], Awaitable[Finished]]  # what makes a cutout; may raise a BatchError
 
 
 def matte(network: Network, proxy: bytes) -> Matte:

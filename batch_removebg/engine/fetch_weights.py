@@ -22,8 +22,7 @@ from typing import IO
 
 from batch_removebg.errors import RouteFailed
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes done, and the total or None where it is unknown."""
+Progress = Callable[[int, int | None], None]  # called with the bytes done, and the total or None where it is unknown
 
 _POLL_EVERY = 0.2  # seconds between two measurements of pip's progress
 _READ_TIMEOUT = 30.0  # seconds without a byte from the release

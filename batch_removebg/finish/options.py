@@ -15,8 +15,7 @@ _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
 
 Edges = Literal["clean", "keep"]
 """Colours at soft edges: `clean` removes background spill, `keep` leaves the photo's own."""
-Refine = Literal["auto", "none"]
-"""Small alphas: `auto` fits them to the photo's edges, `none` only enlarges them."""
+Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
 
 
 @dataclass(frozen=True, slots=True)

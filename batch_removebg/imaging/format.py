@@ -7,8 +7,7 @@ from typing import Literal
 
 from batch_removebg.errors import ItemError, SettingsError
 
-Colour = tuple[int, int, int]
-"""sRGB, 0–255 a channel."""
+Colour = tuple[int, int, int]  # sRGB, 0–255 a channel
 
 
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif": "avif"}

@@ -70,17 +70,15 @@ class Header:
     @property
     def dpi(self) -> tuple[float, float] | None:
         """Dots per inch of the upright picture, horizontally and vertically; None unless both make sense."""
+        tags, scale = self.exif, 1.0
         try:
-            x, y = (float(value) for value in self.density or self._exif_density())
+            if not self.density:
+                scale = {2: 1.0, 3: 2.54}[tags.get(ExifTags.Base.ResolutionUnit, 2)]  # inch, centimetre, or neither
+            stored = self.density or (tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution])
+            x, y = (float(value) * scale for value in stored)
         except UNREADABLE:
             return None
         return self.turned(x, y) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
-
-    def _exif_density(self) -> tuple[float, float]:
-        # Per inch, per centimetre, or neither.
-        scale = {2: 1.0, 3: 2.54}[self.exif.get(ExifTags.Base.ResolutionUnit, 2)]
-        x, y = (float(self.exif[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
-        return x * scale, y * scale
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from batch_removebg.errors import SourceError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHUNKS = 1 << 17
-"""Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
+CHUNKS = 1 << 17  # chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _LARGEST = 1 << 24  # bytes that the compressed profile may unpack to, and all texts together
 

@@ -14,8 +14,7 @@ from isal import isal_zlib
 
 from .arrays import Samples, joined
 
-Bytes = npt.NDArray[np.uint8]
-"""Rows×bytes of unfiltered scan lines."""
+Bytes = npt.NDArray[np.uint8]  # rows×bytes of unfiltered scan lines
 
 UP, PAETH = 2, 4
 _BAND = 1 << 18  # bytes that are filtered at once: they and the results stay in a core's own cache

@@ -47,6 +47,8 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
         tiff.layout(image, tags)
     xmp = texts.get(b"XML:com.adobe.xmp") or _field(image, "xmp-data")
     exif = _exif(chunks.get(b"eXIf") or _field(image, "exif-data"), xmp, texts.get(b"Raw profile type exif"))
+    if tags is not None and ExifTags.Base.Orientation in exif:
+        tags.setdefault(ExifTags.Base.Orientation, exif[ExifTags.Base.Orientation])
     pages = int.from_bytes(chunks[b"acTL"][:4], "big") if b"acTL" in chunks else _field(image, "n-pages")
     return Header(
         format=name,
@@ -54,7 +56,7 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
         source=image,
         size=(image.width, image.height),
         frames=pages or 1,
-        exif=exif if tags is None else _with_orientation(tags, exif),
+        exif=exif if tags is None else tags,
         xmp=xmp,
         icc=_whole(png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")),
         density=png.density(chunks) if name == "PNG" else _jfif_density(data) if name == "JPEG" else None,
@@ -104,13 +106,6 @@ def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.E
     with contextlib.suppress(*UNREADABLE):
         holder.getexif()
     return holder.getexif()
-
-
-def _with_orientation(tags: Image.Exif, other: Image.Exif) -> Image.Exif:
-    """A TIFF's tags, with the orientation that its XMP names where they name none."""
-    if ExifTags.Base.Orientation not in tags and ExifTags.Base.Orientation in other:
-        tags[ExifTags.Base.Orientation] = other[ExifTags.Base.Orientation]
-    return tags
 
 
 def _whole(profile: bytes | None) -> bytes | None:

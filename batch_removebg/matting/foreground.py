@@ -19,14 +19,10 @@ from batch_removebg.imaging.arrays import Samples, strips
 from .box_filter import Floats, doubled, halved, means
 from .regions import Mask, span
 
-SAMPLES = 700
-"""Along the longer side, at most; a cell is two by two of them."""
-WIDE, NARROW = 12, 1
-"""Radii of the two windows in cells; the wide one is even."""
-FAINT = 1e-4
-"""Weight of the fallback colour: it counts where the cells around show next to nothing of what is averaged."""
-AT_ONCE = 1 << 16
-"""Pixels worked on at once: 8 MB at most, where all of them are mixed."""
+SAMPLES = 700  # along the longer side, at most; a cell is two by two of them
+WIDE, NARROW = 12, 1  # radii of the two windows in cells; the wide one is even
+FAINT = 1e-4  # weight of the fallback colour: it counts where the cells around show next to nothing of what is averaged
+AT_ONCE = 1 << 16  # pixels worked on at once: 8 MB at most, where all of them are mixed
 
 
 def foreground(pixels: Samples, alpha: Samples) -> Samples:

@@ -28,34 +28,24 @@ Wider, the mean error falls further, but what is as thin as a handle is lost (40
 ROUNDS = 3
 FORWARD = np.float32(1.5)
 """Over-relaxation: each round starts so many times the last change beyond its result; 3 rounds equal 6 without."""
-NOISE = 1e-4
-"""Variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels."""
-SURE = 0.175, 0.825
-"""Alpha below and above which a pixel counts as background and as subject, …"""
-CERTAIN = 0.025, 0.975
-"""… and at which it counts with full weight."""
+NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
+SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background and as subject, …
+CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
 SCATTER = 1.35, 0.9
 """Deviations from their means within which colours still are background, and subject: grain, texture."""
 CRISPER, MODELS_CRISPER = 1.3, 1.2
 """Contrast around 0.5 added to an alpha taken as it is, and to one given by a model: so that grain leaves no dust."""
 
 # When a model is trusted: not at all at the first of two numbers, fully from the second on, and partly between.
-EXPLAINED = 0.15, 0.4
-"""Share of alpha's variance that the colours explain."""
-APART = 0.1, 0.2
-"""Difference between subject and background before it is stretched to 1, …"""
-LEFT = 0.3, 0.6
-"""… and the share of it that lies beyond their scatter."""
-STEEP = 30.0, 14.0
-"""Alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain."""
+EXPLAINED = 0.15, 0.4  # share of alpha's variance that the colours explain
+APART = 0.1, 0.2  # difference between subject and background before it is stretched to 1, …
+LEFT = 0.3, 0.6  # … and the share of it that lies beyond their scatter
+STEEP = 30.0, 14.0  # alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain
 ENDS = 0.05, 0.1
 """Share of a window of twice the size that was sure background, and sure subject, before the first round."""
-REACH = 3
-"""Pixels of the alpha that an edge may be away from where the alpha is undecided."""
-HOLE = np.float32(0.8)
-"""Alpha given by a model below which background shows."""
-CLEAR = 5
-"""Levels of 255 that an alpha may be off 0 or 255 and still stand for it."""
+REACH = 3  # pixels of the alpha that an edge may be away from where the alpha is undecided
+HOLE = np.float32(0.8)  # alpha given by a model below which background shows
+CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for it
 
 
 def models_of(colours: Floats, alpha: Floats) -> Floats:

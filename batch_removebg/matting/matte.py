@@ -15,8 +15,7 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.png_write import write
 from batch_removebg.model import Matte
 
-Alpha = npt.NDArray[np.uint8]
-"""H×W, 0 background to 255 subject."""
+Alpha = npt.NDArray[np.uint8]  # H×W, 0 background to 255 subject
 
 _PEAK, _ENGINE = "batch-removebg:peak", "batch-removebg:engine"  # keywords of the PNG's tEXt chunks
 _LONGEST_NAME = 100

@@ -17,23 +17,16 @@ from .regions import areas
 EMPTY, FULL, FAINT, FRAGMENTED, CUT_OFF = FLAGS = ("empty", "full", "faint", "fragmented", "cut-off")
 """Faults that a cutout may have, and that a person should check."""
 
-LONGEST = 512
-"""Longest side in pixels at which an alpha is examined; a larger one is reduced."""
-UNDECIDED = 26, 229
-"""First and last undecided level of 255: from 0.1 to 0.9."""
-SPECK = 1e-3
-"""Share of the frame below which a component isn't counted."""
-CONTACT = 0.02
-"""Share of a side of the frame above which the subject touches it."""
+LONGEST = 512  # longest side in pixels at which an alpha is examined; a larger one is reduced
+UNDECIDED = 26, 229  # first and last undecided level of 255: from 0.1 to 0.9
+SPECK = 1e-3  # share of the frame below which a component isn't counted
+CONTACT = 0.02  # share of a side of the frame above which the subject touches it
 
-LEAST, MOST = 1e-3, 0.98
-"""Coverage below which a cutout is empty, and above which it is full."""
+LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
 UNSEEN, UNSURE = 0.2, 0.9
 """The network's peak below which it saw no object, whatever the stretched alpha shows, and below which it is faint."""
-HESITANT = 0.4
-"""Undecided share of all that is subject or undecided, above which a cutout is faint."""
-FRAGMENTS = 6
-"""Components from which on the cutout is more likely clutter than a subject."""
+HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
+FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,9 @@ LARGER = 1.5
 """How many times the size of its alpha a photo must be: an alpha as large as its photo has seen the edges itself."""
 SMALL, LARGE = 1 << 17, 1 << 20
 """Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
-TILE = 16
-"""Side of what is worked on at once, pixels of the small grid."""
+TILE = 16  # side of what is worked on at once, pixels of the small grid
 
-ENDS = 3
-"""Levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels."""
+ENDS = 3  # levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
 
 

@@ -7,8 +7,7 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 
-GAP = 1
-"""Pixels between two regions that `apart` still takes as connected."""
+GAP = 1  # pixels between two regions that `apart` still takes as connected
 
 
 def extent(mask: Mask, margin: int) -> tuple[slice, slice]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 from aiohttp import web
 from anyio import CapacityLimiter
@@ -18,6 +18,8 @@ from batch_removebg.net.fetch import one_line
 from .guests import Connection
 from .jobs import Jobs
 from .protocol import REMOVE_BG, Refusal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ def base_url(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}/v1"
 
 
-def not_found(what: str) -> Refusal:
-    """The 404 for a missing resource; `what` names its kind."""
-    return Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
+def found(resource: T | None, what: str) -> T:
+    """The resource; raises the 404 where there is none, with `what` it is."""
+    if resource is None:
+        raise Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
+    return resource
 
 
 def connection(request: web.Request) -> Connection:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def make_app(state: State) -> web.Application:
     """The API over the predictions in `state.jobs`, which the caller runs."""
-    app = web.Application(middlewares=[_refusals, _strangers, _keys, _bounds])
+    app = web.Application(middlewares=[_refusals, _checks])
     app[STATE] = state
     for module in (predictions, files, models):
         app.add_routes(module.routes)
@@ -46,31 +46,18 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 @web.middleware
-async def _strangers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests of strangers, and bodies that are too large or compressed, before they are read."""
+async def _checks(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse strangers, and bodies that are too large or compressed, before they are read; keep the rest in bounds."""
     state = request.app[STATE]
     origins.check(request.headers, keyless=state.token is None)
     if (request.content_length or 0) > state.max_file + _BEYOND_FILE:
         raise web.HTTPRequestEntityTooLarge(max_size=state.max_file)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(415, "Unsupported media type", "send the body without a Content-Encoding")
-    return await handler(request)
-
-
-@web.middleware
-async def _bounds(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Keep the request within what its client may take of the server."""
-    return await connection(request).answer(request, handler)
-
-
-@web.middleware
-async def _keys(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests without the server's key, if it has one."""
-    token = request.app[STATE].token
-    if token is not None and request.match_info.route.name != predictions.OPEN_ROUTE:
+    if state.token is not None and request.match_info.route.name != predictions.OPEN_ROUTE:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+        same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), state.token.encode())
         if not same or scheme.lower() not in ("bearer", "token"):
             detail = "You did not pass a valid authentication token"
             raise Refusal(401, "Unauthenticated", detail, {"WWW-Authenticate": "Bearer"})
-    return await handler(request)
+    return await connection(request).answer(request, handler)

@@ -33,21 +33,6 @@ class Blob:
     """What else the Files API shows of an uploaded file; empty for a file that the server itself has stored."""
 
 
-class Incoming:
-    """A file that is being stored."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
-        self.file = file
-        self.size = 0
-
-    async def write(self, data: bytes) -> None:
-        """Append `data`; raises Busy if it can't be written."""
-        with _disk_errors():
-            await to_thread.run_sync(self.file.write, data)
-        self.size += len(data)
-
-
 class BlobStore:
     """A folder of files under random names; they are removed when they expire, the oldest earlier if room runs out."""
 
@@ -61,29 +46,29 @@ class BlobStore:
     async def put(self, data: bytes, **upload: Any) -> Blob:
         """The stored file, with `upload` as in `Blob`; raises Busy if it can't be written."""
         async with self.incoming() as new:
-            await new.write(data)
+            await write(new, data)
             return await self.keep(new, **upload)
 
     @asynccontextmanager
-    async def incoming(self) -> AsyncIterator[Incoming]:
+    async def incoming(self) -> AsyncIterator[BinaryIO]:
         """A file to be written, removed at the end of the block unless `keep` has got it; raises Busy."""
         path = self._folder / token_hex(_ID_BYTES)
         with _disk_errors():
             file = await to_thread.run_sync(path.open, "xb")
         try:
-            yield Incoming(path, file)
+            yield file
         finally:
             with suppress(OSError):  # what is still in its buffer may fail once more
                 file.close()
             if path.name not in self._blobs:
                 path.unlink(missing_ok=True)
 
-    async def keep(self, new: Incoming, **upload: Any) -> Blob:
+    async def keep(self, new: BinaryIO, **upload: Any) -> Blob:
         """The file, whole and stored, with `upload` as in `Blob`; raises Busy if the rest can't be written."""
+        path, size, now = Path(new.name), new.tell(), self._now()
         with _disk_errors():
-            await to_thread.run_sync(new.file.close)
-        now = self._now()
-        blob = self._blobs[new.path.name] = Blob(new.path.name, new.path, new.size, now, now + KEEP, upload)
+            await to_thread.run_sync(new.close)
+        blob = self._blobs[path.name] = Blob(path.name, path, size, now, now + KEEP, upload)
         self._make_room()
         return blob
 
@@ -114,6 +99,12 @@ class BlobStore:
                 return
             self.drop(blob.id)
             used -= blob.size
+
+
+async def write(file: BinaryIO, data: bytes) -> None:
+    """Append `data` to an incoming file; raises Busy if it can't be written."""
+    with _disk_errors():
+        await to_thread.run_sync(file.write, data)
 
 
 @contextmanager

@@ -34,18 +34,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """A client's connection, which knows since when its client has kept the server waiting."""
 
-    bounds: tuple[Bounds, ...] = ()
-    """Of its client, and of all."""
-    scope: CancelScope | None = None
-    """Of the request that is being answered."""
+    bounds: tuple[Bounds, ...] = ()  # of its client, and of all
+    scope: CancelScope | None = None  # of the request that is being answered
     refusal: Refusal | None = None
     """What the next request is answered with, or this one instead of its handler's answer."""
     _sending: CancelScope | None = None
     client = ""
-    waits_since = 0.0
-    """On the loop's clock; infinite while the server works."""
-    served = False
-    """Whether a request of it has been answered as it wished, and it has taken the answer."""
+    waits_since = 0.0  # on the loop's clock; infinite while the server works
+    served = False  # whether a request of it has been answered as it wished, and it has taken the answer
     held = _received = _expected = 0  # bytes: those that count, those of the body, and those that prolong its time
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:

@@ -68,20 +68,12 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page of the list begins: next to this job, towards the older or the newer ones."""
-
-    number: int
-    newer: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs, newest first, and the cursors of the neighbouring pages."""
+    """Jobs, newest first, and the cursors of the neighbouring pages: `o150` is of jobs older than 150, `n150` newer."""
 
     jobs: tuple[Job, ...]
-    older: Cursor | None
-    newer: Cursor | None
+    older: str | None
+    newer: str | None
 
 
 class Jobs:
@@ -156,28 +148,21 @@ class Jobs:
         """The job of that id, or None."""
         return self._jobs.get(job_id)
 
-    async def wait(self, job_id: str, seconds: float) -> Job | None:
-        """The job once it has ended, or as it is after `seconds`."""
-        if job := self.get(job_id):
-            with anyio.move_on_after(seconds):
-                await job.done.wait()
-        return job
-
-    def page(self, cursor: Cursor | None = None, *, after: float = -math.inf, before: float = math.inf) -> Page:
+    def page(self, cursor: str = "", *, after: float = -math.inf, before: float = math.inf) -> Page:
         """Up to 100 of the jobs created in `after` ≤ t < `before`, from the cursor on."""
         jobs = [job for job in reversed(self._jobs.values()) if after <= job.created < before]
         start, end = 0, PAGE
-        if cursor is not None and cursor.newer:
-            end = sum(job.number > cursor.number for job in jobs)
+        if cursor.startswith("n"):
+            end = sum(job.number > int(cursor[1:]) for job in jobs)
             start = max(0, end - PAGE)
-        elif cursor is not None:
-            start = sum(job.number >= cursor.number for job in jobs)
+        elif cursor:
+            start = sum(job.number >= int(cursor[1:]) for job in jobs)
             end = start + PAGE
         chosen = jobs[start:end]
         return Page(
             tuple(chosen),
-            older=Cursor(chosen[-1].number) if chosen and end < len(jobs) else None,
-            newer=Cursor(chosen[0].number, newer=True) if chosen and start > 0 else None,
+            older=f"o{chosen[-1].number}" if chosen and end < len(jobs) else None,
+            newer=f"n{chosen[0].number}" if chosen and start > 0 else None,
         )
 
     def cancel(self, job_id: str) -> Job | None:

@@ -7,15 +7,15 @@ from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
-from anyio import Path, to_thread
+from anyio import Path, move_on_after, to_thread
 
 from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.net.fetch import data_uri
 
 from . import protocol
-from .answers import STATE, State, base_url, body, connection, not_found, readable
+from .answers import STATE, State, base_url, body, connection, found, readable
 from .blob_store import BlobStore
-from .jobs import Cursor, Job, Source
+from .jobs import Job, Source
 from .protocol import Refusal
 
 _MAX_JSON = 33 << 20  # bytes
@@ -26,8 +26,7 @@ _LARGE = 1 << 20  # bytes
 T = TypeVar("T", str, bytearray)
 R = TypeVar("R")
 
-OPEN_ROUTE = "output"
-"""The one route that needs no key: an output's name is the key to it."""
+OPEN_ROUTE = "output"  # the one that needs no key: an output's name is the key to it
 
 routes = web.RouteTableDef()
 
@@ -41,7 +40,8 @@ async def create(request: web.Request) -> web.Response:
     connection(request).release()
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
-    await state.jobs.wait(job.id, wait)
+    with move_on_after(wait):
+        await job.done.wait()
     body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
     return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
 
@@ -68,14 +68,11 @@ async def list_predictions(request: web.Request) -> web.Response:
     """A page of predictions, newest first, with the URLs of the pages around it."""
     times = {key: request.query[key] for key in ("created_after", "created_before") if request.query.get(key)}
     bounds = {key.removeprefix("created_"): protocol.parse_time(key, text) for key, text in times.items()}
-    cursor = protocol.parse_cursor(request.query["cursor"]) if request.query.get("cursor") else None
-    page = request.app[STATE].jobs.page(cursor, **bounds)
+    page = request.app[STATE].jobs.page(protocol.check_cursor(request.query.get("cursor", "")), **bounds)
 
-    def link(cursor: Cursor | None) -> str | None:
-        if cursor is None:
-            return None
-        query = times | {"cursor": protocol.write_cursor(cursor)}
-        return f"{base_url(request)}{str(request.rel_url.with_query(query)).removeprefix('/v1')}"
+    def link(cursor: str | None) -> str | None:
+        query = request.rel_url.with_query(times | {"cursor": cursor or ""})
+        return cursor and f"{base_url(request)}{str(query).removeprefix('/v1')}"
 
     results = [protocol.prediction(job, base_url(request)) for job in page.jobs]
     return web.json_response({"previous": link(page.newer), "next": link(page.older), "results": results})
@@ -96,16 +93,12 @@ async def cancel(request: web.Request) -> web.Response:
 @routes.get("/v1/outputs/{name}/output.png", name=OPEN_ROUTE)
 async def output(request: web.Request) -> web.FileResponse:
     """The cutout."""
-    blob = request.app[STATE].jobs.outputs.get(request.match_info["name"])
-    if blob is None:
-        raise not_found("the output")
+    blob = found(request.app[STATE].jobs.outputs.get(request.match_info["name"]), "the output")
     return web.FileResponse(blob.path, headers={"Content-Type": "image/png"})
 
 
 def _answer(request: web.Request, job: Job | None) -> web.Response:
-    if job is None:
-        raise not_found("the prediction")
-    return web.json_response(protocol.prediction(job, base_url(request)))
+    return web.json_response(protocol.prediction(found(job, "the prediction"), base_url(request)))
 
 
 async def _json_body(request: web.Request, state: State) -> object:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from batch_removebg.model import Status
 
 from .blob_store import Blob
-from .jobs import Cursor, Job
+from .jobs import Job
 
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
@@ -26,7 +26,7 @@ _MAX_VALUES = 1000  # in a body: tiny ones take thirty times their bytes in memo
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
-_CURSOR = re.compile(r"([on])(\d{1,15})", re.ASCII)
+_CURSOR = re.compile(r"([on]\d{1,15})?", re.ASCII)
 _FILE_PATH = re.compile(r"/v1/files/([0-9a-f]{26})(?:/download)?")
 
 
@@ -156,17 +156,11 @@ def parse_time(field: str, text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def write_cursor(cursor: Cursor) -> str:
-    """The cursor as it stands in a URL, such as `o150`."""
-    return f"{'n' if cursor.newer else 'o'}{cursor.number}"
-
-
-def parse_cursor(text: str) -> Cursor:
-    """The cursor in a URL; raises Refusal (400)."""
-    found = _CURSOR.fullmatch(text)
-    if not found:
+def check_cursor(text: str) -> str:
+    """A cursor as `Page` has them, or none; raises Refusal (400) for other texts."""
+    if not _CURSOR.fullmatch(text):
         raise Refusal(400, "Bad request", "the cursor is not one that this server gave out")
-    return Cursor(int(found[2]), newer=found[1] == "n")
+    return text
 
 
 def file_id(url: str) -> str | None:

@@ -21,8 +21,7 @@ from typing import TypeVar
 from batch_removebg.engine import weights
 from batch_removebg.storage import atomic
 
-FOLDER = "compiled"
-"""Beside the weights."""
+FOLDER = "compiled"  # beside the weights
 _SUFFIX = ".blob"
 _KEPT = 4  # blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade
 _MAX_WEIGHTS = 32 << 20
