@@ -36,13 +36,12 @@ class Connection(web.RequestHandler):
 
     bounds: tuple[Bounds, ...] = ()  # of its client, and of all
     scope: CancelScope | None = None  # of the request that is being answered
-    refusal: Refusal | None = None
-    """What the next request is answered with, or this one instead of its handler's answer."""
     _sending: CancelScope | None = None
+    refusal: Refusal | None = None  # of the next request, or of this one instead of its handler's answer
     client = ""
     waits_since = 0.0  # on the loop's clock; infinite while the server works
     served = False  # whether a request of it has been answered as it wished, and it has taken the answer
-    held = _received = _expected = 0  # bytes: those that count, those of the body, and those that prolong its time
+    held = 0  # bytes that count
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
         super().__init__(*server, **options)
@@ -63,7 +62,7 @@ class Connection(web.RequestHandler):
         """The handler's answer; raises Refusal if the body comes too slowly, or the place is needed for others."""
         if self.refusal:
             raise self.refusal
-        self.waits_since, self._received, self._expected = self._loop.time(), 0, _PROGRESS
+        self.waits_since = self._loop.time()
         try:
             with CancelScope(deadline=self.waits_since + _PATIENCE) as self.scope:
                 request.content.on_eof(self._complete)
@@ -82,10 +81,10 @@ class Connection(web.RequestHandler):
 
     def hold(self, size: int, *, weight: int = 1) -> None:
         """Count `size` more bytes of the body, which take the room of `weight` times as many on the disk."""
-        self._received += size
         self._add(size * weight)
-        if self.scope and self._received >= self._expected and self.scope.deadline < inf:
-            self._expected, self.scope.deadline = self._received + _PROGRESS, self._loop.time() + _PATIENCE
+        if self.scope and self.scope.deadline < inf:
+            earned = self.scope.deadline + _PATIENCE * size / _PROGRESS
+            self.scope.deadline = min(self._loop.time() + _PATIENCE, earned)
         for bound in self.bounds:
             if bound.held > bound.room:
                 holding = (one for one in bound.here if one.held)
@@ -160,8 +159,7 @@ class Bounds:
     """Connections that share a bound, and what they hold."""
 
     connections: float
-    room: float
-    """Bytes of bodies that are on their way."""
+    room: float  # bytes of bodies that are on their way
     refusal: Refusal
     here: set[Connection] = field(default_factory=set)
     held: int = 0

@@ -50,7 +50,7 @@ class Job:
     input: dict[str, str]
     created: float
     source: Source
-    cancel_at: float | None = None
+    cancel_at: float = math.inf
     status: Status = Status.STARTING
     started: float | None = None
     completed: float | None = None
@@ -127,10 +127,7 @@ class Jobs:
         cancel_after: float | None,
         once: str | None = None,
     ) -> Job:
-        """Queue a job, canceled unless it ends within `cancel_after` seconds; raises Busy if the queue is full.
-
-        Either way the input `once` is removed in the end.
-        """
+        """Queue a job, canceled after `cancel_after` seconds; raises Busy. Either way `once` is removed in the end."""
         try:
             self.require_room()
         except Busy:
@@ -138,7 +135,7 @@ class Jobs:
             raise
         now = self._clock.wall()
         self.count += 1
-        cancel_at = None if cancel_after is None else now + cancel_after
+        cancel_at = now + (math.inf if cancel_after is None else cancel_after)
         job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs, once=once)
         self._jobs[job.id] = self._open[job.id] = job
         self._queue.send_nowait(job)
@@ -180,7 +177,7 @@ class Jobs:
         self.inputs.sweep()
         self.outputs.sweep()
         for job in list(self._open.values()):
-            if job.cancel_at is not None and job.cancel_at <= now:
+            if job.cancel_at <= now:
                 self.cancel(job.id)
         for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None

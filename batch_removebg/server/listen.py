@@ -86,11 +86,9 @@ async def serve(
     progress: Progress,
     loaded: Callable[[str], None] = lambda used: None,
 ) -> None:
-    """Serve until cancelled or stopped by SIGINT or SIGTERM; to be awaited in the main thread.
+    """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError, WeightsMissing.
 
-    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on; `progress` is
-    called while missing weights are downloaded. Everything stored is removed at the end. Raises SettingsError if the
-    address can't be listened on or the device isn't available, WeightsMissing if the weights aren't.
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on.
     """
     model = weights.known(settings.model)
 

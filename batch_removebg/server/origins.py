@@ -1,7 +1,7 @@
-"""Whose request is it? Without a key the server answers programs of this machine, and no page of a stranger.
+"""Without a key the server answers programs of this machine, and no page of a stranger.
 
-A page that is open in a browser here can reach the server under a name of its own (DNS rebinding), and send it requests
-whose answers it can't read (forms, images). Browsers say so: in Host, Origin and Sec-Fetch-Site.
+A page in a browser here can reach it under a name of its own (DNS rebinding), and send requests whose answers it can't
+read (forms, images). Browsers say so: in Host, Origin and Sec-Fetch-Site.
 """
 
 from __future__ import annotations
