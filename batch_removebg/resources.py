@@ -64,10 +64,8 @@ def _words(path: Path) -> list[str]:
 
 
 def patience(pixels: int, effort: int | None = None) -> float:
-    """Seconds after which decoding a picture is given up, or finishing it with so much effort.
-
-    It takes 0.03 s a megapixel to decode, and noise as AVIF 1.8 s with an effort of 2 and 55 s with 9.
-    """
+    """Seconds after which decoding a picture is given up, or finishing it with so much effort."""
+    # It takes 0.03 s a megapixel to decode, and noise as AVIF 1.8 s with an effort of 2 and 55 s with 9.
     return 30 + 1e-6 * pixels * (1 if effort is None else 5 * 2**effort)
 
 

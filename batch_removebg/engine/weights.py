@@ -1,7 +1,6 @@
-"""The networks of the local engine, and where their weights are stored.
+"""The networks of the local engine, and their weights: in the folder of `BATCH_REMOVEBG_MODELS`, or the system's cache.
 
-The weights lie in the folder that `BATCH_REMOVEBG_MODELS` names, or else in the system's cache. A file is used only if
-its sha256 is right; a missing one is downloaded by the routes in `fetch_weights`.
+A file is used only if its sha256 is right; a missing one is downloaded by the routes in `fetch_weights`.
 """
 
 from __future__ import annotations
@@ -99,11 +98,7 @@ def find(name: str) -> Path | None:
 
 
 def ensure(name: str, *, progress: Progress) -> Path:
-    """A model's file, downloaded if it is missing or damaged; blocks; raises WeightsMissing.
-
-    `progress(done, total)` is called with bytes during the download; `total` is None where it is unknown. Of several
-    processes that ask at once one downloads the file, and the others wait for it.
-    """
+    """A model's file, downloaded where it is missing or damaged, by one process at a time; raises WeightsMissing."""
     model = known(name)
     if path := find(name):
         return path

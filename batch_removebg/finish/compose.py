@@ -22,13 +22,13 @@ _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, b
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     """The source's own pixels with an alpha fitted to them, of the source's size and, where the format can, its depth.
 
-    `alpha` is H×W, uint8 of any size, or uint16 of the picture's. Transparent: colours are untouched where they are
-    opaque, and what they are where alpha is 0 doesn't matter; between, they are the subject's own as far as it can be
-    estimated, or untouched too (`finish.edges`). On a background: those colours·α + background·(1 − α), rounded. Mask
-    only: the fitted alpha as grey of 8 bits. To save memory, the picture's own pixels may be changed.
+    `alpha` is H×W, uint8 of any size, or uint16 of the picture's. On a background: colours·α + background·(1 − α),
+    rounded. Mask only: the fitted alpha as grey of 8 bits. To save memory, the picture's own pixels may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
-        picture = _narrowed(picture, finish)
+        own = None if picture.alpha is None else to_8_bits(picture.alpha)
+        lost = () if finish.mask_only else (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+        picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
     picture = _with_fitting_metadata(picture, finish)
@@ -68,14 +68,6 @@ def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     if finish.format != "jpeg" or (exif, xmp) == parts:
         return picture
     return replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
-
-
-def _narrowed(picture: Picture, finish: Finish) -> Picture:
-    notes = picture.notes
-    if not finish.mask_only:
-        notes += (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
-    own = None if picture.alpha is None else to_8_bits(picture.alpha)
-    return replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=notes)
 
 
 def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
@@ -139,10 +131,8 @@ def _wide(samples: Samples) -> npt.NDArray[Any]:
 
 
 def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
-    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place.
-
-    x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
-    """
+    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place."""
+    # x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
     bits = 8 * samples.itemsize
     product += product.dtype.type(1 << (bits - 1))
     product += product >> bits

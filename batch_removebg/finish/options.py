@@ -44,11 +44,7 @@ class Finish:
     """One of `Refine`."""
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
-        """The fields that decide how the picture looks, for a recipe's digest.
-
-        Effort is left out, so that changing it makes nothing anew. `passed`: for a provider's cutout that is passed on
-        as it came, edges and refine are left out too.
-        """
+        """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "edges", "refine"} if passed else {"effort"}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}

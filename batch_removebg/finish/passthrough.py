@@ -1,7 +1,6 @@
-"""A provider's PNG judged by its own checksums: nothing is decoded, and no image library is loaded.
+"""A provider's PNG judged by its chunks' own checksums and order: nothing is decoded, no image library is loaded.
 
-Chunks, their order and their CRC-32 are those of the PNG specification (third edition, sections 5, 11 and 13). The
-pixels' zlib stream has a checksum of its own; those of the chunks reveal damage in transit just as well.
+Source: PNG specification, third edition, sections 5, 11 and 13.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ _LARGEST = (1 << 31) - 1
 def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     """A provider's cutout as the finished file, byte for byte; None where it must be decoded, or refused, first.
 
-    Passed on is a single frame with alpha (a channel, or tRNS) that says nothing about the camera, the place or the
-    maker. Raises OutputBroken for a PNG that is damaged or cut short.
+    Passed on is a single frame with alpha (a channel, or tRNS) that says nothing about camera, place or maker. Raises
+    OutputBroken for a PNG that is damaged or cut short.
     """
     if not data.startswith(SIGNATURE):
         return None

@@ -37,7 +37,7 @@ class Picture:
 def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:
     """Slices of rows of `most` values at most that together make up an array: they stay in a core's own cache."""
     count = max(1, most // max(1, rows[0].size))
-    yield from (slice(at, at + count) for at in range(0, len(rows), count))
+    return (slice(at, at + count) for at in range(0, len(rows), count))
 
 
 def upright(stored: Samples, orientation: int) -> Samples:
@@ -93,10 +93,7 @@ def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
 
 
 def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, ...]]:
-    """Grey (H×W, any number type) as uint8 or uint16, and what to note.
-
-    16 bits stay; `bits` below 16 are scaled to them; whole numbers that need more, and floating point, become 8.
-    """
+    """Grey (H×W, any number type) as uint8, or as uint16 where it has up to 16 `bits`, and what to note."""
     if values.dtype.kind == "f":
         return _from_floats(values)
     if values.dtype.itemsize == 1:  # with a sign, which nothing else minds

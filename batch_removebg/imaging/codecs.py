@@ -26,10 +26,7 @@ STARTS = {
     "PPM": rb"P[0-6fy]",
     "PSD": rb"8BPS",
 }
-"""How a file of each format begins. Photographs come in these.
-
-Others stay closed: some start programs (EPS) or hide a picture in a picture (ICO).
-"""
+"""How a file of each format begins; others stay closed: some start programs (EPS) or hide a picture in one (ICO)."""
 
 
 def identify(data: bytes) -> str | None:

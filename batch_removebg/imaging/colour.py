@@ -33,34 +33,24 @@ def mode_of(pixels: Samples) -> str:
 
 
 def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple[str, ...]]:
-    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes.
-
-    Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
-    """
+    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes."""
     described = mode if icc is None else _profile_mode(icc)
-    if mode == described:
-        return icc, False, ()
-    if (mode, described) == ("L", "RGB"):
-        return icc, True, ()
+    if mode == described or (mode, described) == ("L", "RGB"):  # the latter is frequent, and forbidden in PNG
+        return icc, mode != described, ()
     return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
 
 
 def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
     """Pixels in sRGB (H×W×3, as deep) of grey (H×W), RGB, or CMYK (H×W×4, 8 bits) by a profile that fits them; notes.
 
-    Relative colorimetric with black point compensation. The second value is sRGB's profile; None where no profile
-    could be used and the colours are taken as they are.
+    The second value is sRGB's profile; None where no profile could be used and the colours are taken as they are.
     """
     notes: tuple[str, ...] = ()
-    # Asked first: libvips takes colours for sRGB's without a word where it can't read their profile.
-    wrong = None if icc is None else flaw(icc)
-    if icc is not None and wrong is None:
+    if icc is not None:
         try:
             return _by_profile(pixels, icc), srgb_profile(), ()
         except _BROKEN as error:
-            wrong = str(error)
-    if wrong is not None:
-        notes = (f"colour profile ignored: it is broken ({wrong})",)
+            notes = (f"colour profile ignored: it is broken ({error})",)
     if mode_of(pixels) == "CMYK":
         notes += ("CMYK without a usable profile: colours are approximate",)
         return _by_strips(pixels, lambda strip: strip.convert("RGB")), None, notes
@@ -73,9 +63,10 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _by_profile(pixels: Samples, icc: bytes) -> Samples:
+    # Made for 16 bits too: libvips takes colours for sRGB's without a word where it can't read their profile.
+    transform = _to_srgb(icc, mode_of(pixels))
     if pixels.dtype == np.uint8:
-        transform = _to_srgb(icc, mode_of(pixels))
-        return _by_strips(pixels, lambda strip: transform.apply(strip))
+        return _by_strips(pixels, transform.apply)
     source, target = shaper(icc), shaper(srgb_profile())
     if source is None or target is None or target.matrix is None:
         return _by_vips(pixels, icc)
@@ -131,10 +122,7 @@ def flaw(icc: bytes) -> str | None:
 
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
-    """An sRGB colour as mode L or RGB of a picture's own profile, so that it looks as asked for.
-
-    Unchanged without a profile, and where it leads out only, as some of scanners do. For L all three are the grey.
-    """
+    """An sRGB colour in mode RGB, or L (all three are the grey), of a picture's own profile, if that leads there."""
     if icc is None:
         return colour
     try:

@@ -1,7 +1,6 @@
-"""A finished picture as the bytes of a file, with its profile, its resolution and the metadata that is kept.
+"""A finished picture as a file: PNG and TIFF by writers of our own, the rest by Pillow.
 
-PNG and TIFF have writers of our own, the rest is Pillow's: libvips takes twice the time or more for PNG and TIFF, and
-in every format rewrites EXIF with tags of its own, or drops it.
+libvips takes twice the time or more for PNG and TIFF, and in every format rewrites EXIF, or drops it.
 """
 
 from __future__ import annotations
@@ -25,10 +24,7 @@ _LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)  # `method` by effort
 
 
 def encode(picture: Picture, encoding: Encoding) -> bytes:
-    """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss if `encoding` says so.
-
-    Raises ItemError if the picture is too large for the format or its encoder.
-    """
+    """The picture's file; raises ItemError if it is too large for the format or its encoder."""
     height, width = picture.pixels.shape[:2]
     encoding.require_room(width, height)
     match encoding.format:

@@ -8,16 +8,10 @@ from typing import Literal
 from batch_removebg.errors import ItemError, SettingsError
 
 Colour = tuple[int, int, int]  # sRGB, 0–255 a channel
-
-
 EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif": "avif"}
 """The formats a finished picture can have, and how its name ends."""
-
-
 LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 """Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
-
-
 Metadata = Literal["strip", "keep"]
 QUALITY = range(1, 101)
 EFFORT = range(10)
@@ -60,10 +54,7 @@ class Encoding:
 
 
 def parse_colour(text: str) -> Colour:
-    """The colour that a name (`white`), `#rgb`, `#rrggbb`, `rgb(r,g,b)` or `hsl(h,s%,l%)` stands for.
-
-    Raises SettingsError for anything else, and for a colour with an alpha of its own.
-    """
+    """The opaque colour of a name (`white`), `#rrggbb`, `rgb(r,g,b)` or the like; raises SettingsError for others."""
     from PIL import ImageColor  # settings are read for `--help` too, which need not wait for Pillow
 
     refused = SettingsError(f"{text!r} is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)")

@@ -16,8 +16,8 @@ from batch_removebg.errors import SourceError
 from .vips import vips
 
 _PYTHONS = OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError
+# What Pillow raises for damaged data:
 UNREADABLE: tuple[type[Exception], ...] = (*_PYTHONS, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for damaged data."""
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 T = TypeVar("T")
 _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"

@@ -1,7 +1,7 @@
-"""What a photo says about itself besides its pixels: kept where that is asked for, and never the place.
+"""What a photo says about itself: kept where that is asked for, and never the place.
 
 Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (whose pointers break, and
-which may hold both), and what describes the stored pixels instead of the picture. The orientation becomes 1.
+which may hold both), and what describes the stored pixels. The orientation becomes 1.
 """
 
 from __future__ import annotations
@@ -39,17 +39,15 @@ _PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket e
 
 def collect(header: Header) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """What may be kept of a picture's EXIF and of its XMP, as `Picture` has them; notes about what couldn't be read."""
-    notes: tuple[str, ...] = ()
-    exif = xmp = None
+    exif, notes = None, list[str]()
     try:
         exif = _exif(header.exif)
     except UNREADABLE as error:
-        notes += (f"EXIF is damaged and was left out: {error}",)
-    if header.xmp:
-        xmp = clean_xmp(header.xmp)
-        if xmp is None:
-            notes += ("XMP can't be read and was left out",)
-    return exif, xmp, notes
+        notes.append(f"EXIF is damaged and was left out: {error}")
+    xmp = clean_xmp(header.xmp) if header.xmp else None
+    if header.xmp and xmp is None:
+        notes.append("XMP can't be read and was left out")
+    return exif, xmp, tuple(notes)
 
 
 def _exif(found: Image.Exif) -> bytes | None:

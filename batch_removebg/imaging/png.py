@@ -42,9 +42,7 @@ def require_sound(data: bytes) -> None:
 def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
 
-    Behind the pixels they count like before them: some programs write EXIF, profile and texts there, and what is
-    damaged there is left out. Raises SourceError for what is damaged before them, and for texts that unpack to too
-    many bytes.
+    Raises SourceError for chunks damaged before the pixels (behind, they are left out), and for texts too large.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}

@@ -1,7 +1,4 @@
-"""PNG files from arrays of 8 or 16 bits, at the default effort in half of libvips' time.
-
-Chunks are those of the PNG specification (third edition, section 11).
-"""
+"""PNG files from arrays of 8 or 16 bits, in half of libvips' time (PNG specification, third edition, section 11)."""
 
 from __future__ import annotations
 
@@ -20,8 +17,7 @@ from .vips import vips
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's colour type by the number of channels
 _INCH = 0.0254
-_ROW_BY_ROW = 4
-"""The effort from which libpng chooses the filter of each row of a mask, which becomes up to 7 % smaller."""
+_ROW_BY_ROW = 4  # the effort from which libpng filters each row of a mask as it chooses: up to 7 % smaller
 
 
 def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None) -> bytes:

@@ -1,7 +1,4 @@
-"""What a picture's header says, with nothing decoded: format, upright size, frames, and whether to refuse it.
-
-A SourceError raised here is a predicate without its subject ("is empty (0 bytes)"): the caller knows the name.
-"""
+"""What a picture's header says, with nothing decoded: format, upright size, frames, and whether to refuse it."""
 
 from __future__ import annotations
 
@@ -24,10 +21,7 @@ _BYTES_OUT = {"webp": 48, "avif": 60}  # by result, where its encoder takes more
 
 
 def cost(header: Header, form: str = "") -> int:
-    """Estimated peak in bytes while such a picture is decoded, finished and encoded as `form`; for a budget of memory.
-
-    The file's own bytes, which the caller holds, are not in it.
-    """
+    """Estimated peak in bytes while such a picture is decoded, finished and encoded as `form`, without its file."""
     per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
     return header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
 
@@ -72,8 +66,5 @@ def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:
-    """The pixels of an opened picture; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for.
-
-    To be called, and its pixels to be taken, within `header.decoding`.
-    """
+    """The pixels, to be taken within `header.decoding`; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for."""
     return read_pillow.stored(header) if isinstance(header.source, Image.Image) else read_vips.stored(header, shrink)

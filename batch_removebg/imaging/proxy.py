@@ -20,8 +20,7 @@ from .probe import probe, unpack
 from .vips import as_array, as_image
 
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
-_LEAST = 1.5
-"""Times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 of it is several times faster than all of it."""
+_LEAST = 1.5  # times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 is several times faster than all
 _GAP = 3  # times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen
 
 
@@ -37,10 +36,7 @@ class Proxy:
 
 
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
-    """The photo as `spec` wants it, never enlarged (unless to a square); what is transparent becomes white.
-
-    Raises SourceError if the photo is refused or damaged, SettingsError for an encoding it can't have.
-    """
+    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError, SettingsError."""
     if spec.encoding not in _CONTENT_TYPES:
         raise SettingsError(f"unknown proxy encoding {spec.encoding!r}: choose jpeg or bmp")
     header = probe(data, limits)
@@ -83,10 +79,7 @@ def _on_white(stored: Stored) -> Any:
 
 
 def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
-    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits.
-
-    Smaller by libvips, in a third of Pillow's time.
-    """
+    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits."""
     image = as_image(pixels)
     if (image.width, image.height) == size:
         return to_8_bits(as_array(pixels))

@@ -21,8 +21,7 @@ _UNKNOWN_KIND = re.compile(
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
 """libvips's words for a sound TIFF whose pixels it can't read."""
-_ROWS = 100_000
-"""Most rows of a picture: libvips's time grows with their square, to 0.2 s for 200,000 and minutes for ten million."""
+_ROWS = 100_000  # at most: libvips's time grows with their square, to 0.2 s for 200,000, minutes for ten million
 _SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)", re.DOTALL)  # marker and length; the scan ends the header
 _JFIF = re.compile(rb"JFIF\0..(.)(..)(..)", re.DOTALL)  # version, unit and two densities (ITU-T T.871, 10.1)
 _PER_INCH = {b"\1": 1.0, b"\2": 2.54}  # inch and centimetre; 0 says a pixel's shape only

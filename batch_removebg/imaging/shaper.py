@@ -1,7 +1,6 @@
-"""Profiles of curves and a matrix, calculated as they are written, for 16 bits a channel.
+"""Profiles of curves and a matrix, calculated as they are written (ICC.1:2022, 9.2, 10.6, 10.18, 10.31) in 16 bits.
 
-LittleCMS is exact for 8 bits; for 16 it goes through a coarse grid, which next to the edges of sRGB was measured to be
-off by up to 15 of 256 steps. Tags and curves are those of ICC.1:2022 (9.2, 10.6, 10.18, 10.31).
+LittleCMS, exact for 8 bits, goes through a coarse grid for 16: next to sRGB's edges up to 15 of 256 steps off.
 """
 
 from __future__ import annotations

@@ -62,10 +62,8 @@ def _sums(planes: Floats, radius: int) -> Floats:
 
 
 def _neighbours(line: Floats, step: int, count: int) -> Floats:
-    """Sums of `count` (odd) values, each `step` after the one before: one for each value that has all of them.
-
-    By doubling: few additions whatever the radius, and exact where differences of a running sum would lose digits.
-    """
+    """Sums of `count` (odd) values, each `step` after the one before: one for each value that has all of them."""
+    # By doubling: few additions whatever the radius, and exact where differences of a running sum would lose digits.
     length = len(line) - (count - 1) * step
     total, run, wide, at = line[:length], line, 1, 1
     while 2 * wide <= count:

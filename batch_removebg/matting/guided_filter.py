@@ -2,15 +2,11 @@
 
 1. Alpha is regressed on colour in a window around each pixel, and the models whose windows reach a pixel are averaged:
    the guided filter (He, Sun and Tang, TPAMI 2013), in its fast form on a grid of half the size.
-2. Where colours scatter, such a model reaches neither 0 nor 1. It is stretched until the colours of sure background
-   nearby give 0, and those of sure subject 1.
-3. The models give a better alpha than the one they were made from, and the next round begins with it; or rather with
-   more of the same change, as in over-relaxation.
+2. Where colours scatter, such a model reaches neither 0 nor 1: it is stretched until sure background gives 0, and sure
+   subject 1. Where colours can't tell the two apart, it gives what the alpha was, somewhat crisper at an edge.
+3. The alpha that the models give, or rather more of the same change (over-relaxation), begins the next round.
 4. What they take for background must be connected with what the alpha took for it: a white letter on a dark box in
    front of a white wall is no hole.
-
-Where colours can't tell subject and background apart, a model gives what the alpha was: somewhat crisper at an edge,
-unchanged where there is none.
 """
 
 from __future__ import annotations
@@ -21,13 +17,9 @@ from .box_filter import Floats, doubled, halved, means
 from .regions import apart
 
 RADIUS = 8
-"""Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or displaced.
-
-Wider, the mean error falls further, but what is as thin as a handle is lost (40 pictures with a known alpha).
-"""
+"""Of the windows in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft; wider, handles get lost."""
 ROUNDS = 3
-FORWARD = np.float32(1.5)
-"""Over-relaxation: each round starts so many times the last change beyond its result; 3 rounds equal 6 without."""
+FORWARD = np.float32(1.5)  # a round starts so many times the last change beyond its result; 3 equal 6 without that
 NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
 SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background and as subject, …
 CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
@@ -93,10 +85,7 @@ def _evaluated(models: Floats, colours: Floats) -> Floats:
 
 
 class _Regression:
-    """Regression of alphas on the same colours (3×h×w); what depends on the colours alone is computed once.
-
-    Windows are wide, so means over them are taken on a grid of half the size, but of products at full size.
-    """
+    """Regression of alphas on the same colours (3×h×w): means on a grid of half the size, of products at full size."""
 
     def __init__(self, colours: Floats) -> None:
         self._colours, self._coarse = colours, halved(colours)
@@ -123,10 +112,7 @@ class _Regression:
         return fine[:4]
 
     def _fit(self, alpha: Floats) -> tuple[Floats, Floats]:
-        """The models, each the mean of those whose windows reach its pixel, and the trust in what they explain.
-
-        `alpha`: 5×h/2×w/2, with its square and its products with the colours.
-        """
+        """The models of an alpha (5×h/2×w/2: itself, its square, its products with colours), and the trust in them."""
         level, squared, *crossed = means(alpha, RADIUS // 2)
         red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
         rr, rg, rb, gg, gb, bb = self._inverse
@@ -151,10 +137,9 @@ def _inverse(symmetric: Floats) -> Floats:
 
 
 def _stretch(models: Floats, fitted: Floats, guess: Floats, trust: Floats) -> None:
-    """Make the models give 0 for sure background and 1 for sure subject, and weigh them by the trust in them; in place.
+    """Make models that give `fitted` give 0 where `guess` is sure of background, 1 where of subject; in place.
 
-    `fitted` is what the models give as they are, `guess` the alpha that shows which pixels are sure. Trust is lowered
-    where a model doesn't tell the two apart.
+    Trust is lowered where a model doesn't tell the two apart, and the models are weighed by it.
     """
     sure = [_grade(guess, (SURE[0], CERTAIN[0])), _grade(guess, (SURE[1], CERTAIN[1]))]
     weights = np.stack(sure) + np.float32(NOISE)

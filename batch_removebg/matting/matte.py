@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from batch_removebg.model import Matte
 Alpha = npt.NDArray[np.uint8]  # H×W, 0 background to 255 subject
 
 _PEAK, _ENGINE = "batch-removebg:peak", "batch-removebg:engine"  # keywords of the PNG's tEXt chunks
+_NUMBER = re.compile(r"\d+(\.\d+)?(e-\d+)?", re.ASCII)
 _LONGEST_NAME = 100
 _EFFORT = 0  # for cached PNGs: a quarter of the time that the default takes, for a sixth more bytes
 _ASPECT_TOLERANCE = 0.02
@@ -35,9 +36,8 @@ def read_output(data: bytes, limits: Limits) -> Picture:
 def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     """The matte (H×W, uint8) in what a provider returned for an input of `width`×`height` pixels.
 
-    Its alpha channel, or a grey picture as a whole. It may be of another size (some models shrink), as long as the
-    aspect ratio agrees within 2 % or one pixel. Raises OutputBroken if it doesn't, and for what isn't a picture, is cut
-    short, has no alpha, or is larger than `limits` allow.
+    Its alpha channel, or a grey picture as a whole; of any size (some models shrink), as long as the aspect ratio
+    agrees within 2 % or one pixel. Raises OutputBroken.
     """
     picture = read_output(data, limits)
     mask = picture.pixels if picture.alpha is None else picture.alpha
@@ -65,15 +65,7 @@ def decode_matte(data: bytes) -> Matte:
     texts = png.read_chunks(data)[1]
     peak, engine = (texts.get(name.encode(), b"").decode("latin-1") for name in (_PEAK, _ENGINE))
     sound = engine.isascii() and engine.isprintable() and 0 < len(engine) <= _LONGEST_NAME
-    return Matte(to_8_bits(alpha), _number(peak), engine if sound else None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if isfinite(value) else None
+    return Matte(to_8_bits(alpha), float(peak) if _NUMBER.fullmatch(peak) else None, engine if sound else None)
 
 
 def _same_aspect(size: tuple[int, int], expected: tuple[int, int]) -> bool:

@@ -1,7 +1,7 @@
-"""How far a cutout can be trusted, judged from the alpha that was bought, before anything is made from it.
+"""How far a cutout can be trusted, judged from the alpha that was bought.
 
-The thresholds were found on the u2netp masks of 12 photographs, 64 composed ones and plain pictures: peaks of
-photographs are 0.97 and more; of sound masks at most a third is undecided, and 4 components are the most.
+Of 12 photographs and 64 composed ones, u2netp's peaks are 0.97 and more, a third of a mask is undecided at most, and 4
+components are the most.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from .regions import areas
 
 EMPTY, FULL, FAINT, FRAGMENTED, CUT_OFF = FLAGS = ("empty", "full", "faint", "fragmented", "cut-off")
 """Faults that a cutout may have, and that a person should check."""
-
 LONGEST = 512  # longest side in pixels at which an alpha is examined; a larger one is reduced
 UNDECIDED = 26, 229  # first and last undecided level of 255: from 0.1 to 0.9
 SPECK = 1e-3  # share of the frame below which a component isn't counted
 CONTACT = 0.02  # share of a side of the frame above which the subject touches it
-
 LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
 UNSEEN, UNSURE = 0.2, 0.9
 """The network's peak below which it saw no object, whatever the stretched alpha shows, and below which it is faint."""

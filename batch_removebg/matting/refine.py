@@ -24,17 +24,12 @@ LARGER = 1.5
 SMALL, LARGE = 1 << 17, 1 << 20
 """Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
 TILE = 16  # side of what is worked on at once, pixels of the small grid
-
 ENDS = 3  # levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
 
 
 def refine(guide: Samples, alpha: Alpha) -> Alpha:
-    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), with the photo's edges.
-
-    H×W, uint8. Soft edges and translucent areas stay so. An alpha that is nearly as large as its photo (`LARGER`,
-    unless it is `SMALL`), or `LARGE`, is only resized.
-    """
+    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), with the photo's edges."""
     height, width = guide.shape[:2]
     rows, columns = alpha.shape
     scale = min(height / rows, width / columns)
@@ -87,10 +82,9 @@ def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
 
 
 def _evaluated(models: Floats, guide: Samples, sure: Alpha, active: Mask) -> Alpha:
-    """The alpha (H×W, 0–255) that models α = r·red + g·green + b·blue + c give for a photo (H×W×3 or H×W grey).
+    """The alpha (H×W, 0–255) that models (4×h×w, see `models_of`; overwritten) give for a photo (H×W×3 or H×W grey).
 
-    `models`: 4×h×w, the factors of colours of 0–1 and the constant of an alpha of 0–1; overwritten. `active` (tiles
-    down × across): where they are evaluated; elsewhere a tile is as `sure` (the same shape) says.
+    Tiles that aren't `active` (tiles down × across) are as `sure` (the same shape) says.
     """
     down, across = (_tiles(full, small) for full, small in zip(guide.shape[:2], models.shape[1:], strict=True))
     widths, heights = ([pixels.stop - pixels.start for pixels, _, _ in tiles] for tiles in (across, down))
@@ -110,10 +104,7 @@ def _evaluated(models: Floats, guide: Samples, sure: Alpha, active: Mask) -> Alp
 
 
 def _tiles(full: int, small: int) -> list[tuple[slice, slice, Floats]]:
-    """Of each tile along one side: its pixels in the photo, the grid's pixels around it, the weights of these in those.
-
-    A pixel belongs to the tile that its centre lies in; weights are linear.
-    """
+    """By tile along one side: its pixels in the photo, the grid's around it, the (linear) weights of these in those."""
     count = -(-small // TILE)
     bounds = np.ceil(np.minimum(np.arange(count + 1) * TILE, small) * (full / small) - 0.5).astype(int)
     at = ((np.arange(full) + 0.5) * (small / full) - 0.5).clip(0, small - 1)

@@ -22,10 +22,8 @@ def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
 
 
 def areas(mask: Mask) -> npt.NDArray[np.int64]:
-    """Sizes in pixels of the regions connected by sides or corners, in no order.
-
-    By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
-    """
+    """Sizes in pixels of the regions connected by sides or corners, in no order."""
+    # By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
     height, width = mask.shape
     flat = np.zeros((height, width + 2), np.int8)  # a gap at both ends, so that no run continues in the next row
     flat[:, 1:-1] = mask
@@ -55,9 +53,9 @@ def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 def apart(mask: Mask, start: Mask) -> Mask:
     """The part of a mask that isn't connected with `start` (h×w), and the pixels around it: h×w.
 
-    By growth from where the two meet, with a mask's bits in one integer: 20 µs a step over 320 pixels squared.
     Paths longer than about twice the mask's height and width together aren't followed to their end.
     """
+    # By growth from where the two meet, with a mask's bits in one integer: 20 µs a step over 320 pixels squared.
     width = mask.shape[1] + GAP + 1  # so that growth beyond a row's end doesn't reach the next row
     allowed, reached = _bits(mask, width), _bits(mask & start, width)
     for _ in range(sum(mask.shape)):
