@@ -110,7 +110,7 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
         raise RouteFailed(f"{url}: weights are downloaded over https only")
     data = bytearray()
     try:
-        with _opener().open(url, timeout=_READ_TIMEOUT) as answer:
+        with urllib.request.build_opener(_HttpsOnly).open(url, timeout=_READ_TIMEOUT) as answer:
             while chunk := answer.read(_CHUNK):
                 data += chunk
                 progress(len(data), size)
@@ -119,7 +119,3 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
     except (OSError, HTTPException) as error:  # urllib's own errors are OSErrors
         raise RouteFailed(f"{url}: {getattr(error, 'reason', None) or error}") from error
     return bytes(data)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_HttpsOnly)

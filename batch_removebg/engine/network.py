@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from batch_removebg.model import Matte
@@ -14,9 +14,6 @@ from batch_removebg.model import Matte
 from . import runtimes, weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.

@@ -28,7 +28,7 @@ class Header:
     """A picture that has been opened and not decoded."""
 
     format: str
-    """Of `codecs.STARTS`."""
+    """Of `format.STARTS`."""
     data: bytes
     source: Any
     """The picture of its library: pyvips.Image, or Pillow's ImageFile."""

@@ -9,8 +9,7 @@ from PIL import Image
 from batch_removebg.errors import SourceError
 
 from . import bounds, read_pillow, read_vips, tiff
-from .codecs import STARTS, identify
-from .format import Limits
+from .format import STARTS, Limits, identify
 from .header import Header, Stored
 
 _BYTES_PER_PIXEL = 20

@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from batch_removebg.imaging.arrays import Samples, to_8_bits
@@ -55,19 +56,14 @@ def resized(alpha: Alpha, height: int, width: int) -> Alpha:
 
 def _active(alpha: Alpha) -> Mask:
     """Which tiles are computed: all but those that are plain 0 or 255, as is all around them."""
-    low, high = _pooled(alpha, np.minimum, 255), _pooled(alpha, np.maximum, 0)
+    margin = REACH + 1  # pixels around a tile that its models' trust depends on
+    padded = np.pad(alpha, [(margin, -side % TILE + margin) for side in alpha.shape], mode="edge")
+    lines = sliding_window_view(padded, TILE + 2 * margin, axis=0)[::TILE]
+    low, high = (
+        pick.reduce(sliding_window_view(pick.reduce(lines, axis=2), TILE + 2 * margin, axis=1)[:, ::TILE], axis=2)
+        for pick in (np.minimum, np.maximum)
+    )
     return np.asarray(~((high <= CLEAR) | (low >= 255 - CLEAR)))
-
-
-def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
-    """The lowest or highest alpha of each tile and of the pixels around it that a model's trust depends on."""
-    margin = REACH + 1
-    rows, columns = (-(-side // TILE) for side in alpha.shape)
-    reach = TILE + 2 * margin
-    padded = np.full((rows * TILE + 2 * margin, columns * TILE + 2 * margin), neutral, np.uint8)
-    padded[margin : margin + alpha.shape[0], margin : margin + alpha.shape[1]] = alpha
-    down = np.stack([pick.reduce(padded[at * TILE : at * TILE + reach], axis=0) for at in range(rows)])
-    return np.stack([pick.reduce(down[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
 
 
 def _reduced(guide: Samples, rows: int, columns: int) -> Floats:

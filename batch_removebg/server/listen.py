@@ -30,11 +30,10 @@ from batch_removebg.resources import Cpu, cores, open_files
 from batch_removebg.storage.lock import locked
 
 from .answers import State
-from .app import make_app
+from .app import is_loopback, make_app
 from .blob_store import BlobStore
 from .guests import HEADERS, Connection, Guests
 from .jobs import Jobs
-from .origins import is_loopback
 
 INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
@@ -169,17 +168,15 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         max_headers=64,
         auto_decompress=False,
     )
-    server = None
     try:
-        try:
-            server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
-        except OSError as error:
-            # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
+        server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
+    except OSError as error:
+        # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
+    try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}/v1"
     finally:
         with anyio.CancelScope(shield=True):
-            if server is not None:
-                server.close()
+            server.close()
             await runner.cleanup()

@@ -23,7 +23,7 @@ _IN_MEMORY = 16  # what a byte of JSON counts for, beside one of an upload, whic
 _MAX_LOGS = 2000  # characters
 _LARGE = 1 << 20  # bytes
 
-T = TypeVar("T", str, bytearray)
+T = TypeVar("T", str, bytes)
 R = TypeVar("R")
 
 OPEN_ROUTE = "output"  # the one that needs no key: an output's name is the key to it
@@ -105,10 +105,9 @@ async def _json_body(request: web.Request, state: State) -> object:
     # A web page of another origin can send other content types without a preflight request, but not this one.
     if request.content_type != "application/json":
         raise Refusal(415, "Unsupported media type", "send the body as application/json")
-    data, limit = bytearray(), min(state.max_file + (1 << 20), _MAX_JSON)
+    limit = min(state.max_file + (1 << 20), _MAX_JSON)
     with readable("the JSON body"):
-        async for chunk in body(request, request.content.readany, limit, weight=_IN_MEMORY):
-            data += chunk
+        data = b"".join([chunk async for chunk in body(request, request.content.readany, limit, weight=_IN_MEMORY)])
         return await _decoded(state, protocol.parse_json, data)
 
 

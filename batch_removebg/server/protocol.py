@@ -71,7 +71,7 @@ class Create:
     """Names of inputs that the model doesn't have."""
 
 
-def parse_json(body: bytes | bytearray) -> object:
+def parse_json(body: bytes) -> object:
     """The value in a JSON text; raises ValueError or RecursionError for what is none or holds too many values."""
     if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each value but the first follows one of these
         raise ValueError(f"more than {_MAX_VALUES} values")

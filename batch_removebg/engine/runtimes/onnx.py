@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
 from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
 _CARDS = ("cuda", "directml", "rocm", "migraphx")  # parts of the names of libraries in builds for graphics cards
