@@ -83,7 +83,10 @@ def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[st
     alpha = _as_deep(alpha, picture.pixels)
     notes = []
     if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
-        alpha = _times(alpha, _as_deep(picture.alpha, picture.pixels))
+        fitted, own = alpha, _as_deep(picture.alpha, picture.pixels)
+        alpha = np.empty_like(fitted)
+        for rows in strips(alpha):
+            alpha[rows] = _over_white(_wide(fitted[rows]) * own[rows], alpha)
         notes.append("source had transparency: kept")
     if alpha.max() == 0:
         notes.append("nothing is left of the picture: the alpha is 0 everywhere")
@@ -95,13 +98,6 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
     if alpha.dtype == pixels.dtype:
         return alpha
     return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
-
-
-def _times(alpha: Samples, other: Samples) -> Samples:
-    product = np.empty_like(alpha)
-    for rows in strips(alpha):
-        product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
-    return product
 
 
 def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:

@@ -55,14 +55,10 @@ def to_srgb(pixels: npt.NDArray[np.uint16], source: Shaper, srgb: npt.NDArray[np
         light = np.stack([curve[strip[..., place]] for place, curve in enumerate(source.curves)], axis=-1)
         if mixing is not None:
             light = light @ mixing
-        result[rows] = np.rint(_from_light(light) * np.float32(65535)).astype(np.uint16)
+        light = light.clip(0, 1)  # and on by the transfer function of IEC 61966-2-1
+        values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+        result[rows] = np.rint(values * np.float32(65535)).astype(np.uint16)
     return result
-
-
-def _from_light(light: Light) -> Light:
-    """The transfer function of IEC 61966-2-1."""
-    light = light.clip(0, 1)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055).astype(np.float32)
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:

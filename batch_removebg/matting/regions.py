@@ -62,7 +62,11 @@ def apart(mask: Mask, start: Mask) -> Mask:
         before, reached = reached, _grown(reached, width, GAP + 1) & allowed
         if reached == before:
             break
-    return _mask(_grown(allowed & ~reached, width, 1) & ~reached, mask.shape, width)
+    found = _grown(allowed & ~reached, width, 1) & ~reached
+    count = len(mask) * width
+    data = (found & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
+    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
+    return flat.reshape(-1, width)[:, : mask.shape[1]].astype(bool)
 
 
 def _grown(bits: int, width: int, times: int) -> int:
@@ -75,11 +79,3 @@ def _grown(bits: int, width: int, times: int) -> int:
 def _bits(mask: Mask, width: int) -> int:
     wide = np.pad(mask, ((0, 0), (0, width - mask.shape[1])))
     return int.from_bytes(np.packbits(wide, bitorder="little").tobytes(), "little")
-
-
-def _mask(bits: int, shape: tuple[int, ...], width: int) -> Mask:
-    rows, columns = shape
-    count = rows * width
-    data = (bits & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
-    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
-    return flat.reshape(rows, width)[:, :columns].astype(bool)

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_hex
 from typing import Self
 
@@ -42,26 +43,27 @@ Source = Callable[[], Awaitable[bytes]]
 class Job:
     """The state of a prediction, and what is needed to run it; times in seconds since 1970."""
 
-    id: str
-    number: int
-    """Counts the jobs from 1; the list is ordered by it."""
+    source: Source
     model: str
     version: str
     input: dict[str, str]
-    created: float
-    source: Source
-    cancel_at: float = math.inf
+    logs: str = ""
+    cancel_after: float = math.inf
+    """Seconds from its creation, unless it has ended by then."""
+    once: str | None = None
+    """The id of an input that is removed once the job has ended."""
+    id: str = field(default_factory=partial(token_hex, 13))
+    number: int = 0
+    """Counts the jobs from 1; the list is ordered by it."""
+    created: float = 0.0
     status: Status = Status.STARTING
     started: float | None = None
     completed: float | None = None
     output: str | None = None
     """The result's id in the store of outputs."""
     error: str | None = None
-    logs: str = ""
     removed: bool = False
     """The hour is over: input, output and logs have been removed."""
-    once: str | None = None
-    """The id of an input that is removed once the job has ended."""
     scope: CancelScope | None = None
     """Of the work on it, once that has begun."""
     done: anyio.Event = field(default_factory=anyio.Event)
@@ -116,30 +118,17 @@ class Jobs:
         if len(self._open) >= self._room:
             raise Busy(f"{self._room} predictions are waiting or running; try again later", retry_after=_BUSY_FOR)
 
-    def create(
-        self,
-        source: Source,
-        *,
-        model: str,
-        version: str,
-        given: dict[str, str],
-        logs: str,
-        cancel_after: float | None,
-        once: str | None = None,
-    ) -> Job:
-        """Queue a job, canceled after `cancel_after` seconds; raises Busy. Either way `once` is removed in the end."""
+    def create(self, job: Job) -> None:
+        """Queue a job; raises Busy if the queue is full. Either way its input `once` is removed in the end."""
         try:
             self.require_room()
         except Busy:
-            self.inputs.drop(once or "")
+            self.inputs.drop(job.once or "")
             raise
-        now = self._clock.wall()
         self.count += 1
-        cancel_at = now + (math.inf if cancel_after is None else cancel_after)
-        job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs, once=once)
+        job.number, job.created = self.count, self._clock.wall()
         self._jobs[job.id] = self._open[job.id] = job
         self._queue.send_nowait(job)
-        return job
 
     def get(self, job_id: str) -> Job | None:
         """The job of that id, or None."""
@@ -177,7 +166,7 @@ class Jobs:
         self.inputs.sweep()
         self.outputs.sweep()
         for job in list(self._open.values()):
-            if job.cancel_at <= now:
+            if job.created + job.cancel_after <= now:
                 self.cancel(job.id)
         for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None

@@ -52,15 +52,10 @@ async def _created(request: web.Request, state: State, base: str) -> Job:
     cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     source, once = await _source(wanted.image, base, state)
     logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
-    return state.jobs.create(
-        source,
-        once=once,
-        model=wanted.model,
-        version=wanted.version,
-        given={} if once is not None else {"image": wanted.image},
-        logs=logs[:_MAX_LOGS],
-        cancel_after=cancel_after,
-    )
+    given = {} if once is not None else {"image": wanted.image}
+    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
+    state.jobs.create(job)
+    return job
 
 
 @routes.get("/v1/predictions", allow_head=False)

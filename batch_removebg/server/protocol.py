@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -133,10 +134,10 @@ def prefer_wait(header: str | None) -> float | None:
     return None
 
 
-def cancel_after(header: str | None) -> float | None:
+def cancel_after(header: str | None) -> float:
     """Seconds in a `Cancel-After` header such as `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5, too."""
     if header is None:
-        return None
+        return inf
     found = _SPAN.fullmatch(header.strip())
     if not found or not any(found.groups()):
         raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))

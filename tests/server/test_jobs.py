@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -44,15 +45,10 @@ def source(data: bytes = b"cat") -> Source:
     return bring
 
 
-def create(jobs: Jobs, bring: Source | None = None, *, cancel_after: float | None = None) -> Job:
-    return jobs.create(
-        bring or source(),
-        model="owner/name",
-        version="v",
-        given={"image": "https://host/cat.jpg"},
-        logs="hello\n",
-        cancel_after=cancel_after,
-    )
+def create(jobs: Jobs, bring: Source | None = None, **more: Any) -> Job:
+    job = Job(bring or source(), "owner/name", "v", {"image": "https://host/cat.jpg"}, "hello\n", **more)
+    jobs.create(job)
+    return job
 
 
 async def ended(job: Job | None) -> Job:
@@ -207,10 +203,10 @@ async def test_an_input_of_one_job_goes_however_the_job_ends(hands: Hands, tmp_p
     async with running(stalled, tmp_path, hands, room=2) as jobs:
         for _ in range(2):
             blob = await jobs.inputs.put(b"cat")
-            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+            create(jobs, once=blob.id)
         blob = await jobs.inputs.put(b"cat")
         with pytest.raises(Busy):
-            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+            create(jobs, once=blob.id)
         assert len(list((tmp_path / "inputs").iterdir())) == 2
         for job in jobs.page().jobs:
             jobs.cancel(job.id)

@@ -185,7 +185,9 @@ def test_a_cursor_that_was_not_given_out_is_refused(text: str) -> None:
 
 
 def job(**changes: Any) -> Job:
-    return replace(Job("j" * 26, 1, "owner/name", "v", {"image": IMAGE}, BEGIN, _no_source), **changes)
+    return replace(
+        Job(_no_source, "owner/name", "v", {"image": IMAGE}, id="j" * 26, number=1, created=BEGIN), **changes
+    )
 
 
 async def _no_source() -> bytes:
