@@ -95,7 +95,11 @@ def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
 def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, ...]]:
     """Grey (H×W, any number type) as uint8, or as uint16 where it has up to 16 `bits`, and what to note."""
     if values.dtype.kind == "f":
-        return _from_floats(values)
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
+        peak = float(values.max())
+        white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
+        note = f"floating point: 0 to {white:g} taken for black to white"
+        return np.rint(values * (255 / white)).astype(np.uint8), (note,)
     if values.dtype.itemsize == 1:  # with a sign, which nothing else minds
         return values.view(np.uint8), ()
     signed = values.dtype.kind == "i"
@@ -106,11 +110,3 @@ def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, .
         white = (1 << bits) - 1
         values = ((values.astype(np.uint32) * 0xFFFF + white // 2) // white).astype(np.uint16)
     return values, ()
-
-
-def _from_floats(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(finite.max())
-    white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
-    grey = np.rint(finite.clip(min=0) * (255 / white)).astype(np.uint8)
-    return grey, (f"floating point: 0 to {white:g} taken for black to white",)

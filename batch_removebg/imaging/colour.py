@@ -69,18 +69,17 @@ def _by_profile(pixels: Samples, icc: bytes) -> Samples:
         return _by_strips(pixels, transform.apply)
     source, target = shaper(icc), shaper(srgb_profile())
     if source is None or target is None or target.matrix is None:
-        return _by_vips(pixels, icc)
+        return _by_tables(pixels, icc)
     return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
 
 
-def _by_vips(pixels: Samples, icc: bytes) -> Samples:
-    """16 bits by a profile of tables, which only libvips does in 16 bits; raises ValueError where it can't use it."""
+def _by_tables(pixels: Samples, icc: bytes) -> Samples:
+    # Which in 16 bits libvips alone does.
     image = as_image(pixels).copy(interpretation="grey16" if pixels.ndim == 2 else "rgb16")
     image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
+    how = {"embedded": True, "intent": "relative", "black_point_compensation": True, "depth": 16}
     try:
-        return as_array(
-            image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16)
-        )
+        return as_array(image.icc_transform("srgb", **how))
     except vips().Error as error:
         raise ValueError(" ".join(str(error).split())) from error
 

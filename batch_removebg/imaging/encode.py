@@ -8,13 +8,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from batch_removebg.errors import ItemError
 
 from . import png_write, tiff
-from .arrays import Picture, Samples, joined
+from .arrays import Picture, joined
 from .colour import convert
 from .format import Encoding
 
@@ -32,14 +31,15 @@ def encode(picture: Picture, encoding: Encoding) -> bytes:
             return png_write.write(picture, encoding.effort)
         case "tiff":
             return tiff.write(picture, encoding.effort)
-    pixels, icc, exif = joined(picture.pixels, picture.alpha), picture.icc, picture.exif
-    if encoding.format in ("webp", "avif"):
-        pixels, icc = _without_grey(pixels, icc)
+    pixels, icc, exif = picture.pixels, picture.icc, picture.exif
+    if pixels.ndim == 2 and encoding.format in ("webp", "avif"):
+        # WebP has no grey, AVIF is read back as RGB, and neither may have a grey profile.
+        pixels, icc, _ = convert(pixels, icc)
     about = {"icc_profile": icc, "dpi": picture.dpi, "exif": exif and b"Exif\0\0" + exif, "xmp": picture.xmp}
     options = _options(encoding) | {name: value for name, value in about.items() if value is not None}
     buffer = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(buffer, encoding.format.upper(), **options)
+        Image.fromarray(joined(pixels, picture.alpha)).save(buffer, encoding.format.upper(), **options)
     except (ValueError, OSError) as error:  # such as lossy WebP of 100 megapixels, in which a partition overflows
         raise ItemError(f"can't be written as {encoding.format} ({error}): choose --format png") from error
     return buffer.getvalue()
@@ -59,12 +59,3 @@ def _options(encoding: Encoding) -> dict[str, Any]:
             return {"quality": encoding.quality, "subsampling": "4:4:4", "speed": speed, "max_threads": 1}
         case _:
             return {"quality": encoding.quality, "subsampling": "4:4:4", "optimize": encoding.effort > 3}
-
-
-def _without_grey(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None]:
-    """RGB or RGBA, and its profile: WebP has no grey, AVIF is read back as RGB, and neither may have a grey profile."""
-    channels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if channels.shape[2] > 2:
-        return pixels, icc
-    rgb, icc, _ = convert(np.ascontiguousarray(channels[..., 0]), icc)
-    return np.dstack([rgb, channels[..., 1:]]), icc

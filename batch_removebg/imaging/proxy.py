@@ -15,7 +15,7 @@ from batch_removebg.model import ProxySpec
 from .arrays import Samples, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .header import Header, Stored, decoding
+from .header import Header, decoding
 from .probe import probe, unpack
 from .vips import as_array, as_image
 
@@ -42,8 +42,12 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     header = probe(data, limits)
     size = _size(header.size, spec)
     with decoding():
-        stored = unpack(header, _shrink(header, size))
-        small = lanczos(_on_white(stored), size)
+        stored = unpack(header, _shrink(header, size) if header.format == "JPEG" else 1)
+        image = as_image(stored.pixels)
+        if stored.alpha:  # white in every RGB and grey profile
+            white = 255 if image.format == "uchar" else 65535
+            image = image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+        small = lanczos(image, size)
         icc, _, more = fit_profile(mode_of(small), header.icc)
         rgb, _, notes = convert(small, icc)
         pixels = upright(rgb, header.orientation)
@@ -63,19 +67,8 @@ def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
 
 def _shrink(header: Header, size: tuple[int, int]) -> int:
     """By how much a JPEG is shrunk as it is decoded."""
-    if header.format != "JPEG":
-        return 1
     spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
     return next((factor for factor in (8, 4, 2) if factor <= spare), 1)
-
-
-def _on_white(stored: Stored) -> Any:
-    """The colours, laid on white where they are transparent: white in every RGB and grey profile."""
-    if not stored.alpha:
-        return stored.pixels
-    image = as_image(stored.pixels)
-    white = 255 if image.format == "uchar" else 65535
-    return image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
 
 
 def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:

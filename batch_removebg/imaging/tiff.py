@@ -78,8 +78,11 @@ def write(picture: Picture, effort: int) -> bytes:
     strips = [_strip(joined(samples[part], None if alpha is None else alpha[part]), effort) for part in parts]
     sizes = [len(strip) for strip in strips]
     tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+    exif = Image.Exif()
+    if picture.exif is not None:
+        exif.load(b"Exif\0\0" + picture.exif)
     for tag, value in (
-        *_tags(picture.exif),
+        *((tag, exif.get_ifd(tag) if tag in _DIRECTORIES else value) for tag, value in exif.items()),
         (TiffImagePlugin.IMAGEWIDTH, width),
         (TiffImagePlugin.IMAGELENGTH, height),
         (TiffImagePlugin.BITSPERSAMPLE, (8 * samples.itemsize,) * count),
@@ -104,13 +107,6 @@ def write(picture: Picture, effort: int) -> bytes:
     file = io.BytesIO()
     tags.save(file)
     return b"".join([file.getvalue(), *strips])
-
-
-def _tags(exif: bytes | None) -> list[tuple[int, Any]]:
-    found = Image.Exif()
-    if exif is not None:
-        found.load(b"Exif\0\0" + exif)
-    return [(tag, found.get_ifd(tag) if tag in _DIRECTORIES else value) for tag, value in found.items()]
 
 
 def _strip(samples: Samples, effort: int) -> bytes:

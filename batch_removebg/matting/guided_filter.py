@@ -114,26 +114,23 @@ class _Regression:
     def _fit(self, alpha: Floats) -> tuple[Floats, Floats]:
         """The models of an alpha (5×h/2×w/2: itself, its square, its products with colours), and the trust in them."""
         level, squared, *crossed = means(alpha, RADIUS // 2)
-        red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
-        rr, rg, rb, gg, gb, bb = self._inverse
+        shared = np.stack(crossed) - level * self._centre
         models = np.empty((6, *level.shape), np.float32)
-        models[0] = rr * red + rg * green + rb * blue
-        models[1] = rg * red + gg * green + gb * blue
-        models[2] = rb * red + gb * green + bb * blue
+        np.einsum("ijhw,jhw->ihw", self._inverse, shared, out=models[:3])
         models[3] = level - (models[:3] * self._centre).sum(axis=0)
-        models[4] = models[0] * red + models[1] * green + models[2] * blue
+        models[4] = (models[:3] * shared).sum(axis=0)
         models[5] = squared - level * level
         *_, explained, variance = models = means(models, RADIUS // 2)
         return models[:4], _grade(explained / (variance + np.float32(NOISE)), EXPLAINED)
 
 
 def _inverse(symmetric: Floats) -> Floats:
-    """Of symmetric 3×3 matrices, given and returned as their upper triangles: 6×h×w."""
+    """Of symmetric matrices, given as their upper triangles (6×h×w): 3×3×h×w."""
     rr, rg, rb, gg, gb, bb = symmetric
     first = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     cofactors = np.stack([*first, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg])
     cofactors /= rr * first[0] + rg * first[1] + rb * first[2]
-    return cofactors
+    return np.asarray(cofactors[[[0, 1, 2], [1, 3, 4], [2, 4, 5]],])
 
 
 def _stretch(models: Floats, fitted: Floats, guess: Floats, trust: Floats) -> None:

@@ -43,9 +43,11 @@ def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     mask = picture.pixels if picture.alpha is None else picture.alpha
     if mask.ndim != 2:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
-    size = mask.shape[1], mask.shape[0]
-    if not _same_aspect(size, (width, height)):
-        raise OutputBroken(f"the output is {size[0]}×{size[1]} pixels, which does not fit an input of {width}×{height}")
+    rows, columns = mask.shape
+    scale = max(rows, columns) / max(width, height)
+    pairs = (columns, width * scale), (rows, height * scale)
+    if any(abs(got - want) > max(1.0, _ASPECT_TOLERANCE * want) for got, want in pairs):
+        raise OutputBroken(f"the output is {columns}×{rows} pixels, which does not fit an input of {width}×{height}")
     return Matte(to_8_bits(mask))
 
 
@@ -66,9 +68,3 @@ def decode_matte(data: bytes) -> Matte:
     peak, engine = (texts.get(name.encode(), b"").decode("latin-1") for name in (_PEAK, _ENGINE))
     sound = engine.isascii() and engine.isprintable() and 0 < len(engine) <= _LONGEST_NAME
     return Matte(to_8_bits(alpha), float(peak) if _NUMBER.fullmatch(peak) else None, engine if sound else None)
-
-
-def _same_aspect(size: tuple[int, int], expected: tuple[int, int]) -> bool:
-    scale = max(size) / max(expected)
-    pairs = [(got, want * scale) for got, want in zip(size, expected, strict=True)]
-    return all(abs(got - want) <= max(1.0, _ASPECT_TOLERANCE * want) for got, want in pairs)

@@ -42,6 +42,7 @@ _FOLDER = "batch-removebg-"  # what the names of temporary folders begin with
 _CONNECTIONS = 512  # at most; fewer where fewer files may be open
 _BACKLOG = 128  # connections that the system accepts before we do
 _OWN_FILES = 64  # sockets and files beside those of clients
+Say = Callable[[str], None]
 _ROOM = 2 << 30  # bytes of requests that are being read, on the disk; of JSON, in memory, a sixteenth
 
 
@@ -78,13 +79,7 @@ class ServeSettings:
             )
 
 
-async def serve(
-    settings: ServeSettings,
-    *,
-    ready: Callable[[str], None],
-    progress: Progress,
-    loaded: Callable[[str], None] = lambda used: None,
-) -> None:
+async def serve(settings: ServeSettings, *, ready: Say, progress: Progress, loaded: Say = lambda used: None) -> None:
     """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError, WeightsMissing.
 
     `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on.

@@ -193,11 +193,8 @@ def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str,
     """
     root = f"{base}/predictions/{job.id}"
     output = f"{base}/outputs/{job.output}/output.png" if job.output else None
-    metrics = {}
-    if job.completed is not None:
-        metrics["total_time"] = job.completed - job.created
-        if job.started is not None:
-            metrics["predict_time"] = job.completed - job.started
+    begun, end = {"total_time": job.created, "predict_time": job.started}, job.completed
+    metrics = {name: end - begin for name, begin in begun.items() if end is not None and begin is not None}
     return {
         "id": job.id,
         "model": job.model,
