@@ -81,10 +81,9 @@ class Choice:
 
 def check(device: str, precision: str) -> None:
     """Raise SettingsError for an unknown device or precision, and for a pair that no runtime offers."""
-    if device not in DEVICES:
-        raise SettingsError(f"--device {device}: choose one of {', '.join(DEVICES)}")
-    if precision not in PRECISIONS:
-        raise SettingsError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}")
+    for flag, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise SettingsError(f"--{flag} {value}: choose one of {', '.join(known)}")
     if precision == "bf16" and device not in ("auto", "openvino"):
         raise SettingsError(
             f"--precision bf16 with --device {device}: only OpenVINO computes in it; choose --device openvino"

@@ -42,13 +42,9 @@ class Network:
 
     def __init__(self, runtime: runtimes.Runtime, model: weights.Weights) -> None:
         """`runtime` has loaded the network that `model` describes."""
-        self._runtime = runtime
-        self._model = model
-
-    @property
-    def used(self) -> str:
+        self._runtime, self._model = runtime, model
+        self.used = str(runtime.used)
         """What it runs on, such as `openvino CPU bf16`."""
-        return str(self._runtime.used)
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""

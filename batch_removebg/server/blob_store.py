@@ -69,7 +69,7 @@ class BlobStore:
         with _disk_errors():
             await to_thread.run_sync(new.close)
         blob = self._blobs[path.name] = Blob(path.name, path, size, now, now + KEEP, upload)
-        self._make_room()
+        self.sweep()
         return blob
 
     def get(self, name: str) -> Blob | None:
@@ -86,19 +86,14 @@ class BlobStore:
             blob.path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove every expired file."""
-        now = self._now()
-        for blob in list(self._blobs.values()):
-            if blob.expires <= now:
+        """Remove every expired file, and the oldest if room runs out."""
+        blobs, now = list(self._blobs.values()), self._now()
+        used = sum(blob.size for blob in blobs)
+        for blob in blobs:
+            crowded = used > ROOM or len(self._blobs) > MOST
+            if blob.expires <= now or (crowded and blob is not blobs[-1]):  # the newest stays, whatever its size
                 self.drop(blob.id)
-
-    def _make_room(self) -> None:
-        used = sum(blob.size for blob in self._blobs.values())
-        for blob in list(self._blobs.values())[:-1]:  # the newest stays, whatever its size
-            if used <= ROOM and len(self._blobs) <= MOST:
-                return
-            self.drop(blob.id)
-            used -= blob.size
+                used -= blob.size
 
 
 async def write(file: BinaryIO, data: bytes) -> None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +24,6 @@ _KEPT = 4  # blobs kept for the same weights, the newest: those of an old versio
 _MAX_WEIGHTS = 32 << 20
 """Bytes of weights above which a blob doesn't pay: u2net's 176 MB take 1.3 s to read, check and load, and 120 MB more
 memory, against 1.5 s to compile. u2netp's 4.5 MB take 0.1 s, against 0.3 s."""
-_KEY = re.compile(r"[0-9a-f]{64}" + re.escape(_SUFFIX))
 _CHECKSUM = hashlib.sha256().digest_size  # bytes at the beginning of a file, of all that follows
 
 T = TypeVar("T")
@@ -89,7 +87,6 @@ class BlobCache:
         return self._folder / f"{self._weights.stem}-{key}{_SUFFIX}"
 
     def _remove_old(self) -> None:
-        stem = f"{self._weights.stem}-"
-        blobs = [path for path in self._folder.iterdir() if _KEY.fullmatch(path.name.removeprefix(stem))]
+        blobs = self._folder.glob(f"{self._weights.stem}-{'[0-9a-f]' * 64}{_SUFFIX}")
         for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
             old.unlink()
