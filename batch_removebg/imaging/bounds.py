@@ -9,10 +9,8 @@ from batch_removebg.errors import SourceError
 
 from .png import CHUNKS, walk
 
-_BY_PYTHON = 16 << 20
-"""Bytes of pixels as text or in BMP's run lengths, which Pillow decodes in Python, at 6 MB a second."""
-_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
-"""JPEG: the next marker that isn't part of the pixels (ITU-T T.81, B.1.1)."""
+_BY_PYTHON = 16 << 20  # bytes of pixels as text or in BMP's run lengths, which Pillow decodes in Python: 6 MB a second
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")  # JPEG: the next one outside the pixels (ITU-T T.81, B.1.1)
 _EOI, _SOS = 0xD9, 0xDA
 _COUNTED = {"GIF": (b"\0,", "frames"), "WEBP": (b"ANMF", "frames"), "PSD": (b"8BIM", "blocks of data")}
 """What each part begins with; by chance, such bytes are never half as many as may be."""

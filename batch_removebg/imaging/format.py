@@ -49,22 +49,17 @@ STARTS = {
 class Limits:
     """What is refused from the header alone, before any pixel is decoded."""
 
-    max_pixels: int = 120_000_000
-    """Width times height; four times this many bytes is one decoded picture."""
+    max_pixels: int = 120_000_000  # width times height; four times this many bytes is one decoded picture
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """How a picture's file is written."""
 
-    format: str = "png"
-    """One of `EXTENSIONS`."""
-    quality: int = 90
-    """1–100, for what is written with loss."""
-    lossless: bool = True
-    """WebP without loss."""
-    effort: int = 2
-    """0–9: how long to try for a smaller file of the same picture."""
+    format: str = "png"  # one of `EXTENSIONS`
+    quality: int = 90  # 1–100, for what is written with loss
+    lossless: bool = True  # WebP without loss
+    effort: int = 2  # 0–9: how long to try for a smaller file of the same picture
 
     @property
     def deep(self) -> bool:

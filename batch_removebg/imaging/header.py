@@ -27,25 +27,18 @@ _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
 class Header:
     """A picture that has been opened and not decoded."""
 
-    format: str
-    """Of `format.STARTS`."""
+    format: str  # of `format.STARTS`
     data: bytes
-    source: Any
-    """The picture of its library: pyvips.Image, or Pillow's ImageFile."""
-    size: tuple[int, int]
-    """Width and height as stored: EXIF orientation not applied."""
+    source: Any  # the picture of its library: pyvips.Image, or Pillow's ImageFile
+    size: tuple[int, int]  # width and height as stored: EXIF orientation not applied
     frames: int = 1
     exif: Image.Exif
     xmp: bytes | None = None
     icc: bytes | None = None
-    density: tuple[float, float] | None = None
-    """Dots per inch as stored, from the format's own field; EXIF may have others."""
-    deep: bool = False
-    """More than 8 bits a channel are handed over."""
-    lost_bits: int = 8
-    """Bits a channel in the file where the library hands over 8."""
-    other_colours: str | None = None
-    """What the file says of its colours, other than by a profile, unless it is sRGB."""
+    density: tuple[float, float] | None = None  # dots per inch by the format's own field; EXIF may have others
+    deep: bool = False  # more than 8 bits a channel are handed over
+    lost_bits: int = 8  # bits a channel in the file where the library hands over 8
+    other_colours: str | None = None  # what the file says of its colours, other than by a profile, unless it is sRGB
 
     @property
     def orientation(self) -> int:
@@ -99,11 +92,8 @@ class Header:
 class Stored:
     """A picture's pixels as stored: not turned, colours not converted, perhaps not decoded yet."""
 
-    pixels: Any
-    """A libvips picture or an array H×W(×C), 8 or 16 bits a channel: 1 channel of grey, 3 of RGB or 4 of CMYK, then
-    straight alpha."""
-    alpha: bool = False
-    """Whether there is one."""
+    pixels: Any  # a libvips picture or an array of 8 or 16 bits: 1 channel of grey, 3 of RGB or 4 of CMYK, then alpha
+    alpha: bool = False  # whether there is one
     notes: tuple[str, ...] = ()
 
 

@@ -21,11 +21,9 @@ _BAND = 1 << 18  # bytes that are filtered at once: they and the results stay in
 _FEWEST_BANDS = 12  # so that each can have the filter that suits it; but none of fewer than 16 rows
 _TRIED = 32  # one row in so many is compressed for trial, and not fewer than `_FEWEST` of a band
 _FEWEST = 2
-_SMOOTH = 0.25
-"""Bytes compressed ÷ bytes that aren't background, below which ISA-L falls far behind zlib-ng on a band, …"""
+_SMOOTH = 0.25  # bytes compressed ÷ bytes that aren't background, below which ISA-L falls far behind zlib-ng, …
 _MOSTLY = 0.4  # … so the share of such bands must be less than this to use it, …
-_FULL = 0.36
-"""… and the share of nonzero bytes more than this. Then its files are 1.03 to 1.14 × Pillow's (145 pictures)."""
+_FULL = 0.36  # … and the share of nonzero bytes more than this; its files are 1.03 to 1.14 × Pillow's (145 pictures)
 
 
 class ScanLines:

@@ -50,11 +50,9 @@ def probe(data: bytes, limits: Limits) -> Header:
 class Measured:
     """What a run has to know of a picture before it is decoded."""
 
-    width: int
-    """With the EXIF orientation applied."""
+    width: int  # with the EXIF orientation applied
     height: int
-    cost: int
-    """In bytes of memory; see `cost`."""
+    cost: int  # in bytes of memory; see `cost`
     notes: tuple[str, ...]
 
 

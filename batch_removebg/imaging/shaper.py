@@ -22,10 +22,8 @@ _STEPS = 65536
 class Shaper:
     """A profile's way from values to light."""
 
-    curves: tuple[Light, ...]
-    """Light (0–1) of each 16-bit value, by channel: one for grey, three for RGB."""
-    matrix: npt.NDArray[np.float64] | None
-    """3×3: the XYZ (D50) of red, green and blue in its rows; None for grey."""
+    curves: tuple[Light, ...]  # light (0–1) of each 16-bit value, by channel: one for grey, three for RGB
+    matrix: npt.NDArray[np.float64] | None  # 3×3: the XYZ (D50) of red, green and blue in its rows; None for grey
 
 
 @lru_cache(maxsize=16)

@@ -16,25 +16,21 @@ import numpy as np
 from .box_filter import Floats, doubled, halved, means
 from .regions import apart
 
-RADIUS = 8
-"""Of the windows in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft; wider, handles get lost."""
+RADIUS = 8  # of the windows in pixels of the alpha, even: as far as U²-Net's edges are soft; wider, handles get lost
 ROUNDS = 3
 FORWARD = np.float32(1.5)  # a round starts so many times the last change beyond its result; 3 equal 6 without that
 NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
 SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background and as subject, …
 CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
-SCATTER = 1.35, 0.9
-"""Deviations from their means within which colours still are background, and subject: grain, texture."""
-CRISPER, MODELS_CRISPER = 1.3, 1.2
-"""Contrast around 0.5 added to an alpha taken as it is, and to one given by a model: so that grain leaves no dust."""
+SCATTER = 1.35, 0.9  # deviations from their means within which colours still are background, and subject
+CRISPER, MODELS_CRISPER = 1.3, 1.2  # contrast around 0.5 added to an alpha, and to one given by a model
 
 # When a model is trusted: not at all at the first of two numbers, fully from the second on, and partly between.
 EXPLAINED = 0.15, 0.4  # share of alpha's variance that the colours explain
 APART = 0.1, 0.2  # difference between subject and background before it is stretched to 1, …
 LEFT = 0.3, 0.6  # … and the share of it that lies beyond their scatter
 STEEP = 30.0, 14.0  # alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain
-ENDS = 0.05, 0.1
-"""Share of a window of twice the size that was sure background, and sure subject, before the first round."""
+ENDS = 0.05, 0.1  # share of a window of twice the size that was sure background, and sure subject, at first
 REACH = 3  # pixels of the alpha that an edge may be away from where the alpha is undecided
 HOLE = np.float32(0.8)  # alpha given by a model below which background shows
 CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for it

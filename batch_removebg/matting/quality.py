@@ -21,8 +21,7 @@ UNDECIDED = 26, 229  # first and last undecided level of 255: from 0.1 to 0.9
 SPECK = 1e-3  # share of the frame below which a component isn't counted
 CONTACT = 0.02  # share of a side of the frame above which the subject touches it
 LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
-UNSEEN, UNSURE = 0.2, 0.9
-"""The network's peak below which it saw no object, whatever the stretched alpha shows, and below which it is faint."""
+UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, and below which a cutout is faint
 HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
 FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
@@ -31,16 +30,11 @@ FRAGMENTS = 6  # components from which on the cutout is more likely clutter than
 class Quality:
     """Measurements of an alpha."""
 
-    coverage: float
-    """Mean alpha, 0–1."""
-    peak: float | None
-    """The network's own maximum before its map was stretched, 0–1; None where only the alpha is known."""
-    undecided: float
-    """Share of the frame whose alpha lies between 0.1 and 0.9."""
-    components: int
-    """Connected areas of more than half an alpha, of 0.1 % of the frame at least."""
-    touches: tuple[str, ...]
-    """Sides of the frame that the subject reaches over more than 2 % of their length: top, right, bottom, left."""
+    coverage: float  # mean alpha, 0–1
+    peak: float | None  # the network's own maximum before its map was stretched, 0–1; None where unknown
+    undecided: float  # share of the frame whose alpha lies between 0.1 and 0.9
+    components: int  # connected areas of more than half an alpha, of 0.1 % of the frame at least
+    touches: tuple[str, ...]  # of top, right, bottom, left: where the subject takes more than 2 % of the side
 
 
 def measure(alpha: Alpha, peak: float | None = None) -> Quality:

@@ -20,8 +20,7 @@ from .guided_filter import CLEAR, RADIUS, REACH, models_of
 from .matte import Alpha
 from .regions import Mask, extent
 
-LARGER = 1.5
-"""How many times the size of its alpha a photo must be: an alpha as large as its photo has seen the edges itself."""
+LARGER = 1.5  # how many times its alpha's size a photo must have: a larger alpha has seen the edges itself
 SMALL, LARGE = 1 << 17, 1 << 20
 """Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
 TILE = 16  # side of what is worked on at once, pixels of the small grid

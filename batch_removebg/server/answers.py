@@ -27,15 +27,11 @@ class State:
     """What the handlers work on."""
 
     jobs: Jobs
-    fetch: Callable[[str], Awaitable[bytes]]
-    """The bytes behind a URL that a client has named; may raise a BatchError. Every foreign address passes through."""
+    fetch: Callable[[str], Awaitable[bytes]]  # of a URL that a client has named; may raise a BatchError
     model: Weights
-    since: float
-    """When the server started, in seconds since 1970."""
-    token: str | None = field(repr=False)
-    """The key that requests must carry; None asks for none."""
-    max_file: int
-    """Bytes of the largest upload accepted."""
+    since: float  # when the server started, in seconds since 1970
+    token: str | None = field(repr=False)  # the key that requests must carry; None asks for none
+    max_file: int  # bytes of the largest upload accepted
     decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
     """One large body at a time is decoded, since that takes several times its size in memory."""
 

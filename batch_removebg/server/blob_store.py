@@ -29,8 +29,7 @@ class Blob:
     size: int
     created: float
     expires: float
-    upload: Mapping[str, Any]
-    """What else the Files API shows of an uploaded file; empty for a file that the server itself has stored."""
+    upload: Mapping[str, Any]  # what else the Files API shows of an upload; empty for the server's own
 
 
 class BlobStore:

@@ -35,8 +35,7 @@ _BUSY_FOR = 5.0  # seconds a client is asked to wait when the queue is full
 # What a hostile picture can still raise in a decoder: it fails its own prediction, not the server.
 _UNFORESEEN = (OSError, MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError, SyntaxError)
 
-Source = Callable[[], Awaitable[bytes]]
-"""Reads the input when the job runs; may raise a BatchError, which fails the job."""
+Source = Callable[[], Awaitable[bytes]]  # reads the input when the job runs; a BatchError fails the job
 
 
 @dataclass(slots=True, eq=False)
@@ -48,24 +47,18 @@ class Job:
     version: str
     input: dict[str, str]
     logs: str = ""
-    cancel_after: float = math.inf
-    """Seconds from its creation, unless it has ended by then."""
-    once: str | None = None
-    """The id of an input that is removed once the job has ended."""
+    cancel_after: float = math.inf  # seconds from its creation, unless it has ended by then
+    once: str | None = None  # the id of an input that is removed once the job has ended
     id: str = field(default_factory=partial(token_hex, 13))
-    number: int = 0
-    """Counts the jobs from 1; the list is ordered by it."""
+    number: int = 0  # counts the jobs from 1; the list is ordered by it
     created: float = 0.0
     status: Status = Status.STARTING
     started: float | None = None
     completed: float | None = None
-    output: str | None = None
-    """The result's id in the store of outputs."""
+    output: str | None = None  # the result's id in the store of outputs
     error: str | None = None
-    removed: bool = False
-    """The hour is over: input, output and logs have been removed."""
-    scope: CancelScope | None = None
-    """Of the work on it, once that has begun."""
+    removed: bool = False  # the hour is over: input, output and logs have been removed
+    scope: CancelScope | None = None  # of the work on it, once that has begun
     done: anyio.Event = field(default_factory=anyio.Event)
 
 

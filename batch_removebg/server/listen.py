@@ -51,22 +51,16 @@ class ServeSettings:
     """How the server runs."""
 
     host: str = "127.0.0.1"
-    port: int = 5055
-    """0 takes any free port."""
-    token: str | None = field(default=None, repr=False)
-    """The key that clients must send; None asks for none, which is allowed on loopback addresses only."""
+    port: int = 5055  # 0 takes any free port
+    token: str | None = field(default=None, repr=False)  # that clients must send; None: no key, on loopback only
     model: str = weights.DEFAULT
     device: devices.Device = "auto"
     precision: devices.Precision = "auto"
-    workers: int = field(default_factory=cores)
-    """Predictions computed at a time."""
-    room: int = 100
-    """Predictions queued or running; a create beyond them gets 503."""
-    max_file: int = 100 << 20
-    """Bytes of the largest upload; a JSON body may have 1 MiB more."""
+    workers: int = field(default_factory=cores)  # predictions computed at a time
+    room: int = 100  # predictions queued or running; a create beyond them gets 503
+    max_file: int = 100 << 20  # bytes of the largest upload; a JSON body may have 1 MiB more
     limits: Limits = field(default_factory=Limits)
-    fetching: fetch.FetchPolicy = INPUT_POLICY
-    """Of what is fetched for clients."""
+    fetching: fetch.FetchPolicy = INPUT_POLICY  # of what is fetched for clients
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

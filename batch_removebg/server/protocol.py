@@ -66,10 +66,8 @@ class Create:
 
     model: str
     version: str
-    image: str
-    """URL or data URI."""
-    ignored: tuple[str, ...]
-    """Names of inputs that the model doesn't have."""
+    image: str  # URL or data URI
+    ignored: tuple[str, ...]  # names of inputs that the model doesn't have
 
 
 def parse_json(body: bytes) -> object:
