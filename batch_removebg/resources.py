@@ -125,7 +125,6 @@ class Cpu:
         worker.kill()
 
     def _failure(self, code: int, seconds: float, *, killed: bool) -> Exception:
-        """What the end of a process with that exit code means."""
         if killed and self._longest < math.inf:
             return Stopping("the run is stopping")
         if killed:

@@ -32,7 +32,11 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
     picture = _with_fitting_metadata(picture, finish)
-    fitted = _fit(alpha, picture, finish)
+    height, width = picture.pixels.shape[:2]
+    fitted = alpha
+    if alpha.shape != (height, width):
+        small = to_8_bits(alpha)
+        fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
@@ -68,14 +72,6 @@ def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     if finish.format != "jpeg" or (exif, xmp) == parts:
         return picture
     return replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
-
-
-def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
-    height, width = picture.pixels.shape[:2]
-    if alpha.shape == (height, width):
-        return alpha
-    small = to_8_bits(alpha)
-    return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
 
 
 def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:

@@ -46,7 +46,6 @@ def write(picture: Picture, effort: int, texts: Mapping[str, str] | None = None)
 
 
 def _compressed(lines: ScanLines, effort: int) -> list[bytes]:
-    """The IDAT chunks and IEND."""
     kinds, isal = trials(lines) if effort else (repeat(UP), True)
     packer = compressor(effort, isal=isal)
     pieces = []

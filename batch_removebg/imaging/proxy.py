@@ -15,7 +15,7 @@ from batch_removebg.model import ProxySpec
 from .arrays import Samples, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .header import Header, decoding
+from .header import decoding
 from .probe import probe, unpack
 from .vips import as_array, as_image
 
@@ -42,7 +42,9 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     header = probe(data, limits)
     size = _size(header.size, spec)
     with decoding():
-        stored = unpack(header, _shrink(header, size) if header.format == "JPEG" else 1)
+        spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
+        shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
+        stored = unpack(header, shrink)
         image = as_image(stored.pixels)
         if stored.alpha:  # white in every RGB and grey profile
             white = 255 if image.format == "uchar" else 65535
@@ -63,12 +65,6 @@ def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
     scale = min(1.0, spec.longest / max(stored))
     width, height = (max(1, round(side * scale)) for side in stored)
     return width, height
-
-
-def _shrink(header: Header, size: tuple[int, int]) -> int:
-    """By how much a JPEG is shrunk as it is decoded."""
-    spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
-    return next((factor for factor in (8, 4, 2) if factor <= spare), 1)
 
 
 def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:

@@ -49,6 +49,7 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
     if tags is not None and ExifTags.Base.Orientation in exif:
         tags.setdefault(ExifTags.Base.Orientation, exif[ExifTags.Base.Orientation])
     pages = int.from_bytes(chunks[b"acTL"][:4], "big") if b"acTL" in chunks else _field(image, "n-pages")
+    icc = png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")
     return Header(
         format=name,
         data=data,
@@ -57,7 +58,7 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
         frames=pages or 1,
         exif=exif if tags is None else tags,
         xmp=xmp,
-        icc=_whole(png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")),
+        icc=icc if icc and len(icc) >= int.from_bytes(icc[:4], "big") else None,  # unless a part of it is missing
         density=png.density(chunks) if name == "PNG" else _jfif_density(data) if name == "JPEG" else None,
         deep=image.format != "uchar",
         other_colours=by_chunks(chunks) if name == "PNG" else by_interoperability(exif) if name == "JPEG" else None,
@@ -91,7 +92,6 @@ def _load(name: str, data: bytes, **options: Any) -> Any:
 
 
 def _field(image: Any, name: str) -> Any:
-    """What libvips found of that name; None where nothing."""
     return image.get(name) if image.get_typeof(name) else None
 
 
@@ -105,11 +105,6 @@ def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.E
     with contextlib.suppress(*UNREADABLE):
         holder.getexif()
     return holder.getexif()
-
-
-def _whole(profile: bytes | None) -> bytes | None:
-    """The profile, unless a part of it is missing."""
-    return profile if profile and len(profile) >= int.from_bytes(profile[:4], "big") else None
 
 
 def _jfif_density(data: bytes) -> tuple[float, float] | None:

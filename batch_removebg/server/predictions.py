@@ -36,7 +36,14 @@ async def create(request: web.Request) -> web.Response:
     """201 with the prediction: the finished one, if the client waits and it ends in time."""
     state, base = request.app[STATE], base_url(request)
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
-    job = await _created(request, state, base)
+    state.jobs.require_room()  # before the body is read
+    wanted = protocol.parse_create(await _json_body(request, state), state.served)
+    cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
+    source, once = await _source(wanted.image, base, state)
+    given = {} if once is not None else {"image": wanted.image}
+    logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
+    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
+    state.jobs.create(job)
     connection(request).release()
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
@@ -44,18 +51,6 @@ async def create(request: web.Request) -> web.Response:
         await job.done.wait()
     body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
     return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
-
-
-async def _created(request: web.Request, state: State, base: str) -> Job:
-    state.jobs.require_room()  # before the body is read
-    wanted = protocol.parse_create(await _json_body(request, state), state.served)
-    cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
-    source, once = await _source(wanted.image, base, state)
-    logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
-    given = {} if once is not None else {"image": wanted.image}
-    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
-    state.jobs.create(job)
-    return job
 
 
 @routes.get("/v1/predictions", allow_head=False)

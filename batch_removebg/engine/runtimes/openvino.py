@@ -120,7 +120,6 @@ def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _module() -> Any:
-    """The module `openvino`, or None if it isn't installed."""
     with _loading:
         # One that was imported before us stays as it is.
         module = sys.modules.get("openvino") or _imported()
