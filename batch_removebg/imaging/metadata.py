@@ -76,18 +76,14 @@ def clean_xmp(packet: bytes) -> bytes | None:
         return None
 
 
-def _clean(element: Any) -> None:
-    for attribute in list((element.attributes or {}).values()):
-        if _PLACE.search(attribute.localName or ""):
-            element.removeAttributeNode(attribute)
-        elif attribute.localName == "Orientation":
-            attribute.value = "1"
-    for child in list(element.childNodes):
-        if child.nodeType != child.ELEMENT_NODE:
-            continue
-        if _PLACE.search(child.localName or ""):
-            element.removeChild(child)
-        elif child.localName == "Orientation" and child.firstChild is not None:
-            child.firstChild.data = "1"
-        else:
-            _clean(child)
+def _clean(root: Any) -> None:
+    for element in (root, *root.getElementsByTagName("*")):
+        for attribute in list((element.attributes or {}).values()):
+            if _PLACE.search(attribute.localName or ""):
+                element.removeAttributeNode(attribute)
+            elif attribute.localName == "Orientation":
+                attribute.value = "1"
+        if _PLACE.search(element.localName or ""):
+            element.parentNode.removeChild(element)
+        elif element.localName == "Orientation" and element.firstChild is not None:
+            element.firstChild.data = "1"

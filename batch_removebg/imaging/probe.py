@@ -19,12 +19,6 @@ _BYTES_IN = {"WEBP": 22, "JPEG2000": 28}
 _BYTES_OUT = {"webp": 48, "avif": 60}  # by result, where its encoder takes more than all that; measured were 45 and 48
 
 
-def cost(header: Header, form: str = "") -> int:
-    """Estimated peak in bytes while such a picture is decoded, finished and encoded as `form`, without its file."""
-    per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
-    return header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
-
-
 def probe(data: bytes, limits: Limits) -> Header:
     """What a picture's header says; raises SourceError for what is empty, no picture, or larger than `limits` allow."""
     if not data:
@@ -52,14 +46,16 @@ class Measured:
 
     width: int  # with the EXIF orientation applied
     height: int
-    cost: int  # in bytes of memory; see `cost`
+    cost: int  # estimated peak in bytes while it is decoded, finished and encoded, without its file
     notes: tuple[str, ...]
 
 
 def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
     """The measures of a picture that is to become a `form`; raises as `probe`."""
     header = probe(data, limits)
-    return Measured(header.width, header.height, cost(header, form), header.notes)
+    per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
+    cost = header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
+    return Measured(header.width, header.height, cost, header.notes)
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:

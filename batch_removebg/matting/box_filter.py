@@ -12,7 +12,14 @@ Floats = npt.NDArray[np.float32]
 
 def means(planes: Floats, radius: int) -> Floats:
     """Means over windows of 2·radius + 1 pixels squared, cropped at the border: n×h×w, as `planes`."""
-    return np.asarray(_sums(planes, radius) * _share(planes.shape[1:], radius))
+    count, rows, columns = planes.shape
+    height, width = rows + 2 * radius, columns + 2 * radius
+    padded = np.zeros((count, height, width), np.float32)
+    padded[:, radius : radius + rows, radius : radius + columns] = planes
+    # One long line is a third faster than many short ones; sums that run over from row to row are not returned.
+    line = _neighbours(_neighbours(padded.reshape(-1), 1, 2 * radius + 1), width, 2 * radius + 1)
+    sums = np.ndarray(planes.shape, np.float32, line, strides=padded.strides)
+    return np.asarray(sums * _share(planes.shape[1:], radius))
 
 
 def halved(planes: Floats) -> Floats:
@@ -49,16 +56,6 @@ def _share(shape: tuple[int, ...], radius: int) -> Floats:
     at = [np.arange(side) for side in shape]
     rows, columns = (np.minimum(a + radius + 1, len(a)) - np.maximum(a - radius, 0) for a in at)
     return np.asarray(np.float32(1) / (rows[:, None] * columns).astype(np.float32))
-
-
-def _sums(planes: Floats, radius: int) -> Floats:
-    count, rows, columns = planes.shape
-    height, width = rows + 2 * radius, columns + 2 * radius
-    padded = np.zeros((count, height, width), np.float32)
-    padded[:, radius : radius + rows, radius : radius + columns] = planes
-    # One long line is a third faster than many short ones; sums that run over from row to row are not returned.
-    line = _neighbours(_neighbours(padded.reshape(-1), 1, 2 * radius + 1), width, 2 * radius + 1)
-    return np.ndarray(planes.shape, np.float32, line, strides=padded.strides)
 
 
 def _neighbours(line: Floats, step: int, count: int) -> Floats:

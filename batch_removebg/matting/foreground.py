@@ -25,9 +25,9 @@ AT_ONCE = 1 << 16  # pixels worked on at once: 8 MB at most, where all of them a
 
 
 def foreground(pixels: Samples, alpha: Samples) -> Samples:
-    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without background spill: same shape and depth.
+    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits), in place if possible, without background spill.
 
-    Only where `alpha` (H×W, 8 or 16 bits) is neither 0 nor its maximum; `pixels` that can be written change themselves.
+    Changed only where `alpha` (H×W, 8 or 16 bits) is neither 0 nor its maximum.
     """
     most = np.iinfo(alpha.dtype).max
     bands = list(strips(alpha, AT_ONCE))

@@ -1,8 +1,7 @@
 """The predictions API as an aiohttp application: routes, checks before the body, and every refusal in JSON.
 
-Without a key it answers programs of this machine, and no page of a stranger. A page in a browser here can reach it
-under a name of its own (DNS rebinding), and send requests whose answers it can't read (forms, images). Browsers say so:
-in Host, Origin and Sec-Fetch-Site.
+Without a key it answers programs of this machine, and no page of a stranger, which may reach it under a name of its own
+(DNS rebinding), or by forms and images: browsers say so in Host, Origin and Sec-Fetch-Site.
 """
 
 from __future__ import annotations

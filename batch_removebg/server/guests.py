@@ -41,7 +41,7 @@ class Connection(web.RequestHandler):
     client = ""
     waits_since = 0.0  # on the loop's clock; infinite while the server works
     served = False  # whether a request of it has been answered as it wished, and it has taken the answer
-    held = 0  # bytes that count
+    held = 0  # bytes of the body that count
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
         super().__init__(*server, **options)
@@ -68,8 +68,7 @@ class Connection(web.RequestHandler):
                 request.content.on_eof(self._complete)
                 return await handler(request)
         finally:
-            self.scope = None
-            self.release()
+            self.scope, self.held = None, 0
         if not self.refusal:
             detail = f"a body must end, or bring {_PROGRESS} bytes, within {_PATIENCE:.0f} seconds; send it again"
             self.refusal = Refusal(408, "Request timeout", detail)
@@ -81,28 +80,18 @@ class Connection(web.RequestHandler):
 
     def hold(self, size: int, *, weight: int = 1) -> None:
         """Count `size` more bytes of the body, which take the room of `weight` times as many on the disk."""
-        self._add(size * weight)
+        self.held += size * weight
         if self.scope and self.scope.deadline < inf:
             earned = self.scope.deadline + _PATIENCE * size / _PROGRESS
             self.scope.deadline = min(self._loop.time() + _PATIENCE, earned)
         for bound in self.bounds:
-            if bound.held > bound.room:
-                holding = (one for one in bound.here if one.held)
+            holding = [one for one in bound.here if one.held]
+            if sum(one.held for one in holding) > bound.room:
                 return min(holding, key=lambda one: (one.patience(), one is not self)).turn_away(bound.refusal)
         return None
 
-    def release(self) -> None:
-        """Count what the body has brought no longer."""
-        self._add(-self.held)
-
-    def _add(self, size: int) -> None:
-        self.held += size
-        for bound in self.bounds:
-            bound.held += size
-
     def leave(self) -> None:
         """Count the connection no longer."""
-        self.release()
         for bound in self.bounds:
             bound.here.discard(self)
 
@@ -156,13 +145,12 @@ class Connection(web.RequestHandler):
 
 @dataclass(eq=False)
 class Bounds:
-    """Connections that share a bound, and what they hold."""
+    """Connections that share a bound."""
 
     connections: float
     room: float  # bytes of bodies that are on their way
     refusal: Refusal
     here: set[Connection] = field(default_factory=set)
-    held: int = 0
 
 
 class Guests:

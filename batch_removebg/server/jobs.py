@@ -1,7 +1,7 @@
 """The server's predictions: a bounded queue, workers, results kept for an hour. No HTTP here.
 
-A job goes starting → processing → succeeded | failed, or to canceled from either of the first two. Only methods of
-`Jobs` change it, each in one step without an await in between, so every reader sees a consistent state.
+A job goes starting → processing → succeeded | failed, or from the first two to canceled; only by methods of `Jobs`, in
+one step each.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ async def create(request: web.Request) -> web.Response:
     logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
     job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
     state.jobs.create(job)
-    connection(request).release()
+    connection(request).held = 0
     if wait is None:
         return web.json_response(protocol.prediction(job, base), status=201)
     with move_on_after(wait):
@@ -109,12 +109,9 @@ async def _decoded(state: State, decode: Callable[[T], R], data: T) -> R:
 
 
 async def _source(image: str, base: str, state: State) -> tuple[Source, str | None]:
-    """What reads the picture when its job runs, and the file that ends with the job.
-
-    A data URI is stored on disk, so that a long queue needs no memory.
-    """
+    """What reads the picture when its job runs, and the file that ends with the job."""
     store = state.jobs.inputs
-    if protocol.is_data(image):
+    if protocol.is_data(image):  # stored on disk, so that a long queue needs no memory
         try:
             data = await _decoded(state, data_uri, image)
         except OutputBroken:

@@ -1,7 +1,4 @@
-"""Requests and answers as values: parse creates and headers, write predictions, files and refusals. Pure.
-
-Source: Replicate's HTTP API reference. Refusals keep its wording, so that clients recognise them.
-"""
+"""Requests and answers as values, by Replicate's HTTP API reference; in its words, which clients recognise. Pure."""
 
 from __future__ import annotations
 
@@ -184,11 +181,8 @@ def file(blob: Blob, base: str) -> dict[str, Any]:
 
 
 def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str, Any]:
-    """A job as the API shows it; `base` is the URL of `/v1`.
-
-    `still_waiting` marks the answer to a `Prefer: wait` whose time ran out. Its status is `starting`, because official
-    clients take `processing` in that answer for finished and never ask again.
-    """
+    """A job as the API shows it; `base` is the URL of `/v1`; `still_waiting`: where the time of a wait ran out."""
+    # Its status is `starting` then: official clients take `processing` in that answer for finished, and ask no more.
     root = f"{base}/predictions/{job.id}"
     output = f"{base}/outputs/{job.output}/output.png" if job.output else None
     begun, end = {"total_time": job.created, "predict_time": job.started}, job.completed
