@@ -89,8 +89,7 @@ class Cpu:
     async def isolated(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
         """The function's result, from a process that is killed after so many seconds, or when this is cancelled.
 
-        For what a hostile picture can crash or keep busy; all that goes in and out is pickled. Raises WorkFailed where
-        the process crashed or took too long, and Stopping where that was for the end of the run.
+        Raises WorkFailed where it crashed or took too long, and Stopping where that was for the end of the run.
         """
         async with self._processes:
             answer: Answer = LEFT

@@ -26,10 +26,7 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
 
 
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
-    """A provider's cutout as the picture itself, where the source's pixels aren't available.
-
-    Raises OutputBroken if it can't be read or has no alpha (for mask only a grey mask suffices), ItemError as above.
-    """
+    """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError."""
     picture = read_output(data, limits)
     alpha = picture.alpha
     if alpha is None and finish.mask_only and picture.pixels.ndim == 2:

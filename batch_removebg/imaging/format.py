@@ -1,11 +1,9 @@
-"""The formats, how a file shows which one it has, what reads and writes each, and the bounds of what is read.
+"""The formats: how a file shows which one it has, and what reads and writes each; no image library is loaded here.
 
 JPEG      libvips  Pillow           AVIF                         Pillow  Pillow
 PNG       libvips  png_write        GIF BMP JPEG2000 PPM PSD     Pillow  —
 WEBP      libvips  Pillow           HEIF                         a plugin of Pillow's  —
 TIFF      libvips  tiff             CIELAB and old-JPEG TIFF     Pillow  (tiff)
-
-Plain values, free of image libraries.
 """
 
 from __future__ import annotations
@@ -24,8 +22,6 @@ LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 Metadata = Literal["strip", "keep"]
 QUALITY = range(1, 101)
 EFFORT = range(10)
-
-
 STARTS = {
     # Read by libvips (`read_vips.LOADERS`):
     "JPEG": rb"\xff\xd8\xff",  # which it decodes at a fraction of the size for the proxy

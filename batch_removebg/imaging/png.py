@@ -56,7 +56,9 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
                 raise SourceError(f"looks like PNG, but its header is damaged or cut short: {wrong}")
         elif kind in TEXTS:
             keyword, _, rest = data[start:end].partition(b"\0")
-            text, packed = _text(kind, rest)
+            packed = rest[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
+            # iTXt: behind its flags, the language and the translated keyword; zTXt: behind its method.
+            text = rest[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else rest[packed:]
             if packed:
                 text = _unpacked(text, room + 1)
                 room -= len(text)
@@ -74,13 +76,6 @@ def profile(chunks: dict[bytes, bytes]) -> bytes | None:
     """The colour profile among the chunks; None where there is none or it can't be unpacked."""
     _, _, packed = chunks.get(b"iCCP", b"").partition(b"\0")
     return _unpacked(packed[1:], _LARGEST) or None
-
-
-def _text(kind: bytes, body: bytes) -> tuple[bytes, bool]:
-    """The text as it is stored, and whether that is compressed."""
-    if kind != b"iTXt":
-        return (body, False) if kind == b"tEXt" else (body[1:], True)
-    return body[2:].split(b"\0", 2)[-1], body[:1] == b"\1"  # behind language and translated keyword
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:

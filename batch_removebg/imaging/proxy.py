@@ -73,10 +73,9 @@ def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
     if (image.width, image.height) == size:
         return to_8_bits(as_array(pixels))
     if image.width < size[0] or image.height < size[1]:  # libvips would enlarge by another filter
-        channels = np.dsplit(np.atleast_3d(to_8_bits(as_array(pixels))), image.bands)
-        larger = [Image.fromarray(channel[..., 0]).resize(size, Image.Resampling.LANCZOS) for channel in channels]
-        together = np.dstack([np.asarray(channel) for channel in larger])
-        return together[..., 0] if image.bands == 1 else together
+        small = np.ascontiguousarray(to_8_bits(as_array(pixels)))
+        stored = Image.frombuffer(mode_of(small), (image.width, image.height), small)
+        return np.asarray(stored.resize(size, Image.Resampling.LANCZOS))
     across, down = size[0] / image.width, size[1] / image.height
     return to_8_bits(as_array(image.resize(across, vscale=down, kernel="lanczos3", gap=_GAP)))
 

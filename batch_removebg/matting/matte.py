@@ -34,10 +34,9 @@ def read_output(data: bytes, limits: Limits) -> Picture:
 
 
 def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
-    """The matte (H×W, uint8) in what a provider returned for an input of `width`×`height` pixels.
+    """The matte (H×W, uint8) in what a provider returned for an input of `width`×`height` pixels; raises OutputBroken.
 
-    Its alpha channel, or a grey picture as a whole; of any size (some models shrink), as long as the aspect ratio
-    agrees within 2 % or one pixel. Raises OutputBroken.
+    Its alpha, or all of a grey picture, of any size whose aspect ratio agrees within 2 % or one pixel.
     """
     picture = read_output(data, limits)
     mask = picture.pixels if picture.alpha is None else picture.alpha

@@ -1,7 +1,6 @@
 """How far a cutout can be trusted, judged from the alpha that was bought.
 
-Of 12 photographs and 64 composed ones, u2netp's peaks are 0.97 and more, a third of a mask is undecided at most, and 4
-components are the most.
+Of 12 photographs and 64 composed ones u2netp's peaks are 0.97 and more, and at most a third of a mask is undecided.
 """
 
 from __future__ import annotations

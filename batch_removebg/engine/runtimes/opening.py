@@ -37,10 +37,7 @@ def look(device: Device) -> Installed:
 
 
 def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:
-    """The network in the ONNX file at `path`, on the named device or, with `auto`, on the best one that works.
-
-    Raises DeviceAbsent for what was named and can't be used, SettingsError without a runtime that reads the file.
-    """
+    """The network in an ONNX file on the device or, with `auto`, the best that works; raises SettingsError."""
     *before, last = resolve(device, precision, look(device))
     for choice in before:
         try:
