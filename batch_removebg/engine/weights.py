@@ -128,13 +128,11 @@ def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
     for route in routes:
         try:
             data = route()
+            if (found := hashlib.sha256(data).hexdigest()) != model.sha256:
+                raise RouteFailed(f"the download has sha256 {found}, not {model.sha256}")
+            return data
         except RouteFailed as error:
             tried.append(str(error))
-            continue
-        found = hashlib.sha256(data).hexdigest()
-        if found == model.sha256:
-            return data
-        tried.append(f"the download has sha256 {found}, not {model.sha256}")
     raise WeightsMissing(_explain(model, tried))
 
 

@@ -41,15 +41,14 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
     mask, notes = _with_own_alpha(fitted, picture)
+    picture = replace(picture, alpha=None, notes=picture.notes + notes)
     if finish.mask_only:
-        pixels, icc = mask, None
-    elif finish.backdrop is not None:
-        pixels, icc = _lay_on(finish.backdrop, picture, mask)
-        if finish.srgb and pixels.ndim == 3:
-            icc = srgb_profile()  # grey, which has none of its own, may have become colour
-    else:
-        return replace(picture, alpha=mask, notes=picture.notes + notes)
-    return replace(picture, pixels=pixels, alpha=None, icc=icc, notes=picture.notes + notes)
+        return replace(picture, pixels=mask, icc=None)
+    if finish.backdrop is None:
+        return replace(picture, alpha=mask)
+    pixels, icc = _lay_on(finish.backdrop, picture, mask)
+    # Grey, which has no profile of its own, may have become colour.
+    return replace(picture, pixels=pixels, icc=srgb_profile() if finish.srgb and pixels.ndim == 3 else icc)
 
 
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:

@@ -18,7 +18,7 @@ from batch_removebg.imaging.vips import as_array, as_image
 from .box_filter import Floats
 from .guided_filter import CLEAR, RADIUS, REACH, models_of
 from .matte import Alpha
-from .regions import Mask, extent
+from .regions import Mask, span
 
 LARGER = 1.5  # how many times its alpha's size a photo must have: a larger alpha has seen the edges itself
 SMALL, LARGE = 1 << 17, 1 << 20
@@ -39,7 +39,8 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
     models = np.zeros((4, rows, columns), np.float32)
     if active.any():
         # What the models need: the active tiles and two windows around them.
-        part = extent(active.repeat(TILE, 0)[:rows].repeat(TILE, 1)[:, :columns], 2 * RADIUS)
+        down, across = (active.any(axis=axis).repeat(TILE) for axis in (1, 0))
+        part = span(down[:rows], 2 * RADIUS), span(across[:columns], 2 * RADIUS)
         small = np.ascontiguousarray(_reduced(guide, rows, columns)[:, *part])
         models[:, *part] = models_of(small, alpha[part].astype(np.float32) / np.float32(255))
     sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)

@@ -10,11 +10,6 @@ Mask = npt.NDArray[np.bool_]
 GAP = 1  # pixels between two regions that `apart` still takes as connected
 
 
-def extent(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the set pixels (one at least) and `margin` pixels around them, cropped at the border."""
-    return span(np.asarray(mask.any(axis=1)), margin), span(np.asarray(mask.any(axis=0)), margin)
-
-
 def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
     """From the first to the last of the set values (one at least), and `margin` values around them, cropped."""
     found = np.flatnonzero(line)
