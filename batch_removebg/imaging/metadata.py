@@ -1,7 +1,7 @@
 """What a photo says about itself: kept where that is asked for, and never the place.
 
-Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (whose pointers break, and
-which may hold both), and what describes the stored pixels. The orientation becomes 1.
+Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (which may hold both), and
+what describes the stored pixels. The orientation becomes 1.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Two of PNG's filters over bands of rows, and which of them makes a band smaller.
 
-Each byte becomes its difference from a prediction by those to the left (a), above (b) and above left (c), modulo 256
-(PNG specification, third edition, section 9).
+A byte less what those to the left (a), above (b), above left (c) predict, modulo 256 (PNG, third edition, section 9).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TIFF: tags that are read, with the kinds of pixels that libvips misreads, and files from arrays of 8 or 16 bits.
 
-Written are baseline TIFF 6.0, Deflate (Adobe's technical note of 2002) and horizontal differencing (section 14), in a
-third of libvips' time. Pillow writes no colour of 16 bits, and libvips no EXIF.
+Written are baseline TIFF 6.0, Deflate (Adobe's technical note of 2002) and horizontal differencing (section 14): Pillow
+writes no colour of 16 bits, and libvips no EXIF.
 """
 
 from __future__ import annotations

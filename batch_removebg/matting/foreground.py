@@ -1,9 +1,8 @@
 """The subject's own colours where it is mixed with its background.
 
 Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): foreground and background are means of
-the colours around, weighted by alpha and by 1 − alpha (here: by their squares); then the difference between a pixel's
-colour and their mixture is added: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and a narrow window, on a grid
-of cells, for means are smooth; only the last step is at full size, where alpha is mixed.
+the colours around, weighted by alpha and by 1 − alpha (here squared); then F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice,
+over a wide and a narrow window, on a grid of cells; only the last step is at full size, where alpha is mixed.
 """
 
 from __future__ import annotations

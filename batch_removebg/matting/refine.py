@@ -1,7 +1,7 @@
 """A small alpha fitted to its photo at full size: the photo itself shows where the edges are.
 
-`models_of` finds, on the alpha's own grid, how alpha follows colour; that is evaluated at the photo's pixels tile by
-tile (He and Sun, "Fast Guided Filter", arXiv:1505.00996), but only where the alpha isn't plain 0 or 255 all around.
+How alpha follows colour (`models_of`) is evaluated at the photo's pixels (He and Sun, "Fast Guided Filter",
+arXiv:1505.00996), but only in tiles that aren't plain 0 or 255 all around.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from .matte import Alpha
 from .regions import Mask, span
 
 LARGER = 1.5  # how many times its alpha's size a photo must have: a larger alpha has seen the edges itself
-SMALL, LARGE = 1 << 17, 1 << 20
-"""Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
+SMALL, LARGE = 1 << 17, 1 << 20  # pixels up to which an alpha is refined in any case, and above which never
 TILE = 16  # side of what is worked on at once, pixels of the small grid
 ENDS = 3  # levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))

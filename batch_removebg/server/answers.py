@@ -32,8 +32,7 @@ class State:
     since: float  # when the server started, in seconds since 1970
     token: str | None = field(repr=False)  # the key that requests must carry; None asks for none
     max_file: int  # bytes of the largest upload accepted
-    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
-    """One large body at a time is decoded, since that takes several times its size in memory."""
+    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large bodies: it takes memory
 
     @property
     def served(self) -> dict[str, str]:

@@ -200,7 +200,7 @@ class Jobs:
                 self.outputs.drop(blob.id)
 
     def _end(
-        self, job: Job, status: Status, *, output: str | None = None, error: str | None = None, logs: str = ""
+        self, job: Job, status: Status, output: str | None = None, error: str | None = None, logs: str = ""
     ) -> bool:
         """End the job; False, and nothing changes, if it had ended before."""
         if self._open.pop(job.id, None) is None:

@@ -71,8 +71,7 @@ def parse_json(body: bytes) -> object:
     """The value in a JSON text; raises ValueError or RecursionError for what is none or holds too many values."""
     if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each value but the first follows one of these
         raise ValueError(f"more than {_MAX_VALUES} values")
-    value: object = json.loads(body)
-    return value
+    return json.loads(body)
 
 
 def parse_create(body: object, served: Mapping[str, str]) -> Create:

@@ -1,8 +1,7 @@
 """Compiled networks, kept for the next run: loading one takes a third of the time of compiling it.
 
 A blob's file name is the hash of all it depends on; one that can't be read or written is done without. OpenVINO's own
-cache (`CACHE_DIR`) is as quick but not as safe (2026.4.1): it loads damaged blobs, which give wrong masks, waits for
-ever at a pipe, and accepts a folder that others own or can write to.
+cache (2026.4.1) loads damaged blobs, which give wrong masks, and trusts pipes and folders that others can write to.
 """
 
 from __future__ import annotations
