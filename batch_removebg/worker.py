@@ -17,7 +17,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from batch_removebg.errors import BatchError
 
@@ -62,8 +62,7 @@ class Worker:
         try:
             pickle.dump((function, args), self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
-            answer: Answer = pickle.load(self._process.stdout)  # noqa: S301  # our own process's
-            return answer
+            return cast(Answer, pickle.load(self._process.stdout))  # noqa: S301  # our own process's
         except (OSError, EOFError, pickle.UnpicklingError):
             return self._ended()
 

@@ -27,15 +27,14 @@ AUTO_DEVICES: tuple[Device, ...] = ("cuda", "directml", "openvino", "cpu")
 u2netp takes 419 ms of a core by OpenVINO in float32, 216 in bf16, and 460 by onnxruntime.
 """
 
-PROVIDERS: dict[str, str] = {
+PROVIDERS: dict[str, str] = {  # the devices' names in onnxruntime
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
     "directml": "DmlExecutionProvider",
 }
-"""The devices' names in onnxruntime."""
 
-_SHOWN = {"cpu": "CPU", "cuda": "CUDA", "coreml": "CoreML", "directml": "DirectML"}
+_SHOWN = {"cpu": "CPU", "cuda": "CUDA", "coreml": "CoreML", "directml": "DirectML", "openvino": "CPU"}
 _REMEDIES = {
     "cuda": "needs an NVIDIA card with its driver, CUDA and cuDNN, and onnxruntime-gpu instead of onnxruntime: "
     "pip uninstall onnxruntime && pip install onnxruntime-gpu",
@@ -69,9 +68,8 @@ class Choice:
     precision: Exact
 
     def __str__(self) -> str:
-        if self.device == "openvino":
-            return f"openvino CPU {self.precision}"
-        return f"onnxruntime {_SHOWN[self.device]} {self.precision}"
+        runtime = "openvino" if self.device == "openvino" else "onnxruntime"
+        return f"{runtime} {_SHOWN[self.device]} {self.precision}"
 
 
 def check(device: str, precision: str) -> None:

@@ -52,9 +52,7 @@ class Finish:
     @property
     def backdrop(self) -> Colour | None:
         """The colour the cutout is composed on; None where it stays transparent."""
-        if self.background is None and self.format == "jpeg":
-            return 255, 255, 255
-        return self.background
+        return (255, 255, 255) if self.background is None and self.format == "jpeg" else self.background
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,13 +68,9 @@ def _by_profile(pixels: Samples, icc: bytes) -> Samples:
     if pixels.dtype == np.uint8:
         return _by_strips(pixels, transform.apply)
     source, target = shaper(icc), shaper(srgb_profile())
-    if source is None or target is None or target.matrix is None:
-        return _by_tables(pixels, icc)
-    return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
-
-
-def _by_tables(pixels: Samples, icc: bytes) -> Samples:
-    # Which in 16 bits libvips alone does.
+    if source is not None and target is not None and target.matrix is not None:
+        return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
+    # By tables, which in 16 bits libvips alone does.
     image = as_image(pixels).copy(interpretation="grey16" if pixels.ndim == 2 else "rgb16")
     image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
     how = {"embedded": True, "intent": "relative", "black_point_compensation": True, "depth": 16}

@@ -76,13 +76,13 @@ def parse_colour(text: str) -> Colour:
     """The opaque colour of a name (`white`), `#rrggbb`, `rgb(r,g,b)` or the like; raises SettingsError for others."""
     from PIL import ImageColor  # settings are read for `--help` too, which need not wait for Pillow
 
-    refused = SettingsError(f"{text!r} is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)")
     try:
         channels = ImageColor.getrgb(text.strip())
+        if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
+            raise ValueError
     except ValueError as error:
-        raise refused from error
-    if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
-        raise refused
+        why = "is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)"
+        raise SettingsError(f"{text!r} {why}") from error
     return channels[0], channels[1], channels[2]
 
 

@@ -82,8 +82,7 @@ def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
 
 def _encoded(pixels: Samples, spec: ProxySpec) -> bytes:
     if spec.encoding == "jpeg":
-        encoded: bytes = as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none")
-        return encoded
+        return bytes(as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none"))
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "BMP")
     return buffer.getvalue()

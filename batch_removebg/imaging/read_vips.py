@@ -17,10 +17,9 @@ from .header import UNREADABLE, Header, Stored, complaint, unknown_pixels
 from .vips import as_array, vips
 
 LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload"}
-_UNKNOWN_KIND = re.compile(
+_UNKNOWN_KIND = re.compile(  # libvips's words for a sound TIFF whose pixels it can't read
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
-"""libvips's words for a sound TIFF whose pixels it can't read."""
 _ROWS = 100_000  # at most: libvips's time grows with their square, to 0.2 s for 200,000, minutes for ten million
 _SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)", re.DOTALL)  # marker and length; the scan ends the header
 _JFIF = re.compile(rb"JFIF\0..(.)(..)(..)", re.DOTALL)  # version, unit and two densities (ITU-T T.871, 10.1)

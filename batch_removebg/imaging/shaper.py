@@ -94,5 +94,4 @@ def _parametric(kind: int, given: list[float], x: npt.NDArray[np.float64]) -> Li
     elif kind < 3:
         c, d, e, f = 0.0, -b / a, c, c
     upper = np.maximum(a * x + b, 0) ** g + e
-    light: Light = np.where(x >= d, upper, c * x + f).clip(0, 1).astype(np.float32)
-    return light
+    return np.asarray(np.where(x >= d, upper, c * x + f).clip(0, 1), np.float32)

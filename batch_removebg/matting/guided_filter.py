@@ -45,7 +45,7 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
         fitted = _evaluated(models, colours)
         guess = _crisp((fitted + FORWARD * (fitted - guess)).clip(0, 1))
         models = regression.models(guess, plain)
-    trust = _near(alpha) * _between(alpha)
+    trust = _reach(alpha)
     trust *= ~apart(_evaluated(models, colours) < HOLE, alpha < np.float32(0.5))
     models *= trust
     models[3] += (1 - trust) * alpha
@@ -62,17 +62,13 @@ def _grade(value: Floats, span: tuple[float, float]) -> Floats:
     return np.asarray(((value - np.float32(none)) * np.float32(1 / (all_of_it - none))).clip(0, 1))
 
 
-def _near(alpha: Floats) -> Floats:
-    """1 where an undecided pixel is near, 0 where all are clear up to `REACH` + 1 pixels away: h×w."""
+def _reach(alpha: Floats) -> Floats:
+    """1 where an undecided pixel is near, and sure background and subject in reach; 0 where one of them isn't: h×w."""
     undecided = (np.abs(alpha - np.float32(0.5)) < np.float32(0.5 - CLEAR / 255)).astype(np.float32)
-    return _grade(means(undecided[None], REACH)[0], (0, 1 / (2 * REACH + 1)))
-
-
-def _between(alpha: Floats) -> Floats:
-    """1 where both sure background and sure subject are in reach, 0 where one of them isn't: h×w."""
+    near = _grade(means(undecided[None], REACH)[0], (0, 1 / (2 * REACH + 1)))
     coarse = halved(np.stack([alpha < SURE[0], alpha > SURE[1]]).astype(np.float32))
     share = np.asarray(means(coarse, RADIUS).min(axis=0))
-    return np.asarray(doubled(_grade(share, ENDS)[None], alpha.shape)[0])
+    return np.asarray(near * doubled(_grade(share, ENDS)[None], alpha.shape)[0])
 
 
 def _evaluated(models: Floats, colours: Floats) -> Floats:

@@ -71,8 +71,7 @@ class OnnxRuntime:
                 [found] = self._session.run([self._output], {self._input: tensor})
         except foreign_errors() as error:
             raise PredictionFailed(f"onnxruntime gave up: {error}") from error
-        found_map: NDArray[np.float32] = found[0, 0]
-        return found_map
+        return np.asarray(found[0, 0])
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:

@@ -114,9 +114,7 @@ def _compile(module: Any, core: Any, path: Path, options: Mapping[str, str]) -> 
 
 def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     request.infer({0: tensor}, share_inputs=True)
-    # A copy: the next picture overwrites the request's tensor.
-    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()
-    return found
+    return np.array(request.get_output_tensor(0).data[0, 0])  # a copy: the next picture overwrites it
 
 
 def _module() -> Any:
