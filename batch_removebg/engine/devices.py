@@ -78,9 +78,8 @@ def check(device: str, precision: str) -> None:
         if value not in known:
             raise SettingsError(f"--{flag} {value}: choose one of {', '.join(known)}")
     if precision == "bf16" and device not in ("auto", "openvino"):
-        raise SettingsError(
-            f"--precision bf16 with --device {device}: only OpenVINO computes in it; choose --device openvino"
-        )
+        why = "only OpenVINO computes in it; choose --device openvino"
+        raise SettingsError(f"--precision bf16 with --device {device}: {why}")
 
 
 def resolve(device: Device, precision: Precision, installed: Installed) -> tuple[Choice, ...]:

@@ -18,8 +18,8 @@ from .fetch_weights import Progress
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
 
-By u2netp in float32 (bf16), the lowest peak of 12 photographs, also tiny on white, is 0.973 (0.973); the highest of 23
-plain pictures 0.34 (0.16), heavily blurred noise. Stripes and lightly blurred noise are objects to it, of 0.86 to 1.0.
+Of 12 photographs, also tiny on white, u2netp's lowest peak is 0.973; of 23 plain pictures the highest is 0.34 (0.16 in
+bf16), of heavily blurred noise. Stripes and lightly blurred noise are objects to it.
 """
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 

@@ -1,7 +1,4 @@
-"""A provider's PNG judged by its chunks' own checksums and order: nothing is decoded, no image library is loaded.
-
-Source: PNG specification, third edition, sections 5, 11 and 13.
-"""
+"""A provider's PNG judged by its chunks alone, undecoded (PNG specification, third edition, sections 5, 11 and 13)."""
 
 from __future__ import annotations
 

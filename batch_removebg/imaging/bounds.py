@@ -39,9 +39,8 @@ def require_few(name: str, data: bytes) -> None:
         raise SourceError(f"has more than {most:,} {what}, which keeps decoders busy: save it anew as PNG or JPEG")
     slow = (name == "PPM" and data[1:2] in b"123") or (name == "BMP" and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"))
     if slow and len(data) > _BY_PYTHON:
-        raise SourceError(
-            f"is a {name} of more than {_BY_PYTHON >> 20} MiB as text or run lengths: save it anew as PNG"
-        )
+        most = _BY_PYTHON >> 20
+        raise SourceError(f"is a {name} of more than {most} MiB as text or run lengths: save it anew as PNG")
 
 
 def _scans(data: bytes) -> int:

@@ -120,7 +120,5 @@ def complaint(error: Exception) -> str:
 
 def unknown_pixels(name: str) -> SourceError:
     """The error for a sound file whose kind of pixels nothing here can read."""
-    return SourceError(
-        f"is a {name} with pixels of a kind that can't be read here: save it as grey or RGB of 8 or 16 bits a channel, "
-        "with one alpha channel at most, as PNG for instance"
-    )
+    remedy = "save it as grey or RGB of 8 or 16 bits a channel, with one alpha channel at most, as PNG for instance"
+    return SourceError(f"is a {name} with pixels of a kind that can't be read here: {remedy}")

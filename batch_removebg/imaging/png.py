@@ -63,9 +63,8 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
                 text = _unpacked(text, room + 1)
                 room -= len(text)
             if room < 0:
-                raise SourceError(
-                    f"holds texts that unpack to more than {_LARGEST >> 20} MiB: save it anew without them"
-                )
+                most = _LARGEST >> 20
+                raise SourceError(f"holds texts that unpack to more than {most} MiB: save it anew without them")
             texts.setdefault(keyword, text)
         else:
             chunks.setdefault(kind, data[start:end])

@@ -33,10 +33,10 @@ def probe(data: bytes, limits: Limits) -> Header:
     header = read_vips.open_header(name, data, tags) if by_vips else read_pillow.open_header(name, data, tags)
     width, height = header.size
     if width * height > limits.max_pixels:
-        raise SourceError(
-            f"has {width}×{height} pixels ({width * height / 1e6:.0f} million), more than "
+        limit = (
             f"the limit of {limits.max_pixels / 1e6:.0f} million: raise it with --max-pixels if the picture is meant"
         )
+        raise SourceError(f"has {width}×{height} pixels ({width * height / 1e6:.0f} million), more than {limit}")
     return header
 
 

@@ -74,7 +74,7 @@ class ServeSettings:
 
 
 async def serve(settings: ServeSettings, *, ready: Say, progress: Progress, loaded: Say = lambda used: None) -> None:
-    """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError, WeightsMissing.
+    """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError.
 
     `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on.
     """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
 from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
 _CARDS = ("cuda", "directml", "rocm", "migraphx")  # parts of the names of libraries in builds for graphics cards
@@ -71,7 +72,8 @@ class OnnxRuntime:
                 [found] = self._session.run([self._output], {self._input: tensor})
         except foreign_errors() as error:
             raise PredictionFailed(f"onnxruntime gave up: {error}") from error
-        return np.asarray(found[0, 0])
+        found_map: NDArray[np.float32] = found[0, 0]
+        return found_map
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:

@@ -10,16 +10,17 @@ from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice
 from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
 from batch_removebg.resources import cores, memory
 
 from .blob_cache import BlobCache
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _TELEMETRY = "openvino_telemetry"
 _loading = Lock()
@@ -114,7 +115,8 @@ def _compile(module: Any, core: Any, path: Path, options: Mapping[str, str]) -> 
 
 def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     request.infer({0: tensor}, share_inputs=True)
-    return np.array(request.get_output_tensor(0).data[0, 0])  # a copy: the next picture overwrites it
+    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the next picture overwrites it
+    return found
 
 
 def _module() -> Any:
@@ -147,6 +149,8 @@ def _settle(module: Any) -> None:
     # The bindings create constants at first use, guarded by a C++ lock under which they release Python's lock. If two
     # threads are first together, one waits for Python's lock and the other, which holds it, for the guard: a deadlock.
     # Without this, 4 of 20 processes hung whose first pictures came from four threads at once (OpenVINO 2026.4.1).
+    import numpy as np
+
     parameter = module.opset13.parameter([1, 1, 2, 2], np.float32)
     model = module.Model([module.opset13.relu(parameter)], [parameter], "nothing")
     _infer(module.Core().compile_model(model, "CPU").create_infer_request(), np.zeros((1, 1, 2, 2), np.float32))
