@@ -9,21 +9,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-import anyio
 import anyio.to_thread
 
 from batch_removebg.errors import Stopping, WorkFailed
-from batch_removebg.worker import LEFT, Worker
+from batch_removebg.worker import LEFT, Answer, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
 
+# Linux control groups: microseconds of CPU time (or `max`) in each period, and the period's; bytes of memory, or `max`,
+# in version 2 and in version 1.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Linux control groups, version 2: microseconds of CPU time (or `max`) in each period, and the period's."""
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Bytes that a container may use, or `max`: control groups of version 2 and of version 1."""
+_BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
+_STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
 def cores() -> int:
@@ -61,29 +63,16 @@ def _words(path: Path) -> list[str]:
         return []
 
 
-_BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
-_STOPPING = 3.0
-"""Seconds that work on a picture gets once a signal stops the run: with the one that has begun, it is over in 5."""
-
-
 def patience(pixels: int, effort: int | None = None) -> float:
-    """Seconds after which decoding a picture is given up, or finishing it with so much effort.
-
-    It takes 0.03 s a megapixel to decode, and noise as AVIF 1.8 s with an effort of 2 and 55 s with 9.
-    """
+    """Seconds after which decoding a picture is given up, or finishing it with so much effort."""
+    # It takes 0.03 s a megapixel to decode, and noise as AVIF 1.8 s with an effort of 2 and 55 s with 9.
     return 30 + 1e-6 * pixels * (1 if effort is None else 5 * 2**effort)
 
 
 class Cpu:
     """Runs pure functions in threads or in processes, by default as many of each at once as there are cores."""
 
-    def __init__(
-        self,
-        *,
-        threads: int | None = None,
-        budget: int = 2 << 30,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-    ) -> None:
+    def __init__(self, *, threads: int | None = None, budget: int = 2 << 30, sleep: Sleep = anyio.sleep) -> None:
         """`budget`: bytes of decoded pixels at a time; a single picture that exceeds it runs alone."""
         self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
         self._sleep = sleep
@@ -98,11 +87,10 @@ class Cpu:
     async def isolated(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
         """The function's result, from a process that is killed after so many seconds, or when this is cancelled.
 
-        For what a hostile picture can crash or keep busy; all that goes in and out is pickled. Raises WorkFailed where
-        the process crashed or took too long, and Stopping where that was for the end of the run.
+        Raises WorkFailed where it crashed or took too long, and Stopping where that was for the end of the run.
         """
         async with self._processes:
-            answer: tuple[bool, Any] | int = LEFT
+            answer: Answer = LEFT
             while answer == LEFT:
                 worker = Worker.take()
                 answer = await self._answer(worker, seconds, function, args)
@@ -112,11 +100,9 @@ class Cpu:
         worked, result = answer
         if not worked:
             raise result
-        returned: T = result
-        return returned
+        return cast(T, result)
 
-    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> tuple[bool, Any] | int:
-        answer: tuple[bool, Any] | int = LEFT
+    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> Answer:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, worker, seconds)
             own = anyio.CapacityLimiter(1)
@@ -136,7 +122,6 @@ class Cpu:
         worker.kill()
 
     def _failure(self, code: int, seconds: float, *, killed: bool) -> Exception:
-        """What the end of a process with that exit code means."""
         if killed and self._longest < math.inf:
             return Stopping("the run is stopping")
         if killed:

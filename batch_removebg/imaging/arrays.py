@@ -19,25 +19,19 @@ _FLIPPED = {2: (1,), 3: (0, 1), 4: (0,), 5: (), 6: (0,), 7: (0, 1), 8: (1,)}
 class Picture:
     """A source, upright and at full size; or a finished picture, not yet encoded."""
 
-    pixels: Samples
-    """H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied."""
-    alpha: Samples | None = None
-    """H×W, as deep as the pixels: the source's own transparency, or that of the finished picture."""
-    icc: bytes | None = None
-    """The source's profile, byte for byte; sRGB's where the pixels had to be converted; None: taken for sRGB."""
+    pixels: Samples  # H×W×3 RGB, or H×W grey; uint8 or uint16; in the colours of `icc`, not premultiplied
+    alpha: Samples | None = None  # H×W, as deep: the source's own transparency, or the finished picture's
+    icc: bytes | None = None  # byte for byte; sRGB's where pixels had to be converted; None: taken for sRGB
     dpi: tuple[float, float] | None = None
-    notes: tuple[str, ...] = ()
-    """What did not survive, in words for people."""
-    exif: bytes | None = None
-    """What is kept of it: TIFF header and directories, without the prefix that JPEG has."""
-    xmp: bytes | None = None
-    """What is kept of it: a packet in UTF-8."""
+    notes: tuple[str, ...] = ()  # what did not survive, in words for people
+    exif: bytes | None = None  # what is kept of it: TIFF header and directories, without the prefix that JPEG has
+    xmp: bytes | None = None  # what is kept of it: a packet in UTF-8
 
 
 def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:
     """Slices of rows of `most` values at most that together make up an array: they stay in a core's own cache."""
     count = max(1, most // max(1, rows[0].size))
-    yield from (slice(at, at + count) for at in range(0, len(rows), count))
+    return (slice(at, at + count) for at in range(0, len(rows), count))
 
 
 def upright(stored: Samples, orientation: int) -> Samples:
@@ -93,12 +87,13 @@ def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
 
 
 def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, ...]]:
-    """Grey (H×W, any number type) as uint8 or uint16, and what to note.
-
-    16 bits stay; `bits` below 16 are scaled to them; whole numbers that need more, and floating point, become 8.
-    """
+    """Grey (H×W, any number type) as uint8, or as uint16 where it has up to 16 `bits`, and what to note."""
     if values.dtype.kind == "f":
-        return _from_floats(values)
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
+        peak = float(values.max())
+        white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
+        note = f"floating point: 0 to {white:g} taken for black to white"
+        return np.rint(values * (255 / white)).astype(np.uint8), (note,)
     if values.dtype.itemsize == 1:  # with a sign, which nothing else minds
         return values.view(np.uint8), ()
     signed = values.dtype.kind == "i"
@@ -109,11 +104,3 @@ def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, .
         white = (1 << bits) - 1
         values = ((values.astype(np.uint32) * 0xFFFF + white // 2) // white).astype(np.uint16)
     return values, ()
-
-
-def _from_floats(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    peak = float(finite.max())
-    white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
-    grey = np.rint(finite.clip(min=0) * (255 / white)).astype(np.uint8)
-    return grey, (f"floating point: 0 to {white:g} taken for black to white",)

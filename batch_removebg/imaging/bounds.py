@@ -9,10 +9,8 @@ from batch_removebg.errors import SourceError
 
 from .png import CHUNKS, walk
 
-_BY_PYTHON = 16 << 20
-"""Bytes of pixels as text or in BMP's run lengths, which Pillow decodes in Python, at 6 MB a second."""
-_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")
-"""JPEG: the next marker that isn't part of the pixels (ITU-T T.81, B.1.1)."""
+_BY_PYTHON = 16 << 20  # bytes of pixels as text or in BMP's run lengths, which Pillow decodes in Python: 6 MB a second
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")  # JPEG: the next one outside the pixels (ITU-T T.81, B.1.1)
 _EOI, _SOS = 0xD9, 0xDA
 _COUNTED = {"GIF": (b"\0,", "frames"), "WEBP": (b"ANMF", "frames"), "PSD": (b"8BIM", "blocks of data")}
 """What each part begins with; by chance, such bytes are never half as many as may be."""
@@ -41,9 +39,8 @@ def require_few(name: str, data: bytes) -> None:
         raise SourceError(f"has more than {most:,} {what}, which keeps decoders busy: save it anew as PNG or JPEG")
     slow = (name == "PPM" and data[1:2] in b"123") or (name == "BMP" and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"))
     if slow and len(data) > _BY_PYTHON:
-        raise SourceError(
-            f"is a {name} of more than {_BY_PYTHON >> 20} MiB as text or run lengths: save it anew as PNG"
-        )
+        most = _BY_PYTHON >> 20
+        raise SourceError(f"is a {name} of more than {most} MiB as text or run lengths: save it anew as PNG")
 
 
 def _scans(data: bytes) -> int:

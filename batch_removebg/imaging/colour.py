@@ -33,34 +33,24 @@ def mode_of(pixels: Samples) -> str:
 
 
 def fit_profile(mode: str, icc: bytes | None) -> tuple[bytes | None, bool, tuple[str, ...]]:
-    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes.
-
-    Grey with an RGB profile is frequent, and forbidden in PNG: it becomes RGB, which is the same picture.
-    """
+    """A picture's profile if it describes pixels of its mode; whether they have to become RGB for it; notes."""
     described = mode if icc is None else _profile_mode(icc)
-    if mode == described:
-        return icc, False, ()
-    if (mode, described) == ("L", "RGB"):
-        return icc, True, ()
+    if mode == described or (mode, described) == ("L", "RGB"):  # the latter is frequent, and forbidden in PNG
+        return icc, mode != described, ()
     return None, False, (f"colour profile ignored: it is not one for {mode} pixels",)
 
 
 def convert(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None, tuple[str, ...]]:
     """Pixels in sRGB (H×W×3, as deep) of grey (H×W), RGB, or CMYK (H×W×4, 8 bits) by a profile that fits them; notes.
 
-    Relative colorimetric with black point compensation. The second value is sRGB's profile; None where no profile
-    could be used and the colours are taken as they are.
+    The second value is sRGB's profile; None where no profile could be used and the colours are taken as they are.
     """
     notes: tuple[str, ...] = ()
-    # Asked first: libvips takes colours for sRGB's without a word where it can't read their profile.
-    wrong = None if icc is None else flaw(icc)
-    if icc is not None and wrong is None:
+    if icc is not None:
         try:
             return _by_profile(pixels, icc), srgb_profile(), ()
         except _BROKEN as error:
-            wrong = str(error)
-    if wrong is not None:
-        notes = (f"colour profile ignored: it is broken ({wrong})",)
+            notes = (f"colour profile ignored: it is broken ({error})",)
     if mode_of(pixels) == "CMYK":
         notes += ("CMYK without a usable profile: colours are approximate",)
         return _by_strips(pixels, lambda strip: strip.convert("RGB")), None, notes
@@ -73,23 +63,19 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _by_profile(pixels: Samples, icc: bytes) -> Samples:
+    # Made for 16 bits too: libvips takes colours for sRGB's without a word where it can't read their profile.
+    transform = _to_srgb(icc, mode_of(pixels))
     if pixels.dtype == np.uint8:
-        transform = _to_srgb(icc, mode_of(pixels))
-        return _by_strips(pixels, lambda strip: transform.apply(strip))
+        return _by_strips(pixels, transform.apply)
     source, target = shaper(icc), shaper(srgb_profile())
-    if source is None or target is None or target.matrix is None:
-        return _by_vips(pixels, icc)
-    return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
-
-
-def _by_vips(pixels: Samples, icc: bytes) -> Samples:
-    """16 bits by a profile of tables, which only libvips does in 16 bits; raises ValueError where it can't use it."""
+    if source is not None and target is not None and target.matrix is not None:
+        return to_srgb(pixels.astype(np.uint16, copy=False), source, target.matrix)
+    # By tables, which in 16 bits libvips alone does.
     image = as_image(pixels).copy(interpretation="grey16" if pixels.ndim == 2 else "rgb16")
     image.set_type(vips().GValue.blob_type, "icc-profile-data", icc)
+    how = {"embedded": True, "intent": "relative", "black_point_compensation": True, "depth": 16}
     try:
-        return as_array(
-            image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16)
-        )
+        return as_array(image.icc_transform("srgb", **how))
     except vips().Error as error:
         raise ValueError(" ".join(str(error).split())) from error
 
@@ -131,10 +117,7 @@ def flaw(icc: bytes) -> str | None:
 
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
-    """An sRGB colour as mode L or RGB of a picture's own profile, so that it looks as asked for.
-
-    Unchanged without a profile, and where it leads out only, as some of scanners do. For L all three are the grey.
-    """
+    """An sRGB colour in mode RGB, or L (all three are the grey), of a picture's own profile, if that leads there."""
     if icc is None:
         return colour
     try:

@@ -1,4 +1,4 @@
-"""From a source's bytes to pixels; the front door to everything that reads pictures."""
+"""From a source's bytes to pixels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from .vips import as_array
 
 
 def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
-    """The first frame of a picture in full, with its metadata where asked for.
-
-    EXIF orientation applied; palettes, CMYK and CIELAB become RGB; 16 bits stay 16 in grey and RGB.
-    Raises SourceError if the picture is refused, damaged or cut short.
-    """
+    """The first frame of a picture, upright, in grey or RGB of 8 or 16 bits; raises SourceError if it can't be read."""
     header = probe(data, limits)
     with decoding():
         stored = unpack(header)

@@ -1,7 +1,6 @@
-"""A finished picture as the bytes of a file, with its profile, its resolution and the metadata that is kept.
+"""A finished picture as a file: PNG and TIFF by writers of our own, the rest by Pillow.
 
-PNG and TIFF have writers of our own, the rest is Pillow's: libvips takes twice the time or more for PNG and TIFF, and
-in every format rewrites EXIF with tags of its own, or drops it.
+libvips takes twice the time or more for PNG and TIFF, and in every format rewrites EXIF, or drops it.
 """
 
 from __future__ import annotations
@@ -9,13 +8,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from batch_removebg.errors import ItemError
 
 from . import png_write, tiff
-from .arrays import Picture, Samples, joined
+from .arrays import Picture, joined
 from .colour import convert
 from .format import Encoding
 
@@ -25,10 +23,7 @@ _LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)  # `method` by effort
 
 
 def encode(picture: Picture, encoding: Encoding) -> bytes:
-    """The file: PNG and TIFF without loss, JPEG and AVIF 4:4:4, WebP without loss if `encoding` says so.
-
-    Raises ItemError if the picture is too large for the format or its encoder.
-    """
+    """The picture's file; raises ItemError if it is too large for the format or its encoder."""
     height, width = picture.pixels.shape[:2]
     encoding.require_room(width, height)
     match encoding.format:
@@ -36,14 +31,15 @@ def encode(picture: Picture, encoding: Encoding) -> bytes:
             return png_write.write(picture, encoding.effort)
         case "tiff":
             return tiff.write(picture, encoding.effort)
-    pixels, icc, exif = joined(picture.pixels, picture.alpha), picture.icc, picture.exif
-    if encoding.format in ("webp", "avif"):
-        pixels, icc = _without_grey(pixels, icc)
+    pixels, icc, exif = picture.pixels, picture.icc, picture.exif
+    if pixels.ndim == 2 and encoding.format in ("webp", "avif"):
+        # WebP has no grey, AVIF is read back as RGB, and neither may have a grey profile.
+        pixels, icc, _ = convert(pixels, icc)
     about = {"icc_profile": icc, "dpi": picture.dpi, "exif": exif and b"Exif\0\0" + exif, "xmp": picture.xmp}
     options = _options(encoding) | {name: value for name, value in about.items() if value is not None}
     buffer = io.BytesIO()
     try:
-        Image.fromarray(pixels).save(buffer, encoding.format.upper(), **options)
+        Image.fromarray(joined(pixels, picture.alpha)).save(buffer, encoding.format.upper(), **options)
     except (ValueError, OSError) as error:  # such as lossy WebP of 100 megapixels, in which a partition overflows
         raise ItemError(f"can't be written as {encoding.format} ({error}): choose --format png") from error
     return buffer.getvalue()
@@ -63,12 +59,3 @@ def _options(encoding: Encoding) -> dict[str, Any]:
             return {"quality": encoding.quality, "subsampling": "4:4:4", "speed": speed, "max_threads": 1}
         case _:
             return {"quality": encoding.quality, "subsampling": "4:4:4", "optimize": encoding.effort > 3}
-
-
-def _without_grey(pixels: Samples, icc: bytes | None) -> tuple[Samples, bytes | None]:
-    """RGB or RGBA, and its profile: WebP has no grey, AVIF is read back as RGB, and neither may have a grey profile."""
-    channels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if channels.shape[2] > 2:
-        return pixels, icc
-    rgb, icc, _ = convert(np.ascontiguousarray(channels[..., 0]), icc)
-    return np.dstack([rgb, channels[..., 1:]]), icc

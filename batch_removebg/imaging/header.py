@@ -16,8 +16,8 @@ from batch_removebg.errors import SourceError
 from .vips import vips
 
 _PYTHONS = OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError
+# What Pillow raises for damaged data:
 UNREADABLE: tuple[type[Exception], ...] = (*_PYTHONS, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises for damaged data."""
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 T = TypeVar("T")
 _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
@@ -27,25 +27,18 @@ _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
 class Header:
     """A picture that has been opened and not decoded."""
 
-    format: str
-    """Of `codecs.STARTS`."""
+    format: str  # of `format.STARTS`
     data: bytes
-    source: Any
-    """The picture of its library: pyvips.Image, or Pillow's ImageFile."""
-    size: tuple[int, int]
-    """Width and height as stored: EXIF orientation not applied."""
+    source: Any  # the picture of its library: pyvips.Image, or Pillow's ImageFile
+    size: tuple[int, int]  # width and height as stored: EXIF orientation not applied
     frames: int = 1
     exif: Image.Exif
     xmp: bytes | None = None
     icc: bytes | None = None
-    density: tuple[float, float] | None = None
-    """Dots per inch as stored, from the format's own field; EXIF may have others."""
-    deep: bool = False
-    """More than 8 bits a channel are handed over."""
-    lost_bits: int = 8
-    """Bits a channel in the file where the library hands over 8."""
-    other_colours: str | None = None
-    """What the file says of its colours, other than by a profile, unless it is sRGB."""
+    density: tuple[float, float] | None = None  # dots per inch by the format's own field; EXIF may have others
+    deep: bool = False  # more than 8 bits a channel are handed over
+    lost_bits: int = 8  # bits a channel in the file where the library hands over 8
+    other_colours: str | None = None  # what the file says of its colours, other than by a profile, unless it is sRGB
 
     @property
     def orientation(self) -> int:
@@ -70,17 +63,15 @@ class Header:
     @property
     def dpi(self) -> tuple[float, float] | None:
         """Dots per inch of the upright picture, horizontally and vertically; None unless both make sense."""
+        tags, scale = self.exif, 1.0
         try:
-            x, y = (float(value) for value in self.density or self._exif_density())
+            if not self.density:
+                scale = {2: 1.0, 3: 2.54}[tags.get(ExifTags.Base.ResolutionUnit, 2)]  # inch, centimetre, or neither
+            stored = self.density or (tags[ExifTags.Base.XResolution], tags[ExifTags.Base.YResolution])
+            x, y = (float(value) * scale for value in stored)
         except UNREADABLE:
             return None
         return self.turned(x, y) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
-
-    def _exif_density(self) -> tuple[float, float]:
-        # Per inch, per centimetre, or neither.
-        scale = {2: 1.0, 3: 2.54}[self.exif.get(ExifTags.Base.ResolutionUnit, 2)]
-        x, y = (float(self.exif[tag]) for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution))
-        return x * scale, y * scale
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -101,11 +92,8 @@ class Header:
 class Stored:
     """A picture's pixels as stored: not turned, colours not converted, perhaps not decoded yet."""
 
-    pixels: Any
-    """A libvips picture or an array H×W(×C), 8 or 16 bits a channel: 1 channel of grey, 3 of RGB or 4 of CMYK, then
-    straight alpha."""
-    alpha: bool = False
-    """Whether there is one."""
+    pixels: Any  # a libvips picture or an array of 8 or 16 bits: 1 channel of grey, 3 of RGB or 4 of CMYK, then alpha
+    alpha: bool = False  # whether there is one
     notes: tuple[str, ...] = ()
 
 
@@ -132,7 +120,5 @@ def complaint(error: Exception) -> str:
 
 def unknown_pixels(name: str) -> SourceError:
     """The error for a sound file whose kind of pixels nothing here can read."""
-    return SourceError(
-        f"is a {name} with pixels of a kind that can't be read here: save it as grey or RGB of 8 or 16 bits a channel, "
-        "with one alpha channel at most, as PNG for instance"
-    )
+    remedy = "save it as grey or RGB of 8 or 16 bits a channel, with one alpha channel at most, as PNG for instance"
+    return SourceError(f"is a {name} with pixels of a kind that can't be read here: {remedy}")

@@ -1,7 +1,7 @@
-"""What a photo says about itself besides its pixels: kept where that is asked for, and never the place.
+"""What a photo says about itself: kept where that is asked for, and never the place.
 
-Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (whose pointers break, and
-which may hold both), and what describes the stored pixels instead of the picture. The orientation becomes 1.
+Left out always: GPS, the thumbnail (which may show what was cropped away), the maker's note (which may hold both), and
+what describes the stored pixels. The orientation becomes 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from .header import UNREADABLE, Header
 
 _EXIF = ExifTags.IFD.Exif
-_TAGS = frozenset(
+_TAGS = frozenset(  # of the first directory, about the picture; the rest says how its pixels are stored
     {
         *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software),
         *(ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.HostComputer, ExifTags.Base.Copyright),
@@ -24,32 +24,28 @@ _TAGS = frozenset(
         *range(0x9C9B, 0x9CA0),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
     }
 )
-"""Of the first directory: what is said about the picture. The rest says how its pixels are stored."""
 _NOT_OF_EXIF = frozenset({0x927C, 0xA001, 0xA002, 0xA003, 0xA005})
 """Maker's note, colour space, the stored pixels' size, and the directory of interoperability."""
 _LARGEST_PACKET = 1 << 20
-_PLACE = re.compile(
+_PLACE = re.compile(  # XMP's names, in any namespace, of the place in numbers and words (IPTC Photo Metadata 2023.2)
     r"^gps|latitude|longitude|^thumbnails$|^(city|state|country|countrycode|location|sublocation|locationcreated"
     r"|locationshown)$",
     re.IGNORECASE,
 )
-"""Names of XMP's properties, in any namespace: the place in numbers and in words (IPTC Photo Metadata 2023.2)."""
 _PACKET = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{}<?xpacket end="w"?>'
 
 
 def collect(header: Header) -> tuple[bytes | None, bytes | None, tuple[str, ...]]:
     """What may be kept of a picture's EXIF and of its XMP, as `Picture` has them; notes about what couldn't be read."""
-    notes: tuple[str, ...] = ()
-    exif = xmp = None
+    exif, notes = None, list[str]()
     try:
         exif = _exif(header.exif)
     except UNREADABLE as error:
-        notes += (f"EXIF is damaged and was left out: {error}",)
-    if header.xmp:
-        xmp = clean_xmp(header.xmp)
-        if xmp is None:
-            notes += ("XMP can't be read and was left out",)
-    return exif, xmp, notes
+        notes.append(f"EXIF is damaged and was left out: {error}")
+    xmp = clean_xmp(header.xmp) if header.xmp else None
+    if header.xmp and xmp is None:
+        notes.append("XMP can't be read and was left out")
+    return exif, xmp, tuple(notes)
 
 
 def _exif(found: Image.Exif) -> bytes | None:
@@ -72,24 +68,16 @@ def clean_xmp(packet: bytes) -> bytes | None:
     try:
         document = minidom.parseString(packet[max(0, start) : end + 1])  # noqa: S318  # no entities, see above
         root: Any = document.documentElement
-        _clean(root)
+        for element in (root, *root.getElementsByTagName("*")):
+            for attribute in list((element.attributes or {}).values()):
+                if _PLACE.search(attribute.localName or ""):
+                    element.removeAttributeNode(attribute)
+                elif attribute.localName == "Orientation":
+                    attribute.value = "1"
+            if _PLACE.search(element.localName or ""):
+                element.parentNode.removeChild(element)
+            elif element.localName == "Orientation" and element.firstChild is not None:
+                element.firstChild.data = "1"
         return _PACKET.format(root.toxml()).encode()
     except (ExpatError, ValueError, AttributeError, RecursionError):
         return None
-
-
-def _clean(element: Any) -> None:
-    for attribute in list((element.attributes or {}).values()):
-        if _PLACE.search(attribute.localName or ""):
-            element.removeAttributeNode(attribute)
-        elif attribute.localName == "Orientation":
-            attribute.value = "1"
-    for child in list(element.childNodes):
-        if child.nodeType != child.ELEMENT_NODE:
-            continue
-        if _PLACE.search(child.localName or ""):
-            element.removeChild(child)
-        elif child.localName == "Orientation" and child.firstChild is not None:
-            child.firstChild.data = "1"
-        else:
-            _clean(child)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from batch_removebg.errors import SourceError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHUNKS = 1 << 17
-"""Chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many."""
+CHUNKS = 1 << 17  # chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _LARGEST = 1 << 24  # bytes that the compressed profile may unpack to, and all texts together
 
@@ -43,9 +42,7 @@ def require_sound(data: bytes) -> None:
 def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
     """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
 
-    Behind the pixels they count like before them: some programs write EXIF, profile and texts there, and what is
-    damaged there is left out. Raises SourceError for what is damaged before them, and for texts that unpack to too
-    many bytes.
+    Raises SourceError for chunks damaged before the pixels (behind, they are left out), and for texts too large.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
@@ -59,14 +56,15 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
                 raise SourceError(f"looks like PNG, but its header is damaged or cut short: {wrong}")
         elif kind in TEXTS:
             keyword, _, rest = data[start:end].partition(b"\0")
-            text, packed = _text(kind, rest)
+            packed = rest[:1] == b"\1" if kind == b"iTXt" else kind == b"zTXt"
+            # iTXt: behind its flags, the language and the translated keyword; zTXt: behind its method.
+            text = rest[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else rest[packed:]
             if packed:
                 text = _unpacked(text, room + 1)
                 room -= len(text)
             if room < 0:
-                raise SourceError(
-                    f"holds texts that unpack to more than {_LARGEST >> 20} MiB: save it anew without them"
-                )
+                most = _LARGEST >> 20
+                raise SourceError(f"holds texts that unpack to more than {most} MiB: save it anew without them")
             texts.setdefault(keyword, text)
         else:
             chunks.setdefault(kind, data[start:end])
@@ -77,13 +75,6 @@ def profile(chunks: dict[bytes, bytes]) -> bytes | None:
     """The colour profile among the chunks; None where there is none or it can't be unpacked."""
     _, _, packed = chunks.get(b"iCCP", b"").partition(b"\0")
     return _unpacked(packed[1:], _LARGEST) or None
-
-
-def _text(kind: bytes, body: bytes) -> tuple[bytes, bool]:
-    """The text as it is stored, and whether that is compressed."""
-    if kind != b"iTXt":
-        return (body, False) if kind == b"tEXt" else (body[1:], True)
-    return body[2:].split(b"\0", 2)[-1], body[:1] == b"\1"  # behind language and translated keyword
 
 
 def _unpacked(packed: bytes, most: int) -> bytes:

@@ -1,7 +1,6 @@
 """Two of PNG's filters over bands of rows, and which of them makes a band smaller.
 
-Filter types and their arithmetic are those of the PNG specification (third edition, section 9): each byte minus a
-prediction from the byte to the left (a), above (b) and above left (c), modulo 256.
+A byte less what those to the left (a), above (b), above left (c) predict, modulo 256 (PNG, third edition, section 9).
 """
 
 from __future__ import annotations
@@ -14,20 +13,16 @@ from isal import isal_zlib
 
 from .arrays import Samples, joined
 
-Bytes = npt.NDArray[np.uint8]
-"""Rows×bytes of unfiltered scan lines."""
+Bytes = npt.NDArray[np.uint8]  # rows×bytes of unfiltered scan lines
 
 UP, PAETH = 2, 4
 _BAND = 1 << 18  # bytes that are filtered at once: they and the results stay in a core's own cache
-_FEWEST_BANDS = 12
-"""Bands of a small picture, so that each can have the filter that suits it; but none of fewer than 16 rows."""
+_FEWEST_BANDS = 12  # so that each can have the filter that suits it; but none of fewer than 16 rows
 _TRIED = 32  # one row in so many is compressed for trial, and not fewer than `_FEWEST` of a band
 _FEWEST = 2
-_SMOOTH = 0.25
-"""Bytes compressed ÷ bytes that aren't background, below which ISA-L falls far behind zlib-ng on a band, …"""
+_SMOOTH = 0.25  # bytes compressed ÷ bytes that aren't background, below which ISA-L falls far behind zlib-ng, …
 _MOSTLY = 0.4  # … so the share of such bands must be less than this to use it, …
-_FULL = 0.36
-"""… and the share of nonzero bytes more than this. Then its files are 1.03 to 1.14 × Pillow's (145 pictures)."""
+_FULL = 0.36  # … and the share of nonzero bytes more than this; its files are 1.03 to 1.14 × Pillow's (145 pictures)
 
 
 class ScanLines:
@@ -43,7 +38,7 @@ class ScanLines:
 
     def bands(self) -> Iterator[tuple[int, int]]:
         """(first, end) of the rows that are filtered at once."""
-        yield from ((at, min(at + self._most, self._count)) for at in range(0, self._count, self._most))
+        return ((at, min(at + self._most, self._count)) for at in range(0, self._count, self._most))
 
     def rows(self, first: int, end: int) -> Bytes:
         """Rows `first` to `end`, behind the one above them."""
@@ -55,13 +50,10 @@ class ScanLines:
 
 
 def filtered(rows: Bytes, kind: int, pixel: int, out: Bytes) -> None:
-    """Filter a band: R+1 rows, the first of which is the one above, into `out` (R×(1+bytes), filter type in front).
-
-    `pixel`: bytes of a pixel. Columns that are zero throughout, as beside a subject, are skipped.
-    """
+    """Filter R+1 rows, the first of which is the one above, into `out` (R×(1+bytes)); `pixel`: bytes of one."""
     out[:, 0] = kind
     body = out[:, 1:]
-    first, end = _inhabited(rows, pixel)
+    first, end = _inhabited(rows, pixel)  # the rest, as beside a subject, is skipped
     body[:, :first] = 0
     body[:, end:] = 0
     if end > first:
@@ -72,8 +64,7 @@ def filtered(rows: Bytes, kind: int, pixel: int, out: Bytes) -> None:
 def trials(lines: ScanLines) -> tuple[list[int], bool]:
     """Each band's better filter, and whether ISA-L compresses the picture nearly as well as zlib-ng.
 
-    Judged by a few rows in the middle of each band. `UP` wins where rows repeat each other, or where noise is all
-    that is left. ISA-L falls behind on smooth pictures, and on those that are mostly empty.
+    By a few rows in the middle of each band. ISA-L falls behind on smooth pictures, and on those that are mostly empty.
     """
     up, paeth, seen, inhabited, total = np.array([_tried(lines, *band) for band in lines.bands()]).T
     smooth = seen[np.minimum(up, paeth) < _SMOOTH * seen].sum()

@@ -1,7 +1,4 @@
-"""What a picture's header says, with nothing decoded: format, upright size, frames, and whether to refuse it.
-
-A SourceError raised here is a predicate without its subject ("is empty (0 bytes)"): the caller knows the name.
-"""
+"""What a picture's header says, with nothing decoded: format, upright size, frames, and whether to refuse it."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from PIL import Image
 from batch_removebg.errors import SourceError
 
 from . import bounds, read_pillow, read_vips, tiff
-from .codecs import STARTS, identify
-from .format import Limits
+from .format import STARTS, Limits, identify
 from .header import Header, Stored
 
 _BYTES_PER_PIXEL = 20
@@ -21,15 +17,6 @@ _BYTES_PER_DEEP_PIXEL = 38
 """By source: measured, where nothing compresses, were 8 to 16 for JPEG, PNG and TIFF, 18 for WebP, 30 for 16 bits."""
 _BYTES_IN = {"WEBP": 22, "JPEG2000": 28}
 _BYTES_OUT = {"webp": 48, "avif": 60}  # by result, where its encoder takes more than all that; measured were 45 and 48
-
-
-def cost(header: Header, form: str = "") -> int:
-    """Estimated peak in bytes while such a picture is decoded, finished and encoded as `form`; for a budget of memory.
-
-    The file's own bytes, which the caller holds, are not in it.
-    """
-    per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
-    return header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
 
 
 def probe(data: bytes, limits: Limits) -> Header:
@@ -46,10 +33,10 @@ def probe(data: bytes, limits: Limits) -> Header:
     header = read_vips.open_header(name, data, tags) if by_vips else read_pillow.open_header(name, data, tags)
     width, height = header.size
     if width * height > limits.max_pixels:
-        raise SourceError(
-            f"has {width}×{height} pixels ({width * height / 1e6:.0f} million), more than "
+        limit = (
             f"the limit of {limits.max_pixels / 1e6:.0f} million: raise it with --max-pixels if the picture is meant"
         )
+        raise SourceError(f"has {width}×{height} pixels ({width * height / 1e6:.0f} million), more than {limit}")
     return header
 
 
@@ -57,23 +44,20 @@ def probe(data: bytes, limits: Limits) -> Header:
 class Measured:
     """What a run has to know of a picture before it is decoded."""
 
-    width: int
-    """With the EXIF orientation applied."""
+    width: int  # with the EXIF orientation applied
     height: int
-    cost: int
-    """In bytes of memory; see `cost`."""
+    cost: int  # estimated peak in bytes while it is decoded, finished and encoded, without its file
     notes: tuple[str, ...]
 
 
 def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
     """The measures of a picture that is to become a `form`; raises as `probe`."""
     header = probe(data, limits)
-    return Measured(header.width, header.height, cost(header, form), header.notes)
+    per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
+    cost = header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
+    return Measured(header.width, header.height, cost, header.notes)
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:
-    """The pixels of an opened picture; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for.
-
-    To be called, and its pixels to be taken, within `header.decoding`.
-    """
+    """The pixels, to be taken within `header.decoding`; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for."""
     return read_pillow.stored(header) if isinstance(header.source, Image.Image) else read_vips.stored(header, shrink)

@@ -15,13 +15,12 @@ from batch_removebg.model import ProxySpec
 from .arrays import Samples, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .header import Header, Stored, decoding
+from .header import decoding
 from .probe import probe, unpack
 from .vips import as_array, as_image
 
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
-_LEAST = 1.5
-"""Times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 of it is several times faster than all of it."""
+_LEAST = 1.5  # times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 is several times faster than all
 _GAP = 3  # times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen
 
 
@@ -37,17 +36,20 @@ class Proxy:
 
 
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
-    """The photo as `spec` wants it, never enlarged (unless to a square); what is transparent becomes white.
-
-    Raises SourceError if the photo is refused or damaged, SettingsError for an encoding it can't have.
-    """
+    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError, SettingsError."""
     if spec.encoding not in _CONTENT_TYPES:
         raise SettingsError(f"unknown proxy encoding {spec.encoding!r}: choose jpeg or bmp")
     header = probe(data, limits)
     size = _size(header.size, spec)
     with decoding():
-        stored = unpack(header, _shrink(header, size))
-        small = lanczos(_on_white(stored), size)
+        spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
+        shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
+        stored = unpack(header, shrink)
+        image = as_image(stored.pixels)
+        if stored.alpha:  # white in every RGB and grey profile
+            white = 255 if image.format == "uchar" else 65535
+            image = image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+        small = lanczos(image, size)
         icc, _, more = fit_profile(mode_of(small), header.icc)
         rgb, _, notes = convert(small, icc)
         pixels = upright(rgb, header.orientation)
@@ -65,44 +67,22 @@ def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
     return width, height
 
 
-def _shrink(header: Header, size: tuple[int, int]) -> int:
-    """By how much a JPEG is shrunk as it is decoded."""
-    if header.format != "JPEG":
-        return 1
-    spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
-    return next((factor for factor in (8, 4, 2) if factor <= spare), 1)
-
-
-def _on_white(stored: Stored) -> Any:
-    """The colours, laid on white where they are transparent: white in every RGB and grey profile."""
-    if not stored.alpha:
-        return stored.pixels
-    image = as_image(stored.pixels)
-    white = 255 if image.format == "uchar" else 65535
-    return image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
-
-
 def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
-    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits.
-
-    Smaller by libvips, in a third of Pillow's time.
-    """
+    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits."""
     image = as_image(pixels)
     if (image.width, image.height) == size:
         return to_8_bits(as_array(pixels))
     if image.width < size[0] or image.height < size[1]:  # libvips would enlarge by another filter
-        channels = np.dsplit(np.atleast_3d(to_8_bits(as_array(pixels))), image.bands)
-        larger = [Image.fromarray(channel[..., 0]).resize(size, Image.Resampling.LANCZOS) for channel in channels]
-        together = np.dstack([np.asarray(channel) for channel in larger])
-        return together[..., 0] if image.bands == 1 else together
+        small = np.ascontiguousarray(to_8_bits(as_array(pixels)))
+        stored = Image.frombuffer(mode_of(small), (image.width, image.height), small)
+        return np.asarray(stored.resize(size, Image.Resampling.LANCZOS))
     across, down = size[0] / image.width, size[1] / image.height
     return to_8_bits(as_array(image.resize(across, vscale=down, kernel="lanczos3", gap=_GAP)))
 
 
 def _encoded(pixels: Samples, spec: ProxySpec) -> bytes:
     if spec.encoding == "jpeg":
-        encoded: bytes = as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none")
-        return encoded
+        return bytes(as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none"))
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "BMP")
     return buffer.getvalue()

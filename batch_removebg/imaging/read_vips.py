@@ -17,12 +17,10 @@ from .header import UNREADABLE, Header, Stored, complaint, unknown_pixels
 from .vips import as_array, vips
 
 LOADERS = {"JPEG": "jpegload", "PNG": "pngload", "WEBP": "webpload", "TIFF": "tiffload"}
-_UNKNOWN_KIND = re.compile(
+_UNKNOWN_KIND = re.compile(  # libvips's words for a sound TIFF whose pixels it can't read
     r"not \d+ bands|not photometric|not at least|not \d+ bits|unsupported|whole number|palette image|separate planes"
 )
-"""libvips's words for a sound TIFF whose pixels it can't read."""
-_ROWS = 100_000
-"""Most rows of a picture: libvips's time grows with their square, to 0.2 s for 200,000 and minutes for ten million."""
+_ROWS = 100_000  # at most: libvips's time grows with their square, to 0.2 s for 200,000, minutes for ten million
 _SEGMENT = re.compile(rb"\xff+([^\xff\xda])(..)", re.DOTALL)  # marker and length; the scan ends the header
 _JFIF = re.compile(rb"JFIF\0..(.)(..)(..)", re.DOTALL)  # version, unit and two densities (ITU-T T.871, 10.1)
 _PER_INCH = {b"\1": 1.0, b"\2": 2.54}  # inch and centimetre; 0 says a pixel's shape only
@@ -47,16 +45,19 @@ def open_header(name: str, data: bytes, tags: Image.Exif | None) -> Header:
         tiff.layout(image, tags)
     xmp = texts.get(b"XML:com.adobe.xmp") or _field(image, "xmp-data")
     exif = _exif(chunks.get(b"eXIf") or _field(image, "exif-data"), xmp, texts.get(b"Raw profile type exif"))
+    if tags is not None and ExifTags.Base.Orientation in exif:
+        tags.setdefault(ExifTags.Base.Orientation, exif[ExifTags.Base.Orientation])
     pages = int.from_bytes(chunks[b"acTL"][:4], "big") if b"acTL" in chunks else _field(image, "n-pages")
+    icc = png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")
     return Header(
         format=name,
         data=data,
         source=image,
         size=(image.width, image.height),
         frames=pages or 1,
-        exif=exif if tags is None else _with_orientation(tags, exif),
+        exif=exif if tags is None else tags,
         xmp=xmp,
-        icc=_whole(png.profile(chunks) if name == "PNG" else _field(image, "icc-profile-data")),
+        icc=icc if icc and len(icc) >= int.from_bytes(icc[:4], "big") else None,  # unless a part of it is missing
         density=png.density(chunks) if name == "PNG" else _jfif_density(data) if name == "JPEG" else None,
         deep=image.format != "uchar",
         other_colours=by_chunks(chunks) if name == "PNG" else by_interoperability(exif) if name == "JPEG" else None,
@@ -90,7 +91,6 @@ def _load(name: str, data: bytes, **options: Any) -> Any:
 
 
 def _field(image: Any, name: str) -> Any:
-    """What libvips found of that name; None where nothing."""
     return image.get(name) if image.get_typeof(name) else None
 
 
@@ -104,18 +104,6 @@ def _exif(packed: bytes | None, xmp: bytes | None, raw: bytes | None) -> Image.E
     with contextlib.suppress(*UNREADABLE):
         holder.getexif()
     return holder.getexif()
-
-
-def _with_orientation(tags: Image.Exif, other: Image.Exif) -> Image.Exif:
-    """A TIFF's tags, with the orientation that its XMP names where they name none."""
-    if ExifTags.Base.Orientation not in tags and ExifTags.Base.Orientation in other:
-        tags[ExifTags.Base.Orientation] = other[ExifTags.Base.Orientation]
-    return tags
-
-
-def _whole(profile: bytes | None) -> bytes | None:
-    """The profile, unless a part of it is missing."""
-    return profile if profile and len(profile) >= int.from_bytes(profile[:4], "big") else None
 
 
 def _jfif_density(data: bytes) -> tuple[float, float] | None:

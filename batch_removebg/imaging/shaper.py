@@ -1,7 +1,6 @@
-"""Profiles of curves and a matrix, calculated as they are written, for 16 bits a channel.
+"""Profiles of curves and a matrix, calculated as they are written (ICC.1:2022, 9.2, 10.6, 10.18, 10.31) in 16 bits.
 
-LittleCMS is exact for 8 bits; for 16 it goes through a coarse grid, which next to the edges of sRGB was measured to be
-off by up to 15 of 256 steps. Tags and curves are those of ICC.1:2022 (9.2, 10.6, 10.18, 10.31).
+LittleCMS, exact for 8 bits, goes through a coarse grid for 16: next to sRGB's edges up to 15 of 256 steps off.
 """
 
 from __future__ import annotations
@@ -23,10 +22,8 @@ _STEPS = 65536
 class Shaper:
     """A profile's way from values to light."""
 
-    curves: tuple[Light, ...]
-    """Light (0–1) of each 16-bit value, by channel: one for grey, three for RGB."""
-    matrix: npt.NDArray[np.float64] | None
-    """3×3: the XYZ (D50) of red, green and blue in its rows; None for grey."""
+    curves: tuple[Light, ...]  # light (0–1) of each 16-bit value, by channel: one for grey, three for RGB
+    matrix: npt.NDArray[np.float64] | None  # 3×3: the XYZ (D50) of red, green and blue in its rows; None for grey
 
 
 @lru_cache(maxsize=16)
@@ -56,14 +53,10 @@ def to_srgb(pixels: npt.NDArray[np.uint16], source: Shaper, srgb: npt.NDArray[np
         light = np.stack([curve[strip[..., place]] for place, curve in enumerate(source.curves)], axis=-1)
         if mixing is not None:
             light = light @ mixing
-        result[rows] = np.rint(_from_light(light) * np.float32(65535)).astype(np.uint16)
+        light = light.clip(0, 1)  # and on by the transfer function of IEC 61966-2-1
+        values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
+        result[rows] = np.rint(values * np.float32(65535)).astype(np.uint16)
     return result
-
-
-def _from_light(light: Light) -> Light:
-    """The transfer function of IEC 61966-2-1."""
-    light = light.clip(0, 1)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055).astype(np.float32)
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
@@ -101,5 +94,4 @@ def _parametric(kind: int, given: list[float], x: npt.NDArray[np.float64]) -> Li
     elif kind < 3:
         c, d, e, f = 0.0, -b / a, c, c
     upper = np.maximum(a * x + b, 0) ** g + e
-    light: Light = np.where(x >= d, upper, c * x + f).clip(0, 1).astype(np.float32)
-    return light
+    return np.asarray(np.where(x >= d, upper, c * x + f).clip(0, 1), np.float32)

@@ -1,7 +1,7 @@
 """TIFF: tags that are read, with the kinds of pixels that libvips misreads, and files from arrays of 8 or 16 bits.
 
-They are written in a third of libvips' time, as baseline TIFF 6.0 with Deflate (Adobe's technical note of 2002) and
-horizontal differencing (section 14). Pillow writes no colour of 16 bits, and libvips no EXIF.
+Written are baseline TIFF 6.0, Deflate (Adobe's technical note of 2002) and horizontal differencing (section 14): Pillow
+writes no colour of 16 bits, and libvips no EXIF.
 """
 
 from __future__ import annotations
@@ -57,10 +57,7 @@ def is_for_pillow(tags: Image.Exif) -> bool:
 
 
 def layout(image: Any, tags: Image.Exif) -> tuple[int, bool]:
-    """How many channels of a libvips picture are colour, and whether the next one is its alpha.
-
-    Raises SourceError for kinds of pixels that would come out wrong.
-    """
+    """How many channels of a libvips picture are colour, and whether the next is alpha; raises SourceError."""
     colours = _COLOURS.get(photometric(tags), 3)
     planes = values(tags, TiffImagePlugin.PLANAR_CONFIGURATION, 1)[0] == _PLANES
     mixed = planes and colours == 1 and image.bands > 1  # libvips takes one channel's rows for another's
@@ -81,8 +78,11 @@ def write(picture: Picture, effort: int) -> bytes:
     strips = [_strip(joined(samples[part], None if alpha is None else alpha[part]), effort) for part in parts]
     sizes = [len(strip) for strip in strips]
     tags = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\x08\0\0\0")
+    exif = Image.Exif()
+    if picture.exif is not None:
+        exif.load(b"Exif\0\0" + picture.exif)
     for tag, value in (
-        *_tags(picture.exif),
+        *((tag, exif.get_ifd(tag) if tag in _DIRECTORIES else value) for tag, value in exif.items()),
         (TiffImagePlugin.IMAGEWIDTH, width),
         (TiffImagePlugin.IMAGELENGTH, height),
         (TiffImagePlugin.BITSPERSAMPLE, (8 * samples.itemsize,) * count),
@@ -107,13 +107,6 @@ def write(picture: Picture, effort: int) -> bytes:
     file = io.BytesIO()
     tags.save(file)
     return b"".join([file.getvalue(), *strips])
-
-
-def _tags(exif: bytes | None) -> list[tuple[int, Any]]:
-    found = Image.Exif()
-    if exif is not None:
-        found.load(b"Exif\0\0" + exif)
-    return [(tag, found.get_ifd(tag) if tag in _DIRECTORIES else value) for tag, value in found.items()]
 
 
 def _strip(samples: Samples, effort: int) -> bytes:

@@ -30,17 +30,13 @@ def vips() -> Any:
 
 
 def as_array(image: Any) -> npt.NDArray[Any]:
-    """The pixels of a libvips picture, H×W or H×W×C, decoded now; an array stays as it is.
-
-    Large ones in strips, into memory of numpy's own: unlike libvips's, it comes in huge pages, which makes all later
-    work on it an eighth quicker.
-    """
+    """The pixels of a libvips picture, H×W or H×W×C, decoded now; an array stays as it is."""
     if isinstance(image, np.ndarray):
         return image
     shape, dtype = (image.height, image.width, image.bands), vips().vimage.FORMAT_TO_TYPESTR[image.format]
     if image.width * image.height <= _LARGE or image.height > _TALL:
         pixels = np.frombuffer(image.write_to_memory(), dtype).reshape(shape)
-    else:
+    else:  # memory of numpy's own comes in huge pages, which makes all later work an eighth quicker
         pixels = np.empty(shape, dtype)
         region = vips().Region.new(image)
         for rows in strips(pixels[..., 0], _STRIP):

@@ -12,7 +12,14 @@ Floats = npt.NDArray[np.float32]
 
 def means(planes: Floats, radius: int) -> Floats:
     """Means over windows of 2·radius + 1 pixels squared, cropped at the border: n×h×w, as `planes`."""
-    return np.asarray(_sums(planes, radius) * _share(planes.shape[1:], radius))
+    count, rows, columns = planes.shape
+    height, width = rows + 2 * radius, columns + 2 * radius
+    padded = np.zeros((count, height, width), np.float32)
+    padded[:, radius : radius + rows, radius : radius + columns] = planes
+    # One long line is a third faster than many short ones; sums that run over from row to row are not returned.
+    line = _neighbours(_neighbours(padded.reshape(-1), 1, 2 * radius + 1), width, 2 * radius + 1)
+    sums = np.ndarray(planes.shape, np.float32, line, strides=padded.strides)
+    return np.asarray(sums * _share(planes.shape[1:], radius))
 
 
 def halved(planes: Floats) -> Floats:
@@ -51,21 +58,9 @@ def _share(shape: tuple[int, ...], radius: int) -> Floats:
     return np.asarray(np.float32(1) / (rows[:, None] * columns).astype(np.float32))
 
 
-def _sums(planes: Floats, radius: int) -> Floats:
-    count, rows, columns = planes.shape
-    height, width = rows + 2 * radius, columns + 2 * radius
-    padded = np.zeros((count, height, width), np.float32)
-    padded[:, radius : radius + rows, radius : radius + columns] = planes
-    # One long line is a third faster than many short ones; sums that run over from row to row are not returned.
-    line = _neighbours(_neighbours(padded.reshape(-1), 1, 2 * radius + 1), width, 2 * radius + 1)
-    return np.ndarray(planes.shape, np.float32, line, strides=padded.strides)
-
-
 def _neighbours(line: Floats, step: int, count: int) -> Floats:
-    """Sums of `count` (odd) values, each `step` after the one before: one for each value that has all of them.
-
-    By doubling: few additions whatever the radius, and exact where differences of a running sum would lose digits.
-    """
+    """Sums of `count` (odd) values, each `step` after the one before: one for each value that has all of them."""
+    # By doubling: few additions whatever the radius, and exact where differences of a running sum would lose digits.
     length = len(line) - (count - 1) * step
     total, run, wide, at = line[:length], line, 1, 1
     while 2 * wide <= count:

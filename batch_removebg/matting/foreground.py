@@ -1,10 +1,8 @@
 """The subject's own colours where it is mixed with its background.
 
-Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): first foreground and background are
-means of the colours around, weighted by alpha and by 1 − alpha (here: by their squares); then the difference between a
-pixel's colour and their mixture is added to the foreground: F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice, over a wide and
-a narrow window. Means over windows are smooth, so they are taken on a grid of cells; only the last step is at full
-size, where alpha is mixed.
+Blur fusion (Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021): foreground and background are means of
+the colours around, weighted by alpha and by 1 − alpha (here squared); then F = F̄ + α·(I − α·F̄ − (1 − α)·B̄). Twice,
+over a wide and a narrow window, on a grid of cells; only the last step is at full size, where alpha is mixed.
 """
 
 from __future__ import annotations
@@ -19,21 +17,16 @@ from batch_removebg.imaging.arrays import Samples, strips
 from .box_filter import Floats, doubled, halved, means
 from .regions import Mask, span
 
-SAMPLES = 700
-"""Along the longer side, at most; a cell is two by two of them."""
-WIDE, NARROW = 12, 1
-"""Radii of the two windows in cells; the wide one is even."""
-FAINT = 1e-4
-"""Weight of the fallback colour: it counts where the cells around show next to nothing of what is averaged."""
-AT_ONCE = 1 << 16
-"""Pixels worked on at once: 8 MB at most, where all of them are mixed."""
+SAMPLES = 700  # along the longer side, at most; a cell is two by two of them
+WIDE, NARROW = 12, 1  # radii of the two windows in cells; the wide one is even
+FAINT = 1e-4  # weight of the fallback colour: it counts where the cells around show next to nothing of what is averaged
+AT_ONCE = 1 << 16  # pixels worked on at once: 8 MB at most, where all of them are mixed
 
 
 def foreground(pixels: Samples, alpha: Samples) -> Samples:
-    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits) without background spill: same shape and depth.
+    """The colours (H×W×3 RGB or H×W grey, 8 or 16 bits), in place if possible, without background spill.
 
-    `alpha` is H×W, 8 or 16 bits. Where it is 0 or its maximum each pixel is returned bit for bit. To save memory,
-    `pixels` that can be written are changed themselves.
+    Changed only where `alpha` (H×W, 8 or 16 bits) is neither 0 nor its maximum.
     """
     most = np.iinfo(alpha.dtype).max
     bands = list(strips(alpha, AT_ONCE))
@@ -91,10 +84,7 @@ class _Grid:
         self._across = self._between(np.arange(self._width), self._origin[1], self._columns)
 
     def at(self, first: int, end: int, chosen: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Foreground and background, interpolated, of pixels in rows `first` to `end`: channels×n each.
-
-        `chosen` are their numbers, counted row by row from the beginning of row `first`.
-        """
+        """Foreground and background (channels×n) of pixels `chosen` by number, counted row by row from row `first`."""
         upper, down = self._between(np.arange(first, end), self._origin[0], self._rows)
         lower = np.minimum(upper + 1, self._rows - 1)
         planes = self._planes[:, upper]
@@ -135,10 +125,7 @@ def _fused(colours: Floats, share: Floats) -> Floats:
 
 
 def _weighted(radius: int, parts: Floats, weights: Floats, otherwise: Floats) -> Floats:
-    """Means over windows of colours, given multiplied by their weights (2×h×w): 2·channels×h×w.
-
-    `otherwise` (the same shape, or one for both) is the result where the weights are next to nothing.
-    """
+    """Means of colours, given times `weights` (2×h×w): 2·channels×h×w; `otherwise` where weights are next to none."""
     total = means(parts, radius).reshape(2, -1, *parts.shape[1:])
     total += np.float32(FAINT) * otherwise.reshape(-1, *total.shape[1:])
     total /= means(weights, radius)[:, None] + np.float32(FAINT)

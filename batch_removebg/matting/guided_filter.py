@@ -2,15 +2,11 @@
 
 1. Alpha is regressed on colour in a window around each pixel, and the models whose windows reach a pixel are averaged:
    the guided filter (He, Sun and Tang, TPAMI 2013), in its fast form on a grid of half the size.
-2. Where colours scatter, such a model reaches neither 0 nor 1. It is stretched until the colours of sure background
-   nearby give 0, and those of sure subject 1.
-3. The models give a better alpha than the one they were made from, and the next round begins with it; or rather with
-   more of the same change, as in over-relaxation.
+2. Where colours scatter, such a model reaches neither 0 nor 1: it is stretched until sure background gives 0, and sure
+   subject 1. Where colours can't tell the two apart, it gives what the alpha was, somewhat crisper at an edge.
+3. The alpha that the models give, or rather more of the same change (over-relaxation), begins the next round.
 4. What they take for background must be connected with what the alpha took for it: a white letter on a dark box in
    front of a white wall is no hole.
-
-Where colours can't tell subject and background apart, a model gives what the alpha was: somewhat crisper at an edge,
-unchanged where there is none.
 """
 
 from __future__ import annotations
@@ -20,42 +16,24 @@ import numpy as np
 from .box_filter import Floats, doubled, halved, means
 from .regions import apart
 
-RADIUS = 8
-"""Of the windows, in pixels of the alpha, even: as far as an edge of U²-Net's masks is soft or displaced.
-
-Wider, the mean error falls further, but what is as thin as a handle is lost (40 pictures with a known alpha).
-"""
+RADIUS = 8  # of the windows in pixels of the alpha, even: as far as U²-Net's edges are soft; wider, handles get lost
 ROUNDS = 3
-FORWARD = np.float32(1.5)
-"""Over-relaxation: each round starts so many times the last change beyond its result; 3 rounds equal 6 without."""
-NOISE = 1e-4
-"""Variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels."""
-SURE = 0.175, 0.825
-"""Alpha below and above which a pixel counts as background and as subject, …"""
-CERTAIN = 0.025, 0.975
-"""… and at which it counts with full weight."""
-SCATTER = 1.35, 0.9
-"""Deviations from their means within which colours still are background, and subject: grain, texture."""
-CRISPER, MODELS_CRISPER = 1.3, 1.2
-"""Contrast around 0.5 added to an alpha taken as it is, and to one given by a model: so that grain leaves no dust."""
+FORWARD = np.float32(1.5)  # a round starts so many times the last change beyond its result; 3 equal 6 without that
+NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
+SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background and as subject, …
+CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
+SCATTER = 1.35, 0.9  # deviations from their means within which colours still are background, and subject
+CRISPER, MODELS_CRISPER = 1.3, 1.2  # contrast around 0.5 added to an alpha, and to one given by a model
 
 # When a model is trusted: not at all at the first of two numbers, fully from the second on, and partly between.
-EXPLAINED = 0.15, 0.4
-"""Share of alpha's variance that the colours explain."""
-APART = 0.1, 0.2
-"""Difference between subject and background before it is stretched to 1, …"""
-LEFT = 0.3, 0.6
-"""… and the share of it that lies beyond their scatter."""
-STEEP = 30.0, 14.0
-"""Alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain."""
-ENDS = 0.05, 0.1
-"""Share of a window of twice the size that was sure background, and sure subject, before the first round."""
-REACH = 3
-"""Pixels of the alpha that an edge may be away from where the alpha is undecided."""
-HOLE = np.float32(0.8)
-"""Alpha given by a model below which background shows."""
-CLEAR = 5
-"""Levels of 255 that an alpha may be off 0 or 255 and still stand for it."""
+EXPLAINED = 0.15, 0.4  # share of alpha's variance that the colours explain
+APART = 0.1, 0.2  # difference between subject and background before it is stretched to 1, …
+LEFT = 0.3, 0.6  # … and the share of it that lies beyond their scatter
+STEEP = 30.0, 14.0  # alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain
+ENDS = 0.05, 0.1  # share of a window of twice the size that was sure background, and sure subject, at first
+REACH = 3  # pixels of the alpha that an edge may be away from where the alpha is undecided
+HOLE = np.float32(0.8)  # alpha given by a model below which background shows
+CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for it
 
 
 def models_of(colours: Floats, alpha: Floats) -> Floats:
@@ -67,7 +45,7 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
         fitted = _evaluated(models, colours)
         guess = _crisp((fitted + FORWARD * (fitted - guess)).clip(0, 1))
         models = regression.models(guess, plain)
-    trust = _near(alpha) * _between(alpha)
+    trust = _reach(alpha)
     trust *= ~apart(_evaluated(models, colours) < HOLE, alpha < np.float32(0.5))
     models *= trust
     models[3] += (1 - trust) * alpha
@@ -84,17 +62,13 @@ def _grade(value: Floats, span: tuple[float, float]) -> Floats:
     return np.asarray(((value - np.float32(none)) * np.float32(1 / (all_of_it - none))).clip(0, 1))
 
 
-def _near(alpha: Floats) -> Floats:
-    """1 where an undecided pixel is near, 0 where all are clear up to `REACH` + 1 pixels away: h×w."""
+def _reach(alpha: Floats) -> Floats:
+    """1 where an undecided pixel is near, and sure background and subject in reach; 0 where one of them isn't: h×w."""
     undecided = (np.abs(alpha - np.float32(0.5)) < np.float32(0.5 - CLEAR / 255)).astype(np.float32)
-    return _grade(means(undecided[None], REACH)[0], (0, 1 / (2 * REACH + 1)))
-
-
-def _between(alpha: Floats) -> Floats:
-    """1 where both sure background and sure subject are in reach, 0 where one of them isn't: h×w."""
+    near = _grade(means(undecided[None], REACH)[0], (0, 1 / (2 * REACH + 1)))
     coarse = halved(np.stack([alpha < SURE[0], alpha > SURE[1]]).astype(np.float32))
     share = np.asarray(means(coarse, RADIUS).min(axis=0))
-    return np.asarray(doubled(_grade(share, ENDS)[None], alpha.shape)[0])
+    return np.asarray(near * doubled(_grade(share, ENDS)[None], alpha.shape)[0])
 
 
 def _evaluated(models: Floats, colours: Floats) -> Floats:
@@ -103,10 +77,7 @@ def _evaluated(models: Floats, colours: Floats) -> Floats:
 
 
 class _Regression:
-    """Regression of alphas on the same colours (3×h×w); what depends on the colours alone is computed once.
-
-    Windows are wide, so means over them are taken on a grid of half the size, but of products at full size.
-    """
+    """Regression of alphas on the same colours (3×h×w): means on a grid of half the size, of products at full size."""
 
     def __init__(self, colours: Floats) -> None:
         self._colours, self._coarse = colours, halved(colours)
@@ -133,38 +104,31 @@ class _Regression:
         return fine[:4]
 
     def _fit(self, alpha: Floats) -> tuple[Floats, Floats]:
-        """The models, each the mean of those whose windows reach its pixel, and the trust in what they explain.
-
-        `alpha`: 5×h/2×w/2, with its square and its products with the colours.
-        """
+        """The models of an alpha (5×h/2×w/2: itself, its square, its products with colours), and the trust in them."""
         level, squared, *crossed = means(alpha, RADIUS // 2)
-        red, green, blue = (c - level * m for c, m in zip(crossed, self._centre, strict=True))
-        rr, rg, rb, gg, gb, bb = self._inverse
+        shared = np.stack(crossed) - level * self._centre
         models = np.empty((6, *level.shape), np.float32)
-        models[0] = rr * red + rg * green + rb * blue
-        models[1] = rg * red + gg * green + gb * blue
-        models[2] = rb * red + gb * green + bb * blue
+        np.einsum("ijhw,jhw->ihw", self._inverse, shared, out=models[:3])
         models[3] = level - (models[:3] * self._centre).sum(axis=0)
-        models[4] = models[0] * red + models[1] * green + models[2] * blue
+        models[4] = (models[:3] * shared).sum(axis=0)
         models[5] = squared - level * level
         *_, explained, variance = models = means(models, RADIUS // 2)
         return models[:4], _grade(explained / (variance + np.float32(NOISE)), EXPLAINED)
 
 
 def _inverse(symmetric: Floats) -> Floats:
-    """Of symmetric 3×3 matrices, given and returned as their upper triangles: 6×h×w."""
+    """Of symmetric matrices, given as their upper triangles (6×h×w): 3×3×h×w."""
     rr, rg, rb, gg, gb, bb = symmetric
     first = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     cofactors = np.stack([*first, rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg])
     cofactors /= rr * first[0] + rg * first[1] + rb * first[2]
-    return cofactors
+    return np.asarray(cofactors[[[0, 1, 2], [1, 3, 4], [2, 4, 5]],])
 
 
 def _stretch(models: Floats, fitted: Floats, guess: Floats, trust: Floats) -> None:
-    """Make the models give 0 for sure background and 1 for sure subject, and weigh them by the trust in them; in place.
+    """Make models that give `fitted` give 0 where `guess` is sure of background, 1 where of subject; in place.
 
-    `fitted` is what the models give as they are, `guess` the alpha that shows which pixels are sure. Trust is lowered
-    where a model doesn't tell the two apart.
+    Trust is lowered where a model doesn't tell the two apart, and the models are weighed by it.
     """
     sure = [_grade(guess, (SURE[0], CERTAIN[0])), _grade(guess, (SURE[1], CERTAIN[1]))]
     weights = np.stack(sure) + np.float32(NOISE)

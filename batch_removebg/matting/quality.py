@@ -1,7 +1,6 @@
-"""How far a cutout can be trusted, judged from the alpha that was bought, before anything is made from it.
+"""How far a cutout can be trusted, judged from the alpha that was bought.
 
-The thresholds were found on the u2netp masks of 12 photographs, 64 composed ones and plain pictures: peaks of
-photographs are 0.97 and more; of sound masks at most a third is undecided, and 4 components are the most.
+Of 12 photographs and 64 composed ones u2netp's peaks are 0.97 and more, and at most a third of a mask is undecided.
 """
 
 from __future__ import annotations
@@ -16,40 +15,25 @@ from .regions import areas
 
 EMPTY, FULL, FAINT, FRAGMENTED, CUT_OFF = FLAGS = ("empty", "full", "faint", "fragmented", "cut-off")
 """Faults that a cutout may have, and that a person should check."""
-
-LONGEST = 512
-"""Longest side in pixels at which an alpha is examined; a larger one is reduced."""
-UNDECIDED = 26, 229
-"""First and last undecided level of 255: from 0.1 to 0.9."""
-SPECK = 1e-3
-"""Share of the frame below which a component isn't counted."""
-CONTACT = 0.02
-"""Share of a side of the frame above which the subject touches it."""
-
-LEAST, MOST = 1e-3, 0.98
-"""Coverage below which a cutout is empty, and above which it is full."""
-UNSEEN, UNSURE = 0.2, 0.9
-"""The network's peak below which it saw no object, whatever the stretched alpha shows, and below which it is faint."""
-HESITANT = 0.4
-"""Undecided share of all that is subject or undecided, above which a cutout is faint."""
-FRAGMENTS = 6
-"""Components from which on the cutout is more likely clutter than a subject."""
+LONGEST = 512  # longest side in pixels at which an alpha is examined; a larger one is reduced
+UNDECIDED = 26, 229  # first and last undecided level of 255: from 0.1 to 0.9
+SPECK = 1e-3  # share of the frame below which a component isn't counted
+CONTACT = 0.02  # share of a side of the frame above which the subject touches it
+LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
+UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, and below which a cutout is faint
+HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
+FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """Measurements of an alpha."""
 
-    coverage: float
-    """Mean alpha, 0–1."""
-    peak: float | None
-    """The network's own maximum before its map was stretched, 0–1; None where only the alpha is known."""
-    undecided: float
-    """Share of the frame whose alpha lies between 0.1 and 0.9."""
-    components: int
-    """Connected areas of more than half an alpha, of 0.1 % of the frame at least."""
-    touches: tuple[str, ...]
-    """Sides of the frame that the subject reaches over more than 2 % of their length: top, right, bottom, left."""
+    coverage: float  # mean alpha, 0–1
+    peak: float | None  # the network's own maximum before its map was stretched, 0–1; None where unknown
+    undecided: float  # share of the frame whose alpha lies between 0.1 and 0.9
+    components: int  # connected areas of more than half an alpha, of 0.1 % of the frame at least
+    touches: tuple[str, ...]  # of top, right, bottom, left: where the subject takes more than 2 % of the side
 
 
 def measure(alpha: Alpha, peak: float | None = None) -> Quality:

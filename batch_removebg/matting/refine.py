@@ -1,7 +1,7 @@
 """A small alpha fitted to its photo at full size: the photo itself shows where the edges are.
 
-`models_of` finds, on the alpha's own grid, how alpha follows colour; that is evaluated at the photo's pixels tile by
-tile (He and Sun, "Fast Guided Filter", arXiv:1505.00996), but only where the alpha isn't plain 0 or 255 all around.
+How alpha follows colour (`models_of`) is evaluated at the photo's pixels (He and Sun, "Fast Guided Filter",
+arXiv:1505.00996), but only in tiles that aren't plain 0 or 255 all around.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from batch_removebg.imaging.arrays import Samples, to_8_bits
@@ -17,26 +18,17 @@ from batch_removebg.imaging.vips import as_array, as_image
 from .box_filter import Floats
 from .guided_filter import CLEAR, RADIUS, REACH, models_of
 from .matte import Alpha
-from .regions import Mask, extent
+from .regions import Mask, span
 
-LARGER = 1.5
-"""How many times the size of its alpha a photo must be: an alpha as large as its photo has seen the edges itself."""
-SMALL, LARGE = 1 << 17, 1 << 20
-"""Pixels up to which an alpha is refined whatever its photo's size (a network's own grid), and above which never."""
-TILE = 16
-"""Side of what is worked on at once, pixels of the small grid."""
-
-ENDS = 3
-"""Levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels."""
+LARGER = 1.5  # how many times its alpha's size a photo must have: a larger alpha has seen the edges itself
+SMALL, LARGE = 1 << 17, 1 << 20  # pixels up to which an alpha is refined in any case, and above which never
+TILE = 16  # side of what is worked on at once, pixels of the small grid
+ENDS = 3  # levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
 
 
 def refine(guide: Samples, alpha: Alpha) -> Alpha:
-    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), with the photo's edges.
-
-    H×W, uint8. Soft edges and translucent areas stay so. An alpha that is nearly as large as its photo (`LARGER`,
-    unless it is `SMALL`), or `LARGE`, is only resized.
-    """
+    """The alpha (h×w, 0–255) at the size of its photo (H×W×3 RGB or H×W grey, 8 or 16 bits), with the photo's edges."""
     height, width = guide.shape[:2]
     rows, columns = alpha.shape
     scale = min(height / rows, width / columns)
@@ -46,7 +38,8 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
     models = np.zeros((4, rows, columns), np.float32)
     if active.any():
         # What the models need: the active tiles and two windows around them.
-        part = extent(active.repeat(TILE, 0)[:rows].repeat(TILE, 1)[:, :columns], 2 * RADIUS)
+        down, across = (active.any(axis=axis).repeat(TILE) for axis in (1, 0))
+        part = span(down[:rows], 2 * RADIUS), span(across[:columns], 2 * RADIUS)
         small = np.ascontiguousarray(_reduced(guide, rows, columns)[:, *part])
         models[:, *part] = models_of(small, alpha[part].astype(np.float32) / np.float32(255))
     sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
@@ -62,19 +55,14 @@ def resized(alpha: Alpha, height: int, width: int) -> Alpha:
 
 def _active(alpha: Alpha) -> Mask:
     """Which tiles are computed: all but those that are plain 0 or 255, as is all around them."""
-    low, high = _pooled(alpha, np.minimum, 255), _pooled(alpha, np.maximum, 0)
+    margin = REACH + 1  # pixels around a tile that its models' trust depends on
+    padded = np.pad(alpha, [(margin, -side % TILE + margin) for side in alpha.shape], mode="edge")
+    lines = sliding_window_view(padded, TILE + 2 * margin, axis=0)[::TILE]
+    low, high = (
+        pick.reduce(sliding_window_view(pick.reduce(lines, axis=2), TILE + 2 * margin, axis=1)[:, ::TILE], axis=2)
+        for pick in (np.minimum, np.maximum)
+    )
     return np.asarray(~((high <= CLEAR) | (low >= 255 - CLEAR)))
-
-
-def _pooled(alpha: Alpha, pick: np.ufunc, neutral: int) -> Alpha:
-    """The lowest or highest alpha of each tile and of the pixels around it that a model's trust depends on."""
-    margin = REACH + 1
-    rows, columns = (-(-side // TILE) for side in alpha.shape)
-    reach = TILE + 2 * margin
-    padded = np.full((rows * TILE + 2 * margin, columns * TILE + 2 * margin), neutral, np.uint8)
-    padded[margin : margin + alpha.shape[0], margin : margin + alpha.shape[1]] = alpha
-    down = np.stack([pick.reduce(padded[at * TILE : at * TILE + reach], axis=0) for at in range(rows)])
-    return np.stack([pick.reduce(down[:, at * TILE : at * TILE + reach], axis=1) for at in range(columns)], 1)
 
 
 def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
@@ -89,10 +77,9 @@ def _reduced(guide: Samples, rows: int, columns: int) -> Floats:
 
 
 def _evaluated(models: Floats, guide: Samples, sure: Alpha, active: Mask) -> Alpha:
-    """The alpha (H×W, 0–255) that models α = r·red + g·green + b·blue + c give for a photo (H×W×3 or H×W grey).
+    """The alpha (H×W, 0–255) that models (4×h×w, see `models_of`; overwritten) give for a photo (H×W×3 or H×W grey).
 
-    `models`: 4×h×w, the factors of colours of 0–1 and the constant of an alpha of 0–1; overwritten. `active` (tiles
-    down × across): where they are evaluated; elsewhere a tile is as `sure` (the same shape) says.
+    Tiles that aren't `active` (tiles down × across) are as `sure` (the same shape) says.
     """
     down, across = (_tiles(full, small) for full, small in zip(guide.shape[:2], models.shape[1:], strict=True))
     widths, heights = ([pixels.stop - pixels.start for pixels, _, _ in tiles] for tiles in (across, down))
@@ -112,10 +99,7 @@ def _evaluated(models: Floats, guide: Samples, sure: Alpha, active: Mask) -> Alp
 
 
 def _tiles(full: int, small: int) -> list[tuple[slice, slice, Floats]]:
-    """Of each tile along one side: its pixels in the photo, the grid's pixels around it, the weights of these in those.
-
-    A pixel belongs to the tile that its centre lies in; weights are linear.
-    """
+    """By tile along one side: its pixels in the photo, the grid's around it, the (linear) weights of these in those."""
     count = -(-small // TILE)
     bounds = np.ceil(np.minimum(np.arange(count + 1) * TILE, small) * (full / small) - 0.5).astype(int)
     at = ((np.arange(full) + 0.5) * (small / full) - 0.5).clip(0, small - 1)

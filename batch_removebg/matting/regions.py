@@ -7,13 +7,7 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 
-GAP = 1
-"""Pixels between two regions that `apart` still takes as connected."""
-
-
-def extent(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of the set pixels (one at least) and `margin` pixels around them, cropped at the border."""
-    return span(np.asarray(mask.any(axis=1)), margin), span(np.asarray(mask.any(axis=0)), margin)
+GAP = 1  # pixels between two regions that `apart` still takes as connected
 
 
 def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
@@ -23,10 +17,8 @@ def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
 
 
 def areas(mask: Mask) -> npt.NDArray[np.int64]:
-    """Sizes in pixels of the regions connected by sides or corners, in no order.
-
-    By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
-    """
+    """Sizes in pixels of the regions connected by sides or corners, in no order."""
+    # By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
     height, width = mask.shape
     flat = np.zeros((height, width + 2), np.int8)  # a gap at both ends, so that no run continues in the next row
     flat[:, 1:-1] = mask
@@ -56,16 +48,20 @@ def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 def apart(mask: Mask, start: Mask) -> Mask:
     """The part of a mask that isn't connected with `start` (h×w), and the pixels around it: h×w.
 
-    By growth from where the two meet, with a mask's bits in one integer: 20 µs a step over 320 pixels squared.
     Paths longer than about twice the mask's height and width together aren't followed to their end.
     """
+    # By growth from where the two meet, with a mask's bits in one integer: 20 µs a step over 320 pixels squared.
     width = mask.shape[1] + GAP + 1  # so that growth beyond a row's end doesn't reach the next row
     allowed, reached = _bits(mask, width), _bits(mask & start, width)
     for _ in range(sum(mask.shape)):
         before, reached = reached, _grown(reached, width, GAP + 1) & allowed
         if reached == before:
             break
-    return _mask(_grown(allowed & ~reached, width, 1) & ~reached, mask.shape, width)
+    found = _grown(allowed & ~reached, width, 1) & ~reached
+    count = len(mask) * width
+    data = (found & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
+    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
+    return flat.reshape(-1, width)[:, : mask.shape[1]].astype(bool)
 
 
 def _grown(bits: int, width: int, times: int) -> int:
@@ -78,11 +74,3 @@ def _grown(bits: int, width: int, times: int) -> int:
 def _bits(mask: Mask, width: int) -> int:
     wide = np.pad(mask, ((0, 0), (0, width - mask.shape[1])))
     return int.from_bytes(np.packbits(wide, bitorder="little").tobytes(), "little")
-
-
-def _mask(bits: int, shape: tuple[int, ...], width: int) -> Mask:
-    rows, columns = shape
-    count = rows * width
-    data = (bits & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
-    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
-    return flat.reshape(rows, width)[:, :columns].astype(bool)

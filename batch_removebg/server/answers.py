@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 
 from aiohttp import web
 from anyio import CapacityLimiter
@@ -19,23 +19,20 @@ from .guests import Connection
 from .jobs import Jobs
 from .protocol import REMOVE_BG, Refusal
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What the handlers work on."""
 
     jobs: Jobs
-    fetch: Callable[[str], Awaitable[bytes]]
-    """The bytes behind a URL that a client has named; may raise a BatchError. Every foreign address passes through."""
+    fetch: Callable[[str], Awaitable[bytes]]  # of a URL that a client has named; may raise a BatchError
     model: Weights
-    since: float
-    """When the server started, in seconds since 1970."""
-    token: str | None = field(repr=False)
-    """The key that requests must carry; None asks for none."""
-    max_file: int
-    """Bytes of the largest upload accepted."""
-    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
-    """One large body at a time is decoded, since that takes several times its size in memory."""
+    since: float  # when the server started, in seconds since 1970
+    token: str | None = field(repr=False)  # the key that requests must carry; None asks for none
+    max_file: int  # bytes of the largest upload accepted
+    decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large bodies: it takes memory
 
     @property
     def served(self) -> dict[str, str]:
@@ -52,9 +49,11 @@ def base_url(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}/v1"
 
 
-def not_found(what: str) -> Refusal:
-    """The 404 for a missing resource; `what` names its kind."""
-    return Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
+def found(resource: T | None, what: str) -> T:
+    """The resource; raises the 404 where there is none, with `what` it is."""
+    if resource is None:
+        raise Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
+    return resource
 
 
 def connection(request: web.Request) -> Connection:

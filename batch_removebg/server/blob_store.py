@@ -29,23 +29,7 @@ class Blob:
     size: int
     created: float
     expires: float
-    upload: Mapping[str, Any]
-    """What else the Files API shows of an uploaded file; empty for a file that the server itself has stored."""
-
-
-class Incoming:
-    """A file that is being stored."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
-        self.file = file
-        self.size = 0
-
-    async def write(self, data: bytes) -> None:
-        """Append `data`; raises Busy if it can't be written."""
-        with _disk_errors():
-            await to_thread.run_sync(self.file.write, data)
-        self.size += len(data)
+    upload: Mapping[str, Any]  # what else the Files API shows of an upload; empty for the server's own
 
 
 class BlobStore:
@@ -61,30 +45,30 @@ class BlobStore:
     async def put(self, data: bytes, **upload: Any) -> Blob:
         """The stored file, with `upload` as in `Blob`; raises Busy if it can't be written."""
         async with self.incoming() as new:
-            await new.write(data)
+            await write(new, data)
             return await self.keep(new, **upload)
 
     @asynccontextmanager
-    async def incoming(self) -> AsyncIterator[Incoming]:
+    async def incoming(self) -> AsyncIterator[BinaryIO]:
         """A file to be written, removed at the end of the block unless `keep` has got it; raises Busy."""
         path = self._folder / token_hex(_ID_BYTES)
         with _disk_errors():
             file = await to_thread.run_sync(path.open, "xb")
         try:
-            yield Incoming(path, file)
+            yield file
         finally:
             with suppress(OSError):  # what is still in its buffer may fail once more
                 file.close()
             if path.name not in self._blobs:
                 path.unlink(missing_ok=True)
 
-    async def keep(self, new: Incoming, **upload: Any) -> Blob:
+    async def keep(self, new: BinaryIO, **upload: Any) -> Blob:
         """The file, whole and stored, with `upload` as in `Blob`; raises Busy if the rest can't be written."""
+        path, size, now = Path(new.name), new.tell(), self._now()
         with _disk_errors():
-            await to_thread.run_sync(new.file.close)
-        now = self._now()
-        blob = self._blobs[new.path.name] = Blob(new.path.name, new.path, new.size, now, now + KEEP, upload)
-        self._make_room()
+            await to_thread.run_sync(new.close)
+        blob = self._blobs[path.name] = Blob(path.name, path, size, now, now + KEEP, upload)
+        self.sweep()
         return blob
 
     def get(self, name: str) -> Blob | None:
@@ -101,19 +85,20 @@ class BlobStore:
             blob.path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove every expired file."""
-        now = self._now()
-        for blob in list(self._blobs.values()):
-            if blob.expires <= now:
+        """Remove every expired file, and the oldest if room runs out."""
+        blobs, now = list(self._blobs.values()), self._now()
+        used = sum(blob.size for blob in blobs)
+        for blob in blobs:
+            crowded = used > ROOM or len(self._blobs) > MOST
+            if blob.expires <= now or (crowded and blob is not blobs[-1]):  # the newest stays, whatever its size
                 self.drop(blob.id)
+                used -= blob.size
 
-    def _make_room(self) -> None:
-        used = sum(blob.size for blob in self._blobs.values())
-        for blob in list(self._blobs.values())[:-1]:  # the newest stays, whatever its size
-            if used <= ROOM and len(self._blobs) <= MOST:
-                return
-            self.drop(blob.id)
-            used -= blob.size
+
+async def write(file: BinaryIO, data: bytes) -> None:
+    """Append `data` to an incoming file; raises Busy if it can't be written."""
+    with _disk_errors():
+        await to_thread.run_sync(file.write, data)
 
 
 @contextmanager

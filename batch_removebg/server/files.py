@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from aiohttp import BodyPartReader, web
 
 from . import protocol
-from .answers import STATE, base_url, body, not_found, readable
-from .blob_store import Blob, Incoming
+from .answers import STATE, base_url, body, found, readable
+from .blob_store import Blob, write
 from .protocol import Fault, Refusal
 
 _CHUNK = 1 << 16
@@ -60,12 +60,10 @@ async def download(request: web.Request) -> web.FileResponse:
 
 def _found(request: web.Request) -> Blob:
     blob = request.app[STATE].jobs.inputs.get(request.match_info["id"])
-    if blob is None or not blob.upload:
-        raise not_found("the file")
-    return blob
+    return found(blob if blob and blob.upload else None, "the file")
 
 
-async def _form(request: web.Request, file: Incoming) -> dict[str, Any]:
+async def _form(request: web.Request, file: BinaryIO) -> dict[str, Any]:
     """What the Files API shows of an upload, whose bytes go to `file`."""
     kind, metadata, digest, upload = "application/octet-stream", b"{}", hashlib.sha256(), None
     with readable("the multipart body"):
@@ -77,7 +75,7 @@ async def _form(request: web.Request, file: Incoming) -> dict[str, Any]:
                 upload = {"name": part.filename or "file", "content_type": part.headers.get("Content-Type", kind)}
                 async for chunk in body(request, read, request.app[STATE].max_file):
                     digest.update(chunk)
-                    await file.write(chunk)
+                    await write(file, chunk)
             elif part.name == "metadata":
                 metadata = b"".join([chunk async for chunk in body(request, read, _MAX_METADATA)]) or metadata
         fields = protocol.parse_json(metadata)

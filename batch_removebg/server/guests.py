@@ -34,19 +34,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Connection(web.RequestHandler):
     """A client's connection, which knows since when its client has kept the server waiting."""
 
-    bounds: tuple[Bounds, ...] = ()
-    """Of its client, and of all."""
-    scope: CancelScope | None = None
-    """Of the request that is being answered."""
-    refusal: Refusal | None = None
-    """What the next request is answered with, or this one instead of its handler's answer."""
+    bounds: tuple[Bounds, ...] = ()  # of its client, and of all
+    scope: CancelScope | None = None  # of the request that is being answered
     _sending: CancelScope | None = None
+    refusal: Refusal | None = None  # of the next request, or of this one instead of its handler's answer
     client = ""
-    waits_since = 0.0
-    """On the loop's clock; infinite while the server works."""
-    served = False
-    """Whether a request of it has been answered as it wished, and it has taken the answer."""
-    held = _received = _expected = 0  # bytes: those that count, those of the body, and those that prolong its time
+    waits_since = 0.0  # on the loop's clock; infinite while the server works
+    served = False  # whether a request of it has been answered as it wished, and it has taken the answer
+    held = 0  # bytes of the body that count
 
     def __init__(self, guests: Guests, *server: Any, **options: Any) -> None:
         super().__init__(*server, **options)
@@ -67,14 +62,13 @@ class Connection(web.RequestHandler):
         """The handler's answer; raises Refusal if the body comes too slowly, or the place is needed for others."""
         if self.refusal:
             raise self.refusal
-        self.waits_since, self._received, self._expected = self._loop.time(), 0, _PROGRESS
+        self.waits_since = self._loop.time()
         try:
             with CancelScope(deadline=self.waits_since + _PATIENCE) as self.scope:
                 request.content.on_eof(self._complete)
                 return await handler(request)
         finally:
-            self.scope = None
-            self.release()
+            self.scope, self.held = None, 0
         if not self.refusal:
             detail = f"a body must end, or bring {_PROGRESS} bytes, within {_PATIENCE:.0f} seconds; send it again"
             self.refusal = Refusal(408, "Request timeout", detail)
@@ -86,28 +80,18 @@ class Connection(web.RequestHandler):
 
     def hold(self, size: int, *, weight: int = 1) -> None:
         """Count `size` more bytes of the body, which take the room of `weight` times as many on the disk."""
-        self._received += size
-        self._add(size * weight)
-        if self.scope and self._received >= self._expected and self.scope.deadline < inf:
-            self._expected, self.scope.deadline = self._received + _PROGRESS, self._loop.time() + _PATIENCE
+        self.held += size * weight
+        if self.scope and self.scope.deadline < inf:
+            earned = self.scope.deadline + _PATIENCE * size / _PROGRESS
+            self.scope.deadline = min(self._loop.time() + _PATIENCE, earned)
         for bound in self.bounds:
-            if bound.held > bound.room:
-                holding = (one for one in bound.here if one.held)
+            holding = [one for one in bound.here if one.held]
+            if sum(one.held for one in holding) > bound.room:
                 return min(holding, key=lambda one: (one.patience(), one is not self)).turn_away(bound.refusal)
         return None
 
-    def release(self) -> None:
-        """Count what the body has brought no longer."""
-        self._add(-self.held)
-
-    def _add(self, size: int) -> None:
-        self.held += size
-        for bound in self.bounds:
-            bound.held += size
-
     def leave(self) -> None:
         """Count the connection no longer."""
-        self.release()
         for bound in self.bounds:
             bound.here.discard(self)
 
@@ -161,14 +145,12 @@ class Connection(web.RequestHandler):
 
 @dataclass(eq=False)
 class Bounds:
-    """Connections that share a bound, and what they hold."""
+    """Connections that share a bound."""
 
     connections: float
-    room: float
-    """Bytes of bodies that are on their way."""
+    room: float  # bytes of bodies that are on their way
     refusal: Refusal
     here: set[Connection] = field(default_factory=set)
-    held: int = 0
 
 
 class Guests:

@@ -1,7 +1,7 @@
 """The server's predictions: a bounded queue, workers, results kept for an hour. No HTTP here.
 
-A job goes starting → processing → succeeded | failed, or to canceled from either of the first two. Only methods of
-`Jobs` change it, each in one step without an await in between, so every reader sees a consistent state.
+A job goes starting → processing → succeeded | failed, or from the first two to canceled; only by methods of `Jobs`, in
+one step each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from secrets import token_hex
 from typing import Self
 
@@ -34,54 +35,40 @@ _BUSY_FOR = 5.0  # seconds a client is asked to wait when the queue is full
 # What a hostile picture can still raise in a decoder: it fails its own prediction, not the server.
 _UNFORESEEN = (OSError, MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError, SyntaxError)
 
-Source = Callable[[], Awaitable[bytes]]
-"""Reads the input when the job runs; may raise a BatchError, which fails the job."""
+Source = Callable[[], Awaitable[bytes]]  # reads the input when the job runs; a BatchError fails the job
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """The state of a prediction, and what is needed to run it; times in seconds since 1970."""
 
-    id: str
-    number: int
-    """Counts the jobs from 1; the list is ordered by it."""
+    source: Source
     model: str
     version: str
     input: dict[str, str]
-    created: float
-    source: Source
-    cancel_at: float | None = None
+    logs: str = ""
+    cancel_after: float = math.inf  # seconds from its creation, unless it has ended by then
+    once: str | None = None  # the id of an input that is removed once the job has ended
+    id: str = field(default_factory=partial(token_hex, 13))
+    number: int = 0  # counts the jobs from 1; the list is ordered by it
+    created: float = 0.0
     status: Status = Status.STARTING
     started: float | None = None
     completed: float | None = None
-    output: str | None = None
-    """The result's id in the store of outputs."""
+    output: str | None = None  # the result's id in the store of outputs
     error: str | None = None
-    logs: str = ""
-    removed: bool = False
-    """The hour is over: input, output and logs have been removed."""
-    once: str | None = None
-    """The id of an input that is removed once the job has ended."""
-    scope: CancelScope | None = None
-    """Of the work on it, once that has begun."""
+    removed: bool = False  # the hour is over: input, output and logs have been removed
+    scope: CancelScope | None = None  # of the work on it, once that has begun
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a page of the list begins: next to this job, towards the older or the newer ones."""
-
-    number: int
-    newer: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
-    """Jobs, newest first, and the cursors of the neighbouring pages."""
+    """Jobs, newest first, and the cursors of the neighbouring pages: `o150` is of jobs older than 150, `n150` newer."""
 
     jobs: tuple[Job, ...]
-    older: Cursor | None
-    newer: Cursor | None
+    older: str | None
+    newer: str | None
 
 
 class Jobs:
@@ -124,60 +111,37 @@ class Jobs:
         if len(self._open) >= self._room:
             raise Busy(f"{self._room} predictions are waiting or running; try again later", retry_after=_BUSY_FOR)
 
-    def create(
-        self,
-        source: Source,
-        *,
-        model: str,
-        version: str,
-        given: dict[str, str],
-        logs: str,
-        cancel_after: float | None,
-        once: str | None = None,
-    ) -> Job:
-        """Queue a job, canceled unless it ends within `cancel_after` seconds; raises Busy if the queue is full.
-
-        Either way the input `once` is removed in the end.
-        """
+    def create(self, job: Job) -> None:
+        """Queue a job; raises Busy if the queue is full. Either way its input `once` is removed in the end."""
         try:
             self.require_room()
         except Busy:
-            self.inputs.drop(once or "")
+            self.inputs.drop(job.once or "")
             raise
-        now = self._clock.wall()
         self.count += 1
-        cancel_at = None if cancel_after is None else now + cancel_after
-        job = Job(token_hex(13), self.count, model, version, given, now, source, cancel_at, logs=logs, once=once)
+        job.number, job.created = self.count, self._clock.wall()
         self._jobs[job.id] = self._open[job.id] = job
         self._queue.send_nowait(job)
-        return job
 
     def get(self, job_id: str) -> Job | None:
         """The job of that id, or None."""
         return self._jobs.get(job_id)
 
-    async def wait(self, job_id: str, seconds: float) -> Job | None:
-        """The job once it has ended, or as it is after `seconds`."""
-        if job := self.get(job_id):
-            with anyio.move_on_after(seconds):
-                await job.done.wait()
-        return job
-
-    def page(self, cursor: Cursor | None = None, *, after: float = -math.inf, before: float = math.inf) -> Page:
+    def page(self, cursor: str = "", *, after: float = -math.inf, before: float = math.inf) -> Page:
         """Up to 100 of the jobs created in `after` ≤ t < `before`, from the cursor on."""
         jobs = [job for job in reversed(self._jobs.values()) if after <= job.created < before]
         start, end = 0, PAGE
-        if cursor is not None and cursor.newer:
-            end = sum(job.number > cursor.number for job in jobs)
+        if cursor.startswith("n"):
+            end = sum(job.number > int(cursor[1:]) for job in jobs)
             start = max(0, end - PAGE)
-        elif cursor is not None:
-            start = sum(job.number >= cursor.number for job in jobs)
+        elif cursor:
+            start = sum(job.number >= int(cursor[1:]) for job in jobs)
             end = start + PAGE
         chosen = jobs[start:end]
         return Page(
             tuple(chosen),
-            older=Cursor(chosen[-1].number) if chosen and end < len(jobs) else None,
-            newer=Cursor(chosen[0].number, newer=True) if chosen and start > 0 else None,
+            older=f"o{chosen[-1].number}" if chosen and end < len(jobs) else None,
+            newer=f"n{chosen[0].number}" if chosen and start > 0 else None,
         )
 
     def cancel(self, job_id: str) -> Job | None:
@@ -195,7 +159,7 @@ class Jobs:
         self.inputs.sweep()
         self.outputs.sweep()
         for job in list(self._open.values()):
-            if job.cancel_at is not None and job.cancel_at <= now:
+            if job.created + job.cancel_after <= now:
                 self.cancel(job.id)
         for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None
@@ -236,7 +200,7 @@ class Jobs:
                 self.outputs.drop(blob.id)
 
     def _end(
-        self, job: Job, status: Status, *, output: str | None = None, error: str | None = None, logs: str = ""
+        self, job: Job, status: Status, output: str | None = None, error: str | None = None, logs: str = ""
     ) -> bool:
         """End the job; False, and nothing changes, if it had ended before."""
         if self._open.pop(job.id, None) is None:

@@ -30,11 +30,10 @@ from batch_removebg.resources import Cpu, cores, open_files
 from batch_removebg.storage.lock import locked
 
 from .answers import State
-from .app import make_app
+from .app import is_loopback, make_app
 from .blob_store import BlobStore
 from .guests import HEADERS, Connection, Guests
 from .jobs import Jobs
-from .origins import is_loopback
 
 INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
@@ -43,6 +42,7 @@ _FOLDER = "batch-removebg-"  # what the names of temporary folders begin with
 _CONNECTIONS = 512  # at most; fewer where fewer files may be open
 _BACKLOG = 128  # connections that the system accepts before we do
 _OWN_FILES = 64  # sockets and files beside those of clients
+Say = Callable[[str], None]
 _ROOM = 2 << 30  # bytes of requests that are being read, on the disk; of JSON, in memory, a sixteenth
 
 
@@ -51,22 +51,16 @@ class ServeSettings:
     """How the server runs."""
 
     host: str = "127.0.0.1"
-    port: int = 5055
-    """0 takes any free port."""
-    token: str | None = field(default=None, repr=False)
-    """The key that clients must send; None asks for none, which is allowed on loopback addresses only."""
+    port: int = 5055  # 0 takes any free port
+    token: str | None = field(default=None, repr=False)  # that clients must send; None: no key, on loopback only
     model: str = weights.DEFAULT
     device: devices.Device = "auto"
     precision: devices.Precision = "auto"
-    workers: int = field(default_factory=cores)
-    """Predictions computed at a time."""
-    room: int = 100
-    """Predictions queued or running; a create beyond them gets 503."""
-    max_file: int = 100 << 20
-    """Bytes of the largest upload; a JSON body may have 1 MiB more."""
+    workers: int = field(default_factory=cores)  # predictions computed at a time
+    room: int = 100  # predictions queued or running; a create beyond them gets 503
+    max_file: int = 100 << 20  # bytes of the largest upload; a JSON body may have 1 MiB more
     limits: Limits = field(default_factory=Limits)
-    fetching: fetch.FetchPolicy = INPUT_POLICY
-    """Of what is fetched for clients."""
+    fetching: fetch.FetchPolicy = INPUT_POLICY  # of what is fetched for clients
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -79,18 +73,10 @@ class ServeSettings:
             )
 
 
-async def serve(
-    settings: ServeSettings,
-    *,
-    ready: Callable[[str], None],
-    progress: Progress,
-    loaded: Callable[[str], None] = lambda used: None,
-) -> None:
-    """Serve until cancelled or stopped by SIGINT or SIGTERM; to be awaited in the main thread.
+async def serve(settings: ServeSettings, *, ready: Say, progress: Progress, loaded: Say = lambda used: None) -> None:
+    """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError.
 
-    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on; `progress` is
-    called while missing weights are downloaded. Everything stored is removed at the end. Raises SettingsError if the
-    address can't be listened on or the device isn't available, WeightsMissing if the weights aren't.
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on.
     """
     model = weights.known(settings.model)
 
@@ -171,17 +157,15 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         max_headers=64,
         auto_decompress=False,
     )
-    server = None
     try:
-        try:
-            server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
-        except OSError as error:
-            # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
+        server = await loop.create_server(connect, host, port, backlog=_BACKLOG)
+    except OSError as error:
+        # asyncio's text for a failed bind repeats the address; a name that can't be resolved has no errno.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingsError(f"can't listen on {host}:{port}: {reason}; choose another --host or --port") from error
+    try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.sockets[0].getsockname()[1]}/v1"
     finally:
         with anyio.CancelScope(shield=True):
-            if server is not None:
-                server.close()
+            server.close()
             await runner.cleanup()

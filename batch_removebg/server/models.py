@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from . import protocol
-from .answers import STATE, State, base_url, not_found
+from .answers import STATE, State, base_url, found
 
 _MODEL = "/v1/models/{owner}/{name}"
 
@@ -24,12 +24,8 @@ async def get(request: web.Request) -> web.Response:
         "name": name,
         "description": f"{state.model.name} run by batch-removebg on this machine; takes `image`, gives a cutout",
         "visibility": "private",
-        "github_url": None,
-        "paper_url": None,
-        "license_url": None,
+        **dict.fromkeys(("github_url", "paper_url", "license_url", "cover_image_url", "default_example")),
         "run_count": state.jobs.count,
-        "cover_image_url": None,
-        "default_example": None,
         "latest_version": _version(state, _found(request)),
     }
     return web.json_response(model)
@@ -45,19 +41,15 @@ async def list_versions(request: web.Request) -> web.Response:
 @routes.get(_MODEL + "/versions/{version}", allow_head=False)
 async def get_version(request: web.Request) -> web.Response:
     """The version, with the schema of its input and output."""
-    version = _found(request)
-    if request.match_info["version"] != version:
-        raise not_found("the version")
-    return web.json_response(_version(request.app[STATE], version))
+    version, asked = _found(request), request.match_info["version"]
+    return web.json_response(_version(request.app[STATE], found(version if asked == version else None, "the version")))
 
 
 def _found(request: web.Request) -> str:
     """The version id of the model in the URL."""
+    versions = {name: version for version, name in request.app[STATE].served.items()}
     name = f"{request.match_info['owner']}/{request.match_info['name']}"
-    for version, served in request.app[STATE].served.items():
-        if served == name:
-            return version
-    raise not_found("the model")
+    return found(versions.get(name), "the model")
 
 
 def _version(state: State, version: str) -> dict[str, Any]:

@@ -7,15 +7,15 @@ from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
-from anyio import Path, to_thread
+from anyio import Path, move_on_after, to_thread
 
 from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.net.fetch import data_uri
 
 from . import protocol
-from .answers import STATE, State, base_url, body, connection, not_found, readable
+from .answers import STATE, State, base_url, body, connection, found, readable
 from .blob_store import BlobStore
-from .jobs import Cursor, Job, Source
+from .jobs import Job, Source
 from .protocol import Refusal
 
 _MAX_JSON = 33 << 20  # bytes
@@ -23,11 +23,10 @@ _IN_MEMORY = 16  # what a byte of JSON counts for, beside one of an upload, whic
 _MAX_LOGS = 2000  # characters
 _LARGE = 1 << 20  # bytes
 
-T = TypeVar("T", str, bytearray)
+T = TypeVar("T", str, bytes)
 R = TypeVar("R")
 
-OPEN_ROUTE = "output"
-"""The one route that needs no key: an output's name is the key to it."""
+OPEN_ROUTE = "output"  # the one that needs no key: an output's name is the key to it
 
 routes = web.RouteTableDef()
 
@@ -37,30 +36,21 @@ async def create(request: web.Request) -> web.Response:
     """201 with the prediction: the finished one, if the client waits and it ends in time."""
     state, base = request.app[STATE], base_url(request)
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
-    job = await _created(request, state, base)
-    connection(request).release()
-    if wait is None:
-        return web.json_response(protocol.prediction(job, base), status=201)
-    await state.jobs.wait(job.id, wait)
-    body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
-    return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
-
-
-async def _created(request: web.Request, state: State, base: str) -> Job:
     state.jobs.require_room()  # before the body is read
     wanted = protocol.parse_create(await _json_body(request, state), state.served)
     cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     source, once = await _source(wanted.image, base, state)
+    given = {} if once is not None else {"image": wanted.image}
     logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
-    return state.jobs.create(
-        source,
-        once=once,
-        model=wanted.model,
-        version=wanted.version,
-        given={} if once is not None else {"image": wanted.image},
-        logs=logs[:_MAX_LOGS],
-        cancel_after=cancel_after,
-    )
+    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
+    state.jobs.create(job)
+    connection(request).held = 0
+    if wait is None:
+        return web.json_response(protocol.prediction(job, base), status=201)
+    with move_on_after(wait):
+        await job.done.wait()
+    body = protocol.prediction(job, base, still_waiting=not job.status.terminal)
+    return web.json_response(body, status=201, headers={"Preference-Applied": "wait"})
 
 
 @routes.get("/v1/predictions", allow_head=False)
@@ -68,14 +58,11 @@ async def list_predictions(request: web.Request) -> web.Response:
     """A page of predictions, newest first, with the URLs of the pages around it."""
     times = {key: request.query[key] for key in ("created_after", "created_before") if request.query.get(key)}
     bounds = {key.removeprefix("created_"): protocol.parse_time(key, text) for key, text in times.items()}
-    cursor = protocol.parse_cursor(request.query["cursor"]) if request.query.get("cursor") else None
-    page = request.app[STATE].jobs.page(cursor, **bounds)
+    page = request.app[STATE].jobs.page(protocol.check_cursor(request.query.get("cursor", "")), **bounds)
 
-    def link(cursor: Cursor | None) -> str | None:
-        if cursor is None:
-            return None
-        query = times | {"cursor": protocol.write_cursor(cursor)}
-        return f"{base_url(request)}{str(request.rel_url.with_query(query)).removeprefix('/v1')}"
+    def link(cursor: str | None) -> str | None:
+        query = request.rel_url.with_query(times | {"cursor": cursor or ""})
+        return cursor and f"{base_url(request)}{str(query).removeprefix('/v1')}"
 
     results = [protocol.prediction(job, base_url(request)) for job in page.jobs]
     return web.json_response({"previous": link(page.newer), "next": link(page.older), "results": results})
@@ -96,26 +83,21 @@ async def cancel(request: web.Request) -> web.Response:
 @routes.get("/v1/outputs/{name}/output.png", name=OPEN_ROUTE)
 async def output(request: web.Request) -> web.FileResponse:
     """The cutout."""
-    blob = request.app[STATE].jobs.outputs.get(request.match_info["name"])
-    if blob is None:
-        raise not_found("the output")
+    blob = found(request.app[STATE].jobs.outputs.get(request.match_info["name"]), "the output")
     return web.FileResponse(blob.path, headers={"Content-Type": "image/png"})
 
 
 def _answer(request: web.Request, job: Job | None) -> web.Response:
-    if job is None:
-        raise not_found("the prediction")
-    return web.json_response(protocol.prediction(job, base_url(request)))
+    return web.json_response(protocol.prediction(found(job, "the prediction"), base_url(request)))
 
 
 async def _json_body(request: web.Request, state: State) -> object:
     # A web page of another origin can send other content types without a preflight request, but not this one.
     if request.content_type != "application/json":
         raise Refusal(415, "Unsupported media type", "send the body as application/json")
-    data, limit = bytearray(), min(state.max_file + (1 << 20), _MAX_JSON)
+    limit = min(state.max_file + (1 << 20), _MAX_JSON)
     with readable("the JSON body"):
-        async for chunk in body(request, request.content.readany, limit, weight=_IN_MEMORY):
-            data += chunk
+        data = b"".join([chunk async for chunk in body(request, request.content.readany, limit, weight=_IN_MEMORY)])
         return await _decoded(state, protocol.parse_json, data)
 
 
@@ -127,12 +109,9 @@ async def _decoded(state: State, decode: Callable[[T], R], data: T) -> R:
 
 
 async def _source(image: str, base: str, state: State) -> tuple[Source, str | None]:
-    """What reads the picture when its job runs, and the file that ends with the job.
-
-    A data URI is stored on disk, so that a long queue needs no memory.
-    """
+    """What reads the picture when its job runs, and the file that ends with the job."""
     store = state.jobs.inputs
-    if protocol.is_data(image):
+    if protocol.is_data(image):  # stored on disk, so that a long queue needs no memory
         try:
             data = await _decoded(state, data_uri, image)
         except OutputBroken:

@@ -1,7 +1,4 @@
-"""Requests and answers as values: parse creates and headers, write predictions, files and refusals. Pure.
-
-Source: Replicate's HTTP API reference. Refusals keep its wording, so that clients recognise them.
-"""
+"""Requests and answers as values, by Replicate's HTTP API reference; in its words, which clients recognise. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 from batch_removebg.model import Status
 
 from .blob_store import Blob
-from .jobs import Cursor, Job
+from .jobs import Job
 
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
@@ -26,7 +24,7 @@ _MAX_VALUES = 1000  # in a body: tiny ones take thirty times their bytes in memo
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
-_CURSOR = re.compile(r"([on])(\d{1,15})", re.ASCII)
+_CURSOR = re.compile(r"([on]\d{1,15})?", re.ASCII)
 _FILE_PATH = re.compile(r"/v1/files/([0-9a-f]{26})(?:/download)?")
 
 
@@ -65,18 +63,15 @@ class Create:
 
     model: str
     version: str
-    image: str
-    """URL or data URI."""
-    ignored: tuple[str, ...]
-    """Names of inputs that the model doesn't have."""
+    image: str  # URL or data URI
+    ignored: tuple[str, ...]  # names of inputs that the model doesn't have
 
 
-def parse_json(body: bytes | bytearray) -> object:
+def parse_json(body: bytes) -> object:
     """The value in a JSON text; raises ValueError or RecursionError for what is none or holds too many values."""
     if sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:  # each value but the first follows one of these
         raise ValueError(f"more than {_MAX_VALUES} values")
-    value: object = json.loads(body)
-    return value
+    return json.loads(body)
 
 
 def parse_create(body: object, served: Mapping[str, str]) -> Create:
@@ -133,10 +128,10 @@ def prefer_wait(header: str | None) -> float | None:
     return None
 
 
-def cancel_after(header: str | None) -> float | None:
+def cancel_after(header: str | None) -> float:
     """Seconds in a `Cancel-After` header such as `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5, too."""
     if header is None:
-        return None
+        return inf
     found = _SPAN.fullmatch(header.strip())
     if not found or not any(found.groups()):
         raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))
@@ -156,17 +151,11 @@ def parse_time(field: str, text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def write_cursor(cursor: Cursor) -> str:
-    """The cursor as it stands in a URL, such as `o150`."""
-    return f"{'n' if cursor.newer else 'o'}{cursor.number}"
-
-
-def parse_cursor(text: str) -> Cursor:
-    """The cursor in a URL; raises Refusal (400)."""
-    found = _CURSOR.fullmatch(text)
-    if not found:
+def check_cursor(text: str) -> str:
+    """A cursor as `Page` has them, or none; raises Refusal (400) for other texts."""
+    if not _CURSOR.fullmatch(text):
         raise Refusal(400, "Bad request", "the cursor is not one that this server gave out")
-    return Cursor(int(found[2]), newer=found[1] == "n")
+    return text
 
 
 def file_id(url: str) -> str | None:
@@ -191,18 +180,12 @@ def file(blob: Blob, base: str) -> dict[str, Any]:
 
 
 def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str, Any]:
-    """A job as the API shows it; `base` is the URL of `/v1`.
-
-    `still_waiting` marks the answer to a `Prefer: wait` whose time ran out. Its status is `starting`, because official
-    clients take `processing` in that answer for finished and never ask again.
-    """
+    """A job as the API shows it; `base` is the URL of `/v1`; `still_waiting`: where the time of a wait ran out."""
+    # Its status is `starting` then: official clients take `processing` in that answer for finished, and ask no more.
     root = f"{base}/predictions/{job.id}"
     output = f"{base}/outputs/{job.output}/output.png" if job.output else None
-    metrics = {}
-    if job.completed is not None:
-        metrics["total_time"] = job.completed - job.created
-        if job.started is not None:
-            metrics["predict_time"] = job.completed - job.started
+    begun, end = {"total_time": job.created, "predict_time": job.started}, job.completed
+    metrics = {name: end - begin for name, begin in begun.items() if end is not None and begin is not None}
     return {
         "id": job.id,
         "model": job.model,

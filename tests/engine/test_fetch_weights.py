@@ -126,7 +126,8 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
             response.msg = "said"  # type: ignore[attr-defined]  # as urllib itself does
             return response
 
-    monkeypatch.setattr(fetch_weights, "_opener", lambda: urllib.request.build_opener(fetch_weights._HttpsOnly, Fake))
+    build = urllib.request.build_opener
+    monkeypatch.setattr(urllib.request, "build_opener", lambda *handlers: build(*handlers, Fake))
 
 
 def test_a_url_gives_its_bytes_with_progress(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.probe import cost, probe
+from batch_removebg.imaging.probe import measure, probe
 from batch_removebg.imaging.proxy import proxy
 from batch_removebg.model import ProxySpec
 from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
@@ -112,7 +112,7 @@ def header_holds(data: bytes) -> None:
         assert seen.width > 0
         assert seen.height > 0
         assert seen.width * seen.height <= LIMITS.max_pixels
-        assert cost(seen) > 0
+        assert measure(data, LIMITS).cost > 0
     except SourceError as error:
         str(error).encode()
     assert time.monotonic() - began < SOON

@@ -43,11 +43,11 @@ def test_grey_comes_back_as_grey_where_the_format_can(kind):
 
 
 def test_webp_has_no_grey_so_its_profile_is_worked_in():
-    pixels = np.array([[[0, 0], [55, 255]]], np.uint8)
-    again = opened(encoded_as("webp", pixels, icc=grey_profile()))
+    pixels, alpha = np.array([[[0, 55]], [[0, 255]]], np.uint8)
+    again = opened(encoded_as("webp", pixels, alpha=alpha, icc=grey_profile()))
     assert np.asarray(again).tolist() == [[[0, 0, 0, 0], [128, 128, 128, 255]]]
     assert again.info["icc_profile"][16:20] == b"RGB "
-    assert "icc_profile" not in opened(encoded_as("webp", pixels)).info
+    assert "icc_profile" not in opened(encoded_as("webp", pixels, alpha=alpha)).info
 
 
 @pytest.mark.parametrize("kind", EVERY)

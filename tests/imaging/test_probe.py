@@ -11,7 +11,7 @@ from PIL import Image
 
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.probe import cost
+from batch_removebg.imaging.probe import measure
 from batch_removebg.imaging.probe import probe as look
 from tests.support.pictures import encoded, exif, noise, opened, png, write_png
 
@@ -200,6 +200,6 @@ def test_the_estimated_cost_covers_the_measured_peak(tmp_path, kind, source):
     (tmp_path / "small").write_bytes(small)
     command = [sys.executable, "-c", MEASURE, kind, str(tmp_path / "small"), str(tmp_path / "large")]
     measured = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    estimate = cost(look(large, LIMITS), kind)
+    estimate = measure(large, LIMITS, kind).cost
     print(kind, source, measured / 3e6)  # shown with -s, for the record
     assert estimate / 3 < measured < estimate

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_removebg.matting.regions import GAP, Mask, apart, areas, extent
+from batch_removebg.matting.regions import GAP, Mask, apart, areas, span
 
 
 def flooded(mask: Mask, start: Mask) -> Mask:
@@ -78,11 +78,8 @@ def test_areas_are_those_of_a_flood_over_sides_and_corners(rows: int, columns: i
     assert sorted(areas(mask).tolist()) == flood_sizes(mask)
 
 
-@pytest.mark.parametrize(
-    ("margin", "box"),
-    [(0, (slice(3, 6), slice(2, 9))), (2, (slice(1, 8), slice(0, 10))), (99, (slice(0, 9), slice(0, 10)))],
-)
-def test_the_extent_is_the_box_around_what_is_set_and_ends_at_the_border(margin: int, box: tuple[slice, slice]) -> None:
-    mask = np.zeros((9, 10), bool)
-    mask[3, 8] = mask[5, 2] = True
-    assert extent(mask, margin) == box
+@pytest.mark.parametrize(("margin", "part"), [(0, slice(3, 6)), (2, slice(1, 8)), (99, slice(0, 9))])
+def test_the_span_is_around_what_is_set_and_ends_at_the_border(margin: int, part: slice) -> None:
+    line = np.zeros(9, bool)
+    line[[3, 5]] = True
+    assert span(line, margin) == part

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -151,6 +154,18 @@ async def test_a_body_that_does_not_come_on_is_given_up(monkeypatch: pytest.Monk
         json = b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head = HEAD if path == b"files" else json
         assert await status(await them.say(head + b"Content-Length: 1000\r\n\r\n{")) == 408
+
+
+async def test_a_body_earns_time_by_its_bytes_and_never_more_than_the_patience() -> None:
+    one: Any = object.__new__(guests.Connection)
+    one._loop, one.scope = SimpleNamespace(time=lambda: 100.0), SimpleNamespace(deadline=102.0)
+    one.hold(guests._PROGRESS // 2)
+    assert one.scope.deadline == 102.0 + guests._PATIENCE / 2
+    one.hold(guests._PROGRESS)
+    assert one.scope.deadline == 100.0 + guests._PATIENCE
+    one.scope.deadline = math.inf  # it is whole
+    one.hold(1)
+    assert one.scope.deadline == math.inf
 
 
 async def test_a_request_whose_body_has_come_may_take_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +17,7 @@ from batch_removebg.finish.options import Finished
 from batch_removebg.model import Status
 from batch_removebg.server import blob_store
 from batch_removebg.server import jobs as jobs_module
-from batch_removebg.server.jobs import Cursor, Job, Jobs, Source
+from batch_removebg.server.jobs import Job, Jobs, Source
 from tests.support.local_doubles import BEGIN, Hands, Stalled, running
 
 pytestmark = pytest.mark.anyio
@@ -44,15 +45,17 @@ def source(data: bytes = b"cat") -> Source:
     return bring
 
 
-def create(jobs: Jobs, bring: Source | None = None, *, cancel_after: float | None = None) -> Job:
-    return jobs.create(
-        bring or source(),
-        model="owner/name",
-        version="v",
-        given={"image": "https://host/cat.jpg"},
-        logs="hello\n",
-        cancel_after=cancel_after,
-    )
+def create(jobs: Jobs, bring: Source | None = None, **more: Any) -> Job:
+    job = Job(bring or source(), "owner/name", "v", {"image": "https://host/cat.jpg"}, "hello\n", **more)
+    jobs.create(job)
+    return job
+
+
+async def ended(job: Job | None) -> Job:
+    assert job is not None
+    with anyio.fail_after(30):
+        await job.done.wait()
+    return job
 
 
 async def test_a_job_runs_from_starting_to_succeeded_and_keeps_its_stamps(hands: Hands, tmp_path: Path) -> None:
@@ -67,12 +70,11 @@ async def test_a_job_runs_from_starting_to_succeeded_and_keeps_its_stamps(hands:
     async with running(render, tmp_path, hands) as jobs:
         job = create(jobs, slow)
         assert (job.status, job.number, job.created, job.started) == (Status.STARTING, 1, BEGIN, None)
-        ended = await jobs.wait(job.id, 10)
-        assert ended is not None
-        assert ended.output is not None
-        assert (ended.status, ended.started, ended.completed) == (Status.SUCCEEDED, BEGIN, BEGIN + 5)
-        assert (ended.error, ended.logs, ended.removed) == (None, "hello\nreduced to 8 bits\n", False)
-        blob = jobs.outputs.get(ended.output)
+        done = await ended(job)
+        assert done.output is not None
+        assert (done.status, done.started, done.completed) == (Status.SUCCEEDED, BEGIN, BEGIN + 5)
+        assert (done.error, done.logs, done.removed) == (None, "hello\nreduced to 8 bits\n", False)
+        blob = jobs.outputs.get(done.output)
         assert blob is not None
         assert blob.path.read_bytes() == b"CAT"
 
@@ -89,10 +91,9 @@ async def test_a_source_that_cannot_be_brought_fails_its_job_with_its_own_words(
         raise SourceError("https://host/cat.jpg answers 403")
 
     async with running(unchanged, tmp_path, hands) as jobs:
-        ended = await jobs.wait(create(jobs, lost).id, 10)
-        assert ended is not None
-        assert (ended.status, ended.error) == (Status.FAILED, "https://host/cat.jpg answers 403")
-        assert ended.output is None
+        done = await ended(create(jobs, lost))
+        assert (done.status, done.error) == (Status.FAILED, "https://host/cat.jpg answers 403")
+        assert done.output is None
 
 
 async def test_an_unforeseen_error_costs_its_own_job_only(
@@ -106,11 +107,9 @@ async def test_an_unforeseen_error_costs_its_own_job_only(
     with caplog.at_level(logging.ERROR):
         async with running(render, tmp_path, hands) as jobs:
             first, second = create(jobs, source(b"hostile")), create(jobs)
-            failed, ended = await jobs.wait(first.id, 10), await jobs.wait(second.id, 10)
-    assert failed is not None
-    assert ended is not None
+            failed, done = await ended(first), await ended(second)
     assert (failed.status, failed.error) == (Status.FAILED, "ValueError: what is this")
-    assert ended.status is Status.SUCCEEDED
+    assert done.status is Status.SUCCEEDED
     assert [record.message for record in caplog.records] == [f"prediction {first.id} failed"]
 
 
@@ -130,9 +129,9 @@ async def test_workers_render_at_a_time_and_no_more(hands: Hands, tmp_path: Path
         return unchanged(data)
 
     async with running(render, tmp_path, hands, workers=2) as jobs:
-        ids = [create(jobs).id for _ in range(6)]
-        ends = [await jobs.wait(name, 30) for name in ids]
-    assert [job.status for job in ends if job] == [Status.SUCCEEDED] * 6
+        queued = [create(jobs) for _ in range(6)]
+        ends = [await ended(job) for job in queued]
+    assert [job.status for job in ends] == [Status.SUCCEEDED] * 6
     assert most == 2
 
 
@@ -155,11 +154,9 @@ async def test_a_job_canceled_in_the_queue_is_never_rendered(hands: Hands, tmp_p
         assert canceled is not None
         assert (canceled.status, canceled.started, canceled.completed) == (Status.CANCELED, None, BEGIN)
         stalled.released.set()
-        ended = await jobs.wait(first.id, 10)
-        assert ended is not None
-        assert ended.status is Status.SUCCEEDED
-        third = await jobs.wait(create(jobs).id, 10)  # has passed the second in the queue
-        assert third is not None
+        done = await ended(first)
+        assert done.status is Status.SUCCEEDED
+        third = await ended(create(jobs))  # has passed the second in the queue
         assert third.status is Status.SUCCEEDED
         assert canceled.status is Status.CANCELED
         assert stalled.calls == 2
@@ -175,11 +172,10 @@ async def test_a_job_canceled_while_it_runs_ends_at_once_and_its_result_is_throw
         canceled = jobs.cancel(job.id)
         assert canceled is not None
         assert canceled.status is Status.CANCELED
-        assert (await jobs.wait(job.id, 10), canceled.completed) == (canceled, BEGIN)
+        assert (await ended(job), canceled.completed) == (canceled, BEGIN)
         hands.now += 1
         stalled.released.set()
-        after = await jobs.wait(create(jobs).id, 10)
-        assert after is not None
+        after = await ended(create(jobs))
         assert after.status is Status.SUCCEEDED
         assert (canceled.status, canceled.completed, canceled.output) == (Status.CANCELED, BEGIN, None)
         assert [path.name for path in (tmp_path / "outputs").iterdir()] == [after.output]
@@ -207,10 +203,10 @@ async def test_an_input_of_one_job_goes_however_the_job_ends(hands: Hands, tmp_p
     async with running(stalled, tmp_path, hands, room=2) as jobs:
         for _ in range(2):
             blob = await jobs.inputs.put(b"cat")
-            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+            create(jobs, once=blob.id)
         blob = await jobs.inputs.put(b"cat")
         with pytest.raises(Busy):
-            jobs.create(source(), model="m", version="v", given={}, logs="", cancel_after=None, once=blob.id)
+            create(jobs, once=blob.id)
         assert len(list((tmp_path / "inputs").iterdir())) == 2
         for job in jobs.page().jobs:
             jobs.cancel(job.id)
@@ -224,7 +220,7 @@ async def test_of_too_many_jobs_the_oldest_that_have_ended_are_forgotten_before_
     monkeypatch.setattr(jobs_module, "_HISTORY", 2)
     async with running(unchanged, tmp_path, hands) as jobs:
         ids = [create(jobs).id for _ in range(5)]
-        await jobs.wait(ids[-1], 10)
+        await ended(jobs.get(ids[-1]))
         jobs.sweep()
         assert [job.id for job in jobs.page().jobs] == ids[:0:-1]
         assert len(list((tmp_path / "outputs").iterdir())) == 4
@@ -232,21 +228,12 @@ async def test_of_too_many_jobs_the_oldest_that_have_ended_are_forgotten_before_
 
 async def test_canceling_what_has_ended_or_never_was_changes_nothing(hands: Hands, tmp_path: Path) -> None:
     async with running(unchanged, tmp_path, hands) as jobs:
-        ended = await jobs.wait(create(jobs).id, 10)
-        assert ended is not None
+        done = await ended(create(jobs))
         hands.now += 1
-        assert jobs.cancel(ended.id) is ended
-        assert (ended.status, ended.completed) == (Status.SUCCEEDED, BEGIN)
+        assert jobs.cancel(done.id) is done
+        assert (done.status, done.completed) == (Status.SUCCEEDED, BEGIN)
         assert jobs.cancel("nobody") is None
         assert jobs.get("nobody") is None
-        assert await jobs.wait("nobody", 10) is None
-
-
-async def test_waiting_gives_up_after_its_seconds(hands: Hands, tmp_path: Path, stalled: Stalled) -> None:
-    async with running(stalled, tmp_path, hands) as jobs:
-        job = await jobs.wait(create(jobs).id, 0)
-        assert job is not None
-        assert not job.status.terminal
 
 
 async def test_cancel_after_stops_a_job_at_its_moment_and_not_before(
@@ -264,15 +251,14 @@ async def test_cancel_after_stops_a_job_at_its_moment_and_not_before(
 
 async def test_after_an_hour_input_logs_and_output_are_gone(hands: Hands, tmp_path: Path) -> None:
     async with running(unchanged, tmp_path, hands) as jobs:
-        ended = await jobs.wait(create(jobs).id, 10)
-        assert ended is not None
+        done = await ended(create(jobs))
         hands.now += 3599.9
         jobs.sweep()
-        assert jobs.get(ended.id) is ended
-        assert (ended.removed, ended.logs, ended.output is None) == (False, "hello\n", False)
+        assert jobs.get(done.id) is done
+        assert (done.removed, done.logs, done.output is None) == (False, "hello\n", False)
         hands.now += 0.1
         jobs.sweep()
-        wiped = jobs.get(ended.id)
+        wiped = jobs.get(done.id)
         assert wiped is not None
         assert (wiped.status, wiped.removed) == (Status.SUCCEEDED, True)
         assert (wiped.input, wiped.output, wiped.logs) == ({}, None, "")
@@ -284,11 +270,10 @@ async def test_after_an_hour_the_input_of_a_failed_job_is_gone_too(hands: Hands,
         raise SourceError("gone")
 
     async with running(unchanged, tmp_path, hands) as jobs:
-        ended = await jobs.wait(create(jobs, lost).id, 10)
-        assert ended is not None
+        done = await ended(create(jobs, lost))
         hands.now += 3600
         jobs.sweep()
-        wiped = jobs.get(ended.id)
+        wiped = jobs.get(done.id)
         assert wiped is not None
         assert (wiped.status, wiped.removed, wiped.input, wiped.error) == (Status.FAILED, True, {}, "gone")
 
@@ -298,10 +283,8 @@ async def test_an_output_that_was_crowded_out_is_reported_as_removed(
 ) -> None:
     monkeypatch.setattr(blob_store, "ROOM", 5)
     async with running(unchanged, tmp_path, hands) as jobs:
-        first = await jobs.wait(create(jobs).id, 10)
-        second = await jobs.wait(create(jobs).id, 10)
-        assert first is not None
-        assert second is not None
+        await ended(create(jobs))
+        await ended(create(jobs))
         jobs.sweep()
         assert [job.removed for job in jobs.page().jobs] == [False, True]
         assert jobs.page().jobs[1].output is None
@@ -309,12 +292,11 @@ async def test_an_output_that_was_crowded_out_is_reported_as_removed(
 
 async def test_the_sweep_comes_round_by_itself(hands: Hands, tmp_path: Path) -> None:
     async with running(unchanged, tmp_path, hands) as jobs:
-        ended = await jobs.wait(create(jobs).id, 10)
-        assert ended is not None
+        done = await ended(create(jobs))
         await anyio.wait_all_tasks_blocked()
         hands.advance(3600)
         await anyio.wait_all_tasks_blocked()
-        wiped = jobs.get(ended.id)
+        wiped = jobs.get(done.id)
         assert wiped is not None
         assert wiped.removed
 
@@ -325,7 +307,7 @@ async def test_the_oldest_wiped_jobs_are_forgotten_in_the_end(
     monkeypatch.setattr(jobs_module, "_HISTORY", 2)
     async with running(unchanged, tmp_path, hands) as jobs:
         ids = [create(jobs).id for _ in range(3)]
-        await jobs.wait(ids[-1], 10)
+        await ended(jobs.get(ids[-1]))
         jobs.sweep()
         assert len(jobs.page().jobs) == 3
         hands.now += 3600
@@ -354,7 +336,7 @@ async def many(hands: Hands, tmp_path: Path, stalled: Stalled) -> AsyncIterator[
 async def test_pages_lead_through_all_jobs_newest_first_and_back(many: Jobs) -> None:
     first = many.page()
     assert [job.number for job in first.jobs] == list(range(250, 150, -1))
-    assert (first.newer, first.older) == (None, Cursor(151))
+    assert (first.newer, first.older) == (None, "o151")
     second = many.page(first.older)
     assert [job.number for job in second.jobs] == list(range(150, 50, -1))
     third = many.page(second.older)
@@ -367,8 +349,8 @@ async def test_pages_lead_through_all_jobs_newest_first_and_back(many: Jobs) -> 
 
 
 async def test_a_page_after_the_last_is_empty(many: Jobs) -> None:
-    assert many.page(Cursor(1)).jobs == ()
-    assert many.page(Cursor(250, newer=True)).jobs == ()
+    assert many.page("o1").jobs == ()
+    assert many.page("n250").jobs == ()
 
 
 async def test_bounds_take_in_their_beginning_and_leave_out_their_end(many: Jobs) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from batch_removebg.server import origins
+from batch_removebg.server import app
 from batch_removebg.server.protocol import Refusal
 
 
 def status(*headers: tuple[str, str], keyless: bool = True) -> int:
     """Of the refusal; 200 if there is none."""
     try:
-        origins.check(CIMultiDictProxy(CIMultiDict(headers)), keyless=keyless)
+        app.check_origin(CIMultiDictProxy(CIMultiDict(headers)), keyless=keyless)
     except Refusal as refusal:
         return refusal.status
     return 200

@@ -27,10 +27,7 @@ def require(device: Device, precision: Precision) -> None:
 
 
 def look(device: Device) -> Installed:
-    """The installed runtimes among those that the device could need; the others aren't imported.
-
-    For `auto`, neither is an onnxruntime that offers nothing better than OpenVINO.
-    """
+    """The installed runtimes among those that the device could need; what isn't worth it isn't imported."""
     capabilities = openvino.capabilities() if device in ("auto", "openvino") else None
     if device == "openvino":
         return Installed(openvino=capabilities)
@@ -40,11 +37,7 @@ def look(device: Device) -> Installed:
 
 
 def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:
-    """The network in the ONNX file at `path`, loaded on the named device or, with `auto`, on the best one that works.
-
-    Raises DeviceAbsent if a named device or precision isn't available, or isn't what the runtime then uses;
-    SettingsError if no runtime is installed, or none can read the file.
-    """
+    """The network in an ONNX file on the device or, with `auto`, the best that works; raises SettingsError."""
     *before, last = resolve(device, precision, look(device))
     for choice in before:
         try:

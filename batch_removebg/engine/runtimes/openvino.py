@@ -115,13 +115,11 @@ def _compile(module: Any, core: Any, path: Path, options: Mapping[str, str]) -> 
 
 def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     request.infer({0: tensor}, share_inputs=True)
-    # A copy: the next picture overwrites the request's tensor.
-    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()
+    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the next picture overwrites it
     return found
 
 
 def _module() -> Any:
-    """The module `openvino`, or None if it isn't installed."""
     with _loading:
         # One that was imported before us stays as it is.
         module = sys.modules.get("openvino") or _imported()

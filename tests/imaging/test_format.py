@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from batch_removebg.imaging.codecs import STARTS, identify
+from batch_removebg.imaging.format import STARTS, identify
 from batch_removebg.imaging.vips import vips
 from tests.support.pictures import encoded, noise
 
