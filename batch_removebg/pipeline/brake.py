@@ -1,12 +1,14 @@
 """Stops a run whose predictions give nothing: what went wrong for a few pictures in a row goes wrong for all.
 
-Pure: it counts pictures that came to the same, and forgets them with the first one that is saved.
+Pure: it counts pictures that came to the same, in the order in which predictions were bought for them. One that is
+saved shows that the server is well, and whatever was bought before it was the pictures' own fault.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from batch_removebg.errors import (
     BatchError,
@@ -22,48 +24,86 @@ from batch_removebg.errors import (
 
 _HOPELESS = OutputBroken, PredictionLost  # what the server gives can't be used, and waiting heals nothing
 _DOUBTFUL = ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted  # the pictures' fault, or it may pass
-_FEW, _MANY = 3, 10  # pictures in a row that stop the run
+_FEW, _MORE, _MANY = 3, 6, 10
+"""Pictures in a row with useless results after which only new ones are tried, after which the run stops, and pictures
+that fail in a doubtful way after which it does."""
+_ALONE = 60.0  # seconds to wait for a picture that wasn't tried yet
+
+Pictures = dict[str, int]
+"""Fingerprints of content, so that copies count once, with their place in the order of purchases."""
 
 
 @dataclass(eq=False)
 class Brake:
-    """Pictures are known by the fingerprint of their content: copies of one count once."""
+    """Asked before each purchase, and told what came of it."""
 
     stop: Callable[[BatchError], None]
     """Gets the reason to stop."""
-    _suspects: set[str] = field(default_factory=set, init=False)
-    _alike: dict[str, set[str]] = field(default_factory=dict, init=False)
+    _bought: Pictures = field(default_factory=dict, init=False)
+    """Those that haven't ended."""
+    _suspects: Pictures = field(default_factory=dict, init=False)
+    _useless: Pictures = field(default_factory=dict, init=False)
+    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)
     """Pictures by kind of error."""
+    _purchases: int = field(default=0, init=False)
+    _proven: int = field(default=0, init=False)
+    """Place of the last one that was saved."""
+    _last: BatchError | None = field(default=None, init=False)
+    _idle_since: float = field(default=inf, init=False)
 
-    @property
-    def holds(self) -> bool:
-        """Whether to buy nothing for now: of several predictions it is being found out whether they are of any use."""
-        return len(self._suspects) >= _FEW
+    def allows(self, picture: str, now: float) -> bool:
+        """Whether a prediction may be bought for the picture now; where not, ask again in a while.
+
+        With three pictures in doubt, no second prediction is bought for any, and six are tried at most.
+        """
+        doubtful = self._suspects | self._useless
+        if len(doubtful) >= _FEW:
+            others = {one for one, place in self._bought.items() if place > self._proven} - doubtful.keys()
+            if picture in doubtful or (picture not in others and len(doubtful) + len(others) >= _MORE):
+                self._wait(now, busy=bool(others or self._suspects))
+                return False
+        self._purchases += 1
+        self._bought.setdefault(picture, self._purchases)
+        return True
 
     def suspect(self, picture: str) -> None:
         """Record a first sign that a prediction is of no use."""
-        self._suspects.add(picture)
+        if (place := self._bought.get(picture, 0)) > self._proven:
+            self._suspects[picture] = place
 
-    def useless(self, picture: str, error: BatchError, *, new: bool = True) -> None:
-        """Record that a prediction turned out to be of no use; one that isn't `new` may just be over its hour."""
-        self._suspects.discard(picture)
-        if isinstance(error, _HOPELESS) and new:
-            self._count(picture, error, _FEW)
+    def useless(self, picture: str, error: BatchError) -> None:
+        """Record that a prediction turned out to be of no use; one of an earlier run may just be over its hour."""
+        self._suspects.pop(picture, None)
+        place = self._bought.get(picture, 0)
+        if isinstance(error, _HOPELESS) and place > self._proven:
+            self._useless[picture], self._last = place, error
+            if len(self._useless) == _MORE:
+                self._end(_MORE, error)
 
     def ended(self, picture: str, error: BatchError) -> None:
         """Record that a picture wasn't saved."""
         self.useless(picture, error)
+        self._bought.pop(picture, None)
         if isinstance(error, _DOUBTFUL) and not isinstance(error, (*_HOPELESS, UploadExpired)):
-            self._count(picture, error, _MANY)
+            alike = self._failed.setdefault(error.kind, set())
+            alike.add(picture)
+            if len(alike) == _MANY:
+                self._end(_MANY, error)
 
-    def saved(self) -> None:
+    def saved(self, picture: str) -> None:
         """Record that a picture was saved."""
-        self._alike.clear()
-        self._suspects.clear()
+        self._failed.clear()
+        self._proven = max(self._proven, self._bought.pop(picture, 0))
+        for pictures in (self._suspects, self._useless):
+            for excused in [one for one, place in pictures.items() if place <= self._proven]:
+                del pictures[excused]
 
-    def _count(self, picture: str, error: BatchError, most: int) -> None:
-        alike = self._alike.setdefault(error.kind, set())
-        alike.add(picture)
-        if len(alike) == most:
-            text = f"{most} pictures in a row ended alike, and none was saved in between: no more are bought"
-            self.stop(NothingUsable(f"{text}; run the same command again once the cause is found. The last: {error}"))
+    def _wait(self, now: float, *, busy: bool) -> None:
+        """Stop the run where nothing has been under way for a while that could show that the server is well."""
+        self._idle_since = inf if busy else min(self._idle_since, now)
+        if now - self._idle_since >= _ALONE and self._last is not None:
+            self._end(len(self._useless), self._last)
+
+    def _end(self, count: int, error: BatchError) -> None:
+        text = f"{count} pictures in a row ended alike, and none was saved in between: no more are bought"
+        self.stop(NothingUsable(f"{text}; run the same command again once the cause is found. The last: {error}"))

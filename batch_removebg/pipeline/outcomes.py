@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batch_removebg.errors import BatchError, Stopping, Verdict
+from batch_removebg.errors import BatchError, Verdict
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Failed
 from batch_removebg.ledger.state import Step
@@ -33,7 +33,6 @@ class Outcomes:
 
     def saved(self, todo: Todo) -> None:
         """Report an item as saved; the downloader has recorded it."""
-        self.context.brake.saved()
         self._over(Kind.SAVED, todo, todo.output)
 
     async def unchanged(self, todo: Todo) -> None:
@@ -42,8 +41,8 @@ class Outcomes:
         self._over(Kind.SKIPPED, todo, Step.DONE.value)
 
     async def not_saved(self, todo: Todo, error: BatchError) -> None:
-        """Record an item as failed, or leave it pending because the run ends; ABORT closes the gate."""
-        if error.verdict is not Verdict.ABORT:
+        """Record an item as failed, or leave it pending; ABORT closes the gate."""
+        if error.verdict not in (Verdict.ABORT, Verdict.LEAVE):
             try:
                 await self.context.ledger.append(
                     Failed(
@@ -58,7 +57,7 @@ class Outcomes:
                 error = unwritten
             else:
                 return self._over(Kind.FAILED, todo, str(error), error.kind)
-        if not isinstance(error, Stopping):
+        if error.verdict is not Verdict.LEAVE:
             self.context.gate.close(error)
         return self._over(Kind.PENDING, todo)
 

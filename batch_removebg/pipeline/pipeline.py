@@ -9,7 +9,7 @@
 `todos` is bounded. `ready` has no room: output URLs expire, so a worker hands over only to a free downloader, and
 back-pressure reaches the reader. `copies` takes what comes back without waiting: copies of a content that was saved or
 has failed, outputs of no use, and lost creates once they were looked for. What has to be bought after all goes to
-`todos` again. A copy of what is being bought is parked, and holds no worker; nor does a create being looked for.
+`todos` again. A copy of what is being bought is parked, and holds no worker; nor does what has to wait for another try.
 
 Closing the ends is the shutdown: once the reader is done and no item is on its way, the copiers end and close `todos`,
 the workers end and close `ready`, and the downloaders end. A closed gate stops buying: paid results are still collected
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping
+from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping
 from batch_removebg.events import Event, Kind
 
 from .concurrency import Slots
@@ -37,7 +37,7 @@ from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
 from .watchers import watch_gate, watch_signals, write_snapshots
-from .work import Predicted, Prepared, Todo
+from .work import Predicted, Prepared, Todo, Turn
 
 Todos = MemoryObjectSendStream[Todo | Prepared]
 Ready = MemoryObjectSendStream[Predicted]
@@ -145,7 +145,7 @@ class Pipeline:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
         except BatchError as error:
-            await self._settle(todo, error, prepared)
+            await self._useless(todo, error, prepared)
             return error.attempts > 0
 
     async def _predicted(self, prepared: Prepared, data: bytes | None, *, again: bool) -> Predicted | None:
@@ -172,14 +172,14 @@ class Pipeline:
                 turn.doubts = []
             return predicted
         except CreateLost:
-            self._stages.start_soon(self._look_for, prepared)
+            self._stages.start_soon(self._after, self.purchaser.recover, prepared)
             return None
 
-    async def _look_for(self, prepared: Prepared) -> None:
-        """Find out what became of a create without an answer; then the item goes on."""
+    async def _after(self, wait: Callable[[Prepared, Turn], Awaitable[None]], prepared: Prepared) -> None:
+        """Let an item go on once something is over that takes its time."""
         turn = self.dedup.turn(prepared)
         try:
-            await self.purchaser.recover(prepared, turn)
+            await wait(prepared, turn)
         except BatchError as error:
             error.attempts = turn.bought + turn.losses
             await self._settle(prepared.todo, error, prepared)
@@ -207,34 +207,37 @@ class Pipeline:
                     notes = await self.downloader.save(predicted)
                 except BatchError as error:
                     error.attempts = max(error.attempts, predicted.attempts)
-                    old = self.dedup.leads(prepared) and self.dedup.turn(prepared).buyer is None
-                    self.context.brake.useless(prepared.fingerprint, error, new=not old)
-                    if not self._again(prepared, error):
-                        await self._settle(todo, error, prepared)
+                    await self._useless(todo, error, prepared)
                 else:
+                    self.context.brake.saved(prepared.fingerprint)
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
-                        self.context.notify(Event(Kind.WARNING, todo.item.id, text=note))
+                        self._warn(todo, note)
                     self.reused += predicted.reused
                     self._outcomes.saved(todo)
 
-    def _again(self, prepared: Prepared, error: BatchError) -> bool:
-        """Send an item back whose output is of no use, where another prediction may be bought."""
-        if not (isinstance(error, ResubmitError) and self.dedup.leads(prepared)):
-            return False
-        turn = self.dedup.turn(prepared)
-        turn.open, error.attempts = None, turn.bought
-        if not self.purchaser.may_buy(turn):
-            return False
-        if self.context.gate.reason is None:
-            text = f"{error}; another prediction is bought"
-            self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
-        self._copies.put([(prepared, None)])
-        return True
+    async def _useless(self, todo: Todo, error: BatchError, prepared: Prepared | None) -> None:
+        """Send an item back where another prediction may be bought instead of one of no use; end it elsewhere."""
+        if prepared is not None and isinstance(error, ResubmitError) and self.dedup.leads(prepared):
+            turn = self.dedup.turn(prepared)
+            turn.open, error.attempts = None, turn.bought
+            self.context.brake.useless(prepared.fingerprint, error)
+            if self.purchaser.may_buy(turn):
+                if self.context.gate.reason is None:
+                    self._warn(todo, f"{error}; another prediction is bought")
+                self._stages.start_soon(self._after, self.purchaser.pause, prepared)
+                return
+        await self._settle(todo, error, prepared)
 
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
-        """End an item that wasn't saved."""
+        """End an item that wasn't saved; what is paid for, or may be, isn't given up while the server has trouble."""
         if prepared is not None:
+            if isinstance(error, RetryError) and self.dedup.leads(prepared) and self.dedup.turn(prepared).paid:
+                error = Postponed(f"{error}; what may be paid for stays pending, and the next run asks for it again")
+                self._warn(todo, str(error))
             self.context.brake.ended(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
         await self._outcomes.not_saved(todo, error)
+
+    def _warn(self, todo: Todo, text: str) -> None:
+        self.context.notify(Event(Kind.WARNING, todo.item.id, text=text))

@@ -6,8 +6,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, InputRejected, ServerDown, ServerError
-from batch_removebg.model import CreateRequest, Prediction, Status
+from batch_removebg.errors import (
+    BudgetReached,
+    ConnectionFailed,
+    CreateLost,
+    InputRejected,
+    OutOfReach,
+    ServerDown,
+    ServerError,
+)
+from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Status
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from tests.support.doubles import FakeClock, ScriptedProvider, pausing
@@ -220,6 +228,90 @@ async def test_creates_wait_while_different_outputs_of_a_host_fail_and_others_ar
         "503; out.example, where the outputs are, seems to be down: the run pauses, and tries again by itself"
     ]
     assert await breaking.fetch("https://elsewhere.example/d.png") == b"picture"
+
+
+class Hosts(ScriptedProvider):
+    """Outputs named `bad` always answer 500; so does the list."""
+
+    async def fetch(self, url: str) -> bytes:
+        self.calls.append(url.rpartition("/")[2])
+        if "bad" in url:
+            raise ServerError("500")
+        return b"picture"
+
+    async def list(self, **given: object) -> PredictionPage:
+        raise ServerError("500")
+
+
+def breaking(provider: ScriptedProvider, fake: FakeClock) -> Breaking:
+    return Breaking(provider, Breaker(known=True), clock=fake.clock, pause=pausing(fake.clock.sleep), waiting=_hush)
+
+
+async def fetch(chain: Breaking, name: str, wait: float = 0.0) -> None:
+    await chain.clock.sleep(wait)
+    await chain.fetch(f"https://out.example/{name}")
+
+
+async def test_an_output_that_comes_late_is_probed_before_those_that_have_failed_again_and_again() -> None:
+    chain = breaking(provider := Hosts(), fake := FakeClock())
+    started = fake.now
+    async with anyio.create_task_group() as tasks:
+        for nth in range(3):
+            tasks.start_soon(_failing, chain, f"bad{nth}")
+        tasks.start_soon(fetch, chain, "good", 40.0)
+    assert fake.now - started < 900 + 100
+    assert provider.calls.index("good") < 13
+    await chain.create(REQUEST)
+
+
+async def _failing(chain: Breaking, name: str) -> None:
+    with pytest.raises((ServerError, OutOfReach)):
+        await fetch(chain, name)
+
+
+async def test_while_a_host_of_outputs_is_down_one_purchase_goes_ahead_after_five_minutes_and_every_ten() -> None:
+    chain = breaking(Hosts(), fake := FakeClock())
+    bought = list[float]()
+
+    async def buy() -> None:
+        await chain.create(REQUEST)
+        bought.append(fake.now - started)
+
+    async with anyio.create_task_group() as tasks:
+        for nth in range(3):
+            tasks.start_soon(_failing, chain, f"bad{nth}")
+        await fake.clock.sleep(1.0)
+        started = fake.now
+        for _ in range(2):
+            tasks.start_soon(buy)
+    assert [round(moment, -1) for moment in bought] == [300, 900]
+
+
+async def test_an_output_is_held_for_a_quarter_of_an_hour_and_then_left_for_the_next_run() -> None:
+    chain = breaking(Hosts(), fake := FakeClock())
+    started = fake.now
+    async with anyio.create_task_group() as tasks:
+        for name in ("bad1", "bad2"):
+            tasks.start_soon(_failing, chain, name)
+        with pytest.raises(OutOfReach, match="500"):
+            await fetch(chain, "bad3", 1.0)
+    assert 900 <= fake.now - started < 1000
+
+
+async def test_a_list_that_fails_holds_up_nothing_else_and_is_given_up_after_five_minutes() -> None:
+    chain = breaking(provider := Hosts(), fake := FakeClock())
+    provider.known["p9"] = Prediction("p9", Status.PROCESSING)
+    started = fake.now
+    for _ in range(4):
+        with pytest.raises(ServerError):
+            await chain.list()
+    with pytest.raises(OutOfReach):
+        await chain.list()
+    assert 300 <= fake.now - started < 400
+    waited = len(fake.slept)
+    await chain.get("p9")
+    await chain.create(REQUEST)
+    assert len(fake.slept) == waited
 
 
 def test_the_hours_of_a_suspend_are_no_outage() -> None:
