@@ -284,7 +284,8 @@ async def test_while_a_host_of_outputs_is_down_one_purchase_goes_ahead_after_fiv
         started = fake.now
         for _ in range(2):
             tasks.start_soon(buy)
-    assert [round(moment, -1) for moment in bought] == [300, 900]
+    assert 299 <= bought[0] < 400
+    assert 600 <= bought[1] - bought[0] < 700
 
 
 async def test_an_output_is_held_for_a_quarter_of_an_hour_and_then_left_for_the_next_run() -> None:
