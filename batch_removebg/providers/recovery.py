@@ -4,8 +4,9 @@ This API has no idempotency keys. Where the server lists predictions with their 
 input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, wiped
 inputs), the policy says whether to risk a duplicate.
 
-That a create isn't on the list shows something only where the list shows a later one of ours. The clock of this machine
-is no argument: how far to read back follows from the server's times, and until those are known all is read.
+That a create isn't on the list shows something only where the list shows a later one of ours, is in order, and doesn't
+look cut off. The clock of this machine is no argument: how far to read back follows from the server's times, and until
+those are known, or where they contradict each other, all is read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import anyio
@@ -70,6 +71,10 @@ class LostPolicy:
 
 _VERSION = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _REMEMBERED = 1000  # creates whose place in time is known
+_SHORT, _ROUND = (
+    10,
+    5,
+)  # rows that no list is cut off at, and what the numbers that it may be cut off at are multiples of
 _LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
 
@@ -114,8 +119,9 @@ class LostCreates:
         self._provider = provider
         self._clock = clock
         self._known = known
-        self._offset = math.inf
-        """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early."""
+        self._offset, self._ahead, self._behind = math.inf, -math.inf, math.inf
+        """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early; the
+        latest such, and the earliest by the moments that creates were sent at."""
         self._later: OrderedDict[str, tuple[float, str]] = OrderedDict()
         """When the latest creates with an answer were sent, and with which image, by id."""
         self._echoes = False
@@ -133,7 +139,9 @@ class LostCreates:
             if len(self._later) > _REMEMBERED:
                 self._later.popitem(last=False)
         if created.created_at is not None:
-            self._offset = min(self._offset, created.created_at.timestamp() - self._clock.monotonic())
+            offset = created.created_at.timestamp() - self._clock.monotonic()
+            self._offset, self._ahead = min(self._offset, offset), max(self._ahead, offset)
+            self._behind = min(self._behind, offset + created.held)
 
     async def find(
         self, lost: Lost, spent: Container[str], sent: float = -math.inf, lost_at: float | None = None
@@ -190,6 +198,7 @@ class LostCreates:
         """Look for all of them at once; those not seen at their last look are not there."""
         now, since = self._clock.monotonic(), self._since(searches)
         cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
+        rows, in_order, past, oldest = 0, True, False, datetime.max.replace(tzinfo=UTC)
         for _ in range(self.policy.pages):
             page = await self._provider.list(created_after=since, cursor=cursor)
             for sent, image, shown in self._answered(page.predictions):
@@ -198,17 +207,22 @@ class LostCreates:
             for candidate in page.predictions:
                 if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
                     self._compare(candidate, searches, doubtful)
-            oldest = page.predictions[-1].created_at if page.predictions else None
-            complete = page.next is None or (since is not None and oldest is not None and oldest < since)
+            for made in (one.created_at for one in page.predictions if one.created_at is not None):
+                in_order = in_order and made - timedelta(seconds=self.policy.jitter) <= oldest
+                oldest = min(oldest, made)
+            rows += len(page.predictions)
+            past = in_order and since is not None and oldest < since
+            complete = past or page.next is None
             if complete or not page.next or all(search.done.is_set() for search in searches):
                 break
             cursor = page.next
+        cut = cursor is None and not past and rows >= _SHORT and rows % _ROUND == 0
         for search in searches:
             search.due = [due for due in search.due if due > now]
             absent, later = complete and search not in doubtful, newest > search.lost_at
             if (not absent and search.due) or search.done.is_set():
                 continue
-            if absent and later and len(search.due) < len(self.policy.looks) - 1:
+            if absent and later and in_order and not cut and len(search.due) < len(self.policy.looks) - 1:
                 search.end(Sighting(None, absent=True, sure=True))
             elif not search.due and (not absent or search.audit or self._may_try(now)):
                 search.end(Sighting(None, absent=absent))
@@ -224,6 +238,8 @@ class LostCreates:
 
     def _since(self, searches: Sequence[_Search]) -> datetime | None:
         """Server's time before which none of them was sent, where that is known."""
+        if self._ahead - self._behind > self.policy.jitter:
+            return None  # its machines' clocks differ
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
         return datetime.fromtimestamp(seconds, UTC) if _LONG_AGO < seconds < _FAR else None
 
@@ -246,7 +262,11 @@ class LostCreates:
                 search.end(Sighting(candidate))
                 return
         if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten
-            doubtful.update(open_ones)
+            made = candidate.created_at
+            for search in open_ones:
+                since = self._since([search])
+                if made is None or since is None or made >= since:
+                    doubtful.add(search)
 
 
 def _of_another_model(shown: str | None, ours: str) -> bool:
