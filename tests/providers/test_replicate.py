@@ -29,7 +29,8 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Status
 from batch_removebg.net import fetch
-from batch_removebg.providers import wire
+from batch_removebg.net.patience import Patience
+from batch_removebg.providers import replicate, wire
 from batch_removebg.providers.replicate import REMOVE_BG, Endpoint, Replicate
 from tests.support.doubles import cutout, photo
 from tests.support.fake_api import (
@@ -634,3 +635,21 @@ async def test_an_upload_answered_with_an_earlier_one_is_sent_again(
     await provider.upload(b"x", filename="a.jpg", content_type="image/jpeg")
     with pytest.raises(ServerError, match="another file"):
         await provider.upload(b"y", filename="b.jpg", content_type="image/jpeg")
+
+
+@pytest.mark.parametrize(("gateway", "silence"), [(True, 180.0), (False, 60.0)])
+async def test_where_a_lost_create_can_not_be_looked_for_its_answer_is_awaited_longer(
+    monkeypatch: pytest.MonkeyPatch, gateway: bool, silence: float
+) -> None:
+    borne = list[float]()
+
+    class Noted(Patience):
+        def __init__(self, silence: float, total: float) -> None:
+            super().__init__(silence, total)
+            borne.append(silence)
+
+    monkeypatch.setattr(replicate, "Patience", Noted)
+    async with FakeApi(gateway=gateway) as api, connected(api) as provider:
+        made = await provider.create(CreateRequest("a", "https://shop.example/a.jpg", "a.png"))
+        await provider.get(str(made.id))
+    assert borne == [silence, 60.0]
