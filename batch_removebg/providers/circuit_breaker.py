@@ -37,6 +37,7 @@ _DOWN = (ServerError, ConnectionFailed, CreateLost)
 _OWN = (BudgetReached, DiskError, LedgerError, Stopping)  # errors of this side, which say nothing about the server
 _GAP = 660.0  # seconds that an exchange and a pause take at most
 _OUTPUTS = 3  # different outputs of one host that fail in a row before the host counts as down
+_REMEMBERED = 10_000  # outputs that have failed
 _TRIAL = 300.0  # seconds until a purchase while it does, twice as many between two: is it down, or were those bad?
 _BEHIND = 9  # seconds at most that a call which has failed as the probe, and again, lets others go first
 _HELD: Mapping[Operation, float] = {"fetch": 900.0, "list": 300.0}
@@ -94,14 +95,15 @@ class Breaker:
     def answered(self) -> None:
         """Record that the server answered, whatever it said."""
         self._failures, self._pause, self._down, self._failed_at, self._probing = 0, 0.0, 0.0, math.inf, False
-        self._outputs.clear()
         self.known = True
 
     def failed(self, now: float, output: str | None = None) -> None:
-        """Record a failure; of one `output` only the first counts. Raises ServerDown after too long an outage."""
+        """Record a failure; of one `output` only the first in a run counts. Raises ServerDown after a long outage."""
         if output is not None:
             if output in self._outputs and not self.open:
                 return
+            if len(self._outputs) >= _REMEMBERED:
+                self._outputs.clear()
             self._outputs.add(output)
         probing, self._probing = self._probing, False
         self._failures += 1

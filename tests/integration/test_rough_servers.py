@@ -106,7 +106,7 @@ async def test_an_outputs_host_that_is_gone_for_good_ends_the_run_and_the_next_o
         assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 40, 4)
         assert "nothing but errors for 3" in str(summary.stopped)
         bought = len(gone.api.bill)
-        assert 3 <= bought <= 20  # what was in flight when the first three outputs had failed
+        assert 3 <= bought <= 20 + 3  # what was in flight when the first three outputs had failed, and three trials
         assert gone.clock.now - FakeClock().now < 2100  # half an hour, and a little
         gone.api.recover()
         resumed = await gone.run(40)
@@ -198,7 +198,7 @@ async def test_a_run_whose_every_output_is_useless_stops_after_a_few(
     async with rough.server():
         summary = await rough.run(items, concurrency=concurrency)
     assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, items, 4)
-    assert len(rough.api.bill) <= max(6, concurrency)
+    assert len(rough.api.bill) <= concurrency + 8  # in flight and being fetched when the first signs came
     assert len({made.input["image"] for made in rough.api.bill}) == len(rough.api.bill)  # none twice
     assert "pictures in a row" in str(summary.stopped)
 

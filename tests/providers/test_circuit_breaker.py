@@ -264,6 +264,16 @@ async def test_an_output_that_comes_late_is_probed_before_those_that_have_failed
     await chain.create(REQUEST)
 
 
+async def test_outputs_that_have_failed_before_open_nothing_once_others_have_come() -> None:
+    chain = breaking(Hosts(), fake := FakeClock())
+    for nth in range(12):
+        await _failing(chain, f"bad{nth % 3}") if nth % 3 < 2 else await fetch(chain, "good")
+    for nth in range(3):
+        await _failing(chain, f"bad{nth}")
+    assert fake.slept == [0.0] * 15
+    await chain.create(REQUEST)
+
+
 async def _failing(chain: Breaking, name: str) -> None:
     with pytest.raises((ServerError, OutOfReach)):
         await fetch(chain, name)
