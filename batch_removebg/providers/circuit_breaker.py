@@ -67,7 +67,8 @@ class Breaker:
     _pause: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)
     _probing: bool = field(default=False, init=False)
-    _trial_at: float = field(default=0.0, init=False)
+    trial_at: float = field(default=0.0, init=False)
+    """When something may be bought although it is open: the output shows whether the host is down."""
 
     @property
     def open(self) -> bool:
@@ -84,13 +85,6 @@ class Breaker:
             return self.first
         self._probing = True
         return 0.0
-
-    def allows(self, now: float) -> bool:
-        """Whether a prediction may be bought whose output will be here."""
-        if self.open and now < self._trial_at:
-            return False
-        self._trial_at = now + 2 * _TRIAL
-        return True
 
     def answered(self) -> None:
         """Record that the server answered, whatever it said."""
@@ -117,7 +111,7 @@ class Breaker:
             )
         if probing or self._failures == self.threshold:
             if not self.open:
-                self._trial_at = now + _TRIAL
+                self.trial_at = now + _TRIAL
             self._pause = min(self.longest, self._pause * 2) if self.open else self.first
             self._probe_at = now + self._pause
 
@@ -126,9 +120,21 @@ class Breaker:
         self._probing = False
 
 
+Hosts = dict[str, Breaker]
+
+
+def may_buy(hosts: Hosts, now: float) -> bool:
+    """Whether a prediction may be bought: no host of outputs is down, or a trial is due."""
+    down = [breaker for breaker in hosts.values() if breaker.open]
+    allowed = all(now >= breaker.trial_at for breaker in down)
+    for breaker in down if allowed else ():
+        breaker.trial_at = now + 2 * _TRIAL
+    return allowed
+
+
 @dataclass(eq=False)
 class Breaking(Wrapper):
-    """Holds the API's operations while the server is down, and creates while a host of outputs is.
+    """Holds the API's operations while the server is down, and fetches while their host is; see `may_buy` for creates.
 
     Creates have their own breaker: answered polls must not keep it closed where all creates fail. So has the list,
     which may fail alone, and each host of outputs; there only failures of different outputs count, since one broken
@@ -141,19 +147,18 @@ class Breaking(Wrapper):
     pause: Pause
     waiting: Callable[[str], None]
     """Gets the reason of a pause."""
+    hosts: Hosts = field(default_factory=dict)
+    """Of outputs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         asking = replace(self.breaker)
         self._breakers = {"create": self.breaker, "list": replace(self.breaker), "get": asking, "upload": asking}
-        self._hosts: dict[str, Breaker] = {}
 
     async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
         if operation == "cancel":
             return await once()
-        while operation == "create" and not all(host.allows(self.clock.monotonic()) for host in self._hosts.values()):
-            await self.pause(operation, self.breaker.first)
         return await self._held(operation, self._breakers[operation], once, "the server")
 
     async def fetch(self, url: str) -> bytes | Matte:
@@ -163,7 +168,7 @@ class Breaking(Wrapper):
             host = urlsplit(url).netloc
         if not host:  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)
-        breaker = self._hosts.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
+        breaker = self.hosts.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"
         return await self._held("fetch", breaker, lambda: self.inner.fetch(url), who, url)
 
