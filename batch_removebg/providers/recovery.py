@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import anyio
@@ -198,20 +199,21 @@ class LostCreates:
         """Look for all of them at once; those not seen at their last look are not there."""
         now, since = self._clock.monotonic(), self._since(searches)
         cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
-        rows, in_order, past, oldest = 0, True, False, datetime.max.replace(tzinfo=UTC)
+        rows, times, in_order, past = 0, list[float](), True, False
+        after = datetime.fromtimestamp(since, UTC) if since is not None else None
         for _ in range(self.policy.pages):
-            page = await self._provider.list(created_after=since, cursor=cursor)
-            for sent, image, shown in self._answered(page.predictions):
+            page = await self._provider.list(created_after=after, cursor=cursor)
+            for one in page.predictions:
+                sent, image = self._later.get(one.id or "", (-math.inf, ""))
                 newest = max(newest, sent)
-                self._echoes = self._echoes or (shown is not None and wire.same_url(shown, image))
+                self._echoes = self._echoes or (one.image is not None and wire.same_url(one.image, image))
             for candidate in page.predictions:
                 if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
                     self._compare(candidate, searches, doubtful)
-            for made in (one.created_at for one in page.predictions if one.created_at is not None):
-                in_order = in_order and made - timedelta(seconds=self.policy.jitter) <= oldest
-                oldest = min(oldest, made)
             rows += len(page.predictions)
-            past = in_order and since is not None and oldest < since
+            times += [one.created_at.timestamp() for one in page.predictions if one.created_at is not None]
+            in_order = all(later <= earlier + self.policy.jitter for earlier, later in pairwise(times))
+            past = bool(in_order and since is not None and times and times[-1] < since)
             complete = past or page.next is None
             if complete or not page.next or all(search.done.is_set() for search in searches):
                 break
@@ -236,16 +238,12 @@ class LostCreates:
         self._tried = now
         return True
 
-    def _since(self, searches: Sequence[_Search]) -> datetime | None:
-        """Server's time before which none of them was sent, where that is known."""
+    def _since(self, searches: Sequence[_Search]) -> float | None:
+        """Server's time, in seconds since 1970, before which none of them was sent, where that is known."""
         if self._ahead - self._behind > self.policy.jitter:
             return None  # its machines' clocks differ
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
-        return datetime.fromtimestamp(seconds, UTC) if _LONG_AGO < seconds < _FAR else None
-
-    def _answered(self, listed: Sequence[Prediction]) -> Iterator[tuple[float, str, str | None]]:
-        """Of those on a page that this run got an answer about: when they were sent, with which image, and its echo."""
-        return ((*self._later[one.id], one.image) for one in listed if one.id is not None and one.id in self._later)
+        return seconds if _LONG_AGO < seconds < _FAR else None
 
     def _is_ours(self, candidate: Prediction) -> bool:
         known = candidate.id
@@ -262,11 +260,8 @@ class LostCreates:
                 search.end(Sighting(candidate))
                 return
         if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten
-            made = candidate.created_at
-            for search in open_ones:
-                since = self._since([search])
-                if made is None or since is None or made >= since:
-                    doubtful.add(search)
+            made = candidate.created_at.timestamp() if candidate.created_at is not None else math.inf
+            doubtful.update(search for search in open_ones if made >= (self._since([search]) or 0.0))
 
 
 def _of_another_model(shown: str | None, ours: str) -> bool:
