@@ -25,8 +25,8 @@ from batch_removebg.errors import (
 _HOPELESS = OutputBroken, PredictionLost  # what the server gives can't be used, and waiting heals nothing
 _DOUBTFUL = ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted  # the pictures' fault, or it may pass
 _FEW, _MORE, _MANY = 3, 6, 10
-"""Pictures in a row with useless results after which only new ones are tried, after which the run stops, and pictures
-that fail in a doubtful way after which it does."""
+"""Pictures in a row that came to nothing after which only others are tried, after which the run stops, and after which
+it does where nothing was paid for."""
 _ALONE = 60.0  # seconds to wait for a picture that wasn't tried yet
 
 Pictures = dict[str, int]
@@ -87,8 +87,8 @@ class Brake:
         if isinstance(error, _DOUBTFUL) and not isinstance(error, (*_HOPELESS, UploadExpired)):
             alike = self._failed.setdefault(error.kind, set())
             alike.add(picture)
-            if len(alike) == _MANY:
-                self._end(_MANY, error)
+            if len(alike) == (most := _MANY if isinstance(error, InputRejected) else _MORE):
+                self._end(most, error)
 
     def saved(self, picture: str) -> None:
         """Record that a picture was saved."""

@@ -45,19 +45,8 @@ _LAST_IDS = ("request_id", "requestId")
 """Of the request, and of the prediction only where no other id is there: not in the output, nor in a URL."""
 _OUTPUTS = (
     *("output", "outputs", "output_url", "outputUrl", "output_image", "result", "results", "result_url", "resultUrl"),
-    *(
-        "image_url",
-        "imageUrl",
-        "image",
-        "images",
-        "url",
-        "file",
-        "files",
-        "artifacts",
-        "data",
-        "image_base64",
-        "b64_json",
-    ),
+    *("image_url", "imageUrl", "image", "images", "url", "file", "files", "artifacts", "data", "image_base64"),
+    "b64_json",
 )
 """Fields that hold the result, the usual one first."""
 _CANDIDATES = 4
