@@ -27,7 +27,7 @@ _DOUBTFUL = ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted  #
 _FEW, _MORE, _MANY = 3, 6, 10
 """Pictures in a row that came to nothing after which only others are tried, after which the run stops, and after which
 it does where nothing was paid for."""
-_ALONE = 60.0  # seconds to wait for a picture that wasn't tried yet
+_ALONE = 180.0  # seconds to wait for another picture: longer than a server asks to wait
 
 Pictures = dict[str, int]
 """Fingerprints of content, so that copies count once, with their place in the order of purchases."""
@@ -40,9 +40,12 @@ class Brake:
     stop: Callable[[BatchError], None]
     """Gets the reason to stop."""
     _bought: Pictures = field(default_factory=dict, init=False)
-    """Those that haven't ended."""
+    """Those that haven't ended, by their first purchase."""
+    _in_flight: set[str] = field(default_factory=set, init=False)
     _suspects: Pictures = field(default_factory=dict, init=False)
     _useless: Pictures = field(default_factory=dict, init=False)
+    _earlier: set[str] = field(default_factory=set, init=False)
+    """Those for which a prediction of an earlier run turned out useless."""
     _failed: dict[str, set[str]] = field(default_factory=dict, init=False)
     """Pictures by kind of error."""
     _purchases: int = field(default=0, init=False)
@@ -51,20 +54,37 @@ class Brake:
     _last: BatchError | None = field(default=None, init=False)
     _idle_since: float = field(default=inf, init=False)
 
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is to be bought until it is known what became of those that were."""
+        return len(self._doubtful) >= _FEW and len(self._doubtful | self._others) >= _MORE
+
     def allows(self, picture: str, now: float) -> bool:
         """Whether a prediction may be bought for the picture now; where not, ask again in a while.
 
-        With three pictures in doubt, no second prediction is bought for any, and six are tried at most.
+        With three pictures in doubt, no second prediction is bought for any, and six are tried at most. Nor is one
+        bought instead of an earlier run's, if those of three are of no use, before another shows that the server is
+        well, or none is left to show it.
         """
-        doubtful = self._suspects | self._useless
-        if len(doubtful) >= _FEW:
-            others = {one for one, place in self._bought.items() if place > self._proven} - doubtful.keys()
-            if picture in doubtful or (picture not in others and len(doubtful) + len(others) >= _MORE):
-                self._wait(now, busy=bool(others or self._suspects))
+        if self._others or self._suspects:
+            self._idle_since = inf
+        self._idle_since = min(self._idle_since, now)
+        idle = now - self._idle_since >= _ALONE
+        if self.holds or (picture in self._doubtful and len(self._doubtful) >= _FEW):
+            if idle and self._last is not None:
+                self._end(len(self._useless), self._last)
+            return False
+        if picture in self._earlier and len(self._earlier) >= _FEW and not self._proven:
+            if not idle:
                 return False
-        self._purchases += 1
-        self._bought.setdefault(picture, self._purchases)
+            self._idle_since = inf
         return True
+
+    def bought(self, picture: str) -> None:
+        """Record a purchase."""
+        self._purchases, self._idle_since = self._purchases + 1, inf
+        self._bought.setdefault(picture, self._purchases)
+        self._in_flight.add(picture)
 
     def suspect(self, picture: str) -> None:
         """Record a first sign that a prediction is of no use."""
@@ -74,8 +94,11 @@ class Brake:
     def useless(self, picture: str, error: BatchError) -> None:
         """Record that a prediction turned out to be of no use; one of an earlier run may just be over its hour."""
         self._suspects.pop(picture, None)
+        self._in_flight.discard(picture)
         place = self._bought.get(picture, 0)
-        if isinstance(error, _HOPELESS) and place > self._proven:
+        if isinstance(error, _HOPELESS) and not place:
+            self._earlier.add(picture)
+        elif isinstance(error, _HOPELESS) and place > self._proven:
             self._useless[picture], self._last = place, error
             if len(self._useless) == _MORE:
                 self._end(_MORE, error)
@@ -91,18 +114,23 @@ class Brake:
                 self._end(most, error)
 
     def saved(self, picture: str) -> None:
-        """Record that a picture was saved."""
+        """Record that a picture was saved, from a prediction's output."""
         self._failed.clear()
+        self._earlier.clear()
+        self._in_flight.discard(picture)
         self._proven = max(self._proven, self._bought.pop(picture, 0))
         for pictures in (self._suspects, self._useless):
             for excused in [one for one, place in pictures.items() if place <= self._proven]:
                 del pictures[excused]
 
-    def _wait(self, now: float, *, busy: bool) -> None:
-        """Stop the run where nothing has been under way for a while that could show that the server is well."""
-        self._idle_since = inf if busy else min(self._idle_since, now)
-        if now - self._idle_since >= _ALONE and self._last is not None:
-            self._end(len(self._useless), self._last)
+    @property
+    def _doubtful(self) -> set[str]:
+        return {*self._suspects, *self._useless}
+
+    @property
+    def _others(self) -> set[str]:
+        """Those in flight that can still show that the server is well."""
+        return {one for one in self._in_flight if self._bought[one] > self._proven} - self._doubtful
 
     def _end(self, count: int, error: BatchError) -> None:
         text = f"{count} pictures in a row ended alike, and none was saved in between: no more are bought"

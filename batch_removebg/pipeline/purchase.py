@@ -169,7 +169,7 @@ class Purchaser:
         sighting = await self.lost.find(lost, (*turn.spent,), turn.sent)
         if (found := sighting.prediction) is not None:
             await self.context.ledger.append(Submitted(item, found.id, found=True))
-            turn.purchased(found.id, item)
+            self._purchased(prepared, turn, found.id)
         else:
             if sighting.sure:
                 await self.context.ledger.append(Rejected(item, "not-found"))
@@ -211,8 +211,12 @@ class Purchaser:
             turn.lost, turn.sent = Lost(key_of(image.url), since), sent
             raise
         self.lost.answered(created, image.url, sent)
-        turn.purchased(created.id, request.item)
+        self._purchased(prepared, turn, created.id)
         return created
+
+    def _purchased(self, prepared: Prepared, turn: Turn, prediction_id: str | None) -> None:
+        turn.purchased(prediction_id, prepared.todo.item.id)
+        self.context.brake.bought(prepared.fingerprint)
 
 
 def _polls(prepared: Prepared, opened: str | Prediction) -> float:

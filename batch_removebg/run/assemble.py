@@ -217,7 +217,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             waited=concurrency.waited,
             answered=concurrency.answered,
             trouble=concurrency.trouble,
-            may_buy=partial(may_buy, hosts),
+            may_buy=lambda now: not context.brake.holds and may_buy(hosts, now),
         ),
         lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),

@@ -170,14 +170,15 @@ async def test_the_last_items_stay_pending_where_the_host_of_their_outputs_is_go
 async def test_where_every_output_is_refused_items_stay_pending_and_nothing_is_bought_anew(
     tmp_path: Path, status: int
 ) -> None:
-    rough = Rough(tmp_path / "rough", spoilt(range(40), page(status)))
+    rough = Rough(tmp_path / "rough", spoilt(range(120), page(status)))
     async with rough.server():
-        summary = await rough.run(40)
-        assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 40, 4)
+        for _ in range(2):
+            summary = await rough.run(120)
+            assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 120, 4)
         assert f"({status})" in str(summary.stopped) or f"answers {status}" in str(summary.stopped)
         bought = len(rough.api.bill)
         assert len({made.input["image"] for made in rough.api.bill}) == bought  # none twice
-        await resumed(rough, 40, bought=bought)
+        await resumed(rough, 120, bought=bought)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 32])
@@ -190,15 +191,19 @@ async def test_a_few_useless_outputs_at_the_start_stop_nobody_else(tmp_path: Pat
 
 
 @pytest.mark.parametrize("items", [3, 5, 100])
-@pytest.mark.parametrize("concurrency", [1, 4, 32])
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [({"concurrency": 1}, 9), ({"concurrency": 32}, 48), ({"rate": 60}, 20), ({"rate": 6}, 9)],
+    ids=["alone", "many", "paced", "slow"],
+)
 async def test_a_run_whose_every_output_is_useless_stops_after_a_few(
-    tmp_path: Path, items: int, concurrency: int
+    tmp_path: Path, items: int, settings: dict[str, int], most: int
 ) -> None:
     rough = Rough(tmp_path / "rough", spoilt(range(items), page(200)))
     async with rough.server():
-        summary = await rough.run(items, concurrency=concurrency)
+        summary = await rough.run(items, **settings)
     assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, items, 4)
-    assert len(rough.api.bill) <= concurrency + 16  # in flight and being fetched when the first signs came
+    assert len(rough.api.bill) <= most  # in flight and being fetched when the first signs came
     assert len({made.input["image"] for made in rough.api.bill}) == len(rough.api.bill)  # none twice
     assert "pictures in a row" in str(summary.stopped)
 

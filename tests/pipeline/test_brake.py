@@ -24,11 +24,21 @@ USELESS = OutputBroken("no picture")
 
 
 def braked(bought: str = "") -> tuple[Brake, list[BatchError]]:
-    """A brake that has allowed these pictures, one letter each, and its reasons to stop."""
+    """A brake that knows of purchases for these pictures, one letter each, and its reasons to stop."""
     reasons: list[BatchError] = []
     brake = Brake(reasons.append)
-    assert all(brake.allows(picture, 0.0) for picture in bought)
+    assert buys(brake, bought) == bought
     return brake, reasons
+
+
+def buys(brake: Brake, pictures: str, now: float = 0.0) -> str:
+    """Those of the pictures that something is bought for."""
+    allowed = ""
+    for picture in pictures:
+        if brake.allows(picture, now):
+            brake.bought(picture)
+            allowed += picture
+    return allowed
 
 
 @pytest.mark.parametrize("error", [OutputBroken("no picture"), PredictionLost("gone")])
@@ -50,10 +60,12 @@ def test_with_three_pictures_in_doubt_only_new_ones_are_bought_and_six_are_tried
     brake.suspect("b")
     assert brake.allows("a", 1.0)
     brake.useless("c", USELESS)
-    assert [brake.allows(picture, 1.0) for picture in "abcdefg"] == [False] * 3 + [True] * 3 + [False]
-    assert brake.allows("d", 1.0)  # its create was lost
+    assert not brake.holds
+    assert buys(brake, "abcdefg", 1.0) == "def"
+    assert brake.holds
     brake.saved("d")
-    assert [brake.allows(picture, 1.0) for picture in "abc"] == [True] * 3
+    assert not brake.holds
+    assert buys(brake, "abc", 1.0) == "abc"
     assert reasons == []
 
 
@@ -61,6 +73,7 @@ def test_what_was_in_flight_when_the_doubt_came_takes_the_place_of_new_ones() ->
     brake, _ = braked("abcdefgh")
     for picture in "abc":
         brake.suspect(picture)
+    assert brake.holds
     assert not brake.allows("i", 1.0)
     for picture in "defgh":
         brake.ended(picture, SourceError("is gone"))
@@ -72,12 +85,12 @@ def test_three_useless_pictures_stop_the_run_where_no_other_can_be_tried() -> No
     for picture in "abc":
         brake.useless(picture, USELESS)
     assert not brake.allows("a", 100.0)  # the fourth is under way
-    assert not brake.allows("a", 200.0)
+    assert not brake.allows("a", 500.0)
     brake.ended("d", SourceError("is gone"))
-    assert not brake.allows("a", 300.0)
-    assert not brake.allows("a", 359.0)
+    assert not brake.allows("a", 600.0)
+    assert not brake.allows("a", 679.0)
     assert reasons == []
-    assert not brake.allows("a", 360.0)
+    assert not brake.allows("a", 680.0)
     assert "3 pictures in a row" in str(reasons[0])
 
 
@@ -88,7 +101,7 @@ def test_pictures_bought_before_one_that_is_saved_are_at_fault_themselves_and_ne
         for picture in "abcdefg":
             brake.suspect(picture)
             brake.useless(picture, USELESS)
-            assert brake.allows(picture, 1.0)
+            assert buys(brake, picture, 1.0)
     assert reasons == []
 
 
@@ -102,10 +115,35 @@ def test_a_picture_saved_late_excuses_only_those_bought_before_it() -> None:
     assert reasons == []
     assert brake.allows("a", 1.0)
     assert not brake.allows("e", 1.0)
-    brake.useless("e", USELESS)
-    brake.allows("i", 1.0)
+    assert buys(brake, "i", 1.0)
     brake.useless("i", USELESS)
     assert len(reasons) == 1
+
+
+def test_useless_predictions_of_an_earlier_run_are_replaced_once_another_shows_that_the_server_is_well() -> None:
+    brake, reasons = braked()
+    for picture in "abcd":
+        brake.suspect(picture)
+        brake.useless(picture, PredictionLost("wiped"))  # perhaps its hour is over
+    assert buys(brake, "abcdx", 1.0) == "x"
+    brake.saved("x")
+    assert buys(brake, "abcd", 2.0) == "abcd"
+    assert reasons == []
+
+
+def test_where_no_other_is_left_one_of_them_is_replaced_at_a_time() -> None:
+    brake, reasons = braked()
+    for picture in "abcd":
+        brake.useless(picture, PredictionLost("wiped"))
+    assert buys(brake, "abcd", 1.0) == ""
+    assert buys(brake, "abcd", 181.0) == "a"
+    assert buys(brake, "bcd", 400.0) == ""
+    brake.useless("a", USELESS)
+    assert buys(brake, "bcd", 500.0) == ""
+    assert buys(brake, "bcd", 680.0) == "b"
+    brake.saved("b")
+    assert buys(brake, "acd", 681.0) == "acd"
+    assert reasons == []
 
 
 @pytest.mark.parametrize(
@@ -142,15 +180,6 @@ def test_other_kinds_and_a_saved_picture_in_between_begin_the_count_of_failures_
         brake.ended(str(nth), error)
     brake.saved("20")
     brake.ended("21", InputRejected("422"))
-    assert reasons == []
-
-
-def test_predictions_of_an_earlier_run_may_be_over_their_hour_and_stop_nothing() -> None:
-    brake, reasons = braked()
-    for picture in range(50):
-        brake.suspect(str(picture))
-        brake.useless(str(picture), PredictionLost("wiped"))
-    assert brake.allows("a", 1.0)
     assert reasons == []
 
 
