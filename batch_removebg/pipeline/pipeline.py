@@ -24,15 +24,17 @@ from dataclasses import dataclass
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping
+from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping, Verdict
 from batch_removebg.events import Event, Kind
+from batch_removebg.ledger.events import Failed
+from batch_removebg.ledger.state import Step
 
 from .concurrency import Slots
 from .context import Context
 from .copy_queue import CopyQueue
 from .dedup import Deduplicator, Released, Way
-from .download import Downloader
-from .outcomes import Outcomes
+from .download import Downloader, described
+from .planner import unchanged
 from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
@@ -63,7 +65,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked
         self._copies: CopyQueue[Released] = CopyQueue(most, parked)
-        self._outcomes = Outcomes(self.context, self._copies.ended)
+        self._started: set[str] = set()
+        """Ids of the items in flight."""
 
     async def run(self) -> None:
         """Do all there is to do; returns when every item is saved, failed or left pending."""
@@ -79,7 +82,8 @@ class Pipeline:
             async with anyio.create_task_group() as self._stages:
                 self._start()
             beside.cancel_scope.cancel()
-        self._outcomes.broken_off()
+        for item in self._started:  # broken off
+            context.notify(Event(Kind.PENDING, item, started=True))
 
     def _start(self) -> None:
         shape, stages = self.context.shape, self._stages
@@ -137,8 +141,9 @@ class Pipeline:
             if prepared is None:
                 prepared, data = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
-                    await self._outcomes.unchanged(todo)
+                    await self.context.ledger.append(unchanged(todo, todo.signature))
                     self.reader.skipped += 1
+                    self._over(Kind.SKIPPED, todo, Step.DONE.value)
                     return False
             predicted = await self._predicted(prepared, data, again=prepared is given)
             if predicted is not None:
@@ -157,13 +162,13 @@ class Pipeline:
             self._copies.put([(prepared, None)])
             return None
         if way is Way.COPY:
-            self._outcomes.started(prepared.todo)
+            self._begin(prepared.todo)
             if (copied := await dedup.copy(prepared)) is not None:
                 return copied
             way = dedup.place(prepared, data, damaged=True)
         if way is Way.PARK:
             return None
-        self._outcomes.started(prepared.todo)
+        self._begin(prepared.todo)
         turn = dedup.turn(prepared)
         try:
             predicted = await self.purchaser.buy(prepared, turn, data)
@@ -196,7 +201,7 @@ class Pipeline:
                 elif self.dedup.leads(prepared) or (copied := await self.dedup.copy(prepared)) is None:
                     await todos.send(prepared)
                 else:
-                    self._outcomes.started(todo)
+                    self._begin(todo)
                     await ready.send(copied)
 
     async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
@@ -215,7 +220,7 @@ class Pipeline:
                     for note in notes:
                         self._warn(todo, note)
                     self.reused += predicted.reused
-                    self._outcomes.saved(todo)
+                    self._over(Kind.SAVED, todo, todo.output)
 
     async def _useless(self, todo: Todo, error: BatchError, prepared: Prepared | None) -> None:
         """Send an item back where another prediction may be bought instead of one of no use; end it elsewhere."""
@@ -238,7 +243,36 @@ class Pipeline:
                 self._warn(todo, str(error))
             self.context.brake.ended(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
-        await self._outcomes.not_saved(todo, error)
+        if error.verdict not in (Verdict.ABORT, Verdict.LEAVE):
+            try:
+                await self.context.ledger.append(
+                    Failed(
+                        **described(todo, self.context.recipe.tried),
+                        kind=error.kind,
+                        message=str(error),
+                        retryable=error.verdict is not Verdict.FAIL,
+                        attempts=error.attempts,
+                    )
+                )
+            except BatchError as unwritten:
+                error = unwritten
+            else:
+                return self._over(Kind.FAILED, todo, str(error), error.kind)
+        if error.verdict is not Verdict.LEAVE:
+            self.context.gate.close(error)
+        return self._over(Kind.PENDING, todo)
+
+    def _begin(self, todo: Todo) -> None:
+        """Report that an item is being worked on, unless that was reported before."""
+        if todo.item.id not in self._started:
+            self._started.add(todo.item.id)
+            self.context.notify(Event(Kind.STARTED, todo.item.id))
+
+    def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
+        started = todo.item.id in self._started
+        self._started.discard(todo.item.id)
+        self.context.notify(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=started))
+        self._copies.ended()
 
     def _warn(self, todo: Todo, text: str) -> None:
         self.context.notify(Event(Kind.WARNING, todo.item.id, text=text))
