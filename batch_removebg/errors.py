@@ -8,7 +8,7 @@
     ├── RetryError             RETRY: send the same request again, after `retry_after` or a back-off
     ├── CreateLost             LOOK_UP: the create may have been accepted; look before sending it again
     ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
-    ├── Stopping               the run is being stopped; the item stays pending
+    ├── Postponed, Stopping    LEAVE: the item stays pending; what is paid for may still come, or the run is stopping
     ├── Interrupted            a signal asked the run to stop; exit 128 + its number
     └── RouteFailed            one way of downloading weights failed; another may work
 
@@ -35,6 +35,8 @@ class Verdict(enum.Enum):
     """The prediction is lost; create another, within the content's budget."""
     FAIL = "fail"
     """Record this item as failed; the others go on."""
+    LEAVE = "leave"
+    """Leave this item pending; the next run goes on with it."""
     ABORT = "abort"
     """Stop creating for the whole run; still collect paid results."""
 
@@ -214,6 +216,10 @@ class Unreachable(ConnectionFailed):
     """No connection was made at all: nothing listens there, or the name doesn't resolve."""
 
 
+class OutOfReach(RetryError):
+    """Failures of the server for longer than one item waits: tried again by the next run."""
+
+
 class Busy(RetryError):
     """Our own server's queue or disk is full; the request may succeed later."""
 
@@ -250,8 +256,16 @@ class OutputBroken(ResubmitError, kind="output"):
     """The output isn't a picture, has no alpha, or has another shape than its input."""
 
 
+class Postponed(BatchError, kind="postponed"):
+    """A prediction is paid for, or may be, and can't be had now; the item stays pending for the next run."""
+
+    verdict = Verdict.LEAVE
+
+
 class Stopping(BatchError, kind="stopping"):
     """The run stops before this item was bought; it stays pending for the next run."""
+
+    verdict = Verdict.LEAVE
 
 
 class Interrupted(BatchError, kind="interrupted"):

@@ -9,7 +9,7 @@
 `todos` is bounded. `ready` has no room: output URLs expire, so a worker hands over only to a free downloader, and
 back-pressure reaches the reader. `copies` takes what comes back without waiting: copies of a content that was saved or
 has failed, outputs of no use, and lost creates once they were looked for. What has to be bought after all goes to
-`todos` again. A copy of what is being bought is parked, and holds no worker; nor does a create being looked for.
+`todos` again. A copy of what is being bought is parked, and holds no worker; nor does what has to wait for another try.
 
 Closing the ends is the shutdown: once the reader is done and no item is on its way, the copiers end and close `todos`,
 the workers end and close `ready`, and the downloaders end. A closed gate stops buying: paid results are still collected
@@ -24,20 +24,22 @@ from dataclasses import dataclass
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_removebg.errors import BatchError, CreateLost, ResubmitError, Stopping
+from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping, Verdict
 from batch_removebg.events import Event, Kind
+from batch_removebg.ledger.events import Failed
+from batch_removebg.ledger.state import Step
 
 from .concurrency import Slots
 from .context import Context
 from .copy_queue import CopyQueue
 from .dedup import Deduplicator, Released, Way
-from .download import Downloader
-from .outcomes import Outcomes
+from .download import Downloader, described
+from .planner import unchanged
 from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
 from .watchers import watch_gate, watch_signals, write_snapshots
-from .work import Predicted, Prepared, Todo
+from .work import Predicted, Prepared, Todo, Turn
 
 Todos = MemoryObjectSendStream[Todo | Prepared]
 Ready = MemoryObjectSendStream[Predicted]
@@ -63,7 +65,8 @@ class Pipeline:
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked
         self._copies: CopyQueue[Released] = CopyQueue(most, parked)
-        self._outcomes = Outcomes(self.context, self._copies.ended)
+        self._started: set[str] = set()
+        """Ids of the items in flight."""
 
     async def run(self) -> None:
         """Do all there is to do; returns when every item is saved, failed or left pending."""
@@ -79,7 +82,8 @@ class Pipeline:
             async with anyio.create_task_group() as self._stages:
                 self._start()
             beside.cancel_scope.cancel()
-        self._outcomes.broken_off()
+        for item in self._started:  # broken off
+            context.notify(Event(Kind.PENDING, item, started=True))
 
     def _start(self) -> None:
         shape, stages = self.context.shape, self._stages
@@ -136,16 +140,17 @@ class Pipeline:
             if prepared is None:
                 prepared = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
-                    await self._outcomes.unchanged(todo)
+                    await self.context.ledger.append(unchanged(todo, todo.signature))
                     self.reader.skipped += 1
                     self.context.sources.let_go(prepared.fingerprint)
+                    self._over(Kind.SKIPPED, todo, Step.DONE.value)
                     return False
             predicted = await self._predicted(prepared, again=prepared is given)
             if predicted is not None:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
         except BatchError as error:
-            await self._settle(todo, error, prepared)
+            await self._useless(todo, error, prepared)
             return error.attempts > 0
 
     async def _predicted(self, prepared: Prepared, *, again: bool) -> Predicted | None:
@@ -157,13 +162,13 @@ class Pipeline:
             self._copies.put([(prepared, None)])
             return None
         if way is Way.COPY:
-            self._outcomes.started(prepared.todo)
+            self._begin(prepared.todo)
             if (copied := await dedup.copy(prepared)) is not None:
                 return copied
             way = dedup.place(prepared, damaged=True)
         if way is Way.PARK:
             return None
-        self._outcomes.started(prepared.todo)
+        self._begin(prepared.todo)
         turn = dedup.turn(prepared)
         try:
             predicted = await self.purchaser.buy(prepared, turn)
@@ -172,14 +177,14 @@ class Pipeline:
                 turn.doubts = []
             return predicted
         except CreateLost:
-            self._stages.start_soon(self._look_for, prepared)
+            self._stages.start_soon(self._after, self.purchaser.recover, prepared)
             return None
 
-    async def _look_for(self, prepared: Prepared) -> None:
-        """Find out what became of a create without an answer; then the item goes on."""
+    async def _after(self, wait: Callable[[Prepared, Turn], Awaitable[None]], prepared: Prepared) -> None:
+        """Let an item go on once something is over that takes its time."""
         turn = self.dedup.turn(prepared)
         try:
-            await self.purchaser.recover(prepared, turn)
+            await wait(prepared, turn)
         except BatchError as error:
             error.attempts = turn.bought + turn.losses
             await self._settle(prepared.todo, error, prepared)
@@ -196,7 +201,7 @@ class Pipeline:
                 elif self.dedup.leads(prepared) or (copied := await self.dedup.copy(prepared)) is None:
                     await todos.send(prepared)
                 else:
-                    self._outcomes.started(todo)
+                    self._begin(todo)
                     await ready.send(copied)
 
     async def _download(self, ready: MemoryObjectReceiveStream[Predicted]) -> None:
@@ -207,34 +212,67 @@ class Pipeline:
                     notes = await self.downloader.save(predicted)
                 except BatchError as error:
                     error.attempts = max(error.attempts, predicted.attempts)
-                    old = self.dedup.leads(prepared) and self.dedup.turn(prepared).buyer is None
-                    self.context.brake.useless(prepared.fingerprint, error, new=not old)
-                    if not self._again(prepared, error):
-                        await self._settle(todo, error, prepared)
+                    await self._useless(todo, error, prepared)
                 else:
+                    if isinstance(predicted.output, tuple):
+                        self.context.brake.saved(prepared.fingerprint)
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
-                        self.context.notify(Event(Kind.WARNING, todo.item.id, text=note))
+                        self._warn(todo, note)
                     self.reused += predicted.reused
-                    self._outcomes.saved(todo)
+                    self._over(Kind.SAVED, todo, todo.output)
 
-    def _again(self, prepared: Prepared, error: BatchError) -> bool:
-        """Send an item back whose output is of no use, where another prediction may be bought."""
-        if not (isinstance(error, ResubmitError) and self.dedup.leads(prepared)):
-            return False
-        turn = self.dedup.turn(prepared)
-        turn.open, error.attempts = None, turn.bought
-        if not self.purchaser.may_buy(turn):
-            return False
-        if self.context.gate.reason is None:
-            text = f"{error}; another prediction is bought"
-            self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=text))
-        self._copies.put([(prepared, None)])
-        return True
+    async def _useless(self, todo: Todo, error: BatchError, prepared: Prepared | None) -> None:
+        """Send an item back where another prediction may be bought instead of one of no use; end it elsewhere."""
+        if prepared is not None and isinstance(error, ResubmitError) and self.dedup.leads(prepared):
+            turn = self.dedup.turn(prepared)
+            turn.open, error.attempts = None, turn.bought
+            self.context.brake.useless(prepared.fingerprint, error)
+            if self.purchaser.may_buy(turn):
+                if self.context.gate.reason is None:
+                    self._warn(todo, f"{error}; another prediction is bought")
+                self._stages.start_soon(self._after, self.purchaser.pause, prepared)
+                return
+        await self._settle(todo, error, prepared)
 
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
-        """End an item that wasn't saved."""
+        """End an item that wasn't saved; what is paid for, or may be, isn't given up while the server has trouble."""
         if prepared is not None:
+            if isinstance(error, RetryError) and self.dedup.leads(prepared) and self.dedup.turn(prepared).paid:
+                error = Postponed(f"{error}; what may be paid for stays pending, and the next run asks for it again")
+                self._warn(todo, str(error))
             self.context.brake.ended(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
-        await self._outcomes.not_saved(todo, error)
+        if error.verdict not in (Verdict.ABORT, Verdict.LEAVE):
+            try:
+                await self.context.ledger.append(
+                    Failed(
+                        **described(todo, self.context.recipe.tried),
+                        kind=error.kind,
+                        message=str(error),
+                        retryable=error.verdict is not Verdict.FAIL,
+                        attempts=error.attempts,
+                    )
+                )
+            except BatchError as unwritten:
+                error = unwritten
+            else:
+                return self._over(Kind.FAILED, todo, str(error), error.kind)
+        if error.verdict is not Verdict.LEAVE:
+            self.context.gate.close(error)
+        return self._over(Kind.PENDING, todo)
+
+    def _begin(self, todo: Todo) -> None:
+        """Report that an item is being worked on, unless that was reported before."""
+        if todo.item.id not in self._started:
+            self._started.add(todo.item.id)
+            self.context.notify(Event(Kind.STARTED, todo.item.id))
+
+    def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
+        started = todo.item.id in self._started
+        self._started.discard(todo.item.id)
+        self.context.notify(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=started))
+        self._copies.ended()
+
+    def _warn(self, todo: Todo, text: str) -> None:
+        self.context.notify(Event(Kind.WARNING, todo.item.id, text=text))

@@ -125,8 +125,8 @@ class Purchaser:
     async def buy(self, prepared: Prepared, turn: Turn) -> Predicted:
         """The item with the output of its open prediction, or of a new one.
 
-        Raises the last ResubmitError once three are spent, Stopping if the run ends first, CreateLost where a create
-        has to be looked for, and the error that the content ended with earlier in this run.
+        Raises ResubmitError where that is of no use, Stopping if the run ends first, CreateLost where a create has to
+        be looked for, and the error that the content ended with earlier in this run.
         """
         if turn.refusal is not None:
             raise type(turn.refusal)(str(turn.refusal))
@@ -137,40 +137,39 @@ class Purchaser:
                 f"{turn.bought} predictions were bought for the same content, and their output is gone"
             )
         reused = turn.open is not None and turn.buyer not in (None, prepared.todo.item.id)
-        attempts = turn.bought
-        while True:
-            try:
-                if turn.open is not None:
-                    opened: str | Prediction = turn.open
-                else:
-                    attempts += 1
-                    opened = await self._create(prepared, turn, attempts)
-                ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
-            except ResubmitError as error:
-                error.attempts, turn.open, reused = attempts, None, False
-                self.context.brake.useless(prepared.fingerprint, error, new=turn.buyer is not None)
-                if attempts >= _PREDICTIONS:
-                    raise
-            except BatchError as error:
-                error.attempts = attempts
-                raise
-            else:
-                turn.bought = max(1, attempts)
-                return Predicted(prepared, (wire.result(ended), *ended.others), ended.id, turn.bought, reused=reused)
-            await self.context.gate.sleep(_PAUSES[min(attempts, len(_PAUSES)) - 1])
+        attempts = turn.bought + (turn.open is None)
+        try:
+            opened = turn.open or await self._create(prepared, turn, attempts)
+            ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
+        except BatchError as error:
+            error.attempts = attempts
+            if isinstance(error, ResubmitError):
+                turn.bought = attempts  # one whose upload had expired is counted as well
+            raise
+        turn.bought = max(1, attempts)
+        return Predicted(prepared, (wire.result(ended), *ended.others), ended.id, turn.bought, reused=reused)
+
+    async def pause(self, prepared: Prepared, turn: Turn) -> None:
+        """Wait until another prediction may replace a useless one; raises Stopping where the run ends first."""
+        await self.context.gate.sleep(_PAUSES[min(max(turn.bought, 1), len(_PAUSES)) - 1])
+        await self._allowed(prepared)
+
+    async def _allowed(self, prepared: Prepared) -> None:
+        while not self.context.brake.allows(prepared.fingerprint, self.context.clock.monotonic()):
+            await self.context.gate.sleep(1.0)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:
         """Look for a create whose answer was lost: it becomes the content's open prediction, or may be sent again.
 
-        Raises CreateUnaccounted where it can't be looked for and may not be sent again, ServerError where no answer
-        ever comes.
+        Raises CreateUnaccounted where it can't be looked for and may not be sent again, RetryError where it can't be
+        looked for now, or no answer ever comes.
         """
         lost, item, lost_at = turn.lost, prepared.todo.item.id, self.context.clock.monotonic()
         assert lost is not None  # noqa: S101  # there is nothing to look for otherwise
         sighting = await self.lost.find(lost, (*turn.spent,), turn.sent)
         if (found := sighting.prediction) is not None:
             await self.context.ledger.append(Submitted(item, found.id, found=True))
-            turn.purchased(found.id, item)
+            self._purchased(prepared, turn, found.id)
         else:
             if sighting.sure:
                 await self.context.ledger.append(Rejected(item, "not-found"))
@@ -203,8 +202,7 @@ class Purchaser:
             possible_duplicate=turn.doubtful,
             until=image.expires_at,
         )
-        while self.context.brake.holds:
-            await self.context.gate.sleep(1.0)
+        await self._allowed(prepared)
         since, sent = self.context.clock.stamp(), self.context.clock.monotonic()
         try:
             created = await self.context.provider.create(request)
@@ -213,8 +211,12 @@ class Purchaser:
             turn.lost, turn.sent = Lost(key_of(image.url), since), sent
             raise
         self.lost.answered(created, key_of(image.url), sent)
-        turn.purchased(created.id, request.item)
+        self._purchased(prepared, turn, created.id)
         return created
+
+    def _purchased(self, prepared: Prepared, turn: Turn, prediction_id: str | None) -> None:
+        turn.purchased(prediction_id, prepared.todo.item.id)
+        self.context.brake.bought(prepared.fingerprint)
 
 
 def _polls(prepared: Prepared, opened: str | Prediction) -> float:

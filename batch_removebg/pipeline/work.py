@@ -107,6 +107,11 @@ class Turn:
     refusal: BatchError | None = None
     """What the content ended with in this run: asked and paid again, it would end the same."""
 
+    @property
+    def paid(self) -> bool:
+        """A prediction was bought, or may have been, that may still give a picture."""
+        return self.open is not None or self.lost is not None
+
     def purchased(self, prediction_id: str | None, item: str) -> None:
         """Record a prediction that a server accepted for the item."""
         self.bought += 1

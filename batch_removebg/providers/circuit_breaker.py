@@ -10,7 +10,7 @@ The state machine is pure; the wrapper waits. purgatory and aiobreaker refuse ca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from batch_removebg.errors import (
     CreateLost,
     DiskError,
     LedgerError,
+    OutOfReach,
     ServerDown,
     ServerError,
     Stopping,
@@ -30,12 +31,17 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Matte
 
-from .base import BUYING, Once, Operation, Pause, T, Wrapper
+from .base import Once, Operation, Pause, T, Wrapper
 
 _DOWN = (ServerError, ConnectionFailed, CreateLost)
 _OWN = (BudgetReached, DiskError, LedgerError, Stopping)  # errors of this side, which say nothing about the server
 _GAP = 660.0  # seconds that an exchange and a pause take at most
 _OUTPUTS = 3  # different outputs of one host that fail in a row before the host counts as down
+_REMEMBERED = 10_000  # outputs that have failed
+_TRIAL = 300.0  # seconds until a purchase while it does, twice as many between two: is it down, or were those bad?
+_BEHIND = 9  # seconds at most that a call which has failed as the probe, and again, lets others go first
+_HELD: Mapping[Operation, float] = {"fetch": 900.0, "list": 300.0}
+"""Seconds that what has failed waits for a server to come back, where the next run can ask for it as well."""
 
 
 @dataclass(slots=True)
@@ -61,6 +67,8 @@ class Breaker:
     _pause: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)
     _probing: bool = field(default=False, init=False)
+    trial_at: float = field(default=0.0, init=False)
+    """When something may be bought although it is open: the output shows whether the host is down."""
 
     @property
     def open(self) -> bool:
@@ -81,14 +89,15 @@ class Breaker:
     def answered(self) -> None:
         """Record that the server answered, whatever it said."""
         self._failures, self._pause, self._down, self._failed_at, self._probing = 0, 0.0, 0.0, math.inf, False
-        self._outputs.clear()
         self.known = True
 
     def failed(self, now: float, output: str | None = None) -> None:
-        """Record a failure; of one `output` only the first counts. Raises ServerDown after too long an outage."""
+        """Record a failure; of one `output` only the first in a run counts. Raises ServerDown after a long outage."""
         if output is not None:
             if output in self._outputs and not self.open:
                 return
+            if len(self._outputs) >= _REMEMBERED:
+                self._outputs.clear()
             self._outputs.add(output)
         probing, self._probing = self._probing, False
         self._failures += 1
@@ -101,6 +110,8 @@ class Breaker:
                 f"{hint}run the same command again when it is back"
             )
         if probing or self._failures == self.threshold:
+            if not self.open:
+                self.trial_at = now + _TRIAL
             self._pause = min(self.longest, self._pause * 2) if self.open else self.first
             self._probe_at = now + self._pause
 
@@ -109,35 +120,46 @@ class Breaker:
         self._probing = False
 
 
+Hosts = dict[str, Breaker]
+
+
+def may_buy(hosts: Hosts, now: float) -> bool:
+    """Whether a prediction may be bought: no host of outputs is down, or a trial is due."""
+    down = [breaker for breaker in hosts.values() if breaker.open]
+    allowed = all(now >= breaker.trial_at for breaker in down)
+    for breaker in down if allowed else ():
+        breaker.trial_at = now + 2 * _TRIAL
+    return allowed
+
+
 @dataclass(eq=False)
 class Breaking(Wrapper):
-    """Holds the API's operations while the server is down, and purchases while a host of outputs is.
+    """Holds the API's operations while the server is down, and fetches while their host is; see `may_buy` for creates.
 
-    Creates have their own breaker: answered polls must not keep it closed where all creates fail. So has each host of
-    outputs; there only failures of different outputs count, since one broken output is no outage.
+    Creates have their own breaker: answered polls must not keep it closed where all creates fail. So has the list,
+    which may fail alone, and each host of outputs; there only failures of different outputs count, since one broken
+    output is no outage.
     """
 
     breaker: Breaker
-    """For creates; the others get a copy of it."""
+    """For creates; the others get copies of it."""
     clock: Clock
     pause: Pause
     waiting: Callable[[str], None]
     """Gets the reason of a pause."""
+    hosts: Hosts = field(default_factory=dict)
+    """Of outputs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._asking = replace(self.breaker)
-        self._fetching: dict[str, Breaker] = {}
+        asking = replace(self.breaker)
+        self._breakers = {"create": self.breaker, "list": replace(self.breaker), "get": asking, "upload": asking}
 
     async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
         if operation == "cancel":
             return await once()
-        if operation in BUYING:
-            while any(breaker.open for breaker in self._fetching.values()):
-                await self.pause(operation, self.breaker.first)
-        breaker = self.breaker if operation == "create" else self._asking
-        return await self._held(operation, breaker, once, "the server")
+        return await self._held(operation, self._breakers[operation], once, "the server")
 
     async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
@@ -146,29 +168,32 @@ class Breaking(Wrapper):
             host = urlsplit(url).netloc
         if not host:  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)
-        breaker = self._fetching.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
+        breaker = self.hosts.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"
         return await self._held("fetch", breaker, lambda: self.inner.fetch(url), who, url)
 
     async def _held(
         self, operation: Operation, breaker: Breaker, once: Once[T], who: str, output: str | None = None
     ) -> T:
-        said = False
+        tries, until, said = 0, math.inf, ""
         while True:
-            while (wait := breaker.wait(self.clock.monotonic())) > 0:
-                await self.pause(operation, wait)
+            while (wait := breaker.wait(now := self.clock.monotonic())) > 0:
+                if now >= until:
+                    raise OutOfReach(said)
+                await self.pause(operation, wait + min(max(0, tries - 1), _BEHIND))
             try:
                 result = await once()
             except _DOWN as error:
                 if not isinstance(error, Unreachable):  # the server is there, if not well
-                    self.breaker.known = self._asking.known = True
-                breaker.failed(self.clock.monotonic(), output)
+                    self._reached()
+                breaker.failed(now := self.clock.monotonic(), output)
                 # A lost create has to be looked for, whatever the state of the server: that search waits instead.
                 if not breaker.open or isinstance(error, CreateLost):
                     raise
-                if not said:
+                if not tries:
                     self.waiting(f"{error}; {who} seems to be down: the run pauses, and tries again by itself")
-                said = True
+                    until = now + _HELD.get(operation, math.inf)
+                tries, said = tries + 1, str(error)
             except BaseException as error:
                 if isinstance(error, BatchError) and not isinstance(error, _OWN):
                     breaker.answered()
@@ -177,5 +202,9 @@ class Breaking(Wrapper):
                 raise
             else:
                 breaker.answered()
-                self.breaker.known = self._asking.known = True
+                self._reached()
                 return result
+
+    def _reached(self) -> None:
+        for breaker in self._breakers.values():
+            breaker.known = True

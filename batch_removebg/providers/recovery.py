@@ -4,8 +4,9 @@ This API has no idempotency keys. Where the server lists predictions with their 
 input URL, and one walk through the list serves everyone who waits. Where it doesn't (gateways, data URIs, wiped
 inputs), the policy says whether to risk a duplicate.
 
-That a create isn't on the list shows something only where the list shows a later one of ours. The clock of this machine
-is no argument: how far to read back follows from the server's times, and until those are known all is read.
+That a create isn't on the list shows something only where the list shows a later one of ours, is in order, and doesn't
+look cut off. The clock of this machine is no argument: how far to read back follows from the server's times, and until
+those are known, or where they contradict each other, all is read.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import anyio
@@ -70,6 +72,10 @@ class LostPolicy:
 
 _VERSION = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _REMEMBERED = 1000  # creates whose place in time is known
+_SHORT, _ROUND = (
+    10,
+    5,
+)  # rows that no list is cut off at, and what the numbers that it may be cut off at are multiples of
 _LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
 
@@ -114,8 +120,9 @@ class LostCreates:
         self._provider = provider
         self._clock = clock
         self._known = known
-        self._offset = math.inf
-        """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early."""
+        self._offset, self._ahead, self._behind = math.inf, -math.inf, math.inf
+        """The server's time, in seconds since 1970, less the monotonic clock's: never too late, perhaps too early; the
+        latest such, and the earliest by the moments that creates were sent at."""
         self._later: OrderedDict[str, tuple[float, str]] = OrderedDict()
         """When the latest creates with an answer were sent, and with which image, by id."""
         self._echoes = False
@@ -133,7 +140,9 @@ class LostCreates:
             if len(self._later) > _REMEMBERED:
                 self._later.popitem(last=False)
         if created.created_at is not None:
-            self._offset = min(self._offset, created.created_at.timestamp() - self._clock.monotonic())
+            offset = created.created_at.timestamp() - self._clock.monotonic()
+            self._offset, self._ahead = min(self._offset, offset), max(self._ahead, offset)
+            self._behind = min(self._behind, offset + created.held)
 
     async def find(
         self, lost: Lost, spent: Container[str], sent: float = -math.inf, lost_at: float | None = None
@@ -190,25 +199,32 @@ class LostCreates:
         """Look for all of them at once; those not seen at their last look are not there."""
         now, since = self._clock.monotonic(), self._since(searches)
         cursor, complete, doubtful, newest = None, False, set[_Search](), -math.inf
+        rows, times, in_order, past = 0, list[float](), True, False
+        after = datetime.fromtimestamp(since, UTC) if since is not None else None
         for _ in range(self.policy.pages):
-            page = await self._provider.list(created_after=since, cursor=cursor)
-            for sent, image, shown in self._answered(page.predictions):
+            page = await self._provider.list(created_after=after, cursor=cursor)
+            for one in page.predictions:
+                sent, image = self._later.get(one.id or "", (-math.inf, ""))
                 newest = max(newest, sent)
-                self._echoes = self._echoes or (shown is not None and wire.same_url(shown, image))
+                self._echoes = self._echoes or (one.image is not None and wire.same_url(one.image, image))
             for candidate in page.predictions:
                 if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
                     self._compare(candidate, searches, doubtful)
-            oldest = page.predictions[-1].created_at if page.predictions else None
-            complete = page.next is None or (since is not None and oldest is not None and oldest < since)
+            rows += len(page.predictions)
+            times += [one.created_at.timestamp() for one in page.predictions if one.created_at is not None]
+            in_order = all(later <= earlier + self.policy.jitter for earlier, later in pairwise(times))
+            past = bool(in_order and since is not None and times and times[-1] < since)
+            complete = past or page.next is None
             if complete or not page.next or all(search.done.is_set() for search in searches):
                 break
             cursor = page.next
+        cut = cursor is None and not past and rows >= _SHORT and rows % _ROUND == 0
         for search in searches:
             search.due = [due for due in search.due if due > now]
             absent, later = complete and search not in doubtful, newest > search.lost_at
             if (not absent and search.due) or search.done.is_set():
                 continue
-            if absent and later and len(search.due) < len(self.policy.looks) - 1:
+            if absent and later and in_order and not cut and len(search.due) < len(self.policy.looks) - 1:
                 search.end(Sighting(None, absent=True, sure=True))
             elif not search.due and (not absent or search.audit or self._may_try(now)):
                 search.end(Sighting(None, absent=absent))
@@ -222,14 +238,12 @@ class LostCreates:
         self._tried = now
         return True
 
-    def _since(self, searches: Sequence[_Search]) -> datetime | None:
-        """Server's time before which none of them was sent, where that is known."""
+    def _since(self, searches: Sequence[_Search]) -> float | None:
+        """Server's time, in seconds since 1970, before which none of them was sent, where that is known."""
+        if self._ahead - self._behind > self.policy.jitter:
+            return None  # its machines' clocks differ
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
-        return datetime.fromtimestamp(seconds, UTC) if _LONG_AGO < seconds < _FAR else None
-
-    def _answered(self, listed: Sequence[Prediction]) -> Iterator[tuple[float, str, str | None]]:
-        """Of those on a page that this run got an answer about: when they were sent, with which image, and its echo."""
-        return ((*self._later[one.id], one.image) for one in listed if one.id is not None and one.id in self._later)
+        return seconds if _LONG_AGO < seconds < _FAR else None
 
     def _is_ours(self, candidate: Prediction) -> bool:
         known = candidate.id
@@ -246,7 +260,8 @@ class LostCreates:
                 search.end(Sighting(candidate))
                 return
         if candidate.image is None or not self._echoes:  # it may be one of them: its input was wiped, or is rewritten
-            doubtful.update(open_ones)
+            made = candidate.created_at.timestamp() if candidate.created_at is not None else math.inf
+            doubtful.update(search for search in open_ones if made >= (self._since([search]) or 0.0))
 
 
 def _of_another_model(shown: str | None, ours: str) -> bool:

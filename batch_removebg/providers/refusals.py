@@ -159,7 +159,7 @@ def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, n
     if status in (402, 403):
         return OutOfCredit(f"{text}; top up the account, then run the same command again")
     # A path that does not exist is no input's fault: every other item would meet the same.
-    wrong_path = 300 <= status < 400 or status in (404, 405)
+    wrong_path = 300 <= status < 400 or status in (404, 405, 501)
     if wrong_path or (is_page(headers, body) and status < 500 and status not in (408, 413)):
         return not_an_api(text)
     if status == 422 and _NO_VERSION.search(said):

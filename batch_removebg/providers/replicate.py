@@ -62,6 +62,7 @@ _ANSWER_LIMIT = 32 * (1 << 20)  # bytes of one API answer; a data URI output of 
 _REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read: its status counts, and the rest may be cut off
 _LONG = 1 << 17  # bytes from which on an answer is read only where there is memory for it
 _COPIES = 4  # of a long answer, as bytes and as texts, while it is parsed
+_COLD_START = 180.0  # seconds of silence before a create counts as lost where it can't be looked for
 _GONE = frozenset({404, 410})
 _ENDED = frozenset({404, 409, 410})  # answers to the cancel of a prediction that has ended
 
@@ -120,7 +121,8 @@ class Replicate:
         if request.wait is not None:
             headers["Prefer"] = f"wait={request.wait}"
         doing = f"creating a prediction for {request.item}"
-        asked, patience = self.clock.monotonic(), (request.wait or 0) + 10.0
+        # Some that can't list answer a create with its result, after a cold start: a loss costs more than the wait.
+        asked, patience = self.clock.monotonic(), (request.wait or 0) + 10.0 if self.capabilities.list else _COLD_START
         self._owners.asked(request.image)
         try:
             answer = await self._exchange("POST", "/predictions", doing, json=body, headers=headers, patience=patience)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import RateLimited, RetryError
+from batch_removebg.errors import OutOfReach, RateLimited, RetryError
 from batch_removebg.model import CreateRequest, Prediction
 
 from .base import Once, Operation, Pause, T, Wrapper
@@ -36,7 +36,8 @@ class RetryPolicy:
 
         Exponential, half of it jitter (`chance` in [0, 1)); at least what the server asks for, where it does.
         """
-        if tries >= (self.rate_limited if isinstance(error, RateLimited) else self.attempts):
+        most = self.rate_limited if isinstance(error, RateLimited) else self.attempts
+        if tries >= most or isinstance(error, OutOfReach):
             return None
         backoff: float = min(self.longest, self.first * 2.0 ** min(tries - 1, 30))
         asked = min(self.patience, error.retry_after or 0.0)

@@ -15,6 +15,7 @@ from batch_removebg.model import Prediction
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Once, Operation, Pause, T, Wrapper
 
+_NAP = 2.0  # seconds until it is asked again whether a create may go
 _FRESH = 1.0  # age in seconds up to which what an answer says of the limit is up to date: the server may have held it
 
 
@@ -31,11 +32,16 @@ class Throttled(Wrapper):
     answered: Callable[[], None]
     trouble: Callable[[float], None]
     """Gets the moment of each failure."""
+    may_buy: Callable[[float], bool] = lambda now: True
+    """Whether a create may go at that moment as far as the rest of the run is concerned."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        others = _Queue(self.others, self.clock)
-        self._queues = {"create": _Queue(self.creates, self.clock), **dict.fromkeys(("get", "list", "upload"), others)}
+        others = _Queue(self.others, lambda now: True, self.clock)
+        self._queues = {
+            "create": _Queue(self.creates, self.may_buy, self.clock),
+            **dict.fromkeys(("get", "list", "upload"), others),
+        }
 
     async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""
@@ -70,8 +76,9 @@ class Throttled(Wrapper):
 class _Queue:
     """First come, first served before one limit."""
 
-    def __init__(self, limit: RateLimit, clock: Clock) -> None:
+    def __init__(self, limit: RateLimit, may_go: Callable[[float], bool], clock: Clock) -> None:
         self.limit = limit
+        self._may_go = may_go
         self._clock = clock
         self._turn = anyio.Lock(fast_acquire=True)
         self._nap = anyio.CancelScope()
@@ -85,7 +92,7 @@ class _Queue:
         """Wait until a call may go."""
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.
-            while (wait := self.limit.wait(self._clock.monotonic())) > 0:
+            while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(now):
                 with anyio.CancelScope() as self._nap:
-                    await sleep(wait)
+                    await sleep(wait or _NAP)
             return self.limit.sent(self._clock.monotonic())

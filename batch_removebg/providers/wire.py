@@ -43,22 +43,13 @@ _TRANSIENT = re.compile(
 _DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 _WRAPPINGS = ("data", "result", "prediction", "response")
 _FIELDS = {"id", "status", "version", "input", "output", "error", "urls", "created_at", "metrics"}
-_IDS = ("id", "prediction_id", "predictionId", "task_id", "taskId", "uuid", "request_id", "requestId")
+_IDS = ("id", "prediction_id", "predictionId", "task_id", "taskId", "uuid")
+_LAST_IDS = ("request_id", "requestId")
+"""Of the request, and of the prediction only where no other id is there: not in the output, nor in a URL."""
 _OUTPUTS = (
     *("output", "outputs", "output_url", "outputUrl", "output_image", "result", "results", "result_url", "resultUrl"),
-    *(
-        "image_url",
-        "imageUrl",
-        "image",
-        "images",
-        "url",
-        "file",
-        "files",
-        "artifacts",
-        "data",
-        "image_base64",
-        "b64_json",
-    ),
+    *("image_url", "imageUrl", "image", "images", "url", "file", "files", "artifacts", "data", "image_base64"),
+    "b64_json",
 )
 """Fields that hold the result, the usual one first."""
 _CANDIDATES = 4
@@ -118,7 +109,7 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
     own = set(outputs(given, base))  # a picture that was sent is none that was made
     found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
     urls = next(filter(None, found), ())
-    status = body.get("status")
+    status = body.get("status", _inner(body).get("task_status"))
     return Prediction(
         id=_id(body),
         status=_WORDS.get(status.strip().lower(), Status.UNKNOWN) if isinstance(status, str) else Status.UNKNOWN,
@@ -173,10 +164,16 @@ def _ran(metrics: Any, created: datetime | None, completed: datetime | None) -> 
 
 
 def _id(body: Mapping[str, Any]) -> str | None:
-    values = [body.get(name) for name in _IDS]
-    urls = body.get("urls")
-    values.append(_last_part(urls.get("get")) if isinstance(urls, dict) else None)
+    urls, inner = body.get("urls"), _inner(body)
+    values = [*map(body.get, _IDS), inner.get("task_id"), inner.get("taskId")]
+    values += [_last_part(urls.get("get")) if isinstance(urls, dict) else None, *map(body.get, _LAST_IDS)]
     return next((found for value in values if (found := _usable_id(value))), None)
+
+
+def _inner(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An output that tells of the task, as some gateways put it."""
+    output = body.get("output")
+    return output if isinstance(output, dict) else {}
 
 
 def _usable_id(value: Any) -> str | None:

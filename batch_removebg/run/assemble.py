@@ -33,7 +33,7 @@ from batch_removebg.pipeline.sources import Sources
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import BUYING, Operation
 from batch_removebg.providers.budget import Budget, Budgeted
-from batch_removebg.providers.circuit_breaker import Breaker, Breaking
+from batch_removebg.providers.circuit_breaker import Breaker, Breaking, Hosts, may_buy
 from batch_removebg.providers.journaled import Journaled
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
@@ -207,7 +207,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
         await (gate.sleep if operation in BUYING else clock.sleep)(seconds)
 
     warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
-    known = ledger.fold.predictions > 0
+    known, hosts = ledger.fold.predictions > 0, Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
@@ -221,8 +221,9 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             waited=concurrency.waited,
             answered=concurrency.answered,
             trouble=concurrency.trouble,
+            may_buy=lambda now: not context.brake.holds and may_buy(hosts, now),
         ),
-        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn),
+        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),
     ]
     provider = context.provider

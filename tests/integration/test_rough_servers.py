@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,106 @@ async def test_an_outputs_host_that_is_gone_for_good_ends_the_run_and_the_next_o
         assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 40, 4)
         assert "nothing but errors for 3" in str(summary.stopped)
         bought = len(gone.api.bill)
-        assert 3 <= bought <= 20  # what was in flight when the first three outputs had failed
+        assert 3 <= bought <= 20 + 3  # what was in flight when the first three outputs had failed, and three trials
         assert gone.clock.now - FakeClock().now < 2100  # half an hour, and a little
         gone.api.recover()
         resumed = await gone.run(40)
     assert (resumed.saved, resumed.exit_code, len(gone.api.bill)) == (40, 0, 40)
     assert resumed.predictions == 40 - bought
+
+
+def spoilt(numbers: Iterable[int], how: Handler) -> Callable[[FakeApi], None]:
+    """The outputs of these items are always answered so."""
+    urls = {f"https://shop.example/{number}.jpg" for number in numbers}
+
+    def strike(api: FakeApi) -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            made = api.made(request.path.rpartition("/")[2].removesuffix(".png"))
+            return await (how if made is not None and made.input["image"] in urls else api.normal)(request)
+
+        api.respond("GET", "/out/*", answer)
+
+    return strike
+
+
+async def resumed(rough: Rough, items: int, *, bought: int) -> None:
+    """When all is well again, the next run saves every item, and buys no more than what was never bought."""
+    rough.api.recover()
+    summary = await rough.run(items)
+    assert (summary.saved, summary.exit_code, len(rough.api.bill), summary.predictions) == (
+        items,
+        0,
+        items,
+        items - bought,
+    )
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32])
+@pytest.mark.parametrize("bad", [range(4), range(36, 40), range(1, 37, 3)], ids=["first", "last", "many"])
+async def test_outputs_that_never_come_hold_up_nobody_else_and_stay_pending(
+    tmp_path: Path, bad: range, concurrency: int
+) -> None:
+    rough = Rough(tmp_path / "rough", spoilt(bad, says(500)))
+    async with rough.server():
+        summary = await rough.run(40, concurrency=concurrency)
+        counts = summary.saved, summary.failed, summary.pending, summary.exit_code
+        assert counts == (40 - len(bad), 0, len(bad), 3)
+        assert len(rough.api.bill) == 40
+        assert rough.clock.now - FakeClock().now < 1800
+        said = [event.text for event in rough.events if event.kind is Kind.WARNING]
+        assert sum("stays pending" in text for text in said) == len(bad)
+        await resumed(rough, 40, bought=40)
+
+
+@pytest.mark.parametrize("items", [1, 2, 3])
+async def test_the_last_items_stay_pending_where_the_host_of_their_outputs_is_gone(tmp_path: Path, items: int) -> None:
+    rough = Rough(tmp_path / "rough", spoilt(range(items), reset))
+    async with rough.server():
+        summary = await rough.run(items)
+        assert (summary.failed, summary.pending, summary.exit_code) == (0, items, 3)
+        await resumed(rough, items, bought=items)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_where_every_output_is_refused_items_stay_pending_and_nothing_is_bought_anew(
+    tmp_path: Path, status: int
+) -> None:
+    rough = Rough(tmp_path / "rough", spoilt(range(120), page(status)))
+    async with rough.server():
+        for _ in range(2):
+            summary = await rough.run(120)
+            assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, 120, 4)
+        assert f"({status})" in str(summary.stopped) or f"answers {status}" in str(summary.stopped)
+        bought = len(rough.api.bill)
+        assert len({made.input["image"] for made in rough.api.bill}) == bought  # none twice
+        await resumed(rough, 120, bought=bought)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 32])
+async def test_a_few_useless_outputs_at_the_start_stop_nobody_else(tmp_path: Path, concurrency: int) -> None:
+    rough = Rough(tmp_path / "rough", spoilt(range(4), page(200)))
+    async with rough.server():
+        summary = await rough.run(10, concurrency=concurrency)
+    assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (6, 4, 0, 3)
+    assert len(rough.api.bill) <= 6 + 4 * 3
+
+
+@pytest.mark.parametrize("items", [3, 5, 100])
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [({"concurrency": 1}, 9), ({"concurrency": 32}, 48), ({"rate": 60}, 20), ({"rate": 6}, 9)],
+    ids=["alone", "many", "paced", "slow"],
+)
+async def test_a_run_whose_every_output_is_useless_stops_after_a_few(
+    tmp_path: Path, items: int, settings: dict[str, int], most: int
+) -> None:
+    rough = Rough(tmp_path / "rough", spoilt(range(items), page(200)))
+    async with rough.server():
+        summary = await rough.run(items, **settings)
+    assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, items, 4)
+    assert len(rough.api.bill) <= most  # in flight and being fetched when the first signs came
+    assert len({made.input["image"] for made in rough.api.bill}) == len(rough.api.bill)  # none twice
+    assert "pictures in a row" in str(summary.stopped)
 
 
 def test_an_output_is_useless_once_it_has_come_alike_six_times() -> None:
@@ -151,3 +245,34 @@ async def test_lost_creates_are_looked_for_together(tmp_path: Path) -> None:
     assert (summary.predictions, summary.possible_duplicates) == (ITEMS, 0)
     assert len(rough.api.asked("POST", "/predictions")) > 1.04 * ITEMS
     assert len(rough.api.asked("GET", "/predictions")) <= 40
+
+
+def lost_without_a_list(status: int, accepted: int) -> Callable[[FakeApi], None]:
+    """The answer to one accepted create is lost, and the list answers with this status."""
+
+    def strike(api: FakeApi) -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            lost = len(api.bill) == accepted
+            return await (after(api.normal, reset) if lost else api.normal)(request)
+
+        api.respond("POST", "/predictions", answer)
+        api.respond("GET", "/predictions", says(status))
+
+    return strike
+
+
+async def test_a_lost_create_that_can_not_be_looked_for_now_is_looked_for_by_the_next_run(tmp_path: Path) -> None:
+    rough = Rough(tmp_path / "rough", lost_without_a_list(500, accepted=3))
+    async with rough.server():
+        summary = await rough.run(10)
+        assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (9, 0, 1, 3)
+        assert summary.possible_duplicates == 0
+        await resumed(rough, 10, bought=10)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_where_no_list_is_offered_a_lost_create_is_sent_again_and_counted(tmp_path: Path, status: int) -> None:
+    rough = Rough(tmp_path / "rough", lost_without_a_list(status, accepted=3))
+    async with rough.server():
+        summary = await rough.run(10)
+    assert (summary.saved, summary.exit_code, summary.possible_duplicates, len(rough.api.bill)) == (10, 0, 1, 11)

@@ -1,4 +1,4 @@
-"""A run whose predictions give nothing stops after a few, and one picture that is saved releases the brake."""
+"""A run whose predictions give nothing stops after a few, and a picture that is saved excuses those before it."""
 
 from __future__ import annotations
 
@@ -20,42 +20,149 @@ from batch_removebg.errors import (
 )
 from batch_removebg.pipeline.brake import Brake
 
+USELESS = OutputBroken("no picture")
 
-def braked() -> tuple[Brake, list[BatchError]]:
+
+def braked(bought: str = "") -> tuple[Brake, list[BatchError]]:
+    """A brake that knows of purchases for these pictures, one letter each, and its reasons to stop."""
     reasons: list[BatchError] = []
-    return Brake(reasons.append), reasons
+    brake = Brake(reasons.append)
+    assert buys(brake, bought) == bought
+    return brake, reasons
+
+
+def buys(brake: Brake, pictures: str, now: float = 0.0) -> str:
+    """Those of the pictures that something is bought for."""
+    allowed = ""
+    for picture in pictures:
+        if brake.allows(picture, now):
+            brake.bought(picture)
+            allowed += picture
+    return allowed
 
 
 @pytest.mark.parametrize("error", [OutputBroken("no picture"), PredictionLost("gone")])
-def test_three_pictures_with_useless_results_stop_the_run_and_the_servers_answer_is_shown(error: BatchError) -> None:
-    brake, reasons = braked()
-    for picture in ("a", "b", "b"):
+def test_six_pictures_with_useless_results_stop_the_run_and_the_servers_answer_is_shown(error: BatchError) -> None:
+    brake, reasons = braked("abcdef")
+    for picture in "abbcde":
         brake.useless(picture, error)
     assert reasons == []
-    brake.useless("c", error)
+    brake.useless("f", error)
     [reason] = reasons
     assert isinstance(reason, NothingUsable)
     assert reason.exit_code == 4
     assert str(error) in str(reason)
 
 
+def test_with_three_pictures_in_doubt_only_new_ones_are_bought_and_six_are_tried_in_all() -> None:
+    brake, reasons = braked("abc")
+    brake.suspect("a")
+    brake.suspect("b")
+    assert brake.allows("a", 1.0)
+    brake.useless("c", USELESS)
+    assert not brake.holds
+    assert buys(brake, "abcdefg", 1.0) == "def"
+    assert brake.holds
+    brake.saved("d")
+    assert not brake.holds
+    assert buys(brake, "abc", 1.0) == "abc"
+    assert reasons == []
+
+
+def test_what_was_in_flight_when_the_doubt_came_takes_the_place_of_new_ones() -> None:
+    brake, _ = braked("abcdefgh")
+    for picture in "abc":
+        brake.suspect(picture)
+    assert brake.holds
+    assert not brake.allows("i", 1.0)
+    for picture in "defgh":
+        brake.ended(picture, SourceError("is gone"))
+    assert brake.allows("i", 1.0)
+
+
+def test_three_useless_pictures_stop_the_run_where_no_other_can_be_tried() -> None:
+    brake, reasons = braked("abcd")
+    for picture in "abc":
+        brake.useless(picture, USELESS)
+    assert not brake.allows("a", 100.0)  # the fourth is under way
+    assert not brake.allows("a", 500.0)
+    brake.ended("d", SourceError("is gone"))
+    assert not brake.allows("a", 600.0)
+    assert not brake.allows("a", 679.0)
+    assert reasons == []
+    assert not brake.allows("a", 680.0)
+    assert "3 pictures in a row" in str(reasons[0])
+
+
+def test_pictures_bought_before_one_that_is_saved_are_at_fault_themselves_and_never_counted() -> None:
+    brake, reasons = braked("abcdefgh")
+    brake.saved("h")
+    for _ in range(2):
+        for picture in "abcdefg":
+            brake.suspect(picture)
+            brake.useless(picture, USELESS)
+            assert buys(brake, picture, 1.0)
+    assert reasons == []
+
+
+def test_a_picture_saved_late_excuses_only_those_bought_before_it() -> None:
+    brake, reasons = braked("abcdefgh")
+    for picture in "abcde":
+        brake.useless(picture, USELESS)
+    brake.saved("c")
+    for picture in "fgh":
+        brake.useless(picture, USELESS)
+    assert reasons == []
+    assert brake.allows("a", 1.0)
+    assert not brake.allows("e", 1.0)
+    assert buys(brake, "i", 1.0)
+    brake.useless("i", USELESS)
+    assert len(reasons) == 1
+
+
+def test_useless_predictions_of_an_earlier_run_are_replaced_once_another_shows_that_the_server_is_well() -> None:
+    brake, reasons = braked()
+    for picture in "abcd":
+        brake.suspect(picture)
+        brake.useless(picture, PredictionLost("wiped"))  # perhaps its hour is over
+    assert buys(brake, "abcdx", 1.0) == "x"
+    brake.saved("x")
+    assert buys(brake, "abcd", 2.0) == "abcd"
+    assert reasons == []
+
+
+def test_where_no_other_is_left_one_of_them_is_replaced_at_a_time() -> None:
+    brake, reasons = braked()
+    for picture in "abcd":
+        brake.useless(picture, PredictionLost("wiped"))
+    assert buys(brake, "abcd", 1.0) == ""
+    assert buys(brake, "abcd", 181.0) == "a"
+    assert buys(brake, "bcd", 400.0) == ""
+    brake.useless("a", USELESS)
+    assert buys(brake, "bcd", 500.0) == ""
+    assert buys(brake, "bcd", 680.0) == "b"
+    brake.saved("b")
+    assert buys(brake, "acd", 681.0) == "acd"
+    assert reasons == []
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("error", "most"),
     [
-        PredictionInterrupted("code: PA"),
-        PredictionStuck("slow"),
-        PredictionFailed("no"),
-        InputRejected("422"),
-        CreateUnaccounted("?"),
+        (PredictionInterrupted("code: PA"), 6),
+        (PredictionStuck("slow"), 6),
+        (PredictionFailed("no"), 6),
+        (CreateUnaccounted("?"), 6),
+        (InputRejected("422"), 10),  # which costs nothing
     ],
 )
-def test_ten_pictures_that_fail_alike_stop_the_run(error: BatchError) -> None:
-    brake, reasons = braked()
-    for picture in range(9):
-        brake.useless(str(picture), error)  # another prediction may do: only its end counts
-        brake.ended(str(picture), error)
+def test_six_pictures_that_fail_alike_stop_the_run_or_ten_that_are_rejected(error: BatchError, most: int) -> None:
+    brake, reasons = braked("abcdefghij")
+    for picture in "abcdefghij"[: most - 1]:
+        brake.useless(picture, error)  # another prediction may do: only its end counts
+        brake.ended(picture, error)
     assert reasons == []
-    brake.ended("9", error)
+    brake.ended("last", error)
     assert [reason.kind for reason in reasons] == ["nothing-usable"]
 
 
@@ -67,34 +174,19 @@ def test_what_nothing_was_bought_for_stops_nothing(error: BatchError) -> None:
     assert reasons == []
 
 
-def test_other_kinds_and_a_saved_picture_in_between_begin_the_count_anew() -> None:
+def test_other_kinds_and_a_saved_picture_in_between_begin_the_count_of_failures_anew() -> None:
     brake, reasons = braked()
-    brake.useless("a", OutputBroken("x"))
-    brake.useless("b", OutputBroken("x"))
-    brake.useless("c", PredictionLost("x"))
-    brake.saved()
-    brake.useless("d", OutputBroken("x"))
-    brake.useless("e", OutputBroken("x"))
+    for nth, error in enumerate([PredictionFailed("no")] * 5 + [InputRejected("422")] * 9):
+        brake.ended(str(nth), error)
+    brake.saved("20")
+    brake.ended("21", InputRejected("422"))
     assert reasons == []
 
 
-def test_predictions_of_an_earlier_run_may_be_over_their_hour_and_stop_nothing() -> None:
-    brake, reasons = braked()
-    for picture in range(50):
-        brake.suspect(str(picture))
-        brake.useless(str(picture), PredictionLost("wiped"), new=False)
-    assert (reasons, brake.holds) == ([], False)
-
-
-def test_nothing_is_bought_while_three_predictions_are_in_doubt() -> None:
-    brake, _ = braked()
-    for picture in ("a", "b", "b"):
+def test_a_doubt_that_passes_releases_the_brake() -> None:
+    brake, _ = braked("abc")
+    for picture in "abc":
         brake.suspect(picture)
-    assert not brake.holds
-    brake.suspect("c")
-    assert brake.holds
+    assert not brake.allows("a", 1.0)
     brake.useless("a", PredictionInterrupted("code: PA"))
-    assert not brake.holds
-    brake.suspect("d")
-    brake.saved()
-    assert not brake.holds
+    assert brake.allows("a", 1.0)

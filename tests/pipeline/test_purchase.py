@@ -90,11 +90,10 @@ async def test_an_output_seen_twice_while_processing_ends_the_wait(tmp_path: Pat
 
 
 async def test_a_prediction_without_id_and_without_result_is_lost(tmp_path: Path) -> None:
-    provider = ScriptedProvider(creates=[Prediction(None, Status.STARTING)] * 3)
+    provider = ScriptedProvider(creates=[Prediction(None, Status.STARTING)])
     async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite") as ledger:
         with pytest.raises(PredictionLost, match="without an id"):
             await Bench(tmp_path, ledger, provider).predict()
-    assert len(provider.requests) == 3
 
 
 async def test_an_immediate_result_without_an_id_is_taken(tmp_path: Path) -> None:

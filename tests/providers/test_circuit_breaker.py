@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import anyio
 import anyio.lowlevel
 import pytest
 
-from batch_removebg.errors import BudgetReached, ConnectionFailed, CreateLost, InputRejected, ServerDown, ServerError
-from batch_removebg.model import CreateRequest, Prediction, Status
-from batch_removebg.providers.circuit_breaker import Breaker, Breaking
+from batch_removebg.errors import (
+    BudgetReached,
+    ConnectionFailed,
+    CreateLost,
+    InputRejected,
+    OutOfReach,
+    ServerDown,
+    ServerError,
+)
+from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Status
+from batch_removebg.providers.adaptive_rate import RateLimit
+from batch_removebg.providers.circuit_breaker import Breaker, Breaking, Hosts, may_buy
 from batch_removebg.providers.retry import Retrying, RetryPolicy
+from batch_removebg.providers.throttle import Throttled
 from tests.support.doubles import FakeClock, ScriptedProvider, pausing
 
 pytestmark = pytest.mark.anyio
@@ -205,21 +218,122 @@ async def test_one_output_that_can_not_be_fetched_is_no_outage_of_its_host() -> 
 
 async def test_creates_wait_while_different_outputs_of_a_host_fail_and_others_are_not_held_up() -> None:
     provider, fake, said = Outputs(*[ServerError("503")] * 4), FakeClock(), list[str]()
-    breaking = Breaking(provider, Breaker(), clock=fake.clock, pause=pausing(fake.clock.sleep), waiting=said.append)
+    chain = breaking(provider, fake, said.append)
     for name in "ab":
         with pytest.raises(ServerError):
-            await breaking.fetch(f"https://out.example/{name}.png")
+            await chain.fetch(f"https://out.example/{name}.png")
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(breaking.fetch, "https://out.example/c.png")
+        tasks.start_soon(chain.fetch, "https://out.example/c.png")
         await anyio.lowlevel.checkpoint()
         created = fake.now
-        await breaking.create(REQUEST)
+        await chain.create(REQUEST)
     assert fake.now - created >= 2.0 + 4.0  # until the host answered again: its first pause, and the longer second
     assert provider.calls[-1] == "create"
     assert said == [
         "503; out.example, where the outputs are, seems to be down: the run pauses, and tries again by itself"
     ]
-    assert await breaking.fetch("https://elsewhere.example/d.png") == b"picture"
+    assert await chain.fetch("https://elsewhere.example/d.png") == b"picture"
+
+
+class Spotty(ScriptedProvider):
+    """Outputs named `bad` always answer 500; so does the list."""
+
+    async def fetch(self, url: str) -> bytes:
+        self.calls.append(url.rpartition("/")[2])
+        if "bad" in url:
+            raise ServerError("500")
+        return b"picture"
+
+    async def list(self, **given: object) -> PredictionPage:
+        raise ServerError("500")
+
+
+def breaking(provider: ScriptedProvider, fake: FakeClock, waiting: Callable[[str], None] = _hush) -> Breaking:
+    clock, pause, hosts = fake.clock, pausing(fake.clock.sleep), Hosts()
+    limits = RateLimit(window=99), RateLimit(window=99)
+    may = partial(may_buy, hosts)
+    throttled = Throttled(
+        provider, *limits, clock, pause, waited=lambda _: None, answered=list, trouble=lambda _: None, may_buy=may
+    )
+    return Breaking(throttled, Breaker(known=True), clock=clock, pause=pause, waiting=waiting, hosts=hosts)
+
+
+async def fetch(chain: Breaking, name: str, wait: float = 0.0) -> None:
+    await chain.clock.sleep(wait)
+    await chain.fetch(f"https://out.example/{name}")
+
+
+async def test_an_output_that_comes_late_is_probed_before_those_that_have_failed_again_and_again() -> None:
+    chain = breaking(provider := Spotty(), fake := FakeClock())
+    started = fake.now
+    async with anyio.create_task_group() as tasks:
+        for nth in range(3):
+            tasks.start_soon(_failing, chain, f"bad{nth}")
+        tasks.start_soon(fetch, chain, "good", 40.0)
+    assert fake.now - started < 900 + 100
+    assert provider.calls.index("good") < 13
+    await chain.create(REQUEST)
+
+
+async def test_outputs_that_have_failed_before_open_nothing_once_others_have_come() -> None:
+    chain = breaking(Spotty(), fake := FakeClock())
+    for nth in range(12):
+        await _failing(chain, f"bad{nth % 3}") if nth % 3 < 2 else await fetch(chain, "good")
+    for nth in range(3):
+        await _failing(chain, f"bad{nth}")
+    assert fake.slept == [0.0] * 15
+    await chain.create(REQUEST)
+
+
+async def _failing(chain: Breaking, name: str) -> None:
+    with pytest.raises((ServerError, OutOfReach)):
+        await fetch(chain, name)
+
+
+async def test_while_a_host_of_outputs_is_down_one_purchase_goes_ahead_after_five_minutes_and_every_ten() -> None:
+    chain = breaking(Spotty(), fake := FakeClock())
+    bought = list[float]()
+
+    async def buy() -> None:
+        await chain.create(REQUEST)
+        bought.append(fake.now - started)
+
+    async with anyio.create_task_group() as tasks:
+        for nth in range(3):
+            tasks.start_soon(_failing, chain, f"bad{nth}")
+        await fake.clock.sleep(1.0)
+        started = fake.now
+        for _ in range(2):
+            tasks.start_soon(buy)
+    assert 299 <= bought[0] < 400
+    assert 600 <= bought[1] - bought[0] < 700
+
+
+async def test_an_output_is_held_for_a_quarter_of_an_hour_and_then_left_for_the_next_run() -> None:
+    chain = breaking(Spotty(), fake := FakeClock())
+    started = fake.now
+    async with anyio.create_task_group() as tasks:
+        for name in ("bad1", "bad2"):
+            tasks.start_soon(_failing, chain, name)
+        with pytest.raises(OutOfReach, match="500"):
+            await fetch(chain, "bad3", 1.0)
+    assert 900 <= fake.now - started < 1000
+
+
+async def test_a_list_that_fails_holds_up_nothing_else_and_is_given_up_after_five_minutes() -> None:
+    chain = breaking(provider := Spotty(), fake := FakeClock())
+    provider.known["p9"] = Prediction("p9", Status.PROCESSING)
+    started = fake.now
+    for _ in range(4):
+        with pytest.raises(ServerError):
+            await chain.list()
+    with pytest.raises(OutOfReach):
+        await chain.list()
+    assert 300 <= fake.now - started < 400
+    waited = len(fake.slept)
+    await chain.get("p9")
+    await chain.create(REQUEST)
+    assert len(fake.slept) == waited
 
 
 def test_the_hours_of_a_suspend_are_no_outage() -> None:

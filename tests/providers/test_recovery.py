@@ -327,6 +327,62 @@ async def test_what_was_found_before_the_list_broke_off_stays_found(ledger: Ledg
     assert sorted(map(str, found)) == sorted([str(listed("mine")), "busy"])
 
 
+def others(count: int, image: str | None = "https://x/b.jpg", seconds: float = 0.0) -> tuple[Prediction, ...]:
+    """Predictions of other people, made so long after the clock's beginning."""
+    moment = BEGIN + timedelta(seconds=seconds)
+    return tuple(replace(listed(f"o{seconds}-{nth}", image), created_at=moment) for nth in range(count))
+
+
+@pytest.mark.parametrize(
+    ("shown", "sure"),
+    [
+        ((LATER, *others(3, seconds=-4), *others(3)), True),  # as machines' clocks may differ
+        ((*others(3, seconds=-6), LATER), False),
+        ((LATER, *others(3, seconds=-60), *others(3)), False),
+        ((LATER, *others(8)), True),
+        ((LATER, *others(9)), False),  # ten, and no word of more
+        ((LATER, *others(99)), False),
+        ((LATER, *others(98), *others(1, seconds=-60)), True),  # it goes back far enough
+    ],
+)
+async def test_a_list_out_of_order_or_cut_off_proves_no_absence(
+    ledger: Ledger, time: FakeClock, shown: tuple[Prediction, ...], sure: bool
+) -> None:
+    inner = Listing([PredictionPage(shown)], creates=[CreateLost("x")])
+    assert await with_a_later_one(recovery(inner, ledger, time)).create(REQUEST) == "p1"
+    assert ledger.fold.possible_duplicates == (not sure)
+
+
+async def test_a_list_out_of_order_is_read_to_its_end(ledger: Ledger, time: FakeClock) -> None:
+    pages = [
+        PredictionPage((*others(1, seconds=-60), LATER, *others(1, seconds=-61)), "1"),
+        PredictionPage((listed("mine"),)),
+    ]
+    inner = Listing(pages, creates=[CreateLost("x")])
+    assert await with_a_later_one(recovery(inner, ledger, time)).create(REQUEST) == "mine"
+
+
+async def test_where_a_servers_clocks_contradict_each_other_all_of_the_list_is_read(
+    ledger: Ledger, time: FakeClock
+) -> None:
+    inner = Listing([PredictionPage((listed("mine"),))], creates=[CreateLost("x")])
+    buyer = with_a_later_one(recovery(inner, ledger, time))
+    for seconds in (0, 6):
+        other = replace(listed(f"o{seconds}", "https://x/o.jpg"), created_at=BEGIN + timedelta(seconds=seconds))
+        buyer.lost.answered(replace(other, held=0.5), "https://x/o.jpg", time.now)
+    assert await buyer.create(REQUEST) == "mine"
+    assert inner.asked == [(None, None)]
+
+
+@pytest.mark.parametrize(("seconds", "doubtful"), [(-60.0, False), (-4.0, True), (1.0, True)])
+async def test_a_wiped_input_of_before_the_create_is_no_doubt(
+    ledger: Ledger, time: FakeClock, seconds: float, doubtful: bool
+) -> None:
+    inner = Listing([PredictionPage((LATER, *others(1, None, seconds)))], creates=[CreateLost("x")])
+    assert await with_a_later_one(recovery(inner, ledger, time)).create(REQUEST) == "p1"
+    assert ledger.fold.possible_duplicates == doubtful
+
+
 # A create that an earlier run lost
 
 

@@ -33,7 +33,8 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import CreateRequest, Prediction, PredictionPage, Status
 from batch_removebg.net import fetch
-from batch_removebg.providers import wire
+from batch_removebg.net.patience import Patience
+from batch_removebg.providers import replicate, wire
 from batch_removebg.providers.replicate import REMOVE_BG, Endpoint, Replicate
 from batch_removebg.resources import Memory
 from batch_removebg.storage.on_disk import OnDisk
@@ -684,3 +685,21 @@ async def test_a_long_answer_stays_in_memory_where_the_disk_refuses_it(
     provider.scratch = tmp_path / "gone"
     api.respond("POST", "/predictions", says(201, ENDED))
     assert (await provider.create(REQUEST)).output == LONG
+
+
+@pytest.mark.parametrize(("gateway", "silence"), [(True, 180.0), (False, 60.0)])
+async def test_where_a_lost_create_can_not_be_looked_for_its_answer_is_awaited_longer(
+    monkeypatch: pytest.MonkeyPatch, gateway: bool, silence: float
+) -> None:
+    borne = list[float]()
+
+    class Noted(Patience):
+        def __init__(self, silence: float, total: float) -> None:
+            super().__init__(silence, total)
+            borne.append(silence)
+
+    monkeypatch.setattr(replicate, "Patience", Noted)
+    async with FakeApi(gateway=gateway) as api, connected(api) as provider:
+        made = await provider.create(CreateRequest("a", "https://shop.example/a.jpg", "a.png"))
+        await provider.get(str(made.id))
+    assert borne == [silence, 60.0]

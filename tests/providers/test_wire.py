@@ -40,6 +40,26 @@ URL = "https://replicate.delivery/xezq/abc/output.png"
 # Predictions
 
 
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ({"request_id": "r1", "output": {"task_id": "t1", "task_status": "PENDING"}}, "t1"),
+        ({"request_id": "r1", "id": "p1", "status": "starting"}, "p1"),
+        ({"request_id": "r1", "status": "starting", "urls": {"get": "https://x/predictions/p1"}}, "p1"),
+        ({"request_id": "r1", "status": "starting"}, "r1"),
+    ],
+)
+def test_the_id_of_a_request_is_a_predictions_only_where_no_other_is_there(body: dict[str, Any], known: str) -> None:
+    found = wire.prediction(body)
+    assert found is not None
+    assert (found.id, found.status) == (known, Status.STARTING)
+
+
+def test_a_task_that_is_told_of_in_the_output_is_read_to_its_end() -> None:
+    output = {"task_id": "t1", "task_status": "SUCCEEDED", "results": [{"url": URL}]}
+    assert wire.prediction({"request_id": "r1", "output": output}) == Prediction("t1", Status.SUCCEEDED, output=URL)
+
+
 def test_a_prediction_of_the_hosted_api_is_read_whole() -> None:
     body = {
         "id": "gm3qorzdhgbfurvjtvhg6dckhu",

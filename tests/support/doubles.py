@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import io
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from itertools import count
+from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from PIL import Image
 
 from batch_removebg.clock import Clock
@@ -41,16 +45,42 @@ class FakeClock:
         heapq.heappush(self._sleepers, entry)
         try:
             while not entry[2].is_set():
+                await anyio.lowlevel.checkpoint()  # the one below may be taken for the end of the moment
                 # Real work (threads, loopback sockets) goes first; fake time moves when none has come for a moment.
                 with anyio.move_on_after(self._idle):
                     await entry[2].wait()
-                if not entry[2].is_set() and self._sleepers and self._sleepers[0] is entry:
+                if not entry[2].is_set() and self._sleepers and self._sleepers[0] is entry and self._still():
                     self.now = max(self.now, entry[0])
                     entry[2].set()
         finally:
             if entry in self._sleepers:
                 self._sleepers.remove(entry)
                 heapq.heapify(self._sleepers)
+
+    def _still(self) -> bool:
+        """Whether nobody works: every task waits, and no thread is busy, but for those that have been for long."""
+        begun = time.monotonic() - _LONG
+        others = (task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+        waiting = (task._fut_waiter for task in others)  # type: ignore[attr-defined]  # None while it runs
+        return all(one is not None and not one.done() for one in waiting) and all(at < begun for at in _busy.values())
+
+
+_LONG = 2.0
+"""Seconds after which work in a thread is taken for waiting: for stdin, say."""
+_busy: dict[object, float] = {}
+"""When the threads began what they are at."""
+_run_sync = anyio.to_thread.run_sync
+
+
+async def _counted(*args: Any, **kwargs: Any) -> Any:
+    _busy[key := object()] = time.monotonic()
+    try:
+        return await _run_sync(*args, **kwargs)
+    finally:
+        del _busy[key]
+
+
+anyio.to_thread.run_sync = _counted
 
 
 def pausing(
