@@ -32,7 +32,7 @@ class FakeClock:
         self._idle = idle
         self.now = start
         self.slept: list[float] = []
-        self._sleepers: list[tuple[float, int, anyio.Event]] = []
+        self._sleepers: list[tuple[float, int, anyio.Event, asyncio.Task[Any] | None]] = []
         self._order = count()
         self.clock = Clock(monotonic=lambda: self.now, wall=lambda: self.now, sleep=self.sleep, random=lambda: 0.5)
 
@@ -41,11 +41,10 @@ class FakeClock:
         self.slept.append(seconds)
         if seconds == math.inf:
             await anyio.sleep_forever()
-        entry = (self.now + seconds, next(self._order), anyio.Event())
+        entry = (self.now + seconds, next(self._order), anyio.Event(), asyncio.current_task())
         heapq.heappush(self._sleepers, entry)
         try:
             while not entry[2].is_set():
-                await anyio.lowlevel.checkpoint()  # the one below may be taken for the end of the moment
                 # Real work (threads, loopback sockets) goes first; fake time moves when none has come for a moment.
                 with anyio.move_on_after(self._idle):
                     await entry[2].wait()
@@ -60,7 +59,7 @@ class FakeClock:
     def _still(self) -> bool:
         """Whether nobody works: every task waits, and no thread is busy, but for those that have been for long."""
         begun = time.monotonic() - _LONG
-        others = (task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+        others = asyncio.all_tasks() - {task for _, _, awake, task in self._sleepers if task and not awake.is_set()}
         waiting = (task._fut_waiter for task in others)  # type: ignore[attr-defined]  # None while it runs
         return all(one is not None and not one.done() for one in waiting) and all(at < begun for at in _busy.values())
 
