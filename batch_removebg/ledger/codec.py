@@ -1,8 +1,7 @@
 """JSON as this program keeps it for itself, several times as quick as the standard library's.
 
-msgspec reads and writes a strict part of what `json` does; what it refuses (NaN, half a surrogate pair) is left to
-`json`, so that both give what `json` alone would. orjson was looked at: as quick, but it can't hand over to `json` as
-exactly, since it reads lone surrogates and large numbers in its own ways.
+msgspec reads and writes a strict part of what `json` does, and what it refuses (NaN, half a surrogate pair) is left to
+`json`. orjson can't hand over as exactly, since it reads lone surrogates and large numbers in its own ways.
 """
 
 from __future__ import annotations

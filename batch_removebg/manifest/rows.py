@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.ledger.events import writable
 from batch_removebg.model import UrlRow
 
 from .columns import Row
@@ -65,7 +66,7 @@ def _json_row(line: str, origin: str) -> Row:
         raise ManifestError(f"{origin}: nested too deeply.") from error
     if not isinstance(cells, dict):
         raise ManifestError(f'{origin}: the line must be a JSON object such as {{"image": "shoe.jpg"}}.')
-    if _deeper(cells, DEEPEST):
+    if not writable(cells, DEEPEST):
         raise ManifestError(f"{origin}: nested more than {DEEPEST} levels deep.")
     if "\\u" in line:
         try:
@@ -81,9 +82,3 @@ def _number(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is no number in JSON's range")
     return number
-
-
-def _deeper(value: object, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, list) and (levels == 0 or any(_deeper(child, levels - 1) for child in value))

@@ -156,9 +156,7 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, reading: RunItems, *, handle_signals: bool
-) -> Pipeline:
+def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings), settings.out, bare.ledger
     context = replace(bare, provider=wrapped(bare, pace))
@@ -170,7 +168,7 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, reading, context.recipe),
+            planner(settings, ledger.run_items, context.recipe),
             read(inputs, settings, context.notify, stdin),
             stop=ending.end if ending is not None else lambda: None,
         ),
@@ -178,7 +176,7 @@ def pipeline(
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
         Downloader(context, on_hand.alphas, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
-        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
+        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
     )
 

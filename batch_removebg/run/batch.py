@@ -17,6 +17,7 @@ from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.pipeline.pipeline import Pipeline
@@ -110,17 +111,16 @@ async def run(
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.possible_duplicates
-            reading = ledger.run_items
             await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
-            pipeline = assemble.pipeline(inputs, settings, context, reading, handle_signals=handle_signals)
+            pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
             await pipeline.run()
             async with ledger.still() as fold:
-                still, seconds = reading.frozen(fold), clock.monotonic() - begun
+                still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
                 summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
-            return await _close(ledger, reading, summary)
+            return await _close(ledger, summary)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
@@ -145,18 +145,18 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
-        failures=failures(reading.failed()),
+        failures=failures(fold.each(FAILED, reading.numbers)),
         stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
-        flags=flagged(reading.flagged()),
+        flags=flagged(fold.each(FLAGGED, reading.numbers)),
         engine=fold.engine if predictions else None,
     )
 
 
-async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, summary: Summary) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     try:
-        await write_snapshot(summary.results, ledger, reading)
+        await write_snapshot(summary.results, ledger)
         names = ("saved", "failed", "pending", "predictions", "possible_duplicates")
         counts = {name: getattr(summary, name) for name in names}
         await ledger.append(RunFinished(**counts, seconds=round(summary.seconds, 3)))

@@ -20,17 +20,11 @@ class Bitset:
 
     def update(self, numbers: Iterable[int]) -> None:
         """Add numbers."""
-        numbers = list(numbers)
-        if not numbers:
-            return
-        self.add(max(numbers))  # from here on there is room
-        bits = self._bytes
         for n in numbers:
-            bits[n >> 3] |= 1 << (n & 7)
+            self.add(n)
 
     def __contains__(self, n: int) -> bool:
-        at = n >> 3
-        return at < len(self._bytes) and bool(self._bytes[at] >> (n & 7) & 1)
+        return n >> 3 < len(self._bytes) and bool(self._bytes[n >> 3] >> (n & 7) & 1)
 
     def __len__(self) -> int:
         return int.from_bytes(self._bytes, "little").bit_count()

@@ -39,10 +39,9 @@ class Checkpoint:
         """
         if self.end == 0:
             return ""
-        try:
-            status = path.stat()
-        except FileNotFoundError:
+        if not path.exists():
             return f"it is gone, and its index covers {self.lines} lines of it"
+        status = path.stat()
         if status.st_size < self.end:
             return f"it ends after {status.st_size} bytes, and its index covers {self.end}"
         if self.stat != _stat(status) and _crc(path, self.end) != self.crc:
@@ -61,7 +60,6 @@ def _stat(status: os.stat_result) -> str:
 def _crc(path: Path, size: int) -> int:
     crc = 0
     with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(size, _BLOCK))):
-            crc = zlib.crc32(block, crc)
-            size -= len(block)
+        for start in range(0, size, _BLOCK):
+            crc = zlib.crc32(file.read(min(size - start, _BLOCK)), crc)
     return crc

@@ -28,10 +28,8 @@ class Lookahead:
             self._next = rows[-1][1] + 1
             self._numbers.update(rows)
         found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
-        if None in found:
-            missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
-            if missed:
-                self._look_up(missed, keys, ids, found)
+        if missed := [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]:
+            self._look_up(missed, keys, ids, found)
         return found
 
     def _look_up(
@@ -39,7 +37,7 @@ class Lookahead:
     ) -> None:
         """Find the others by their ids; continue from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
-        hints = self._database.hints(hashes)
+        hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
             n, key = hints.get(h, (None, None))

@@ -47,10 +47,7 @@ with the whole · id · state · crc: of both. None where there is nothing to sa
 
 def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
-    if state.outcome == "saved":
-        found = FLAGGED if state.flags else 0
-    else:
-        found = PENDING if state.outcome == "pending" else FAILED
+    found = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}[state.outcome]
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 
@@ -94,10 +91,7 @@ def _done(item: str, state: ItemState) -> Done | None:
 
 
 def done_keys(many: Sequence[Done | None]) -> list[int]:
-    """What rows of the manifest, the sizes of their outputs on the disk and the recipe come to.
-
-    The same as of the state on record: nothing to do.
-    """
+    """What manifest rows, sizes of outputs and recipe come to; nothing to do where it is the same as on record."""
     return hash64_all(encode_all(many))
 
 
