@@ -62,16 +62,14 @@ class Silent:
     def __call__(self, event: Event) -> None:
         """Count one event, and report it if a user must know."""
         self.tally.take(event)
-        kind = event.kind
-        if kind in (Kind.WARNING, Kind.STOPPING) or kind in _DETAILS:
-            name, text = printable(event.item), printable(event.text)
-            if kind is Kind.WARNING:
-                self._console.warning(f"{name}: {text}" if name else text)
-            elif kind is Kind.STOPPING:
-                ending = "Nothing more is created; predictions in flight are still collected"
-                self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
-            else:
-                self._console.detail(_DETAILS[kind].format(name=name, text=text))
+        name, text = printable(event.item), printable(event.text)
+        if event.kind is Kind.WARNING:
+            self._console.warning(f"{name}: {text}" if name else text)
+        elif event.kind is Kind.STOPPING:
+            ending = "Nothing more is created; predictions in flight are still collected"
+            self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
+        elif event.kind in _DETAILS:
+            self._console.detail(_DETAILS[event.kind].format(name=name, text=text))
 
     def weights(self, done: int, total: int | None) -> None:
         """Show how many bytes of the weights are downloaded; `total` is None where the server doesn't say."""
