@@ -26,15 +26,14 @@ class Item:
     source: str
     """The path or URL for the ledger and messages."""
     origin: str
-    """Where the item comes from: `catalogue.csv:12`, or the folder."""
+    """`catalogue.csv:12`, or the folder."""
     path: Path | None = None
-    """The file to open; None for a URL."""
+    """None for a URL."""
     name: str | None = None
     """Used instead of the id for the output's name: for a picture given by its path, only the file name."""
     output: str | None = None
-    """The name in the manifest's output column, relative to OUT."""
+    """Of the manifest's output column, relative to OUT."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """The manifest's other columns."""
     problem: str | None = None
     """Why the item fails without being tried (an unreadable folder, a `file:` URL)."""
 
@@ -48,7 +47,6 @@ class UrlRow:
 
     id: str
     source: str
-    """The URL as written."""
     meta: Mapping[str, Any]
     manifest: str
     line: int
@@ -77,10 +75,7 @@ class Status(enum.Enum):
     @property
     def terminal(self) -> bool:
         """Whether the status is final."""
-        return self in _TERMINAL
-
-
-_TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED})
+        return self not in (Status.STARTING, Status.PROCESSING, Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +122,8 @@ class CreateRequest:
     """A create, as the provider and its wrappers get it."""
 
     item: str
-    """Id of the item."""
     image: str
-    """The URL or data URI for the model's image field."""
+    """A URL or data URI."""
     output: str
     """Name of the finished picture, relative to OUT."""
     fingerprint: str = ""
@@ -161,7 +155,6 @@ class Capabilities:
     wait: bool = False
     """May apply `Prefer: wait`."""
     billed: bool = True
-    """Predictions cost money."""
     data_uri_limit: int = 10_000_000
     """Longest data URI accepted, in characters, where there is no Files API."""
 
