@@ -138,10 +138,7 @@ class IndexDamaged(LedgerError):
 
 
 class ItemError(BatchError, kind="item", verdict=Verdict.FAIL):
-    """One item can't be processed; trying it again unchanged would not help.
-
-    The text has no subject ("is empty"): wherever it is shown, the item's name precedes it.
-    """
+    """One item can't be processed, now or later. The text has no subject ("is empty"): the item's name precedes it."""
 
 
 class SourceError(ItemError, kind="source"):

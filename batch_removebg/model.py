@@ -38,12 +38,9 @@ class Item:
     """Why the item fails without being tried (an unreadable folder, a `file:` URL)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: there may be a million, and a frozen one takes three times as long to create
 class UrlRow:
-    """A table row that names a URL, with the fields needed to skip it when it is done; else `as_item` makes its Item.
-
-    Not frozen, since a frozen one takes three times as long to create: there may be a million.
-    """
+    """A table row that names a URL, enough to skip it when it is done; else `as_item` makes its Item."""
 
     id: str
     source: str

@@ -81,10 +81,7 @@ def logged(console: Console, now: Callable[[], float] = time.monotonic) -> Itera
 
 
 def write_line(text: str, stream: TextIO) -> None:
-    """Write a line in one piece and flush it; raises OSError where the stream fails.
-
-    What the stream's encoding lacks is escaped: an ASCII terminal must not end a night's run.
-    """
+    """Write a line in one piece, what the encoding lacks escaped, and flush it; raises OSError if the stream fails."""
     encoding = stream.encoding or "utf-8"
     stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

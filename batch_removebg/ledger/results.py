@@ -32,10 +32,7 @@ async def write_snapshot(path: Path, ledger: Ledger) -> None:
 
 
 def _write(path: Path, run_items: RunItems) -> list[object] | None:
-    """Write it, unless it is there; returns what all of it follows from, where that has to be noted.
-
-    Where items are pending that can't be said: the manifest may say something new of them.
-    """
+    """Write it, unless it is there; returns what all of it follows from, None while items are pending."""
     fold, says = run_items.fold, None
     if not fold.items.live and not fold.counts()["pending"] and next(run_items.unknown(), None) is None:
         says = [fold.database.meta("changes"), *(getattr(fold, name) for name in (*_ABOUT, *_BOUGHT))]

@@ -57,10 +57,7 @@ class Seen:
 
 
 class Marks:
-    """Tells whether a key may have occurred before, in about six bytes a row; its `no` is certain.
-
-    With a million keys, one run in a thousand has a key that seems to repeat but doesn't.
-    """
+    """Tells whether a key may have occurred before, in six bytes a row; its `no` is certain, its `yes` rarely wrong."""
 
     def __init__(self) -> None:
         self._parts = [bytearray() for _ in range(_PARTS)]

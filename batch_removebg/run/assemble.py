@@ -62,10 +62,7 @@ _OTHERS_AT_ONCE = 16.0
 async def provider(
     settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
 ) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
-    """The bare provider that the settings name, and a function that gives the session for fetching sources.
-
-    `loaded` is called with what the local engine runs on, once it is loaded.
-    """
+    """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
     async with (
         fetch.lazy_session(public_only=False) as api,
         fetch.lazy_session(public_only=False, reuse=False) as outputs,

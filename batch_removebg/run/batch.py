@@ -124,10 +124,7 @@ async def run(
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
-    """The number of items, or None where there are more than are checked before the first create.
-
-    Raises ManifestError and SettingsError for faults that can be found before anything is bought.
-    """
+    """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
     return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))

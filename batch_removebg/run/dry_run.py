@@ -28,25 +28,17 @@ CHUNK = 500
 
 @dataclass(slots=True)
 class Preview:
-    """How many items a run would find, and what it would do with them; the names are those of `--progress json`."""
+    """How many items a run would find and how they would end, see `report.preview`; named as in `--progress json`."""
 
     total: int = 0
     done: int = 0
-    """Saved and unchanged: nothing to do."""
     left: int = 0
-    """Failed before, and not tried again without --retry-failed."""
     kept: int = 0
-    """Made from the results of earlier predictions: no prediction."""
     copies: int = 0
-    """The same content as an item before it: no prediction of its own."""
     taken_up: int = 0
-    """Predictions of an earlier run, still to be collected."""
     bought: int = 0
-    """Predictions to be bought."""
     beyond: int = 0
-    """Would need a prediction that the budget doesn't allow."""
     bad: int = 0
-    """Would fail: unreadable, or nothing that can be fetched."""
     billed: bool = False
     """Whether a prediction costs money."""
 

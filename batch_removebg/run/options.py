@@ -1,7 +1,4 @@
-"""The options of a run, each declared once: flags, checks, the library's keyword arguments and README come from here.
-
-Light, so that `--help` is there at once.
-"""
+"""The options of a run, each declared once: flags, checks, keyword arguments and README come from here. Light."""
 
 from __future__ import annotations
 

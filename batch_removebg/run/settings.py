@@ -38,10 +38,7 @@ _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
-    """All settings of a run, checked; raises SettingsError for values that aren't allowed.
-
-    The key itself is never among them: `key()` reads it from the environment when it is needed.
-    """
+    """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path
     """Folder for the pictures, the ledger and results.json; created if missing."""
@@ -97,10 +94,7 @@ class Settings(Options):
         return (self.base_url or HOSTED).rstrip("/")
 
     def key(self) -> str | None:
-        """The key from the environment, None where the API may need none; raises SettingsError otherwise.
-
-        Also for a key that no HTTP header can hold, and one that would travel unencrypted to a public host.
-        """
+        """The key from the environment, None where the API may need none; raises SettingsError if it can't be sent."""
         key = os.environ.get(self.token_env, "").strip()
         if key and not (key.isascii() and key.isprintable()):
             raise SettingsError(f"the key in {self.token_env} holds characters no key has; set it again")

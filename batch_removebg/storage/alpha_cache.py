@@ -1,7 +1,4 @@
-"""Cache of purchased alphas, by fingerprint, under `OUT/.batch-removebg/alpha`.
-
-Another format, size or background later needs no new prediction, and the same content under two names needs only one.
-"""
+"""Cache of purchased alphas: another format, size or background later, or the same content, needs no new prediction."""
 
 from __future__ import annotations
 

@@ -29,9 +29,7 @@ F = TypeVar("F", bound=File)
 Draft = Callable[[], F | None]
 """Makes the picture, in the thread that writes it; None where that isn't possible at once."""
 
-_LANES = 2
-"""Groups written at once: while one waits for the disk, the next is hashed and written. More would contend for the
-interpreter's lock and the folder's."""
+_LANES = 2  # groups written at once: one waits for the disk, the next is hashed; more would contend for locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,7 @@ class Outputs(Generic[F]):
         )
 
     async def put(self, name: str, draft: Draft[F]) -> Written[F] | None:
-        """Write the draft's picture to `out/name`, even if the caller is cancelled; None where the draft gives none.
-
-        Raises what the draft raises, DiskError, and SourceError where the name can't be written.
-        """
+        """Write the draft's picture to `out/name`, even if cancelled; raises as that does, DiskError, SourceError."""
         result = await self._put((name, draft))
         if isinstance(result, BatchError):
             raise result

@@ -33,10 +33,7 @@ class Checkpoint:
         return replace(self, stat=_stat(status) if status.st_size == self.end else None)
 
     def lacking(self, path: Path) -> str:
-        """How the ledger fails to begin with what is covered, in words; empty where it does. Raises OSError.
-
-        A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
-        """
+        """How the ledger fails to begin with what is covered, in words or empty; one that was touched is read."""
         if self.end == 0:
             return ""
         if not path.exists():

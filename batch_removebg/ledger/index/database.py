@@ -48,11 +48,8 @@ class Database:
 
     @classmethod
     def look(cls, path: Path) -> Self:
-        """The index at `path` for reading while a run may write to it; raises sqlite3.Error, IndexDamaged or OSError.
-
-        One that nobody has open is read as it lies there, since SQLite would put files beside it otherwise.
-        """
-        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        """The index at `path` for reading while a run may write; raises sqlite3.Error, IndexDamaged or OSError."""
+        at_rest = not path.with_name(f"{path.name}-wal").exists()  # then SQLite would put files beside it
         name = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
         database = cls(_connect(name, 1000), path, ours=False)
         with database.closed_on_error():

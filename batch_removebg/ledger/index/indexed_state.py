@@ -58,10 +58,7 @@ class States(Mapping[str, ItemState]):
         """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
 
     def expect(self, key: str) -> Held | None:
-        """The state with its number, kept at hand, so that the event loop will not have to ask the file.
-
-        For an item that is not under way yet: what is changing in another thread would be kept as it was.
-        """
+        """The state with its number, kept at hand for the event loop; only of an item that isn't under way yet."""
         held = self.held(key)
         if key not in self.live and key not in self.moving:
             if len(self.near) >= _NEAR:
@@ -124,11 +121,7 @@ class States(Mapping[str, ItemState]):
 
 
 class IndexedFold(Fold):
-    """The fold of a ledger, kept in an index, in little memory.
-
-    `checkpoint` says which part of the ledger has been applied. The file is as of an earlier one until the next commit,
-    during which no questions about all items are asked.
-    """
+    """The fold of a ledger up to `checkpoint`, in little memory; the index's file has it as of the last commit."""
 
     items: States
 
@@ -165,7 +158,7 @@ class IndexedFold(Fold):
 
     @contextmanager
     def committing(self) -> Iterator[Callable[[], None]]:
-        """Gives what writes all that has changed to the file, or nothing, in any thread; blocks, raises sqlite3.Error.
+        """Gives what writes all that has changed, or nothing; it blocks, in any thread, and may raise sqlite3.Error.
 
         The block itself is the event loop's; its error leaves the changes in memory.
         """

@@ -11,10 +11,7 @@ from .database import Database
 
 
 class Lookahead:
-    """Reads ahead the keys of the finished items that come next in the ledger.
-
-    Items that ran at the same time may stand there in another order, so keys that didn't match yet are kept.
-    """
+    """Reads ahead the keys of the next finished items, which may have run in another order: unmatched ones are kept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -21,10 +21,7 @@ _FEW = 500  # items that are looked up together
 
 
 class RunItems:
-    """The items of this run: those on record by their numbers, the others as they were read.
-
-    Filled in the reader's thread, and read when a snapshot or the summary is made.
-    """
+    """The items of this run: those on record by their numbers, the others as they were read, in the reader's thread."""
 
     def __init__(self, fold: IndexedFold) -> None:
         self.fold = fold
@@ -119,12 +116,7 @@ class Names:
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
         """Give a free name to an item."""
         if len(self._owners) >= _AT_HAND:
-            self._spill()
+            self._kept[1].write((), self._owners.items(), self._folders)
+            self._owners, self._folders = {}, set()
         self._owners.setdefault(h, owner)
         self._folders.update(folders)
-
-    def _spill(self) -> None:
-        index, disk = self._kept
-        left = [(h, owner) for h, owner in self._owners.items() if index.owner(h) is None]
-        disk.write((), left, [h for h in self._folders if not index.has_folder(h)])
-        self._owners, self._folders = {}, set()

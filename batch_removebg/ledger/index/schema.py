@@ -10,7 +10,7 @@ import msgspec
 
 from batch_removebg.errors import IndexDamaged
 from batch_removebg.hashing import hash64_all
-from batch_removebg.ledger.codec import decode, encode_all
+from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage.naming import name_key
 
@@ -54,7 +54,7 @@ def mark(state: ItemState) -> int:
 def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
     """The rows of (n, id, state), made together: what is hashed or encoded at once takes half as long."""
     ids = [_bytes(item) for _, item, _ in items]
-    states = encode_all([state for _, _, state in items])
+    states = [encode(state) for _, _, state in items]
     done = [_done(item, state) for _, item, state in items]
     names = [state.output for _, _, state in items]
     return [
@@ -92,7 +92,7 @@ def _done(item: str, state: ItemState) -> Done | None:
 
 def done_keys(many: Sequence[Done | None]) -> list[int]:
     """What manifest rows, sizes of outputs and recipe come to; nothing to do where it is the same as on record."""
-    return hash64_all(encode_all(many))
+    return hash64_all(map(encode, many))
 
 
 _decode = msgspec.json.Decoder(ItemState).decode
