@@ -83,7 +83,7 @@ class Prediction:
     """None where a gateway returns a result at once without an id."""
     status: Status
     output: str | None = None
-    """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`."""
+    """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`; `others` are the rest."""
     error: str | None = None
     image: str | None = None
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
@@ -92,7 +92,6 @@ class Prediction:
     """Of the model, where the server shows it."""
     data_removed: bool = False
     others: tuple[str, ...] = ()
-    """The other URLs in the output."""
     ran: float | None = None
     """Seconds from creation to completion, queue included, as the server reports them."""
     held: float = field(default=0.0, compare=False)
@@ -160,26 +159,19 @@ class Capabilities:
 class ProxySpec:
     """The picture that is uploaded instead of the photo: upright, sRGB, 8 bits a channel."""
 
-    longest: int = 2048
-    """Longest side in pixels; smaller photos aren't enlarged."""
-    square: int | None = None
-    """Width and height in pixels, whatever the photo's aspect, for a network of fixed size."""
-    encoding: str = "jpeg"
-    """`jpeg`, or `bmp`, which is lossless and costs almost nothing, for a provider in this process."""
-    quality: int = 92
-    """JPEG quality, 1–95, without chroma subsampling."""
+    longest: int = 2048  # side in pixels; smaller photos aren't enlarged
+    square: int | None = None  # side in pixels, whatever the photo's aspect, for a network of fixed size
+    encoding: str = "jpeg"  # or `bmp`, lossless and almost for nothing, for a provider in this process
+    quality: int = 92  # of JPEG, 1–95, without chroma subsampling
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matte:
     """The alpha of a picture, and how it was made, where that is known."""
 
-    alpha: NDArray[np.uint8]
-    """H×W, 0 background to 255 subject."""
-    peak: float | None = None
-    """The network's confidence: the maximum of its map, 0–1."""
-    engine: str | None = None
-    """Runtime, device and precision, such as `openvino CPU bf16`."""
+    alpha: NDArray[np.uint8]  # H×W, 0 background to 255 subject
+    peak: float | None = None  # the network's confidence: the maximum of its map, 0–1
+    engine: str | None = None  # runtime, device and precision, such as `openvino CPU bf16`
 
 
 class Provider(Protocol):

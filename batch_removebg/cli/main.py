@@ -92,7 +92,6 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    """The settings that the flags give; what isn't given keeps its default."""
     from batch_removebg.run.settings import Settings
 
     if not args.out:

@@ -27,8 +27,7 @@ class Tally:
 
     total: int | None = None
     found: int = 0
-    done: int = 0
-    """Ended: saved, skipped or failed."""
+    done: int = 0  # saved, skipped or failed
     failed: int = 0
     in_flight: int = 0
 
@@ -79,7 +78,10 @@ class Bar(Silent):
     """A tqdm bar on stderr: done, failed, in flight, images a second, time left, the current name."""
 
     def __init__(self, console: Console) -> None:
+        from tqdm import tqdm
+
         super().__init__(console)
+        self._tqdm = tqdm
         self._bar: tqdm[Any] | None = None
         self._plain = console.write
         self._weights: tqdm[Any] | None = None
@@ -101,10 +103,8 @@ class Bar(Silent):
 
     def weights(self, done: int, total: int | None) -> None:
         """Show the download in a bar of its own."""
-        from tqdm import tqdm
-
         if self._weights is None:
-            self._weights = tqdm(desc="weights", unit="B", unit_scale=True, file=sys.stderr, leave=True)
+            self._weights = self._tqdm(desc="weights", unit="B", unit_scale=True, file=sys.stderr, leave=True)
         self._weights.total = total
         self._weights.n = done
         self._weights.refresh()
@@ -124,9 +124,7 @@ class Bar(Silent):
 
     def _drawn(self) -> tqdm[Any]:
         if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+            self._bar = self._tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
             self._console.write = self._above
         return self._bar
 

@@ -29,8 +29,7 @@ from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
 
-COMMIT = 4000
-"""Items that change before they are committed to the index."""
+COMMIT = 4000  # items that change before they are committed to the index
 _LINES = 2000  # lines that are applied between two commits while the ledger is read
 UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no use raises
 
@@ -147,7 +146,6 @@ class Ledger:
     fold: IndexedFold
     """What is on disk, no more."""
     run_items: RunItems
-    """The items of the run, to be filled as they are read."""
     aside: Sequence[Path] = ()
     """What was kept of an old one, where this one was begun in its place."""
 

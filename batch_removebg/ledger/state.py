@@ -19,16 +19,14 @@ class Lost(Struct, frozen=True, array_like=True, gc=False):
 
     key: str
     """The input URL that it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
-    since: str
-    """When `submitting` was written: an ISO stamp."""
+    since: str  # when `submitting` was written: an ISO stamp
 
 
 class HeldUpload(Struct, frozen=True, array_like=True, gc=False):
     """A file that the server keeps for a while."""
 
     url: str
-    until: str
-    """When the server deletes it: an ISO stamp."""
+    until: str  # when the server deletes it: an ISO stamp
 
 
 class ItemState(Struct, array_like=True, gc=False):

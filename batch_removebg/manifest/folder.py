@@ -40,13 +40,9 @@ def is_out(path: str, out: Path | None) -> bool:
 
 
 class _Listing:
-    """Lists one folder at a time and decides what to leave out."""
-
     def __init__(self, root: Path, out: Path | None, warn: Callable[[str], None]) -> None:
-        self._root = root
+        self._root, self._out, self._warn = root, out, warn
         self._real_root = os.path.realpath(root)
-        self._out = out
-        self._warn = warn
 
     def names(self, folder: str) -> list[str]:
         """Pictures and subfolders (ending in `/`) of `folder`, sorted, relative to the root."""

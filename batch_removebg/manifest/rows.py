@@ -15,8 +15,7 @@ from batch_removebg.model import UrlRow
 from .columns import Row
 from .table import table_rows
 
-DEEPEST = 64
-"""Levels to which JSON may be nested."""
+DEEPEST = 64  # levels to which JSON may be nested
 
 Parser = Callable[[Iterator[str], str], Iterator[Row | list[UrlRow]]]
 """(Lines, name of the manifest) → rows, one by one or several UrlRows together."""
@@ -44,8 +43,7 @@ def read_txt(lines: Iterator[str], name: str, *, objects: bool = False) -> Itera
             yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
 
 
-read_mixed: Parser = functools.partial(read_txt, objects=True)
-"""For stdin."""
+read_mixed: Parser = functools.partial(read_txt, objects=True)  # for stdin
 _PARSERS: Mapping[str, Parser] = {
     ".csv": table_rows,
     ".tsv": functools.partial(table_rows, delimiter="\t"),

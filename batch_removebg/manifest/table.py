@@ -43,8 +43,7 @@ def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) ->
 
 def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
     """The next lines, and the rest; an error is raised after the lines before it."""
-    some: list[str] = []
-    size = 0
+    some, size = list[str](), 0
     try:
         for line in islice(lines, _MANY):
             some.append(line)
@@ -64,7 +63,6 @@ def _failing(error: ManifestError) -> Iterator[str]:
 
 
 def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """The rows, if each of them is one line."""
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:  # or a row continues after these lines

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from batch_removebg.errors import ManifestError
 
-LONGEST_LINE = 1_000_000
-"""Characters."""
-
+LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 Stream = io.BufferedReader | gzip.GzipFile

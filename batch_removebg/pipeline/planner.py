@@ -73,7 +73,7 @@ class Planner:
                     break
             done = [number for number in numbers[:looked] if number is not None]
             found.done += len(done)
-            self.reading.numbers.update(done)
+            self.reading.numbers.add(*done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:

@@ -71,8 +71,19 @@ async def provider(
         if settings.provider == "local":
             async with aclosing(_local(settings, loaded)) as local:
                 yield local, foreign
-        else:
-            yield _remote(settings, clock, session=api(), foreign=foreign(), outputs=outputs()), foreign
+            return
+        remote = Replicate(
+            endpoint=settings.endpoint(),
+            name=settings.provider,
+            capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
+            proxy=ProxySpec(longest=settings.proxy_size),
+            fetching=settings.fetching(),
+            clock=clock,
+            session=api(),
+            foreign=foreign(),
+            outputs=outputs(),
+        )
+        yield remote, foreign
 
 
 def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> LocalProvider:
@@ -82,18 +93,6 @@ def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Lo
     device, precision = settings.device, settings.precision
     load = partial(network.load, settings.model, progress=lambda done, total: None, device=device, precision=precision)
     return LocalProvider(weights.known(settings.model), load, loaded=loaded)
-
-
-def _remote(settings: Settings, clock: Clock, **sessions: aiohttp.ClientSession) -> Provider:
-    return Replicate(
-        endpoint=settings.endpoint(),
-        name=settings.provider,
-        capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
-        proxy=ProxySpec(longest=settings.proxy_size),
-        fetching=settings.fetching(),
-        clock=clock,
-        **sessions,
-    )
 
 
 def recipe_of(settings: Settings) -> Recipe:
@@ -223,5 +222,4 @@ def wrapped(context: Context, pace: Pace) -> Provider:
 
 
 def _teller(listener: Listener, kind: Kind) -> Callable[[str], None]:
-    """A function that reports a text to the listener as an event of that kind."""
     return lambda text: listener(Event(kind, text=text))

@@ -30,9 +30,7 @@ from .options import Options
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
-CHECKED_ROWS = 10_000
-"""Manifest rows that are checked before the first create."""
-
+CHECKED_ROWS = 10_000  # of the manifest, before the first create
 Progress = Callable[[int, int | None], None]
 Inputs = str | Path | Iterable[str | Path]
 P = ParamSpec("P")

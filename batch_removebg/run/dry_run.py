@@ -22,8 +22,7 @@ from batch_removebg.storage.atomic import digest
 from . import assemble
 from .settings import Settings
 
-CHUNK = 500
-"""Items planned together."""
+CHUNK = 500  # items planned together
 
 
 @dataclass(slots=True)
@@ -49,10 +48,8 @@ class _Sorter:
 
     recipe: Recipe
     on_hand: OnHand
-    in_flight: set[str]
-    """Fingerprints of billed predictions that earlier runs have begun."""
-    predicted: set[int] = field(default_factory=set)
-    """Hashes of the fingerprints that a prediction was counted for."""
+    in_flight: set[str]  # fingerprints of billed predictions that earlier runs have begun
+    predicted: set[int] = field(default_factory=set)  # hashes of those that a prediction was counted for
 
     def count_of(self, todo: Todo) -> str:
         item = todo.item

@@ -31,8 +31,7 @@ from .options import Options
 _QUALITY = 90
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
-_PIXELS = 2 << 30
-"""Bytes of decoded pictures at most, unless `memory` is given: more than the cores can work on at once."""
+_PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 

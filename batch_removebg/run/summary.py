@@ -11,8 +11,7 @@ from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage import layout
 
-EXAMPLES = 3
-"""Failures of one kind, and items with one flag, that are listed."""
+EXAMPLES = 3  # failures of one kind, and items with one flag, that are listed
 
 E = TypeVar("E")
 

@@ -20,11 +20,7 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
     | {".heic", ".heif", ".jp2"}
 )
-"""Extensions, in lower case, that mark a file as a picture."""
-
-RESERVED = frozenset({STATE, LEDGER, RESULTS})
-"""This program's own files and folders at the top of OUT."""
-
+RESERVED = frozenset({STATE, LEDGER, RESULTS})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm

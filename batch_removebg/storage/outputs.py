@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -46,9 +46,9 @@ class Outputs(Generic[F]):
     def __init__(self, out: Path) -> None:
         self._out = out
         # Threads of its own: a slow disk must not hold up work on pixels.
-        self._threads = anyio.CapacityLimiter(_LANES)
+        threads = anyio.CapacityLimiter(_LANES)
         self._put: GroupCommit[tuple[str, Draft[F]], Written[F] | BatchError | None] = GroupCommit(
-            self._group, lanes=_LANES
+            lambda drafts: anyio.to_thread.run_sync(self._write, drafts, limiter=threads), lanes=_LANES
         )
 
     async def put(self, name: str, draft: Draft[F]) -> Written[F] | None:
@@ -57,9 +57,6 @@ class Outputs(Generic[F]):
         if isinstance(result, BatchError):
             raise result
         return result
-
-    async def _group(self, drafts: list[tuple[str, Draft[F]]]) -> Sequence[Written[F] | BatchError | None]:
-        return await anyio.to_thread.run_sync(self._write, drafts, limiter=self._threads)
 
     def _write(self, drafts: list[tuple[str, Draft[F]]]) -> list[Written[F] | BatchError | None]:
         results: list[Written[F] | BatchError | None] = [_made(draft) for _, draft in drafts]

@@ -19,7 +19,6 @@ class Checkpoint:
     end: int = 0
     lines: int = 0
     crc: int = 0
-    """CRC-32 of those bytes."""
     stat: str | None = None
     """Size, times and inode of the ledger when it ended there: while they are the same, so is the file."""
 

@@ -20,8 +20,7 @@ _OURS = 0x62726267  # SQLite's application id: another program's database is not
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
 _CACHE, _BUILDING_CACHE = 8_000, 64_000  # kiB of the file in memory, in a run and while the index is built
 _SELECT_MANY = 500  # values in one `IN (…)`; SQLite allowed 999 until 3.32
-Found = tuple[int, str, ItemState]
-"""An item's number, id and state."""
+Found = tuple[int, str, ItemState]  # an item's number, id and state
 
 
 class Database:
@@ -204,7 +203,6 @@ class Database:
         return self._connection.execute(sql, values)
 
     def _select(self, columns: str, index: str, where: str, values: Sequence[Any]) -> list[Any]:
-        """Columns of the items that one of SQLite's indexes finds."""
         self._need(index)
         return self._all(f"SELECT {columns} FROM item INDEXED BY {index} WHERE {where}", values)  # noqa: S608
 

@@ -25,8 +25,7 @@ class RunItems:
 
     def __init__(self, fold: IndexedFold) -> None:
         self.fold = fold
-        self.numbers = fold.items.touched = Bitset()
-        """Items of this run that are on record."""
+        self.numbers = fold.items.touched = Bitset()  # of those on record
         self._waiting: dict[str, Item] = {}
         self._disk = Database.build(cache=_CACHE)
         self._spilled = 0
@@ -49,17 +48,14 @@ class RunItems:
         self._waiting[item.id] = item
 
     def _spill(self) -> None:
-        left = {key: item for key, item in self._waiting.items() if not self._settled(key)}
+        states = {key: self.fold.items.get(key, ItemState()) for key in self._waiting}
+        left = {key: item for key, item in self._waiting.items() if states[key].outcome == "pending"}
         if len(left) > _AT_HAND // 2:
-            states = ((key, ItemState(source=item.source, meta=item.meta)) for key, item in left.items())
-            self._disk.write(rows([(n, *each) for n, each in enumerate(states, self._spilled + 1)]), (), ())
+            made = ((key, ItemState(source=item.source, meta=item.meta)) for key, item in left.items())
+            self._disk.write(rows([(n, *each) for n, each in enumerate(made, self._spilled + 1)]), (), ())
             self._spilled += len(left)
             left = {}
         self._waiting = left
-
-    def _settled(self, key: str) -> bool:
-        state = self.fold.items.get(key)
-        return state is not None and state.outcome != "pending"
 
     def get(self, key: str) -> Item | None:
         """The item as the manifest of this run has it, if it was to be done."""
@@ -70,17 +66,14 @@ class RunItems:
 
     def unknown(self) -> Iterator[Item]:
         """The items of this run that the ledger doesn't know."""
-        fold, items = self.fold, self._items()
+        fold, spilled = self.fold, takewhile(lambda each: each[0] <= self._spilled, self._disk.every())
+        items = chain(map(_item, spilled), self._waiting.values())
         while some := list(islice(items, _FEW)):
             late = fold.items.waiting()
             hashes = {h for h, _, _ in fold.database.chosen([hash64(item.id) for item in some])}
             for item in some:
                 if item.id not in late and (hash64(item.id) not in hashes or item.id not in fold.items):
                     yield item
-
-    def _items(self) -> Iterator[Item]:
-        spilled = takewhile(lambda each: each[0] <= self._spilled, self._disk.every())
-        return chain(map(_item, spilled), self._waiting.values())
 
     def counts(self) -> dict[str, int]:
         """The items of this run by outcome."""
@@ -98,8 +91,7 @@ class Names:
     """Which item owns which name: those on record, and those that this run has given."""
 
     def __init__(self, index: Database, disk: Database) -> None:
-        """`disk`: for the names that are too many for memory."""
-        self._kept = index, disk
+        self._kept = index, disk  # the latter for names that are too many for memory
         self._owners: dict[int, int] = {}
         self._folders: set[int] = set()
 

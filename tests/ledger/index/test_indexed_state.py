@@ -518,7 +518,7 @@ def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
     bits, updated = Bitset(), Bitset()
     for number in numbers:
         bits.add(number)
-    updated.update(number for number in numbers)
+    updated.add(*numbers)
     assert bits._bytes.rstrip(b"\0") == updated._bytes.rstrip(b"\0")
     assert len(bits) == len(numbers)
     assert all(number in bits for number in numbers)
@@ -583,7 +583,7 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
         fold.apply(lenient({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"}))
     fold.commit()
     reading = RunItems(fold)
-    reading.numbers.update([1])
+    reading.numbers.add(1)
     for name in ("b", "e", "new"):
         reading.begin(Item(name, name, "in"))
     assert reading.counts() == {"total": 4, "saved": 1, "failed": 1, "pending": 2}
