@@ -118,7 +118,6 @@ def _continued(database: Database, path: Path) -> IndexedFold:
 
 
 def _built(path: Path, index: Path | None = None) -> IndexedFold:
-    """The fold of a whole ledger in a new index, a file or temporary."""
     database = Database.build(index)
     with database.closed_on_error():
         fold = IndexedFold(database)

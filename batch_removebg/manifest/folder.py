@@ -65,7 +65,6 @@ class _Listing:
         return name if picture and reason is None else None
 
     def _refused_link(self, path: str, picture: bool) -> str | None:
-        """Why a link is left out with a warning, None if it isn't."""
         try:
             target = os.path.realpath(path, strict=True)
             mode = Path(target).stat().st_mode

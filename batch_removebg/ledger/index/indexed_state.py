@@ -132,6 +132,7 @@ class IndexedFold(Fold):
         self.close = database.close
         self._bought: OrderedDict[str, None] = OrderedDict()
         """The latest predictions: all that aren't in the file yet, and more."""
+        self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:
             vars(self).update(database.meta("totals") or {})
@@ -154,6 +155,7 @@ class IndexedFold(Fold):
             self._bought[entry.prediction_id] = None
             if len(self._bought) > _BOUGHT:
                 self._bought.popitem(last=False)
+                self._all_bought = False
 
     @contextmanager
     def committing(self) -> Iterator[Callable[[], None]]:
@@ -215,8 +217,8 @@ class IndexedFold(Fold):
 
     def has_prediction(self, prediction_id: str) -> bool:
         """Whether the prediction belongs to an item already."""
-        if prediction_id in self._bought:
-            return True
+        if prediction_id in self._bought or self._all_bought:
+            return prediction_id in self._bought
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
