@@ -16,13 +16,10 @@ import anyio
 class Clock:
     """Source of time and randomness for every part that waits."""
 
-    monotonic: Callable[[], float] = time.monotonic
-    """Seconds, for durations."""
-    wall: Callable[[], float] = time.time
-    """Seconds since 1970, for stamps."""
+    monotonic: Callable[[], float] = time.monotonic  # seconds, for durations
+    wall: Callable[[], float] = time.time  # seconds since 1970, for stamps
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
-    random: Callable[[], float] = random.random
-    """Uniform in [0, 1), for jitter."""
+    random: Callable[[], float] = random.random  # uniform in [0, 1), for jitter
 
     def stamp(self) -> str:
         """The current time as the ledger writes it: UTC, milliseconds, `Z`."""

@@ -25,20 +25,14 @@ from typing import ClassVar
 
 
 class Verdict(enum.Enum):
-    """What the caller of a failed step has to do."""
+    """What the caller of a failed step has to do; the families above say it of each."""
 
     RETRY = "retry"
-    """Send the same request again; it was not accepted, or repeating it is safe."""
     LOOK_UP = "look up"
-    """The request may have been accepted; find out before sending it again."""
     RESUBMIT = "resubmit"
-    """The prediction is lost; create another, within the content's budget."""
     FAIL = "fail"
-    """Record this item as failed; the others go on."""
     LEAVE = "leave"
-    """Leave this item pending; the next run goes on with it."""
     ABORT = "abort"
-    """Stop creating for the whole run; still collect paid results."""
 
 
 class BatchError(Exception):
@@ -52,16 +46,14 @@ class BatchError(Exception):
     attempts: int = 0
     """Predictions bought for the item before the error."""
 
-    def __init_subclass__(cls, *, kind: str | None = None) -> None:
-        """`kind`: by default that of the class above."""
-        if kind is not None:
-            cls.kind = kind
+    def __init_subclass__(cls, **told: object) -> None:
+        """`told`: the attributes above that differ from those of the base class."""
+        for name, value in told.items():
+            setattr(cls, name, value)
 
 
-class UsageError(BatchError, kind="usage"):
+class UsageError(BatchError, kind="usage", exit_code=2):
     """The command can't be carried out as given; nothing was bought."""
-
-    exit_code = 2
 
 
 class SettingsError(UsageError, kind="settings"):
@@ -80,16 +72,12 @@ class ManifestError(UsageError, kind="manifest"):
     """The manifest can't be read or contradicts itself; the text names file and line."""
 
 
-class LockedError(BatchError, kind="locked"):
+class LockedError(BatchError, kind="locked", exit_code=11):
     """Another run is writing to this OUT."""
 
-    exit_code = 11
 
-
-class AbortError(BatchError, kind="aborted"):
+class AbortError(BatchError, kind="aborted", exit_code=4):
     """The run can't go on: nothing more is created, paid results are still collected."""
-
-    exit_code = 4
 
 
 class KeyRejected(AbortError, kind="key"):
@@ -150,47 +138,32 @@ class IndexDamaged(LedgerError):
         super().__init__(f"the index of the ledger can't be read ({what}); run the same command again to rebuild it")
 
 
-class ItemError(BatchError, kind="item"):
-    """One item can't be processed; trying it again unchanged would not help.
-
-    The text has no subject ("is empty"): wherever it is shown, the item's name precedes it.
-    """
-
-    verdict = Verdict.FAIL
+class ItemError(BatchError, kind="item", verdict=Verdict.FAIL):
+    """One item can't be processed, now or later. The text has no subject ("is empty"): the item's name precedes it."""
 
 
 class SourceError(ItemError, kind="source"):
     """The source can't be read, or isn't a picture that this program can decode."""
 
 
-class WorkFailed(SourceError, kind="crash"):
+class WorkFailed(SourceError, kind="crash", of_content=True):
     """Work on the picture crashed its process, or took longer than any picture should."""
 
-    of_content = True
 
-
-class InputRejected(ItemError, kind="rejected"):
+class InputRejected(ItemError, kind="rejected", of_content=True):
     """The server refuses this input for good (422 input validation, 413, other 4xx)."""
 
-    of_content = True
 
-
-class PredictionFailed(ItemError, kind="prediction"):
+class PredictionFailed(ItemError, kind="prediction", of_content=True):
     """The model ran and refuses this picture for good."""
 
-    of_content = True
 
-
-class CreateUnaccounted(ItemError, kind="lost-create"):
+class CreateUnaccounted(ItemError, kind="lost-create", of_content=True):
     """The create may have been accepted, can't be looked up, and may not be sent again."""
 
-    of_content = True
 
-
-class RetryError(BatchError, kind="server"):
+class RetryError(BatchError, kind="server", verdict=Verdict.RETRY):
     """A transient failure: the same request may be sent again."""
-
-    verdict = Verdict.RETRY
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, limit: tuple[float, float] | None = None
@@ -224,16 +197,12 @@ class Busy(RetryError):
     """Our own server's queue or disk is full; the request may succeed later."""
 
 
-class CreateLost(BatchError, kind="lost-create"):
+class CreateLost(BatchError, kind="lost-create", verdict=Verdict.LOOK_UP):
     """A create was sent and got no answer: it may have been accepted, and billed."""
 
-    verdict = Verdict.LOOK_UP
 
-
-class ResubmitError(BatchError, kind="prediction"):
+class ResubmitError(BatchError, kind="prediction", verdict=Verdict.RESUBMIT):
     """The prediction gives no picture; another one may."""
-
-    verdict = Verdict.RESUBMIT
 
 
 class PredictionLost(ResubmitError, kind="prediction-lost"):
@@ -256,23 +225,18 @@ class OutputBroken(ResubmitError, kind="output"):
     """The output isn't a picture, has no alpha, or has another shape than its input."""
 
 
-class Postponed(BatchError, kind="postponed"):
+class Postponed(BatchError, kind="postponed", verdict=Verdict.LEAVE):
     """A prediction is paid for, or may be, and can't be had now; the item stays pending for the next run."""
 
-    verdict = Verdict.LEAVE
 
-
-class Stopping(BatchError, kind="stopping"):
+class Stopping(BatchError, kind="stopping", verdict=Verdict.LEAVE):
     """The run stops before this item was bought; it stays pending for the next run."""
-
-    verdict = Verdict.LEAVE
 
 
 class Interrupted(BatchError, kind="interrupted"):
     """A signal asked the run to stop: nothing more is created, paid results are still collected."""
 
     def __init__(self, number: int) -> None:
-        """`number`: of the signal."""
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.number = number
 

@@ -26,29 +26,24 @@ class Item:
     source: str
     """The path or URL for the ledger and messages."""
     origin: str
-    """Where the item comes from: `catalogue.csv:12`, or the folder."""
+    """`catalogue.csv:12`, or the folder."""
     path: Path | None = None
-    """The file to open; None for a URL."""
+    """None for a URL."""
     name: str | None = None
     """Used instead of the id for the output's name: for a picture given by its path, only the file name."""
     output: str | None = None
-    """The name in the manifest's output column, relative to OUT."""
+    """Of the manifest's output column, relative to OUT."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """The manifest's other columns."""
     problem: str | None = None
     """Why the item fails without being tried (an unreadable folder, a `file:` URL)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: there may be a million, and a frozen one takes three times as long to create
 class UrlRow:
-    """A table row that names a URL, with the fields needed to skip it when it is done; else `as_item` makes its Item.
-
-    Not frozen, since a frozen one takes three times as long to create: there may be a million.
-    """
+    """A table row that names a URL, enough to skip it when it is done; else `as_item` makes its Item."""
 
     id: str
     source: str
-    """The URL as written."""
     meta: Mapping[str, Any]
     manifest: str
     line: int
@@ -77,10 +72,7 @@ class Status(enum.Enum):
     @property
     def terminal(self) -> bool:
         """Whether the status is final."""
-        return self in _TERMINAL
-
-
-_TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED})
+        return self not in (Status.STARTING, Status.PROCESSING, Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ class Prediction:
     """None where a gateway returns a result at once without an id."""
     status: Status
     output: str | None = None
-    """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`."""
+    """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`; `others` are the rest."""
     error: str | None = None
     image: str | None = None
     """The input URL, where the server returns it; identifies a create whose answer was lost."""
@@ -100,7 +92,6 @@ class Prediction:
     """Of the model, where the server shows it."""
     data_removed: bool = False
     others: tuple[str, ...] = ()
-    """The other URLs in the output."""
     ran: float | None = None
     """Seconds from creation to completion, queue included, as the server reports them."""
     held: float = field(default=0.0, compare=False)
@@ -127,9 +118,8 @@ class CreateRequest:
     """A create, as the provider and its wrappers get it."""
 
     item: str
-    """Id of the item."""
     image: str
-    """The URL or data URI for the model's image field."""
+    """A URL or data URI."""
     output: str
     """Name of the finished picture, relative to OUT."""
     fingerprint: str = ""
@@ -161,7 +151,6 @@ class Capabilities:
     wait: bool = False
     """May apply `Prefer: wait`."""
     billed: bool = True
-    """Predictions cost money."""
     data_uri_limit: int = 10_000_000
     """Longest data URI accepted, in characters, where there is no Files API."""
 
@@ -170,26 +159,19 @@ class Capabilities:
 class ProxySpec:
     """The picture that is uploaded instead of the photo: upright, sRGB, 8 bits a channel."""
 
-    longest: int = 2048
-    """Longest side in pixels; smaller photos aren't enlarged."""
-    square: int | None = None
-    """Width and height in pixels, whatever the photo's aspect, for a network of fixed size."""
-    encoding: str = "jpeg"
-    """`jpeg`, or `bmp`, which is lossless and costs almost nothing, for a provider in this process."""
-    quality: int = 92
-    """JPEG quality, 1–95, without chroma subsampling."""
+    longest: int = 2048  # side in pixels; smaller photos aren't enlarged
+    square: int | None = None  # side in pixels, whatever the photo's aspect, for a network of fixed size
+    encoding: str = "jpeg"  # or `bmp`, lossless and almost for nothing, for a provider in this process
+    quality: int = 92  # of JPEG, 1–95, without chroma subsampling
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matte:
     """The alpha of a picture, and how it was made, where that is known."""
 
-    alpha: NDArray[np.uint8]
-    """H×W, 0 background to 255 subject."""
-    peak: float | None = None
-    """The network's confidence: the maximum of its map, 0–1."""
-    engine: str | None = None
-    """Runtime, device and precision, such as `openvino CPU bf16`."""
+    alpha: NDArray[np.uint8]  # H×W, 0 background to 255 subject
+    peak: float | None = None  # the network's confidence: the maximum of its map, 0–1
+    engine: str | None = None  # runtime, device and precision, such as `openvino CPU bf16`
 
 
 class Provider(Protocol):

@@ -17,8 +17,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
 _A_MINUTE = 60.0
-_LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}
-"""The verbosity from which on messages of a level are shown."""
+_LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
 
 
 class Console:
@@ -58,7 +57,6 @@ class _Log(logging.Handler):
         self._said: dict[tuple[str, int], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show the record, or count it for the next line."""
         place = (record.pathname, record.lineno)
         last, more = self._said.get(place, (-math.inf, 0))
         if self._now() - last < _A_MINUTE:
@@ -81,10 +79,7 @@ def logged(console: Console, now: Callable[[], float] = time.monotonic) -> Itera
 
 
 def write_line(text: str, stream: TextIO) -> None:
-    """Write a line in one piece and flush it; raises OSError where the stream fails.
-
-    What the stream's encoding lacks is escaped: an ASCII terminal must not end a night's run.
-    """
+    """Write a line in one piece, what the encoding lacks escaped, and flush it; raises OSError if the stream fails."""
     encoding = stream.encoding or "utf-8"
     stream.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

@@ -8,16 +8,23 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
+from dataclasses import asdict, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
+from batch_removebg.storage.layout import INDEX, LEDGER, STATE
 
 from .console import Console, logged, result
 from .parser import parser
+from .progress import JsonLines, Silent, listener
 
 BUG = 1
 INTERRUPTED = 130
@@ -50,17 +57,12 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from importlib.util import find_spec
-
-    from . import report
-    from .progress import JsonLines, listener
-
     settings = _settings(args)
     if args.dry_run:
         return _dry_run(args, settings, console)
-    import anyio
-
     from batch_removebg.run.batch import run
+
+    from . import report
 
     with listener(args.progress, console) as shown:
         batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
@@ -77,13 +79,10 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
-    from dataclasses import asdict
-
     from batch_removebg.engine import runtimes
     from batch_removebg.run.dry_run import preview
 
     from . import report
-    from .progress import Silent
 
     if settings.provider == "local":
         runtimes.require(settings.device, settings.precision)  # refused as the run would, before anything else
@@ -93,7 +92,6 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    """The settings that the flags give; what isn't given keeps its default."""
     from batch_removebg.run.settings import Settings
 
     if not args.out:
@@ -108,7 +106,6 @@ def _settings(args: argparse.Namespace) -> Any:
 
 def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
     from batch_removebg.ledger.journal import look
-    from batch_removebg.storage.layout import INDEX, LEDGER
 
     from . import report
 
@@ -121,9 +118,7 @@ def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
 
 
 def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from batch_removebg.clock import Clock
     from batch_removebg.ledger.repair import repair
-    from batch_removebg.storage.layout import STATE
     from batch_removebg.storage.lock import locked
 
     from . import report
@@ -138,14 +133,8 @@ def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
 
 
 def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from dataclasses import replace
-
-    import anyio
-
     from batch_removebg.imaging.format import Limits
     from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
-
-    from .progress import listener
 
     declared(Options)["max_pixels"].check(args.max_pixels)
     named, token = args.token_env, None
@@ -161,23 +150,18 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         limits=Limits(max_pixels=args.max_pixels),
         fetching=replace(INPUT_POLICY, public_only=not args.allow_private),
     )
-
-    def loaded(used: str) -> None:
-        console.info(f"{args.model} runs on {used}")
-
-    def ready(url: str) -> None:
-        console.info(f"listening on {url}; Ctrl-C ends it")
-
     warnings.filterwarnings("ignore", module="aiohttp")  # about odd headers of clients
     with listener("auto", console) as shown, logged(console):
-        anyio.run(partial(serve, settings, ready=ready, progress=shown.weights, loaded=loaded))
+        said = {
+            "ready": lambda url: console.info(f"listening on {url}; Ctrl-C ends it"),
+            "loaded": lambda used: console.info(f"{args.model} runs on {used}"),
+        }
+        anyio.run(partial(serve, settings, progress=shown.weights, **said))
     return 0
 
 
 def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
     from batch_removebg.engine import weights
-
-    from .progress import listener
 
     if args.action == "list":
         for name, model in weights.MODELS.items():
@@ -191,8 +175,6 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
 
 
 def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from dataclasses import asdict
-
     from batch_removebg.engine import benchmark
 
     report = benchmark.measure(args.model, args.device, args.seconds, say=console.info)

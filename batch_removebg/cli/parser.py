@@ -35,8 +35,12 @@ def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _run(_command(commands, "run", "make cutouts, or continue an earlier run", epilog=EXIT_CODES), options)
-    _status(_command(commands, "status", "counts and failures of a run, from its ledger alone"))
-    _repair(_command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one"))
+    status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
+    status.add_argument("dir", metavar="DIR", help="the --out of a run")
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+    repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
+    repair.add_argument("dir", metavar="OUT", help="the --out of a run")
+    repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
@@ -83,16 +87,6 @@ def _logging(group: Any) -> None:
     )
     group.add_argument("-q", "--quiet", action="store_true", help="only errors")
     group.add_argument("-v", "--verbose", action="store_true", help="every single step")
-
-
-def _status(status: argparse.ArgumentParser) -> None:
-    status.add_argument("dir", metavar="DIR", help="the --out of a run")
-    status.add_argument("--json", action="store_true", help="as one JSON object")
-
-
-def _repair(repair: argparse.ArgumentParser) -> None:
-    repair.add_argument("dir", metavar="OUT", help="the --out of a run")
-    repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
 
 def _serve(serve: argparse.ArgumentParser) -> None:

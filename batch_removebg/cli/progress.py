@@ -27,8 +27,7 @@ class Tally:
 
     total: int | None = None
     found: int = 0
-    done: int = 0
-    """Ended: saved, skipped or failed."""
+    done: int = 0  # saved, skipped or failed
     failed: int = 0
     in_flight: int = 0
 
@@ -62,16 +61,14 @@ class Silent:
     def __call__(self, event: Event) -> None:
         """Count one event, and report it if a user must know."""
         self.tally.take(event)
-        kind = event.kind
-        if kind in (Kind.WARNING, Kind.STOPPING) or kind in _DETAILS:
-            name, text = printable(event.item), printable(event.text)
-            if kind is Kind.WARNING:
-                self._console.warning(f"{name}: {text}" if name else text)
-            elif kind is Kind.STOPPING:
-                ending = "Nothing more is created; predictions in flight are still collected"
-                self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
-            else:
-                self._console.detail(_DETAILS[kind].format(name=name, text=text))
+        name, text = printable(event.item), printable(event.text)
+        if event.kind is Kind.WARNING:
+            self._console.warning(f"{name}: {text}" if name else text)
+        elif event.kind is Kind.STOPPING:
+            ending = "Nothing more is created; predictions in flight are still collected"
+            self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
+        elif event.kind in _DETAILS:
+            self._console.detail(_DETAILS[event.kind].format(name=name, text=text))
 
     def weights(self, done: int, total: int | None) -> None:
         """Show how many bytes of the weights are downloaded; `total` is None where the server doesn't say."""
@@ -81,7 +78,10 @@ class Bar(Silent):
     """A tqdm bar on stderr: done, failed, in flight, images a second, time left, the current name."""
 
     def __init__(self, console: Console) -> None:
+        from tqdm import tqdm
+
         super().__init__(console)
+        self._tqdm = tqdm
         self._bar: tqdm[Any] | None = None
         self._plain = console.write
         self._weights: tqdm[Any] | None = None
@@ -103,10 +103,8 @@ class Bar(Silent):
 
     def weights(self, done: int, total: int | None) -> None:
         """Show the download in a bar of its own."""
-        from tqdm import tqdm
-
         if self._weights is None:
-            self._weights = tqdm(desc="weights", unit="B", unit_scale=True, file=sys.stderr, leave=True)
+            self._weights = self._tqdm(desc="weights", unit="B", unit_scale=True, file=sys.stderr, leave=True)
         self._weights.total = total
         self._weights.n = done
         self._weights.refresh()
@@ -126,9 +124,7 @@ class Bar(Silent):
 
     def _drawn(self) -> tqdm[Any]:
         if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+            self._bar = self._tqdm(total=0, unit="img", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
             self._console.write = self._above
         return self._bar
 

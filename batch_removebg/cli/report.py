@@ -8,6 +8,7 @@ from typing import Any
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
@@ -124,8 +125,8 @@ def status(fold: IndexedFold) -> dict[str, Any]:
         "in_flight": fold.in_flight(),
         "predictions": fold.predictions,
         "possible_duplicates": fold.possible_duplicates,
-        "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.failed())],
-        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.flagged())],
+        "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
+        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.each(FLAGGED))],
         "finished": fold.finished,
     }
 
@@ -138,8 +139,8 @@ def status_text(fold: IndexedFold) -> str:
         f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
         f"predictions in flight: {fold.in_flight()}",
         f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
-        *_failures(failures(fold.failed())),
-        *_flags(flagged(fold.flagged())),
+        *_failures(failures(fold.each(FAILED))),
+        *_flags(flagged(fold.each(FLAGGED))),
     ]
     if fold.possible_duplicates:
         lines.append(f"possibly billed twice: {fold.possible_duplicates}")

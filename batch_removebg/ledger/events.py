@@ -1,10 +1,7 @@
-"""The lines of the ledger: one frozen record for each event, and how they are written and read.
+"""The lines of the ledger: one frozen record for each event, and how they are written and read; fields: see README.md.
 
-A field without a default is in every line. One with a default is left out where it says nothing. README.md in this
-folder describes every field.
-
-Writing is strict, reading is lenient, since people edit ledgers and newer versions extend them: a field of the wrong
-type counts as nothing, unknown fields and events are ignored, and only a larger `v` is refused.
+A field with a default is left out where it says nothing. Reading is lenient, since people edit ledgers and newer
+versions extend them: a field of the wrong type counts as nothing, and only a larger `v` is refused.
 """
 
 from __future__ import annotations
@@ -141,10 +138,7 @@ class Failed(Entry, tag="failed", frozen=True, kw_only=True):
 
 
 class Unchanged(Entry, tag="unchanged", frozen=True):
-    """A saved or failed item stays as it is, and its source is recorded anew.
-
-    Older versions recorded the signature alone: without `source`, source and `meta` are what they were.
-    """
+    """A saved or failed item stays as it is, and its source is recorded anew; by older versions the signature alone."""
 
     item: str
     signature: str | None
@@ -185,10 +179,8 @@ def decode(line: bytes, number: int) -> Entry | None:
         entry = codec.decode(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(entry, dict):
-        return None
-    version = entry.get("v")
-    if not isinstance(version, int) or isinstance(version, bool):
+    version = entry.get("v") if isinstance(entry, dict) else None
+    if type(version) is not int:
         return None
     if version > FORMAT:
         raise LedgerError(
@@ -231,8 +223,9 @@ def _read(value: object, kind: Any) -> Any:
 
 
 def writable(value: object, levels: int = _LEVELS) -> bool:
-    """Whether the value can be written as JSON again: no NaN, no infinity, not nested without end."""
+    """Whether the value can be written as JSON again: no NaN, no infinity, not nested deeper than `levels`."""
     if isinstance(value, float):
         return math.isfinite(value)
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels > 0 and all(writable(part, levels - 1) for part in inner)
+    if isinstance(value, dict):
+        value = list(value.values())
+    return not isinstance(value, list) or (levels > 0 and all(writable(part, levels - 1) for part in value))

@@ -10,7 +10,6 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -18,7 +17,7 @@ from typing import Self
 import anyio.to_thread
 from msgspec.structs import replace
 
-from batch_removebg.clock import Clock, stamp
+from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, IndexDamaged, LedgerDamaged, LedgerError
 from batch_removebg.storage.atomic import disk_errors, fsync_dir, put_aside
 from batch_removebg.storage.group_commit import GroupCommit
@@ -30,8 +29,7 @@ from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
 
-COMMIT = 4000
-"""Items that change before they are committed to the index."""
+COMMIT = 4000  # items that change before they are committed to the index
 _LINES = 2000  # lines that are applied between two commits while the ledger is read
 UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no use raises
 
@@ -39,8 +37,8 @@ UNUSABLE = (sqlite3.Error, IndexDamaged, OSError)  # what an index that is no us
 def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, bytes]]:
     """The entries of a ledger with their lines, from the byte `start` on, where `before` lines end.
 
-    A last line without its end is torn, and left out; a ledger that doesn't exist is empty. Raises LedgerError where it
-    can't be read, LedgerDamaged for a line that isn't the ledger's.
+    A torn last line is left out; a ledger that doesn't exist is empty. Raises LedgerError where it can't be read,
+    LedgerDamaged for a line that isn't the ledger's.
     """
     try:
         with path.open("rb") as file:
@@ -58,32 +56,14 @@ def read(path: Path, start: int = 0, before: int = 0) -> Iterator[tuple[Entry, b
         raise LedgerError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
-def open_indexed(path: Path, index: Path) -> IndexedFold:
-    """The fold of the ledger at `path`, from the index as far as that goes; the index is brought up to date.
+def open_indexed(path: Path, index: Path, *, write: bool = True) -> IndexedFold:
+    """The fold of the ledger at `path`, from the index as far as that goes; with `write` the index is brought up to it.
 
-    An index that is damaged is built anew. Where it can't be written it is temporary, and the next run has to read the
-    ledger again. Raises LedgerError as `read` does, and LedgerDamaged where there is evidence that it held more.
+    A damaged index is built anew; where it can't be written it is temporary, and the next run reads the ledger again.
+    Raises LedgerError as `read` does, and LedgerDamaged where something beside the ledger shows that it once held more.
     """
-    return _believed(path, partial(_open_indexed, path, index))
-
-
-def look(path: Path, index: Path, *, start_over: bool = False) -> IndexedFold:
-    """The same for those who only look: nothing is written, and a run may be going on.
-
-    `start_over`: a damaged ledger counts as empty.
-    """
-    try:
-        return _believed(path, partial(_look, path, index))
-    except LedgerDamaged:
-        if not start_over:
-            raise
-        return IndexedFold(Database.build())
-
-
-def _believed(path: Path, open_fold: Callable[[], IndexedFold]) -> IndexedFold:
-    """The fold, unless something beside the ledger shows that it once held more."""
     items, predictions = _told(path.with_name(RESULTS))  # first: a ledger that grows meanwhile is ahead of it
-    fold = open_fold()
+    fold = _open_indexed(path, index, write=write)
     with fold.database.closed_on_error():
         if items > len(fold.items) or predictions > fold.predictions:
             told = f"{RESULTS} tells of {items} finished items and {predictions} predictions"
@@ -91,6 +71,16 @@ def _believed(path: Path, open_fold: Callable[[], IndexedFold]) -> IndexedFold:
         if not fold.checkpoint.lines and any((path.parent / ALPHAS).glob("*/*.png")):
             raise LedgerDamaged(path, f"it has no lines, and {ALPHAS} has masks that were bought")
     return fold
+
+
+def look(path: Path, index: Path, *, start_over: bool = False) -> IndexedFold:
+    """The same without writing anything, while a run may be going on; to `start_over` a damaged ledger is empty."""
+    try:
+        return open_indexed(path, index, write=False)
+    except LedgerDamaged:
+        if not start_over:
+            raise
+        return IndexedFold(Database.build())
 
 
 def _told(results: Path) -> tuple[int, int]:
@@ -102,26 +92,21 @@ def _told(results: Path) -> tuple[int, int]:
     return 0, 0
 
 
-def _open_indexed(path: Path, index: Path) -> IndexedFold:
+def _open_indexed(path: Path, index: Path, *, write: bool = True) -> IndexedFold:
     with suppress(*UNUSABLE):
-        return _continued(Database.open(index), path, commit=True)
-    new = index.with_name(f"{index.name}.new")
-    with suppress(*UNUSABLE):
-        _built(path, new).close()
-        remove(index)
-        new.replace(index)
-        return IndexedFold(Database.open(index))
-    remove(new)
+        return _continued(Database.open(index) if write else Database.look(index), path)
+    if write:
+        new = index.with_name(f"{index.name}.new")
+        with suppress(*UNUSABLE):
+            _built(path, new).close()
+            remove(index)
+            new.replace(index)
+            return IndexedFold(Database.open(index))
+        remove(new)
     return _built(path)
 
 
-def _look(path: Path, index: Path) -> IndexedFold:
-    with suppress(*UNUSABLE):
-        return _continued(Database.look(index), path, commit=False)
-    return _built(path)
-
-
-def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
+def _continued(database: Database, path: Path) -> IndexedFold:
     """The fold in an index and what has come since; raises IndexDamaged where it is better built anew."""
     with database.closed_on_error():
         fold = IndexedFold(database)
@@ -129,34 +114,29 @@ def _continued(database: Database, path: Path, *, commit: bool) -> IndexedFold:
             raise LedgerDamaged(path, lacking)
         if fold.checkpoint.far_behind(path):
             raise IndexDamaged("it is far behind")
-        _apply(fold, path, commit=commit)
-        return fold
+        return _applied(fold, path)
 
 
 def _built(path: Path, index: Path | None = None) -> IndexedFold:
-    """The fold of a whole ledger in a new index, a file or temporary."""
     database = Database.build(index)
     with database.closed_on_error():
         fold = IndexedFold(database)
         fold.items.seen = set()
-        _apply(fold, path, commit=True)
-        fold.items.seen = None
+        _applied(fold, path).items.seen = None
         database.built()
         return fold
 
 
-def _apply(fold: IndexedFold, path: Path, *, commit: bool) -> None:
-    """Apply what the ledger holds beyond the fold's checkpoint; committed as it goes, few states are in memory."""
+def _applied(fold: IndexedFold, path: Path) -> IndexedFold:
+    """The fold after all that the ledger holds; committed as it goes, where the index is ours, to stay small."""
     entries = read(path, fold.checkpoint.end, fold.checkpoint.lines)
-    while True:
-        some = list(islice(entries, _LINES))
+    while some := list(islice(entries, _LINES)):
         for entry, _ in some:
             fold.apply(entry)
         fold.checkpoint = fold.checkpoint.longer([line for _, line in some])
-        if commit:
+        if fold.database.ours:
             fold.commit()
-        if len(some) < _LINES:
-            return
+    return fold
 
 
 class Ledger:
@@ -165,19 +145,14 @@ class Ledger:
     fold: IndexedFold
     """What is on disk, no more."""
     run_items: RunItems
-    """The items of the run, to be filled as they are read."""
-
     aside: Sequence[Path] = ()
     """What was kept of an old one, where this one was begun in its place."""
 
     def __init__(self, path: Path, *, index: Path, clock: Clock | None = None, start_over: bool = False) -> None:
         """`index`: where the fold is kept between runs; `start_over`: in place of a damaged ledger begin a new one."""
-        self.path = path
-        self._index = index
-        self._start_over = start_over
-        self._committing = anyio.Lock()
-        self._due = anyio.Event()
+        self.path, self._index, self._start_over = path, index, start_over
         self._clock = clock or Clock()
+        self._committing, self._due = anyio.Lock(), anyio.Event()
         self._fd = -1
         self._flushed = GroupCommit(self._flush)
         self._broken: BatchError | None = None
@@ -230,12 +205,11 @@ class Ledger:
             await self.commit()
 
     async def append(self, entry: Entry) -> None:
-        """Put an entry on disk; returns once it is durable. Where the caller is cancelled, it is written all the same.
+        """Put an entry on disk, even if the caller is cancelled; returns once it is durable.
 
-        Raises DiskError where it can't be written; the ledger then takes no further entries, since the run could no
-        longer say what it did.
+        Raises DiskError where it can't be written, and from then on: the run could no longer say what it did.
         """
-        now = stamp(self._clock.wall())
+        now = self._clock.stamp()
         await self._flushed((encode(entry, now), replace(entry, t=now)))
 
     async def _flush(self, group: list[tuple[bytes, Entry]]) -> Sequence[None]:
@@ -287,8 +261,7 @@ class Ledger:
 
     def _write(self, lines: list[bytes]) -> None:
         with disk_errors(self.path):
-            if os.fstat(self._fd).st_nlink == 0:
-                # Removed, with its folder or alone: what is written now would be found by nobody.
+            if os.fstat(self._fd).st_nlink == 0:  # removed: nobody would find what is written now
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             for line in lines:
                 if os.write(self._fd, line) != len(line):

@@ -51,10 +51,8 @@ def repair(out: Path, stamp: str, *, dry_run: bool = False) -> Counter[str]:
 class _Mending:
     def __init__(self) -> None:
         self.found = Counter[str]()
-        self._known = set[tuple[object, ...]]()
-        """What the lines say so far: see `_marks`."""
-        self._last = dict[str, str]()
-        """The last prediction of an item."""
+        self._known = set[tuple[object, ...]]()  # what the lines say so far: see `_marks`
+        self._last = dict[str, str]()  # the last prediction of an item
 
     def lines(self, out: Path, stamp: str) -> Iterator[bytes]:
         for value in _objects(out / LEDGER):

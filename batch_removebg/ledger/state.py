@@ -1,33 +1,15 @@
-"""What the ledger's lines add up to: the state of every item, and what is left to do.
-
-Pure: entries in, states out. The fold of the lines on disk is the only truth about a run; counts are taken from it and
-never kept beside it.
-"""
+"""What the ledger's lines add up to: the state of every item, the only truth about a run, and what is left to do."""
 
 from __future__ import annotations
 
 import enum
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, UnsetType
 
-from .events import (
-    Claimed,
-    Cleared,
-    EngineLoaded,
-    Entry,
-    Failed,
-    Rejected,
-    RunFinished,
-    RunStarted,
-    Saved,
-    Submitted,
-    Submitting,
-    Unchanged,
-    writable,
-)
+from . import events
+from .events import Claimed, Entry, Failed, Rejected, Saved, Submitted, Submitting, Unchanged, writable
 
 Outcome = Literal["pending", "saved", "failed"]
 
@@ -37,20 +19,18 @@ class Lost(Struct, frozen=True, array_like=True, gc=False):
 
     key: str
     """The input URL that it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
-    since: str
-    """When `submitting` was written: an ISO stamp."""
+    since: str  # when `submitting` was written: an ISO stamp
 
 
 class HeldUpload(Struct, frozen=True, array_like=True, gc=False):
     """A file that the server keeps for a while."""
 
     url: str
-    until: str
-    """When the server deletes it: an ISO stamp."""
+    until: str  # when the server deletes it: an ISO stamp
 
 
 class ItemState(Struct, array_like=True, gc=False):
-    """An item as the ledger knows it; `copy.copy` makes another of the same content."""
+    """An item as the ledger knows it; fields without a word are those of its last `saved` or `failed` line."""
 
     outcome: Outcome = "pending"
     source: str = ""
@@ -59,7 +39,6 @@ class ItemState(Struct, array_like=True, gc=False):
     others: tuple[str, ...] = ()
     """Names that the item had before, under another format or template: the files there are ours as well."""
     sha256: str | None = None
-    """Of the output file."""
     bytes: int | None = None
     width: int | None = None
     height: int | None = None
@@ -78,16 +57,10 @@ class ItemState(Struct, array_like=True, gc=False):
     meta: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     quality: Mapping[str, Any] | None = None
-    """What the alpha looks like, of a saved item whose alpha was at hand."""
     flags: tuple[str, ...] = ()
-    """What makes a saved item worth a look."""
     engine: str | None = None
-    """What the network ran on that saw it, of a saved item where that is recorded."""
     fingerprint: str | None = None
-    """What the prediction in flight was bought for: source content, provider, version, inputs, proxy.
-
-    Of a saved item only where its line names it: then its file is all that is left of what was bought.
-    """
+    """What was bought; of a saved item only where its line names it: its file is all that is left of that."""
     in_flight: bool = False
     """`prediction_id` was submitted and its result is not saved yet."""
     lost: Lost | None = None
@@ -95,15 +68,16 @@ class ItemState(Struct, array_like=True, gc=False):
     lost_before: tuple[Lost, ...] = ()
     """Earlier ones that it may be a duplicate of."""
     upload: HeldUpload | None = None
-    """What was uploaded for `fingerprint`."""
     spent: tuple[str, ...] = ()
     """Predictions bought before `prediction_id` that gave nothing."""
 
 
-class Fold(ABC):
+class Fold:
     """The ledger so far: `apply` every entry in order. Where the states are kept is a subclass's matter."""
 
     items: Mapping[str, ItemState]
+    change: Callable[[str], ItemState]
+    """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
     predictions: int = 0
@@ -119,22 +93,18 @@ class Fold(ABC):
         self.saved_for: dict[str, str] = {}
         """Saved items by the fingerprint that their `saved` lines name; an index keeps only recent ones."""
 
-    @abstractmethod
-    def change(self, item: str) -> ItemState:
-        """The item's state, to be changed; a new one where the ledger names the item for the first time."""
-
     def apply(self, entry: Entry) -> None:
         """Record the next entry; one of no known event changes nothing (invariant 6)."""
         step = _STEPS.get(type(entry))
         if step is not None:
             step(self, self.change(entry.item), entry)  # type: ignore[attr-defined]  # each event with a step has it
-        elif isinstance(entry, RunStarted):
+        elif isinstance(entry, events.RunStarted):
             self.provider, self.version, self.finished = entry.provider, entry.version, False
             if self.provider != "local":
                 self.engine = None
-        elif isinstance(entry, EngineLoaded):
+        elif isinstance(entry, events.EngineLoaded):
             self.engine = entry.engine
-        elif isinstance(entry, RunFinished):
+        elif isinstance(entry, events.RunFinished):
             self.finished = True
 
 
@@ -176,7 +146,7 @@ def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
         fold.possible_duplicates -= 1
 
 
-def _cleared(fold: Fold, _state: ItemState, _entry: Cleared) -> None:
+def _cleared(fold: Fold, _state: ItemState, _entry: events.Cleared) -> None:
     fold.possible_duplicates -= 1
 
 
@@ -190,11 +160,8 @@ def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
 
 
 def _ended(state: ItemState, entry: Saved | Failed) -> None:
-    state.source = entry.source
-    state.attempts = entry.attempts
-    state.recipe = entry.recipe
-    state.signature = entry.signature
-    state.meta = _writable(entry.meta)
+    state.source, state.attempts, state.recipe = entry.source, entry.attempts, entry.recipe
+    state.signature, state.meta = entry.signature, _writable(entry.meta)
 
 
 def _settled(state: ItemState) -> None:
@@ -205,20 +172,15 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
     state.outcome = "saved"
-    state.source_sha256 = entry.source_sha256
-    state.fingerprint = entry.fingerprint
     if entry.fingerprint is not None:
         fold.saved_for[entry.fingerprint] = entry.item
     _named(state, entry.output)
-    state.sha256 = entry.sha256
-    state.bytes, state.width, state.height = entry.bytes, entry.width, entry.height
-    state.prediction_id = entry.prediction_id
-    state.seconds = entry.seconds
-    state.reused = entry.reused
-    state.notes = entry.notes
+    state.prediction_id, state.fingerprint = entry.prediction_id, entry.fingerprint
+    state.source_sha256, state.sha256, state.bytes = entry.source_sha256, entry.sha256, entry.bytes
+    state.width, state.height, state.seconds, state.reused = entry.width, entry.height, entry.seconds, entry.reused
     state.quality, state.flags, state.engine = _writable(entry.quality), entry.flags, entry.engine
-    state.error_kind = state.error_message = None
-    state.retryable = False
+    state.notes = entry.notes
+    state.error_kind, state.error_message, state.retryable = None, None, False
 
 
 def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
@@ -248,7 +210,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Claimed: _claimed,
     Submitting: _submitting,
     Rejected: _rejected,
-    Cleared: _cleared,
+    events.Cleared: _cleared,
     Submitted: _submitted,
     Saved: _saved,
     Failed: _failed,
@@ -257,12 +219,10 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
 
 
 class Step(enum.Enum):
-    """What is to be done with an item."""
+    """What is to be done with an item: nothing, as it is saved or as it failed before; or all of it."""
 
     DONE = "done"
-    """Saved, unchanged, made with these settings: nothing."""
     LEAVE = "leave"
-    """Failed before, and the run does not ask to try again."""
     DO = "do"
 
 

@@ -39,7 +39,6 @@ class Row(NamedTuple):
     origin: str
     """`catalogue.csv:12`: the file and the line where the row starts."""
     cells: Mapping[str, Any]
-    """By column."""
 
 
 @dataclass(frozen=True, slots=True)

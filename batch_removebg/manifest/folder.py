@@ -40,13 +40,9 @@ def is_out(path: str, out: Path | None) -> bool:
 
 
 class _Listing:
-    """Lists one folder at a time and decides what to leave out."""
-
     def __init__(self, root: Path, out: Path | None, warn: Callable[[str], None]) -> None:
-        self._root = root
+        self._root, self._out, self._warn = root, out, warn
         self._real_root = os.path.realpath(root)
-        self._out = out
-        self._warn = warn
 
     def names(self, folder: str) -> list[str]:
         """Pictures and subfolders (ending in `/`) of `folder`, sorted, relative to the root."""
@@ -69,7 +65,6 @@ class _Listing:
         return name if picture and reason is None else None
 
     def _refused_link(self, path: str, picture: bool) -> str | None:
-        """Why a link is left out with a warning, None if it isn't."""
         try:
             target = os.path.realpath(path, strict=True)
             mode = Path(target).stat().st_mode

@@ -26,15 +26,13 @@ _MAGIC = frozenset("*?[")
 
 
 class InputKind(enum.Enum):
-    """What an INPUT is."""
+    """What an INPUT is; a file is one picture, a URL has any scheme."""
 
     STDIN = "stdin"
     MANIFEST = "manifest"
     FOLDER = "folder"
     FILE = "file"
-    """One picture."""
     URL = "url"
-    """A URL of any scheme."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,6 @@ class Input:
 
     kind: InputKind
     value: str
-    """The path or URL."""
     origin: str = COMMAND_LINE
     pattern: tuple[str, ...] = ()
     """For a folder from a glob with `**`: the patterns of the path components below it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -36,13 +36,11 @@ def read_rows(
     picture is found.
     """
     found = resolve(inputs, out, on_warning)
-    reader = _Reader(out, on_warning, stdin, len(found) > 1)
-    rows = reader.rows(found)
-    for first in rows:
-        yield first
-        yield from rows
-        return
-    raise _nothing_to_do(inputs)
+    rows = _Reader(out, on_warning, stdin, len(found) > 1).rows(found)
+    if (first := next(rows, None)) is None:
+        raise _nothing_to_do(inputs)
+    yield first
+    yield from rows
 
 
 def check(
@@ -57,11 +55,8 @@ def check(
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
     reader = _Reader(out, ignore, None, len(found) > 1)
-    with contextlib.closing(reader.rows(rereadable)) as items:
-        count = 0
-        for row in itertools.islice(items, rows):
-            look(as_item(row))
-            count += 1
+    with closing(reader.rows(rereadable)) as items:
+        count = sum(1 for _ in map(look, map(as_item, itertools.islice(items, rows))))
         whole = count < rows or next(items, None) is None
     if not whole or len(rereadable) < len(found):
         return None
@@ -93,15 +88,14 @@ class _Reader:
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
         self._found = found
         self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
-        for each in found:
-            by_file = self._many and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
-            for rows in self._read(each):
-                if self._marks is not None and self._are_unmarked(self._marks, rows):
-                    yield from rows
-                    continue
-                for row in rows:
-                    if self._is_new(as_item(row), by_file=by_file):
-                        yield row
+        with closing(self._seen), closing(self._files):
+            for each in found:
+                by_file = self._many and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
+                for rows in self._read(each):
+                    if self._marks is not None and self._are_unmarked(self._marks, rows):
+                        yield from rows
+                    else:
+                        yield from (row for row in rows if self._is_new(as_item(row), by_file=by_file))
 
     def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
         """The rows, one or several at a time."""
@@ -125,19 +119,19 @@ class _Reader:
         if each.pattern:
             prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
         else:
-            prefix = f"{own}/" if self._many and (own := _own_name(root)) else ""
+            # The folder's name, also where it is given as `.` or `..`.
+            own = root.name if root.name not in {"", ".."} else root.resolve().name
+            prefix = f"{own}/" if self._many and own else ""
         try:
             for name, error in walk(root, out=self._out, warn=self._warn):
                 if error is None and each.pattern and not matches(name.split("/"), each.pattern):
                     continue
-                item = Item(printable(prefix + name), printable(root / name), each.origin, path=root / name)
-                if each.pattern:
-                    item = replace(item, name=printable(name))
+                path, shown, problem = root / name, printable(name) if each.pattern else None, None
                 if error is not None:
                     reason = error.strerror or str(error)
                     problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
-                    item = replace(item, path=None, problem=problem)
-                yield item
+                file = path if error is None else None
+                yield Item(printable(prefix + name), printable(path), each.origin, file, shown, problem=problem)
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
@@ -175,8 +169,3 @@ class _Reader:
 def _rows(stream: Stream, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:
     for row in parser(lines(stream, name), name):
         yield row if isinstance(row, list) else [row_item(row.cells, row.origin, base)]
-
-
-def _own_name(root: Path) -> str:
-    """The folder's name, also where it is given as `.` or `..`."""
-    return root.name if root.name not in {"", ".."} else root.resolve().name

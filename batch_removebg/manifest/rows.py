@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.ledger.events import writable
 from batch_removebg.model import UrlRow
 
 from .columns import Row
 from .table import table_rows
 
-DEEPEST = 64
-"""Levels to which JSON may be nested."""
+DEEPEST = 64  # levels to which JSON may be nested
 
 Parser = Callable[[Iterator[str], str], Iterator[Row | list[UrlRow]]]
 """(Lines, name of the manifest) → rows, one by one or several UrlRows together."""
@@ -43,8 +43,7 @@ def read_txt(lines: Iterator[str], name: str, *, objects: bool = False) -> Itera
             yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
 
 
-read_mixed: Parser = functools.partial(read_txt, objects=True)
-"""For stdin."""
+read_mixed: Parser = functools.partial(read_txt, objects=True)  # for stdin
 _PARSERS: Mapping[str, Parser] = {
     ".csv": table_rows,
     ".tsv": functools.partial(table_rows, delimiter="\t"),
@@ -65,7 +64,7 @@ def _json_row(line: str, origin: str) -> Row:
         raise ManifestError(f"{origin}: nested too deeply.") from error
     if not isinstance(cells, dict):
         raise ManifestError(f'{origin}: the line must be a JSON object such as {{"image": "shoe.jpg"}}.')
-    if _deeper(cells, DEEPEST):
+    if not writable(cells, DEEPEST):
         raise ManifestError(f"{origin}: nested more than {DEEPEST} levels deep.")
     if "\\u" in line:
         try:
@@ -81,9 +80,3 @@ def _number(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is no number in JSON's range")
     return number
-
-
-def _deeper(value: object, levels: int) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return isinstance(value, list) and (levels == 0 or any(_deeper(child, levels - 1) for child in value))

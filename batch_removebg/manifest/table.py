@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, count, islice, repeat
-from typing import Any
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
@@ -20,11 +19,7 @@ _HTTP = ("https://", "http://")
 
 def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) -> Iterator[Row | list[UrlRow]]:
     """The rows of a table after its header; by default `,` delimits, or `;` where the header has that alone."""
-    skipped, first = 0, ""
-    for first in lines:
-        if first.strip():
-            break
-        skipped += 1
+    skipped, first = next(((nth, line) for nth, line in enumerate(lines) if line.strip()), (0, ""))
     if delimiter is None:
         delimiter = ";" if ";" in first and "," not in first else ","
     number, end, cells = next(_records(chain([first], lines), name, skipped, delimiter), (1, 0, []))
@@ -48,8 +43,7 @@ def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) ->
 
 def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
     """The next lines, and the rest; an error is raised after the lines before it."""
-    some: list[str] = []
-    size = 0
+    some, size = list[str](), 0
     try:
         for line in islice(lines, _MANY):
             some.append(line)
@@ -69,7 +63,6 @@ def _failing(error: ManifestError) -> Iterator[str]:
 
 
 def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """The rows, if each of them is one line."""
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:  # or a row continues after these lines
@@ -132,9 +125,9 @@ class _Table:
 
     def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow]:
         """The row that starts in line `number`."""
+        if urls := self.url_rows([cells], number):
+            return urls
         width = len(self._header)
-        if len(cells) == width and (url := self.url_row(cells, number)):
-            return [url]
         origin = f"{self._name}:{number}"
         if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
             raise ManifestError(
@@ -143,18 +136,8 @@ class _Table:
             )
         return Row(origin, {column: cell for column, cell in zip(self._header, cells, strict=False) if column})
 
-    def url_row(self, cells: Sequence[str], line: int) -> UrlRow | None:
-        """The row as it is, or None where `row_item` has to check it."""
-        url = cells[self._image]
-        if self._id is None or not url.startswith(_HTTP):
-            return None
-        item_id = cells[self._id]
-        if not item_id or (self._output is not None and cells[self._output]):
-            return None
-        return UrlRow(item_id, url, {name: cells[nth] for name, nth in self._others.items()}, self._name, line)
-
     def url_rows(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
-        """`url_row` of each row, column by column, which is several times as quick; None if any of them is None."""
+        """The rows as they are, or None where `row_item` has to check one; column by column, which is quick."""
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:  # some are longer than others
@@ -166,10 +149,8 @@ class _Table:
             return None
         if self._output is not None and any(columns[self._output]):
             return None
-        metas: Iterable[Mapping[str, Any]] = repeat({})
-        if self._others:
-            others = zip(*[columns[nth] for nth in self._others.values()], strict=True)
-            metas = [dict(zip(self._others, cells, strict=True)) for cells in others]
+        others = zip(*[columns[nth] for nth in self._others.values()], strict=True)
+        metas = [dict(zip(self._others, cells, strict=True)) for cells in others] if self._others else repeat({})
         return list(map(UrlRow, ids, urls, metas, repeat(self._name), count(line)))
 
 

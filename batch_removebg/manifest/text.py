@@ -6,17 +6,13 @@ import contextlib
 import gzip
 import io
 import os
-import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
 
-LONGEST_LINE = 1_000_000
-"""Characters."""
-
-_BLOCK = 1 << 16  # characters
+LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 Stream = io.BufferedReader | gzip.GzipFile
@@ -50,12 +46,10 @@ def lines(stream: Stream, name: str) -> Iterator[str]:
         encoding = "utf-16" if stream.peek(2)[:2] in _UTF16_MARKS else "utf-8-sig"
         # Invalid bytes are escaped, so that the line which holds them can be named.
         text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
-        if encoding == "utf-8-sig" and isinstance(stream, io.BufferedReader) and _is_file(stream):
-            yield from _in_blocks(text, name)
-            return
         while line := text.readline(LONGEST_LINE + 1):
             number += 1
-            _check_line(line, f"{name}:{number}")
+            if len(line) > LONGEST_LINE or "\0" in line or not line.isascii():
+                _check_line(line, f"{name}:{number}")
             yield line
     except UnicodeDecodeError as error:
         raise ManifestError(f"{name}:{number + 1}: not valid UTF-16; {_SAVE_AS}.") from error
@@ -69,42 +63,12 @@ def lines(stream: Stream, name: str) -> Iterator[str]:
             text.detach()
 
 
-def _is_file(stream: io.BufferedReader) -> bool:
-    """Whether the stream is a regular file, whose reads never wait for data."""
-    try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except OSError:
-        return False
-
-
-def _in_blocks(text: io.TextIOWrapper, name: str) -> Iterator[str]:
-    """The lines of a file, checked a block at a time, and line by line only where a block may hold an error."""
-    number, rest = 0, ""
-    while block := text.read(_BLOCK):
-        block = rest + block
-        whole = io.StringIO(block, newline="").readlines()
-        rest = "" if block.endswith("\n") else whole.pop()
-        if len(block) > LONGEST_LINE or "\0" in block or not block.isascii():
-            for nth, line in enumerate(whole, number + 1):
-                _check_line(line, f"{name}:{nth}")
-                yield line
-            if len(rest) > LONGEST_LINE:
-                _check_line(rest, f"{name}:{number + len(whole) + 1}")
-        else:
-            yield from whole
-        number += len(whole)
-    if rest:
-        _check_line(rest, f"{name}:{number + 1}")
-        yield rest
-
-
 def _check_line(line: str, where: str) -> None:
     if len(line) > LONGEST_LINE:
         raise ManifestError(f"{where}: the line is longer than {LONGEST_LINE:,} characters; is this a manifest?")
     if "\0" in line:
         raise ManifestError(f"{where}: the line holds a NUL byte; {_SAVE_AS}.")
-    if not line.isascii():
-        try:
-            line.encode()
-        except UnicodeEncodeError as error:
-            raise ManifestError(f"{where}: not valid UTF-8; {_SAVE_AS}.") from error
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(f"{where}: not valid UTF-8; {_SAVE_AS}.") from error

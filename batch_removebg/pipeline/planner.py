@@ -62,7 +62,7 @@ class Planner:
         An item that no name is free for is to do, with that as its problem.
         """
         # In a long list most are done, and asked for together.
-        with self.reading.steady() if len(rows) <= _FEW else nullcontext():
+        with self.fold.database.steady() if len(rows) <= _FEW else nullcontext():
             found = Plan()
             numbers = self.fold.done(self._keys(rows), [row.id for row in rows])
             looked = len(rows)
@@ -73,7 +73,7 @@ class Planner:
                     break
             done = [number for number in numbers[:looked] if number is not None]
             found.done += len(done)
-            self.reading.done(done)
+            self.reading.numbers.add(*done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:

@@ -64,10 +64,7 @@ _OTHERS_AT_ONCE = 16.0
 async def provider(
     settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
 ) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
-    """The bare provider that the settings name, and a function that gives the session for fetching sources.
-
-    `loaded` is called with what the local engine runs on, once it is loaded.
-    """
+    """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
     async with (
         fetch.lazy_session(public_only=False, read_ahead=_ANSWER_AHEAD) as api,
         fetch.lazy_session(public_only=False, reuse=False) as outputs,
@@ -76,8 +73,21 @@ async def provider(
         if settings.provider == "local":
             async with aclosing(_local(settings, loaded)) as local:
                 yield local, foreign
-        else:
-            yield _remote(settings, clock, session=api(), foreign=foreign(), outputs=outputs()), foreign
+            return
+        remote = Replicate(
+            endpoint=settings.endpoint(),
+            name=settings.provider,
+            capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
+            proxy=ProxySpec(longest=settings.proxy_size),
+            fetching=settings.fetching(),
+            memory=Memory(settings.answers()),
+            scratch=settings.out / layout.STATE,
+            clock=clock,
+            session=api(),
+            foreign=foreign(),
+            outputs=outputs(),
+        )
+        yield remote, foreign
 
 
 def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> LocalProvider:
@@ -87,20 +97,6 @@ def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> Lo
     device, precision = settings.device, settings.precision
     load = partial(network.load, settings.model, progress=lambda done, total: None, device=device, precision=precision)
     return LocalProvider(weights.known(settings.model), load, loaded=loaded)
-
-
-def _remote(settings: Settings, clock: Clock, **sessions: aiohttp.ClientSession) -> Provider:
-    return Replicate(
-        endpoint=settings.endpoint(),
-        name=settings.provider,
-        capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
-        proxy=ProxySpec(longest=settings.proxy_size),
-        fetching=settings.fetching(),
-        memory=Memory(settings.answers()),
-        scratch=settings.out / layout.STATE,
-        clock=clock,
-        **sessions,
-    )
 
 
 def recipe_of(settings: Settings) -> Recipe:
@@ -160,9 +156,7 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, reading: RunItems, *, handle_signals: bool
-) -> Pipeline:
+def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings), settings.out, bare.ledger
     context = replace(bare, provider=wrapped(bare, pace))
@@ -174,7 +168,7 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, reading, context.recipe),
+            planner(settings, ledger.run_items, context.recipe),
             read(inputs, settings, context.notify, stdin),
             stop=ending.end if ending is not None else lambda: None,
         ),
@@ -182,7 +176,7 @@ def pipeline(
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
         Downloader(context, on_hand.alphas, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
-        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger, reading),
+        snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
     )
 
@@ -233,5 +227,4 @@ def wrapped(context: Context, pace: Pace) -> Provider:
 
 
 def _teller(listener: Listener, kind: Kind) -> Callable[[str], None]:
-    """A function that reports a text to the listener as an event of that kind."""
     return lambda text: listener(Event(kind, text=text))

@@ -17,6 +17,7 @@ from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.pipeline.pipeline import Pipeline
@@ -29,9 +30,7 @@ from .options import Options
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
-CHECKED_ROWS = 10_000
-"""Manifest rows that are checked before the first create."""
-
+CHECKED_ROWS = 10_000  # of the manifest, before the first create
 Progress = Callable[[int, int | None], None]
 Inputs = str | Path | Iterable[str | Path]
 P = ParamSpec("P")
@@ -110,24 +109,20 @@ async def run(
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.possible_duplicates
-            reading = ledger.run_items
             await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
-            pipeline = assemble.pipeline(inputs, settings, context, reading, handle_signals=handle_signals)
+            pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
             await pipeline.run()
             async with ledger.still() as fold:
-                still, seconds = reading.frozen(fold), clock.monotonic() - begun
+                still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
                 summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
-            return await _close(ledger, reading, summary)
+            return await _close(ledger, summary)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
-    """The number of items, or None where there are more than are checked before the first create.
-
-    Raises ManifestError and SettingsError for faults that can be found before anything is bought.
-    """
+    """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
     return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
@@ -145,18 +140,18 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
-        failures=failures(reading.failed()),
+        failures=failures(fold.each(FAILED, reading.numbers)),
         stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
-        flags=flagged(reading.flagged()),
+        flags=flagged(fold.each(FLAGGED, reading.numbers)),
         engine=fold.engine if predictions else None,
     )
 
 
-async def _close(ledger: Ledger, reading: RunItems, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, summary: Summary) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     try:
-        await write_snapshot(summary.results, ledger, reading)
+        await write_snapshot(summary.results, ledger)
         names = ("saved", "failed", "pending", "predictions", "possible_duplicates")
         counts = {name: getattr(summary, name) for name in names}
         await ledger.append(RunFinished(**counts, seconds=round(summary.seconds, 3)))

@@ -17,22 +17,18 @@ T = TypeVar("T")
 class Option:
     """One option; its name, default and type are those of its field."""
 
-    group: str
-    """Title of its section in `--help`."""
+    group: str  # title of its section in `--help`
     help: str
     """Markdown; the default is appended where the text doesn't mention it."""
     metavar: str | None = None
     least: float | None = None
-    most: float | None = None
-    """Needs `least`."""
-    above: float | None = None
-    """What a finite number must exceed."""
+    most: float | None = None  # needs `least`
+    above: float | None = None  # what a finite number must exceed
     read: Callable[[str], Any] | None = None
     """From text to value where the type alone can't; raises argparse.ArgumentTypeError."""
     collect: Callable[[list[Any]], Any] | None = None
     """From the values of a repeated flag to the option's."""
-    choices: tuple[str, ...] | None = None
-    """Those of a Literal need not be repeated."""
+    choices: tuple[str, ...] | None = None  # those of a Literal need not be repeated
     flag: str = ""
     name: str = ""
     default: Any = None

@@ -22,31 +22,22 @@ from batch_removebg.storage.atomic import digest
 from . import assemble
 from .settings import Settings
 
-CHUNK = 500
-"""Items planned together."""
+CHUNK = 500  # items planned together
 
 
 @dataclass(slots=True)
 class Preview:
-    """How many items a run would find, and what it would do with them; the names are those of `--progress json`."""
+    """How many items a run would find and how they would end, see `report.preview`; named as in `--progress json`."""
 
     total: int = 0
     done: int = 0
-    """Saved and unchanged: nothing to do."""
     left: int = 0
-    """Failed before, and not tried again without --retry-failed."""
     kept: int = 0
-    """Made from the results of earlier predictions: no prediction."""
     copies: int = 0
-    """The same content as an item before it: no prediction of its own."""
     taken_up: int = 0
-    """Predictions of an earlier run, still to be collected."""
     bought: int = 0
-    """Predictions to be bought."""
     beyond: int = 0
-    """Would need a prediction that the budget doesn't allow."""
     bad: int = 0
-    """Would fail: unreadable, or nothing that can be fetched."""
     billed: bool = False
     """Whether a prediction costs money."""
 
@@ -57,10 +48,8 @@ class _Sorter:
 
     recipe: Recipe
     on_hand: OnHand
-    in_flight: set[str]
-    """Fingerprints of billed predictions that earlier runs have begun."""
-    predicted: set[int] = field(default_factory=set)
-    """Hashes of the fingerprints that a prediction was counted for."""
+    in_flight: set[str]  # fingerprints of billed predictions that earlier runs have begun
+    predicted: set[int] = field(default_factory=set)  # hashes of those that a prediction was counted for
 
     def count_of(self, todo: Todo) -> str:
         item = todo.item

@@ -1,7 +1,4 @@
-"""The options of a run, each declared once: flags, checks, the library's keyword arguments and README come from here.
-
-Light, so that `--help` is there at once.
-"""
+"""The options of a run, each declared once: flags, checks, keyword arguments and README come from here. Light."""
 
 from __future__ import annotations
 
@@ -23,7 +20,6 @@ PROVIDER, PICTURES, WORK = "provider", "pictures", "how much, how fast"
 
 
 def _concurrency(text: str) -> int | None:
-    """`auto`, or a number."""
     if text == "auto":
         return None
     try:
@@ -33,7 +29,6 @@ def _concurrency(text: str) -> int | None:
 
 
 def _mebibytes(text: str) -> int:
-    """A number of MiB, also as 512M or 2G."""
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("M", "G") else (text, "M")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise ArgumentTypeError(f"{text!r}: give MiB, such as 512, 512M or 2G")

@@ -31,17 +31,13 @@ from .options import Options
 _QUALITY = 90
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
-_PIXELS = 2 << 30
-"""Bytes of decoded pictures at most, unless `memory` is given: more than the cores can work on at once."""
+_PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
-    """All settings of a run, checked; raises SettingsError for values that aren't allowed.
-
-    The key itself is never among them: `key()` reads it from the environment when it is needed.
-    """
+    """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path
     """Folder for the pictures, the ledger and results.json; created if missing."""
@@ -97,10 +93,7 @@ class Settings(Options):
         return (self.base_url or HOSTED).rstrip("/")
 
     def key(self) -> str | None:
-        """The key from the environment, None where the API may need none; raises SettingsError otherwise.
-
-        Also for a key that no HTTP header can hold, and one that would travel unencrypted to a public host.
-        """
+        """The key from the environment, None where the API may need none; raises SettingsError if it can't be sent."""
         key = os.environ.get(self.token_env, "").strip()
         if key and not (key.isascii() and key.isprintable()):
             raise SettingsError(f"the key in {self.token_env} holds characters no key has; set it again")

@@ -11,8 +11,7 @@ from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage import layout
 
-EXAMPLES = 3
-"""Failures of one kind, and items with one flag, that are listed."""
+EXAMPLES = 3  # failures of one kind, and items with one flag, that are listed
 
 E = TypeVar("E")
 
@@ -23,8 +22,7 @@ class Failures:
 
     kind: str
     count: int
-    examples: tuple[tuple[str, str], ...]
-    """(item id, message) of the first few."""
+    examples: tuple[tuple[str, str], ...]  # (item id, message) of the first few
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,7 @@ class Flagged:
 
     flag: str
     count: int
-    examples: tuple[str, ...]
-    """Ids of the first few."""
+    examples: tuple[str, ...]  # ids of the first few
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,6 @@ class Summary:
     limited: bool = False
     """The run did as many items as `limit` allows, and didn't read what comes after them."""
     flags: tuple[Flagged, ...] = ()
-    """The saved items that a person should check, by flag."""
     engine: str | None = None
     """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
 

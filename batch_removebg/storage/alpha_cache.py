@@ -1,20 +1,18 @@
-"""Cache of purchased alphas, by fingerprint, under `OUT/.batch-removebg/alpha`.
-
-Another format, size or background later needs no new prediction, and the same content under two names needs only one.
-"""
+"""Cache of purchased alphas: another format, size or background later, or the same content, needs no new prediction."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic import disk_errors, make_folder, write_atomic
 
 
+@dataclass(frozen=True, slots=True)
 class AlphaCache:
     """A folder of encoded mattes; its methods block and belong in threads."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
 
     def has(self, fingerprint: str) -> bool:
         """Whether a file exists for the fingerprint; it may turn out to be damaged."""
@@ -30,10 +28,10 @@ class AlphaCache:
     def keep(self, fingerprint: str, data: bytes) -> None:
         """Store an encoded matte durably; raises DiskError."""
         path = self._path(fingerprint)
-        with disk_errors(self._folder):
-            self._folder.stat()  # never created here: see `atomic._make_folders`
+        with disk_errors(self.folder):
+            self.folder.stat()  # never created here: see `atomic._make_folders`
         make_folder(path.parent)
         write_atomic(path, data)
 
     def _path(self, fingerprint: str) -> Path:
-        return self._folder / fingerprint[:2] / f"{fingerprint}.png"
+        return self.folder / fingerprint[:2] / f"{fingerprint}.png"

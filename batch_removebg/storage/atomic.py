@@ -1,8 +1,4 @@
-"""Durable, atomic file writes: the only module that renames or fsyncs.
-
-The order is: write a temp file beside the target, fsync it, rename it to the target, fsync the folder. After the last
-step the target survives a power cut under its final name.
-"""
+"""Durable, atomic writes: temp file beside the target, fsync, rename, fsync of the folder. Nothing else renames."""
 
 from __future__ import annotations
 
@@ -40,10 +36,7 @@ _FOLDER_FSYNC_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF,
 
 
 class disk_errors:
-    """Converts an OSError raised while writing `path` into a DiskError that says what to do.
-
-    A name that the file system refuses concerns one item only: SourceError.
-    """
+    """Converts an OSError while `path` is written into a DiskError with a remedy, SourceError for a name refused."""
 
     __slots__ = ("_path",)  # a class enters in a third of a generator's time, and there are several for each picture
 
@@ -64,20 +57,16 @@ class disk_errors:
 
 
 def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Write `data`, whole or in parts, to `path`, durably and atomically: readers see the old file or the new one.
+    """Write `data`, whole or in parts, durably: readers see the old file or the new one, errors leave nothing.
 
     Raises DiskError, or SourceError where the file system refuses the name; errors of an iterable pass unchanged.
-    Nothing is left behind after an error.
     """
     _replace(path, (data,) if isinstance(data, bytes) else data)
     fsync_dir(path.parent)
 
 
 def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
-    """Write each (name, data) durably to `root/name`, see `inside`, with one fsync for each folder.
-
-    Returns an error or None for each file; the failure of one doesn't affect the others.
-    """
+    """Write each (name, data) to `root/name`, see `inside`, one fsync a folder; returns an error or None for each."""
     errors: list[BatchError | None] = [None] * len(files)
     folders: dict[str, list[int]] = {}
     known: dict[str, str] = {}
@@ -99,10 +88,8 @@ def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError
 
 
 def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
-    """Write a temp file and rename it to `path`: its bytes are durable afterwards, its name is not yet.
-
-    Makes as few system calls as possible: each releases the interpreter's lock and then waits to get it back.
-    """
+    """Write a temp file and rename it to `path`: its bytes are durable afterwards, its name is not yet."""
+    # In few system calls: each releases the interpreter's lock and then waits to get it back.
     folder = os.path.dirname(path)  # noqa: PTH120
     temp = f"{folder}{os.sep if folder else ''}{temp_name()}"
     with disk_errors(path):
@@ -132,10 +119,7 @@ def temp_name() -> str:
 
 
 def put_aside(path: Path, stamp: str, start: int | None = None) -> Path:
-    """Keep the file as `NAME.cut-<time>`, or a copy of its bytes from `start` on, durably; returns where.
-
-    What was kept before is never overwritten. Raises DiskError.
-    """
+    """Keep the file as an unused `NAME.cut-<time>`, or a copy from `start` on; returns where; raises DiskError."""
     name, number = f"{path.name}.cut-{re.sub('[^0-9TZ]', '', stamp)}", 1
     target = path.with_name(name)
     while os.path.lexists(target):
@@ -182,10 +166,9 @@ def make_folder(path: Path) -> None:
 
 
 def inside(root: Path, name: str, known: dict[str, str]) -> str:
-    """The path `root/name`, its folders created durably below an existing `root`; folders in `known` aren't rechecked.
+    """The path `root/name`, its folders created durably below an existing `root`; those in `known` aren't rechecked.
 
-    Raises SourceError where the path would leave `root` (`..`, a planted symlink) or something is in the way,
-    DiskError where a folder can't be created or `root` doesn't exist.
+    Raises SourceError where it would leave `root` (`..`, a planted symlink) or something is in the way, or DiskError.
     """
     folder, _, last = name.rpartition("/")
     place = known.get(folder)
@@ -221,15 +204,9 @@ def _make_folders(root: Path, parts: Sequence[str]) -> None:
         folder = folder / part
         with disk_errors(folder):
             _require_inside(folder, root)
-            if folder.is_dir():
-                continue
-            try:
-                folder.mkdir(exist_ok=True)  # another process may have created it meanwhile
-            except FileExistsError as error:
-                raise SourceError(
-                    f"{folder} must be a folder, but a file of that name is in the way; move it away."
-                ) from error
-            fsync_dir(folder.parent)
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise SourceError(f"{folder} must be a folder, but a file of that name is in the way; move it away.")
+        make_folder(folder)
 
 
 def _require_inside(path: Path, root: Path) -> None:

@@ -1,8 +1,4 @@
-"""Group commit: calls that arrive during a write are merged into the next one.
-
-One hop to a thread and one fsync then serve all of them; a call that finds nothing running starts at once.
-aiologic and aiojobs queue and limit work, but don't merge it.
-"""
+"""Group commit: calls that arrive during a write are merged into the next one, and share a thread and an fsync."""
 
 from __future__ import annotations
 
@@ -36,10 +32,7 @@ class GroupCommit(Generic[T, R]):
         self._next: _Group[T, R] = _Group()
 
     async def __call__(self, part: T) -> R:
-        """The result for this part; parts are processed in the order of the calls, even of cancelled callers.
-
-        Raises what `work` raises: the same error for its whole group.
-        """
+        """The result for this part, in the order of the calls, even cancelled ones; raises as `work` does, for all."""
         group, place = self._next, len(self._next.parts)
         group.parts.append(part)
         if place == 0:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 LEDGER = "ledger.jsonl"
 RESULTS = "results.json"
-STATE = ".batch-removebg"
-"""Folder for the lock, the ledger's index and the alphas."""
+STATE = ".batch-removebg"  # folder of the lock and what follows
 INDEX = f"{STATE}/index.sqlite"
 ALPHAS = f"{STATE}/alpha"
 DEFAULT_TEMPLATE = "{id}"
-"""Name template of the pictures."""

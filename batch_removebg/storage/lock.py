@@ -1,8 +1,4 @@
-"""One writer for each OUT: a lock held for the whole run, released by the system when its process dies.
-
-filelock is small, maintained, and correct on every system, Windows included. The holder is recorded in a file beside
-the lock, for the error message of a second run.
-"""
+"""One writer for each OUT: a lock that the system releases with its process, and a file that says who holds it."""
 
 from __future__ import annotations
 

@@ -20,11 +20,7 @@ PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
     | {".heic", ".heif", ".jp2"}
 )
-"""Extensions, in lower case, that mark a file as a picture."""
-
-RESERVED = frozenset({STATE, LEDGER, RESULTS})
-"""This program's own files and folders at the top of OUT."""
-
+RESERVED = frozenset({STATE, LEDGER, RESULTS})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
@@ -45,10 +41,7 @@ def is_url(text: str) -> bool:
 
 
 def safe_name(text: str) -> str:
-    """`text` as a relative posix path that every common file system accepts and that stays inside OUT.
-
-    At most 200 bytes of UTF-8 for each component and 1000 in all. Different texts may give the same name.
-    """
+    """`text` as a relative posix path for every file system: at most 200 bytes a component, 1000 in all, inside OUT."""
     if _PLAIN.fullmatch(text):
         return text
     text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair can't be written
@@ -106,17 +99,14 @@ def render(template: str, item: Item | UrlRow) -> str:
     if template == DEFAULT_TEMPLATE:
         return safe_name(plain)
     fields = {**item.meta, "id": plain, "name": name, "parent": parent, "stem": without_suffix(name)}
-    text = ""
-    for literal, field in _parse(template):
-        text += literal
-        if field is not None and field not in fields:
-            choice = ", ".join(f"{{{known}}}" for known in sorted(fields))
-            raise SettingsError(
-                f"The name template {template!r} has {{{field}}}, which is unknown; there are: {choice}."
-            )
-        value = None if field is None else fields[field]
-        text += "" if value is None else str(value)
-    return safe_name(text)
+    pieces = _parse(template)
+    if unknown := [field for _, field in pieces if field is not None and field not in fields]:
+        choice = ", ".join(f"{{{known}}}" for known in sorted(fields))
+        raise SettingsError(
+            f"The name template {template!r} has {{{unknown[0]}}}, which is unknown; there are: {choice}."
+        )
+    values = ((literal, None if field is None else fields[field]) for literal, field in pieces)
+    return safe_name("".join(literal if value is None else f"{literal}{value}" for literal, value in values))
 
 
 def without_suffix(path: str) -> str:
@@ -190,10 +180,9 @@ class Claims:
         self._owners = owners
 
     def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
-        """The item's output, relative to OUT, extension included; asking again gives the same name.
+        """The item's output, relative to OUT; asking again gives the same. `exists`: a file that isn't ours has it.
 
-        `exists`: whether a file that this program didn't write has the name. Raises SourceError where that is true of
-        the item's second name too: nothing is overwritten.
+        Raises SourceError where that is true of the item's second name too: nothing is overwritten.
         """
         candidates = list(self._candidates(item))
         owner = hash64(item.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -29,9 +29,7 @@ F = TypeVar("F", bound=File)
 Draft = Callable[[], F | None]
 """Makes the picture, in the thread that writes it; None where that isn't possible at once."""
 
-_LANES = 2
-"""Groups written at once: while one waits for the disk, the next is hashed and written. More would contend for the
-interpreter's lock and the folder's."""
+_LANES = 2  # groups written at once: one waits for the disk, the next is hashed; more would contend for locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +46,17 @@ class Outputs(Generic[F]):
     def __init__(self, out: Path) -> None:
         self._out = out
         # Threads of its own: a slow disk must not hold up work on pixels.
-        self._threads = anyio.CapacityLimiter(_LANES)
+        threads = anyio.CapacityLimiter(_LANES)
         self._put: GroupCommit[tuple[str, Draft[F]], Written[F] | BatchError | None] = GroupCommit(
-            self._group, lanes=_LANES
+            lambda drafts: anyio.to_thread.run_sync(self._write, drafts, limiter=threads), lanes=_LANES
         )
 
     async def put(self, name: str, draft: Draft[F]) -> Written[F] | None:
-        """Write the draft's picture to `out/name`, even if the caller is cancelled; None where the draft gives none.
-
-        Raises what the draft raises, DiskError, and SourceError where the name can't be written.
-        """
+        """Write the draft's picture to `out/name`, even if cancelled; raises as that does, DiskError, SourceError."""
         result = await self._put((name, draft))
         if isinstance(result, BatchError):
             raise result
         return result
-
-    async def _group(self, drafts: list[tuple[str, Draft[F]]]) -> Sequence[Written[F] | BatchError | None]:
-        return await anyio.to_thread.run_sync(self._write, drafts, limiter=self._threads)
 
     def _write(self, drafts: list[tuple[str, Draft[F]]]) -> list[Written[F] | BatchError | None]:
         results: list[Written[F] | BatchError | None] = [_made(draft) for _, draft in drafts]

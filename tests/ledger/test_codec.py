@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +16,6 @@ VALUES = st.recursive(
 )
 
 
-@given(st.lists(VALUES | st.sampled_from([math.nan, math.inf, "\ud83d", 1 << 80]), max_size=4))
-def test_values_written_together_are_those_written_one_by_one(values: list[object]) -> None:
-    together = codec.encode_all(values)
-    assert together == [codec.encode(value) for value in values]
-
-
-@given(VALUES)
+@given(VALUES | st.lists(st.sampled_from(["\ud83d", 1 << 80]), max_size=2))
 def test_a_value_reads_as_the_standard_library_would_read_it(value: object) -> None:
     assert codec.decode(codec.encode(value)) == json.loads(codec.encode(value)) == value

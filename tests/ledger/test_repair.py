@@ -61,7 +61,7 @@ def out(tmp_path: Path) -> Path:
 
 async def with_results(out: Path) -> Path:
     async with Ledger(out / LEDGER, index=out / INDEX) as ledger:
-        await write_snapshot(out / RESULTS, ledger, ledger.run_items)
+        await write_snapshot(out / RESULTS, ledger)
     return out
 
 

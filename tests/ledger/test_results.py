@@ -42,7 +42,7 @@ fold_of = oracle
 
 
 def read(fold: Oracle, *items: Item) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads("".join(results.render(fold, Read(fold, *items))))
+    loaded: dict[str, Any] = json.loads("".join(results.render(Read(fold, *items))))
     return loaded
 
 
@@ -126,7 +126,7 @@ def test_a_saved_items_quality_and_flags_are_told_where_they_are_known() -> None
 
 
 def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
-    text = "".join(results.render(fold_of(SAVED, FAILED), Read(Oracle())))
+    text = "".join(results.render(Read(fold_of(SAVED, FAILED))))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
         "v", "provider", "version", "engine", "counts", "predictions", "possible_duplicates", "items",
@@ -176,7 +176,7 @@ def test_meta_and_notes_travel_where_there_are_any() -> None:
 def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     fold = fold_of({**SAVED, "item": text, "source": text}, {**FAILED, "item": f"{text}2", "message": text})
-    results.write(path, results.render(fold, Read(fold, Item("new", text, "in", meta={text: text}))))
+    results.write(path, results.render(Read(fold, Item("new", text, "in", meta={text: text}))))
     read_back = json.loads(path.read_bytes().decode("utf-8"))
     assert [item["id"] for item in read_back["items"]] == [text, f"{text}2", "new"]
     assert read_back["items"][1]["error"]["message"] == text
@@ -185,7 +185,7 @@ def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
 
 def test_it_is_rendered_as_it_is_asked_for_an_item_at_a_time() -> None:
     fold = fold_of(*({**SAVED, "item": f"i{n}"} for n in range(100)))
-    parts = results.render(fold, Read(fold))
+    parts = results.render(Read(fold))
     assert '"items": [' in next(parts)
     fold.items["i0"].output = "seen late.png"
     assert "seen late.png" in next(parts)

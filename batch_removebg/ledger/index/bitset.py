@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 class Bitset:
     """Numbers from 0 up."""
@@ -11,26 +9,16 @@ class Bitset:
     def __init__(self) -> None:
         self._bytes = bytearray(1024)
 
-    def add(self, n: int) -> None:
-        """Add a number."""
-        at = n >> 3
-        if at >= len(self._bytes):
-            self._bytes.extend(bytes(max(at + 1 - len(self._bytes), len(self._bytes))))
-        self._bytes[at] |= 1 << (n & 7)
-
-    def update(self, numbers: Iterable[int]) -> None:
+    def add(self, *numbers: int) -> None:
         """Add numbers."""
-        numbers = list(numbers)
-        if not numbers:
-            return
-        self.add(max(numbers))  # from here on there is room
-        bits = self._bytes
         for n in numbers:
-            bits[n >> 3] |= 1 << (n & 7)
+            at = n >> 3
+            if at >= len(self._bytes):
+                self._bytes.extend(bytes(max(at + 1 - len(self._bytes), len(self._bytes))))
+            self._bytes[at] |= 1 << (n & 7)
 
     def __contains__(self, n: int) -> bool:
-        at = n >> 3
-        return at < len(self._bytes) and bool(self._bytes[at] >> (n & 7) & 1)
+        return n >> 3 < len(self._bytes) and bool(self._bytes[n >> 3] >> (n & 7) & 1)
 
     def __len__(self) -> int:
         return int.from_bytes(self._bytes, "little").bit_count()

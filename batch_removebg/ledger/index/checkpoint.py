@@ -19,7 +19,6 @@ class Checkpoint:
     end: int = 0
     lines: int = 0
     crc: int = 0
-    """CRC-32 of those bytes."""
     stat: str | None = None
     """Size, times and inode of the ledger when it ended there: while they are the same, so is the file."""
 
@@ -33,16 +32,12 @@ class Checkpoint:
         return replace(self, stat=_stat(status) if status.st_size == self.end else None)
 
     def lacking(self, path: Path) -> str:
-        """How the ledger fails to begin with what is covered, in words; empty where it does. Raises OSError.
-
-        A file that wasn't touched is trusted; of any other the covered bytes are read and compared.
-        """
+        """How the ledger fails to begin with what is covered, in words or empty; one that was touched is read."""
         if self.end == 0:
             return ""
-        try:
-            status = path.stat()
-        except FileNotFoundError:
+        if not path.exists():
             return f"it is gone, and its index covers {self.lines} lines of it"
+        status = path.stat()
         if status.st_size < self.end:
             return f"it ends after {status.st_size} bytes, and its index covers {self.end}"
         if self.stat != _stat(status) and _crc(path, self.end) != self.crc:
@@ -61,7 +56,6 @@ def _stat(status: os.stat_result) -> str:
 def _crc(path: Path, size: int) -> int:
     crc = 0
     with path.open("rb") as file:
-        while size > 0 and (block := file.read(min(size, _BLOCK))):
-            crc = zlib.crc32(block, crc)
-            size -= len(block)
+        for start in range(0, size, _BLOCK):
+            crc = zlib.crc32(file.read(min(size - start, _BLOCK)), crc)
     return crc

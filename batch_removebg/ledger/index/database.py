@@ -20,29 +20,24 @@ _OURS = 0x62726267  # SQLite's application id: another program's database is not
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
 _CACHE, _BUILDING_CACHE = 8_000, 64_000  # kiB of the file in memory, in a run and while the index is built
 _SELECT_MANY = 500  # values in one `IN (…)`; SQLite allowed 999 until 3.32
-
-
-Found = tuple[int, str, ItemState]
-"""An item's number, id and state."""
+Found = tuple[int, str, ItemState]  # an item's number, id and state
 
 
 class Database:
     """An open index, in a file or, where there can't be one, in a temporary file of SQLite's own."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None, *, ours: bool = True) -> None:
-        """`path` of the file, where it has one; `ours` to delete if it turns out to be damaged."""
-        self._connection = connection
-        self._lock = threading.RLock()
-        self._ours = ours
+        """`path` of the file, where it has one; `ours` to write to, and to delete if it turns out to be damaged."""
+        self.path, self.ours = path, ours
+        self._connection, self._lock = connection, threading.RLock()
         self._spoilt = False
         self._missing = dict[str, str]()
         """SQLite's indexes that don't exist yet: in a file until it is built, in a temporary one until first used."""
-        self.path = path
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """The index at `path`; raises sqlite3.Error, and IndexDamaged where it is not one of ours in this format."""
-        database = cls(_connect(f"{path.absolute().as_uri()}?mode=rw", uri=True), path)
+        database = cls(_connect(f"{path.absolute().as_uri()}?mode=rw"), path)
         with database.closed_on_error():
             # Kills and power cuts leave the index as of some earlier commit, never torn; see `PRAGMA synchronous`.
             database._execute("PRAGMA journal_mode = WAL")
@@ -52,14 +47,10 @@ class Database:
 
     @classmethod
     def look(cls, path: Path) -> Self:
-        """The index at `path` for reading, without a trace on the disk; raises sqlite3.Error, IndexDamaged or OSError.
-
-        A run may be writing to it. An index that nobody has open is read as it lies there, since SQLite would put files
-        beside it otherwise.
-        """
-        at_rest = not path.with_name(f"{path.name}-wal").exists()
+        """The index at `path` for reading while a run may write; raises sqlite3.Error, IndexDamaged or OSError."""
+        at_rest = not path.with_name(f"{path.name}-wal").exists()  # then SQLite would put files beside it
         name = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
-        database = cls(_connect(name, uri=True, cache=1000), path, ours=False)
+        database = cls(_connect(name, 1000), path, ours=False)
         with database.closed_on_error():
             database._execute("BEGIN")  # one state of things for all that is asked
             database._check()
@@ -70,7 +61,7 @@ class Database:
         """A new index to be filled, then `built`; temporary without a `path`. Raises sqlite3.Error."""
         if path is not None:
             remove(path)
-        database = cls(_connect(str(path or ""), cache=cache), path)
+        database = cls(_connect(path.absolute().as_uri() if path is not None else "", cache), path)
         with database.closed_on_error():
             database._connection.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
@@ -93,11 +84,9 @@ class Database:
         self._spoilt = False
 
     def _need(self, name: str) -> None:
-        if self._missing:
-            with self._lock:
-                columns = self._missing.pop(name, None)
-                if columns is not None:
-                    self._execute(f"CREATE INDEX {name} ON {columns}")
+        with self._lock:
+            if columns := self._missing.pop(name, None):
+                self._execute(f"CREATE INDEX {name} ON {columns}")
 
     @contextlib.contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -110,12 +99,9 @@ class Database:
 
     def pinned(self) -> Database | None:
         """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
-        if self.path is None:
-            return None
-        try:
-            return self.look(self.path)
-        except (sqlite3.Error, IndexDamaged, OSError):
-            return None
+        with contextlib.suppress(sqlite3.Error, IndexDamaged, OSError):
+            return self.look(self.path) if self.path is not None else None
+        return None
 
     def _check(self) -> None:
         if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
@@ -125,10 +111,8 @@ class Database:
         """Close the file; one that was found damaged, or was not `built`, is deleted."""
         with self._lock:
             self._connection.close()
-        if self._spoilt and self._ours and self.path is not None:
+        if self._spoilt and self.ours and self.path is not None:
             remove(self.path)
-
-    # Values of the whole
 
     def meta(self, key: str) -> Any:
         """The value stored under the key, or None."""
@@ -142,8 +126,6 @@ class Database:
         """Store a JSON value under a key."""
         with self._lock:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, encode(value)))
-
-    # Items
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
         """Write all of it, or nothing; `names`: (hash, owner) of earlier ones, each of which keeps its first owner."""
@@ -173,19 +155,12 @@ class Database:
         """The items with that hash of their ids, or by another column with that short key: one, but for chance."""
         return list(map(self._found, self._select("n, id, state, crc", f"by_{column}", f"{column} = ?", (key,))))
 
-    def hints(self, hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Of the saved items among the hashes: hash → (n, what they are done with), which is to be compared."""
-        return {h: (n, done) for h, n, done in self._chosen("h, n, done", hashes) if done is not None}
-
-    def known(self, hashes: Sequence[int]) -> set[int]:
-        """Those of the hashes that items have."""
-        return {h for (h,) in self._chosen("h", hashes)}
-
-    def _chosen(self, columns: str, hashes: Sequence[int]) -> list[Any]:
+    def chosen(self, hashes: Sequence[int]) -> list[tuple[int, int, int | None]]:
+        """(Hash, n, what it is done with if it is saved) of the items with these hashes."""
         found: list[Any] = []
         for start in range(0, len(hashes), _SELECT_MANY):
             some = hashes[start : start + _SELECT_MANY]
-            found += self._select(columns, "by_h", f"h IN ({','.join('?' * len(some))})", some)
+            found += self._select("h, n, done", "by_h", f"h IN ({','.join('?' * len(some))})", some)
         return found
 
     def finished(self, first: int, most: int) -> list[tuple[int, int]]:
@@ -198,23 +173,19 @@ class Database:
 
     def every(self, mask: int | None = None) -> Iterator[Found]:
         """The items in order, a few at a time: all, or those with one of these marks; nothing is written meanwhile."""
-        some = ""
-        if mask is not None:
-            # Named, the index is used: SQLite would rather go through all items.
-            some = f"INDEXED BY by_mark WHERE mark IS NOT NULL AND mark & {mask:d}"
-        try:
-            with self._lock:
-                cursor = self._execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
-            while rows := self._few(cursor):
-                yield from map(self._found, rows)
-        except sqlite3.DatabaseError as error:
-            raise self.damaged(error) from error
-
-    def _few(self, cursor: sqlite3.Cursor) -> list[Any]:
-        with self._lock:
-            return cursor.fetchmany(_SELECT_MANY)
-
-    # Names
+        # Named, the index is used: SQLite would rather go through all items.
+        some = "" if mask is None else f"INDEXED BY by_mark WHERE mark IS NOT NULL AND mark & {mask:d}"
+        cursor = None
+        while True:
+            try:
+                with self._lock:
+                    cursor = cursor or self._execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
+                    found = cursor.fetchmany(_SELECT_MANY)
+            except sqlite3.DatabaseError as error:
+                raise self.damaged(error) from error
+            if not found:
+                return
+            yield from map(self._found, found)
 
     def owner(self, h: int) -> int | None:
         """The hash of the item that a name on record belongs to."""
@@ -232,7 +203,6 @@ class Database:
         return self._connection.execute(sql, values)
 
     def _select(self, columns: str, index: str, where: str, values: Sequence[Any]) -> list[Any]:
-        """Columns of the items that one of SQLite's indexes finds."""
         self._need(index)
         return self._all(f"SELECT {columns} FROM item INDEXED BY {index} WHERE {where}", values)  # noqa: S608
 
@@ -266,8 +236,8 @@ def remove(path: Path) -> None:
             path.with_name(name).unlink()
 
 
-def _connect(name: str, *, uri: bool = False, cache: int = _CACHE) -> sqlite3.Connection:
+def _connect(uri: str, cache: int = _CACHE) -> sqlite3.Connection:
     """A connection without transactions of its own making; `cache` in KiB."""
-    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, uri=uri)
+    connection = sqlite3.connect(uri, isolation_level=None, check_same_thread=False, uri=True)
     connection.execute(f"PRAGMA cache_size = -{cache}")
     return connection

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -23,12 +22,11 @@ from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
 from .lookahead import Lookahead
-from .schema import FAILED, FLAGGED, FLYING, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
 _TOTALS = ("provider", "version", "predictions", "possible_duplicates", "finished", "engine")
-"""What a fold knows beside the items."""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -42,15 +40,12 @@ _NOT_NEAR = Held(0, ItemState())
 
 
 class States(Mapping[str, ItemState]):
-    """Item states by id.
-
-    What changes stays in `live` until a commit has written it to the file. The event loop changes states; another
-    thread may look them up.
-    """
+    """Item states by id; the event loop changes them, another thread may look them up."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.live: dict[str, Held] = {}
+        """What has changed, until a commit has written it to the file."""
         self.moving: dict[str, Held] = {}
         """Being written to the file, and not to be changed any more."""
         self.near: dict[str, Held | None] = {}
@@ -62,10 +57,7 @@ class States(Mapping[str, ItemState]):
         """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
 
     def expect(self, key: str) -> Held | None:
-        """The state with its number, kept at hand, so that the event loop will not have to ask the file.
-
-        For an item that is not under way yet: what is changing in another thread would be kept as it was.
-        """
+        """The state with its number, kept at hand for the event loop; only of an item that isn't under way yet."""
         held = self.held(key)
         if key not in self.live and key not in self.moving:
             if len(self.near) >= _NEAR:
@@ -75,17 +67,11 @@ class States(Mapping[str, ItemState]):
 
     def held(self, key: str) -> Held | None:
         """The state with its number."""
-        held = self.live.get(key) or self.moving.get(key)
-        if held is not None:
+        if held := self.live.get(key) or self.moving.get(key):
             return held
-        near = self.near.get(key, _NOT_NEAR)
-        return self._load(key) if near is _NOT_NEAR else near
-
-    def _load(self, key: str) -> Held | None:
-        for n, found, state in self.database.find(hash64(key)):
-            if found == key:
-                return Held(n, state)
-        return None
+        if (near := self.near.get(key, _NOT_NEAR)) is not _NOT_NEAR:
+            return near
+        return next((Held(n, state) for n, found, state in self.database.find(hash64(key)) if found == key), None)
 
     def change(self, key: str) -> ItemState:
         """The state, to be changed; a new one where there is none."""
@@ -134,11 +120,7 @@ class States(Mapping[str, ItemState]):
 
 
 class IndexedFold(Fold):
-    """The fold of a ledger, kept in an index, in little memory.
-
-    `checkpoint` says which part of the ledger has been applied; what the file holds is as of an earlier one until
-    a commit has moved the difference. Questions about all items are not asked meanwhile.
-    """
+    """The fold of a ledger up to `checkpoint`, in little memory; the index's file has it as of the last commit."""
 
     items: States
 
@@ -146,33 +128,25 @@ class IndexedFold(Fold):
         super().__init__()
         self.database = database
         self.items = States(database)
+        self.change = self.items.change
+        self.close = database.close
         self._bought: OrderedDict[str, None] = OrderedDict()
         """The latest predictions: all that aren't in the file yet, and more."""
         self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:
-            for name, value in (database.meta("totals") or {}).items():
-                setattr(self, name, value)
+            vars(self).update(database.meta("totals") or {})
             self.checkpoint = msgspec.convert(database.meta("checkpoint") or {}, Checkpoint)
-        except (TypeError, AttributeError, msgspec.ValidationError) as error:
+        except (TypeError, ValueError, msgspec.ValidationError) as error:
             raise database.damaged(error) from error
-
-    def close(self) -> None:
-        """Let go of the index's file."""
-        self.database.close()
 
     def frozen(self) -> IndexedFold:
         """The fold as it is, to be read in another thread while no commit is made; made on the event loop."""
         still = IndexedFold(self.database)
-        for name, value in self._totals().items():
-            setattr(still, name, value)
+        vars(still).update(self._totals())
         still.items.last = self.items.last
         still.items.live = {key: Held(held.n, copy(held.state)) for key, held in self.items.live.items()}
         return still
-
-    def change(self, item: str) -> ItemState:
-        """See Fold."""
-        return self.items.change(item)
 
     def apply(self, entry: Entry) -> None:
         """See Fold."""
@@ -183,13 +157,11 @@ class IndexedFold(Fold):
                 self._bought.popitem(last=False)
                 self._all_bought = False
 
-    # Commits
-
     @contextmanager
     def committing(self) -> Iterator[Callable[[], None]]:
-        """Gives what writes all that has changed to the file, or nothing; it blocks and raises sqlite3.Error.
+        """Gives what writes all that has changed, or nothing; it blocks, in any thread, and may raise sqlite3.Error.
 
-        That may be called in another thread, the block is the event loop's. Its error leaves the changes in memory.
+        The block itself is the event loop's; its error leaves the changes in memory.
         """
         items = self.items
         moving, items.moving, items.live = items.live, items.live, {}
@@ -222,15 +194,11 @@ class IndexedFold(Fold):
     def _totals(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _TOTALS}
 
-    # What is asked of all items
-
     def counts(self, among: Bitset | None = None) -> dict[str, int]:
         """Items by outcome, and their total: of all, or of those with a number `among` these."""
-        late = {held.n: mark(held.state) for held in self.items.live.values()}
-        kept = ((n, found) for n, found in self.database.marked(PENDING | FAILED) if n not in late)
-        by = Counter(
-            found & (PENDING | FAILED) for n, found in chain(kept, late.items()) if among is None or n in among
-        )
+        marks = dict(self.database.marked(PENDING | FAILED))
+        marks |= {held.n: mark(held.state) for held in self.items.live.values()}
+        by = Counter(found & (PENDING | FAILED) for n, found in marks.items() if among is None or n in among)
         total = self.items.last if among is None else len(among)
         saved = total - by[FAILED] - by[PENDING]
         return {"total": total, "saved": saved, "failed": by[FAILED], "pending": by[PENDING]}
@@ -239,23 +207,13 @@ class IndexedFold(Fold):
         """Items with their states, as the ledger first names them: all, or those so marked or `among` these numbers."""
         return ((key, state) for n, key, state in self.items.every(mask) if among is None or n in among)
 
-    def in_flight(self) -> int:
-        """Items whose prediction was submitted and whose result is not saved yet."""
-        return sum(state.in_flight for state in self.unsettled())
-
-    def failed(self, among: Bitset | None = None) -> Iterator[tuple[str, ItemState]]:
-        """The items that failed, likewise."""
-        return self.each(FAILED, among)
-
-    def flagged(self, among: Bitset | None = None) -> Iterator[tuple[str, ItemState]]:
-        """The saved items that are worth a look, likewise."""
-        return self.each(FLAGGED, among)
-
     def unsettled(self) -> Iterator[ItemState]:
         """The states with a prediction in flight, or a create without an answer."""
         return (state for _, state in self.each(FLYING))
 
-    # What is asked of some
+    def in_flight(self) -> int:
+        """Items whose prediction was submitted and whose result is not saved yet."""
+        return sum(state.in_flight for state in self.unsettled())
 
     def has_prediction(self, prediction_id: str) -> bool:
         """Whether the prediction belongs to an item already."""
@@ -266,17 +224,11 @@ class IndexedFold(Fold):
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
-        of_late = self.saved_for.get(fingerprint)
-        kept = (key for _, key, _ in self.database.find(short_key(fingerprint), "made"))
-        for key in (*([of_late] if of_late is not None else []), *kept):
-            state = self.items[key]
-            if (state.outcome, state.fingerprint) == ("saved", fingerprint):
-                return state
-        return None
-
-    def changing(self, key: str) -> bool:
-        """Whether the file does not have the item's present state yet."""
-        return key in self.items.live or key in self.items.moving
+        found = [key for _, key, _ in self.database.find(short_key(fingerprint), "made")]
+        if (of_late := self.saved_for.get(fingerprint)) is not None:
+            found.insert(0, of_late)
+        states = map(self.items.__getitem__, found)
+        return next((one for one in states if (one.outcome, one.fingerprint) == ("saved", fingerprint)), None)
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
         """For each of `done_keys` the number of the saved item of that id that is done so, and hasn't changed since."""

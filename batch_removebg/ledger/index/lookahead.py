@@ -11,10 +11,7 @@ from .database import Database
 
 
 class Lookahead:
-    """Reads ahead the keys of the finished items that come next in the ledger.
-
-    Items that ran at the same time may stand there in another order, so keys that didn't match yet are kept.
-    """
+    """Reads ahead the keys of the next finished items, which may have run in another order: unmatched ones are kept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,10 +25,8 @@ class Lookahead:
             self._next = rows[-1][1] + 1
             self._numbers.update(rows)
         found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
-        if None in found:
-            missed = [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]
-            if missed:
-                self._look_up(missed, keys, ids, found)
+        if missed := [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]:
+            self._look_up(missed, keys, ids, found)
         return found
 
     def _look_up(
@@ -39,7 +34,7 @@ class Lookahead:
     ) -> None:
         """Find the others by their ids; continue from there if the manifest does."""
         hashes = [hash64(ids[nth]) for nth in missed]
-        hints = self._database.hints(hashes)
+        hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
             n, key = hints.get(h, (None, None))

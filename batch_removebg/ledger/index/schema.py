@@ -10,7 +10,7 @@ import msgspec
 
 from batch_removebg.errors import IndexDamaged
 from batch_removebg.hashing import hash64_all
-from batch_removebg.ledger.codec import decode, encode_all
+from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage.naming import name_key
 
@@ -47,17 +47,14 @@ with the whole · id · state · crc: of both. None where there is nothing to sa
 
 def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
-    if state.outcome == "saved":
-        found = FLAGGED if state.flags else 0
-    else:
-        found = PENDING if state.outcome == "pending" else FAILED
+    found = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}[state.outcome]
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 
 def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
     """The rows of (n, id, state), made together: what is hashed or encoded at once takes half as long."""
     ids = [_bytes(item) for _, item, _ in items]
-    states = encode_all([state for _, _, state in items])
+    states = [encode(state) for _, _, state in items]
     done = [_done(item, state) for _, item, state in items]
     names = [state.output for _, _, state in items]
     return [
@@ -94,11 +91,8 @@ def _done(item: str, state: ItemState) -> Done | None:
 
 
 def done_keys(many: Sequence[Done | None]) -> list[int]:
-    """What rows of the manifest, the sizes of their outputs on the disk and the recipe come to.
-
-    The same as of the state on record: nothing to do.
-    """
-    return hash64_all(encode_all(many))
+    """What manifest rows, sizes of outputs and recipe come to; nothing to do where it is the same as on record."""
+    return hash64_all(map(encode, many))
 
 
 _decode = msgspec.json.Decoder(ItemState).decode

@@ -20,8 +20,8 @@ from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.index.bitset import Bitset
 from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.index.indexed_state import IndexedFold
-from batch_removebg.ledger.index.run_items import Names, RunItems
-from batch_removebg.ledger.index.schema import FORMAT, rows, unpack
+from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.index.schema import FAILED, FORMAT, rows, unpack
 from batch_removebg.ledger.journal import Ledger, look, open_indexed
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
@@ -518,7 +518,7 @@ def test_bits_are_a_set_of_numbers(numbers: set[int]) -> None:
     bits, updated = Bitset(), Bitset()
     for number in numbers:
         bits.add(number)
-    updated.update(number for number in numbers)
+    updated.add(*numbers)
     assert bits._bytes.rstrip(b"\0") == updated._bytes.rstrip(b"\0")
     assert len(bits) == len(numbers)
     assert all(number in bits for number in numbers)
@@ -533,12 +533,13 @@ def test_names_are_given_as_from_memory_however_many_there_are(at_hand: int, mon
     fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "a.png"}))
     fold.apply(lenient({"event": "claimed", "item": "old.jpg", "output": "x/y.png"}))
     fold.commit()
-    names = Names(fold)
-    indexed, memory = Claims("png", owners=names), namer("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
+    reading = RunItems(fold)
+    indexed = Claims("png", owners=reading.names)
+    memory = namer("png", known=[("old.jpg", "a.png"), ("old.jpg", "x/y.png")])
     ids = ["a.jpg", "A.jpg", "a.gif", "x.jpg", "x/y.jpg", "b/c.jpg", "b.jpg", "b", "old.jpg", "c.jpg", "C.png", "a.jpg"]
     items = [Item(each, each, "in") for each in ids]
     assert [indexed.claim(item) for item in items] == [memory.claim(item) for item in items]
-    names.close()
+    reading.close()
     fold.close()
 
 
@@ -547,7 +548,8 @@ class Sizes:
 
     def __init__(self, n: int) -> None:
         fold = IndexedFold(new_database())
-        reading, claims = RunItems(fold), Claims("png", owners=Names(fold))
+        reading = RunItems(fold)
+        claims = Claims("png", owners=reading.names)
         for number in range(n):
             item = Item(f"i{number}", f"in/{number}.jpg", "in", meta={"sku": number})
             reading.begin(item)
@@ -581,13 +583,13 @@ def test_the_counts_of_a_run_are_those_of_its_own_items() -> None:
         fold.apply(lenient({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"}))
     fold.commit()
     reading = RunItems(fold)
-    reading.done([1])
+    reading.numbers.add(1)
     for name in ("b", "e", "new"):
         reading.begin(Item(name, name, "in"))
     assert reading.counts() == {"total": 4, "saved": 1, "failed": 1, "pending": 2}
     fold.apply(lenient({"event": "saved", "item": "new", "output": "n.png"}))
     assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1}
-    assert [key for key, _ in reading.failed()] == ["b"]
+    assert [key for key, _ in fold.each(FAILED, reading.numbers)] == ["b"]
     fold.close()
 
 
@@ -605,7 +607,7 @@ def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
 
     fold.database._connection.set_progress_handler(count, 10)
     assert len(list(fold.unsettled())) == 1
-    assert list(fold.failed()) == []
+    assert list(fold.each(FAILED)) == []
     assert steps < 20
     fold.close()
 

@@ -126,13 +126,13 @@ def test_what_comes_in_the_order_of_the_ledger_is_not_looked_up(skipped: int, mo
             fold.apply(lenient(saved(url_row(number), 3)))
         fold.commit()
         database._execute("UPDATE item SET done = 1000 + CAST(substr(id, 2) AS INTEGER)")
-        hints = database.hints
+        chosen = database.chosen
 
-        def spied(hashes: Sequence[int]) -> dict[int, tuple[int, int]]:
+        def spied(hashes: Sequence[int]) -> list[tuple[int, int, int | None]]:
             looked_up.extend(hashes)
-            return hints(hashes)
+            return chosen(hashes)
 
-        monkeypatch.setattr(database, "hints", spied)
+        monkeypatch.setattr(database, "chosen", spied)
         ahead = Lookahead(database)
         for start in range(skipped, MANY - 4, 5):
             some = range(start, start + 5)
