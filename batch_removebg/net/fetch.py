@@ -169,21 +169,31 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                     continue
                 if answer.status not in _WHOLE:
                     raise _refusal(url, answer.status)
-                with patience.kept():
-                    return await _body(answer, url, fetching, patience)
+                body = await read(answer, fetching.size + 1, patience)
+                if len(body) > fetching.size:
+                    raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")
+                return body
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
     raise SourceError(f"{redacted(url)}: more than {fetching.redirects} redirects")
 
 
-async def _body(answer: aiohttp.ClientResponse, url: str, fetching: FetchPolicy, patience: Patience) -> bytes:
+async def read(answer: aiohttp.ClientResponse, most: int, patience: Patience, *, broken: bool = False) -> bytes:
+    """The next bytes of an answer, at least `most` unless it ends before, or breaks off where it may be `broken`."""
+    import aiohttp
+
     chunks, size = [], 0
-    async for chunk in answer.content.iter_any():
-        patience.heard()
-        size += len(chunk)
-        if size > fetching.size:
-            raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")
-        chunks.append(chunk)
+    try:
+        with patience.kept():
+            async for chunk in answer.content.iter_any():
+                patience.heard()
+                chunks.append(chunk)
+                size += len(chunk)
+                if size >= most:
+                    break
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        if not broken:
+            raise
     return b"".join(chunks)
 
 

@@ -190,18 +190,17 @@ class Replicate:
         form.add_field("content", data, filename=filename, content_type=content_type)
         doing = f"uploading {filename}"
         answer = await self._ask("POST", "/files", doing, data=form)
-        urls = answer.body.get("urls") if isinstance(answer.body, dict) else None
-        url = urls.get("get") if isinstance(urls, dict) else None
-        if not isinstance(url, str) or "status" in answer.body:  # a prediction has its `urls`, too
+        file = refusals.as_object(answer.body)
+        url = refusals.as_object(file.get("urls")).get("get")
+        if not isinstance(url, str) or "status" in file:  # a prediction has its `urls`, too
             answer.drop()
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
-        same = answer.body.get("size") in (None, len(data)) and self._owners.owns_file(
-            filename, answer.body.get("name"), url
-        )
-        if not same or _sha256(answer.body) not in (None, sha256(data).hexdigest()):
+        same = file.get("size") in (None, len(data)) and self._owners.owns_file(filename, file.get("name"), url)
+        digest = refusals.as_object(file.get("checksums")).get("sha256")
+        if not same or (isinstance(digest, str) and digest != sha256(data).hexdigest()):
             answer.drop()
             raise ServerError(f"{doing}: the answer is about another file")
-        return Upload(url, wire.when(answer.body.get("expires_at")))
+        return Upload(url, wire.when(file.get("expires_at")))
 
     async def fetch(self, url: str) -> bytes:
         """The bytes of an output; only the API's own origin gets the key."""
@@ -241,10 +240,8 @@ class Replicate:
         sent = {"Accept": "application/json", **kwargs.pop("headers", {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        waiting, timeout = (
-            Patience(max(end.seconds, patience), 10 * end.seconds),
-            aiohttp.ClientTimeout(sock_connect=20),
-        )
+        waiting = Patience(max(end.seconds, patience), 10 * end.seconds)
+        timeout = aiohttp.ClientTimeout(sock_connect=20)
         try:
             with waiting.kept():
                 answer = await self.session.request(
@@ -255,7 +252,9 @@ class Replicate:
                 if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
                     raise PageInstead(str(refusals.not_an_api(page)))
-                status = answer.status if answer.status >= 300 else self._stated(parsed) or answer.status
+                status = answer.status
+                if status < 300 and (stated := refusals.stated(parsed)) and wire.prediction(parsed) is None:
+                    status = stated
                 return _Answer(status, answer.headers, parsed, getattr(answer, "drop", nothing))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
@@ -271,12 +270,12 @@ class Replicate:
     async def _parsed(self, answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> Any:
         """The JSON of an answer; a long one is read once there is memory for it, and its pictures go to the disk."""
         refused = answer.status >= 300
-        begin = await _read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
+        begin = await fetch.read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
         if refused or answer.content.at_eof():
             return wire.parsed(begin)
         size = _ANSWER_LIMIT if "Content-Encoding" in answer.headers else answer.content_length or _ANSWER_LIMIT
         async with self.memory.reserved(_COPIES * min(size, _ANSWER_LIMIT)):
-            raw = begin + await _read(answer, _ANSWER_LIMIT + 1, waiting)
+            raw = begin + await fetch.read(answer, _ANSWER_LIMIT + 1, waiting)
             if len(raw) > _ANSWER_LIMIT:
                 raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
             parsed = wire.parsed(raw)
@@ -290,11 +289,6 @@ class Replicate:
         refused = refusals.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
         refused.args = (self._masked(str(refused)),)
         return refused
-
-    def _stated(self, body: Any) -> int | None:
-        """The status that a refusal inside a 2xx stands for."""
-        status = refusals.stated(body)
-        return status if status is None or wire.prediction(body) is None else None
 
     def _read(self, answer: _Answer) -> Prediction | None:
         found = wire.prediction(answer.body, image_field=self.endpoint.image_field, base=self._base)
@@ -321,28 +315,3 @@ class _Answer(NamedTuple):
     body: Any
     drop: Callable[[], None]
     """Close the connection that it came over."""
-
-
-async def _read(answer: aiohttp.ClientResponse, most: int, waiting: Patience, *, broken: bool = False) -> bytes:
-    """The next bytes of an answer, at least `most` unless it ends before, or breaks off where it may be `broken`."""
-    import aiohttp
-
-    chunks, size = [], 0
-    try:
-        with waiting.kept():
-            async for chunk in answer.content.iter_any():
-                waiting.heard()
-                chunks.append(chunk)
-                size += len(chunk)
-                if size >= most:
-                    break
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        if not broken:
-            raise
-    return b"".join(chunks)
-
-
-def _sha256(file: Mapping[str, Any]) -> str | None:
-    sums = file.get("checksums")
-    found = sums.get("sha256") if isinstance(sums, dict) else None
-    return found if isinstance(found, str) else None
