@@ -96,9 +96,8 @@ class Concurrency:
             return max(1, min(self.cap, int(self._found)))
         # Items still in flight count with their age: a slow model shows before its first result.
         ages = sum(now - begun for begun in self._in_flight.values())
-        count = max(self._items, 1.0)
         young = ages / len(self._in_flight) if self._in_flight else 0.0
-        busy = rate * max(self.mean, young if count < _KEPT else 0.0)
+        busy = rate * max(self.mean, young if self._items < _KEPT else 0.0)
         least = _LEAST if self._items >= START else START
         wanted = max(least, math.ceil(1.1 * busy + 3 * math.sqrt(busy)) + 2)
         if now < self._rest_until:

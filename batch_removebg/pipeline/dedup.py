@@ -78,13 +78,12 @@ class Deduplicator:
         """
         key, leads = prepared.fingerprint, self.leads(prepared)
         busy = not leads and key in self._turns
-        on_hand = not busy and not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
+        on_hand = not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
         way = way_of(on_hand=on_hand, busy=busy)
         if way is Way.PARK:
             self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
             self.parked += 1
-            return way
-        if way is Way.BUY and not leads:
+        elif way is Way.BUY and not leads:
             self._begin(prepared)
         return way
 

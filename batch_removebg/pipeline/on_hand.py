@@ -40,13 +40,9 @@ class OnHand:
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
-        state: ItemState | None = prepared.todo.state
-        output: Matte | Finished | None
-        if prepared.sha256 is None:
-            state = self._saved(prepared.fingerprint)
-            output = self._picture(state)
-        else:
-            output = self._matte(prepared.fingerprint)
+        passed = prepared.sha256 is None
+        state = self._saved(prepared.fingerprint) if passed else prepared.todo.state
+        output = self._picture(state) if passed else self._matte(prepared.fingerprint)
         if state is None or output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)

@@ -6,13 +6,13 @@ arrived.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 import anyio
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction
@@ -77,6 +77,4 @@ class Journaled(Wrapper):
 
 def key_of(image: str) -> str:
     """What a lost create is looked for by: the input URL, or a digest of a data URI, which no server echoes."""
-    if image.startswith("data:"):
-        return "sha256:" + hashlib.sha256(image.encode()).hexdigest()
-    return image
+    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else image

@@ -72,10 +72,8 @@ class LostPolicy:
 
 _VERSION = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _REMEMBERED = 1000  # creates whose place in time is known
-_SHORT, _ROUND = (
-    10,
-    5,
-)  # rows that no list is cut off at, and what the numbers that it may be cut off at are multiples of
+_SHORT = 10  # rows that no list is cut off at
+_ROUND = 5  # what the numbers that it may be cut off at are multiples of
 _LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
 
@@ -188,12 +186,11 @@ class LostCreates:
             self._walked = self._clock.monotonic()
             try:
                 await self._walk(waiting)
-            except (NotAnApi, KeyRejected):  # creates are accepted: it is the list that isn't offered
-                for search in waiting:
-                    search.end(Sighting(None))
             except BatchError as error:
+                # Creates are accepted: where these say no, it is the list that isn't offered.
+                result = Sighting(None) if isinstance(error, NotAnApi | KeyRejected) else error
                 for search in waiting:
-                    search.end(error)
+                    search.end(result)
 
     async def _walk(self, searches: Sequence[_Search]) -> None:
         """Look for all of them at once; those not seen at their last look are not there."""
@@ -208,8 +205,7 @@ class LostCreates:
                 newest = max(newest, sent)
                 self._echoes = self._echoes or (one.image is not None and wire.same_url(one.image, image))
             for candidate in page.predictions:
-                if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
-                    self._compare(candidate, searches, doubtful)
+                self._compare(candidate, searches, doubtful)
             rows += len(page.predictions)
             times += [one.created_at.timestamp() for one in page.predictions if one.created_at is not None]
             in_order = all(later <= earlier + self.policy.jitter for earlier, later in pairwise(times))
@@ -245,12 +241,10 @@ class LostCreates:
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
         return seconds if _LONG_AGO < seconds < _FAR else None
 
-    def _is_ours(self, candidate: Prediction) -> bool:
-        known = candidate.id
-        return known is not None and (known in self._taken or known in self._later or self._known(known))
-
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
-        if candidate.id is None:
+        if candidate.id is None or candidate.id in self._taken or candidate.id in self._later:
+            return
+        if self._known(candidate.id) or _of_another_model(candidate.version, self._provider.version):
             return
         open_ones = [one for one in searches if not one.done.is_set() and candidate.id not in one.spent]
         for search in open_ones:
