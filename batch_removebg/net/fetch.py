@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-_MEBIBYTE = 1 << 20
 _READ_AHEAD = 1 << 18
 """aiohttp pauses a connection once twice this many bytes are unread; most pictures arrive without a pause."""
 _LONGEST_LINE = 1 << 16
@@ -41,7 +40,7 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 class FetchPolicy:
     """Limits on what is accepted from a foreign server."""
 
-    size: int = 200 * _MEBIBYTE
+    size: int = 200 << 20
     """Bytes of one body."""
     seconds: float = 300.0
     """For the whole exchange."""
@@ -171,7 +170,7 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                     raise _refusal(url, answer.status)
                 body = await read(answer, fetching.size + 1, patience)
                 if len(body) > fetching.size:
-                    raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")
+                    raise SourceError(f"{redacted(url)}: larger than {fetching.size >> 20} MiB")
                 return body
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error

@@ -66,9 +66,7 @@ class Brake:
         bought instead of an earlier run's, if those of three are of no use, before another shows that the server is
         well, or none is left to show it.
         """
-        if self._others or self._suspects:
-            self._idle_since = inf
-        self._idle_since = min(self._idle_since, now)
+        self._idle_since = now if self._others or self._suspects else min(self._idle_since, now)
         idle = now - self._idle_since >= _ALONE
         if self.holds or (picture in self._doubtful and len(self._doubtful) >= _FEW):
             if idle and self._last is not None:

@@ -72,10 +72,7 @@ class Deduplicator:
         return self._turns[prepared.fingerprint]
 
     def place(self, prepared: Prepared, *, damaged: bool = False) -> Way:
-        """The item's way to its alpha; `damaged`: what is on hand is no use.
-
-        Unless it is parked, report how the item ends to `settled`.
-        """
+        """The item's way to its alpha; unless parked, tell `settled` its end. `damaged`: what is on hand is no use."""
         key, leads = prepared.fingerprint, self.leads(prepared)
         busy = not leads and key in self._turns
         on_hand = not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)

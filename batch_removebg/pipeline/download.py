@@ -68,7 +68,6 @@ class Downloader:
 
     def __post_init__(self) -> None:
         self._outputs: Outputs[Finished] = Outputs(self.out)
-        self._recipe = self.context.recipe
         self._largest = 0
         """Bytes of the largest output so far."""
 
@@ -89,8 +88,8 @@ class Downloader:
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
 
-        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._recipe.finish
-        seconds = patience(prepared.pixels, wanted.encoding.effort)
+        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self.context.recipe.finish
+        seconds = patience(prepared.width * prepared.height, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
             return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
@@ -139,7 +138,7 @@ class Downloader:
 
         if isinstance(output, Matte):
             return output
-        prepared, square = predicted.prepared, self._recipe.proxy.square
+        prepared, square = predicted.prepared, self.context.recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
         seconds = patience(self.context.limits.max_pixels)
         return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
@@ -162,11 +161,14 @@ class Downloader:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits = self.context.limits
-        notes = await self._put(predicted, partial(as_it_is, cutout, self._recipe.finish, limits))
+        notes = await self._put(predicted, partial(as_it_is, cutout, self.context.recipe.finish, limits))
         if notes is None:
             from batch_removebg.finish import finish
 
-            seconds, wanted = patience(limits.max_pixels, self._recipe.finish.encoding.effort), self._recipe.finish
+            seconds, wanted = (
+                patience(limits.max_pixels, self.context.recipe.finish.encoding.effort),
+                self.context.recipe.finish,
+            )
             remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()
@@ -185,7 +187,7 @@ class Downloader:
             notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
             await ledger.append(
                 Saved(
-                    **described(todo, self._recipe.digest_of(todo.item)),
+                    **described(todo, self.context.recipe.digest_of(todo.item)),
                     source_sha256=prepared.sha256 or None,
                     output=todo.output,
                     sha256=kept.sha256,

@@ -46,11 +46,6 @@ class Prepared:
     started: float
     """Moment on the monotonic clock."""
 
-    @property
-    def pixels(self) -> int:
-        """Width times height."""
-        return self.width * self.height
-
 
 @dataclass(frozen=True, slots=True)
 class Predicted:

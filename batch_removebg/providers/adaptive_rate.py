@@ -100,7 +100,7 @@ class RateLimit:
         self._patience = 0.5
         self._quickest = math.inf
         self._paused_until = self._heard = -math.inf
-        self._mark: _Mark | None = None
+        self._mark = _Mark(0, math.inf, 0)
         self._sent = self._rejections = self._streak = self._lessons = 0
         self._burst, self._jitter = 1.0, _JITTER
         self._stated: StatedLimit | None = None
@@ -134,7 +134,8 @@ class RateLimit:
         """Record that a call goes out."""
         self._sent += 1
         ticket = Ticket(self._sent, now)
-        self._mark = self._mark or _Mark(0, now, 0)
+        if self._mark.at == math.inf:
+            self._mark = _Mark(0, now, 0)
         self._open[ticket.number] = now
         if (pacer := self._learned) is not None and now - pacer.due <= pacer.gap:
             pacer.rate *= self._growth(pacer)
@@ -176,7 +177,7 @@ class RateLimit:
             if self._learned is not None:
                 self._learned.due = min(self._learned.due + self._learned.gap, self._paused_until)
             return
-        mark = self._mark or _Mark(0, ticket.at, 0)
+        mark = self._mark
         accepted = max(0, ticket.number - mark.number - 1 - (counted - mark.rejections))
         self._streak = 0 if accepted else self._streak + 1
         pause = min(_LONGEST_PAUSE, max(pause, min(60.0, pause * 2.0**self._streak) if self._streak > 1 else 0.0))
@@ -196,7 +197,7 @@ class RateLimit:
 
     def _widen(self) -> None:
         self._window += 0.25 / self._window
-        if self._held is not None and self._mark is not None:
+        if self._held is not None:
             accepted, spent = self._sent - self._mark.number, self._held.last - self._mark.at
             if accepted > max(20.0, 4 * (self._burst + self._held.rate * spent)):
                 self._held, self._stated, self._apart = None, None, 1
@@ -233,7 +234,7 @@ class RateLimit:
             return self._paced(rate)
         rate = self._measured(pacer, accepted, seconds, pause)
         # A pause in whole seconds may be longer than the bucket needs; that matters over a short time.
-        short = self._mark is not None and seconds < 5 * self._mark.pause
+        short = seconds < 5 * self._mark.pause
         self._lessons = min(len(_GROWTH), self._lessons + 1) if accepted and not short else 2
         return self._paced(rate)
 
@@ -251,8 +252,7 @@ class RateLimit:
             kept = 0.98 * pacer.rate / self._growth(pacer) ** 2
             # Where there was no such call, exactly `accepted` came through from the end of one pause to that of the
             # next; whole seconds were rounded up.
-            before = self._mark.pause if self._mark is not None else 0.0
-            most = accepted / max(_CLOCK, seconds + (pause if pause % 1 else pause - 1) - before)
+            most = accepted / max(_CLOCK, seconds + (pause if pause % 1 else pause - 1) - self._mark.pause)
             return kept if accepted > 2 else min(kept, most)
         rate = max(accepted / seconds, (accepted + 1) / (seconds + (pause if pause % 1 else pause - 0.5)))
         return min(rate, pacer.rate) if accepted else min(rate, pacer.rate / 2)

@@ -46,7 +46,6 @@ class Journaled(Wrapper):
             possible_duplicate=request.possible_duplicate,
             until=stamp(until) if until is not None else None,
         )
-        created: Prediction
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
             try:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +29,7 @@ from batch_removebg.errors import (
     ServerError,
     Unreachable,
 )
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import (
     REMOVE_BG,
     Capabilities,
@@ -197,7 +197,7 @@ class Replicate:
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
         same = file.get("size") in (None, len(data)) and self._owners.owns_file(filename, file.get("name"), url)
         digest = refusals.as_object(file.get("checksums")).get("sha256")
-        if not same or (isinstance(digest, str) and digest != sha256(data).hexdigest()):
+        if not same or (isinstance(digest, str) and digest != sha256_hex(data)):
             answer.drop()
             raise ServerError(f"{doing}: the answer is about another file")
         return Upload(url, wire.when(file.get("expires_at")))

@@ -70,7 +70,8 @@ class Throttled(Wrapper):
             return result
         finally:
             queue.limit.ended(ticket)
-            queue.changed()
+            if queue.limit.crowded:  # the one whose turn it is waits for an answer: one has arrived
+                queue.nap.cancel()
 
 
 class _Queue:
@@ -81,18 +82,13 @@ class _Queue:
         self._may_go = may_go
         self._clock = clock
         self._turn = anyio.Lock(fast_acquire=True)
-        self._nap = anyio.CancelScope()
-
-    def changed(self) -> None:
-        """Wake the one who waits for an answer: one has arrived."""
-        if self.limit.crowded:
-            self._nap.cancel()
+        self.nap = anyio.CancelScope()
 
     async def turn(self, sleep: Callable[[float], Awaitable[None]]) -> Ticket:
         """Wait until a call may go."""
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.
             while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(now):
-                with anyio.CancelScope() as self._nap:
+                with anyio.CancelScope() as self.nap:
                     await sleep(wait or _NAP)
             return self.limit.sent(self._clock.monotonic())

@@ -223,10 +223,7 @@ def _data_uri(text: str) -> str | None:
 
 
 def lightened(body: Any, folder: Path, depth: int = 0, *, sent: bool = False) -> Any:
-    """The JSON value with its long data URIs in files of their own, as OnDisk; of an `input` only digests stay.
-
-    Blocks; raises DiskError.
-    """
+    """The JSON value, its long data URIs in files, as OnDisk; of an `input` digests alone. Blocks; raises DiskError."""
     if isinstance(body, str) and len(body) > _LONG and (uri := _data_uri(body.strip())) is not None:
         return on_disk.stand_in(uri) if sent else on_disk.put(folder, uri)
     if depth > _DEEPEST:
