@@ -40,21 +40,17 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 class FetchPolicy:
     """Limits on what is accepted from a foreign server."""
 
-    size: int = 200 << 20
-    """Bytes of one body."""
-    seconds: float = 300.0
-    """For the whole exchange."""
+    size: int = 200 << 20  # bytes of one body
+    seconds: float = 300.0  # for the whole exchange
     redirects: int = 5
-    public_only: bool = False
-    """Only addresses on the public internet; `open_session` sees to it."""
+    public_only: bool = False  # only addresses on the public internet; `open_session` sees to it
 
 
 @dataclass(frozen=True, slots=True)
 class OwnApi:
     """The API's own origin: the only one that gets the key and may have a private address."""
 
-    origin: str
-    """As `origin` gives it."""
+    origin: str  # as `origin` gives it
     session: aiohttp.ClientSession
     authorization: str | None = field(default=None, repr=False)
 

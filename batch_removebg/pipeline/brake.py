@@ -37,20 +37,16 @@ Pictures = dict[str, int]
 class Brake:
     """Asked before each purchase, and told what came of it."""
 
-    stop: Callable[[BatchError], None]
-    """Gets the reason to stop."""
-    _bought: Pictures = field(default_factory=dict, init=False)
-    """Those that haven't ended, by their first purchase."""
+    stop: Callable[[BatchError], None]  # gets the reason to stop
+    _bought: Pictures = field(default_factory=dict, init=False)  # those that haven't ended, by their first purchase
     _in_flight: set[str] = field(default_factory=set, init=False)
     _suspects: Pictures = field(default_factory=dict, init=False)
     _useless: Pictures = field(default_factory=dict, init=False)
     _earlier: set[str] = field(default_factory=set, init=False)
     """Those for which a prediction of an earlier run turned out useless."""
-    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)
-    """Pictures by kind of error."""
+    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)  # pictures by kind of error
     _purchases: int = field(default=0, init=False)
-    _proven: int = field(default=0, init=False)
-    """Place of the last one that was saved."""
+    _proven: int = field(default=0, init=False)  # place of the last one that was saved
     _last: BatchError | None = field(default=None, init=False)
     _idle_since: float = field(default=inf, init=False)
 

@@ -33,20 +33,15 @@ class Concurrency:
     def __init__(self, *, fixed: int | None = None, cap: int = CAP) -> None:
         self.cap = fixed if fixed is not None else cap
         self._fixed = fixed is not None
-        self._found = float(min(START, self.cap))
-        """The number while no limit is known."""
+        self._found = float(min(START, self.cap))  # the number while no limit is known
         self._in_flight: dict[int, float] = {}
         self._ids = 0
         self._items = self._span = self._waited = 0.0
         self._changed_at = self._rest_until = -math.inf
-        self._generation: list[float] = []
-        """Seconds in flight of the items begun since the number last changed."""
-        self._before = math.inf
-        """Their mean before the last doubling."""
-        self._failing = 0.0
-        """Share of failures among the latest outcomes."""
-        self._rests = 0
-        """Generations until the next doubling."""
+        self._generation: list[float] = []  # seconds in flight of the items begun since the number last changed
+        self._before = math.inf  # their mean before the last doubling
+        self._failing = 0.0  # share of failures among the latest outcomes
+        self._rests = 0  # generations until the next doubling
 
     def began(self, now: float) -> int:
         """Record that an item goes into flight; the number returned names it."""

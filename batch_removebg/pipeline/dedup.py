@@ -32,12 +32,9 @@ _REMEMBERED = 10_000
 class Way(enum.Enum):
     """How an item gets its alpha."""
 
-    BUY = "buy"
-    """It has the turn of its content: buy a prediction, or wait for the one in flight."""
-    COPY = "copy"
-    """From what was bought for the same content."""
-    PARK = "park"
-    """Once another item with the same content has ended."""
+    BUY = "buy"  # it has the turn of its content: buy a prediction, or wait for the one in flight
+    COPY = "copy"  # from what was bought for the same content
+    PARK = "park"  # once another item with the same content has ended
 
 
 def way_of(*, on_hand: bool, busy: bool) -> Way:
@@ -60,8 +57,7 @@ class Deduplicator:
         self._turns: dict[str, Turn] = {}
         self._past: OrderedDict[str, Turn] = OrderedDict()
         self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
-        self.parked = 0
-        """Items that wait for another one with the same content."""
+        self.parked = 0  # items that wait for another one with the same content
 
     def leads(self, prepared: Prepared) -> bool:
         """Whether the item has the turn of its content, and its copies wait for it."""

@@ -37,12 +37,9 @@ Notes = tuple[str, ...]
 class RefetchPolicy:
     """How often an output that can't be used is fetched again before the prediction counts as useless."""
 
-    alike: int = 6
-    """Fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless."""
-    tries: int = 8
-    """Fetches in all of each URL, each with another result: the connection damages them."""
-    first: float = 1.0
-    """Seconds before the second; doubled with each."""
+    alike: int = 6  # fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless
+    tries: int = 8  # fetches in all of each URL, each with another result: the connection damages them
+    first: float = 1.0  # seconds before the second; doubled with each
     longest: float = 30.0
 
     def delay(self, tries: int, alike: int, error: BatchError, chance: float) -> float:
@@ -68,8 +65,7 @@ class Downloader:
 
     def __post_init__(self) -> None:
         self._outputs: Outputs[Finished] = Outputs(self.out)
-        self._largest = 0
-        """Bytes of the largest output so far."""
+        self._largest = 0  # bytes of the largest output so far
 
     async def save(self, predicted: Predicted) -> Notes:
         """Make the picture durable under its name, then record it in the ledger; returns notes about it for people.

@@ -27,14 +27,10 @@ class Reader:
 
     context: Context
     planner: Planner
-    rows: Iterator[Item | UrlRow]
-    """Of the whole manifest, read lazily."""
-    stop: Callable[[], None] = lambda: None
-    """Ends a manifest that is still being written (stdin)."""
-    skipped: int = 0
-    """Items that were finished already."""
-    limited: bool = False
-    """The limit was reached before the end of the manifest."""
+    rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
+    stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
+    skipped: int = 0  # items that were finished already
+    limited: bool = False  # the limit was reached before the end of the manifest
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-EXPECTED = 8 << 20
-"""Bytes of a source or an output whose size isn't known yet."""
+EXPECTED = 8 << 20  # bytes of a source or an output whose size isn't known yet
 _ROOM = 64 << 20  # bytes of sources kept while they are worked on
 
 
@@ -31,8 +30,7 @@ _ROOM = 64 << 20  # bytes of sources kept while they are worked on
 class Sources:
     """Reads sources, and keeps some; beyond a bound they are read again when needed, and waiting costs no memory."""
 
-    session: Callable[[], aiohttp.ClientSession]
-    """Opens the one for URLs; not called in a run over files."""
+    session: Callable[[], aiohttp.ClientSession]  # opens the one for URLs; not called in a run over files
     fetching: fetch.FetchPolicy
     cpu: Cpu
     retry_delay: Callable[[int, RetryError], float | None]

@@ -50,10 +50,8 @@ class Pacer:
 
     rate: float
     lag: float = 0.0
-    rest: bool = True
-    """Idle time counts as late too, as in a bucket with a burst."""
-    jitter: float = 0.0
-    """Seconds added to each gap, where a single early call is refused."""
+    rest: bool = True  # idle time counts as late too, as in a bucket with a burst
+    jitter: float = 0.0  # seconds added to each gap, where a single early call is refused
     due: float = -math.inf
     last: float = -math.inf
 
@@ -79,8 +77,7 @@ class _Mark(NamedTuple):
     number: int
     at: float
     rejections: int
-    pause: float = 0.0
-    """Seconds to wait from then on."""
+    pause: float = 0.0  # seconds to wait from then on
 
 
 class RateLimit:
@@ -92,8 +89,7 @@ class RateLimit:
         lag = 0.05 if per_second is not None and per_second >= 2 else 0.0
         self._own = None if per_second is None else Pacer(per_second, lag, rest=False)
         self._learned: Pacer | None = None
-        self._held: Pacer | None = None
-        """The pace to go back to while probing."""
+        self._held: Pacer | None = None  # the pace to go back to while probing
         self._first_window = self._window = window
         self._open: dict[int, float] = {}
         """When the calls without an answer went out; after `_patience` they count as accepted."""
@@ -105,8 +101,7 @@ class RateLimit:
         self._burst, self._jitter = 1.0, _JITTER
         self._stated: StatedLimit | None = None
         self._probe_at, self._apart = math.inf, 1
-        self.crowded = False
-        """The last wait was for an answer, and ends with any."""
+        self.crowded = False  # the last wait was for an answer, and ends with any
 
     @property
     def rate(self) -> float | None:

@@ -28,8 +28,7 @@ class Journaled(Wrapper):
     ledger: Ledger
     gate: Gate
     clock: Clock = field(default_factory=Clock)
-    _arriving: set[str | None] = field(default_factory=set, init=False)
-    """Ids of answers that aren't on record yet."""
+    _arriving: set[str | None] = field(default_factory=set, init=False)  # ids of answers that aren't on record yet
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""

@@ -71,37 +71,28 @@ _ENDED = frozenset({404, 409, 410})  # answers to the cancel of a prediction tha
 class Endpoint:
     """Where the API is, what it runs, and the key."""
 
-    base: str = HOSTED
-    """`{base}/predictions` is the create call."""
+    base: str = HOSTED  # `{base}/predictions` is the create call
     version: str = REMOVE_BG
-    image_field: str = "image"
-    """Name of the model's input for the picture."""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """The model's other inputs."""
+    image_field: str = "image"  # name of the model's input for the picture
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # the model's other inputs
     key: str | None = field(default=None, repr=False)
-    run_limit: float | None = None
-    """Seconds after which the server is asked to cancel (`Cancel-After`), where it can."""
-    seconds: float = 60.0
-    """Longest silence of the server in one exchange, which may take ten times as long in all."""
+    run_limit: float | None = None  # seconds after which the server is asked to cancel (`Cancel-After`), where it can
+    seconds: float = 60.0  # longest silence of the server in one exchange, which may take ten times as long in all
 
 
 @dataclass(eq=False, repr=False)
 class Replicate:
     """The hosted API, or a gateway or self-hosted server that speaks it."""
 
-    session: aiohttp.ClientSession
-    """Stays the caller's to close, and must carry no Authorization header."""
+    session: aiohttp.ClientSession  # stays the caller's to close, and must carry no Authorization header
     endpoint: Endpoint
     name: str = "replicate"
     capabilities: Capabilities = HOSTED_CAN
     proxy: ProxySpec = field(default_factory=ProxySpec)
-    foreign: aiohttp.ClientSession | None = None
-    """For other hosts."""
-    outputs: aiohttp.ClientSession | None = None
-    """For outputs on the API's own."""
+    foreign: aiohttp.ClientSession | None = None  # for other hosts
+    outputs: aiohttp.ClientSession | None = None  # for outputs on the API's own
     fetching: fetch.FetchPolicy = field(default_factory=fetch.FetchPolicy)
-    memory: Memory = field(default_factory=lambda: Memory(inf))
-    """For large answers while they are read."""
+    memory: Memory = field(default_factory=lambda: Memory(inf))  # for large answers while they are read
     scratch: Path | None = None
     """Folder where pictures that came inside an answer wait to be fetched; None: they wait in memory."""
     clock: Clock = field(default_factory=Clock)
@@ -309,9 +300,7 @@ class Replicate:
 class _Answer(NamedTuple):
     """Status and headers of an answer, and its parsed JSON, None where it is none."""
 
-    status: int
-    """Of the refusal that a 2xx may hold, where it does."""
+    status: int  # of the refusal that a 2xx may hold, where it does
     headers: Mapping[str, str]
     body: Any
-    drop: Callable[[], None]
-    """Close the connection that it came over."""
+    drop: Callable[[], None]  # close the connection that it came over

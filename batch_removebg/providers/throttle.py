@@ -27,11 +27,9 @@ class Throttled(Wrapper):
     others: RateLimit
     clock: Clock
     pause: Pause
-    waited: Callable[[float], None]
-    """Gets the seconds that each create was held."""
+    waited: Callable[[float], None]  # gets the seconds that each create was held
     answered: Callable[[], None]
-    trouble: Callable[[float], None]
-    """Gets the moment of each failure."""
+    trouble: Callable[[float], None]  # gets the moment of each failure
     may_buy: Callable[[float], bool] = lambda now: True
     """Whether a create may go at that moment as far as the rest of the run is concerned."""
 
