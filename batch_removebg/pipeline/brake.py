@@ -113,9 +113,8 @@ class Brake:
         self._earlier.clear()
         self._in_flight.discard(picture)
         self._proven = max(self._proven, self._bought.pop(picture, 0))
-        for pictures in (self._suspects, self._useless):
-            for excused in [one for one, place in pictures.items() if place <= self._proven]:
-                del pictures[excused]
+        self._suspects = {one: place for one, place in self._suspects.items() if place > self._proven}
+        self._useless = {one: place for one, place in self._useless.items() if place > self._proven}
 
     @property
     def _doubtful(self) -> set[str]:

@@ -94,7 +94,7 @@ class Downloader:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
 
         Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises
-        ResubmitError where it was gone, or useless in the same way, four times in a row.
+        ResubmitError where it was gone, or useless in the same way, as often in a row as the policy allows.
         """
         assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
         urls, signs, tries = predicted.output, list[bytes](), 0

@@ -138,7 +138,9 @@ class RateLimit:
             if each is not None:
                 each.sent(now)
         if self._learned is not None and now >= self._probe_at:
-            self._probe(ticket)
+            # A probe: as if there were no limit, one call at a time at first; the next 429 shows the present one.
+            self._held, self._learned, self._window = self._learned, None, self._first_window
+            self._mark = _Mark(ticket.number, now, self._rejections)
         return ticket
 
     def accepted(self, ticket: Ticket, now: float) -> None:
@@ -196,11 +198,6 @@ class RateLimit:
             accepted, spent = self._sent - self._mark.number, self._held.last - self._mark.at
             if accepted > max(20.0, 4 * (self._burst + self._held.rate * spent)):
                 self._held, self._stated, self._apart = None, None, 1
-
-    def _probe(self, ticket: Ticket) -> None:
-        """Go as if there were no limit, one call at a time at first; the next 429 shows the present one."""
-        self._held, self._learned, self._window = self._learned, None, self._first_window
-        self._mark = _Mark(ticket.number, ticket.at, self._rejections)
 
     def _learn(self, accepted: int, seconds: float, pause: float, stated: StatedLimit | None) -> Pacer:
         """The pace after a 429 that came once so many calls were accepted in so many seconds."""
