@@ -1,4 +1,4 @@
-"""Hashes of texts: SHA-256, and its first eight bytes where a hash must be small."""
+"""Hashes of texts and bytes: SHA-256, and its first eight bytes where a hash must be small."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _sha256 = hashlib.sha256
 _number = struct.Struct(">q").unpack_from
 
 
-def sha256_hex(text: str) -> str:
-    """The SHA-256 of a text, in hex."""
-    return _sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def sha256_hex(value: str | bytes) -> str:
+    """The SHA-256 of a text or of bytes, in hex."""
+    return _sha256(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value).hexdigest()
 
 
 def hash64(text: str) -> int:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import aiohttp
     from yarl import URL
 
-_MEBIBYTE = 1 << 20
 _READ_AHEAD = 1 << 18
 """aiohttp pauses a connection once twice this many bytes are unread; most pictures arrive without a pause."""
 _LONGEST_LINE = 1 << 16
@@ -41,21 +40,17 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 530)})
 class FetchPolicy:
     """Limits on what is accepted from a foreign server."""
 
-    size: int = 200 * _MEBIBYTE
-    """Bytes of one body."""
-    seconds: float = 300.0
-    """For the whole exchange."""
+    size: int = 200 << 20  # bytes of one body
+    seconds: float = 300.0  # for the whole exchange
     redirects: int = 5
-    public_only: bool = False
-    """Only addresses on the public internet; `open_session` sees to it."""
+    public_only: bool = False  # only addresses on the public internet; `open_session` sees to it
 
 
 @dataclass(frozen=True, slots=True)
 class OwnApi:
     """The API's own origin: the only one that gets the key and may have a private address."""
 
-    origin: str
-    """As `origin` gives it."""
+    origin: str  # as `origin` gives it
     session: aiohttp.ClientSession
     authorization: str | None = field(default=None, repr=False)
 
@@ -169,21 +164,31 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                     continue
                 if answer.status not in _WHOLE:
                     raise _refusal(url, answer.status)
-                with patience.kept():
-                    return await _body(answer, url, fetching, patience)
+                body = await read(answer, fetching.size + 1, patience)
+                if len(body) > fetching.size:
+                    raise SourceError(f"{redacted(url)}: larger than {fetching.size >> 20} MiB")
+                return body
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
     raise SourceError(f"{redacted(url)}: more than {fetching.redirects} redirects")
 
 
-async def _body(answer: aiohttp.ClientResponse, url: str, fetching: FetchPolicy, patience: Patience) -> bytes:
+async def read(answer: aiohttp.ClientResponse, most: int, patience: Patience, *, broken: bool = False) -> bytes:
+    """The next bytes of an answer, at least `most` unless it ends before, or breaks off where it may be `broken`."""
+    import aiohttp
+
     chunks, size = [], 0
-    async for chunk in answer.content.iter_any():
-        patience.heard()
-        size += len(chunk)
-        if size > fetching.size:
-            raise SourceError(f"{redacted(url)}: larger than {fetching.size // _MEBIBYTE} MiB")
-        chunks.append(chunk)
+    try:
+        with patience.kept():
+            async for chunk in answer.content.iter_any():
+                patience.heard()
+                chunks.append(chunk)
+                size += len(chunk)
+                if size >= most:
+                    break
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        if not broken:
+            raise
     return b"".join(chunks)
 
 

@@ -37,20 +37,16 @@ Pictures = dict[str, int]
 class Brake:
     """Asked before each purchase, and told what came of it."""
 
-    stop: Callable[[BatchError], None]
-    """Gets the reason to stop."""
-    _bought: Pictures = field(default_factory=dict, init=False)
-    """Those that haven't ended, by their first purchase."""
+    stop: Callable[[BatchError], None]  # gets the reason to stop
+    _bought: Pictures = field(default_factory=dict, init=False)  # those that haven't ended, by their first purchase
     _in_flight: set[str] = field(default_factory=set, init=False)
     _suspects: Pictures = field(default_factory=dict, init=False)
     _useless: Pictures = field(default_factory=dict, init=False)
     _earlier: set[str] = field(default_factory=set, init=False)
     """Those for which a prediction of an earlier run turned out useless."""
-    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)
-    """Pictures by kind of error."""
+    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)  # pictures by kind of error
     _purchases: int = field(default=0, init=False)
-    _proven: int = field(default=0, init=False)
-    """Place of the last one that was saved."""
+    _proven: int = field(default=0, init=False)  # place of the last one that was saved
     _last: BatchError | None = field(default=None, init=False)
     _idle_since: float = field(default=inf, init=False)
 
@@ -66,9 +62,7 @@ class Brake:
         bought instead of an earlier run's, if those of three are of no use, before another shows that the server is
         well, or none is left to show it.
         """
-        if self._others or self._suspects:
-            self._idle_since = inf
-        self._idle_since = min(self._idle_since, now)
+        self._idle_since = now if self._others or self._suspects else min(self._idle_since, now)
         idle = now - self._idle_since >= _ALONE
         if self.holds or (picture in self._doubtful and len(self._doubtful) >= _FEW):
             if idle and self._last is not None:
@@ -119,9 +113,8 @@ class Brake:
         self._earlier.clear()
         self._in_flight.discard(picture)
         self._proven = max(self._proven, self._bought.pop(picture, 0))
-        for pictures in (self._suspects, self._useless):
-            for excused in [one for one, place in pictures.items() if place <= self._proven]:
-                del pictures[excused]
+        self._suspects = {one: place for one, place in self._suspects.items() if place > self._proven}
+        self._useless = {one: place for one, place in self._useless.items() if place > self._proven}
 
     @property
     def _doubtful(self) -> set[str]:

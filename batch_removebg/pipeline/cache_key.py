@@ -21,14 +21,11 @@ class Recipe:
 
     provider: str
     version: str
-    inputs: Mapping[str, Any]
-    """The model's other inputs, and the name of its field for the picture."""
+    inputs: Mapping[str, Any]  # the model's other inputs, and the name of its field for the picture
     proxy: ProxySpec
     finish: Finish
-    passes_urls: bool
-    """The API fetches URLs itself, and its cutout is the picture."""
-    limits: tuple[int | bool, ...] = ()
-    """Bounds of sources: they decide whether an item fails, not how a picture looks."""
+    passes_urls: bool  # the API fetches URLs itself, and its cutout is the picture
+    limits: tuple[int | bool, ...] = ()  # bounds of sources: they decide whether an item fails, not how a picture looks
 
     @cached_property
     def digest(self) -> str:

@@ -33,20 +33,15 @@ class Concurrency:
     def __init__(self, *, fixed: int | None = None, cap: int = CAP) -> None:
         self.cap = fixed if fixed is not None else cap
         self._fixed = fixed is not None
-        self._found = float(min(START, self.cap))
-        """The number while no limit is known."""
+        self._found = float(min(START, self.cap))  # the number while no limit is known
         self._in_flight: dict[int, float] = {}
         self._ids = 0
         self._items = self._span = self._waited = 0.0
         self._changed_at = self._rest_until = -math.inf
-        self._generation: list[float] = []
-        """Seconds in flight of the items begun since the number last changed."""
-        self._before = math.inf
-        """Their mean before the last doubling."""
-        self._failing = 0.0
-        """Share of failures among the latest outcomes."""
-        self._rests = 0
-        """Generations until the next doubling."""
+        self._generation: list[float] = []  # seconds in flight of the items begun since the number last changed
+        self._before = math.inf  # their mean before the last doubling
+        self._failing = 0.0  # share of failures among the latest outcomes
+        self._rests = 0  # generations until the next doubling
 
     def began(self, now: float) -> int:
         """Record that an item goes into flight; the number returned names it."""
@@ -96,9 +91,8 @@ class Concurrency:
             return max(1, min(self.cap, int(self._found)))
         # Items still in flight count with their age: a slow model shows before its first result.
         ages = sum(now - begun for begun in self._in_flight.values())
-        count = max(self._items, 1.0)
         young = ages / len(self._in_flight) if self._in_flight else 0.0
-        busy = rate * max(self.mean, young if count < _KEPT else 0.0)
+        busy = rate * max(self.mean, young if self._items < _KEPT else 0.0)
         least = _LEAST if self._items >= START else START
         wanted = max(least, math.ceil(1.1 * busy + 3 * math.sqrt(busy)) + 2)
         if now < self._rest_until:

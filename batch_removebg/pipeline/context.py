@@ -23,36 +23,24 @@ if TYPE_CHECKING:  # settings needs Shape alone, and starts quickly
 class Shape:
     """Sizes of the pipeline; times in seconds."""
 
-    workers: int = 32
-    """Most items in flight."""
-    downloaders: int = 8
-    """There are as many copiers, so that each finds a free downloader."""
-    queue: int = 64
-    """Items read ahead."""
-    copies: int = 8192
-    """Waiting copies in memory at which the reader pauses."""
-    chunk: int = 32
-    """Rows read in one hop to a thread."""
-    longest_chunk: int = 1024
-    """The same after many rows with nothing to do."""
-    stream: bool = False
-    """The manifest is stdin: read one row at a time, and don't wait for more of it at the end."""
-    limit: int | None = None
-    """Most items to do in this run."""
-    grace: float = 30.0
-    """Time for paid results to be collected once the gate is closed."""
-    snapshot: float = 60.0
-    """Time between two writes of results.json."""
-    steer: float = 0.25
-    """Time between two adjustments of the number in flight, while it changes."""
+    workers: int = 32  # most items in flight
+    downloaders: int = 8  # there are as many copiers, so that each finds a free downloader
+    queue: int = 64  # items read ahead
+    copies: int = 8192  # waiting copies in memory at which the reader pauses
+    chunk: int = 32  # rows read in one hop to a thread
+    longest_chunk: int = 1024  # the same after many rows with nothing to do
+    stream: bool = False  # the manifest is stdin: read one row at a time, and don't wait for more of it at the end
+    limit: int | None = None  # most items to do in this run
+    grace: float = 30.0  # time for paid results to be collected once the gate is closed
+    snapshot: float = 60.0  # time between two writes of results.json
+    steer: float = 0.25  # time between two adjustments of the number in flight, while it changes
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """One run's provider, ledger, recipe, sources, threads for pixels, bounds, time, gate, listener and brake."""
 
-    provider: Provider
-    """With all its wrappers."""
+    provider: Provider  # with all its wrappers
     ledger: Ledger
     recipe: Recipe
     sources: Sources

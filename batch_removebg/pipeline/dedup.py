@@ -32,12 +32,9 @@ _REMEMBERED = 10_000
 class Way(enum.Enum):
     """How an item gets its alpha."""
 
-    BUY = "buy"
-    """It has the turn of its content: buy a prediction, or wait for the one in flight."""
-    COPY = "copy"
-    """From what was bought for the same content."""
-    PARK = "park"
-    """Once another item with the same content has ended."""
+    BUY = "buy"  # it has the turn of its content: buy a prediction, or wait for the one in flight
+    COPY = "copy"  # from what was bought for the same content
+    PARK = "park"  # once another item with the same content has ended
 
 
 def way_of(*, on_hand: bool, busy: bool) -> Way:
@@ -60,8 +57,7 @@ class Deduplicator:
         self._turns: dict[str, Turn] = {}
         self._past: OrderedDict[str, Turn] = OrderedDict()
         self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
-        self.parked = 0
-        """Items that wait for another one with the same content."""
+        self.parked = 0  # items that wait for another one with the same content
 
     def leads(self, prepared: Prepared) -> bool:
         """Whether the item has the turn of its content, and its copies wait for it."""
@@ -72,19 +68,15 @@ class Deduplicator:
         return self._turns[prepared.fingerprint]
 
     def place(self, prepared: Prepared, *, damaged: bool = False) -> Way:
-        """The item's way to its alpha; `damaged`: what is on hand is no use.
-
-        Unless it is parked, report how the item ends to `settled`.
-        """
+        """The item's way to its alpha; unless parked, tell `settled` its end. `damaged`: what is on hand is no use."""
         key, leads = prepared.fingerprint, self.leads(prepared)
         busy = not leads and key in self._turns
-        on_hand = not busy and not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
+        on_hand = not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
         way = way_of(on_hand=on_hand, busy=busy)
         if way is Way.PARK:
             self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
             self.parked += 1
-            return way
-        if way is Way.BUY and not leads:
+        elif way is Way.BUY and not leads:
             self._begin(prepared)
         return way
 

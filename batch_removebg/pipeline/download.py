@@ -37,12 +37,9 @@ Notes = tuple[str, ...]
 class RefetchPolicy:
     """How often an output that can't be used is fetched again before the prediction counts as useless."""
 
-    alike: int = 6
-    """Fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless."""
-    tries: int = 8
-    """Fetches in all of each URL, each with another result: the connection damages them."""
-    first: float = 1.0
-    """Seconds before the second; doubled with each."""
+    alike: int = 6  # fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless
+    tries: int = 8  # fetches in all of each URL, each with another result: the connection damages them
+    first: float = 1.0  # seconds before the second; doubled with each
     longest: float = 30.0
 
     def delay(self, tries: int, alike: int, error: BatchError, chance: float) -> float:
@@ -68,9 +65,7 @@ class Downloader:
 
     def __post_init__(self) -> None:
         self._outputs: Outputs[Finished] = Outputs(self.out)
-        self._recipe = self.context.recipe
-        self._largest = 0
-        """Bytes of the largest output so far."""
+        self._largest = 0  # bytes of the largest output so far
 
     async def save(self, predicted: Predicted) -> Notes:
         """Make the picture durable under its name, then record it in the ledger; returns notes about it for people.
@@ -89,8 +84,8 @@ class Downloader:
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
 
-        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._recipe.finish
-        seconds = patience(prepared.pixels, wanted.encoding.effort)
+        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self.context.recipe.finish
+        seconds = patience(prepared.width * prepared.height, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
             return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
@@ -99,7 +94,7 @@ class Downloader:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
 
         Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises
-        ResubmitError where it was gone, or useless in the same way, four times in a row.
+        ResubmitError where it was gone, or useless in the same way, as often in a row as the policy allows.
         """
         assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
         urls, signs, tries = predicted.output, list[bytes](), 0
@@ -139,7 +134,7 @@ class Downloader:
 
         if isinstance(output, Matte):
             return output
-        prepared, square = predicted.prepared, self._recipe.proxy.square
+        prepared, square = predicted.prepared, self.context.recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
         seconds = patience(self.context.limits.max_pixels)
         return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
@@ -162,11 +157,14 @@ class Downloader:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits = self.context.limits
-        notes = await self._put(predicted, partial(as_it_is, cutout, self._recipe.finish, limits))
+        notes = await self._put(predicted, partial(as_it_is, cutout, self.context.recipe.finish, limits))
         if notes is None:
             from batch_removebg.finish import finish
 
-            seconds, wanted = patience(limits.max_pixels, self._recipe.finish.encoding.effort), self._recipe.finish
+            seconds, wanted = (
+                patience(limits.max_pixels, self.context.recipe.finish.encoding.effort),
+                self.context.recipe.finish,
+            )
             remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()
@@ -185,7 +183,7 @@ class Downloader:
             notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
             await ledger.append(
                 Saved(
-                    **described(todo, self._recipe.digest_of(todo.item)),
+                    **described(todo, self.context.recipe.digest_of(todo.item)),
                     source_sha256=prepared.sha256 or None,
                     output=todo.output,
                     sha256=kept.sha256,

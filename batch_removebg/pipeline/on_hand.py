@@ -6,12 +6,12 @@ with the same URL gets a copy of it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.finish.options import Finished
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Matte
 from batch_removebg.storage import layout
@@ -40,13 +40,9 @@ class OnHand:
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
-        state: ItemState | None = prepared.todo.state
-        output: Matte | Finished | None
-        if prepared.sha256 is None:
-            state = self._saved(prepared.fingerprint)
-            output = self._picture(state)
-        else:
-            output = self._matte(prepared.fingerprint)
+        passed = prepared.sha256 is None
+        state = self._saved(prepared.fingerprint) if passed else prepared.todo.state
+        output = self._picture(state) if passed else self._matte(prepared.fingerprint)
         if state is None or output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
@@ -62,7 +58,7 @@ class OnHand:
             data = (self._out / (state.output or "")).read_bytes()
         except OSError:
             return None
-        whole = hashlib.sha256(data).hexdigest() == state.sha256
+        whole = sha256_hex(data) == state.sha256
         return Finished(data, state.width or 0, state.height or 0) if whole else None
 
     def _matte(self, fingerprint: str) -> Matte | None:

@@ -55,18 +55,14 @@ class Pipeline:
     purchaser: Purchaser
     downloader: Downloader
     slots: Slots
-    snapshot: Callable[[], Awaitable[None]]
-    """Writes results.json."""
-    handle_signals: bool
-    """Only for a process that does nothing but this run."""
-    reused: int = 0
-    """Items saved without a prediction."""
+    snapshot: Callable[[], Awaitable[None]]  # writes results.json
+    handle_signals: bool  # only for a process that does nothing but this run
+    reused: int = 0  # items saved without a prediction
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked
         self._copies: CopyQueue[Released] = CopyQueue(most, parked)
-        self._started: set[str] = set()
-        """Ids of the items in flight."""
+        self._started: set[str] = set()  # ids of the items in flight
 
     async def run(self) -> None:
         """Do all there is to do; returns when every item is saved, failed or left pending."""

@@ -33,8 +33,7 @@ class Plan:
 
     todos: list[Todo] = field(default_factory=list)
     done: int = 0
-    left: int = 0
-    """Failed before, and left alone."""
+    left: int = 0  # failed before, and left alone
     changed: list[Unchanged] = field(default_factory=list)
     """Entries for items with nothing to do, whose rows in the manifest have changed."""
 
@@ -53,8 +52,7 @@ class Planner:
     out: Path
     recipe: Recipe
     retry_failed: bool
-    reading: RunItems
-    """Records every item."""
+    reading: RunItems  # records every item
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.

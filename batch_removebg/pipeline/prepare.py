@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import InputRejected, SourceError
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import ProxySpec, Upload
 from batch_removebg.resources import patience
 
 from .context import Context
-from .sources import EXPECTED, sha256_of
+from .sources import EXPECTED
 from .work import Prepared, Todo, Turn
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
     async with context.cpu.memory(size):
         data = await context.sources.read(item)
-        sha256 = await context.cpu.run(sha256_of, data)
+        sha256 = await context.cpu.run(sha256_hex, data)
         measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
     recipe.finish.encoding.require_room(measured.width, measured.height)
     context.sources.hold(fingerprint := recipe.fingerprint(sha256), data)
@@ -94,4 +95,5 @@ async def _proxy(context: Context, prepared: Prepared, spec: ProxySpec) -> Proxy
 
     async with context.cpu.memory(prepared.cost):
         data = await context.sources.again(prepared)
-        return await context.cpu.isolated(patience(prepared.pixels), proxy, data, spec, context.limits)
+        seconds = patience(prepared.width * prepared.height)
+        return await context.cpu.isolated(seconds, proxy, data, spec, context.limits)

@@ -42,8 +42,7 @@ class Poller:
 
     context: Context
     times: RunTimes
-    deadline: float
-    """Seconds from our first sight of a prediction until it is cancelled."""
+    deadline: float  # seconds from our first sight of a prediction until it is cancelled
 
     async def outcome(self, opened: str | Prediction, picture: str, *, polls: float) -> Prediction:
         """The prediction, ended and with an output; `opened`: its id, or what its create was answered with.

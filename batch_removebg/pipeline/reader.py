@@ -27,14 +27,10 @@ class Reader:
 
     context: Context
     planner: Planner
-    rows: Iterator[Item | UrlRow]
-    """Of the whole manifest, read lazily."""
-    stop: Callable[[], None] = lambda: None
-    """Ends a manifest that is still being written (stdin)."""
-    skipped: int = 0
-    """Items that were finished already."""
-    limited: bool = False
-    """The limit was reached before the end of the manifest."""
+    rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
+    stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
+    skipped: int = 0  # items that were finished already
+    limited: bool = False  # the limit was reached before the end of the manifest
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
@@ -70,21 +66,16 @@ class Reader:
             failure = error
         plan = self.planner.plan_all(some, room)
         for nth, todo in enumerate(plan.todos):
-            try:
-                plan.todos[nth] = self._nameable(todo)
+            if todo.item.problem is not None:
+                continue
+            try:  # known before a prediction is bought: the picture's name can be written
+                inside(self.planner.out, todo.output, self._folders)
+            except ItemError as error:
+                plan.todos[nth] = replace(todo, item=replace(todo.item, problem=str(error)))
             except BatchError as error:
                 del plan.todos[nth:]
                 return plan, error
         return plan, failure
-
-    def _nameable(self, todo: Todo) -> Todo:
-        """The item, with a problem where its picture's name can't be written: known before a prediction is bought."""
-        if todo.item.problem is None:
-            try:
-                inside(self.planner.out, todo.output, self._folders)
-            except ItemError as error:
-                return replace(todo, item=replace(todo.item, problem=str(error)))
-        return todo
 
     async def _skip(self, plan: Plan) -> None:
         self.skipped += plan.done

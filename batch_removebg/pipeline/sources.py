@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from batch_removebg.errors import PredictionLost, RetryError, SourceError
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
 from batch_removebg.resources import Cpu
@@ -17,12 +17,12 @@ from .work import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     import aiohttp
 
 
-EXPECTED = 8 << 20
-"""Bytes of a source or an output whose size isn't known yet."""
+EXPECTED = 8 << 20  # bytes of a source or an output whose size isn't known yet
 _ROOM = 64 << 20  # bytes of sources kept while they are worked on
 
 
@@ -30,8 +30,7 @@ _ROOM = 64 << 20  # bytes of sources kept while they are worked on
 class Sources:
     """Reads sources, and keeps some; beyond a bound they are read again when needed, and waiting costs no memory."""
 
-    session: Callable[[], aiohttp.ClientSession]
-    """Opens the one for URLs; not called in a run over files."""
+    session: Callable[[], aiohttp.ClientSession]  # opens the one for URLs; not called in a run over files
     fetching: fetch.FetchPolicy
     cpu: Cpu
     retry_delay: Callable[[int, RetryError], float | None]
@@ -58,22 +57,21 @@ class Sources:
         if kept is not None:
             return kept
         data = await self.read(prepared.todo.item)
-        if await self.cpu.run(sha256_of, data) != prepared.sha256:
+        if await self.cpu.run(sha256_hex, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
     async def read(self, item: Item) -> bytes:
         """The bytes of the item's file or URL; raises SourceError, or RetryError after the last try."""
-        return await (self._file(item) if item.path is not None else self._url(item.source))
+        return await (self._file(item, item.path) if item.path is not None else self._url(item.source))
 
-    async def _file(self, item: Item) -> bytes:
+    async def _file(self, item: Item, path: Path) -> bytes:
         import aiofiles  # a run over URLs does without
 
-        assert item.path is not None  # noqa: S101  # narrows the type; `read` has looked
         try:
             # Shielded: if opening were cancelled half-way, the file would stay open.
             with anyio.CancelScope(shield=True):
-                async with aiofiles.open(item.path, "rb") as file:
+                async with aiofiles.open(path, "rb") as file:
                     data = await file.read(self.fetching.size + 1)
         except FileNotFoundError:
             raise SourceError(f"does not exist: {item.source} (from {item.origin})") from None
@@ -96,8 +94,3 @@ class Sources:
                 if wait is None:
                     raise
             await self.sleep(wait)
-
-
-def sha256_of(data: bytes) -> str:
-    """The SHA-256 of a source, in hex."""
-    return hashlib.sha256(data).hexdigest()

@@ -16,12 +16,9 @@ class Todo:
     """An item to do, with its state on record."""
 
     item: Item
-    output: str
-    """Name claimed for it, relative to OUT."""
-    state: ItemState
-    """From the ledger, when the item was read."""
-    signature: str | None = None
-    """Size and times of the file before it is read; None for a URL."""
+    output: str  # name claimed for it, relative to OUT
+    state: ItemState  # from the ledger, when the item was read
+    signature: str | None = None  # size and times of the file before it is read; None for a URL
     finished_if_same: bool = False
     """Only the file's times have changed: there is nothing to do if its content is the same."""
 
@@ -31,25 +28,14 @@ class Prepared:
     """An item whose source has been read and measured."""
 
     todo: Todo
-    fingerprint: str
-    """Of what a prediction buys for it: items with the same one share a prediction."""
-    sha256: str | None
-    """Of the source; None for a URL that the API fetches itself."""
+    fingerprint: str  # of what a prediction buys for it: items with the same one share a prediction
+    sha256: str | None  # of the source; None for a URL that the API fetches itself
     width: int
-    height: int
-    """In pixels, with the EXIF orientation applied; 0 where `sha256` is None."""
-    cost: int
-    """Bytes of memory that finishing it takes."""
-    data: bytes | None
-    """The source, kept only where reading it again would be a second download."""
+    height: int  # in pixels, with the EXIF orientation applied; 0 where `sha256` is None
+    cost: int  # bytes of memory that finishing it takes
+    data: bytes | None  # the source, kept only where reading it again would be a second download
     notes: tuple[str, ...]
-    started: float
-    """Moment on the monotonic clock."""
-
-    @property
-    def pixels(self) -> int:
-        """Width times height."""
-        return self.width * self.height
+    started: float  # moment on the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +48,7 @@ class Predicted:
     the same URL."""
     prediction_id: str | None
     attempts: int
-    reused: bool
-    """Nothing was bought for this item."""
+    reused: bool  # nothing was bought for this item
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,29 +64,19 @@ class Doubt:
 class Turn:
     """What was uploaded and bought for one content, for one of its items or for several in turn."""
 
-    owner: Prepared | None
-    """The item whose turn it is; None once the turn has ended."""
-    parked: list[Prepared] = field(default_factory=list)
-    """Its copies."""
+    owner: Prepared | None  # the item whose turn it is; None once the turn has ended
+    parked: list[Prepared] = field(default_factory=list)  # its copies
     upload: Upload | None = None
-    spent: list[str] = field(default_factory=list)
-    """Ids of the predictions that were bought."""
-    bought: int = 0
-    """Predictions bought in this run."""
+    spent: list[str] = field(default_factory=list)  # ids of the predictions that were bought
+    bought: int = 0  # predictions bought in this run
     open: str | None = None
     """The last prediction, unless it turned out useless: where its item fails, it serves the next one."""
-    buyer: str | None = None
-    """Id of the item that it was bought for; None where an earlier run bought it."""
-    lost: Lost | None = None
-    """A create whose answer was lost, still to be looked for."""
-    sent: float = -inf
-    """When it was sent, on the monotonic clock; -inf: by an earlier run."""
-    losses: int = 0
-    """Answers lost in a row."""
-    resent: int = 0
-    """Creates sent although an earlier one may have been accepted."""
-    doubtful: bool = False
-    """The next create may be such a duplicate."""
+    buyer: str | None = None  # id of the item that it was bought for; None where an earlier run bought it
+    lost: Lost | None = None  # a create whose answer was lost, still to be looked for
+    sent: float = -inf  # when it was sent, on the monotonic clock; -inf: by an earlier run
+    losses: int = 0  # answers lost in a row
+    resent: int = 0  # creates sent although an earlier one may have been accepted
+    doubtful: bool = False  # the next create may be such a duplicate
     doubts: list[Doubt] = field(default_factory=list)
     """Creates that were sent again though nothing showed that they were missing."""
     refusal: BatchError | None = None

@@ -50,10 +50,8 @@ class Pacer:
 
     rate: float
     lag: float = 0.0
-    rest: bool = True
-    """Idle time counts as late too, as in a bucket with a burst."""
-    jitter: float = 0.0
-    """Seconds added to each gap, where a single early call is refused."""
+    rest: bool = True  # idle time counts as late too, as in a bucket with a burst
+    jitter: float = 0.0  # seconds added to each gap, where a single early call is refused
     due: float = -math.inf
     last: float = -math.inf
 
@@ -79,8 +77,7 @@ class _Mark(NamedTuple):
     number: int
     at: float
     rejections: int
-    pause: float = 0.0
-    """Seconds to wait from then on."""
+    pause: float = 0.0  # seconds to wait from then on
 
 
 class RateLimit:
@@ -92,21 +89,19 @@ class RateLimit:
         lag = 0.05 if per_second is not None and per_second >= 2 else 0.0
         self._own = None if per_second is None else Pacer(per_second, lag, rest=False)
         self._learned: Pacer | None = None
-        self._held: Pacer | None = None
-        """The pace to go back to while probing."""
+        self._held: Pacer | None = None  # the pace to go back to while probing
         self._first_window = self._window = window
         self._open: dict[int, float] = {}
         """When the calls without an answer went out; after `_patience` they count as accepted."""
         self._patience = 0.5
         self._quickest = math.inf
         self._paused_until = self._heard = -math.inf
-        self._mark: _Mark | None = None
+        self._mark = _Mark(0, math.inf, 0)
         self._sent = self._rejections = self._streak = self._lessons = 0
         self._burst, self._jitter = 1.0, _JITTER
         self._stated: StatedLimit | None = None
         self._probe_at, self._apart = math.inf, 1
-        self.crowded = False
-        """The last wait was for an answer, and ends with any."""
+        self.crowded = False  # the last wait was for an answer, and ends with any
 
     @property
     def rate(self) -> float | None:
@@ -134,7 +129,8 @@ class RateLimit:
         """Record that a call goes out."""
         self._sent += 1
         ticket = Ticket(self._sent, now)
-        self._mark = self._mark or _Mark(0, now, 0)
+        if self._mark.at == math.inf:
+            self._mark = _Mark(0, now, 0)
         self._open[ticket.number] = now
         if (pacer := self._learned) is not None and now - pacer.due <= pacer.gap:
             pacer.rate *= self._growth(pacer)
@@ -142,7 +138,9 @@ class RateLimit:
             if each is not None:
                 each.sent(now)
         if self._learned is not None and now >= self._probe_at:
-            self._probe(ticket)
+            # A probe: as if there were no limit, one call at a time at first; the next 429 shows the present one.
+            self._held, self._learned, self._window = self._learned, None, self._first_window
+            self._mark = _Mark(ticket.number, now, self._rejections)
         return ticket
 
     def accepted(self, ticket: Ticket, now: float) -> None:
@@ -176,7 +174,7 @@ class RateLimit:
             if self._learned is not None:
                 self._learned.due = min(self._learned.due + self._learned.gap, self._paused_until)
             return
-        mark = self._mark or _Mark(0, ticket.at, 0)
+        mark = self._mark
         accepted = max(0, ticket.number - mark.number - 1 - (counted - mark.rejections))
         self._streak = 0 if accepted else self._streak + 1
         pause = min(_LONGEST_PAUSE, max(pause, min(60.0, pause * 2.0**self._streak) if self._streak > 1 else 0.0))
@@ -196,15 +194,10 @@ class RateLimit:
 
     def _widen(self) -> None:
         self._window += 0.25 / self._window
-        if self._held is not None and self._mark is not None:
+        if self._held is not None:
             accepted, spent = self._sent - self._mark.number, self._held.last - self._mark.at
             if accepted > max(20.0, 4 * (self._burst + self._held.rate * spent)):
                 self._held, self._stated, self._apart = None, None, 1
-
-    def _probe(self, ticket: Ticket) -> None:
-        """Go as if there were no limit, one call at a time at first; the next 429 shows the present one."""
-        self._held, self._learned, self._window = self._learned, None, self._first_window
-        self._mark = _Mark(ticket.number, ticket.at, self._rejections)
 
     def _learn(self, accepted: int, seconds: float, pause: float, stated: StatedLimit | None) -> Pacer:
         """The pace after a 429 that came once so many calls were accepted in so many seconds."""
@@ -233,7 +226,7 @@ class RateLimit:
             return self._paced(rate)
         rate = self._measured(pacer, accepted, seconds, pause)
         # A pause in whole seconds may be longer than the bucket needs; that matters over a short time.
-        short = self._mark is not None and seconds < 5 * self._mark.pause
+        short = seconds < 5 * self._mark.pause
         self._lessons = min(len(_GROWTH), self._lessons + 1) if accepted and not short else 2
         return self._paced(rate)
 
@@ -251,8 +244,7 @@ class RateLimit:
             kept = 0.98 * pacer.rate / self._growth(pacer) ** 2
             # Where there was no such call, exactly `accepted` came through from the end of one pause to that of the
             # next; whole seconds were rounded up.
-            before = self._mark.pause if self._mark is not None else 0.0
-            most = accepted / max(_CLOCK, seconds + (pause if pause % 1 else pause - 1) - before)
+            most = accepted / max(_CLOCK, seconds + (pause if pause % 1 else pause - 1) - self._mark.pause)
             return kept if accepted > 2 else min(kept, most)
         rate = max(accepted / seconds, (accepted + 1) / (seconds + (pause if pause % 1 else pause - 0.5)))
         return min(rate, pacer.rate) if accepted else min(rate, pacer.rate / 2)

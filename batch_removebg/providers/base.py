@@ -12,8 +12,7 @@ from typing import Literal, TypeVar
 from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
 
 T = TypeVar("T")
-Once = Callable[[], Awaitable[T]]
-"""One call of the wrapped provider."""
+Once = Callable[[], Awaitable[T]]  # one call of the wrapped provider
 Operation = Literal["create", "get", "cancel", "list", "upload", "fetch"]
 BUYING: tuple[Operation, ...] = ("create", "upload")
 """Operations that lead to a purchase: once the run stops, none is begun any more."""

@@ -10,19 +10,19 @@ from batch_removebg.model import CreateRequest, Prediction
 from .base import Wrapper
 
 
+@dataclass(slots=True)
 class Budget:
     """The predictions that a run may buy, and those it has bought."""
 
-    def __init__(self, limit: int | None, named: str = "") -> None:
-        """`named`: what set the limit, as the error message names it."""
-        self._limit = limit
-        self._named = named or f"--max-predictions {limit}"
-        self.bought = 0
+    limit: int | None
+    named: str = ""  # what set the limit, as the error message names it
+    bought: int = 0
 
     def take(self) -> None:
         """Count one as bought; raises BudgetReached where none is left."""
-        if self._limit is not None and self.bought >= self._limit:
-            raise BudgetReached(f"{self._named} is reached; raise it and run the same command again to go on")
+        if self.limit is not None and self.bought >= self.limit:
+            named = self.named or f"--max-predictions {self.limit}"
+            raise BudgetReached(f"{named} is reached; raise it and run the same command again to go on")
         self.bought += 1
 
     def give_back(self) -> None:

@@ -48,17 +48,13 @@ _HELD: Mapping[Operation, float] = {"fetch": 900.0, "list": 300.0}
 class Breaker:
     """Counts failures in a row, and says when the next call may go."""
 
-    threshold: int = 5
-    """Failures in a row, over all items, that open it."""
-    first: float = 2.0
-    """Seconds of the first pause; doubled with each probe that fails."""
+    threshold: int = 5  # failures in a row, over all items, that open it
+    first: float = 2.0  # seconds of the first pause; doubled with each probe that fails
     longest: float = 60.0
-    outage: float = 1800.0
-    """Seconds of nothing but failures after which the run is given up."""
+    outage: float = 1800.0  # seconds of nothing but failures after which the run is given up
     stranger: float = 300.0
     """The same where the server was never reached: more likely a mistyped address than an outage."""
-    known: bool = False
-    """The server was reached, in this run or an earlier one."""
+    known: bool = False  # the server was reached, in this run or an earlier one
     _failures: int = field(default=0, init=False)
     _outputs: set[str] = field(default_factory=set, init=False)
     _down: float = field(default=0.0, init=False)
@@ -141,14 +137,11 @@ class Breaking(Wrapper):
     output is no outage.
     """
 
-    breaker: Breaker
-    """For creates; the others get copies of it."""
+    breaker: Breaker  # for creates; the others get copies of it
     clock: Clock
     pause: Pause
-    waiting: Callable[[str], None]
-    """Gets the reason of a pause."""
-    hosts: Hosts = field(default_factory=dict)
-    """Of outputs."""
+    waiting: Callable[[str], None]  # gets the reason of a pause
+    hosts: Hosts = field(default_factory=dict)  # of outputs
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,13 +6,13 @@ arrived.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 import anyio
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction
@@ -28,8 +28,7 @@ class Journaled(Wrapper):
     ledger: Ledger
     gate: Gate
     clock: Clock = field(default_factory=Clock)
-    _arriving: set[str | None] = field(default_factory=set, init=False)
-    """Ids of answers that aren't on record yet."""
+    _arriving: set[str | None] = field(default_factory=set, init=False)  # ids of answers that aren't on record yet
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""
@@ -46,7 +45,6 @@ class Journaled(Wrapper):
             possible_duplicate=request.possible_duplicate,
             until=stamp(until) if until is not None else None,
         )
-        created: Prediction
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
             try:
@@ -77,6 +75,4 @@ class Journaled(Wrapper):
 
 def key_of(image: str) -> str:
     """What a lost create is looked for by: the input URL, or a digest of a data URI, which no server echoes."""
-    if image.startswith("data:"):
-        return "sha256:" + hashlib.sha256(image.encode()).hexdigest()
-    return image
+    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else image

@@ -16,16 +16,13 @@ class Owners:
     """An input, an output or a file that belongs to one request belongs to no other."""
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[object, str] = OrderedDict()
-        """Inputs, normalised."""
-        self._inputs: OrderedDict[object, str] = OrderedDict()
-        """Of predictions, by id."""
+        self._sent: OrderedDict[object, str] = OrderedDict()  # inputs, normalised
+        self._inputs: OrderedDict[object, str] = OrderedDict()  # of predictions, by id
         self._outputs: OrderedDict[object, str] = OrderedDict()
         """The owner of each output's URL: its input where that is known, else its prediction."""
         self._files: OrderedDict[object, str] = OrderedDict()
         """Names that files were uploaded under, by name and by URL."""
-        self._echoes = False
-        """The server was seen to repeat an input as it was sent."""
+        self._echoes = False  # the server was seen to repeat an input as it was sent
 
     def asked(self, image: str) -> None:
         """Record the input of a create that is about to be sent."""

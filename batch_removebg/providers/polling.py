@@ -36,10 +36,8 @@ class Schedule:
 
     first: float = 0.5
     gap: float = 0.5
-    usual: float = 0.0
-    """From then on gaps grow."""
-    patience: float = _PATIENCE
-    """Share of the time waited that they grow to."""
+    usual: float = 0.0  # from then on gaps grow
+    patience: float = _PATIENCE  # share of the time waited that they grow to
 
     def delay(self, elapsed: float) -> float:
         """Seconds until the next poll."""
@@ -56,8 +54,7 @@ class RunTimes:
         self._sorted: list[float] = []
         self._schedules: dict[float, Schedule] = {}
         self._new = self._watched = 0
-        self.late = 0
-        """Predictions under way that take far longer than usual."""
+        self.late = 0  # predictions under way that take far longer than usual
 
     @contextmanager
     def watch(self) -> Iterator[Watch]:

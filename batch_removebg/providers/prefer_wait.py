@@ -23,12 +23,9 @@ _LONGEST = 10  # seconds: how long Ctrl-C may have to wait for a create, which i
 class WaitPolicy:
     """Decides whether the next create asks the server to wait."""
 
-    plain: int = 4
-    """First creates that don't: their answers show how fast the server is."""
-    misses: int = 3
-    """Early answers without a result in a row after which the server counts as ignoring it."""
-    losses: int = 2
-    """Lost answers in a row after which the network counts as cutting long requests."""
+    plain: int = 4  # first creates that don't: their answers show how fast the server is
+    misses: int = 3  # early answers without a result in a row after which the server counts as ignoring it
+    losses: int = 2  # lost answers in a row after which the network counts as cutting long requests
     _missed: int = 0
     _lost: int = 0
 

@@ -34,26 +34,19 @@ from . import wire
 class LostPolicy:
     """How lost creates are looked for, and when they are sent again."""
 
-    resend: int = 1
-    """How often one that can't be looked for is sent again."""
-    losses: int = 12
-    """Answers in a row that may be lost, without a prediction on the list, before the item fails."""
+    resend: int = 1  # how often one that can't be looked for is sent again
+    losses: int = 12  # answers in a row that may be lost, without a prediction on the list, before the item fails
     # Enough that an outage of creates ends by the circuit breaker, and not by the items of the run one by one.
     looks: tuple[float, ...] = (1.0, 5.0, 15.0)
     """Seconds after the loss at which the list is read: a create may take a moment to appear.
 
     From the second look on, a list that shows a later create of ours is believed not to contain it.
     """
-    again_after: float = 5.0
-    """Seconds between the looks after those, while one of several is tried."""
-    apart: float = 4.0
-    """Least seconds between two walks through the list."""
-    pause: float = 5.0
-    """Seconds before one that can't be looked for is sent again."""
-    jitter: float = 5.0
-    """Seconds by which the clocks of a server's machines may differ."""
-    pages: int = 50
-    """Most pages of the list that one walk reads."""
+    again_after: float = 5.0  # seconds between the looks after those, while one of several is tried
+    apart: float = 4.0  # least seconds between two walks through the list
+    pause: float = 5.0  # seconds before one that can't be looked for is sent again
+    jitter: float = 5.0  # seconds by which the clocks of a server's machines may differ
+    pages: int = 50  # most pages of the list that one walk reads
 
     def again(self, *, absent: bool, losses: int, resent: int) -> None:
         """Allow another create for an item that lost `losses` answers and was `resent` blindly, or raise.
@@ -72,10 +65,8 @@ class LostPolicy:
 
 _VERSION = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 _REMEMBERED = 1000  # creates whose place in time is known
-_SHORT, _ROUND = (
-    10,
-    5,
-)  # rows that no list is cut off at, and what the numbers that it may be cut off at are multiples of
+_SHORT = 10  # rows that no list is cut off at
+_ROUND = 5  # what the numbers that it may be cut off at are multiples of
 _LONG_AGO, _FAR = 0.0, 4e9  # seconds since 1970 that a server's clock may show
 
 
@@ -83,8 +74,7 @@ class Sighting(NamedTuple):
     """What the list shows of a lost create."""
 
     prediction: Prediction | None
-    absent: bool = False
-    """It isn't on a list that is complete."""
+    absent: bool = False  # it isn't on a list that is complete
     sure: bool = False
     """Nor was it made: the list shows a later one of ours. Otherwise sending it again may be a duplicate."""
 
@@ -94,14 +84,11 @@ class _Search:
     """A lost create that somebody waits for."""
 
     key: str
-    sent: float
-    """When the create was sent; all times are on the monotonic clock, and -inf is an earlier run."""
+    sent: float  # when the create was sent; all times are on the monotonic clock, and -inf is an earlier run
     lost_at: float
     spent: Container[str]
-    due: list[float]
-    """Moments of the looks that are left."""
-    audit: bool
-    """It was sent again already: only to know whether that was a duplicate."""
+    due: list[float]  # moments of the looks that are left
+    audit: bool  # it was sent again already: only to know whether that was a duplicate
     result: Sighting | BatchError | None = None
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -125,10 +112,8 @@ class LostCreates:
         latest such, and the earliest by the moments that creates were sent at."""
         self._later: OrderedDict[str, tuple[float, str]] = OrderedDict()
         """When the latest creates with an answer were sent, and with which image, by id."""
-        self._echoes = False
-        """The list was seen to repeat input URLs as they were sent."""
-        self._taken: set[str] = set()
-        """Ids found by this run, which may not be on record yet."""
+        self._echoes = False  # the list was seen to repeat input URLs as they were sent
+        self._taken: set[str] = set()  # ids found by this run, which may not be on record yet
         self._open: list[_Search] = []
         self._walked = self._tried = -math.inf
         self._asked = anyio.Event()
@@ -188,12 +173,11 @@ class LostCreates:
             self._walked = self._clock.monotonic()
             try:
                 await self._walk(waiting)
-            except (NotAnApi, KeyRejected):  # creates are accepted: it is the list that isn't offered
-                for search in waiting:
-                    search.end(Sighting(None))
             except BatchError as error:
+                # Creates are accepted: where these say no, it is the list that isn't offered.
+                result = Sighting(None) if isinstance(error, NotAnApi | KeyRejected) else error
                 for search in waiting:
-                    search.end(error)
+                    search.end(result)
 
     async def _walk(self, searches: Sequence[_Search]) -> None:
         """Look for all of them at once; those not seen at their last look are not there."""
@@ -208,8 +192,7 @@ class LostCreates:
                 newest = max(newest, sent)
                 self._echoes = self._echoes or (one.image is not None and wire.same_url(one.image, image))
             for candidate in page.predictions:
-                if not self._is_ours(candidate) and not _of_another_model(candidate.version, self._provider.version):
-                    self._compare(candidate, searches, doubtful)
+                self._compare(candidate, searches, doubtful)
             rows += len(page.predictions)
             times += [one.created_at.timestamp() for one in page.predictions if one.created_at is not None]
             in_order = all(later <= earlier + self.policy.jitter for earlier, later in pairwise(times))
@@ -245,12 +228,10 @@ class LostCreates:
         seconds = min(search.sent for search in searches) + self._offset - self.policy.jitter
         return seconds if _LONG_AGO < seconds < _FAR else None
 
-    def _is_ours(self, candidate: Prediction) -> bool:
-        known = candidate.id
-        return known is not None and (known in self._taken or known in self._later or self._known(known))
-
     def _compare(self, candidate: Prediction, searches: Sequence[_Search], doubtful: set[_Search]) -> None:
-        if candidate.id is None:
+        if candidate.id is None or candidate.id in self._taken or candidate.id in self._later:
+            return
+        if self._known(candidate.id) or _of_another_model(candidate.version, self._provider.version):
             return
         open_ones = [one for one in searches if not one.done.is_set() and candidate.id not in one.spent]
         for search in open_ones:

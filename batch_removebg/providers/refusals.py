@@ -10,7 +10,7 @@ import math
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from batch_removebg.errors import (
@@ -39,6 +39,7 @@ _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _SAYING = ((_NO_CREDIT, 402), (_NO_KEY, 401), (_TOO_MANY, 429), (_PASSING, 503))
 _SAID = ("detail", "error", "message", "msg", "errmsg", "error_msg", "error_message", "errors", "title")
+_CODES = ("code", "status", "status_code", "statusCode", "errcode", "errno", "error_code")
 _DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 
 _repr = reprlib.Repr()
@@ -48,7 +49,7 @@ _repr.maxstring = _repr.maxother = 120
 def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
     """Seconds the server asks to wait: from the body's `retry_after`, the header (seconds or a date), or the text."""
     header = headers.get("Retry-After", "")
-    asked = number(body.get("retry_after")) if isinstance(body, dict) else None
+    asked = number(as_object(body).get("retry_after"))
     asked = number(header) if asked is None else asked
     asked = _until(header, now) if asked is None else asked
     if asked is None and (match := _RESETS_IN.search(detail(body))):
@@ -58,9 +59,7 @@ def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float |
 
 def exhausted(headers: Mapping[str, str]) -> float | None:
     """Seconds until the next call is allowed, where this was the last (`ratelimit-remaining: 0`, `ratelimit-reset`)."""
-    if number(headers.get("ratelimit-remaining")) != 0:
-        return None
-    return number(headers.get("ratelimit-reset"))
+    return number(headers.get("ratelimit-reset")) if number(headers.get("ratelimit-remaining")) == 0 else None
 
 
 def limit(body: Any) -> tuple[float, float] | None:
@@ -85,24 +84,30 @@ def number(value: Any) -> float | None:
 
 def _until(date: str, now: float) -> float | None:
     try:
-        moment = email.utils.parsedate_to_datetime(date)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+        return aware(email.utils.parsedate_to_datetime(date)).timestamp() - now
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
+
+
+def aware(moment: datetime) -> datetime:
+    """The moment; in UTC where its text named no zone."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    """A JSON value where it is an object; an empty one otherwise."""
+    return value if isinstance(value, dict) else {}
 
 
 def detail(body: Any, depth: int = 0) -> str:
     """The text of an error body; empty where there is none."""
     if isinstance(body, str):
         return body.strip()
-    if depth > _DEEPEST:
+    if depth > _DEEPEST or not isinstance(body, dict | list):
         return ""
     if isinstance(body, list):
         return "; ".join(filter(None, (detail(part, depth + 1) for part in body)))
-    if not isinstance(body, dict):
-        return ""
-    said = (detail(body.get(name), depth + 1) for name in _SAID)
-    return next(filter(None, said), "")
+    return next(filter(None, (detail(body.get(name), depth + 1) for name in _SAID)), "")
 
 
 def glimpse(value: Any) -> str:
@@ -129,22 +134,17 @@ def stated(body: Any) -> int | None:
         return None
     code = next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
     failed = body.get("error") or body.get("success") is False or body.get("status") in ("error", "failed", "fail")
-    if code is None and not failed:
-        return None
     said = detail(body)
-    if code is None and not said:
+    if code is None and not (failed and said):
         return None
     by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
     return code if code is not None and 400 <= code < 600 else by_words or 400
 
 
 def _codes(body: Mapping[str, Any]) -> Iterator[int]:
-    error = body.get("error")
-    for holder in (body, error if isinstance(error, dict) else {}):
-        for name in ("code", "status", "status_code", "statusCode", "errcode", "errno", "error_code"):
-            code = number(holder.get(name))
-            if code is not None:
-                yield int(code)
+    for holder in (body, as_object(body.get("error"))):
+        found = (number(holder.get(name)) for name in _CODES)
+        yield from (int(code) for code in found if code is not None)
 
 
 def refusal(status: int, headers: Mapping[str, str], body: Any, *, doing: str, now: float) -> BatchError:
@@ -177,7 +177,6 @@ def not_an_api(text: str) -> NotAnApi:
 
 
 def _code(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    holder = error if isinstance(error, dict) else body
-    code = holder.get("code") if isinstance(holder, dict) else None
+    error = as_object(body).get("error")
+    code = as_object(error if isinstance(error, dict) else body).get("code")
     return code if isinstance(code, str) else ""

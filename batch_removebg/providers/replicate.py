@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +29,7 @@ from batch_removebg.errors import (
     ServerError,
     Unreachable,
 )
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import (
     REMOVE_BG,
     Capabilities,
@@ -71,37 +71,28 @@ _ENDED = frozenset({404, 409, 410})  # answers to the cancel of a prediction tha
 class Endpoint:
     """Where the API is, what it runs, and the key."""
 
-    base: str = HOSTED
-    """`{base}/predictions` is the create call."""
+    base: str = HOSTED  # `{base}/predictions` is the create call
     version: str = REMOVE_BG
-    image_field: str = "image"
-    """Name of the model's input for the picture."""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """The model's other inputs."""
+    image_field: str = "image"  # name of the model's input for the picture
+    inputs: Mapping[str, Any] = field(default_factory=dict)  # the model's other inputs
     key: str | None = field(default=None, repr=False)
-    run_limit: float | None = None
-    """Seconds after which the server is asked to cancel (`Cancel-After`), where it can."""
-    seconds: float = 60.0
-    """Longest silence of the server in one exchange, which may take ten times as long in all."""
+    run_limit: float | None = None  # seconds after which the server is asked to cancel (`Cancel-After`), where it can
+    seconds: float = 60.0  # longest silence of the server in one exchange, which may take ten times as long in all
 
 
 @dataclass(eq=False, repr=False)
 class Replicate:
     """The hosted API, or a gateway or self-hosted server that speaks it."""
 
-    session: aiohttp.ClientSession
-    """Stays the caller's to close, and must carry no Authorization header."""
+    session: aiohttp.ClientSession  # stays the caller's to close, and must carry no Authorization header
     endpoint: Endpoint
     name: str = "replicate"
     capabilities: Capabilities = HOSTED_CAN
     proxy: ProxySpec = field(default_factory=ProxySpec)
-    foreign: aiohttp.ClientSession | None = None
-    """For other hosts."""
-    outputs: aiohttp.ClientSession | None = None
-    """For outputs on the API's own."""
+    foreign: aiohttp.ClientSession | None = None  # for other hosts
+    outputs: aiohttp.ClientSession | None = None  # for outputs on the API's own
     fetching: fetch.FetchPolicy = field(default_factory=fetch.FetchPolicy)
-    memory: Memory = field(default_factory=lambda: Memory(inf))
-    """For large answers while they are read."""
+    memory: Memory = field(default_factory=lambda: Memory(inf))  # for large answers while they are read
     scratch: Path | None = None
     """Folder where pictures that came inside an answer wait to be fetched; None: they wait in memory."""
     clock: Clock = field(default_factory=Clock)
@@ -190,18 +181,17 @@ class Replicate:
         form.add_field("content", data, filename=filename, content_type=content_type)
         doing = f"uploading {filename}"
         answer = await self._ask("POST", "/files", doing, data=form)
-        urls = answer.body.get("urls") if isinstance(answer.body, dict) else None
-        url = urls.get("get") if isinstance(urls, dict) else None
-        if not isinstance(url, str) or "status" in answer.body:  # a prediction has its `urls`, too
+        file = refusals.as_object(answer.body)
+        url = refusals.as_object(file.get("urls")).get("get")
+        if not isinstance(url, str) or "status" in file:  # a prediction has its `urls`, too
             answer.drop()
             raise ServerError(f"{doing}: the answer names no file: {self._glimpse(answer)}")
-        same = answer.body.get("size") in (None, len(data)) and self._owners.owns_file(
-            filename, answer.body.get("name"), url
-        )
-        if not same or _sha256(answer.body) not in (None, sha256(data).hexdigest()):
+        same = file.get("size") in (None, len(data)) and self._owners.owns_file(filename, file.get("name"), url)
+        digest = refusals.as_object(file.get("checksums")).get("sha256")
+        if not same or (isinstance(digest, str) and digest != sha256_hex(data)):
             answer.drop()
             raise ServerError(f"{doing}: the answer is about another file")
-        return Upload(url, wire.when(answer.body.get("expires_at")))
+        return Upload(url, wire.when(file.get("expires_at")))
 
     async def fetch(self, url: str) -> bytes:
         """The bytes of an output; only the API's own origin gets the key."""
@@ -241,10 +231,8 @@ class Replicate:
         sent = {"Accept": "application/json", **kwargs.pop("headers", {})}
         if end.key:
             sent["Authorization"] = f"Bearer {end.key}"
-        waiting, timeout = (
-            Patience(max(end.seconds, patience), 10 * end.seconds),
-            aiohttp.ClientTimeout(sock_connect=20),
-        )
+        waiting = Patience(max(end.seconds, patience), 10 * end.seconds)
+        timeout = aiohttp.ClientTimeout(sock_connect=20)
         try:
             with waiting.kept():
                 answer = await self.session.request(
@@ -255,7 +243,9 @@ class Replicate:
                 if answer.status < 300 and refusals.is_page(answer.headers, parsed):
                     page = f"{doing}: {fetch.redacted(self._base)} answers with a web page"
                     raise PageInstead(str(refusals.not_an_api(page)))
-                status = answer.status if answer.status >= 300 else self._stated(parsed) or answer.status
+                status = answer.status
+                if status < 300 and (stated := refusals.stated(parsed)) and wire.prediction(parsed) is None:
+                    status = stated
                 return _Answer(status, answer.headers, parsed, getattr(answer, "drop", nothing))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
@@ -271,12 +261,12 @@ class Replicate:
     async def _parsed(self, answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> Any:
         """The JSON of an answer; a long one is read once there is memory for it, and its pictures go to the disk."""
         refused = answer.status >= 300
-        begin = await _read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
+        begin = await fetch.read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
         if refused or answer.content.at_eof():
             return wire.parsed(begin)
         size = _ANSWER_LIMIT if "Content-Encoding" in answer.headers else answer.content_length or _ANSWER_LIMIT
         async with self.memory.reserved(_COPIES * min(size, _ANSWER_LIMIT)):
-            raw = begin + await _read(answer, _ANSWER_LIMIT + 1, waiting)
+            raw = begin + await fetch.read(answer, _ANSWER_LIMIT + 1, waiting)
             if len(raw) > _ANSWER_LIMIT:
                 raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
             parsed = wire.parsed(raw)
@@ -290,11 +280,6 @@ class Replicate:
         refused = refusals.refusal(answer.status, answer.headers, answer.body, doing=doing, now=now)
         refused.args = (self._masked(str(refused)),)
         return refused
-
-    def _stated(self, body: Any) -> int | None:
-        """The status that a refusal inside a 2xx stands for."""
-        status = refusals.stated(body)
-        return status if status is None or wire.prediction(body) is None else None
 
     def _read(self, answer: _Answer) -> Prediction | None:
         found = wire.prediction(answer.body, image_field=self.endpoint.image_field, base=self._base)
@@ -315,34 +300,7 @@ class Replicate:
 class _Answer(NamedTuple):
     """Status and headers of an answer, and its parsed JSON, None where it is none."""
 
-    status: int
-    """Of the refusal that a 2xx may hold, where it does."""
+    status: int  # of the refusal that a 2xx may hold, where it does
     headers: Mapping[str, str]
     body: Any
-    drop: Callable[[], None]
-    """Close the connection that it came over."""
-
-
-async def _read(answer: aiohttp.ClientResponse, most: int, waiting: Patience, *, broken: bool = False) -> bytes:
-    """The next bytes of an answer, at least `most` unless it ends before, or breaks off where it may be `broken`."""
-    import aiohttp
-
-    chunks, size = [], 0
-    try:
-        with waiting.kept():
-            async for chunk in answer.content.iter_any():
-                waiting.heard()
-                chunks.append(chunk)
-                size += len(chunk)
-                if size >= most:
-                    break
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        if not broken:
-            raise
-    return b"".join(chunks)
-
-
-def _sha256(file: Mapping[str, Any]) -> str | None:
-    sums = file.get("checksums")
-    found = sums.get("sha256") if isinstance(sums, dict) else None
-    return found if isinstance(found, str) else None
+    drop: Callable[[], None]  # close the connection that it came over

@@ -21,15 +21,12 @@ from .base import Once, Operation, Pause, T, Wrapper
 class RetryPolicy:
     """How often and how soon a step is tried again."""
 
-    attempts: int = 6
-    """Tries in all, where a server or connection fails."""
+    attempts: int = 6  # tries in all, where a server or connection fails
     rate_limited: int = 60
     """Tries in all while the server only asks to wait: that is the account's limit, not the item's fault."""
-    first: float = 0.5
-    """Seconds; doubled with each try."""
+    first: float = 0.5  # seconds; doubled with each try
     longest: float = 30.0
-    patience: float = 120.0
-    """Seconds; a longer Retry-After is asked again after this."""
+    patience: float = 120.0  # seconds; a longer Retry-After is asked again after this
 
     def delay(self, tries: int, error: RetryError, chance: float) -> float | None:
         """Seconds until the next try after `tries` failed ones, or None to give up.
@@ -51,8 +48,7 @@ class Retrying(Wrapper):
     policy: RetryPolicy
     clock: Clock
     pause: Pause
-    waiting: Callable[[str], None]
-    """Gets the reason of each wait."""
+    waiting: Callable[[str], None]  # gets the reason of each wait
 
     async def create(self, request: CreateRequest) -> Prediction:
         """Create, again while it is refused for certain; CreateLost passes through."""

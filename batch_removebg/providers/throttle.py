@@ -27,11 +27,9 @@ class Throttled(Wrapper):
     others: RateLimit
     clock: Clock
     pause: Pause
-    waited: Callable[[float], None]
-    """Gets the seconds that each create was held."""
+    waited: Callable[[float], None]  # gets the seconds that each create was held
     answered: Callable[[], None]
-    trouble: Callable[[float], None]
-    """Gets the moment of each failure."""
+    trouble: Callable[[float], None]  # gets the moment of each failure
     may_buy: Callable[[float], bool] = lambda now: True
     """Whether a create may go at that moment as far as the rest of the run is concerned."""
 
@@ -70,7 +68,8 @@ class Throttled(Wrapper):
             return result
         finally:
             queue.limit.ended(ticket)
-            queue.changed()
+            if queue.limit.crowded:  # the one whose turn it is waits for an answer: one has arrived
+                queue.nap.cancel()
 
 
 class _Queue:
@@ -81,18 +80,13 @@ class _Queue:
         self._may_go = may_go
         self._clock = clock
         self._turn = anyio.Lock(fast_acquire=True)
-        self._nap = anyio.CancelScope()
-
-    def changed(self) -> None:
-        """Wake the one who waits for an answer: one has arrived."""
-        if self.limit.crowded:
-            self._nap.cancel()
+        self.nap = anyio.CancelScope()
 
     async def turn(self, sleep: Callable[[float], Awaitable[None]]) -> Ticket:
         """Wait until a call may go."""
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.
             while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(now):
-                with anyio.CancelScope() as self._nap:
+                with anyio.CancelScope() as self.nap:
                     await sleep(wait or _NAP)
             return self.limit.sent(self._clock.monotonic())

@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, unquote_plus, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urljoin, urlsplit
 
 from batch_removebg.errors import OutputBroken, PredictionFailed, PredictionInterrupted, PredictionLost
 from batch_removebg.model import Prediction, PredictionPage, Status
@@ -22,14 +22,11 @@ from batch_removebg.net.fetch import as_url
 from batch_removebg.storage import on_disk
 from batch_removebg.storage.on_disk import OnDisk
 
-from .refusals import detail, glimpse, number
+from .refusals import as_object, aware, detail, glimpse, number
 
 _WORDS = {
-    "queued": Status.STARTING,
-    "pending": Status.STARTING,
-    "booting": Status.STARTING,
-    "running": Status.PROCESSING,
-    "in_progress": Status.PROCESSING,
+    **dict.fromkeys(("queued", "pending", "booting"), Status.STARTING),
+    **dict.fromkeys(("running", "in_progress"), Status.PROCESSING),
     **dict.fromkeys(("completed", "complete", "success", "finished", "done", "ok"), Status.SUCCEEDED),
     **dict.fromkeys(("error", "failure"), Status.FAILED),
     "cancelled": Status.CANCELED,
@@ -76,18 +73,13 @@ def parsed(raw: bytes) -> Any:
     Its texts can be written as UTF-8: halves of surrogate pairs and bytes that are none are replaced.
     """
     text = _LONE.sub(r"\\ufffd", raw.decode(json.detect_encoding(raw), "replace"))
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
-    except RecursionError:
-        return None
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, RecursionError):
         start = min(at for at in (text.find("{"), text.find("[")) if at >= 0)
         found = json.JSONDecoder().raw_decode(text, start)[0]
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+        return found if isinstance(found, dict) else None
+    return None
 
 
 def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Prediction | None:
@@ -109,14 +101,14 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
     own = set(outputs(given, base))  # a picture that was sent is none that was made
     found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
     urls = next(filter(None, found), ())
-    status = body.get("status", _inner(body).get("task_status"))
+    status = body.get("status", as_object(body.get("output")).get("task_status"))
     return Prediction(
         id=_id(body),
         status=_WORDS.get(status.strip().lower(), Status.UNKNOWN) if isinstance(status, str) else Status.UNKNOWN,
         output=urls[0] if urls else None,
         others=urls[1:],
         error=None if said in (None, "") else detail(said) or glimpse(said),
-        image=_image(given.get(image_field)) if isinstance(given, dict) else None,
+        image=_image(as_object(given).get(image_field)),
         created_at=created,
         version=body["version"] if isinstance(body.get("version"), str) else None,
         data_removed=body.get("data_removed") is True,
@@ -157,23 +149,17 @@ def _image(value: Any) -> str | None:
 
 def _ran(metrics: Any, created: datetime | None, completed: datetime | None) -> float | None:
     """Seconds from creation to completion, by the server's clock alone."""
-    total = number(metrics.get("total_time")) if isinstance(metrics, dict) else None
+    total = number(as_object(metrics).get("total_time"))
     if created is not None and completed is not None:
         total = (completed - created).total_seconds()
     return total if total is not None and 0 <= total < _LONGEST_RUN else None
 
 
 def _id(body: Mapping[str, Any]) -> str | None:
-    urls, inner = body.get("urls"), _inner(body)
-    values = [*map(body.get, _IDS), inner.get("task_id"), inner.get("taskId")]
-    values += [_last_part(urls.get("get")) if isinstance(urls, dict) else None, *map(body.get, _LAST_IDS)]
+    task = as_object(body.get("output"))  # some gateways put it there
+    in_url = unquote(_split(as_object(body.get("urls")).get("get")).path.rpartition("/")[2])
+    values = [*map(body.get, _IDS), task.get("task_id"), task.get("taskId"), in_url, *map(body.get, _LAST_IDS)]
     return next((found for value in values if (found := _usable_id(value))), None)
-
-
-def _inner(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An output that tells of the task, as some gateways put it."""
-    output = body.get("output")
-    return output if isinstance(output, dict) else {}
 
 
 def _usable_id(value: Any) -> str | None:
@@ -183,31 +169,22 @@ def _usable_id(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip(".") and value.isprintable() else None
 
 
-def _last_part(url: Any) -> str | None:
-    try:
-        return unquote(urlsplit(url).path.rpartition("/")[2]) if isinstance(url, str) else None
-    except ValueError:
-        return None
+def _split(url: Any) -> SplitResult:
+    """The parts of a URL, empty where it is none."""
+    with suppress(ValueError):
+        return urlsplit(url if isinstance(url, str) else "")
+    return urlsplit("")
 
 
 def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
     """A page of a list of predictions, newest first; None where the body is no list."""
-    if isinstance(body, dict) and "results" not in body and isinstance(body.get("data"), dict):
-        body = body["data"]
-    if not isinstance(body, dict) or not isinstance(body.get("results"), list):
+    shown = as_object(body)
+    shown = shown if "results" in shown else as_object(shown.get("data"))
+    if not isinstance(shown.get("results"), list):
         return None
-    read = (prediction(each, image_field=image_field) for each in body["results"])
-    return PredictionPage(tuple(p for p in read if p is not None), _cursor(body.get("next")))
-
-
-def _cursor(following: Any) -> str | None:
-    if not following:
-        return None
-    try:
-        query = urlsplit(following).query if isinstance(following, str) else ""
-    except ValueError:
-        query = ""
-    return parse_qs(query).get("cursor", [""])[0]
+    read = (prediction(each, image_field=image_field) for each in shown["results"])
+    cursor = parse_qs(_split(shown["next"]).query).get("cursor", [""])[0] if shown.get("next") else None
+    return PredictionPage(tuple(p for p in read if p is not None), cursor)
 
 
 def outputs(value: Any, base: str = "") -> tuple[str, ...]:
@@ -246,10 +223,7 @@ def _data_uri(text: str) -> str | None:
 
 
 def lightened(body: Any, folder: Path, depth: int = 0, *, sent: bool = False) -> Any:
-    """The JSON value with its long data URIs in files of their own, as OnDisk; of an `input` only digests stay.
-
-    Blocks; raises DiskError.
-    """
+    """The JSON value, its long data URIs in files, as OnDisk; of an `input` digests alone. Blocks; raises DiskError."""
     if isinstance(body, str) and len(body) > _LONG and (uri := _data_uri(body.strip())) is not None:
         return on_disk.stand_in(uri) if sent else on_disk.put(folder, uri)
     if depth > _DEEPEST:
@@ -268,13 +242,8 @@ def normalised(url: str) -> tuple[str, ...] | str:
     """A URL's parts, decoded, so that two spellings of one are equal; what is no URL stays as it is."""
     try:
         parts = as_url(url)
-        return (
-            parts.scheme,
-            parts.host or "",
-            str(parts.port),
-            unquote(parts.raw_path),
-            unquote_plus(parts.raw_query_string),
-        )
+        path, query = unquote(parts.raw_path), unquote_plus(parts.raw_query_string)
+        return parts.scheme, parts.host or "", str(parts.port), path, query
     except ValueError:
         return url
 
@@ -282,13 +251,9 @@ def normalised(url: str) -> tuple[str, ...] | str:
 def when(text: Any) -> datetime | None:
     """An ISO time with 0 to 9 fractional digits, as an aware datetime."""
     try:
-        return _aware(datetime.fromisoformat(text.strip())) if isinstance(text, str) else None
+        return aware(datetime.fromisoformat(text.strip())) if isinstance(text, str) else None
     except ValueError:
         return None
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def result(ended: Prediction) -> str:
