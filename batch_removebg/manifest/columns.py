@@ -36,8 +36,7 @@ _REMEDIES = {
 class Row(NamedTuple):
     """One row of a manifest."""
 
-    origin: str
-    """`catalogue.csv:12`: the file and the line where the row starts."""
+    origin: str  # `catalogue.csv:12`: the file and the line where the row starts
     cells: Mapping[str, Any]
 
 
@@ -48,8 +47,7 @@ class Columns:
     image: str
     id: str | None
     output: str | None
-    others: tuple[str, ...]
-    """Copied to the results unchanged."""
+    others: tuple[str, ...]  # copied to the results unchanged
 
 
 @functools.lru_cache(maxsize=64)
