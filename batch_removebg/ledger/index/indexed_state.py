@@ -47,8 +47,7 @@ class States(Mapping[str, ItemState]):
         self.live: dict[str, Held] = {}  # what has changed, until a commit has written it to the file
         self.moving: dict[str, Held] = {}  # being written to the file, and not to be changed any more
         self.near: dict[str, Held | None] = {}  # what will change soon, as the file has it; None where it has nothing
-        self.touched: Bitset | None = None
-        """Receives the numbers of the items that change, where somebody asks for them."""
+        self.touched: Bitset | None = None  # receives the numbers of the items that change, if somebody asks for them
         self.last = database.last()
         self.seen: set[int] | None = None
         """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
@@ -164,8 +163,7 @@ class IndexedFold(Fold):
         self.items = States(database)
         self.change = self.items.change
         self.close = database.close
-        self._bought: OrderedDict[str, None] = OrderedDict()
-        """The latest predictions: all that aren't in the file yet, and more."""
+        self._bought: OrderedDict[str, None] = OrderedDict()  # the latest predictions: more than the file lacks
         self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:
