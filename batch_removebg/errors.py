@@ -41,10 +41,8 @@ class BatchError(Exception):
     verdict: ClassVar[Verdict] = Verdict.ABORT
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
-    of_content: ClassVar[bool] = False
-    """Whether every other item with the same content would fail in the same way."""
-    attempts: int = 0
-    """Predictions bought for the item before the error."""
+    of_content: ClassVar[bool] = False  # whether every other item with the same content would fail in the same way
+    attempts: int = 0  # predictions bought for the item before the error
 
     def __init_subclass__(cls, **told: object) -> None:
         """`told`: the attributes above that differ from those of the base class."""
@@ -58,10 +56,6 @@ class UsageError(BatchError, kind="usage", exit_code=2):
 
 class SettingsError(UsageError, kind="settings"):
     """A flag, a setting or an environment variable is missing or invalid."""
-
-
-class DeviceAbsent(SettingsError):
-    """The requested device or precision isn't available on this machine; the text says what is missing."""
 
 
 class WeightsMissing(SettingsError):

@@ -10,21 +10,16 @@ from dataclasses import dataclass
 class Kind(enum.Enum):
     """What happened."""
 
-    TOTAL = "total"
-    """The number of items is known: `count`."""
+    TOTAL = "total"  # the number of items is known: `count`
     FOUND = "found"
-    SKIPPED = "skipped"
-    """Nothing to do: saved earlier and unchanged, or failed earlier and not to be retried."""
+    SKIPPED = "skipped"  # nothing to do: saved earlier and unchanged, or failed earlier and not to be retried
     STARTED = "started"
     SAVED = "saved"
     FAILED = "failed"
-    PENDING = "pending"
-    """The run ends before the item is done; the next run continues with it."""
-    WAITING = "waiting"
-    """The server asked for a delay or has failed."""
+    PENDING = "pending"  # the run ends before the item is done; the next run continues with it
+    WAITING = "waiting"  # the server asked for a delay or has failed
     WARNING = "warning"
-    STOPPING = "stopping"
-    """Nothing more is created; paid results are still collected."""
+    STOPPING = "stopping"  # nothing more is created; paid results are still collected
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +28,10 @@ class Event:
 
     kind: Kind
     item: str = ""
-    text: str = ""
-    """For people: the output's name, the error or the reason."""
+    text: str = ""  # for people: the output's name, the error or the reason
     error_kind: str = ""
-    count: int = 1
-    """Number of items that the event stands for; `item` is empty where they are counted together."""
-    started: bool = False
-    """The item was in flight before this."""
+    count: int = 1  # number of items that the event stands for; `item` is empty where they are counted together
+    started: bool = False  # the item was in flight before this
 
 
 Listener = Callable[[Event], None]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,21 +21,14 @@ REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
 class Item:
     """One picture to process, as the manifest names it."""
 
-    id: str
-    """The same in every run: the id column, else the path relative to the input, else the URL."""
-    source: str
-    """The path or URL for the ledger and messages."""
-    origin: str
-    """`catalogue.csv:12`, or the folder."""
-    path: Path | None = None
-    """None for a URL."""
-    name: str | None = None
-    """Used instead of the id for the output's name: for a picture given by its path, only the file name."""
-    output: str | None = None
-    """Of the manifest's output column, relative to OUT."""
+    id: str  # the same in every run: the id column, else the path relative to the input, else the URL
+    source: str  # the path or URL for the ledger and messages
+    origin: str  # `catalogue.csv:12`, or the folder
+    path: Path | None = None  # None for a URL
+    name: str | None = None  # in the id's place for the output's name: of a picture given by its path, the file name
+    output: str | None = None  # of the manifest's output column, relative to OUT
     meta: Mapping[str, Any] = field(default_factory=dict)
-    problem: str | None = None
-    """Why the item fails without being tried (an unreadable folder, a `file:` URL)."""
+    problem: str | None = None  # why the item fails without being tried (an unreadable folder, a `file:` URL)
 
 
 @dataclass(slots=True)  # not frozen: there may be a million, and a frozen one takes three times as long to create
@@ -64,10 +57,8 @@ class Status(enum.Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
-    ABORTED = "aborted"
-    """Ended before it started; not billed."""
-    UNKNOWN = "unknown"
-    """A status that this program doesn't know; waited for until the deadline."""
+    ABORTED = "aborted"  # ended before it started; not billed
+    UNKNOWN = "unknown"  # a status that this program doesn't know; waited for until the deadline
 
     @property
     def terminal(self) -> bool:
@@ -79,25 +70,19 @@ class Status(enum.Enum):
 class Prediction:
     """A prediction as a server reports it."""
 
-    id: str | None
-    """None where a gateway returns a result at once without an id."""
+    id: str | None  # None where a gateway returns a result at once without an id
     status: Status
     output: str | None = None
     """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`; `others` are the rest."""
     error: str | None = None
-    image: str | None = None
-    """The input URL, where the server returns it; identifies a create whose answer was lost."""
+    image: str | None = None  # the input URL, where the server returns it; identifies a create whose answer was lost
     created_at: datetime | None = None
-    version: str | None = field(default=None, compare=False)
-    """Of the model, where the server shows it."""
+    version: str | None = field(default=None, compare=False)  # of the model, where the server shows it
     data_removed: bool = False
     others: tuple[str, ...] = ()
-    ran: float | None = None
-    """Seconds from creation to completion, queue included, as the server reports them."""
-    held: float = field(default=0.0, compare=False)
-    """Seconds until the create was answered."""
-    wait_honoured: bool = field(default=False, compare=False)
-    """The answer says that the server applied `Prefer: wait`."""
+    ran: float | None = None  # seconds from creation to completion, queue included, as the server reports them
+    held: float = field(default=0.0, compare=False)  # seconds until the create was answered
+    wait_honoured: bool = field(default=False, compare=False)  # the answer says that the server applied `Prefer: wait`
     exhausted: float | None = field(default=None, compare=False)
     """Seconds until the next create is allowed, where the answer says that the limit is used up."""
     disown: Callable[[], None] = field(default=nothing, compare=False, repr=False)
@@ -109,8 +94,7 @@ class PredictionPage:
     """One page of a server's list of predictions, newest first."""
 
     predictions: tuple[Prediction, ...]
-    next: str | None = None
-    """Cursor of the next page; empty where there is one that can't be asked for."""
+    next: str | None = None  # cursor of the next page; empty where there is one that can't be asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +102,13 @@ class CreateRequest:
     """A create, as the provider and its wrappers get it."""
 
     item: str
-    image: str
-    """A URL or data URI."""
-    output: str
-    """Name of the finished picture, relative to OUT."""
-    fingerprint: str = ""
-    """Digest of source content, provider, version, inputs and proxy."""
+    image: str  # a URL or data URI
+    output: str  # name of the finished picture, relative to OUT
+    fingerprint: str = ""  # digest of source content, provider, version, inputs and proxy
     attempt: int = 1
-    possible_duplicate: bool = False
-    """An earlier create with the same fingerprint may have been accepted, and can't be looked up."""
-    until: datetime | None = None
-    """When `image` expires, where it is an upload."""
-    wait: int | None = None
-    """Seconds, 1–60, that the server is asked to delay its answer for until the prediction has ended."""
+    possible_duplicate: bool = False  # an earlier one of this fingerprint may have been accepted; it can't be looked up
+    until: datetime | None = None  # when `image` expires, where it is an upload
+    wait: int | None = None  # seconds, 1–60, that the server is asked to wait with its answer for the prediction to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +126,9 @@ class Capabilities:
     files: bool = False
     list: bool = False
     cancel: bool = False
-    wait: bool = False
-    """May apply `Prefer: wait`."""
+    wait: bool = False  # may apply `Prefer: wait`
     billed: bool = True
-    data_uri_limit: int = 10_000_000
-    """Longest data URI accepted, in characters, where there is no Files API."""
+    data_uri_limit: int = 10_000_000  # longest data URI accepted, in characters, where there is no Files API
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +137,7 @@ class ProxySpec:
 
     longest: int = 2048  # side in pixels; smaller photos aren't enlarged
     square: int | None = None  # side in pixels, whatever the photo's aspect, for a network of fixed size
-    encoding: str = "jpeg"  # or `bmp`, lossless and almost for nothing, for a provider in this process
+    encoding: Literal["jpeg", "bmp"] = "jpeg"  # `bmp`: lossless, almost for nothing, within this process
     quality: int = 92  # of JPEG, 1–95, without chroma subsampling
 
 

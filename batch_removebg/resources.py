@@ -77,8 +77,7 @@ class Cpu:
         self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
         self._sleep = sleep
         self._longest = math.inf
-        self.memory = Memory(budget).reserved
-        """Reserves bytes of the budget during a block."""
+        self.memory = Memory(budget).reserved  # reserves bytes of the budget during a block
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result; a call that has begun isn't cancelled."""

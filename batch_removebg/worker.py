@@ -25,9 +25,7 @@ from batch_removebg.errors import BatchError
 
 _IDLE = 30.0  # seconds without work after which a process ends
 LEFT = 75  # its exit code then, which no library ends it with
-Answer = (
-    tuple[bool, Any] | int
-)  # (True, result), (False, exception), or the exit code of a process that ended meanwhile
+Answer = tuple[bool, Any] | int  # (True, result), (False, exception), or the exit code of one that ended meanwhile
 _waiting: list[Worker] = []
 
 

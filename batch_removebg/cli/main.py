@@ -79,13 +79,13 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
-    from batch_removebg.engine import runtimes
+    from batch_removebg.engine.runtimes.opening import require
     from batch_removebg.run.dry_run import preview
 
     from . import report
 
     if settings.provider == "local":
-        runtimes.require(settings.device, settings.precision)  # refused as the run would, before anything else
+        require(settings.device, settings.precision)  # refused as the run would, before anything else
     found = preview(args.inputs, settings, Silent(console))
     result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0

@@ -24,7 +24,7 @@ from . import devices, weights
 from .cutout import cutout
 from .devices import Choice, Device, Exact
 from .network import Network
-from .runtimes import look, open_runtime
+from .runtimes.opening import look, open_runtime
 
 SIZES = (1000, 2400, 4000)  # longest sides of the pictures, in pixels; they are 3:2
 _WARM_UP = 1.0  # seconds before each measurement: the first runs allocate memory

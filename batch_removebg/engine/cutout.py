@@ -10,10 +10,11 @@ import numpy as np
 from batch_removebg.errors import SourceError
 from batch_removebg.finish.finish import finish
 from batch_removebg.finish.options import Finish, Finished
-from batch_removebg.imaging import decode, probe
+from batch_removebg.imaging import probe
 from batch_removebg.imaging.arrays import to_8_bits
+from batch_removebg.imaging.decode import proxy as make_proxy
+from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.proxy import proxy as make_proxy
 from batch_removebg.model import Matte, ProxySpec
 from batch_removebg.resources import Cpu, patience
 
@@ -29,7 +30,7 @@ Render = Callable[[bytes], Awaitable[Finished]]  # what makes a cutout; may rais
 def matte(network: Network, proxy: bytes) -> Matte:
     """A picture's matte, at the network's size; raises as `cutout` does."""
     with _naming_the_image():
-        pixels = to_8_bits(decode.read(proxy, Limits()).pixels)
+        pixels = to_8_bits(read(proxy, Limits()).pixels)
         return network.matte(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
 
 

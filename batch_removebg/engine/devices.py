@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from batch_removebg.errors import DeviceAbsent, SettingsError
+from batch_removebg.errors import SettingsError
 
 MISSING_EXTRA = "the local engine is not installed; install it with: pip install 'batch-removebg[local]'"
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
@@ -83,7 +83,7 @@ def check(device: str, precision: str) -> None:
 
 
 def resolve(device: Device, precision: Precision, installed: Installed) -> tuple[Choice, ...]:
-    """What to try, best first; raises DeviceAbsent for what was named and is missing, SettingsError without runtime."""
+    """What to try, best first; raises SettingsError for what was named and is missing, and without any runtime."""
     check(device, precision)
     if installed.providers is None and installed.openvino is None:
         raise SettingsError(MISSING_EXTRA)
@@ -94,7 +94,7 @@ def resolve(device: Device, precision: Precision, installed: Installed) -> tuple
     elif installed.offers(device):
         devices = [device]
     else:
-        raise DeviceAbsent(f"--device {device} isn't available here: it {_REMEDIES[device]}; or choose --device auto")
+        raise SettingsError(f"--device {device} isn't available here: it {_REMEDIES[device]}; or choose --device auto")
     return tuple(Choice(one, _precision(one, precision, installed)) for one in devices)
 
 
@@ -103,7 +103,7 @@ def _precision(device: Device, precision: Precision, installed: Installed) -> Ex
     if precision == "auto":
         return AUTO_PRECISION if native else "float32"
     if precision == "bf16" and not native:
-        raise DeviceAbsent(
+        raise SettingsError(
             "--precision bf16: this processor does not compute in bfloat16 (it needs AVX512-BF16 or AMX); "
             "choose --precision float32 or auto"
         )

@@ -64,11 +64,10 @@ def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
         ) as process,
     ):
         try:
-            while process.poll() is None:
-                progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
+            while process.returncode is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_EVERY)
-            progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
+                progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
         finally:
             process.kill()  # Ctrl-C must not leave pip running; does nothing if it has ended
         if process.returncode != 0:

@@ -11,9 +11,10 @@ from PIL import Image
 
 from batch_removebg.model import Matte
 
-from . import runtimes, weights
+from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
+from .runtimes.opening import Runtime, open_runtime, require
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -27,24 +28,23 @@ _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum,
 def load(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Network:
     """The network of that model, its weights downloaded if they are missing; blocks; raises SettingsError."""
     path = ensure_weights(name, progress=progress, device=device, precision=precision)
-    return Network(runtimes.open_runtime(path, device, precision), weights.known(name))
+    return Network(open_runtime(path, device, precision), weights.known(name))
 
 
 def ensure_weights(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Path:
     """The weights of that model, downloaded if they are missing and a runtime is there; blocks; raises as `load`."""
     weights.known(name)
-    runtimes.require(device, precision)
+    require(device, precision)
     return weights.ensure(name, progress=progress)
 
 
 class Network:
     """U²-Net on a runtime; may be used by several threads at once."""
 
-    def __init__(self, runtime: runtimes.Runtime, model: weights.Weights) -> None:
+    def __init__(self, runtime: Runtime, model: weights.Weights) -> None:
         """`runtime` has loaded the network that `model` describes."""
         self._runtime, self._model = runtime, model
-        self.used = str(runtime.used)
-        """What it runs on, such as `openvino CPU bf16`."""
+        self.used = str(runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""

@@ -1,16 +1,27 @@
-"""From a source's bytes to pixels."""
+"""From a source's bytes to pixels: all of them, or the proxy that goes to the provider in their stead."""
 
 from __future__ import annotations
 
-import numpy as np
+import io
+from dataclasses import dataclass
+from typing import Any
 
-from .arrays import Picture, split, upright
+import numpy as np
+from PIL import Image
+
+from batch_removebg.model import ProxySpec
+
+from .arrays import Picture, Samples, split, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
 from .header import decoding
 from .metadata import collect
 from .probe import probe, unpack
-from .vips import as_array
+from .vips import as_array, as_image
+
+_CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
+_LEAST = 1.5  # times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 is several times faster than all
+_GAP = 3  # times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen
 
 
 def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
@@ -30,3 +41,65 @@ def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
             notes += more
         exif, xmp, unkept = collect(header) if metadata else (None, None, ())
         return Picture(pixels, alpha, icc, header.dpi, notes + unkept, exif, xmp)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An encoded picture: upright, sRGB without a profile, 8 bits a channel, opaque, without metadata."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
+def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
+    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError."""
+    header = probe(data, limits)
+    size = _size(header.size, spec)
+    with decoding():
+        spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
+        shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
+        stored = unpack(header, shrink)
+        image = as_image(stored.pixels)
+        if stored.alpha:  # white in every RGB and grey profile
+            white = 255 if image.format == "uchar" else 65535
+            image = image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+        small = lanczos(image, size)
+        icc, _, more = fit_profile(mode_of(small), header.icc)
+        rgb, _, notes = convert(small, icc)
+        pixels = upright(rgb, header.orientation)
+        encoded = _encoded(pixels, spec)
+    height, width = pixels.shape[:2]
+    return Proxy(encoded, _CONTENT_TYPES[spec.encoding], width, height, header.notes + stored.notes + more + notes)
+
+
+def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
+    """The proxy's size before it is turned upright, which is the same rule in both directions."""
+    if spec.square is not None:
+        return spec.square, spec.square
+    scale = min(1.0, spec.longest / max(stored))
+    width, height = (max(1, round(side * scale)) for side in stored)
+    return width, height
+
+
+def lanczos(pixels: Any, size: tuple[int, int]) -> Samples:
+    """A libvips picture or an array (grey, RGB or CMYK, 8 or 16 bits) at exactly that width and height, in 8 bits."""
+    image = as_image(pixels)
+    if (image.width, image.height) == size:
+        return to_8_bits(as_array(pixels))
+    if image.width < size[0] or image.height < size[1]:  # libvips would enlarge by another filter
+        small = np.ascontiguousarray(to_8_bits(as_array(pixels)))
+        stored = Image.frombuffer(mode_of(small), (image.width, image.height), small)
+        return np.asarray(stored.resize(size, Image.Resampling.LANCZOS))
+    across, down = size[0] / image.width, size[1] / image.height
+    return to_8_bits(as_array(image.resize(across, vscale=down, kernel="lanczos3", gap=_GAP)))
+
+
+def _encoded(pixels: Samples, spec: ProxySpec) -> bytes:
+    if spec.encoding == "jpeg":
+        return bytes(as_image(pixels).jpegsave_buffer(Q=spec.quality, subsample_mode="off", keep="none"))
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "BMP")
+    return buffer.getvalue()

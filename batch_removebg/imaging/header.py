@@ -47,14 +47,9 @@ class Header:
         return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
     @property
-    def width(self) -> int:
-        """With the EXIF orientation applied."""
-        return self.turned(*self.size)[0]
-
-    @property
-    def height(self) -> int:
-        """With the EXIF orientation applied."""
-        return self.turned(*self.size)[1]
+    def upright(self) -> tuple[int, int]:
+        """Width and height with the EXIF orientation applied."""
+        return self.turned(*self.size)
 
     def turned(self, across: T, down: T) -> tuple[T, T]:
         """Values for the stored width and height, in the order of the upright picture."""

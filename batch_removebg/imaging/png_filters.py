@@ -32,8 +32,7 @@ class ScanLines:
         """`pixels`: H×W or H×W×C; `alpha`: H×W, becomes the last channel."""
         self._pixels, self._alpha = pixels, alpha
         self._count = len(pixels)
-        self.pixel = pixels[0, 0].nbytes + (0 if alpha is None else alpha.itemsize)
-        """Bytes of one."""
+        self.pixel = pixels[0, 0].nbytes + (0 if alpha is None else alpha.itemsize)  # bytes of one
         self._most = max(1, min(_BAND // (pixels.shape[1] * self.pixel), max(16, self._count // _FEWEST_BANDS)))
 
     def bands(self) -> Iterator[tuple[int, int]]:

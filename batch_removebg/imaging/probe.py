@@ -54,8 +54,8 @@ def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
     """The measures of a picture that is to become a `form`; raises as `probe`."""
     header = probe(data, limits)
     per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
-    cost = header.width * header.height * max(per_pixel, _BYTES_OUT.get(form, 0))
-    return Measured(header.width, header.height, cost, header.notes)
+    width, height = header.upright
+    return Measured(width, height, width * height * max(per_pixel, _BYTES_OUT.get(form, 0)), header.notes)
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:

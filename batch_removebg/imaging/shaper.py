@@ -30,7 +30,9 @@ class Shaper:
 def shaper(icc: bytes) -> Shaper | None:
     """What a profile says, or None where it is not one of curves and a matrix, or can't be read."""
     try:
-        tags = _tags(icc)
+        (count,) = struct.unpack(">I", icc[128:132])
+        directory = struct.iter_unpack(">4sII", icc[132 : 132 + 12 * min(count, 200)])
+        tags = {name: icc[at : at + size] for name, at, size in directory}
         if b"A2B0" in tags or b"A2B1" in tags:
             return None
         if icc[16:20] == b"GRAY":
@@ -57,12 +59,6 @@ def to_srgb(pixels: npt.NDArray[np.uint16], source: Shaper, srgb: npt.NDArray[np
         values = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** np.float32(1 / 2.4) - 0.055)
         result[rows] = np.rint(values * np.float32(65535)).astype(np.uint16)
     return result
-
-
-def _tags(icc: bytes) -> dict[bytes, bytes]:
-    (count,) = struct.unpack(">I", icc[128:132])
-    directory = struct.iter_unpack(">4sII", icc[132 : 132 + 12 * min(count, 200)])
-    return {name: icc[at : at + size] for name, at, size in directory}
 
 
 def _numbers(body: bytes) -> list[float]:

@@ -36,8 +36,7 @@ class Entry(
     """A line of the ledger."""
 
     v: Literal[1] = 1
-    t: str = ""
-    """When the line was written: an ISO stamp; empty until then."""
+    t: str = ""  # when the line was written: an ISO stamp; empty until then
 
 
 class Ignored(Entry, tag="", frozen=True):

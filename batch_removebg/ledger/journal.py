@@ -142,11 +142,9 @@ def _applied(fold: IndexedFold, path: Path) -> IndexedFold:
 class Ledger:
     """The open ledger of one run: `async with Ledger(path, index=…) as ledger`, then `append`."""
 
-    fold: IndexedFold
-    """What is on disk, no more."""
+    fold: IndexedFold  # what is on disk, no more
     run_items: RunItems
-    aside: Sequence[Path] = ()
-    """What was kept of an old one, where this one was begun in its place."""
+    aside: Sequence[Path] = ()  # what was kept of an old one, where this one was begun in its place
 
     def __init__(self, path: Path, *, index: Path, clock: Clock | None = None, start_over: bool = False) -> None:
         """`index`: where the fold is kept between runs; `start_over`: in place of a damaged ledger begin a new one."""

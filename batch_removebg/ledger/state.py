@@ -17,8 +17,7 @@ Outcome = Literal["pending", "saved", "failed"]
 class Lost(Struct, frozen=True, array_like=True, gc=False):
     """A create that may have been accepted without our knowing its id."""
 
-    key: str
-    """The input URL that it is recognised by, or `sha256:…` of a data URI, which servers don't echo."""
+    key: str  # the input URL that it is recognised by, or `sha256:…` of a data URI, which servers don't echo
     since: str  # when `submitting` was written: an ISO stamp
 
 
@@ -34,10 +33,8 @@ class ItemState(Struct, array_like=True, gc=False):
 
     outcome: Outcome = "pending"
     source: str = ""
-    output: str | None = None
-    """Name claimed or written last, relative to OUT."""
-    others: tuple[str, ...] = ()
-    """Names that the item had before, under another format or template: the files there are ours as well."""
+    output: str | None = None  # name claimed or written last, relative to OUT
+    others: tuple[str, ...] = ()  # earlier names, under another format or template: the files there are ours as well
     sha256: str | None = None
     bytes: int | None = None
     width: int | None = None
@@ -49,11 +46,9 @@ class ItemState(Struct, array_like=True, gc=False):
     error_kind: str | None = None
     error_message: str | None = None
     retryable: bool = False
-    recipe: str | None = None
-    """Settings the output was made with: another recipe means another picture."""
+    recipe: str | None = None  # settings the output was made with: another recipe means another picture
     source_sha256: str | None = None
-    signature: str | None = None
-    """Size and times of the source file when it was read."""
+    signature: str | None = None  # size and times of the source file when it was read
     meta: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     quality: Mapping[str, Any] | None = None
@@ -61,15 +56,11 @@ class ItemState(Struct, array_like=True, gc=False):
     engine: str | None = None
     fingerprint: str | None = None
     """What was bought; of a saved item only where its line names it: its file is all that is left of that."""
-    in_flight: bool = False
-    """`prediction_id` was submitted and its result is not saved yet."""
-    lost: Lost | None = None
-    """A create was begun and its answer is not on record."""
-    lost_before: tuple[Lost, ...] = ()
-    """Earlier ones that it may be a duplicate of."""
+    in_flight: bool = False  # `prediction_id` was submitted and its result is not saved yet
+    lost: Lost | None = None  # a create was begun and its answer is not on record
+    lost_before: tuple[Lost, ...] = ()  # earlier ones that it may be a duplicate of
     upload: HeldUpload | None = None
-    spent: tuple[str, ...] = ()
-    """Predictions bought before `prediction_id` that gave nothing."""
+    spent: tuple[str, ...] = ()  # predictions bought before `prediction_id` that gave nothing
 
 
 class Fold:
@@ -80,12 +71,9 @@ class Fold:
     """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
-    predictions: int = 0
-    """Creates that a server accepted, in all runs."""
-    possible_duplicates: int = 0
-    """Creates sent again although an earlier one may have been accepted."""
-    finished: bool = False
-    """The last run has ended in good order."""
+    predictions: int = 0  # creates that a server accepted, in all runs
+    possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
+    finished: bool = False  # the last run has ended in good order
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
 

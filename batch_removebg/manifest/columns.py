@@ -19,8 +19,7 @@ from batch_removebg.storage.naming import is_url
 
 from .text import printable
 
-IMAGE_COLUMNS = ("image", "source", "url", "path", "file")
-"""Accepted names for the picture's column, in order of preference."""
+IMAGE_COLUMNS = ("image", "source", "url", "path", "file")  # names of the picture's column, in order of preference
 
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
 """A usual URL, which needs no check and is its own source and id."""
@@ -36,8 +35,7 @@ _REMEDIES = {
 class Row(NamedTuple):
     """One row of a manifest."""
 
-    origin: str
-    """`catalogue.csv:12`: the file and the line where the row starts."""
+    origin: str  # `catalogue.csv:12`: the file and the line where the row starts
     cells: Mapping[str, Any]
 
 
@@ -48,8 +46,7 @@ class Columns:
     image: str
     id: str | None
     output: str | None
-    others: tuple[str, ...]
-    """Copied to the results unchanged."""
+    others: tuple[str, ...]  # copied to the results unchanged
 
 
 @functools.lru_cache(maxsize=64)

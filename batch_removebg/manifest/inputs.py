@@ -42,10 +42,8 @@ class Input:
     kind: InputKind
     value: str
     origin: str = COMMAND_LINE
-    pattern: tuple[str, ...] = ()
-    """For a folder from a glob with `**`: the patterns of the path components below it."""
-    base: str | None = None
-    """For a file: the folder that its output's name is relative to; by default its own."""
+    pattern: tuple[str, ...] = ()  # for a folder from a glob with `**`: the patterns of the path components below it
+    base: str | None = None  # for a file: the folder that its output's name is relative to; by default its own
 
 
 def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:

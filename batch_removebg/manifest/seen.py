@@ -15,8 +15,7 @@ from batch_removebg.hashing import hash64
 from batch_removebg.model import Item
 
 _PARTS = 16_384
-_marks = struct.Struct("=H5sx").iter_unpack
-"""Splits a hash into the number of its part and the mark that is stored there."""
+_marks = struct.Struct("=H5sx").iter_unpack  # splits a hash into its part's number and the mark stored there
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Bytes → lines: compression, byte order marks, encodings, and a limit on the length of a line."""
+"""Bytes → lines: compression, byte order marks, encodings, a limit on their length; stdin that can be ended."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import contextlib
 import gzip
 import io
 import os
+import select
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from batch_removebg.errors import ManifestError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -72,3 +78,48 @@ def _check_line(line: str, where: str) -> None:
         line.encode()
     except UnicodeEncodeError as error:
         raise ManifestError(f"{where}: not valid UTF-8; {_SAVE_AS}.") from error
+
+
+class Endable(io.RawIOBase):
+    """The bytes of a file descriptor, up to its end or to `end()`, so that a run which waits for more can be stopped.
+
+    On Windows, where `select` doesn't accept pipes, `end` takes effect with the next line.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._woken, self._wake = os.pipe()
+        self._ended = False
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read bytes as they arrive; returns their number, 0 at the end."""
+        if sys.platform != "win32":
+            select.select([self._descriptor, self._woken], [], [])
+        if self._ended:
+            return 0
+        view = memoryview(buffer).cast("B")
+        data = os.read(self._descriptor, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def end(self) -> None:
+        """Make the current read and all later ones return the end."""
+        self._ended = True
+        os.write(self._wake, b"\0")
+
+    def close(self) -> None:
+        """Close the wake-up pipe; the descriptor itself stays open."""
+        if not self.closed:
+            os.close(self._woken)
+            os.close(self._wake)
+        super().close()
+
+
+def endable_stdin() -> tuple[BinaryIO, Endable]:
+    """Standard input for reading, and the object that ends it."""
+    raw = Endable(sys.stdin.fileno())
+    return cast(BinaryIO, io.BufferedReader(raw)), raw

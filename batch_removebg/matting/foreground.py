@@ -15,7 +15,7 @@ import numpy.typing as npt
 from batch_removebg.imaging.arrays import Samples, strips
 
 from .box_filter import Floats, doubled, halved, means
-from .regions import Mask, span
+from .regions import span
 
 SAMPLES = 700  # along the longer side, at most; a cell is two by two of them
 WIDE, NARROW = 12, 1  # radii of the two windows in cells; the wide one is even
@@ -30,7 +30,7 @@ def foreground(pixels: Samples, alpha: Samples) -> Samples:
     """
     most = np.iinfo(alpha.dtype).max
     bands = list(strips(alpha, AT_ONCE))
-    mixed = [_mixed(alpha[band]) for band in bands]
+    mixed = [(alpha[band] != 0) & (alpha[band] != most) for band in bands]
     down = np.concatenate([band.any(axis=1) for band in mixed])
     if not down.any():
         return pixels
@@ -62,10 +62,6 @@ def foreground(pixels: Samples, alpha: Samples) -> Samples:
         changed = np.ascontiguousarray(np.rint(own.clip(0, top, out=own), out=own).T.astype(pixels.dtype))
         np.put(whole, chosen, changed.view(whole.dtype))
     return result
-
-
-def _mixed(alpha: Samples) -> Mask:
-    return np.asarray((alpha != 0) & (alpha != np.iinfo(alpha.dtype).max))
 
 
 class _Grid:

@@ -16,7 +16,7 @@ from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
 from batch_removebg.ledger.state import ItemState, Step, plan
-from batch_removebg.manifest import as_item
+from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims

@@ -16,7 +16,7 @@ from .sources import EXPECTED
 from .work import Prepared, Todo, Turn
 
 if TYPE_CHECKING:
-    from batch_removebg.imaging.proxy import Proxy
+    from batch_removebg.imaging.decode import Proxy
 
 _LEFT = 600.0  # seconds of life that an upload needs to be used again: a prediction may wait before it reads its input
 _SMALLEST = 256  # longest side below which a proxy isn't made smaller to fit a data URI
@@ -91,7 +91,7 @@ async def _data_uri(context: Context, prepared: Prepared) -> str:
 
 
 async def _proxy(context: Context, prepared: Prepared, spec: ProxySpec) -> Proxy:
-    from batch_removebg.imaging.proxy import proxy
+    from batch_removebg.imaging.decode import proxy
 
     async with context.cpu.memory(prepared.cost):
         data = await context.sources.again(prepared)

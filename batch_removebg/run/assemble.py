@@ -9,13 +9,13 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, BinaryIO
 
-from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
-from batch_removebg.manifest.stdin import endable_stdin
+from batch_removebg.manifest.reader import read_rows
+from batch_removebg.manifest.text import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.brake import Brake
@@ -54,8 +54,7 @@ if TYPE_CHECKING:
     from batch_removebg.providers.local import LocalProvider
 
 
-_ANSWER_AHEAD = 1 << 16
-"""aiohttp keeps twice as many bytes of an answer that isn't read yet."""
+_ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
 _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
 
@@ -129,7 +128,7 @@ def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    return manifest.read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
+    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
 
 
 def context_of(

@@ -11,7 +11,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from batch_removebg import manifest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
@@ -20,6 +19,7 @@ from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
+from batch_removebg.manifest import reader
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -125,7 +125,7 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
-    return manifest.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:

@@ -18,16 +18,13 @@ class Option:
     """One option; its name, default and type are those of its field."""
 
     group: str  # title of its section in `--help`
-    help: str
-    """Markdown; the default is appended where the text doesn't mention it."""
+    help: str  # Markdown; the default is appended where the text doesn't mention it
     metavar: str | None = None
     least: float | None = None
     most: float | None = None  # needs `least`
     above: float | None = None  # what a finite number must exceed
-    read: Callable[[str], Any] | None = None
-    """From text to value where the type alone can't; raises argparse.ArgumentTypeError."""
-    collect: Callable[[list[Any]], Any] | None = None
-    """From the values of a repeated flag to the option's."""
+    read: Callable[[str], Any] | None = None  # from text to value where the type alone can't; raises ArgumentTypeError
+    collect: Callable[[list[Any]], Any] | None = None  # from the values of a repeated flag to the option's
     choices: tuple[str, ...] | None = None  # those of a Literal need not be repeated
     flag: str = ""
     name: str = ""

@@ -38,8 +38,7 @@ class Preview:
     bought: int = 0
     beyond: int = 0
     bad: int = 0
-    billed: bool = False
-    """Whether a prediction costs money."""
+    billed: bool = False  # whether a prediction costs money
 
 
 @dataclass(slots=True)

@@ -39,8 +39,7 @@ _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine
 class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
-    out: Path
-    """Folder for the pictures, the ledger and results.json; created if missing."""
+    out: Path  # folder for the pictures, the ledger and results.json; created if missing
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():

@@ -39,27 +39,19 @@ class Summary:
     """The outcome of a run: its items, its predictions, and why it ended."""
 
     out: Path
-    saved: int
-    """Items whose picture is in OUT, those of earlier runs included."""
+    saved: int  # items whose picture is in OUT, those of earlier runs included
     failed: int
     pending: int
-    skipped: int
-    """Of the saved: finished by an earlier run and unchanged."""
-    reused: int
-    """Of the saved in this run: made without a prediction, from the results of earlier ones."""
-    predictions: int
-    """Bought in this run: creates that a server accepted, or may have."""
-    possible_duplicates: int
-    """Creates sent again in this run although an earlier one may have been accepted."""
+    skipped: int  # of the saved: finished by an earlier run and unchanged
+    reused: int  # of the saved in this run: made without a prediction, from the results of earlier ones
+    predictions: int  # bought in this run: creates that a server accepted, or may have
+    possible_duplicates: int  # creates sent again in this run although an earlier one may have been accepted
     seconds: float
     failures: tuple[Failures, ...]
-    stopped: BatchError | None
-    """Why the run ended before its manifest did."""
-    limited: bool = False
-    """The run did as many items as `limit` allows, and didn't read what comes after them."""
+    stopped: BatchError | None  # why the run ended before its manifest did
+    limited: bool = False  # the run did as many items as `limit` allows, and didn't read what comes after them
     flags: tuple[Flagged, ...] = ()
-    engine: str | None = None
-    """What the local engine ran on in this run, such as `openvino CPU bf16`; None where it predicted nothing."""
+    engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
 
     @property
     def total(self) -> int:

@@ -1,7 +1,5 @@
 """Paths inside OUT."""
 
-from __future__ import annotations
-
 LEDGER = "ledger.jsonl"
 RESULTS = "results.json"
 STATE = ".batch-removebg"  # folder of the lock and what follows

@@ -152,17 +152,12 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
-class Owners(Protocol):
-    """Records which item has which name; names, items and folders are `hash64` values."""
+class _Owners(Protocol):
+    """Which item has which name, or one below a folder; names, items and folders are `hash64` values."""
 
-    def owner(self, h: int) -> int | None:
-        """The item that has the name, or None."""
-
-    def has_folder(self, h: int) -> bool:
-        """Whether any name lies below the folder."""
-
-    def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
-        """Give the name to an item, unless it has an owner."""
+    def owner(self, h: int) -> int | None: ...
+    def has_folder(self, h: int) -> bool: ...
+    def take(self, h: int, owner: int, folders: Iterable[int]) -> None: ...
 
 
 class Claims:
@@ -172,7 +167,7 @@ class Claims:
     other. The first item to ask gets the plain name; a later one gets `name-<8 hex of its id's sha256>`.
     """
 
-    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, *, owners: Owners) -> None:
+    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, *, owners: _Owners) -> None:
         """`owners`: the names given by earlier runs, which stay theirs, and by this one."""
         check_template(template)
         self._extension = extension.lower().lstrip(".")

@@ -17,17 +17,13 @@ from .atomic import write_all
 from .group_commit import GroupCommit
 
 
-class File(Protocol):
-    """A finished file."""
-
+class _File(Protocol):
     @property
-    def data(self) -> bytes:
-        """Its bytes."""
+    def data(self) -> bytes: ...
 
 
-F = TypeVar("F", bound=File)
-Draft = Callable[[], F | None]
-"""Makes the picture, in the thread that writes it; None where that isn't possible at once."""
+F = TypeVar("F", bound=_File)
+Draft = Callable[[], F | None]  # makes the picture, in the thread that writes it; None where that can't be done at once
 
 _LANES = 2  # groups written at once: one waits for the disk, the next is hashed; more would contend for locks
 

@@ -17,8 +17,8 @@ from PIL import Image
 from batch_removebg.engine import benchmark, weights
 from batch_removebg.engine.benchmark import Report, Timing
 from batch_removebg.engine.devices import Choice, Device, Installed, Precision
-from batch_removebg.engine.runtimes import Runtime
-from batch_removebg.errors import DeviceAbsent, SettingsError
+from batch_removebg.engine.runtimes.opening import Runtime
+from batch_removebg.errors import SettingsError
 from batch_removebg.resources import cores
 
 CPU = "CPUExecutionProvider"
@@ -80,7 +80,7 @@ def test_missing_weights_are_reported_and_not_downloaded(opened: list[Choice]) -
 
 
 def test_a_device_that_is_asked_for_and_absent_is_an_error(opened: list[Choice]) -> None:
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here"):
+    with pytest.raises(SettingsError, match=r"^--device cuda isn't available here"):
         benchmark.measure(None, "cuda", 1.0, say=lambda text: None)
     assert opened == []
 

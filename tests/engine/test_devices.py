@@ -8,7 +8,7 @@ import pytest
 
 from batch_removebg.engine import devices
 from batch_removebg.engine.devices import Choice, Device, Installed, Precision, resolve
-from batch_removebg.errors import DeviceAbsent, SettingsError
+from batch_removebg.errors import SettingsError
 
 CPU = "CPUExecutionProvider"
 PLAIN = Installed((CPU, "AzureExecutionProvider"))
@@ -75,7 +75,7 @@ def test_what_is_asked_for_and_here_is_tried_in_this_order(
 def test_what_is_asked_for_and_absent_is_an_error_that_says_what_to_install(
     installed: Installed, device: Device, precision: Precision, said: str
 ) -> None:
-    with pytest.raises(DeviceAbsent, match=f"^{said}"):
+    with pytest.raises(SettingsError, match=f"^{said}"):
         resolve(device, precision, installed)
 
 

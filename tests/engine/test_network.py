@@ -13,7 +13,7 @@ from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
-from batch_removebg.errors import DeviceAbsent, SettingsError
+from batch_removebg.errors import SettingsError
 from tests.support.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
@@ -78,7 +78,7 @@ def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch: pyt
 def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
+    with pytest.raises(SettingsError, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
         engine.load("u2netp", progress=lambda done, total: None, device="cuda")
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from batch_removebg.engine import weights
+from batch_removebg.imaging.decode import proxy as make_proxy
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
-from batch_removebg.imaging.proxy import proxy as make_proxy
 from batch_removebg.model import CreateRequest
 from batch_removebg.providers import wire
 from batch_removebg.providers.local import LocalProvider
@@ -36,7 +36,7 @@ async def alpha_by_us(data: bytes) -> np.ndarray:
     made = await provider.create(CreateRequest(item="x", image=upload.url, output="x.png", fingerprint="x"))
     matte = Image.fromarray((await provider.fetch(wire.result(made))).alpha)
     header = probe(data, Limits())
-    return np.asarray(matte.resize((header.width, header.height), Image.Resampling.LANCZOS)) / 255
+    return np.asarray(matte.resize(header.upright, Image.Resampling.LANCZOS)) / 255
 
 
 @pytest.mark.parametrize("name", ["animal-1", "animal-2", "car-1", "car-2", "car-3", "cloth-1", "plants-1"])

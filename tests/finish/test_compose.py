@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.finish import compose
+from batch_removebg.finish import finish as finishing
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.arrays import Picture, joined
 from batch_removebg.imaging.colour import srgb_profile
@@ -24,7 +24,7 @@ def picture(pixels, **fields):
 
 def composed(source, alpha, finish):
     """The finished picture, its alpha as a last channel as in the file."""
-    result = compose.compose(replace(source, pixels=source.pixels.copy()), alpha, finish)
+    result = finishing.compose(replace(source, pixels=source.pixels.copy()), alpha, finish)
     return replace(result, pixels=joined(result.pixels, result.alpha), alpha=None)
 
 

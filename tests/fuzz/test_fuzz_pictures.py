@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import SourceError
-from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.decode import proxy, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import measure, probe
-from batch_removebg.imaging.proxy import proxy
 from batch_removebg.model import ProxySpec
 from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
 from tests.support.pictures import cmyk_profile, deep_tiff, encoded, exif, noise, png, swapped_profile

@@ -9,9 +9,9 @@ from batch_removebg.errors import SourceError
 from batch_removebg.imaging import decode
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.colour import srgb_profile
+from batch_removebg.imaging.decode import proxy
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
-from batch_removebg.imaging.proxy import proxy
 from batch_removebg.imaging.vips import vips
 from batch_removebg.model import ProxySpec
 from tests.support.pictures import (
@@ -54,7 +54,7 @@ def test_what_is_said_behind_the_pixels_of_a_png_counts_from_the_start(depth):
     xmp = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta xmlns:x='adobe:ns:meta/' note='here'/>")
     late = data[:-12] + chunk(b"eXIf", exif(6).tobytes()[6:]) + xmp + data[-12:]
     seen = probe(late, LIMITS)
-    assert (seen.width, seen.height) == (5, 7)
+    assert seen.upright == (5, 7)
     picture = decode.read(late, LIMITS, metadata=True)
     assert picture.pixels.shape == (7, 5, 3)
     assert b"Camera of Somebody" in picture.exif
@@ -386,7 +386,7 @@ def test_heic_is_read_with_its_profile_and_turned_by_its_own_boxes_alone(orienta
     stored = np.kron(noise(2, 3), np.ones((32, 32, 1))).astype(np.uint8)
     data = encoded(stored, "HEIF", quality=95, icc_profile=swapped_profile(), exif=exif(orientation))
     picture = read(data)
-    assert probe(data, LIMITS).width == picture.pixels.shape[1]
+    assert probe(data, LIMITS).upright[0] == picture.pixels.shape[1]
     inside = (slice(8, -8, 32), slice(8, -8, 32))  # away from the edges, which are soft
     assert picture.pixels.shape == stored.shape
     assert np.abs(picture.pixels[inside].astype(int) - stored[inside]).mean() <= 12

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from batch_removebg.errors import ItemError
-from batch_removebg.finish.compose import compose
+from batch_removebg.finish.finish import compose
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging import decode, encode
 from batch_removebg.imaging.arrays import Picture

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from batch_removebg.finish.compose import compose
+from batch_removebg.finish.finish import compose
 from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging import png_filters

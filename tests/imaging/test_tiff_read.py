@@ -10,10 +10,9 @@ from PIL import Image, TiffImagePlugin
 
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging.arrays import to_8_bits
-from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.decode import proxy, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
-from batch_removebg.imaging.proxy import proxy
 from batch_removebg.model import ProxySpec
 from tests.support.pictures import deep_tiff, encoded, noise
 
@@ -167,8 +166,8 @@ def test_the_proxy_of_a_deep_tiff_has_the_shape_of_the_upright_picture(orientati
     data = deep_tiff(words(channels, 40, 20).transpose(1, 2, 0), orientation=orientation)
     seen = probe(data, Limits())
     made = proxy(data, ProxySpec(longest=20), Limits())
-    assert (made.width * 2, made.height * 2) == (seen.width, seen.height)
-    assert read(data, Limits()).pixels.shape[:2] == (seen.height, seen.width)
+    assert (made.width * 2, made.height * 2) == seen.upright
+    assert read(data, Limits()).pixels.shape[:2] == seen.upright[::-1]
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lzma"])

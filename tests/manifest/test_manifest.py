@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.manifest import check, read_rows, table
+from batch_removebg.manifest import table
+from batch_removebg.manifest.reader import check, read_rows
 from batch_removebg.manifest.seen import Marks, Seen
 from batch_removebg.manifest.text import lines
 from batch_removebg.model import Item, UrlRow

@@ -13,7 +13,7 @@ import pytest
 from batch_removebg.cli.progress import Tally
 from batch_removebg.errors import BatchError, KeyRejected, RateLimited, SourceError
 from batch_removebg.events import Kind
-from batch_removebg.imaging.proxy import proxy
+from batch_removebg.imaging.decode import proxy
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.resources import Cpu
 from batch_removebg.run.settings import Settings

@@ -13,8 +13,8 @@ import pytest
 
 from batch_removebg.clock import Clock
 from batch_removebg.finish import finish as finishing
+from batch_removebg.imaging import decode as proxies
 from batch_removebg.imaging import probe
-from batch_removebg.imaging import proxy as proxies
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting import matte as mattes
 from batch_removebg.pipeline.watchers import watch_signals

@@ -15,7 +15,6 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine import network
 from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
-from batch_removebg.errors import DeviceAbsent
 from batch_removebg.run.batch import run
 from batch_removebg.storage.lock import locked
 from tests.support.doubles import photo
@@ -103,7 +102,7 @@ def test_an_absent_device_is_an_error_before_anything_is_written(
     monkeypatch.undo()  # the true engine, on a machine without a graphics card
     monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
     (tmp_path / "a.jpg").write_bytes(photo())
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda isn't available here"):
+    with pytest.raises(SettingsError, match=r"^--device cuda isn't available here"):
         run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", device="cuda")
     assert not (tmp_path / "out").exists()
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from batch_removebg.manifest import as_item, read_rows
+from batch_removebg.manifest.columns import as_item
+from batch_removebg.manifest.reader import read_rows
 from batch_removebg.model import Item
 
 

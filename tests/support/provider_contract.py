@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from batch_removebg.errors import BatchError, PredictionLost, Verdict
+from batch_removebg.imaging.decode import Proxy
+from batch_removebg.imaging.decode import proxy as make_proxy
 from batch_removebg.imaging.format import Limits
-from batch_removebg.imaging.proxy import Proxy
-from batch_removebg.imaging.proxy import proxy as make_proxy
 from batch_removebg.matting.matte import matte_of
 from batch_removebg.model import CreateRequest, Matte, Prediction, Provider, Status
 from batch_removebg.providers import wire

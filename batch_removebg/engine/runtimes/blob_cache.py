@@ -67,7 +67,9 @@ class BlobCache:
             atomic.sweep(self._folder)
             blob = export()
             atomic.write_atomic(self._path(), hashlib.sha256(blob).digest() + blob)
-            self._remove_old()
+            blobs = self._folder.glob(f"{self._weights.stem}-{'[0-9a-f]' * 64}{_SUFFIX}")
+            for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
+                old.unlink()
         except Exception as error:  # noqa: BLE001  # a faster next run is no reason to fail this one
             log.info("the compiled network can't be kept for the next run: %s", error)
 
@@ -82,8 +84,3 @@ class BlobCache:
         facts = [weights.digest(self._weights), dict(self._facts)]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{self._weights.stem}-{key}{_SUFFIX}"
-
-    def _remove_old(self) -> None:
-        blobs = self._folder.glob(f"{self._weights.stem}-{'[0-9a-f]' * 64}{_SUFFIX}")
-        for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
-            old.unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
-from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
+from batch_removebg.errors import PredictionFailed, SettingsError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class OnnxRuntime:
     """A network in a session of onnxruntime, which runs one picture at a time; threads that come meanwhile wait."""
 
     def __init__(self, path: Path, choice: Choice) -> None:
-        """Raises DeviceAbsent if the session falls back to another device, SettingsError if it can't be opened."""
+        """Raises SettingsError if the session can't be opened, or falls back to another device."""
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -77,11 +77,11 @@ class OnnxRuntime:
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:
-    """The choice, if the session uses it; raises DeviceAbsent if not."""
+    """The choice, if the session uses it; raises SettingsError if not."""
     # If a provider can't be loaded, onnxruntime only prints that to stderr and continues on the processor.
     provider = PROVIDERS[choice.device]
     if provider not in used:
-        raise DeviceAbsent(
+        raise SettingsError(
             f"--device {choice.device}: onnxruntime offers {provider} but could not load it, and fell back to "
             f"{', '.join(used) or 'nothing'}; its driver or libraries are missing, or no such device is in this machine"
         )

@@ -6,7 +6,7 @@ import logging
 from importlib.util import find_spec
 from pathlib import Path
 
-from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Installed, Precision, check, resolve
+from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Installed, Precision, resolve
 from batch_removebg.errors import SettingsError
 
 from . import onnx, openvino
@@ -19,7 +19,6 @@ Runtime = onnx.OnnxRuntime | openvino.OpenVino
 def require(device: Device, precision: Precision) -> None:
     """Raise SettingsError if the device or precision isn't available; `auto` needs any runtime."""
     # For `auto` nothing is imported: that takes a tenth of a second, wasted where the run has nothing to predict.
-    check(device, precision)
     if (device, precision) != ("auto", "auto"):
         resolve(device, precision, look(device))
     elif not any(find_spec(name) for name in ("openvino", "onnxruntime")):

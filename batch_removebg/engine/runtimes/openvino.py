@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice
-from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
+from batch_removebg.errors import PredictionFailed, SettingsError
 from batch_removebg.resources import cores, memory
 
 from .blob_cache import BlobCache
@@ -43,7 +43,7 @@ class OpenVino:
     """A network compiled by OpenVINO; each of its streams runs one picture on one core, and further threads wait."""
 
     def __init__(self, path: Path, choice: Choice) -> None:
-        """Raises DeviceAbsent if another precision or device is used, SettingsError if the weights can't be loaded."""
+        """Raises SettingsError if the weights can't be loaded, or another precision or device is used."""
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -84,10 +84,10 @@ class OpenVino:
 
 
 def confirm(choice: Choice, devices: list[str], hint: str) -> Choice:
-    """The choice, if the compiled network uses it; raises DeviceAbsent if not."""
+    """The choice, if the compiled network uses it; raises SettingsError if not."""
     used = _NAMES.get(hint, hint)
     if devices != ["CPU"] or used != choice.precision:
-        raise DeviceAbsent(
+        raise SettingsError(
             f"OpenVINO was asked for {choice.precision} on the CPU and chose {used} on {', '.join(devices)}; "
             "choose --device auto or cpu, or another --precision"
         )

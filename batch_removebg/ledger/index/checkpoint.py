@@ -19,8 +19,7 @@ class Checkpoint:
     end: int = 0
     lines: int = 0
     crc: int = 0
-    stat: str | None = None
-    """Size, times and inode of the ledger when it ended there: while they are the same, so is the file."""
+    stat: str | None = None  # the ledger's size, times and inode when it ended there: while they are the same, so is it
 
     def longer(self, lines: list[bytes]) -> Checkpoint:
         """The checkpoint with these lines after it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +22,6 @@ from batch_removebg.storage.naming import folders_of, name_key
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .lookahead import Lookahead
 from .schema import FAILED, FLYING, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
@@ -44,14 +44,10 @@ class States(Mapping[str, ItemState]):
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.live: dict[str, Held] = {}
-        """What has changed, until a commit has written it to the file."""
-        self.moving: dict[str, Held] = {}
-        """Being written to the file, and not to be changed any more."""
-        self.near: dict[str, Held | None] = {}
-        """What will change soon, as the file has it; None where it has nothing."""
-        self.touched: Bitset | None = None
-        """Receives the numbers of the items that change, where somebody asks for them."""
+        self.live: dict[str, Held] = {}  # what has changed, until a commit has written it to the file
+        self.moving: dict[str, Held] = {}  # being written to the file, and not to be changed any more
+        self.near: dict[str, Held | None] = {}  # what will change soon, as the file has it; None where it has nothing
+        self.touched: Bitset | None = None  # receives the numbers of the items that change, if somebody asks for them
         self.last = database.last()
         self.seen: set[int] | None = None
         """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
@@ -119,6 +115,43 @@ class States(Mapping[str, ItemState]):
         return heapq.merge(kept, late, key=itemgetter(0))
 
 
+class Lookahead:
+    """Finds the items of a manifest's rows without a query for each: most manifests have the order of the ledger.
+
+    It reads ahead the keys of the next finished items, which may have run in another order: unmatched ones are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._next = 1
+        self._numbers: dict[int | None, int] = {}
+
+    def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
+        """For each of `done_keys` the number of the saved item with that key and id, None where there is none."""
+        most = 2 * len(keys)
+        if len(self._numbers) < most and (rows := self._database.finished(self._next, most)):
+            self._next = rows[-1][1] + 1
+            self._numbers.update(rows)
+        found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
+        if missed := [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]:
+            self._look_up(missed, keys, ids, found)
+        return found
+
+    def _look_up(
+        self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
+    ) -> None:
+        """Find the others by their ids; continue from there if the manifest does."""
+        hashes = [hash64(ids[nth]) for nth in missed]
+        hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
+        met, by_id = sum(n is not None for n in found), 0
+        for nth, h in zip(missed, hashes, strict=True):
+            n, key = hints.get(h, (None, None))
+            if n is not None and key == keys[nth]:
+                found[nth], by_id, last = n, by_id + 1, n
+        if by_id > met:
+            self._numbers, self._next = {}, last + 1
+
+
 class IndexedFold(Fold):
     """The fold of a ledger up to `checkpoint`, in little memory; the index's file has it as of the last commit."""
 
@@ -130,8 +163,7 @@ class IndexedFold(Fold):
         self.items = States(database)
         self.change = self.items.change
         self.close = database.close
-        self._bought: OrderedDict[str, None] = OrderedDict()
-        """The latest predictions: all that aren't in the file yet, and more."""
+        self._bought: OrderedDict[str, None] = OrderedDict()  # the latest predictions: more than the file lacks
         self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Choice, Device, Installed
-from batch_removebg.engine.runtimes import Runtime, onnx, opening, openvino
-from batch_removebg.engine.runtimes.opening import look, open_runtime
-from batch_removebg.errors import DeviceAbsent, PredictionFailed, SettingsError
+from batch_removebg.engine.runtimes import onnx, opening, openvino
+from batch_removebg.engine.runtimes.opening import Runtime, look, open_runtime
+from batch_removebg.errors import PredictionFailed, SettingsError
 
 CPU, CUDA = Choice("cpu", "float32"), Choice("cuda", "float32")
 OV32, OV16 = Choice("openvino", "float32"), Choice("openvino", "bf16")
@@ -48,7 +48,7 @@ class Machine:
     def open(self, path: Path, choice: Choice) -> Runtime:
         self.tried.append(choice)
         if choice in self.broken:
-            raise DeviceAbsent(f"no {choice}")
+            raise SettingsError(f"no {choice}")
         return Loaded(choice)
 
 
@@ -86,19 +86,19 @@ def test_the_first_choice_that_works_is_taken_and_no_other_is_loaded(monkeypatch
 
 def test_where_none_works_the_last_ones_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, CUDA, CPU, broken=(CUDA, CPU))
-    with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CPU float32$"):
+    with pytest.raises(SettingsError, match=r"^no onnxruntime CPU float32$"):
         open_runtime(PATH)
 
 
 def test_a_named_device_that_fails_to_load_is_not_replaced_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CUDA, broken=(CUDA,))
-    with pytest.raises(DeviceAbsent, match=r"^no onnxruntime CUDA float32$"):
+    with pytest.raises(SettingsError, match=r"^no onnxruntime CUDA float32$"):
         open_runtime(PATH, "cuda")
     assert machine.tried == [CUDA]
 
 
 def test_a_session_that_fell_back_silently_is_an_error() -> None:
-    with pytest.raises(DeviceAbsent, match=r"^--device cuda: .*fell back to CPUExecutionProvider; its driver"):
+    with pytest.raises(SettingsError, match=r"^--device cuda: .*fell back to CPUExecutionProvider; its driver"):
         onnx.confirm(CUDA, ["CPUExecutionProvider"])
     assert onnx.confirm(CUDA, ["CUDAExecutionProvider", "CPUExecutionProvider"]) == CUDA
 
@@ -116,7 +116,7 @@ class RuntimeThatFallsBackSilently:
 def test_onnxruntime_that_offers_cuda_and_uses_the_processor_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     needs(onnx.providers())
     monkeypatch.setattr(onnx, "_module", lambda: RuntimeThatFallsBackSilently)
-    with pytest.raises(DeviceAbsent, match="fell back to CPUExecutionProvider"):
+    with pytest.raises(SettingsError, match="fell back to CPUExecutionProvider"):
         onnx.OnnxRuntime(PATH, CUDA)
 
 
@@ -193,7 +193,7 @@ def test_auto_looks_at_a_plain_onnxruntime_without_importing_it() -> None:
         pytest.skip("this onnxruntime is one for graphics cards")
     code = (
         "import sys\n"
-        "from batch_removebg.engine.runtimes import look\n"
+        "from batch_removebg.engine.runtimes.opening import look\n"
         "from batch_removebg.engine.devices import resolve\n"
         "print([one.device for one in resolve('auto', 'auto', look('auto'))], 'onnxruntime' in sys.modules)"
     )
@@ -224,7 +224,7 @@ def test_weights_that_openvino_can_not_load_go_to_the_onnxruntime_that_was_not_i
 def test_openvino_that_uses_another_precision_or_device_is_an_error(
     choice: Choice, devices: list[str], hint: str
 ) -> None:
-    with pytest.raises(DeviceAbsent, match=f"^OpenVINO was asked for {choice.precision} on the CPU and chose "):
+    with pytest.raises(SettingsError, match=f"^OpenVINO was asked for {choice.precision} on the CPU and chose "):
         openvino.confirm(choice, devices, hint)
 
 

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from batch_removebg.finish.options import Finish
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.index.indexed_state import IndexedFold
-from batch_removebg.ledger.index.lookahead import Lookahead
+from batch_removebg.ledger.index.indexed_state import IndexedFold, Lookahead
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.manifest import as_item
+from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, ProxySpec, UrlRow
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Planner
