@@ -31,15 +31,18 @@ class Owners:
 
     def owns(self, found: Prediction, *, prediction_id: str | None, image: str | None = None) -> bool:
         """Whether an answer may be to the request for this prediction, or to the create with this `image`."""
+        image = image if image is None or image.startswith("http") else sha256_hex(image)
         image = self._inputs.get(prediction_id) if image is None else image
         if image is not None and prediction_id is not None:
-            _put(self._inputs, prediction_id, image if image.startswith("http") else sha256_hex(image))
+            _put(self._inputs, prediction_id, image)
         if found.image is not None and image is not None and found.image[:4] == image[:4] == "http":
             if wire.same_url(found.image, image):
                 self._echoes = True
             elif self._echoes or wire.normalised(found.image) in self._sent:
                 return False  # one that is rewritten may be ours, but not another's
-        owner = sha256_hex(image) if image is not None else prediction_id or ""
+        if image is not None and image.startswith("http") and image not in self._files:
+            return True  # two URLs of the user's may lead to one picture, whose output some servers name by its content
+        owner = image or prediction_id or ""
         urls = [url for url in (found.output, *found.others) if url is not None and url.startswith("http")]
         return all(_put(self._outputs, url, owner) == owner for url in urls[:1])
 

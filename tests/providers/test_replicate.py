@@ -626,11 +626,20 @@ async def test_a_server_that_rewrites_inputs_is_believed_unless_it_names_another
 
 async def test_an_output_that_another_prediction_has_is_no_answer(api: FakeApi, provider: Replicate) -> None:
     done = {"id": "q1", "status": "succeeded", "output": "https://cdn.example/o.png"}
-    api.respond("POST", "/predictions", says(201, done))
-    await provider.create(REQUEST)
+    api.respond("*", "/predictions*", says(201, done))
+    await provider.create(replace(REQUEST, image="data:,a"))
+    assert (await provider.get("q1")).output == done["output"]
     api.respond("POST", "/predictions", says(201, done | {"id": "q2"}))
     with pytest.raises(CreateLost, match="another"):
-        await provider.create(replace(REQUEST, image="https://shop.example/boot.jpg"))
+        await provider.create(replace(REQUEST, image="data:,b"))
+
+
+async def test_two_urls_of_one_picture_may_have_one_output(api: FakeApi, provider: Replicate) -> None:
+    for number in range(2):
+        done = {"id": f"q{number}", "status": "succeeded", "output": "https://cdn.example/by-content.png"}
+        api.respond("POST", "/predictions", says(201, done))
+        made = await provider.create(replace(REQUEST, image=f"https://shop.example/{number}.jpg"))
+        assert made.output == done["output"]
 
 
 @pytest.mark.parametrize("about", [{}, {"name": "a.jpg"}])
