@@ -16,7 +16,7 @@ def test_there_is_a_subfolder_a_space_and_a_sideways_photo_among_them():
     assert any(len(name.parts) > 1 for name in names)
     assert any(" " in name.name for name in names)
     rocket = probe((SAMPLES / "photos" / "rocket.jpg").read_bytes(), Limits())
-    assert (rocket.width, rocket.height) == (320, 427)
+    assert rocket.upright == (320, 427)
 
 
 def test_they_are_small():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 
@@ -71,12 +72,12 @@ def holds(data: bytes) -> None:
     try:
         seen = probe(data, LIMITS)
         picture = read(data, LIMITS, metadata=True)
-        assert picture.pixels.shape[:2] == (seen.height, seen.width)
+        assert picture.pixels.shape[:2] == seen.upright[::-1]
         assert picture.pixels.dtype in (np.uint8, np.uint16)
         assert picture.pixels.ndim == 2 or picture.pixels.shape[2] == 3
         assert picture.alpha is None or picture.alpha.shape == picture.pixels.shape[:2]
         small = proxy(data, ProxySpec(longest=16), LIMITS)
-        assert max(small.width, small.height) == min(16, max(seen.width, seen.height))
+        assert max(small.width, small.height) == min(16, max(seen.upright))
     except SourceError:
         pass
     assert time.monotonic() - began < SOON
@@ -108,9 +109,8 @@ def header_holds(data: bytes) -> None:
     began = time.monotonic()
     try:
         seen = probe(data, LIMITS)
-        assert seen.width > 0
-        assert seen.height > 0
-        assert seen.width * seen.height <= LIMITS.max_pixels
+        assert min(seen.upright) > 0
+        assert math.prod(seen.upright) <= LIMITS.max_pixels
         assert measure(data, LIMITS).cost > 0
     except SourceError as error:
         str(error).encode()
