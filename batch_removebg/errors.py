@@ -179,6 +179,10 @@ class ConnectionFailed(RetryError, kind="connection"):
     """The connection failed where repeating the request is safe."""
 
 
+class AnswerTooLong(ConnectionFailed):
+    """The answer came, and is larger than any that is read."""
+
+
 class Unreachable(ConnectionFailed):
     """No connection was made at all: nothing listens there, or the name doesn't resolve."""
 

@@ -140,7 +140,8 @@ def _cleared(fold: Fold, _state: ItemState, _entry: events.Cleared) -> None:
 
 def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
     fold.predictions += 1
-    state.lost, state.lost_before = None, ()
+    if entry.prediction_id is not None:  # without an id it can't be asked for: until it is saved, it is as good as lost
+        state.lost, state.lost_before = None, ()
     if state.prediction_id is not None:
         state.spent = (*state.spent, state.prediction_id)
     state.prediction_id = entry.prediction_id

@@ -44,7 +44,7 @@ class Brake:
     _useless: Pictures = field(default_factory=dict, init=False)
     _earlier: set[str] = field(default_factory=set, init=False)
     """Those for which a prediction of an earlier run turned out useless."""
-    _failed: dict[str, set[str]] = field(default_factory=dict, init=False)  # pictures by kind of error
+    _failed: dict[str, Pictures] = field(default_factory=dict, init=False)  # pictures by kind of error
     _purchases: int = field(default=0, init=False)
     _proven: int = field(default=0, init=False)  # place of the last one that was saved
     _last: BatchError | None = field(default=None, init=False)
@@ -100,21 +100,24 @@ class Brake:
     def ended(self, picture: str, error: BatchError) -> None:
         """Record that a picture wasn't saved."""
         self.useless(picture, error)
-        self._bought.pop(picture, None)
+        place = self._bought.pop(picture, self._purchases)
         if isinstance(error, _DOUBTFUL) and not isinstance(error, (*_HOPELESS, UploadExpired)):
-            alike = self._failed.setdefault(error.kind, set())
-            alike.add(picture)
-            if len(alike) == (most := _MANY if isinstance(error, InputRejected) else _MORE):
+            alike = self._failed.setdefault(error.kind, {})
+            alike[picture] = place
+            most = _MANY if isinstance(error, InputRejected) else _MORE
+            # One among them that is still in flight may show that it is the pictures' own fault.
+            if len(alike) >= most and not any(self._bought[one] < place for one in self._in_flight):
                 self._end(most, error)
 
     def saved(self, picture: str) -> None:
         """Record that a picture was saved, from a prediction's output."""
-        self._failed.clear()
         self._earlier.clear()
         self._in_flight.discard(picture)
         self._proven = max(self._proven, self._bought.pop(picture, 0))
         self._suspects = {one: place for one, place in self._suspects.items() if place > self._proven}
         self._useless = {one: place for one, place in self._useless.items() if place > self._proven}
+        for kind, alike in self._failed.items():
+            self._failed[kind] = {one: place for one, place in alike.items() if place > self._proven}
 
     @property
     def _doubtful(self) -> set[str]:

@@ -222,7 +222,7 @@ class Pipeline:
         """Send an item back where another prediction may be bought instead of one of no use; end it elsewhere."""
         if prepared is not None and isinstance(error, ResubmitError) and self.dedup.leads(prepared):
             turn = self.dedup.turn(prepared)
-            turn.open, error.attempts = None, turn.bought
+            turn.open, turn.nameless, error.attempts = None, False, turn.bought
             self.context.brake.useless(prepared.fingerprint, error)
             if self.purchaser.may_buy(turn):
                 if self.context.gate.reason is None:

@@ -79,18 +79,19 @@ class Turn:
     doubtful: bool = False  # the next create may be such a duplicate
     doubts: list[Doubt] = field(default_factory=list)
     """Creates that were sent again though nothing showed that they were missing."""
+    nameless: bool = False  # the last prediction has no id: this run alone can have its output
     refusal: BatchError | None = None
     """What the content ended with in this run: asked and paid again, it would end the same."""
 
     @property
     def paid(self) -> bool:
         """A prediction was bought, or may have been, that may still give a picture."""
-        return self.open is not None or self.lost is not None
+        return self.open is not None or self.lost is not None or self.nameless
 
     def purchased(self, prediction_id: str | None, item: str) -> None:
         """Record a prediction that a server accepted for the item."""
         self.bought += 1
-        self.open, self.buyer = prediction_id, item
+        self.open, self.buyer, self.nameless = prediction_id, item, prediction_id is None
         self.losses, self.resent, self.doubtful = 0, 0, False
         if prediction_id is not None:
             self.spent.append(prediction_id)

@@ -6,12 +6,15 @@ another company's API, and the key would leak there.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from io import BytesIO
 from math import inf
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
@@ -19,12 +22,14 @@ import anyio.to_thread
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import (
+    AnswerTooLong,
     BatchError,
     ConnectionFailed,
     CreateLost,
     DiskError,
     NotAnApi,
     PageInstead,
+    PredictionFailed,
     PredictionLost,
     ServerError,
     Unreachable,
@@ -61,6 +66,7 @@ GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 _ANSWER_LIMIT = 32 * (1 << 20)  # bytes of one API answer; a data URI output of a large picture fits
 _REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read: its status counts, and the rest may be cut off
 _LONG = 1 << 17  # bytes from which on an answer is read only where there is memory for it
+_SPARE = 4 << 30  # bytes of a disk that are left free: every answer in flight may be one of 16 MiB
 _COPIES = 4  # of a long answer, as bytes and as texts, while it is parsed
 _COLD_START = 180.0  # seconds of silence before a create counts as lost where it can't be looked for
 _GONE = frozenset({404, 410})
@@ -142,7 +148,10 @@ class Replicate:
     async def get(self, prediction_id: str) -> Prediction:
         """`GET {base}/predictions/{id}`."""
         doing = f"asking for prediction {prediction_id}"
-        answer = await self._ask("GET", f"/predictions/{quote(prediction_id, safe='')}", doing, expected=_GONE)
+        try:
+            answer = await self._ask("GET", f"/predictions/{quote(prediction_id, safe='')}", doing, expected=_GONE)
+        except AnswerTooLong as error:
+            raise PredictionFailed(str(error)) from None
         if answer.status in _GONE:
             if refusals.is_page(answer.headers, answer.body):
                 raise self._refusal(answer, doing)
@@ -167,7 +176,10 @@ class Replicate:
         params = {"created_after": stamp(created_after.timestamp())} if created_after else {}
         if cursor:
             params["cursor"] = cursor
-        answer = await self._ask("GET", "/predictions", doing, params=params)
+        try:
+            answer = await self._ask("GET", "/predictions", doing, params=params)
+        except AnswerTooLong as error:
+            raise NotAnApi(str(error)) from None
         found = wire.page(answer.body, image_field=self.endpoint.image_field)
         if found is None:
             raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
@@ -264,16 +276,26 @@ class Replicate:
         begin = await fetch.read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
         if refused or answer.content.at_eof():
             return wire.parsed(begin)
-        size = _ANSWER_LIMIT if "Content-Encoding" in answer.headers else answer.content_length or _ANSWER_LIMIT
-        async with self.memory.reserved(_COPIES * min(size, _ANSWER_LIMIT)):
-            raw = begin + await fetch.read(answer, _ANSWER_LIMIT + 1, waiting)
-            if len(raw) > _ANSWER_LIMIT:
-                raise ConnectionFailed(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
-            parsed = wire.parsed(raw)
-            if self.scratch is not None:
-                with suppress(DiskError):  # they stay in memory: what was paid for isn't lost for want of a disk
-                    parsed = await anyio.to_thread.run_sync(wire.lightened, parsed, self.scratch)
-            return parsed
+        # Read as it comes, not once there is memory: a server drops those who keep it waiting.
+        with TemporaryFile(dir=self.scratch) if self._has_room() else BytesIO() as spool:
+            spool.write(begin)
+            while (size := spool.tell()) <= _ANSWER_LIMIT and not answer.content.at_eof():
+                spool.write(await fetch.read(answer, _LONG, waiting))
+            if size > _ANSWER_LIMIT:
+                raise AnswerTooLong(f"{doing}: the answer is larger than {_ANSWER_LIMIT >> 20} MiB")
+            async with self.memory.reserved(_COPIES * size):
+                spool.seek(0)
+                parsed = wire.parsed(spool.read())
+                if self.scratch is not None and self._has_room():
+                    with suppress(DiskError):  # they stay in memory: what was paid for isn't lost for want of a disk
+                        parsed = await anyio.to_thread.run_sync(wire.lightened, parsed, self.scratch)
+                return parsed
+
+    def _has_room(self) -> bool:
+        """Whether pictures may wait on the disk: they must leave room for the ledger's lines and the results."""
+        with suppress(OSError):
+            return self.scratch is not None and shutil.disk_usage(self.scratch).free > _SPARE
+        return False
 
     def _refusal(self, answer: _Answer, doing: str) -> BatchError:
         now = self.clock.wall()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import pytest
 
 from batch_removebg.errors import (
@@ -157,13 +159,26 @@ def test_where_no_other_is_left_one_of_them_is_replaced_at_a_time() -> None:
     ],
 )
 def test_six_pictures_that_fail_alike_stop_the_run_or_ten_that_are_rejected(error: BatchError, most: int) -> None:
-    brake, reasons = braked("abcdefghij")
-    for picture in "abcdefghij"[: most - 1]:
+    pictures = "abcdefghij"[:most]
+    brake, reasons = braked(pictures + "more")
+    for picture in pictures[:-1]:
         brake.useless(picture, error)  # another prediction may do: only its end counts
         brake.ended(picture, error)
     assert reasons == []
-    brake.ended("last", error)
+    brake.ended(pictures[-1], error)
     assert [reason.kind for reason in reasons] == ["nothing-usable"]
+
+
+def test_failures_among_pictures_that_are_in_flight_stop_nothing_until_those_have_ended() -> None:
+    pictures = string.ascii_letters[:40]
+    brake, reasons = braked(pictures)
+    for number in range(6, 40, 5):  # they fail quickly; the others take their time
+        brake.ended(pictures[number], PredictionFailed("no"))
+    assert reasons == []
+    for number in range(39):
+        if number % 5 != 1 or number < 6:
+            brake.saved(pictures[number])
+    assert reasons == []
 
 
 @pytest.mark.parametrize("error", [SourceError("is empty"), ServerError("503"), UploadExpired("late")])

@@ -221,3 +221,20 @@ async def test_two_items_of_one_url_whose_creates_an_earlier_run_lost_take_one_p
     assert (summary.saved, summary.reused, summary.predictions, summary.possible_duplicates) == (2, 1, 0, 0)
     assert (bench.provider.bill, len(bench.provider.requests)) == (2, 1)
     assert (await bench.run(urls(tmp_path, f"{url},red", f"{url},blue"))).skipped == 2
+
+
+async def test_a_prediction_without_an_id_that_a_run_could_not_save_is_a_possible_duplicate_when_bought_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(url: str) -> bytes:
+        raise ServerError(f"{url} answers 503")
+
+    bench.provider.capabilities = GATEWAY
+    bench.add("a.jpg")
+    bench.provider.script.append(lambda request: replace(bench.provider.succeed(request), id=None))
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.provider, "fetch", down)
+        first = await bench.run()
+    assert (first.saved, first.failed, first.pending, first.possible_duplicates) == (0, 0, 1, 0)
+    second = await bench.run()
+    assert (second.saved, second.possible_duplicates, len(bench.provider.requests)) == (1, 1, 2)

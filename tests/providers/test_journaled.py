@@ -110,7 +110,7 @@ async def test_a_result_without_an_id_is_on_record_too(ledger: Ledger) -> None:
     ).create(REQUEST)
     assert events(ledger) == ["submitting", "submitted"]
     state = ledger.fold.items["shoe"]
-    assert (state.in_flight, state.lost, ledger.fold.predictions) == (False, None, 1)
+    assert (state.in_flight, state.lost is not None, ledger.fold.predictions) == (False, True, 1)
 
 
 async def test_a_possible_duplicate_is_said_to_be_one(ledger: Ledger) -> None:
