@@ -77,8 +77,11 @@ def holds(path: Path, case: Case) -> None:
     usable(fold)
 
 
-class Nothing:
-    """A manifest of which nothing has been read."""
+class Read:
+    """A run of which no item has been read yet."""
+
+    def __init__(self, fold: Oracle) -> None:
+        self.fold = fold
 
     def get(self, key: str) -> None:
         return None
@@ -91,7 +94,7 @@ def usable(fold: Oracle) -> None:
     """What a run does with a fold first: count, take names, and write it for people and scripts to read."""
     assert fold.counts()["total"] == len(fold.items)
     namer("png", "{id}", [(item, name) for item, state in fold.each() for name in names_of(state)])
-    text = "".join(results.render(fold, Nothing())).encode("utf-8", "backslashreplace")
+    text = "".join(results.render(Read(fold))).encode("utf-8", "backslashreplace")
     json.loads(text, parse_constant=_refused)
 
 
