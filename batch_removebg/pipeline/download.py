@@ -156,15 +156,12 @@ class Downloader:
     async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
-        limits = self.context.limits
-        notes = await self._put(predicted, partial(as_it_is, cutout, self.context.recipe.finish, limits))
+        limits, wanted = self.context.limits, self.context.recipe.finish
+        notes = await self._put(predicted, partial(as_it_is, cutout, wanted, limits))
         if notes is None:
             from batch_removebg.finish import finish
 
-            seconds, wanted = (
-                patience(limits.max_pixels, self.context.recipe.finish.encoding.effort),
-                self.context.recipe.finish,
-            )
+            seconds = patience(limits.max_pixels, wanted.encoding.effort)
             remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
             notes = await self._put(predicted, lambda: remade)
         return notes or ()

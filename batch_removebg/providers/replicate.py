@@ -65,7 +65,7 @@ GATEWAY_CAN = Capabilities(data_uri_limit=1_000_000)
 
 _ANSWER_LIMIT = 32 * (1 << 20)  # bytes of one API answer; a data URI output of a large picture fits
 _REFUSAL_LIMIT = 1 << 20  # bytes of an error body that are read: its status counts, and the rest may be cut off
-_LONG = 1 << 17  # bytes from which on an answer is read only where there is memory for it
+_LONG = 1 << 17  # bytes from which on an answer goes to the disk, and is parsed where there is memory for it
 _SPARE = 4 << 30  # bytes of a disk that are left free: every answer in flight may be one of 16 MiB
 _COPIES = 4  # of a long answer, as bytes and as texts, while it is parsed
 _COLD_START = 180.0  # seconds of silence before a create counts as lost where it can't be looked for
@@ -271,7 +271,7 @@ class Replicate:
         raise failure
 
     async def _parsed(self, answer: aiohttp.ClientResponse, doing: str, waiting: Patience) -> Any:
-        """The JSON of an answer; a long one is read once there is memory for it, and its pictures go to the disk."""
+        """The JSON of an answer; a long one is parsed once there is memory for it, and its pictures go to the disk."""
         refused = answer.status >= 300
         begin = await fetch.read(answer, _REFUSAL_LIMIT if refused else _LONG, waiting, broken=refused)
         if refused or answer.content.at_eof():
