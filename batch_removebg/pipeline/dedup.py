@@ -56,7 +56,10 @@ class Deduplicator:
         self._on_hand = on_hand
         self._turns: dict[str, Turn] = {}
         self._past: OrderedDict[str, Turn] = OrderedDict()
-        self._unsettled = {state.fingerprint: copy(state) for state in unsettled if state.fingerprint}
+        self._unsettled: dict[str, list[ItemState]] = {}
+        for state in unsettled:
+            if state.fingerprint:
+                self._unsettled.setdefault(state.fingerprint, []).append(copy(state))
         self.parked = 0  # items that wait for another one with the same content
 
     def leads(self, prepared: Prepared) -> bool:
@@ -83,13 +86,12 @@ class Deduplicator:
     def _begin(self, prepared: Prepared) -> None:
         """Begin the turn of a content, with what was bought for it in vain before."""
         key, own = prepared.fingerprint, prepared.todo.state
-        turn, other = self._past.pop(key, None) or Turn(prepared), self._unsettled.pop(key, None)
+        same, turn = own.fingerprint == key, self._past.pop(key, None) or Turn(prepared)
         turn.owner = prepared
         self._turns[key] = turn
-        same = own.fingerprint == key
-        state = own if same and (own.in_flight or own.lost is not None) else other
-        if self._context.provider.capabilities.billed and state is not None:
-            turn.inherit(state)
+        begun = self._unsettled.pop(key, [own] if same and (own.in_flight or own.lost is not None) else [])
+        if self._context.provider.capabilities.billed and begun:
+            turn.inherit(begun)
         if turn.upload is None and same and own.upload is not None:
             turn.upload = Upload(own.upload.url, when(own.upload.until))
 

@@ -127,6 +127,7 @@ class Purchaser:
         Raises ResubmitError where that is of no use, Stopping if the run ends first, CreateLost where a create has to
         be looked for, and the error that the content ended with earlier in this run.
         """
+        turn.take_up()
         if turn.refusal is not None:
             raise type(turn.refusal)(str(turn.refusal))
         if turn.lost is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
 
@@ -77,6 +78,8 @@ class Turn:
     losses: int = 0  # answers lost in a row
     resent: int = 0  # creates sent although an earlier one may have been accepted
     doubtful: bool = False  # the next create may be such a duplicate
+    waiting: list[ItemState] = field(default_factory=list)
+    """Items for which earlier runs bought the content, or began to: all of it is asked for before more is bought."""
     doubts: list[Doubt] = field(default_factory=list)
     """Creates that were sent again though nothing showed that they were missing."""
     nameless: bool = False  # the last prediction has no id: this run alone can have its output
@@ -86,7 +89,7 @@ class Turn:
     @property
     def paid(self) -> bool:
         """A prediction was bought, or may have been, that may still give a picture."""
-        return self.open is not None or self.lost is not None or self.nameless
+        return self.open is not None or self.lost is not None or self.nameless or bool(self.waiting)
 
     def purchased(self, prediction_id: str | None, item: str) -> None:
         """Record a prediction that a server accepted for the item."""
@@ -96,9 +99,16 @@ class Turn:
         if prediction_id is not None:
             self.spent.append(prediction_id)
 
-    def inherit(self, state: ItemState) -> None:
-        """Continue what an earlier run bought, or began to buy, for this content."""
-        if self.open is None and self.lost is None:
+    def inherit(self, states: Iterable[ItemState]) -> None:
+        """Continue what earlier runs bought, or began to buy, for this content, perhaps for several of its items."""
+        self.waiting = sorted(states, key=lambda state: not state.in_flight)
+        for state in self.waiting:
+            self.doubts += [Doubt(lost, -inf, -inf) for lost in state.lost_before]
+            self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Go on with what is waiting, where what came before it gave nothing."""
+        while self.waiting and self.open is None and self.lost is None:
+            state = self.waiting.pop(0)
             self.open, self.lost = (state.prediction_id if state.in_flight else None), state.lost
-        self.doubts += [Doubt(lost, -inf, -inf) for lost in state.lost_before]
-        self.spent += [spent for spent in (state.prediction_id, *state.spent) if spent is not None]

@@ -180,7 +180,7 @@ class Replicate:
             answer = await self._ask("GET", "/predictions", doing, params=params)
         except AnswerTooLong as error:
             raise NotAnApi(str(error)) from None
-        found = wire.page(answer.body, image_field=self.endpoint.image_field)
+        found = wire.page(answer.body, image_field=self.endpoint.image_field, inputs=self.endpoint.inputs)
         if found is None:
             raise ServerError(f"{doing}: the answer is no list: {self._glimpse(answer)}")
         return replace(found, predictions=tuple(map(self._without_key, found.predictions)))

@@ -82,11 +82,14 @@ def parsed(raw: bytes) -> Any:
     return None
 
 
-def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Prediction | None:
+def prediction(
+    body: Any, *, image_field: str = "image", base: str = "", inputs: Mapping[str, Any] | None = None
+) -> Prediction | None:
     """The prediction in a JSON body, bare or wrapped; None where there is none.
 
     `image_field`: the model's input for the picture, by which a lost create is recognised; others may be URLs too.
-    `base`: the API's URL, which relative outputs are resolved against.
+    `base`: the API's URL, which relative outputs are resolved against. `inputs`: the others that were sent: one made
+    with another value isn't recognised by its picture.
     """
     body = _unwrapped(body)
     if not isinstance(body, dict):
@@ -98,6 +101,7 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
     if not _like_a_prediction(body):
         return None
     given, created, said = body.get("input"), when(body.get("created_at")), body.get("error")
+    other = any(as_object(given).get(name, value) != value for name, value in (inputs or {}).items())
     own = set(outputs(given, base))  # a picture that was sent is none that was made
     found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
     urls = next(filter(None, found), ())
@@ -108,7 +112,7 @@ def prediction(body: Any, *, image_field: str = "image", base: str = "") -> Pred
         output=urls[0] if urls else None,
         others=urls[1:],
         error=None if said in (None, "") else detail(said) or glimpse(said),
-        image=_image(as_object(given).get(image_field)),
+        image=None if other else _image(as_object(given).get(image_field)),
         created_at=created,
         version=body["version"] if isinstance(body.get("version"), str) else None,
         data_removed=body.get("data_removed") is True,
@@ -176,13 +180,13 @@ def _split(url: Any) -> SplitResult:
     return urlsplit("")
 
 
-def page(body: Any, *, image_field: str = "image") -> PredictionPage | None:
+def page(body: Any, *, image_field: str = "image", inputs: Mapping[str, Any] | None = None) -> PredictionPage | None:
     """A page of a list of predictions, newest first; None where the body is no list."""
     shown = as_object(body)
     shown = shown if "results" in shown else as_object(shown.get("data"))
     if not isinstance(shown.get("results"), list):
         return None
-    read = (prediction(each, image_field=image_field) for each in shown["results"])
+    read = (prediction(each, image_field=image_field, inputs=inputs) for each in shown["results"])
     cursor = parse_qs(_split(shown["next"]).query).get("cursor", [""])[0] if shown.get("next") else None
     return PredictionPage(tuple(p for p in read if p is not None), cursor)
 

@@ -114,6 +114,20 @@ def test_what_an_earlier_run_has_in_flight_is_taken_up_whichever_item_has_the_co
     assert (turn.open, turn.spent, turn.bought, turn.buyer) == ("p7", ["p7", "p3"], 0, None)
 
 
+def test_what_earlier_runs_began_for_several_items_of_one_content_is_taken_up_in_turn(tmp_path: Path) -> None:
+    begun = [
+        ItemState(lost=LOST, fingerprint="ab" * 16),
+        *(ItemState(prediction_id=name, in_flight=True, fingerprint="ab" * 16) for name in ("p1", "p2")),
+    ]
+    one, found = dedup(tmp_path, *begun), list[object]()
+    turn = late(one)
+    while turn.paid:
+        found.append(turn.open or turn.lost)
+        turn.open = turn.lost = None
+        turn.take_up()
+    assert (found, turn.spent) == (["p1", "p2", LOST], ["p1", "p2"])
+
+
 @pytest.mark.parametrize("billed", [True, False])
 def test_a_create_that_an_earlier_run_lost_is_looked_for_where_it_may_have_cost_something(
     tmp_path: Path, billed: bool

@@ -238,3 +238,26 @@ async def test_a_prediction_without_an_id_that_a_run_could_not_save_is_a_possibl
     assert (first.saved, first.failed, first.pending, first.possible_duplicates) == (0, 0, 1, 0)
     second = await bench.run()
     assert (second.saved, second.possible_duplicates, len(bench.provider.requests)) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("first", ["in flight", "lost"])
+@pytest.mark.parametrize("order", [("red", "blue"), ("blue", "red")])
+async def test_all_that_earlier_runs_bought_for_one_picture_is_asked_for_before_more_is_bought(
+    bench: Bench, tmp_path: Path, first: str, order: tuple[str, str]
+) -> None:
+    url, ledger, provider = "https://shop.example/a.jpg", bench.out / "ledger.jsonl", bench.provider
+    provider.script.append(lost(bench, accepted=False, then=bench.stop))
+    assert (await bench.run(urls(tmp_path, f"{url},red"), grace=0.5)).pending == 1
+    [submitting] = [line for line in bench.ledger() if line["event"] == "submitting"]
+    useless, good = (provider.succeed(CreateRequest("red", url, "red.png")) for _ in range(2))
+    provider.outputs.pop(str(useless.output))
+    provider.known.update({str(made.id): made for made in (useless, good)})
+    lines = [
+        *([{"v": 1, "event": "submitted", "item": "red", "prediction_id": useless.id}] * (first == "in flight")),
+        {**submitting, "item": "blue", "output": "blue.png"},
+        {"v": 1, "event": "submitted", "item": "blue", "prediction_id": good.id},
+    ]
+    with ledger.open("a", encoding="utf-8") as file:  # a run that another item led, after the first one gave nothing
+        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+    summary = await bench.run(urls(tmp_path, *(f"{url},{name}" for name in order)))
+    assert (summary.saved, summary.predictions, summary.possible_duplicates) == (2, 0, 0)

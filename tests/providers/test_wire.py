@@ -329,6 +329,16 @@ def test_a_page_has_its_predictions_in_order_and_the_cursor_of_the_next() -> Non
     assert wire.page(body) == PredictionPage(expected, "cD0yMDI=")
 
 
+@pytest.mark.parametrize(
+    ("shown", "known"), [({}, True), ({"threshold": 0.5}, True), ({"threshold": 0.9}, False), ({"other": 1}, True)]
+)
+def test_a_listed_prediction_made_with_another_input_is_not_known_by_its_picture(shown: Any, known: bool) -> None:
+    body = {"results": [{"id": "a", "status": "succeeded", "input": {"image": "https://x/a.jpg", **shown}}]}
+    found = wire.page(body, inputs={"threshold": 0.5})
+    assert found is not None
+    assert found.predictions[0].image == ("https://x/a.jpg" if known else None)
+
+
 @pytest.mark.parametrize("following", [None, "", {}])
 def test_a_page_that_names_none_after_it_is_the_last(following: Any) -> None:
     assert wire.page({"results": [], "next": following}) == PredictionPage((), None)
