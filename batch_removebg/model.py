@@ -22,13 +22,16 @@ class Item:
     """One picture to process, as the manifest names it."""
 
     id: str  # the same in every run: the id column, else the path relative to the input, else the URL
-    source: str  # the path or URL for the ledger and messages
+    source: str  # the path or URL for the ledger and messages, without signatures and passwords
     origin: str  # `catalogue.csv:12`, or the folder
     path: Path | None = None  # None for a URL
     name: str | None = None  # in the id's place for the output's name: of a picture given by its path, the file name
     output: str | None = None  # of the manifest's output column, relative to OUT
     meta: Mapping[str, Any] = field(default_factory=dict)
     problem: str | None = None  # why the item fails without being tried (an unreadable folder, a `file:` URL)
+    url: str | None = None  # as it is asked for, byte for byte, where `source` is something else
+    own_id: bool = False  # the id is that of the manifest's id column
+    suffix: str = ""  # of id and output name, where a row names several pictures, or several rows share an id: `-2`
 
 
 @dataclass(slots=True)  # not frozen: there may be a million, and a frozen one takes three times as long to create

@@ -49,6 +49,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     provider: str
     version: str
     settings: Mapping[str, Any]
+    pid: int | None = None
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
@@ -120,6 +121,8 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     engine: str | None = None
     quality: Mapping[str, Any] | None = None
     flags: tuple[str, ...] = ()
+    etag: str | None = None
+    modified: str | None = None
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -143,6 +146,21 @@ class Unchanged(Entry, tag="unchanged", frozen=True):
     signature: str | None
     source: str | UnsetType = UNSET
     meta: Mapping[str, Any] | None = None
+    etag: str | None = None
+    modified: str | None = None
+
+
+class Renamed(Entry, tag="renamed", frozen=True):
+    """What is on record of the item `was` is the item's from now on."""
+
+    item: str
+    was: str
+
+
+class Gone(Entry, tag="gone", frozen=True):
+    """The item isn't in the manifest any more."""
+
+    item: str
 
 
 class RunFinished(Entry, tag="run_finished", frozen=True):
@@ -154,6 +172,10 @@ class RunFinished(Entry, tag="run_finished", frozen=True):
     predictions: int
     possible_duplicates: int
     seconds: Seconds | None
+    state: str | None = None
+    reason: str | None = None
+    exit_code: int | None = None
+    unread: bool = False
 
 
 EVENTS: Final[Mapping[str, type[Entry]]] = {

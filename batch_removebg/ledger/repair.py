@@ -17,7 +17,7 @@ from batch_removebg.storage.atomic import put_aside, write_atomic
 from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS
 
 from . import codec
-from .events import Claimed, Entry, Failed, Saved, Submitted, Submitting, decode, encode, lenient
+from .events import Claimed, Entry, Failed, Gone, Saved, Submitted, Submitting, decode, encode, lenient
 from .index.database import Database
 from .index.indexed_state import IndexedFold
 from .journal import UNUSABLE, look
@@ -74,7 +74,7 @@ class _Mending:
         with suppress(*UNUSABLE), closing(Database.look(out / INDEX)) as database:
             for item, state in IndexedFold(database).each():
                 why = {"kind": state.error_kind, "message": state.error_message}
-                ended = lenient({**asdict(state), **why, "event": state.outcome, "item": item})
+                ended = lenient({**asdict(state), **why, "event": state.outcome, "item": item, "t": state.checked})
                 yield from ((entry, INDEX) for entry in self._unknown(item, state, ended))
         for value in _objects(out / RESULTS):
             why = value["error"] if isinstance(value.get("error"), dict) else {}
@@ -109,6 +109,7 @@ class _Mending:
         last += [ended] if isinstance(ended, Saved | Failed) else []
         if last and _marks(last[-1])[0] not in self._known:
             yield from last
+            yield from [Gone(item=item)] * state.gone
 
 
 def _marks(entry: Entry) -> list[tuple[object, ...]]:

@@ -61,6 +61,10 @@ class ItemState(Struct, array_like=True, gc=False):
     lost_before: tuple[Lost, ...] = ()  # earlier ones that it may be a duplicate of
     upload: HeldUpload | None = None
     spent: tuple[str, ...] = ()  # predictions bought before `prediction_id` that gave nothing
+    etag: str | None = None  # of a source that was downloaded, as its host gave it
+    modified: str | None = None
+    checked: str = ""  # when the source was last read or asked for: an ISO stamp
+    gone: bool = False  # the last whole manifest doesn't have it
 
 
 class Fold:
@@ -109,7 +113,7 @@ def _named(state: ItemState, output: str | None) -> None:
 
 def _claimed(_fold: Fold, state: ItemState, entry: Claimed | Submitting) -> None:
     _named(state, entry.output or state.output)
-    state.outcome = "pending"
+    state.outcome, state.gone = "pending", False
 
 
 def _submitting(fold: Fold, state: ItemState, entry: Submitting) -> None:
@@ -151,6 +155,7 @@ def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
 def _ended(state: ItemState, entry: Saved | Failed) -> None:
     state.source, state.attempts, state.recipe = entry.source, entry.attempts, entry.recipe
     state.signature, state.meta = entry.signature, _writable(entry.meta)
+    state.checked, state.gone = entry.t, False
 
 
 def _settled(state: ItemState) -> None:
@@ -169,6 +174,7 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     state.width, state.height, state.seconds, state.reused = entry.width, entry.height, entry.seconds, entry.reused
     state.quality, state.flags, state.engine = _writable(entry.quality), entry.flags, entry.engine
     state.notes = entry.notes
+    state.etag, state.modified = entry.etag, entry.modified
     state.error_kind, state.error_message, state.retryable = None, None, False
 
 
@@ -184,10 +190,15 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
 
 
 def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
-    state.signature = entry.signature
+    state.signature, state.checked, state.gone = entry.signature, entry.t, False
+    state.etag, state.modified = entry.etag or state.etag, entry.modified or state.modified
     if not isinstance(entry.source, UnsetType):
         state.source = entry.source
         state.meta = _writable(entry.meta)
+
+
+def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
+    state.gone = True
 
 
 def _writable(value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -204,6 +215,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Saved: _saved,
     Failed: _failed,
     Unchanged: _unchanged,
+    events.Gone: _gone,
 }
 
 

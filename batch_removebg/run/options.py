@@ -17,6 +17,7 @@ from batch_removebg.storage.layout import DEFAULT_TEMPLATE
 from .declare import option
 
 PROVIDER, PICTURES, WORK = "provider", "pictures", "how much, how fast"
+READING, WEB, AGAIN = "what is read", "the web", "runs after the first"
 
 
 def _concurrency(text: str) -> int | None:
@@ -81,6 +82,34 @@ class Options:
         "retry", PROVIDER, "a create whose answer was lost and that can't be looked for: `retry` sends it once more "
         "(default), `fail` fails the item")
 
+    image_column: str | None = option(
+        None, READING, "the manifest's column with the picture (default: the one that shops' exports have)",
+        metavar="NAME")
+    id_column: str | None = option(
+        None, READING, "the manifest's column that tells rows apart (default: `id`, or what shops' exports have)",
+        metavar="NAME")
+    strict: bool = option(
+        False, READING, "stop at a row that makes no sense (default: it fails alone, and the others are done)")
+    ignore_query: tuple[str, ...] = option(
+        (), READING, "a parameter of URLs that doesn't tell pictures apart, such as a token; those of pre-signed URLs "
+        "are known; may be repeated", metavar="NAME", read=str, collect=tuple)
+    root: str | None = option(
+        None, READING, "folder that ids and names of files are relative to (default: their common one)", metavar="DIR")
+    include: tuple[str, ...] = option(
+        (), READING, "of folders, take only what matches; may be repeated", metavar="GLOB", read=str, collect=tuple)
+    exclude: tuple[str, ...] = option(
+        (), READING, "of folders, leave out what matches; may be repeated", metavar="GLOB", read=str, collect=tuple)
+    follow_links: bool = option(False, READING, "in folders, follow links that lead out of them")
+
+    header: tuple[str, ...] = option(
+        (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST=NAME: VALUE`; never sent to the API, never "
+        "written; may be repeated", metavar="HEADER", read=str, collect=tuple)
+    refresh: Literal["auto", "never", "always"] = option(
+        "auto", WEB, "whether pictures that were downloaded are asked for again: `auto` (default) asks hosts that say "
+        "whether one has changed, `always` downloads all, `never` none")
+    give_up_after: float = option(
+        600.0, WEB, "seconds to wait for an API that has never answered, before the run ends", metavar="S", above=0)
+
     format: str = option(
         "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", choices=tuple(EXTENSIONS))
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
@@ -131,8 +160,17 @@ class Options:
         None, WORK, "US dollars of one prediction, for `--max-cost` and the summary", metavar="USD", above=0)
     deadline: float = option(
         900.0, WORK, "seconds a prediction may take before it is cancelled and another is tried", metavar="S", least=1)
-    retry_failed: bool = option(False, WORK, "try items again that failed before")
+    max_cost_total: float | None = option(
+        None, WORK, "spend at most so many US dollars in all runs over this OUT; needs `--price`",
+        metavar="USD", least=0)
+    retry_failed: bool = option(
+        False, AGAIN, "try items again that failed for good (passing faults are tried again by every run)")
+    force: tuple[str, ...] | None = option(
+        None, AGAIN, "make the items with these ids anew; without an ID: all", metavar="ID")
+    buy_again: bool = option(
+        False, AGAIN, "buy what a saved picture could give, such as another format of a URL's cutout")
+    prune: bool = option(False, AGAIN, "move pictures of rows aside that have left the manifest")
     start_over: bool = option(
-        False, WORK, "where the ledger is damaged, or once held more, keep it under another name and begin a new one")
+        False, AGAIN, "where the ledger is damaged, or once held more, keep it under another name and begin a new one")
     grace: float = option(
         30.0, WORK, "seconds to wait for what is in flight when the run is stopped", metavar="S", least=0)

@@ -35,7 +35,7 @@ INDEXES: Final[Mapping[str, str]] = {
     "by_made": "item(made) WHERE made IS NOT NULL",
 }
 """Those of all or most items: once the items are there they are made in a third of the time."""
-FORMAT = 6  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 7  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of the id · done: of a saved item, what
@@ -82,7 +82,7 @@ Done = tuple[str, str, int, str, str | None, Mapping[str, Any] | None, str]
 
 
 def _done(item: str, state: ItemState) -> Done | None:
-    if state.outcome != "saved" or state.in_flight:
+    if state.outcome != "saved" or state.in_flight or state.gone:
         return None
     if state.output is None or state.bytes is None or state.recipe is None:
         return None
