@@ -168,6 +168,7 @@ class Chaos:
 
     async def _disturb(self, process: Process) -> None:
         """Do something to the run every now and then, until it is killed or has ended."""
+        # Signals go by `os.kill`: asyncio's own way looks after the process first, and may take its exit code away.
         with contextlib.suppress(ProcessLookupError):
             await self._disturbing(process)
 
@@ -177,15 +178,15 @@ class Chaos:
             match self.dice.choices(("kill", "suspend", "fill", "down", "outputs down"), (4, 3, 1, 1, 2))[0]:
                 case "kill":
                     self._peak(peak(process.pid))
-                    process.kill()
+                    os.kill(process.pid, signal.SIGKILL)
                     return
                 case "suspend":
                     self.counts["suspends"] += 1
-                    process.send_signal(signal.SIGSTOP)
+                    os.kill(process.pid, signal.SIGSTOP)
                     try:
                         await anyio.sleep(self.dice.choice((0.1, 0.5, 2.0)))
                     finally:
-                        process.send_signal(signal.SIGCONT)
+                        os.kill(process.pid, signal.SIGCONT)
                 case "fill" if self.mounted:
                     self.counts["fulls"] += 1
                     self._fill()
