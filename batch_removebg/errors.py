@@ -152,6 +152,10 @@ class PredictionFailed(ItemError, kind="prediction", of_content=True):
     """The model ran and refuses this picture for good."""
 
 
+class SpentPicture(ItemError, kind="spent"):
+    """What was bought for the item is left only as a picture that can't give the one that is wanted."""
+
+
 class CreateUnaccounted(ItemError, kind="lost-create", of_content=True):
     """The create may have been accepted, can't be looked up, and may not be sent again."""
 

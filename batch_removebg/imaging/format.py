@@ -86,6 +86,13 @@ def parse_colour(text: str) -> Colour:
     return channels[0], channels[1], channels[2]
 
 
+def loses_nothing(data: bytes) -> bool:
+    """Whether a file that this program has written holds a cutout whole: its format loses no detail, and has alpha."""
+    if data[8:12] == b"WEBP":
+        return b"VP8L" in data and b"ALPH" not in data
+    return identify(data) == "TIFF" or (identify(data) == "PNG" and data[25] in (4, 6))
+
+
 def identify(data: bytes) -> str | None:
     """The format of a file by its first bytes; None for what is no picture, or in none of `STARTS`."""
     # Of an ISO 14496-12 `ftyp` box: its size, its type, major brand, minor version, compatible brands.

@@ -157,9 +157,9 @@ def context_of(
 
 def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
-    pace, out, ledger = Pace(settings), settings.out, bare.ledger
+    pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context = replace(bare, provider=wrapped(bare, pace))
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
     stdin, ending = endable_stdin() if context.shape.stream else (None, None)
@@ -173,7 +173,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, on_hand.alphas, out=out),
+        Downloader(context, on_hand, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
@@ -183,13 +183,13 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
 class Pace:
     """What a run learns about the server, and adapts to; it begins with what is known before the first answer."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, billed: int = 0) -> None:
         window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
         self.creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
         self.others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
-        self.budget = Budget(*settings.budget())
+        self.budget = Budget(*settings.budget(billed))
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:

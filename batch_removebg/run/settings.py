@@ -70,15 +70,25 @@ class Settings(Options):
             run_limit=self.deadline,
         )
 
-    def budget(self) -> tuple[int | None, str]:
-        """Predictions that may be bought in this run (None: any number), and the settings that limit them."""
+    def budget(self, billed: int = 0) -> tuple[int | None, str]:
+        """Predictions that may be bought in this run (None: any number), and what to say once they are.
+
+        `billed`: predictions that earlier runs over this OUT have bought.
+        """
         limits: list[tuple[int, str]] = []
+        one = "in this run; the same command would buy as many again (--max-cost-total bounds all runs together)"
+        every = "in all runs over this OUT; raise it to buy more"
         if self.max_predictions is not None:
-            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions}"))
-        if self.max_cost is not None and self.price is not None and math.isfinite(self.max_cost):
-            # Rounded first: 0.3 / 0.1 is a little less than 3.
-            affordable = math.floor(round(self.max_cost / self.price, 9))
-            limits.append((affordable, f"--max-cost {self.max_cost:g} at --price {self.price:g}"))
+            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions} is reached {one}"))
+        for flag, most, before, where in (
+            ("--max-cost", self.max_cost, 0, one),
+            ("--max-cost-total", self.max_cost_total, billed, every),
+        ):
+            if most is not None and self.price is not None and math.isfinite(most):
+                # Rounded first: 0.3 / 0.1 is a little less than 3.
+                count = math.floor(round(most / self.price, 9))
+                spent = f"{max(count, before)} predictions were bought at --price {self.price:g}"
+                limits.append((max(0, count - before), f"{flag} {most:g} is reached: {spent} {where}"))
         return min(limits, default=(None, ""))
 
     @property
@@ -178,8 +188,9 @@ def _check_api(settings: Settings) -> None:
         raise SettingsError("--input-field is empty; name the model's input for the picture, such as image")
     if settings.input_field in settings.model_inputs:
         raise SettingsError(f"--input {settings.input_field}=…: that field takes the picture itself")
-    if settings.max_cost is not None and settings.price is None:
-        raise SettingsError("--max-cost needs --price, the US dollars of one prediction, such as 0.00044")
+    for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
+        if most is not None and settings.price is None:
+            raise SettingsError(f"{flag} needs --price, the US dollars of one prediction, such as 0.00044")
 
 
 def _check_base_url(provider: str, url: str | None) -> None:

@@ -83,10 +83,8 @@ class Oracle(Fold):
     def has_prediction(self, prediction_id: str) -> bool:
         return any(state.prediction_id == prediction_id for state in self.items.values())
 
-    def made(self, fingerprint: str) -> ItemState | None:
-        key = self.saved_for.get(fingerprint)
-        state = self.items.get(key) if key is not None else None
-        return state if state is not None and (state.outcome, state.fingerprint) == ("saved", fingerprint) else None
+    def made(self, fingerprint: str) -> Iterator[ItemState]:
+        return (one for one in self.items.values() if one.is_made and one.fingerprint == fingerprint)
 
     def unsettled(self) -> Iterator[ItemState]:
         return (state for state in self.items.values() if state.in_flight or state.lost is not None)
