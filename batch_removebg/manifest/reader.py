@@ -106,7 +106,8 @@ class _Reader:
                     yield from _rows(stream, printable(path), parser_for(path) or read_txt, path.parent)
             case InputKind.STDIN:
                 stdin = self._stdin or sys.stdin.buffer
-                yield from _rows(cast("Stream", stdin), "stdin", read_mixed, Path())
+                label = getattr(getattr(stdin, "raw", None), "label", "stdin")
+                yield from _rows(cast("Stream", stdin), label, read_mixed, Path())
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:

@@ -79,7 +79,7 @@ class _Sorter:
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
-    recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
+    recipe, billed = assemble.recipe_of(settings), not settings.local
     counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:

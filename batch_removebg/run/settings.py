@@ -18,6 +18,7 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.model import Provider
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
@@ -40,6 +41,7 @@ class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
+    own: Provider | None = None  # in the place of the three that `provider` names
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -92,6 +94,11 @@ class Settings(Options):
         return min(limits, default=(None, ""))
 
     @property
+    def local(self) -> bool:
+        """Whether the engine on this machine makes the predictions."""
+        return self.own is None and self.provider == "local"
+
+    @property
     def public_only(self) -> bool:
         """Whether sources and outputs are fetched from public addresses only."""
         return not (self.allow_private or (self.provider != "local" and _is_near(self.base)))
@@ -129,14 +136,14 @@ class Settings(Options):
 
     def answers(self) -> int:
         """Bytes that an API's long answers may take together."""
-        return 0 if self.provider == "local" else self._memory() // 4
+        return 0 if self.local else self._memory() // 4
 
     def _memory(self) -> int:
         return self.memory << 20 if self.memory is not None else min(_PIXELS, memory() // _MEMORY_SHARE)
 
     def shape(self, *, stream: bool) -> Shape:
         """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
-        local, workers = self.provider == "local", self.adaptive_concurrency().cap
+        local, workers = self.local, self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
             downloaders=cores() + 1 if local else _DOWNLOADERS,
@@ -148,7 +155,7 @@ class Settings(Options):
 
     def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
-        if self.concurrency is not None or self.provider == "local":
+        if self.concurrency is not None or self.local:
             return Concurrency(fixed=self.concurrency or cores() + 2)
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
