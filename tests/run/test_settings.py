@@ -19,14 +19,14 @@ from batch_removebg.imaging.format import EXTENSIONS, Limits
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import REMOVE_BG
-from batch_removebg.run import batch
+from batch_removebg.run import library
 from batch_removebg.run import settings as module
 from batch_removebg.run.settings import Settings
 
 OUT = Path("out")
 KEY = "r8_SecretOfTheShop1234567890"
 GATEWAY: dict[str, Any] = {"provider": "gateway", "base_url": "https://gateway.example/replicate/v1"}
-OPTIONS = [f.name for f in fields(Settings) if f.name != "out"]
+OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own")]
 
 
 def made(**given: Any) -> Settings:
@@ -104,11 +104,13 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
     assert all(value != getattr(made(), name) for name, value in given.items())
     seen: list[Any] = []
 
-    async def run(inputs: list[str], settings: Settings) -> None:
+    async def run(inputs: list[str], settings: Settings, **_: Any) -> None:
         seen.extend([inputs, settings])
+        raise SettingsError("enough")
 
-    monkeypatch.setattr(batch, "run", run)
-    await batch.run_batch([Path("in"), "list.csv"], out="made", **given)
+    monkeypatch.setattr(library, "run", run)
+    with pytest.raises(SettingsError, match="enough"):
+        await library.run_batch([Path("in"), "list.csv"], out="made", **given)
     assert seen == [["in", "list.csv"], Settings(out=Path("made"), **given)]
 
 
