@@ -3,6 +3,12 @@
 `remove(picture)` gives one cutout; `await run_batch(inputs, out=…)`, or `run_batch_sync` from a script or a notebook, a
 `Summary`; `async for result in stream_batch(inputs, out=…)` a `Result` an item. Names are imported when they are first
 used, so that the command line starts at once.
+
+>>> from batch_removebg import remove, run_batch_sync
+>>> remove("shoe.jpg").save("shoe.png")
+>>> summary = run_batch_sync(rows=[{"image": "shoe.jpg", "id": "A1"}], out="cutouts", format="webp")
+>>> summary.saved, summary.failed, summary.exit_code
+(1, 0, 0)
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif
 LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 """Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
 Metadata = Literal["strip", "keep"]
+Format = Literal["png", "webp", "jpeg", "tiff", "avif"]
 QUALITY = range(1, 101)
 EFFORT = range(10)
 STARTS = {

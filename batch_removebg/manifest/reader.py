@@ -106,8 +106,7 @@ class _Reader:
                     yield from _rows(stream, printable(path), parser_for(path) or read_txt, path.parent)
             case InputKind.STDIN:
                 stdin = self._stdin or sys.stdin.buffer
-                label = getattr(getattr(stdin, "raw", None), "label", "stdin")
-                yield from _rows(cast("Stream", stdin), label, read_mixed, Path())
+                yield from _rows(cast("Stream", stdin), "stdin", read_mixed, Path())
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:

@@ -12,9 +12,10 @@ from difflib import get_close_matches
 from functools import cache, partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
 import anyio
+import anyio.to_thread
 import msgspec
 from anyio.from_thread import start_blocking_portal
 
@@ -26,7 +27,7 @@ from batch_removebg.model import Provider
 from .batch import run
 from .declare import declared
 from .options import Options
-from .rows import Row, picture_bytes, rows_of
+from .rows import Row, picture_bytes, write_rows
 from .settings import Settings
 from .summary import Summary
 
@@ -71,20 +72,14 @@ def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]
 
 
 @_typed(_Arguments)
-async def run_batch(
-    inputs: Inputs = (),
-    *,
-    out: str | PathLike[str],
-    rows: Iterable[Row] = (),
-    on_event: Listener = ignore,
-    **settings: Any,
-) -> Summary:
-    """Make cutouts of everything in `inputs` and `rows`, into `out`, beside a ledger that a later call continues.
+async def run_batch(inputs: Inputs = (), **given: Any) -> Summary:
+    """Make cutouts of `inputs` and `rows`, into `out`, beside a ledger that a later call continues.
 
     `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `rows`,
-    read lazily: dicts as rows of a manifest, paths and URLs, or (id, picture), a picture being a path, a URL, a file's
-    bytes or a PIL image. `on_event` gets every Event, in the event loop or the reader's thread, and must not block.
-    `settings`: the fields of Settings; `provider` may also be a Provider of your own. The pictures have the size of
+    read before the run: dicts as rows of a manifest, paths and URLs, or (id, picture), a picture being a path, a URL, a
+    file's bytes or a PIL image. `on_event` gets every Event, in the event loop or the reader's thread, and must not
+    block.
+    Others are the fields of Settings; `provider` may also be a Provider of your own. The pictures have the size of
     their upright sources (H×W); they are RGBA unless the format or a background requires otherwise, of 8 bits a
     channel, or 16 where source and format have them; colours under opaque alpha are the source's own.
 
@@ -92,20 +87,13 @@ async def run_batch(
     `Summary.stopped`. Raises TypeError and SettingsError for arguments, ManifestError and LockedError before anything
     is bought, and LedgerError where an existing ledger can't be read, is damaged, or held more once.
     """
-    return await _run(inputs, rows, _settings(out, settings), on_event)
+    return await _run(inputs, *_parted(given))
 
 
 @_typed(_Arguments)
-def run_batch_sync(
-    inputs: Inputs = (),
-    *,
-    out: str | PathLike[str],
-    rows: Iterable[Row] = (),
-    on_event: Listener = ignore,
-    **settings: Any,
-) -> Summary:
+def run_batch_sync(inputs: Inputs = (), **given: Any) -> Summary:
     """Do what `run_batch` does, from code that isn't async; where a loop runs, as in notebooks, in a thread."""
-    batch = partial(run_batch, inputs, out=out, rows=rows, on_event=on_event, **settings)
+    batch = partial(run_batch, inputs, **given)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -115,21 +103,14 @@ def run_batch_sync(
 
 
 @_typed(_Arguments)
-async def stream_batch(
-    inputs: Inputs = (),
-    *,
-    out: str | PathLike[str],
-    rows: Iterable[Row] = (),
-    on_event: Listener = ignore,
-    **settings: Any,
-) -> AsyncIterator[Result]:
+async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Result]:
     """Do what `run_batch` does, and give a Result for each item as it ends; those with nothing to do come at the end.
 
     Raises as `run_batch` does, and what stopped the run after the last result. Whoever leaves the loop early cancels
     the run, which a later call continues.
     """
-    given, ended, rest = _settings(out, settings), asyncio.Queue[Result | None](), list[Result]()
-    seen: set[str] = set()
+    (settings, rows, on_event), ended = _parted(given), asyncio.Queue[Result | None]()
+    out, seen, rest = settings.out, set[str](), list[Result]()
 
     def listen(event: Event) -> None:
         on_event(event)
@@ -137,17 +118,17 @@ async def stream_batch(
             seen.add(event.item)
             saved = event.kind is Kind.SAVED
             status = cast('Literal["saved", "failed", "pending"]', event.kind.value)
-            output, error = (given.out / event.text, None) if saved else (None, event.text or None)
+            output, error = (out / event.text, None) if saved else (None, event.text or None)
             ended.put_nowait(Result(event.item, event.source, status, output, error, event.flags))
 
     def look(reading: RunItems) -> None:
         for key, state in reading.fold.each(None, reading.numbers):
             if key not in seen:
-                output = given.out / state.output if state.output and state.outcome == "saved" else None
+                output = out / state.output if state.output and state.outcome == "saved" else None
                 error = in_arguments(state.error_message) if state.error_message else None
                 rest.append(Result(key, state.source, state.outcome, output, error, state.flags))
 
-    task = asyncio.ensure_future(_run(inputs, rows, given, listen, look))
+    task = asyncio.ensure_future(_run(inputs, settings, rows, listen, look))
     task.add_done_callback(lambda _: ended.put_nowait(None))
     try:
         while (result := await ended.get()) is not None:
@@ -170,13 +151,13 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
     Settings; the local engine is the default, and its network stays loaded. Raises TypeError, SettingsError, or
     BatchError where there is no cutout.
     """
-    given = _settings("", settings)
+    wanted, *_ = _parted({"out": "", **settings})
     data = picture_bytes(image)
     with _in_arguments():
-        if given.local:
+        if wanted.local:
             from batch_removebg.engine.cutout import cut
 
-            return cut(_network(given.model, given.device, given.precision), data, given.finish(), given.limits())
+            return cut(_network(wanted.model, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
         from batch_removebg.imaging.pil import opened
 
         with tempfile.TemporaryDirectory() as out:
@@ -198,27 +179,34 @@ def _network(*asked: Any) -> Network:
 
 async def _run(
     inputs: Inputs,
-    rows: Iterable[Row],
     settings: Settings,
+    rows: Iterable[Row],
     on_event: Listener,
     look: Callable[[RunItems], None] = ignore,
 ) -> Summary:
     listed = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
     named = [fspath(one) for one in listed if isinstance(one, str | PathLike)]
     more = [cast(Row, one) for one in listed if not isinstance(one, str | PathLike)]
-    with _in_arguments(), rows_of(more, rows, settings.out) as stream:
-        listener: Listener = lambda event: on_event(replace(event, text=in_arguments(event.text)))  # noqa: E731
-        given = [*named, *(["-"] if stream is not None else [])]
-        summary = await run(given, settings, listener=listener, rows=stream, look=look)
+    rows = [*more, *rows] if more else rows
+    listener: Listener = lambda event: on_event(replace(event, text=in_arguments(event.text)))  # noqa: E731
+    with _in_arguments(), tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
+        stream = cast(BinaryIO, file) if rows != () else None
+        if stream is not None:
+            named.append("-")
+            await anyio.to_thread.run_sync(write_rows, rows, stream, Path(folder))
+        summary = await run(named, settings, listener=listener, rows=stream, look=look)
     if summary.stopped is not None:
         summary.stopped.args = (in_arguments(str(summary.stopped)),)
     groups = (replace(one, examples=tuple((i, in_arguments(m)) for i, m in one.examples)) for one in summary.failures)
     return replace(summary, failures=tuple(groups))
 
 
-def _settings(out: str | PathLike[str], given: dict[str, Any]) -> Settings:
-    """The settings; raises TypeError for an argument that doesn't exist, or of another type."""
+def _parted(given: dict[str, Any]) -> tuple[Settings, Iterable[Row], Listener]:
+    """Settings, rows and listener; raises TypeError for an argument that doesn't exist, or of another type."""
     known, hints, own, given = declared(Options), get_type_hints(Options), None, dict(given)
+    if "out" not in given:
+        raise TypeError("out is missing: the folder for the pictures and the ledger")
+    out, rows, on_event = given.pop("out"), given.pop("rows", ()), given.pop("on_event", ignore)
     if not isinstance(given.get("provider", ""), str):
         own = given.pop("provider")
     for name, value in given.items():
@@ -231,19 +219,14 @@ def _settings(out: str | PathLike[str], given: dict[str, Any]) -> Settings:
         except msgspec.ValidationError as error:
             raise TypeError(f"{name}={value!r}: {error}") from None
     with _in_arguments():
-        return Settings(out=Path(out), own=own, **given)
+        return Settings(out=Path(out), own=own, **given), rows, on_event
 
 
 @contextmanager
 def _in_arguments() -> Iterator[None]:
-    """Name arguments where an error names flags, and let a single error out of its groups."""
+    """Name arguments where an error names flags."""
     try:
         yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            [error] = error.exceptions
-        raise error from None
     except BatchError as error:
         error.args = (in_arguments(str(error)),)
         raise
@@ -252,4 +235,5 @@ def _in_arguments() -> Iterator[None]:
 def in_arguments(text: str) -> str:
     """A message with the names of arguments in the place of flags: `--max-cost` is `max_cost`."""
     names = {option.flag: name for name, option in declared(Options).items()}
+    text = re.sub(r"^stdin(?=:\d)", "rows", text)
     return re.sub(r"--[a-z][a-z-]*[a-z]", lambda flag: names.get(flag[0], flag[0].lstrip("-").replace("-", "_")), text)

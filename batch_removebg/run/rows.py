@@ -1,23 +1,16 @@
-"""Rows from Python, as lines of a manifest that the reader takes from a stream."""
+"""Rows from Python, as lines of a manifest that the reader takes in the place of stdin."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batch_removebg.hashing import sha256_hex
-from batch_removebg.imaging.format import identify
-from batch_removebg.storage.layout import STATE
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from batch_removebg.imaging.pil import Image
 
     Picture = str | PathLike[str] | bytes | Image
@@ -28,58 +21,28 @@ else:
 _MAY = "a dict as a row of a manifest, a path or URL, or (id, picture) with a path, bytes or a PIL image"
 
 
-@contextmanager
-def rows_of(first: list[Row], rows: Iterable[Row], out: Path) -> Iterator[BinaryIO | None]:
-    """The rows as a stream of JSON lines, None where there are none; pictures in them lie below `out` for the block."""
+def write_rows(rows: Iterable[Row], file: BinaryIO, folder: Path) -> None:
+    """Write the rows as JSON lines, pictures in them as files of the folder; raises TypeError for what is no row."""
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise TypeError(f"rows takes an iterable, each of it {_MAY}; not {type(rows).__name__}")
-    rows = rows.to_dict("records") if hasattr(rows, "to_dict") else rows  # a DataFrame
-    written: list[Path] = []
-    try:
-        lines = (_line(row, out / STATE / "given", written) for row in chain(first, rows))
-        yield cast(BinaryIO, io.BufferedReader(_Lines(lines))) if first or rows != () else None
-    finally:
-        for path in written:
-            path.unlink(missing_ok=True)
+    for row in rows.to_dict("records") if hasattr(rows, "to_dict") else rows:  # a DataFrame
+        cells: Any = row
+        if isinstance(row, str | PathLike):
+            cells = {"image": row}
+        elif isinstance(row, tuple) and len(row) == 2:
+            cells = {"id": str(row[0]), "image": row[1]}
+        if not isinstance(cells, Mapping):
+            raise TypeError(f"a row is {_MAY}; not {type(row).__name__}")
+        line = json.dumps({str(name): _cell(value, folder) for name, value in cells.items()})
+        file.write(line.encode() + b"\n")
+    file.seek(0)
 
 
-class _Lines(io.RawIOBase):
-    """Lines, read as they are asked for."""
-
-    label = "rows"  # in the place of `stdin` in messages
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self._lines, self._left = lines, b""
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
-        """Read some bytes, of one line at most; returns their number, 0 at the end."""
-        view, data = memoryview(buffer).cast("B"), self._left or next(self._lines, b"")
-        count = min(len(view), len(data))
-        view[:count], self._left = data[:count], data[count:]
-        return count
-
-
-def _line(row: Row, given: Path, written: list[Path]) -> bytes:
-    if isinstance(row, str | PathLike):
-        row = {"image": row}
-    elif isinstance(row, tuple) and len(row) == 2:
-        row = {"id": str(row[0]), "image": row[1]}
-    if not isinstance(row, Mapping):
-        raise TypeError(f"a row is {_MAY}; not {type(row).__name__}")
-    return json.dumps({str(name): _cell(value, given, written) for name, value in row.items()}).encode() + b"\n"
-
-
-def _cell(value: Any, given: Path, written: list[Path]) -> Any:
+def _cell(value: Any, folder: Path) -> Any:
     """A cell as JSON has it: pictures as the paths of files, NaN as nothing, numpy's numbers as Python's."""
     if isinstance(value, bytes) or hasattr(value, "getexif"):
         data = picture_bytes(value)
-        path = given / f"{sha256_hex(data)[:32]}.{(identify(data) or 'picture').lower()}"
-        given.mkdir(parents=True, exist_ok=True)
-        written.append(path)
+        path = folder / sha256_hex(data)
         path.write_bytes(data)
         return str(path)
     value = value.item() if hasattr(value, "item") else value

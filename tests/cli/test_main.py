@@ -330,7 +330,8 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
     code, out, _ = said("run", "in", "--out", "out", "--dry-run", "--provider", "replicate", "--progress", "json")
     assert code == 0
     assert json.loads(out) == {
-        "total": 3, "done": 0, "left": 0, "kept": 0, "copies": 0, "taken_up": 0, "bought": 3, "beyond": 0, "bad": 0, "spent": 0,
+        "total": 3, "done": 0, "left": 0, "kept": 0, "copies": 0, "taken_up": 0, "bought": 3, "beyond": 0, "bad": 0,
+        "spent": 0,
         "billed": True,
     }  # fmt: skip
     assert tree(shop) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import anyio
 import pytest
 from PIL import Image
 
+import batch_removebg
 from batch_removebg import Event, Kind, Result, SettingsError, remove, run_batch, run_batch_sync, stream_batch
 from batch_removebg.engine import network
 from batch_removebg.run import library
@@ -63,7 +65,6 @@ def test_rows_may_be_a_table_or_any_iterable_of_paths_bytes_and_images(
     rows = [Path("a.jpg"), ("bytes", photo(20, 20)), ("image", Image.new("RGB", (9, 8)))]
     summary = run_batch_sync(rows=iter(rows), out="o")
     assert (summary.saved, sorted(items(tmp_path / "o"))) == (3, ["a.jpg", "bytes", "image"])
-    assert [*(tmp_path / "o" / ".batch-removebg" / "given").iterdir()] == []
     again = run_batch_sync(rows=iter(rows), out="o")
     assert (again.saved, again.skipped, again.predictions) == (3, 3, 0)
 
@@ -173,3 +174,12 @@ def test_one_picture_may_come_from_a_provider_of_ones_own_whose_errors_are_raise
         remove(7)  # type: ignore[arg-type]
     with pytest.raises(library.BatchError, match="is not a picture"):
         remove(b"no picture")
+
+
+def test_the_examples_of_the_package_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shoe.jpg").write_bytes(photo())
+    ran = doctest.testmod(batch_removebg, raise_on_error=True)
+    assert (ran.failed, ran.attempted) == (0, 4)
+    assert (tmp_path / "shoe.png").is_file()
+    assert (tmp_path / "cutouts" / "A1.webp").is_file()
