@@ -103,7 +103,7 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--keep",
-        type=lambda text: math.inf if text == "forever" else float(text),
+        type=_seconds,
         default=3600.0,
         metavar="SECONDS|forever",
         help="how long uploads and results are kept (default 3600), 8 GiB of them at most; `forever`: until it ends",
@@ -111,6 +111,13 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     options["token_env"].add_to(serve, help="environment variable with the key that callers must send")
     options["allow_private"].add_to(serve, help="fetch inputs from private and loopback addresses too")
     _logging(serve)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return math.inf if text == "forever" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, or forever") from None
 
 
 def _models(models: argparse.ArgumentParser) -> None:
