@@ -113,7 +113,8 @@ def preview(found: Preview, settings: Settings) -> str:
     lines += [f"{count:>9} {what}" for count, what in rows if count]
     where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"
     price = f", {found.bought * settings.price:.4g} USD" if found.billed and settings.price is not None else ""
-    lines.append(f"predictions: {found.bought} would be {where}{price}")
+    time = f", in {_duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    lines.append(f"predictions: {found.bought} would be {where}{price}{time}")
     return "\n".join(lines)
 
 

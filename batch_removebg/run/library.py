@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -184,13 +184,16 @@ async def _run(
     on_event: Listener,
     look: Callable[[RunItems], None] = ignore,
 ) -> Summary:
-    listed = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
+    if hasattr(inputs, "to_dict"):  # a DataFrame
+        inputs, rows = (), cast(Iterable[Row], inputs)
+    one = isinstance(inputs, str | bytes | PathLike | Mapping) or not isinstance(inputs, Iterable)
+    listed: list[Any] = [inputs] if one else list(cast(Iterable[Any], inputs))
     named = [fspath(one) for one in listed if isinstance(one, str | PathLike)]
     more = [cast(Row, one) for one in listed if not isinstance(one, str | PathLike)]
     rows = [*more, *rows] if more else rows
     listener: Listener = lambda event: on_event(replace(event, text=in_arguments(event.text)))  # noqa: E731
     with _in_arguments(), tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
-        stream = cast(BinaryIO, file) if rows != () else None
+        stream = None if isinstance(rows, tuple) and not rows else cast(BinaryIO, file)
         if stream is not None:
             named.append("-")
             await anyio.to_thread.run_sync(write_rows, rows, stream, Path(folder))

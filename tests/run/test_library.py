@@ -47,6 +47,9 @@ class Frame:
         def item(self) -> int:
             return 7
 
+    def __ne__(self, other: object) -> Any:
+        raise ValueError("the truth of a table is ambiguous")
+
     def to_dict(self, orient: str) -> list[dict[str, Any]]:
         assert orient == "records"
         return [{"image": "a.jpg", "id": self.Number(), "output": float("nan")}]
@@ -61,6 +64,8 @@ def test_rows_may_be_a_table_or_any_iterable_of_paths_bytes_and_images(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jpg").write_bytes(photo())
     assert run_batch_sync(rows=Frame(), out="table").saved == 1
+    assert run_batch_sync(Frame(), out="table").skipped == 1  # type: ignore[arg-type]
+    assert run_batch_sync({"image": "a.jpg"}, out="row").saved == 1  # type: ignore[arg-type]
     assert [*items(tmp_path / "table")] == ["7"]
     rows = [Path("a.jpg"), ("bytes", photo(20, 20)), ("image", Image.new("RGB", (9, 8)))]
     summary = run_batch_sync(rows=iter(rows), out="o")
@@ -76,6 +81,8 @@ def test_rows_may_be_a_table_or_any_iterable_of_paths_bytes_and_images(
         ({"rows": [b"a picture without an id"]}, "not bytes"),
         ({"rows": {"image": "a.jpg"}}, "rows takes an iterable, .*; not dict"),
         ({"rows": "a.jpg"}, "not str"),
+        ({"inputs": Image.new("L", (2, 2))}, "a row is a dict .*; not Image"),
+        ({"inputs": b"a picture"}, "a row is a dict .*; not bytes"),
         ({"inputs": ["a.jpg"], "concurency": 3}, "no argument 'concurency'; did you mean 'concurrency'"),
         ({"inputs": ["a.jpg"], "quality": "high"}, "quality='high': .*int"),
         ({"inputs": ["a.jpg"], "mask_only": 3}, "mask_only=3: .*bool"),
