@@ -25,7 +25,8 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@echo "downloading what is needed: about 125 MB of packages, 390 MB on the disk; the network's weights, 4.6 MB, follow"
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.python

@@ -23,6 +23,12 @@ import signal
 from pathlib import Path
 from typing import ClassVar
 
+INSTALL = (
+    "pip install '.[{0}]' in a checkout of batch-removebg, "
+    "or pipx install --force 'batch-removebg[{0}] @ git+URL' with its repository's URL"
+)
+"""How an extra is installed: the package is on no index."""
+
 
 class Verdict(enum.Enum):
     """What the caller of a failed step has to do; the families above say it of each."""
@@ -150,6 +156,10 @@ class InputRejected(ItemError, kind="rejected", of_content=True):
 
 class PredictionFailed(ItemError, kind="prediction", of_content=True):
     """The model ran and refuses this picture for good."""
+
+
+class SpentPicture(ItemError, kind="spent"):
+    """What was bought for the item is left only as a picture that can't give the one that is wanted."""
 
 
 class CreateUnaccounted(ItemError, kind="lost-create", of_content=True):

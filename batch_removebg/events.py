@@ -32,6 +32,8 @@ class Event:
     error_kind: str = ""
     count: int = 1  # number of items that the event stands for; `item` is empty where they are counted together
     started: bool = False  # the item was in flight before this
+    source: str = ""  # of an item that has ended
+    flags: tuple[str, ...] = ()  # of a saved one: why it is worth a look
 
 
 Listener = Callable[[Event], None]

@@ -154,7 +154,11 @@ class Matte:
 
 
 class Provider(Protocol):
-    """Makes cutouts. Each method is one exchange with the server; failures are `BatchError`s with a verdict."""
+    """Makes cutouts. Each method is one exchange with the server; failures are `BatchError`s with a verdict.
+
+    One of your own is given as `run_batch(provider=…)`; it may subclass this and leave out what `capabilities` deny.
+    `name`, `version` and `proxy` decide whether a picture is made anew; retries, budget and ledger are added around it.
+    """
 
     name: str
     version: str

@@ -149,12 +149,15 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
         token=token,
         limits=Limits(max_pixels=args.max_pixels),
         fetching=replace(INPUT_POLICY, public_only=not args.allow_private),
+        data_dir=Path(args.data_dir) if args.data_dir else None,
+        keep=args.keep,
     )
     warnings.filterwarnings("ignore", module="aiohttp")  # about odd headers of clients
     with listener("auto", console) as shown, logged(console):
         said = {
             "ready": lambda url: console.info(f"listening on {url}; Ctrl-C ends it"),
             "loaded": lambda used: console.info(f"{args.model} runs on {used}"),
+            "asked": console.info,
         }
         anyio.run(partial(serve, settings, progress=shown.weights, **said))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from batch_removebg import __version__
@@ -95,9 +96,28 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     options = declared(Options)
     for name in ("model", "device", "precision", "max_pixels"):
         options[name].add_to(serve, default=options[name].default)
+    serve.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="where uploads and results are kept while it runs (default: the system's temporary folder)",
+    )
+    serve.add_argument(
+        "--keep",
+        type=_seconds,
+        default=3600.0,
+        metavar="SECONDS|forever",
+        help="how long uploads and results are kept (default 3600), 8 GiB of them at most; `forever`: until it ends",
+    )
     options["token_env"].add_to(serve, help="environment variable with the key that callers must send")
     options["allow_private"].add_to(serve, help="fetch inputs from private and loopback addresses too")
     _logging(serve)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return math.inf if text == "forever" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, or forever") from None
 
 
 def _models(models: argparse.ArgumentParser) -> None:

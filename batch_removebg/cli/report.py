@@ -106,12 +106,15 @@ def preview(found: Preview, settings: Settings) -> str:
         (found.copies, "have the same content as one before them, and would be made from its prediction"),
         (found.taken_up, "have a prediction in flight that would be collected"),
         (found.bad, "would fail: the source can't be read"),
+        (found.spent, "would fail: what was bought is left in a format that can't give this one (--buy-again buys)"),
         (found.bought, "would need a new prediction"),
         (found.beyond, "would have to wait for another run: the budget is reached"),
     ]
     lines += [f"{count:>9} {what}" for count, what in rows if count]
     where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"
-    lines.append(f"predictions: {found.bought} would be {where}")
+    price = f", {found.bought * settings.price:.4g} USD" if found.billed and settings.price is not None else ""
+    time = f", in {_duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    lines.append(f"predictions: {found.bought} would be {where}{price}{time}")
     return "\n".join(lines)
 
 

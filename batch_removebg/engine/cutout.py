@@ -8,13 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from batch_removebg.errors import SourceError
-from batch_removebg.finish.finish import finish
+from batch_removebg.finish.finish import compose, finish
 from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.imaging import probe
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import proxy as make_proxy
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
+from batch_removebg.imaging.pil import Image, image_of
 from batch_removebg.model import Matte, ProxySpec
 from batch_removebg.resources import Cpu, patience
 
@@ -39,6 +40,14 @@ def cutout(network: Network, limits: Limits, data: bytes) -> Finished:
     with _naming_the_image():
         found = matte(network, make_proxy(data, PROXY, limits).data)
         return finish(data, found, _CUTOUT, limits)
+
+
+def cut(network: Network, data: bytes, wanted: Finish, limits: Limits) -> Image:
+    """The same as a PIL image of 8 bits a channel, as `wanted`, its profile beside it."""
+    with _naming_the_image():
+        found = matte(network, make_proxy(data, PROXY, limits).data)
+        made = compose(read(data, limits), found.alpha, wanted)
+    return image_of(made)
 
 
 async def render(cpu: Cpu, network: Network, limits: Limits, data: bytes) -> Finished:

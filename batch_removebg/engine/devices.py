@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import INSTALL, SettingsError
 
-MISSING_EXTRA = "the local engine is not installed; install it with: pip install 'batch-removebg[local]'"
+MISSING_EXTRA = f"the local engine is not installed; install it with: {INSTALL.format('local')}"
 Device = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
 Precision = Literal["auto", "float32", "bf16"]
 Exact = Literal["float32", "bf16"]

@@ -44,6 +44,11 @@ class Finish:
         return EXTENSIONS[self.format]
 
     @property
+    def loses_nothing(self) -> bool:
+        """Whether the file is as good as the cutout it is made from."""
+        return self.format == "png" and not (self.mask_only or self.srgb) and self.backdrop is None
+
+    @property
     def encoding(self) -> Encoding:
         """How its file is written."""
         lossless = self.mask_only or (self.backdrop is None and not self.lossy)

@@ -20,6 +20,7 @@ EXTENSIONS = {"png": "png", "webp": "webp", "jpeg": "jpg", "tiff": "tiff", "avif
 LONGEST = {"webp": 16383, "jpeg": 65500, "avif": 32768}
 """Longest side the format (WebP: 14 bits) or its library (libjpeg: JPEG_MAX_DIMENSION; libavif) can hold."""
 Metadata = Literal["strip", "keep"]
+Format = Literal["png", "webp", "jpeg", "tiff", "avif"]
 QUALITY = range(1, 101)
 EFFORT = range(10)
 STARTS = {
@@ -84,6 +85,13 @@ def parse_colour(text: str) -> Colour:
         why = "is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)"
         raise SettingsError(f"{text!r} {why}") from error
     return channels[0], channels[1], channels[2]
+
+
+def loses_nothing(data: bytes) -> bool:
+    """Whether a file that this program has written holds a cutout whole: its format loses no detail, and has alpha."""
+    if data[8:12] == b"WEBP":
+        return b"VP8L" in data and b"ALPH" not in data
+    return identify(data) == "TIFF" or (identify(data) == "PNG" and data[25] in (4, 6))
 
 
 def identify(data: bytes) -> str | None:

@@ -10,7 +10,7 @@ import re
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
-from batch_removebg.errors import SourceError
+from batch_removebg.errors import INSTALL, SourceError
 
 from . import tiff
 from .arrays import fit
@@ -81,7 +81,7 @@ def _opened(name: str, data: bytes) -> ImageFile.ImageFile:
         try:
             importlib.import_module("pillow_heif").register_heif_opener()
         except ImportError as error:
-            raise SourceError("is a HEIC picture, which needs a plugin: pip install 'batch-removebg[heic]'") from error
+            raise SourceError(f"is a HEIC picture, which needs a plugin: {INSTALL.format('heic')}") from error
     factory, _ = Image.OPEN.get(name, (None, None))
     if factory is None:
         raise SourceError(f"can't be read here: this Pillow has no reader for {name}")

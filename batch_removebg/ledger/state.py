@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, UnsetType
 
+from batch_removebg.errors import SpentPicture
+
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Saved, Submitted, Submitting, Unchanged, writable
 
@@ -66,6 +68,11 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the file that `sha256` describes belongs to what is on record."""
+        return self.outcome == "saved" or (self.outcome == "failed" and self.sha256 is not None)
+
 
 class Fold:
     """The ledger so far: `apply` every entry in order. Where the states are kept is a subclass's matter."""
@@ -76,6 +83,7 @@ class Fold:
     provider: str = ""
     version: str = ""
     predictions: int = 0  # creates that a server accepted, in all runs
+    billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
     finished: bool = False  # the last run has ended in good order
     engine: str | None = None
@@ -126,7 +134,12 @@ def _submitting(fold: Fold, state: ItemState, entry: Submitting) -> None:
     elif state.lost is not None:
         state.lost_before = (*state.lost_before, state.lost)
     state.lost = Lost(entry.key, entry.t)
-    fold.possible_duplicates += entry.possible_duplicate
+    _suspect(fold, entry.possible_duplicate)
+
+
+def _suspect(fold: Fold, count: int) -> None:
+    fold.possible_duplicates += count
+    fold.billed += count
 
 
 def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
@@ -135,15 +148,16 @@ def _rejected(fold: Fold, state: ItemState, _entry: Rejected) -> None:
     if state.lost_before:
         *before, state.lost = state.lost_before
         state.lost_before = tuple(before)
-        fold.possible_duplicates -= 1
+        _suspect(fold, -1)
 
 
 def _cleared(fold: Fold, _state: ItemState, _entry: events.Cleared) -> None:
-    fold.possible_duplicates -= 1
+    _suspect(fold, -1)
 
 
 def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
     fold.predictions += 1
+    fold.billed += fold.provider != "local"
     if entry.prediction_id is not None:  # without an id it can't be asked for: until it is saved, it is as good as lost
         state.lost, state.lost_before = None, ()
     if state.prediction_id is not None:
@@ -179,12 +193,16 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
 
 
 def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
+    recipe = state.recipe
     _ended(state, entry)
     state.outcome = "failed"
     state.error_kind, state.error_message, state.retryable = entry.kind, entry.message, entry.retryable
     if not entry.retryable:
         # Otherwise a prediction that could not be asked for may still be there, and is paid for.
         _settled(state)
+    if entry.kind == SpentPicture.kind:
+        state.recipe = recipe  # the picture of before is still there
+        return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
     state.notes, state.quality, state.flags, state.engine = (), None, (), None
 

@@ -94,8 +94,9 @@ class Brake:
             self._earlier.add(picture)
         elif isinstance(error, _HOPELESS) and place > self._proven:
             self._useless[picture], self._last = place, error
-            if len(self._useless) == _MORE:
-                self._end(_MORE, error)
+            # The first three of a run say enough, where no other can still show that the server is well.
+            if len(self._useless) == _MORE or (len(self._useless) >= _FEW and not (self._proven or self._others)):
+                self._end(len(self._useless), error)
 
     def ended(self, picture: str, error: BatchError) -> None:
         """Record that a picture wasn't saved."""

@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
-from batch_removebg.errors import BatchError, OutputBroken, ResubmitError, ServerError, SourceError, WorkFailed
+from batch_removebg.errors import (
+    BatchError,
+    OutputBroken,
+    ResubmitError,
+    ServerError,
+    SourceError,
+    SpentPicture,
+    WorkFailed,
+)
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.ledger.events import Claimed, Saved
 from batch_removebg.model import Matte
 from batch_removebg.providers import wire
 from batch_removebg.resources import patience
-from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Draft, Outputs
 
 from .context import Context
+from .on_hand import OnHand
 from .sources import EXPECTED
-from .work import Predicted, Todo
+from .work import Cutout, Predicted, Todo
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
@@ -59,7 +67,7 @@ class Downloader:
     """Fetches outputs, makes the final pictures and records them."""
 
     context: Context
-    alphas: AlphaCache
+    on_hand: OnHand
     out: Path
     policy: RefetchPolicy = RefetchPolicy()
 
@@ -73,6 +81,8 @@ class Downloader:
         Raises ResubmitError where the prediction gave nothing usable, DiskError where OUT can't be written.
         """
         output = predicted.output
+        if isinstance(output, Cutout):
+            return await self._remake(predicted, output)
         if isinstance(output, tuple) and predicted.prepared.sha256 is None:
             return await self._used(predicted, self._pass_on)
         if isinstance(output, tuple):
@@ -151,12 +161,29 @@ class Downloader:
         from batch_removebg.matting.matte import encode_matte
 
         with anyio.CancelScope(shield=True):
-            await self.context.cpu.run(lambda: self.alphas.keep(fingerprint, encode_matte(matte)))
+            await self.context.cpu.run(lambda: self.on_hand.alphas.keep(fingerprint, encode_matte(matte)))
 
-    async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
+    async def _remake(self, predicted: Predicted, found: Cutout) -> Notes:
+        """Another picture from a cutout on hand; raises SpentPicture where that has lost what it takes."""
+        format = self.context.recipe.finish.format  # noqa: A001
+        try:
+            if not found.lossy:
+                return await self._pass_on(predicted, found.data, kept=found.kept)
+        except OutputBroken:
+            pass
+        raise SpentPicture(
+            f"was bought, and the picture that is left of it can't give this {format}: it has lost transparency or "
+            "detail; --buy-again buys another"
+        )
+
+    async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte, *, kept: bool = False) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits, wanted = self.context.limits, self.context.recipe.finish
+        fingerprint = predicted.prepared.fingerprint
+        if not kept and (self.on_hand.alphas.has(fingerprint) or not wanted.loses_nothing):
+            with anyio.CancelScope(shield=True):  # before the file that it is in may be replaced
+                await self.context.cpu.run(self.on_hand.keep, fingerprint, cutout)
         notes = await self._put(predicted, partial(as_it_is, cutout, wanted, limits))
         if notes is None:
             from batch_removebg.finish import finish

@@ -1,65 +1,102 @@
 """What earlier predictions left: alphas and, of URLs that the API fetched itself, finished pictures.
 
-Where the source's pixels were at hand, its alpha is kept. Otherwise only the finished picture exists, and another item
-with the same URL gets a copy of it.
+Where the source's pixels were at hand, its alpha is kept. Of a URL that the API fetched itself the cutout is: the
+finished file is that, or it lies among the alphas, behind its digest. Another item with the same URL gets a copy, and
+another format is made from the cutout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.finish.options import Finished
 from batch_removebg.hashing import sha256_hex
+from batch_removebg.imaging.format import loses_nothing
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Matte
 from batch_removebg.storage import layout
 from batch_removebg.storage.alpha_cache import AlphaCache
 
-from .work import Predicted, Prepared
+from .work import Cutout, Predicted, Prepared
+
+_DIGEST = sha256().digest_size
+_ENOUGH = 8  # items with one picture that are looked at
 
 
 class OnHand:
     """Looks up, by fingerprint, what was bought before; `passed` is for URLs that the API fetched itself."""
 
-    def __init__(self, out: Path, saved_for: Callable[[str], ItemState | None], recipe: str) -> None:
-        """`saved_for`: the item that a fingerprint was bought for; `recipe`: the digest its picture must have."""
+    def __init__(
+        self, out: Path, saved_for: Callable[[str], Iterable[ItemState]], recipe: str, *, buy_again: bool = False
+    ) -> None:
+        """`saved_for`: the items that a fingerprint was bought for; `recipe`: the digest of a picture to be copied.
+
+        `buy_again`: nothing is made from a picture with another one.
+        """
         self.alphas = AlphaCache(out / layout.ALPHAS)
         self._out = out
         self._saved_for = saved_for
-        self._recipe = recipe
+        self._recipe, self._buy_again = recipe, buy_again
 
     def has(self, fingerprint: str, *, passed: bool) -> bool:
         """Whether there is something on record; it may turn out to be damaged."""
-        return self._saved(fingerprint) is not None if passed else self.alphas.has(fingerprint)
+        if not passed:
+            return self.alphas.has(fingerprint)
+        return next(iter(self._states(fingerprint)), None) is not None
 
     def whole(self, fingerprint: str, *, passed: bool) -> bool:
         """The same, with the picture's bytes compared to the ledger. Blocks."""
-        return self._picture(self._saved(fingerprint)) is not None if passed else self.alphas.has(fingerprint)
+        return self._passed(fingerprint)[0] is not None if passed else self.alphas.has(fingerprint)
+
+    def lost(self, fingerprint: str) -> bool:
+        """Whether what is on hand for a URL has lost what the wanted picture needs. Blocks."""
+        found, _ = self._passed(fingerprint)
+        return isinstance(found, Cutout) and found.lossy
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
         passed = prepared.sha256 is None
-        state = self._saved(prepared.fingerprint) if passed else prepared.todo.state
-        output = self._picture(state) if passed else self._matte(prepared.fingerprint)
-        if state is None or output is None:
+        output: Finished | Cutout | Matte | None
+        output, state = self._passed(prepared.fingerprint)
+        if not passed:
+            output, state = self._matte(prepared.fingerprint), prepared.todo.state
+        if output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
 
-    def _saved(self, fingerprint: str) -> ItemState | None:
-        state = self._saved_for(fingerprint)
-        return state if state is not None and state.recipe == self._recipe else None
+    def keep(self, fingerprint: str, cutout: bytes) -> None:
+        """Keep a bought cutout whose picture is another file; raises DiskError. Blocks."""
+        self.alphas.keep(fingerprint, sha256(cutout).digest() + cutout)
 
-    def _picture(self, state: ItemState | None) -> Finished | None:
-        if state is None:
-            return None
+    def _states(self, fingerprint: str) -> list[ItemState]:
+        """Those whose pictures may serve, those that are wanted first."""
+        states = islice(self._saved_for(fingerprint), _ENOUGH)
+        may = (state for state in states if state.recipe == self._recipe or not self._buy_again)
+        return sorted(may, key=lambda state: state.recipe != self._recipe)
+
+    def _passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
+        """The wanted picture itself, or what it can be made from, and the item that it was bought for."""
+        states = self._states(fingerprint)
+        there = [(data, state) for state in states if (data := self._file(state)) is not None]
+        if there and there[0][1].recipe == self._recipe:
+            data, state = there[0]
+            return Finished(data, state.width or 0, state.height or 0), state
+        kept = self.alphas.load(fingerprint) or b""
+        if states and not self._buy_again and sha256(kept[_DIGEST:]).digest() == kept[:_DIGEST]:
+            return Cutout(kept[_DIGEST:], kept=True), states[0]
+        best = [(Cutout(data, lossy=not loses_nothing(data)), state) for data, state in there]
+        return min(best, key=lambda found: found[0].lossy, default=(None, ItemState()))
+
+    def _file(self, state: ItemState) -> bytes | None:
         try:
             data = (self._out / (state.output or "")).read_bytes()
         except OSError:
             return None
-        whole = sha256_hex(data) == state.sha256
-        return Finished(data, state.width or 0, state.height or 0) if whole else None
+        return data if sha256_hex(data) == state.sha256 else None
 
     def _matte(self, fingerprint: str) -> Matte | None:
         from batch_removebg.matting.matte import decode_matte

@@ -267,7 +267,9 @@ class Pipeline:
     def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
         started = todo.item.id in self._started
         self._started.discard(todo.item.id)
-        self.context.notify(Event(kind, todo.item.id, text=text, error_kind=error_kind, started=started))
+        state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
+        flags = state.flags if state is not None else ()
+        self.context.notify(Event(kind, todo.item.id, text, error_kind, 1, started, todo.item.source, flags))
         self._copies.ended()
 
     def _warn(self, todo: Todo, text: str) -> None:

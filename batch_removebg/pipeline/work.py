@@ -40,13 +40,22 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Cutout:
+    """A bought cutout on hand, or a picture that was made from one."""
+
+    data: bytes
+    kept: bool = False  # it lies among the alphas
+    lossy: bool = False  # its format loses detail or transparency
+
+
+@dataclass(frozen=True, slots=True)
 class Predicted:
     """An item whose alpha is within reach."""
 
     prepared: Prepared
-    output: tuple[str, ...] | Matte | Finished
-    """The URLs to fetch it from, the likeliest first, the alpha itself, or the finished picture of another item with
-    the same URL."""
+    output: tuple[str, ...] | Matte | Finished | Cutout
+    """The URLs to fetch it from, the likeliest first, the alpha itself, or of an item with the same URL the finished
+    picture, or the cutout."""
     prediction_id: str | None
     attempts: int
     reused: bool  # nothing was bought for this item

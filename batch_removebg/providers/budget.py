@@ -15,14 +15,13 @@ class Budget:
     """The predictions that a run may buy, and those it has bought."""
 
     limit: int | None
-    named: str = ""  # what set the limit, as the error message names it
+    reached: str = ""  # what to say once it is
     bought: int = 0
 
     def take(self) -> None:
         """Count one as bought; raises BudgetReached where none is left."""
         if self.limit is not None and self.bought >= self.limit:
-            named = self.named or f"--max-predictions {self.limit}"
-            raise BudgetReached(f"{named} is reached; raise it and run the same command again to go on")
+            raise BudgetReached(self.reached)
         self.bought += 1
 
     def give_back(self) -> None:

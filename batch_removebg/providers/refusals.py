@@ -29,9 +29,9 @@ _LIMIT = re.compile(
     r"(?<!\d)(\d{1,9}(?:\.\d{1,9})?) requests? per (second|minute|hour)(?:\s+with a burst of\s+(\d+))?", re.IGNORECASE
 )
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-_NO_CREDIT = re.compile(r"quota|credit|balance|funds|billing|余额|欠费", re.IGNORECASE)
+_NO_CREDIT = re.compile(r"(?<!rate)quota|credit|balance|funds|billing|arrear|余额|欠费", re.IGNORECASE)
 _NO_KEY = re.compile(
-    r"unauthori[sz]ed|unauthenticated|invalid (api.?)?(key|token)|(key|token) (is )?invalid", re.IGNORECASE
+    r"unauthori[sz]ed|unauthenticated|invalid.?(api.?)?(key|token)|(key|token) (is )?invalid", re.IGNORECASE
 )
 _PASSING = re.compile(r"overload|busy|unavailable|time.?out|try again|server.error|internal|upstream", re.IGNORECASE)
 _TOO_MANY = re.compile(r"too many requests|rate.?limit|throttl", re.IGNORECASE)
@@ -132,13 +132,31 @@ def stated(body: Any) -> int | None:
     """
     if not isinstance(body, dict):
         return None
-    code = next((code for code in _codes(body) if not 200 <= code < 300 and code), None)
-    failed = body.get("error") or body.get("success") is False or body.get("status") in ("error", "failed", "fail")
-    said = detail(body)
+    inner = as_object(body.get("data"))
+    codes = (*_codes(body), *_codes({"code": inner.get("code")}))
+    code = next((code for code in codes if not 200 <= code < 300 and code), None)
+    failed = _failing(_code(body)) or body.get("error") or body.get("success") is False
+    failed = failed or body.get("status") in ("error", "failed", "fail")
+    said = (detail(inner) if well(body) else "") or detail(body)
     if code is None and not (failed and said):
         return None
     by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
     return code if code is not None and 400 <= code < 600 else by_words or 400
+
+
+def well(body: Any) -> bool | None:
+    """Whether an envelope says of itself that all is well, by its code or a word; None where it says nothing of it."""
+    body = as_object(body)
+    codes = [code for code in (number(body.get(name)) for name in _CODES) if code is not None]
+    if codes:
+        return all(code == 0 or 200 <= code < 300 for code in codes)
+    success = body.get("success")
+    return success if isinstance(success, bool) else None
+
+
+def _failing(code: str) -> bool:
+    """Whether a word in `code` names a fault."""
+    return bool(code) and number(code) is None and code.lower() not in ("ok", "success", "succeed", "succeeded")
 
 
 def _codes(body: Mapping[str, Any]) -> Iterator[int]:

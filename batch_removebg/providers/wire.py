@@ -22,13 +22,14 @@ from batch_removebg.net.fetch import as_url
 from batch_removebg.storage import on_disk
 from batch_removebg.storage.on_disk import OnDisk
 
+from . import refusals
 from .refusals import as_object, aware, detail, glimpse, number
 
 _WORDS = {
-    **dict.fromkeys(("queued", "pending", "booting"), Status.STARTING),
-    **dict.fromkeys(("running", "in_progress"), Status.PROCESSING),
-    **dict.fromkeys(("completed", "complete", "success", "finished", "done", "ok"), Status.SUCCEEDED),
-    **dict.fromkeys(("error", "failure"), Status.FAILED),
+    **dict.fromkeys(("queued", "queuing", "pending", "booting", "submitted", "created", "waiting"), Status.STARTING),
+    **dict.fromkeys(("running", "in_progress", "in progress", "generating"), Status.PROCESSING),
+    **dict.fromkeys(("completed", "complete", "success", "succeed", "finished", "done", "ok"), Status.SUCCEEDED),
+    **dict.fromkeys(("error", "failure", "fail"), Status.FAILED),
     "cancelled": Status.CANCELED,
 } | {status.value: status for status in Status}
 
@@ -46,9 +47,11 @@ _LAST_IDS = ("request_id", "requestId")
 _OUTPUTS = (
     *("output", "outputs", "output_url", "outputUrl", "output_image", "result", "results", "result_url", "resultUrl"),
     *("image_url", "imageUrl", "image", "images", "url", "file", "files", "artifacts", "data", "image_base64"),
-    "b64_json",
+    *("b64_json", "task_result", "resultJson"),
 )
 """Fields that hold the result, the usual one first."""
+_STATES = ("status", "task_status", "taskStatus", "state")
+_FAULTS = ("error", "task_status_msg", "failMsg", "fail_reason")
 _CANDIDATES = 4
 _PICTURE = re.compile(r"data:image/|[^?#]+\.(png|webp|jpe?g|tiff?|avif|gif)([?#]|$)", re.IGNORECASE)
 _NO_PICTURE = re.compile(
@@ -91,7 +94,16 @@ def prediction(
     `base`: the API's URL, which relative outputs are resolved against. `inputs`: the others that were sent: one made
     with another value isn't recognised by its picture.
     """
-    body = _unwrapped(body)
+    whole = _read(body)
+    body = _unwrapped(whole)
+    if isinstance(body, dict) and refusals.well(whole) and _state(body) is None:
+        # An envelope that says that all is well holds a task that has just been created, or a result.
+        if isinstance(held := body.get("data"), str):
+            body = {"output": held} if outputs(held, base) else {"task_id": held}
+        if _id(body):
+            body |= {"status": "starting"}
+        elif any(outputs(body.get(name), base) for name in _OUTPUTS):
+            body |= {"status": "succeeded"}
     if not isinstance(body, dict):
         return None
     if isinstance(body.get("data"), list) and "status" not in body and "id" not in body:
@@ -100,18 +112,18 @@ def prediction(
         return Prediction(None, Status.SUCCEEDED, output=urls[0], others=urls[1:]) if urls else None
     if not _like_a_prediction(body):
         return None
-    given, created, said = body.get("input"), when(body.get("created_at")), body.get("error")
+    given, created = body.get("input"), when(body.get("created_at"))
+    said = next((body[name] for name in _FAULTS if body.get(name) not in (None, "")), None)
     other = any(as_object(given).get(name, value) != value for name, value in (inputs or {}).items())
     own = set(outputs(given, base))  # a picture that was sent is none that was made
     found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
     urls = next(filter(None, found), ())
-    status = body.get("status", as_object(body.get("output")).get("task_status"))
     return Prediction(
         id=_id(body),
-        status=_WORDS.get(status.strip().lower(), Status.UNKNOWN) if isinstance(status, str) else Status.UNKNOWN,
+        status=_WORDS.get((_state(body) or "").strip().lower(), Status.UNKNOWN),
         output=urls[0] if urls else None,
         others=urls[1:],
-        error=None if said in (None, "") else detail(said) or glimpse(said),
+        error=None if said is None else detail(said) or glimpse(said),
         image=None if other else _image(as_object(given).get(image_field)),
         created_at=created,
         version=body["version"] if isinstance(body.get("version"), str) else None,
@@ -126,12 +138,24 @@ def _unwrapped(body: Any) -> Any:
         if isinstance(body, list) and len(body) == 1:
             body = body[0]
             continue
-        held = [body.get(name) for name in _WRAPPINGS] if isinstance(body, dict) else []
+        held = [_read(body.get(name)) for name in _WRAPPINGS] if isinstance(body, dict) else []
         inner = [one for one in (_single(each) for each in held) if isinstance(one, dict)]
         if not inner or (_like_a_prediction(body) and len(_FIELDS & inner[0].keys()) <= len(_FIELDS & body.keys())):
             break
         body = inner[0]
     return body
+
+
+def _read(value: Any) -> Any:
+    """A field that may be JSON within a text."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
+    return value
+
+
+def _state(body: Mapping[str, Any]) -> str | None:
+    named = (*map(body.get, _STATES), as_object(body.get("output")).get("task_status"))
+    return next((word for word in named if isinstance(word, str)), None)
 
 
 def _single(value: Any) -> Any:
@@ -141,7 +165,7 @@ def _single(value: Any) -> Any:
 
 
 def _like_a_prediction(body: Mapping[str, Any]) -> bool:
-    if isinstance(body.get("status"), str):
+    if _state(body) is not None:
         # With a message and nothing else it tells of the request.
         return _id(body) is not None or not any(name in body for name in ("message", "msg", "detail"))
     return _id(body) is not None and any(name in body for name in ("output", "input", "urls"))
@@ -203,6 +227,8 @@ def _urls(value: Any, base: str, depth: int) -> Iterator[str]:
         url = _url(value if isinstance(value, OnDisk) else value.strip(), base)
         if url is not None:
             yield url
+        elif (read := _read(value)) is not value:
+            yield from _urls(read, base, depth + 1)
     elif depth <= _DEEPEST:
         for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             yield from _urls(part, base, depth + 1)

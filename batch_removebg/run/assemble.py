@@ -69,7 +69,10 @@ async def provider(
         fetch.lazy_session(public_only=False, reuse=False) as outputs,
         fetch.lazy_session(public_only=settings.public_only, reuse=False) as foreign,
     ):
-        if settings.provider == "local":
+        if settings.own is not None:
+            yield settings.own, foreign
+            return
+        if settings.local:
             async with aclosing(_local(settings, loaded)) as local:
                 yield local, foreign
             return
@@ -102,7 +105,10 @@ def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
     finish = settings.finish()
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
-    if settings.provider == "local":
+    passes_urls = not settings.fetch_sources
+    if (own := settings.own) is not None:
+        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits)
+    if settings.local:
         from batch_removebg.engine import weights
         from batch_removebg.engine.cutout import PROXY
 
@@ -112,7 +118,6 @@ def recipe_of(settings: Settings) -> Recipe:
         return Recipe("local", version, {}, PROXY, finish, passes_urls=False, limits=limits)
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
-    passes_urls = not settings.fetch_sources
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
@@ -155,14 +160,19 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
-    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
-    pace, out, ledger = Pace(settings), settings.out, bare.ledger
+def pipeline(
+    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool, rows: BinaryIO | None = None
+) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is.
+
+    `rows` is read in the place of stdin.
+    """
+    pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context = replace(bare, provider=wrapped(bare, pace))
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
-    stdin, ending = endable_stdin() if context.shape.stream else (None, None)
+    stdin, ending = endable_stdin() if context.shape.stream and rows is None else (rows, None)
     return Pipeline(
         context,
         Reader(
@@ -173,7 +183,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, on_hand.alphas, out=out),
+        Downloader(context, on_hand, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
@@ -183,13 +193,13 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
 class Pace:
     """What a run learns about the server, and adapts to; it begins with what is known before the first answer."""
 
-    def __init__(self, settings: Settings) -> None:
-        window = inf if settings.provider == "local" else 1.0  # the local engine refuses nothing
+    def __init__(self, settings: Settings, billed: int = 0) -> None:
+        window = inf if settings.local else 1.0  # the local engine refuses nothing
         self.creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
         self.others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
-        self.budget = Budget(*settings.budget())
+        self.budget = Budget(*settings.budget(billed))
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:

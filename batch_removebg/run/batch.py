@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -26,54 +25,11 @@ from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
 from . import assemble
-from .options import Options
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
 Progress = Callable[[int, int | None], None]
-Inputs = str | Path | Iterable[str | Path]
-P = ParamSpec("P")
-R_co = TypeVar("R_co", covariant=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arguments(Options):
-    """Keyword arguments of `run_batch`, for type checkers."""
-
-    out: str | Path
-
-
-class _Takes(Protocol[P, R_co]):
-    def __call__(self, inputs: Inputs, *args: P.args, **settings: P.kwargs) -> R_co: ...
-
-
-def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]], _Takes[P, R_co]]:
-    """Let type checkers read a function's keyword arguments from a class; the function itself stays as it is."""
-    return lambda function: function
-
-
-@_typed(_Arguments)
-async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
-    """Make cutouts of everything in `inputs` and write them to `out`, beside a ledger that a later call continues.
-
-    `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
-    the fields of Settings. The pictures have the size of their upright sources (H×W); they are RGBA unless the format
-    or a background requires otherwise, of 8 bits a channel, or 16 where source and format have them; colours under
-    opaque alpha are the source's own.
-
-    Items that fail are counted, not raised, and neither is an abort (key, credit, budget, disk): see
-    `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
-    where an existing ledger can't be read, is damaged, or held more once.
-    """
-    listed = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    return await run([str(one) for one in listed], Settings(out=Path(out), **settings))
-
-
-@_typed(_Arguments)
-def run_batch_sync(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
-    """Do what `run_batch` does, from code that isn't async; must not be called in a running event loop."""
-    return anyio.run(partial(run_batch, inputs, out=out, **settings))
 
 
 async def run(
@@ -84,14 +40,19 @@ async def run(
     weights_progress: Progress = lambda done, total: None,
     handle_signals: bool = False,
     clock: Clock | None = None,
+    rows: BinaryIO | None = None,
+    look: Callable[[RunItems], object] = ignore,
 ) -> Summary:
-    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
+    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
+
+    `rows` is read in the place of stdin; `look` gets the items of the run at its end, in a thread.
+    """
     clock, out = clock or Clock(), settings.out
     begun = clock.monotonic()
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
-    if settings.provider == "local":
+    if settings.local:
         await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
     await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
     with locked(out / layout.STATE, clock=clock):
@@ -113,17 +74,18 @@ async def run(
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
-            pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
+            pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, rows=rows)
             await pipeline.run()
             async with ledger.still() as fold:
                 still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
                 summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
+                await anyio.to_thread.run_sync(look, still)
             return await _close(ledger, summary)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
-    if settings.provider != "local":
+    if not settings.local:
         settings.key()
     return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
 

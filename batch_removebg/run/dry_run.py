@@ -38,6 +38,7 @@ class Preview:
     bought: int = 0
     beyond: int = 0
     bad: int = 0
+    spent: int = 0
     billed: bool = False  # whether a prediction costs money
 
 
@@ -69,7 +70,7 @@ class _Sorter:
         key, on_hand = int(fingerprint[:16], 16), self.on_hand.whole(fingerprint, passed=item.path is None)
         match way_of(on_hand=on_hand, busy=key in self.predicted):
             case Way.COPY:
-                return "kept"
+                return "spent" if item.path is None and self.on_hand.lost(fingerprint) else "kept"
             case Way.PARK:
                 return "copies"
         self.predicted.add(key)
@@ -78,13 +79,17 @@ class _Sorter:
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
-    recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
+    recipe, billed = assemble.recipe_of(settings), not settings.local
     counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe)
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        sorter = _Sorter(recipe, OnHand(settings.out, fold.made, recipe.passed), unsettled if billed else set())
+        sorter = _Sorter(
+            recipe,
+            OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again),
+            unsettled if billed else set(),
+        )
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
             if not plan.read:
@@ -92,7 +97,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
             counts.update(total=plan.read, done=plan.done, left=plan.left)
             counts.update(map(sorter.count_of, plan.todos))
             begun += len(plan.todos)
-    allowed, _ = settings.budget()
+        earlier = fold.billed
+    allowed, _ = settings.budget(earlier)
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
     return Preview(**counts, billed=billed)

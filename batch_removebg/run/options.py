@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from batch_removebg.engine.devices import Device, Precision
 from batch_removebg.finish.options import Edges, Refine
-from batch_removebg.imaging.format import EFFORT, EXTENSIONS, QUALITY, Limits, Metadata
+from batch_removebg.imaging.format import EFFORT, QUALITY, Format, Limits, Metadata
 from batch_removebg.model import REMOVE_BG
 from batch_removebg.storage.layout import DEFAULT_TEMPLATE
 
@@ -110,8 +110,7 @@ class Options:
     give_up_after: float = option(
         600.0, WEB, "seconds to wait for an API that has never answered, before the run ends", metavar="S", above=0)
 
-    format: str = option(
-        "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", choices=tuple(EXTENSIONS))
+    format: Format = option("png", PICTURES, "JPEG has no transparency; AVIF always loses a little")
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
     background: str | None = option(
         None, PICTURES, "compose on a colour: `white`, `#f0f0f0`, `rgb(240,240,240)`; JPEG is always composed, "

@@ -18,6 +18,7 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.model import Provider
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
@@ -40,6 +41,7 @@ class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
+    own: Provider | None = None  # in the place of the three that `provider` names
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -70,16 +72,31 @@ class Settings(Options):
             run_limit=self.deadline,
         )
 
-    def budget(self) -> tuple[int | None, str]:
-        """Predictions that may be bought in this run (None: any number), and the settings that limit them."""
+    def budget(self, billed: int = 0) -> tuple[int | None, str]:
+        """Predictions that may be bought in this run (None: any number), and what to say once they are.
+
+        `billed`: predictions that earlier runs over this OUT have bought.
+        """
         limits: list[tuple[int, str]] = []
+        one = "in this run; the same command would buy as many again (--max-cost-total bounds all runs together)"
+        every = "in all runs over this OUT; raise it to buy more"
         if self.max_predictions is not None:
-            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions}"))
-        if self.max_cost is not None and self.price is not None and math.isfinite(self.max_cost):
-            # Rounded first: 0.3 / 0.1 is a little less than 3.
-            affordable = math.floor(round(self.max_cost / self.price, 9))
-            limits.append((affordable, f"--max-cost {self.max_cost:g} at --price {self.price:g}"))
+            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions} is reached {one}"))
+        for flag, most, before, where in (
+            ("--max-cost", self.max_cost, 0, one),
+            ("--max-cost-total", self.max_cost_total, billed, every),
+        ):
+            if most is not None and self.price is not None and math.isfinite(most):
+                # Rounded first: 0.3 / 0.1 is a little less than 3.
+                count = math.floor(round(most / self.price, 9))
+                spent = f"{max(count, before)} predictions were bought at --price {self.price:g}"
+                limits.append((max(0, count - before), f"{flag} {most:g} is reached: {spent} {where}"))
         return min(limits, default=(None, ""))
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine on this machine makes the predictions."""
+        return self.own is None and self.provider == "local"
 
     @property
     def public_only(self) -> bool:
@@ -119,14 +136,14 @@ class Settings(Options):
 
     def answers(self) -> int:
         """Bytes that an API's long answers may take together."""
-        return 0 if self.provider == "local" else self._memory() // 4
+        return 0 if self.local else self._memory() // 4
 
     def _memory(self) -> int:
         return self.memory << 20 if self.memory is not None else min(_PIXELS, memory() // _MEMORY_SHARE)
 
     def shape(self, *, stream: bool) -> Shape:
         """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
-        local, workers = self.provider == "local", self.adaptive_concurrency().cap
+        local, workers = self.local, self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
             downloaders=cores() + 1 if local else _DOWNLOADERS,
@@ -138,7 +155,7 @@ class Settings(Options):
 
     def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
-        if self.concurrency is not None or self.provider == "local":
+        if self.concurrency is not None or self.local:
             return Concurrency(fixed=self.concurrency or cores() + 2)
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
@@ -178,8 +195,9 @@ def _check_api(settings: Settings) -> None:
         raise SettingsError("--input-field is empty; name the model's input for the picture, such as image")
     if settings.input_field in settings.model_inputs:
         raise SettingsError(f"--input {settings.input_field}=…: that field takes the picture itself")
-    if settings.max_cost is not None and settings.price is None:
-        raise SettingsError("--max-cost needs --price, the US dollars of one prediction, such as 0.00044")
+    for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
+        if most is not None and settings.price is None:
+            raise SettingsError(f"{flag} needs --price, the US dollars of one prediction, such as 0.00044")
 
 
 def _check_base_url(provider: str, url: str | None) -> None:

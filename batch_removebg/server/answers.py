@@ -32,6 +32,7 @@ class State:
     since: float  # when the server started, in seconds since 1970
     token: str | None = field(repr=False)  # the key that requests must carry; None asks for none
     max_file: int  # bytes of the largest upload accepted
+    device: str = ""  # what the network runs on
     decoding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))  # of large bodies: it takes memory
 
     @property
@@ -41,6 +42,7 @@ class State:
         return {REMOVE_BG_VERSION: REMOVE_BG, self.model.sha256: f"batch-removebg/{self.model.name}"}
 
 
+OPEN = "open-"  # how the names of routes begin that need no key
 STATE = web.AppKey("state", State)
 
 
@@ -54,6 +56,13 @@ def found(resource: T | None, what: str) -> T:
     if resource is None:
         raise Refusal(404, "Not found", f"{what} does not exist on this server, or its hour is over")
     return resource
+
+
+def version_of(request: web.Request) -> str:
+    """The version id of the model in the URL; raises the 404."""
+    versions = {name: version for version, name in request.app[STATE].served.items()}
+    name = f"{request.match_info['owner']}/{request.match_info['name']}"
+    return found(versions.get(name), "the model")
 
 
 def connection(request: web.Request) -> Connection:

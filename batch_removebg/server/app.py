@@ -18,7 +18,7 @@ from batch_removebg.errors import Busy
 from batch_removebg.net.fetch import one_line
 
 from . import files, models, predictions
-from .answers import STATE, State, connection
+from .answers import OPEN, STATE, State, connection
 from .guests import Handler
 from .protocol import Refusal
 
@@ -62,7 +62,7 @@ async def _checks(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise web.HTTPRequestEntityTooLarge(max_size=state.max_file)
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(415, "Unsupported media type", "send the body without a Content-Encoding")
-    if state.token is not None and request.match_info.route.name != predictions.OPEN_ROUTE:
+    if state.token is not None and not (request.match_info.route.name or "").startswith(OPEN):
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), state.token.encode())
         if not same or scheme.lower() not in ("bearer", "token"):

@@ -1,4 +1,4 @@
-"""Files kept for an hour under names that can't be guessed, within a fixed amount of disk."""
+"""Files kept for a while under names that can't be guessed, within a fixed amount of disk."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class Blob:
 class BlobStore:
     """A folder of files under random names; they are removed when they expire, the oldest earlier if room runs out."""
 
-    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
-        """`folder` is created; `now` gives seconds since 1970."""
+    def __init__(self, folder: Path, now: Callable[[], float], keep_for: float = KEEP) -> None:
+        """`folder` is created; `now` gives seconds since 1970; files live for `keep_for` seconds, maybe infinite."""
         folder.mkdir()
+        self.keep_for = keep_for
         self._folder = folder
         self._now = now
         self._blobs: dict[str, Blob] = {}  # oldest first
@@ -67,7 +68,7 @@ class BlobStore:
         path, size, now = Path(new.name), new.tell(), self._now()
         with _disk_errors():
             await to_thread.run_sync(new.close)
-        blob = self._blobs[path.name] = Blob(path.name, path, size, now, now + KEEP, upload)
+        blob = self._blobs[path.name] = Blob(path.name, path, size, now, now + self.keep_for, upload)
         self.sweep()
         return blob
 

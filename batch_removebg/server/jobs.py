@@ -24,7 +24,7 @@ from batch_removebg.engine.cutout import Render
 from batch_removebg.errors import BatchError, Busy
 from batch_removebg.model import Status
 
-from .blob_store import KEEP, BlobStore
+from .blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,11 @@ class Jobs:
         # An error of the block isn't the workers': it passes through as it is, not in an exception group.
         await self._tasks.__aexit__(None, None, None)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs queued or running."""
+        return len(self._open)
+
     def require_room(self) -> None:
         """Raise Busy if the queue is full."""
         if len(self._open) >= self._room:
@@ -163,7 +168,8 @@ class Jobs:
                 self.cancel(job.id)
         for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None
-            if job.completed is not None and not job.removed and (removed_early or job.completed + KEEP <= now):
+            over = job.completed is not None and (removed_early or job.completed + self.outputs.keep_for <= now)
+            if over and not job.removed:
                 job.input, job.output, job.logs, job.removed = {}, None, "", True
         for job in list(self._jobs.values())[: max(0, len(self._jobs) - _HISTORY)]:
             if job.removed or (len(self._jobs) > 2 * _HISTORY and job.status.terminal):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,14 +26,16 @@ from batch_removebg.engine import network as engine
 from batch_removebg.engine.cutout import render
 from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.errors import DiskError, LockedError, SettingsError
+from batch_removebg.events import ignore
 from batch_removebg.imaging.format import Limits
 from batch_removebg.net import fetch
 from batch_removebg.resources import Cpu, cores, open_files
+from batch_removebg.storage.atomic import make_folder
 from batch_removebg.storage.lock import locked
 
 from .answers import State
 from .app import is_loopback, make_app
-from .blob_store import BlobStore
+from .blob_store import KEEP, BlobStore
 from .guests import HEADERS, Connection, Guests
 from .jobs import Jobs
 
@@ -43,6 +47,7 @@ _CONNECTIONS = 512  # at most; fewer where fewer files may be open
 _BACKLOG = 128  # connections that the system accepts before we do
 _OWN_FILES = 64  # sockets and files beside those of clients
 Say = Callable[[str], None]
+log = logging.getLogger(__name__)
 _ROOM = 2 << 30  # bytes of requests that are being read, on the disk; of JSON, in memory, a sixteenth
 
 
@@ -61,10 +66,14 @@ class ServeSettings:
     max_file: int = 100 << 20  # bytes of the largest upload; a JSON body may have 1 MiB more
     limits: Limits = field(default_factory=Limits)
     fetching: fetch.FetchPolicy = INPUT_POLICY  # of what is fetched for clients
+    data_dir: Path | None = None  # where the folder of uploads and results is made; None: with the system's others
+    keep: float = KEEP  # seconds that uploads and results are kept, infinite: while the server runs and has room
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
+        if not self.keep > 0:
+            raise SettingsError(f"--keep {self.keep:g}: give seconds above 0, or forever")
         devices.check(self.device, self.precision)
         if not self.token and not is_loopback(self.host):
             raise SettingsError(
@@ -73,10 +82,13 @@ class ServeSettings:
             )
 
 
-async def serve(settings: ServeSettings, *, ready: Say, progress: Progress, loaded: Say = lambda used: None) -> None:
+async def serve(
+    settings: ServeSettings, *, ready: Say, progress: Progress, loaded: Say = ignore, asked: Say = ignore
+) -> None:
     """Serve until cancelled or stopped by SIGINT or SIGTERM, in the main thread; raises SettingsError.
 
-    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on.
+    `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on, `asked` a line
+    for each request once it is answered.
     """
     model = weights.known(settings.model)
 
@@ -87,7 +99,7 @@ async def serve(settings: ServeSettings, *, ready: Say, progress: Progress, load
     load = partial(engine.load, model.name, progress=cancellable, device=settings.device, precision=settings.precision)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
         network = await to_thread.run_sync(load)
-        async with serving(settings, network=network, model=model) as url:
+        async with serving(settings, network=network, model=model, asked=asked) as url:
             ready(url)  # first: scripts wait for its line
             loaded(network.used)
             await anyio.sleep_forever()
@@ -108,30 +120,37 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 @asynccontextmanager
 async def serving(
-    settings: ServeSettings, *, network: engine.Network, model: weights.Weights, clock: Clock | None = None
+    settings: ServeSettings,
+    *,
+    network: engine.Network,
+    model: weights.Weights,
+    clock: Clock | None = None,
+    asked: Say = ignore,
 ) -> AsyncIterator[str]:
     """A server over `network` that runs for the length of the block; yields its base URL."""
     clock = clock or Clock()
-    await to_thread.run_sync(sweep, clock)
+    if settings.data_dir is not None:
+        await to_thread.run_sync(make_folder, settings.data_dir)
+    await to_thread.run_sync(sweep, clock, settings.data_dir)
     with (
-        tempfile.TemporaryDirectory(prefix=_FOLDER) as folder,  # private to this user: mode 0700
+        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=settings.data_dir) as folder,  # private to this user: mode 0700
         locked(Path(folder), clock=clock),
     ):
-        inputs, outputs = (BlobStore(Path(folder, name), clock.wall) for name in ("inputs", "outputs"))
+        inputs, outputs = (BlobStore(Path(folder, name), clock.wall, settings.keep) for name in ("inputs", "outputs"))
         work = partial(render, Cpu(threads=settings.workers), network, settings.limits)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
             Jobs(work, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
         ):
             fetch_url = partial(fetch.get, session, fetching=settings.fetching)
-            state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file)
-            async with _listening(make_app(state), settings.host, settings.port) as url:
+            state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file, network.used)
+            async with _listening(make_app(state), settings.host, settings.port, asked) as url:
                 yield url
 
 
-def sweep(clock: Clock) -> None:
+def sweep(clock: Clock, where: Path | None = None) -> None:
     """Remove the folders that killed servers of this user have left: those whose lock is free, though it was taken."""
-    for holder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*/holder.json"):
+    for holder in Path(where or tempfile.gettempdir()).glob(f"{_FOLDER}*/holder.json"):
         folder = holder.parent
         with suppress(LockedError, DiskError, OSError):  # it is in use, or another start sweeps it, too
             if folder.lstat().st_uid == getattr(os, "getuid", lambda: 0)() and not folder.is_symlink():
@@ -139,8 +158,23 @@ def sweep(clock: Clock) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Access:
+    """Says of each request when it was answered, whose it was, and how it went; names that are keys are left out."""
+
+    enabled = True
+
+    def __init__(self, say: Say, *_: object) -> None:
+        self._say = say
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """See aiohttp's AbstractAccessLogger."""
+        path = re.sub("(?<=^/v1/outputs/)[^/]+", "…", request.path)
+        client, status = request.remote or "-", response.status
+        self._say(f"{Clock().stamp()} {client} {request.method} {path} {status} {time * 1000:.0f} ms")
+
+
 @asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def _listening(app: web.Application, host: str, port: int, asked: Say) -> AsyncIterator[str]:
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN)
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -151,7 +185,8 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         guests,
         runner.server,
         loop=loop,
-        access_log=None,
+        access_log=log,
+        access_log_class=partial(_Access, asked),
         keepalive_timeout=HEADERS,
         lingering_time=_LINGERING,
         max_headers=64,

@@ -1,4 +1,7 @@
-"""The endpoints under `/v1/models`: the one network, under its own name and that of the model it stands in for."""
+"""The endpoints under `/v1/models`: the one network, under its own name and that of the model it stands in for.
+
+Beside them, what the server says of itself.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from . import protocol
-from .answers import STATE, State, base_url, found
+from .answers import OPEN, STATE, State, base_url, found, version_of
 
 _MODEL = "/v1/models/{owner}/{name}"
 
@@ -26,7 +29,7 @@ async def get(request: web.Request) -> web.Response:
         "visibility": "private",
         **dict.fromkeys(("github_url", "paper_url", "license_url", "cover_image_url", "default_example")),
         "run_count": state.jobs.count,
-        "latest_version": _version(state, _found(request)),
+        "latest_version": _version(state, version_of(request)),
     }
     return web.json_response(model)
 
@@ -34,22 +37,31 @@ async def get(request: web.Request) -> web.Response:
 @routes.get(f"{_MODEL}/versions", allow_head=False)
 async def list_versions(request: web.Request) -> web.Response:
     """The model's only version, as a page."""
-    version = _version(request.app[STATE], _found(request))
+    version = _version(request.app[STATE], version_of(request))
     return web.json_response({"previous": None, "next": None, "results": [version]})
 
 
 @routes.get(_MODEL + "/versions/{version}", allow_head=False)
 async def get_version(request: web.Request) -> web.Response:
     """The version, with the schema of its input and output."""
-    version, asked = _found(request), request.match_info["version"]
+    version, asked = version_of(request), request.match_info["version"]
     return web.json_response(_version(request.app[STATE], found(version if asked == version else None, "the version")))
 
 
-def _found(request: web.Request) -> str:
-    """The version id of the model in the URL."""
-    versions = {name: version for version, name in request.app[STATE].served.items()}
-    name = f"{request.match_info['owner']}/{request.match_info['name']}"
-    return found(versions.get(name), "the model")
+@routes.get("/v1/account", allow_head=False)
+async def account(request: web.Request) -> web.Response:
+    """Who the key belongs to: there is one account."""
+    return web.json_response(
+        {"type": "organization", "username": "batch-removebg", "name": "batch-removebg", "github_url": None}
+    )
+
+
+@routes.get("/healthz", name=f"{OPEN}health")
+async def health(request: web.Request) -> web.Response:
+    """That the server answers, and how much is waiting; asks no key."""
+    state = request.app[STATE]
+    shown = {"ok": True, "model": state.model.name, "device": state.device, "queue": state.jobs.waiting}
+    return web.json_response(shown)
 
 
 def _version(state: State, version: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from batch_removebg.errors import OutputBroken, SourceError
 from batch_removebg.net.fetch import data_uri
 
 from . import protocol
-from .answers import STATE, State, base_url, body, connection, found, readable
+from .answers import OPEN, STATE, State, base_url, body, connection, found, readable, version_of
 from .blob_store import BlobStore
 from .jobs import Job, Source
 from .protocol import Refusal
@@ -26,18 +26,18 @@ _LARGE = 1 << 20  # bytes
 T = TypeVar("T", str, bytes)
 R = TypeVar("R")
 
-OPEN_ROUTE = "output"  # the one that needs no key: an output's name is the key to it
-
 routes = web.RouteTableDef()
 
 
 @routes.post("/v1/predictions")
+@routes.post("/v1/models/{owner}/{name}/predictions")
 async def create(request: web.Request) -> web.Response:
     """201 with the prediction: the finished one, if the client waits and it ends in time."""
     state, base = request.app[STATE], base_url(request)
     wait = protocol.prefer_wait(request.headers.get("Prefer"))
     state.jobs.require_room()  # before the body is read
-    wanted = protocol.parse_create(await _json_body(request, state), state.served)
+    version = version_of(request) if "owner" in request.match_info else None
+    wanted = protocol.parse_create(await _json_body(request, state), state.served, version)
     cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     source, once = await _source(wanted.image, base, state)
     given = {} if once is not None else {"image": wanted.image}
@@ -80,7 +80,7 @@ async def cancel(request: web.Request) -> web.Response:
     return _answer(request, request.app[STATE].jobs.cancel(request.match_info["id"]))
 
 
-@routes.get("/v1/outputs/{name}/output.png", name=OPEN_ROUTE)
+@routes.get("/v1/outputs/{name}/output.png", name=f"{OPEN}output")  # its name is the key to it
 async def output(request: web.Request) -> web.FileResponse:
     """The cutout."""
     blob = found(request.app[STATE].jobs.outputs.get(request.match_info["name"]), "the output")

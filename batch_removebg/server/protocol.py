@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import inf
+from math import inf, isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,8 +74,12 @@ def parse_json(body: bytes) -> object:
     return json.loads(body)
 
 
-def parse_create(body: object, served: Mapping[str, str]) -> Create:
-    """The create in a JSON body; `served` maps version ids to `owner/name`. Raises Refusal (422)."""
+def parse_create(body: object, served: Mapping[str, str], version: str | None = None) -> Create:
+    """The create in a JSON body; `served` maps version ids to `owner/name`. Raises Refusal (422).
+
+    `version`: of the model in the URL, where it names one.
+    """
+    body = {"version": version, **body} if version is not None and isinstance(body, dict) else body
     if not isinstance(body, dict):
         raise invalid(Fault("invalid_type", "", "Invalid type. Expected: object"))
     if any(key in body for key in ("webhook", "webhook_completed", "webhook_events_filter")):
@@ -207,6 +211,6 @@ def prediction(job: Job, base: str, *, still_waiting: bool = False) -> dict[str,
 
 def timestamp(seconds: float | None) -> str | None:
     """Seconds since 1970 as `2026-01-31T02:00:00.123456Z`."""
-    if seconds is None:
+    if seconds is None or not isfinite(seconds):
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -22,7 +23,7 @@ from batch_removebg import __main__, __version__
 from batch_removebg.cli import main
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network, weights
-from batch_removebg.errors import KeyRejected, LockedError, PredictionFailed
+from batch_removebg.errors import INSTALL, KeyRejected, LockedError, PredictionFailed
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.run import assemble, batch
@@ -330,6 +331,7 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
     assert code == 0
     assert json.loads(out) == {
         "total": 3, "done": 0, "left": 0, "kept": 0, "copies": 0, "taken_up": 0, "bought": 3, "beyond": 0, "bad": 0,
+        "spent": 0,
         "billed": True,
     }  # fmt: skip
     assert tree(shop) == before
@@ -366,7 +368,7 @@ def test_without_the_local_extra_the_line_to_install_it_is_told(
     assert said(*argv) == (
         2,
         "",
-        "error: the local engine is not installed; install it with: pip install 'batch-removebg[local]'\n",
+        f"error: the local engine is not installed; install it with: {INSTALL.format('local')}\n",
     )
     assert tree(shop) == before
 
@@ -438,12 +440,18 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
 
     async def serve(
-        settings: object, *, ready: Callable[[str], None], progress: Callable[..., None], loaded: Callable[[str], None]
+        settings: object,
+        *,
+        ready: Callable[[str], None],
+        progress: Callable[..., None],
+        loaded: Callable[[str], None],
+        asked: Callable[[str], None],
     ) -> None:
         seen.append(settings)
         progress(1, 2)
         ready("http://127.0.0.1:5055/v1")
         loaded("a double")
+        asked("a request")
 
     monkeypatch.setattr(listen, "serve", serve)
     return seen
@@ -455,11 +463,11 @@ def test_serve_hands_its_flags_on_and_says_where_it_listens(
     assert said("serve") == (
         0,
         "",
-        "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\nu2netp runs on a double\n",
+        "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\nu2netp runs on a double\na request\n",
     )
     monkeypatch.setenv("SERVER_KEY", f"{KEY}\n")
     flags = "--host 0.0.0.0 --port 8080 --model u2net --device openvino --precision float32"
-    flags += " --token-env SERVER_KEY --max-pixels 1000"
+    flags += " --token-env SERVER_KEY --max-pixels 1000 --data-dir kept --keep forever"
     assert said("serve", "-q", *flags.split()) == (0, "", "")
     assert [
         (one.host, one.port, one.model, one.device, one.precision, one.token, one.limits) for one in served
@@ -467,6 +475,7 @@ def test_serve_hands_its_flags_on_and_says_where_it_listens(
         ("127.0.0.1", 5055, "u2netp", "auto", "auto", None, Limits()),
         ("0.0.0.0", 8080, "u2net", "openvino", "float32", KEY, Limits(max_pixels=1000)),
     ]  # fmt: skip
+    assert [(one.data_dir, one.keep) for one in served] == [(None, 3600.0), (Path("kept"), math.inf)]
 
 
 @pytest.mark.parametrize(
@@ -475,6 +484,7 @@ def test_serve_hands_its_flags_on_and_says_where_it_listens(
         (["--token-env", "UNSET"], "--token-env UNSET: that environment variable is not set"),
         (["--max-pixels", "0"], "--max-pixels 0: give 1 or more"),
         (["--host", "0.0.0.0"], "a key is needed"),
+        (["--keep", "0"], "--keep 0: give seconds above 0, or forever"),
     ],
 )
 def test_serve_refuses_what_makes_no_sense(served: list[Any], said: Said, argv: list[str], words: str) -> None:

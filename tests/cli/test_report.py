@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,11 @@ def test_preview_of_a_first_run() -> None:
         "       12 would need a new prediction\n"
         "predictions: 12 would be bought from https://api.replicate.com/v1"
     )
+
+
+def test_a_preview_says_the_price_and_the_time_where_they_are_known() -> None:
+    said = report.preview(Preview(total=600, bought=600, billed=True), replace(API, price=0.0005, rate=300.0))
+    assert said.endswith("https://api.replicate.com/v1, 0.3 USD, in 2 min 0 s at --rate 300")
 
 
 def test_preview_of_everything() -> None:

@@ -92,7 +92,7 @@ def test_other_words_are_refused_with_those_there_are(device: str, precision: st
 
 
 def test_nothing_installed_is_a_missing_extra() -> None:
-    with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[local\]'"):
         resolve("auto", "auto", Installed())
 
 

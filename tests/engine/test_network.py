@@ -71,7 +71,7 @@ def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
-    with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[local\]'"):
         engine.load("u2netp", progress=lambda done, total: None)
 
 

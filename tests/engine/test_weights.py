@@ -220,7 +220,7 @@ def test_a_download_by_another_process_is_waited_for_not_repeated(use: pytest.Mo
 
 def test_a_missing_extra_is_named_with_its_remedy(use: pytest.MonkeyPatch) -> None:
     use.setitem(sys.modules, "platformdirs", None)
-    with pytest.raises(SettingsError, match=r"pip install 'batch-removebg\[local\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[local\]'"):
         weights.cache_dir()
 
 

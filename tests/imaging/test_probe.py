@@ -113,7 +113,7 @@ def test_programs_and_pictures_in_pictures_stay_closed():
 def test_heic_without_the_plugin_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setattr(Image, "OPEN", {name: opener for name, opener in Image.OPEN.items() if name != "HEIF"})
-    with pytest.raises(SourceError, match=r"pip install 'batch-removebg\[heic\]'"):
+    with pytest.raises(SourceError, match=r"pip install '\.\[heic\]'"):
         look(HEIC, LIMITS)
 
 

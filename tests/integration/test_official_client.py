@@ -82,6 +82,15 @@ async def test_run_uploads_waits_and_gives_the_cutouts_url(tmp_path: Path) -> No
     assert image.getpixel((5, 16)) == (200, 60, 20, 255)
 
 
+async def test_a_model_without_a_version_is_run_as_well() -> None:
+    def script(client: Client) -> Any:
+        assert client.accounts.current().username == "batch-removebg"
+        output = client.run(REMOVE_BG, input={"image": data_uri(picture(48, 32))})
+        return cutout(client, str(output))
+
+    assert (await run(script)).size == (48, 32)
+
+
 async def test_a_data_uri_goes_without_an_upload() -> None:
     def script(client: Client) -> Image.Image:
         output = client.run(HOSTED, input={"image": io.BytesIO(picture(48, 32))}, file_encoding_strategy="base64")

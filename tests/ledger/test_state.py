@@ -330,13 +330,30 @@ def test_what_is_left_to_do_is_this_table() -> None:
 
 def test_a_saved_item_is_found_by_what_it_was_bought_for_until_it_is_another() -> None:
     fold = fold_of({**SAVED, "fingerprint": "f1"})
-    assert fold.made("f1") is fold.items["shoe"]
-    assert fold.made("f2") is None
+    assert [*fold.made("f1")] == [fold.items["shoe"]]
+    assert [*fold.made("f2")] == []
     fold.apply(lenient({**SAVED, "fingerprint": "f2"}))
-    assert (fold.made("f1"), fold.made("f2")) == (None, fold.items["shoe"])
+    assert ([*fold.made("f1")], [*fold.made("f2")]) == ([], [fold.items["shoe"]])
     fold.apply(lenient(SUBMITTING))
-    assert fold.made("f2") is None
-    assert fold_of(SUBMITTING, SUBMITTED, SAVED).made("f1") is None
+    assert [*fold.made("f2")] == []
+    assert [*fold_of(SUBMITTING, SUBMITTED, SAVED).made("f1")] == []
+
+
+def test_what_costs_money_is_counted_apart_with_what_may_have_been_billed_twice() -> None:
+    begun = {"event": "run_started", "version": "v", "settings": {}}
+    fold = fold_of({**begun, "provider": "local"}, SUBMITTING, SUBMITTED)
+    assert (fold.predictions, fold.billed) == (1, 0)
+    again = {**SUBMITTING, "possible_duplicate": True}
+    for entry in ({**begun, "provider": "replicate"}, SUBMITTING, SUBMITTED, again):
+        fold.apply(lenient(entry))
+    assert (fold.predictions, fold.billed) == (2, 2)
+
+
+def test_an_item_whose_picture_cannot_give_another_keeps_it_on_record() -> None:
+    fold = fold_of({**SAVED, "fingerprint": "f1", "recipe": "r"}, {**FAILED, "kind": "spent", "recipe": "other"})
+    state = fold.items["shoe"]
+    assert (state.outcome, state.recipe, state.sha256 is not None) == ("failed", "r", True)
+    assert [*fold.made("f1")] == [state]
 
 
 def test_what_is_begun_and_not_ended_is_unsettled() -> None:

@@ -56,6 +56,16 @@ def test_six_pictures_with_useless_results_stop_the_run_and_the_servers_answer_i
     assert str(error) in str(reason)
 
 
+def test_the_first_three_stop_the_run_where_none_is_in_flight_and_none_was_saved() -> None:
+    for saved, stops in (("", 1), ("d", 0)):
+        brake, reasons = braked("d")
+        brake.saved("d") if saved else brake.ended("d", SourceError("is gone"))
+        assert buys(brake, "abc") == "abc"
+        for picture in "abc":
+            brake.useless(picture, USELESS)
+        assert len(reasons) == stops
+
+
 def test_with_three_pictures_in_doubt_only_new_ones_are_bought_and_six_are_tried_in_all() -> None:
     brake, reasons = braked("abc")
     brake.suspect("a")

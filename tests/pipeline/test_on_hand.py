@@ -11,7 +11,8 @@ from batch_removebg.finish.options import Finished
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 from batch_removebg.pipeline.on_hand import OnHand
-from batch_removebg.pipeline.work import Predicted, Prepared, Todo
+from batch_removebg.pipeline.work import Cutout, Predicted, Prepared, Todo
+from tests.support.doubles import cutout, photo
 
 PICTURE = b"a picture"
 URL = "https://shop.example/a.jpg"
@@ -24,7 +25,7 @@ def saved(**changes: object) -> ItemState:
 
 
 def on_hand(out: Path, state: ItemState | None) -> OnHand:
-    return OnHand(out, lambda fingerprint: state if fingerprint == "f" else None, "r")
+    return OnHand(out, lambda fingerprint: [state] if state is not None and fingerprint == "f" else [], "r")
 
 
 def test_a_whole_file_of_the_same_recipe_serves(tmp_path: Path) -> None:
@@ -46,9 +47,41 @@ def test_a_file_that_is_gone_or_changed_does_not(tmp_path: Path, content: bytes 
     assert not there.whole("f", passed=True)
 
 
-@pytest.mark.parametrize("state", [saved(recipe="other"), None])
-def test_another_recipe_or_no_record_is_none(tmp_path: Path, state: ItemState | None) -> None:
+def test_what_is_not_on_record_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PICTURE)
-    there = on_hand(tmp_path, state)
+    there = on_hand(tmp_path, None)
     assert there.copy(ITEM) is None
     assert not there.has("f", passed=True)
+
+
+def output(there: OnHand) -> object:
+    found = there.copy(ITEM)
+    return found and found.output
+
+
+@pytest.mark.parametrize(("data", "lossy"), [(cutout(), False), (photo(), True)])
+def test_a_picture_of_another_recipe_serves_and_says_whether_it_has_lost_something(
+    tmp_path: Path, data: bytes, lossy: bool
+) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    there = on_hand(tmp_path, saved(recipe="other", sha256=hashlib.sha256(data).hexdigest()))
+    assert output(there) == Cutout(data, lossy=lossy)
+    assert there.lost("f") is lossy
+
+
+def test_the_cutout_that_was_kept_serves_before_a_picture_made_from_it_unless_it_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(data := photo())
+    there = on_hand(tmp_path, saved(recipe="other", sha256=hashlib.sha256(data).hexdigest()))
+    folder = tmp_path / ".batch-removebg" / "alpha"
+    folder.mkdir(parents=True)
+    there.keep("f", PICTURE)
+    assert output(there) == Cutout(PICTURE, kept=True)
+    there.alphas.keep("f", hashlib.sha256(PICTURE).digest() + PICTURE[1:])
+    assert output(there) == Cutout(data, lossy=True)
+
+
+def test_buying_again_takes_nothing_but_the_wanted_picture_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    for recipe, found in (("other", False), ("r", True)):
+        there = OnHand(tmp_path, lambda _, recipe=recipe: [saved(recipe=recipe)], "r", buy_again=True)  # type: ignore[misc]
+        assert (there.has("f", passed=True), there.copy(ITEM) is not None) == (found, found)

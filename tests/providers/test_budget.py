@@ -26,10 +26,10 @@ REQUEST = CreateRequest(item="a", image="https://x/a.jpg", output="a.png")
 
 async def test_the_budget_is_spent_to_the_last_and_no_further() -> None:
     inner = ScriptedProvider()
-    provider = Budgeted(inner, Budget(2))
+    provider = Budgeted(inner, Budget(2, "spent"))
     await provider.create(REQUEST)
     await provider.create(REQUEST)
-    with pytest.raises(BudgetReached, match="--max-predictions 2 is reached; raise it"):
+    with pytest.raises(BudgetReached, match="spent"):
         await provider.create(REQUEST)
     assert (inner.bill, inner.calls) == (2, ["create", "create"])
 

@@ -684,6 +684,55 @@ def test_a_wrapped_prediction_is_read(wrap: Callable[[Any], Any]) -> None:
     assert refusals.stated(wrap(inner)) is None or wire.prediction(wrap(inner)) is not None
 
 
+OUT = "https://pics.example/a.png"
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ({"code": 0, "msg": "ok", "data": {"task_id": "t"}}, ("t", Status.STARTING, None)),
+        ({"code": 200, "message": "success", "data": {"taskId": "t"}}, ("t", Status.STARTING, None)),
+        ({"code": "0", "data": {"task_id": "t", "task_status": "submitted"}}, ("t", Status.STARTING, None)),
+        ({"errno": 0, "errmsg": "ok", "data": {"task_id": 7}}, ("7", Status.STARTING, None)),
+        ({"success": True, "result": {"id": "t"}}, ("t", Status.STARTING, None)),
+        ({"code": 0, "msg": "ok", "data": "t"}, ("t", Status.STARTING, None)),
+        ({"code": 0, "data": json.dumps({"task_id": "t", "status": "running"})}, ("t", Status.PROCESSING, None)),
+        (json.dumps({"id": "t", "status": "starting"}), ("t", Status.STARTING, None)),
+        (
+            {"code": 0, "data": {"task_id": "t", "task_status": "succeed", "task_result": {"images": [{"url": OUT}]}}},
+            ("t", Status.SUCCEEDED, OUT),
+        ),
+        (
+            {"code": 200, "data": {"taskId": "t", "state": "success", "resultJson": json.dumps({"resultUrls": [OUT]})}},
+            ("t", Status.SUCCEEDED, OUT),
+        ),
+        ({"code": 0, "msg": "ok", "data": {"image_url": OUT}}, (None, Status.SUCCEEDED, OUT)),
+        ({"code": 0, "msg": "ok", "data": OUT}, (None, Status.SUCCEEDED, OUT)),
+    ],
+)
+def test_an_envelope_that_says_that_all_is_well_holds_a_task_or_a_result(body: Any, read: tuple[Any, ...]) -> None:
+    found = wire.prediction(body)
+    assert found is not None
+    assert (found.id, found.status, found.output) == read
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 0, "data": {"task_id": "t", "task_status": "failed", "task_status_msg": "no subject"}},
+        {"code": 200, "msg": "success", "data": {"taskId": "t", "state": "fail", "failMsg": "no subject"}},
+    ],
+)
+def test_a_task_that_failed_inside_an_envelope_tells_its_reason(body: Any) -> None:
+    found = wire.prediction(body)
+    assert found is not None
+    assert (found.id, found.status, found.error) == ("t", Status.FAILED, "no subject")
+
+
+def test_an_envelope_of_a_refusal_holds_no_prediction() -> None:
+    assert wire.prediction({"code": 402, "msg": "no balance", "data": {"task_id": "t"}}) is None
+
+
 @pytest.mark.parametrize(
     ("raw", "value"),
     [
@@ -717,6 +766,13 @@ def test_json_is_read_behind_a_prefix_and_before_a_second_value(raw: bytes, valu
         ({"error": {"message": "model overloaded", "type": "server_error", "code": "upstream"}}, 503),
         ({"error": {"message": "Unauthorized"}}, 401),
         ({"status": 403, "error": "forbidden"}, 403),
+        ({"code": "401", "msg": "who are you?"}, 401),
+        ({"code": "InvalidApiKey", "message": "Invalid API-key provided."}, 401),
+        ({"code": "Throttling.RateQuota", "message": "slow down"}, 429),
+        ({"code": "Arrearage", "message": "the account is not in good standing"}, 402),
+        ({"code": -1, "msg": "system busy", "data": None}, 503),
+        ({"code": 200, "data": {"code": 402, "msg": "top up"}}, 402),
+        ({"code": "success", "message": "ok", "data": {}}, None),
         ({"code": 0, "msg": "ok", "data": {}}, None),
         ({"hello": "world"}, None),
         ({"status": 200}, None),

@@ -102,7 +102,7 @@ def test_an_absent_device_is_an_error_before_anything_is_written(
     monkeypatch.undo()  # the true engine, on a machine without a graphics card
     monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
     (tmp_path / "a.jpg").write_bytes(photo())
-    with pytest.raises(SettingsError, match=r"^--device cuda isn't available here"):
+    with pytest.raises(SettingsError, match=r"^device cuda isn't available here"):
         run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out", device="cuda")
     assert not (tmp_path / "out").exists()
 

@@ -19,14 +19,14 @@ from batch_removebg.imaging.format import EXTENSIONS, Limits
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import REMOVE_BG
-from batch_removebg.run import batch
+from batch_removebg.run import library
 from batch_removebg.run import settings as module
 from batch_removebg.run.settings import Settings
 
 OUT = Path("out")
 KEY = "r8_SecretOfTheShop1234567890"
 GATEWAY: dict[str, Any] = {"provider": "gateway", "base_url": "https://gateway.example/replicate/v1"}
-OPTIONS = [f.name for f in fields(Settings) if f.name != "out"]
+OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own")]
 
 
 def made(**given: Any) -> Settings:
@@ -104,11 +104,13 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
     assert all(value != getattr(made(), name) for name, value in given.items())
     seen: list[Any] = []
 
-    async def run(inputs: list[str], settings: Settings) -> None:
+    async def run(inputs: list[str], settings: Settings, **_: Any) -> None:
         seen.extend([inputs, settings])
+        raise SettingsError("enough")
 
-    monkeypatch.setattr(batch, "run", run)
-    await batch.run_batch([Path("in"), "list.csv"], out="made", **given)
+    monkeypatch.setattr(library, "run", run)
+    with pytest.raises(SettingsError, match="enough"):
+        await library.run_batch([Path("in"), "list.csv"], out="made", **given)
     assert seen == [["in", "list.csv"], Settings(out=Path("made"), **given)]
 
 
@@ -405,17 +407,33 @@ def test_as_many_are_in_flight_as_a_quarter_of_the_memory_holds(
     [
         ({}, None, ""),
         ({"max_predictions": 7}, 7, "--max-predictions 7"),
-        ({"max_cost": 0.3, "price": 0.1}, 3, "--max-cost 0.3 at --price 0.1"),
-        ({"max_cost": 1.0, "price": 0.3}, 3, "--max-cost 1 at --price 0.3"),
-        ({"max_cost": 0.0001, "price": 0.00044}, 0, "--max-cost 0.0001 at --price 0.00044"),
-        ({"max_cost": 5.0, "price": 1.0, "max_predictions": 2}, 2, "--max-predictions 2"),
+        (
+            {"max_cost": 0.3, "price": 0.1},
+            3,
+            "--max-cost 0.3 is reached: 3 predictions",
+        ),
+        ({"max_cost": 1.0, "price": 0.3}, 3, "--max-cost 1 is reached: 3 predictions"),
+        ({"max_cost": 0.0001, "price": 0.00044}, 0, "--max-cost 0.0001 is reached: 0 predictions"),
+        ({"max_cost": 5.0, "price": 1.0, "max_predictions": 2}, 2, "--max-predictions 2 is reached in this run"),
         ({"max_cost": math.inf, "price": 1.0}, None, ""),
     ],
 )
 def test_the_budget_is_the_smaller_of_count_and_cost_and_never_passes_it(
     tmp_path: Path, given: dict[str, Any], limit: int | None, named: str
 ) -> None:
-    assert Settings(out=tmp_path, **given).budget() == (limit, named)
+    allowed, said = Settings(out=tmp_path, **given).budget()
+    assert allowed == limit
+    assert said.startswith(named)
+
+
+@pytest.mark.parametrize(("billed", "left", "spent"), [(0, 10, 10), (4, 6, 10), (12, 0, 12)])
+def test_a_budget_of_an_out_counts_what_earlier_runs_have_bought(
+    tmp_path: Path, billed: int, left: int, spent: int
+) -> None:
+    allowed, said = Settings(out=tmp_path, max_cost_total=5.0, max_cost=5.0, price=0.5).budget(billed)
+    assert allowed == left
+    where = "all runs over this OUT; raise it" if billed else "this run; the same command"
+    assert f"{spent} predictions were bought at --price 0.5 in {where}" in said
 
 
 @pytest.mark.parametrize(

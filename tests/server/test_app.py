@@ -57,6 +57,22 @@ async def test_a_client_that_waits_gets_the_ended_prediction(api: Api) -> None:
         assert (await answer.json())["status"] == "succeeded"
 
 
+async def test_a_create_may_name_its_model_in_the_url(api: Api) -> None:
+    for model in ("batch-removebg/stub", "lucataco/remove-bg"):
+        url, sent = f"{api.base}/models/{model}/predictions", {"input": {"image": data_uri(picture())}}
+        async with api.session.post(url, json=sent, headers={"Prefer": "wait=20"}) as answer:
+            made = await answer.json()
+            assert (answer.status, made["status"], made["model"]) == (201, "succeeded", model)
+    async with api.session.post(f"{api.base}/models/some/body/predictions", json=sent) as answer:
+        assert answer.status == 404
+
+
+async def test_the_server_says_how_it_is_and_whose_the_key_is(api: Api) -> None:
+    async with api.session.get(api.base.removesuffix("/v1") + "/healthz") as answer:
+        assert await answer.json() == {"ok": True, "model": "stub", "device": "a double", "queue": 0}
+    assert (await api.ask("GET", "/account"))[1]["username"] == "batch-removebg"
+
+
 async def test_a_wait_that_runs_out_leaves_the_job_running(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "prefer_wait", lambda header: 0.05)
     network = Stalled()

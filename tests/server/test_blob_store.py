@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from batch_removebg.errors import Busy
-from batch_removebg.server import blob_store
+from batch_removebg.server import blob_store, protocol
 from batch_removebg.server.blob_store import BlobStore, write
 from tests.support.local_doubles import BEGIN, Hands
 
@@ -115,3 +116,15 @@ async def test_the_oldest_go_when_there_are_too_many(
     store = BlobStore(tmp_path / "s", hands.read)
     blobs = [await store.put(b"") for _ in range(3)]
     assert [store.get(blob.id) is None for blob in blobs] == [True, False, False]
+
+
+@pytest.mark.anyio
+async def test_files_live_as_long_as_is_said_or_for_ever(tmp_path: Path) -> None:
+    hands = Hands()
+    for name, keep_for, there in (("short", 5.0, False), ("ever", math.inf, True)):
+        store = BlobStore(tmp_path / name, hands.read, keep_for)
+        blob = await store.put(b"a")
+        hands.advance(1e6)
+        store.sweep()
+        assert (store.get(blob.id) is not None) is there
+    assert protocol.timestamp(math.inf) is None

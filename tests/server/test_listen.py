@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import signal
 import socket
 import tempfile
 import time
 from pathlib import Path
 
+import aiohttp
 import anyio
 import pytest
 
@@ -141,6 +144,46 @@ def test_a_sweep_touches_nothing_that_is_not_surely_ours(temp: Path, monkeypatch
     monkeypatch.setattr(os, "getuid", lambda: -1)
     sweep(Clock())
     assert (temp / "batch-removebg-of-another" / "inputs" / "picture").exists()
+
+
+@pytest.mark.anyio
+async def test_a_data_folder_takes_the_files_and_is_swept(temp: Path) -> None:
+    data = temp / "data"
+    left = left_by_a_killed_server(data / "batch-removebg-abcd")
+    async with serving(ServeSettings(port=0, data_dir=data), network=LeftHalf(), model=MODEL):
+        [folder] = data.iterdir()
+        assert folder != left
+        assert list(temp.iterdir()) == [data]
+    assert list(data.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_every_request_leaves_a_line_refused_ones_too_and_no_key() -> None:
+    said: list[str] = []
+    settings = ServeSettings(port=0, token="s3cret")
+    asked = ["/v1/account?token=s3cret", "/healthz", "/v1/outputs/0123456789/output.png"]
+    async with (
+        serving(settings, network=LeftHalf(), model=MODEL, asked=said.append) as base,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer wrong-s3cret"}) as session,
+    ):
+        for path in asked:
+            async with session.get(base.removesuffix("/v1") + path) as answer:
+                await answer.read()
+    with anyio.fail_after(5):
+        while len(said) < 3:
+            await anyio.lowlevel.checkpoint()
+    shown = [re.sub(r"^\S+T\S+Z | \d+ ms$", "", line) for line in said]
+    assert shown == [
+        "127.0.0.1 GET /v1/account 401",
+        "127.0.0.1 GET /healthz 200",
+        "127.0.0.1 GET /v1/outputs/…/output.png 404",
+    ]
+
+
+@pytest.mark.parametrize("keep", [0.0, -1.0, math.nan])
+def test_files_are_kept_for_a_while_at_least(keep: float) -> None:
+    with pytest.raises(SettingsError, match="give seconds above 0, or forever"):
+        ServeSettings(keep=keep)
 
 
 @pytest.mark.anyio

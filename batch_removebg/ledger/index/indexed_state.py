@@ -26,7 +26,7 @@ from .schema import FAILED, FLYING, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
-_TOTALS = ("provider", "version", "predictions", "possible_duplicates", "finished", "engine")
+_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "finished", "engine")
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -254,13 +254,13 @@ class IndexedFold(Fold):
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
-    def made(self, fingerprint: str) -> ItemState | None:
-        """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
+    def made(self, fingerprint: str) -> Iterator[ItemState]:
+        """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
         found = [key for _, key, _ in self.database.find(short_key(fingerprint), "made")]
         if (of_late := self.saved_for.get(fingerprint)) is not None:
             found.insert(0, of_late)
         states = map(self.items.__getitem__, found)
-        return next((one for one in states if (one.outcome, one.fingerprint) == ("saved", fingerprint)), None)
+        return (one for one in states if one.is_made and one.fingerprint == fingerprint)
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
         """For each of `done_keys` the number of the saved item of that id that is done so, and hasn't changed since."""

@@ -64,7 +64,7 @@ def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
             name if output is not None else None,
             mark(state) or None,
             short_key(state.prediction_id) if state.prediction_id is not None else None,
-            short_key(state.fingerprint) if state.fingerprint is not None and state.outcome == "saved" else None,
+            short_key(state.fingerprint) if state.fingerprint is not None and state.is_made else None,
             key,
             data,
             zlib.crc32(data, zlib.crc32(key)),
