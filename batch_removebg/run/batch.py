@@ -20,12 +20,13 @@ from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
+from batch_removebg.manifest.columns import Choice
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
-from . import assemble
+from . import assemble, feeds
 from .options import Options
 from .settings import Settings
 from .summary import Summary, failures, flagged
@@ -57,10 +58,10 @@ def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]
 async def run_batch(inputs: Inputs, *, out: str | Path, **settings: Any) -> Summary:
     """Make cutouts of everything in `inputs` and write them to `out`, beside a ledger that a later call continues.
 
-    `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `settings`:
-    the fields of Settings. The pictures have the size of their upright sources (H×W); they are RGBA unless the format
-    or a background requires otherwise, of 8 bits a channel, or 16 where source and format have them; colours under
-    opaque alpha are the source's own.
+    `inputs`: folders, pictures, globs, URLs, or manifests (.csv .tsv .json .jsonl .ndjson .xlsx .txt, also .gz), which
+    may be at URLs too. `settings`: the fields of Settings. The pictures have the size of their upright sources
+    (H×W); they are RGBA unless the format or a background requires otherwise, of 8 bits a channel, or 16 where source
+    and format have them; colours under opaque alpha are the source's own.
 
     Items that fail are counted, not raised, and neither is an abort (key, credit, budget, disk): see
     `Summary.stopped`. Raises SettingsError, ManifestError and LockedError before anything is bought, and LedgerError
@@ -86,8 +87,20 @@ async def run(
     clock: Clock | None = None,
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock, out = clock or Clock(), settings.out
-    begun = clock.monotonic()
+    clock = clock or Clock()
+    async with feeds.downloaded(inputs, settings, clock) as found:
+        return await _run(found, settings, listener, weights_progress, handle_signals, clock)
+
+
+async def _run(
+    inputs: Sequence[str],
+    settings: Settings,
+    listener: Listener,
+    weights_progress: Progress,
+    handle_signals: bool,
+    clock: Clock,
+) -> Summary:
+    begun, out = clock.monotonic(), settings.out
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
@@ -125,7 +138,8 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
+    choice, look = Choice(settings.image_column, settings.id_column), partial(naming.render, settings.name)
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice, strict=settings.strict)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
