@@ -58,10 +58,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The columns that are asked for by their names, in any case; `note` is told which are taken."""
+    """How manifests are to be read: columns asked for by name, in any case; `note` is told which are taken."""
 
     image: str | None = None
     id: str | None = None
+    strict: bool = False  # a row that makes no sense stops everything
     note: Callable[[str], None] = ignore
 
 
@@ -168,7 +169,7 @@ def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterato
     if isinstance(cell, str):
         if "\0" in cell:
             raise RowError(origin, f"the cell {column!r} holds a NUL character.")
-        yield from split(cell, lambda path: isinstance(base, Path) and find(path, base)[1].is_file())
+        yield from split(cell, lambda path: isinstance(base, Path) and os.path.isfile(find(path, base)[1]))  # noqa: PTH113  # no error where it is too long
     elif isinstance(cell, list):
         for each in cell:
             yield from _values(each, column, origin, base)

@@ -28,17 +28,16 @@ def read_rows(
     out: Path | None,
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = ignore,
-    choice: Choice = Choice(),  # noqa: B008  # a value
-    strict: bool = False,
+    choice: Choice = Choice(),
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
     `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. A row that makes no sense is
     an Item with that as its problem, one without a picture is counted. Raises ManifestError: before the first Item for
-    an INPUT that doesn't exist, later for an id with two sources, where no picture is found, and if `strict` for a row.
+    an INPUT that doesn't exist, later for an id with two sources, where no picture is found, and for rows if `strict`.
     """
     found = resolve(inputs, out, on_warning)
-    rows = _Reader(out, on_warning, stdin, len(found) > 1, choice, strict).rows(found)
+    rows = _Reader(out, on_warning, stdin, len(found) > 1, choice).rows(found)
     if (first := next(rows, None)) is None:
         raise _nothing_to_do(inputs)
     yield first
@@ -51,8 +50,7 @@ def check(
     out: Path | None,
     rows: int = 10_000,
     look: Callable[[Item], object] = ignore,
-    choice: Choice = Choice(),  # noqa: B008  # a value
-    strict: bool = False,
+    choice: Choice = Choice(),
 ) -> int | None:
     """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
@@ -62,7 +60,7 @@ def check(
     found = resolve(inputs, out, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, ignore, None, len(found) > 1, replace(choice, note=ignore), strict)
+    reader = _Reader(out, ignore, None, len(found) > 1, replace(choice, note=ignore))
     with closing(reader.rows(rereadable)) as items:
         count = 0
         for count, item in enumerate(map(as_item, itertools.islice(items, rows)), 1):  # noqa: B007  # used below
@@ -90,7 +88,6 @@ class _Reader:
     _stdin: BinaryIO | None
     _many: bool
     _choice: Choice
-    _strict: bool
     _seen: Seen = field(default_factory=Seen)
     _files: Seen = field(default_factory=Seen)
     _marks: Marks | None = None
@@ -148,7 +145,7 @@ class _Reader:
                         raise row
                     items = row_items(row.cells, row.origin, base, self._choice)
                 except RowError as error:
-                    if self._strict:
+                    if self._choice.strict:
                         raise
                     items = [Item(error.origin, error.origin, error.origin, problem=error.problem)]
                 except NoPicture as error:  # as objects in JSON leave out what they don't have

@@ -129,9 +129,9 @@ def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    choice = Choice(settings.image_column, settings.id_column, _teller(listener, Kind.NOTE))
+    choice = Choice(settings.image_column, settings.id_column, settings.strict, _teller(listener, Kind.NOTE))
     warn = _teller(listener, Kind.WARNING)
-    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice, strict=settings.strict)
+    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice)
 
 
 def sources(

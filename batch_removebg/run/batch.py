@@ -138,8 +138,11 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
-    choice, look = Choice(settings.image_column, settings.id_column), partial(naming.render, settings.name)
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice, strict=settings.strict)
+    choice, look = (
+        Choice(settings.image_column, settings.id_column, settings.strict),
+        partial(naming.render, settings.name),
+    )
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
