@@ -71,14 +71,14 @@ class Columns:
     """A manifest's names of the columns that this program knows."""
 
     image: str
-    id: str | None
+    ids: tuple[str, ...]  # a row's id is in the first of them that isn't empty
     output: str | None
     others: tuple[str, ...]  # copied to the results unchanged
     left: tuple[str, ...]  # further columns with pictures, which are left alone
 
     def told(self, name: str, how: str = "") -> str:
         """Which columns are taken, in a line for people."""
-        ids = f"ids from {self.id!r}" if self.id else "no column has ids"
+        ids = f"ids from {self.ids[0]!r}" if self.ids else "no column has ids"
         left = f"; left alone: {', '.join(map(repr, self.left))}" if self.left else ""
         return f"{name}: {how}pictures from {self.image!r}, {ids}{left}"
 
@@ -125,8 +125,8 @@ def columns_of(names: tuple[str, ...], choice: Choice = Choice()) -> Columns | N
     if image is None:
         return None
     ids = ("variantsku", *_IDS) if _plain(image).startswith("variant") else _IDS
-    found = (plain[each] for each in ids if each in plain and plain[each] != image)
-    own = exact.get(choice.id.strip().casefold()) if choice.id else next(found, None)
+    wanted = [exact.get(choice.id.strip().casefold())] if choice.id else [plain.get(each) for each in ids]
+    own = tuple(name for name in wanted if name is not None and name != image)
     known = (image, plain.get("id"), exact.get("output"))
     left = tuple(name for name in ranks if name != image and ranks[name] < 5)
     return Columns(image, own, known[2], tuple(name for name in names if name and name not in known), left)
@@ -138,7 +138,7 @@ def find_columns(names: tuple[str, ...], origin: str, choice: Choice) -> Columns
     found = ", ".join(filter(None, names))[:300] or "none"
     if columns is None and choice.image is None:
         raise NoPicture(f"{origin}: no column names the picture (found: {found}); name it with --image-column.")
-    if columns is not None and (columns.id is not None or choice.id is None):
+    if columns is not None and (columns.ids or choice.id is None):
         return columns
     missing = str(choice.image if columns is None else choice.id)
     near = difflib.get_close_matches(missing, names, 1, 0.5)
@@ -155,7 +155,8 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
     values = list(_values(cells[columns.image], columns.image, origin, base))
     if not values:
         return []
-    item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
+    item_id = next((text for column in columns.ids if (text := _text(cells, column, origin))), None)
+    output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
     items = [_row_item(item_id, value, output, meta, origin, base) for value in values]

@@ -14,10 +14,10 @@ from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, UrlRow
 
-from .columns import Choice, NoPicture, RowError, as_item, path_item, row_items, value_item
+from .columns import Choice, NoPicture, RowError, as_item, find_columns, path_item, row_items, value_item
 from .folder import walk
 from .inputs import Input, InputKind, matches, resolve
-from .rows import Parser, parser_for, read_mixed, read_txt
+from .rows import Parser, parser_for, read_json, read_jsonl, read_mixed, read_txt
 from .seen import Marks, Seen
 from .text import Stream, between_nuls, has_nuls, opened, printable
 
@@ -135,7 +135,7 @@ class _Reader:
                 yield [value_item(each.value, each.origin, Path())]
 
     def _rows(self, stream: Stream, name: str, parser: Parser, base: Path | str) -> Iterator[Sequence[Item | UrlRow]]:
-        none_named, found = None, False
+        none_named, found, told = None, False, False
         for row in parser(stream, name, self._choice):
             if isinstance(row, list):
                 items: Sequence[Item | UrlRow] = row
@@ -144,6 +144,9 @@ class _Reader:
                     if isinstance(row, RowError):
                         raise row
                     items = row_items(row.cells, row.origin, base, self._choice)
+                    if not told and parser in (read_json, read_jsonl):
+                        told = bool(items)
+                        self._choice.note(find_columns(tuple(row.cells), row.origin, self._choice).told(name))
                 except RowError as error:
                     if self._choice.strict:
                         raise

@@ -60,7 +60,7 @@ def header_at(rows: Sequence[Sequence[str]], choice: Choice) -> int | None:
         return None
     for again in rows[nth + 1 :]:  # as in Amazon's: one header for people, one for programs
         also = columns_of(tuple(again), choice)
-        if also is None or also.id is None or found.id is None or also.image == found.image:
+        if also is None or not also.ids or not found.ids or also.image == found.image:
             break
         if again.index(also.image) != rows[nth].index(found.image):
             break
@@ -174,7 +174,7 @@ class Table:
         twice = sorted({name for nth, name in enumerate(header) if name and name in header[:nth]})
         choice.note(columns.told(self._name, how) + (f"; of two named {twice[0]!r} the first counts" if twice else ""))
         self._at = {name: nth for nth, name in reversed(list(enumerate(header))) if name}  # the first of equal ones
-        self._image, self._id = self._at[columns.image], None if columns.id is None else self._at[columns.id]
+        self._image, self._id = self._at[columns.image], self._at[columns.ids[0]] if columns.ids else None
         self._output = None if columns.output is None else self._at[columns.output]
         self._others = {name: self._at[name] for name in dict.fromkeys(columns.others)}
 
