@@ -65,5 +65,5 @@ def find(value: str, base: Path) -> tuple[str, Path]:
     if plain[:5].lower() == "file:":
         plain = url2pathname(urlsplit(plain).path)
     plain = plain.replace("\\", "/")
-    forms = plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")), unquote(plain)
-    return plain, next((base / form for form in forms if os.path.lexists(base / form)), base / plain)
+    forms = (unicodedata.normalize(form, text) for text in (plain, unquote(plain)) for form in ("NFC", "NFD"))
+    return plain, next((base / form for form in (plain, *forms) if os.path.lexists(base / form)), base / plain)

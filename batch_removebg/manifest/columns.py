@@ -37,7 +37,9 @@ _IDS = (
     *("code", "mpn", "gtin", "ean", "upc", "barcode"),
 )
 """Columns that tell rows apart, those of the picture first: Shopify's are the product's, not a variant's."""
-_ASIDE = re.compile(r"\(.*?\)|\[.*?\]|#.*|-[a-z]{2}_[A-Z]{2}\b.*")  # `(SKU)`, `[Non Editable]`, `#1.value`, `-en_US`
+_ASIDE = re.compile(
+    r"\(.*?\)|\[.*?\]|#.*|-[a-z]{2}_[a-z]{2}\b.*", re.IGNORECASE
+)  # `(SKU)`, `[Non Editable]`, `#1.value`, `-en_US`
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
 """A usual URL, which needs no check and is its own source and id."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
