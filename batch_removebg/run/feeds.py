@@ -34,6 +34,6 @@ async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) ->
                 try:
                     feed.path.write_bytes(await source.read(Item(url, url, shown)))
                 except (ItemError, RetryError) as error:
-                    raise ManifestError(f"{shown} can't be downloaded: {error}.") from error
+                    raise ManifestError(f"The manifest can't be downloaded: {error}.") from error
                 found.append(feed)
             yield found
