@@ -81,6 +81,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from batch_removebg.engine.runtimes.opening import require
+    from batch_removebg.manifest.inputs import is_feed
     from batch_removebg.run.dry_run import preview
     from batch_removebg.run.feeds import downloaded
 
@@ -93,7 +94,8 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
         async with downloaded(args.inputs, settings, Clock()) as inputs:
             return await anyio.to_thread.run_sync(preview, inputs, settings, Silent(console))
 
-    found = anyio.run(previewed)
+    has_feed = any(map(is_feed, args.inputs))
+    found = anyio.run(previewed) if has_feed else preview(args.inputs, settings, Silent(console))
     result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0
 

@@ -13,9 +13,7 @@ from urllib.request import url2pathname
 
 from batch_removebg.net.ssrf import is_near
 
-_NOTHING = frozenset(
-    {"", "-", "[]", "no_selection", "null", "none", "nan", "n/a", "#n/a"}
-)  # for “no picture”, in exports
+_NOTHING = frozenset({"", "-", "[]", "no_selection", "null", "none", "nan", "n/a", "#n/a"})  # “no picture”, in exports
 _BLANK = "\ufeff\u200b\u200e\u200f"  # unseen, and no white space to Python
 _QUOTES = frozenset({'""', "''", "“”", "„“", "«»"})
 _BETWEEN_URLS = re.compile(r"[\s,;|]+(?=(?:https?:)?//)", re.IGNORECASE)

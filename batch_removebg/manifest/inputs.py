@@ -7,11 +7,11 @@ import fnmatch
 import glob
 import itertools
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from urllib.parse import urlsplit
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
@@ -59,10 +59,7 @@ class Feed(str):
 
 def is_feed(value: str) -> bool:
     """Whether an INPUT is the URL of a manifest, by the ending of its path."""
-    try:
-        return is_url(value) and parser_for(PurePath(urlsplit(value).path)) is not None
-    except ValueError:
-        return False
+    return is_url(value) and parser_for(PurePath(re.split(r"[?#]", value)[0])) is not None
 
 
 def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:

@@ -19,7 +19,7 @@ from .folder import walk
 from .inputs import Input, InputKind, matches, resolve
 from .rows import Parser, parser_for, read_json, read_jsonl, read_mixed, read_txt
 from .seen import Marks, Seen
-from .text import Stream, between_nuls, has_nuls, opened, printable
+from .text import Stream, between_nuls, opened, printable
 
 
 def read_rows(
@@ -122,10 +122,8 @@ class _Reader:
                     yield from self._rows(stream, name, parser_for(path) or read_txt, base)
             case InputKind.STDIN:
                 stdin = cast("Stream", self._stdin or sys.stdin.buffer)
-                if has_nuls(stdin):
-                    yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stdin))
-                else:
-                    yield from self._rows(stdin, "stdin", read_mixed, Path())
+                yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stdin))
+                yield from self._rows(stdin, "stdin", read_mixed, Path())
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:

@@ -29,11 +29,6 @@ def parser_for(path: PurePath) -> Parser | None:
     return _PARSERS.get(PurePath(name).suffix)
 
 
-def read_table(stream: Stream, name: str, choice: Choice) -> Rows:
-    """Rows of a table in text."""
-    return table_rows(lines(stream, name), name, choice)
-
-
 def read_jsonl(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of one JSON object a line."""
     for number, line in enumerate(lines(stream, name), 1):
@@ -104,7 +99,7 @@ def _refuse(stream: Stream, name: str, choice: Choice) -> Rows:
 
 read_mixed: Parser = functools.partial(read_txt, objects=True)  # for stdin
 _PARSERS: Mapping[str, Parser] = {
-    **dict.fromkeys((".csv", ".tsv", ".tab"), read_table),
+    **dict.fromkeys((".csv", ".tsv", ".tab"), table_rows),
     **dict.fromkeys((".jsonl", ".ndjson"), read_jsonl),
     **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), read_workbook),
     **dict.fromkeys((".xml", ".numbers"), _refuse),

@@ -14,7 +14,7 @@ from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
 
 from .columns import Choice, Row, RowError, columns_of, find_columns
-from .text import LONGEST_LINE, Flawed
+from .text import LONGEST_LINE, Flawed, Stream, lines
 
 MANY, _LONG = 512, 1 << 17
 """Lines that are parsed together, fewer where they are long: until this many characters are exceeded."""
@@ -25,16 +25,14 @@ _HTTP = ("https://", "http://")
 Rows = Iterator[Row | list[UrlRow] | RowError]
 
 
-def table_rows(lines: Iterator[str], name: str, choice: Choice) -> Rows:
+def table_rows(stream: Stream, name: str, choice: Choice) -> Rows:
     """The rows of a table after its header, delimited by what gives a column with pictures."""
-    head, lines = _next(lines, HEAD)
+    head, more = _next(lines(stream, name), HEAD)
     delimiter, end, cells = _find_header(head, name, choice)
-    table, lines = (
-        Table(cells, f"{name}:{end}", choice, f"{_DELIMITERS.get(delimiter, repr(delimiter))} divide it; "),
-        chain(head[end:], lines),
-    )
+    table = Table(cells, f"{name}:{end}", choice, f"{_DELIMITERS.get(delimiter, repr(delimiter))} divide it; ")
+    more = chain(head[end:], more)
     while True:
-        some, lines = _next(lines, MANY)
+        some, more = _next(more, MANY)
         if not some:
             return
         rows = _one_a_line(some, delimiter)
@@ -43,7 +41,7 @@ def table_rows(lines: Iterator[str], name: str, choice: Choice) -> Rows:
             end += len(some)
             continue
         before, end, held = end, end + len(some), deque[str]()
-        for number, last, found in _records(chain(some, lines), before, delimiter, held):
+        for number, last, found in _records(chain(some, more), before, delimiter, held):
             yield RowError(f"{name}:{number}", found) if isinstance(found, str) else table.row(found, number)
             end = max(end, last)
             if last >= end and not held:

@@ -92,17 +92,13 @@ def _checked(line: str) -> str:
     return flawed
 
 
-def has_nuls(stream: Stream) -> bool:
-    """Whether NUL ends the paths that come, as with `find -print0`; waits for the first of them."""
-    with contextlib.suppress(OSError):  # is raised again where the lines are read
-        begun = stream.peek(1)
-        return b"\0" in begun and not begun.startswith(_UTF16_MARKS)
-    return False
-
-
 def between_nuls(stream: Stream) -> Iterator[str]:
-    """The paths that `find -print0` writes, whatever they hold."""
-    rest = b""
+    """The paths that `find -print0` writes, whatever they hold; none where no NUL ends the first."""
+    rest = begun = b""
+    with contextlib.suppress(OSError):  # is raised again where lines are read
+        begun = stream.peek(1)
+    if b"\0" not in begun or begun.startswith(_UTF16_MARKS):
+        return
     while data := stream.read1(1 << 16):
         *whole, rest = (rest + data).split(b"\0")
         yield from map(os.fsdecode, whole)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import ItemError, ManifestError, RetryError
@@ -22,18 +22,19 @@ from .settings import Settings
 @asynccontextmanager
 async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) -> AsyncIterator[list[str]]:
     """The INPUTs, with manifests at URLs as files that last as long as the block; raises ManifestError."""
-    async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
-        with TemporaryDirectory(prefix="batch-removebg-", ignore_cleanup_errors=True) as folder:
-            source, found = sources(session, settings, Cpu(budget=settings.pixels()), clock, clock.sleep), []
+    if not any(map(is_feed, inputs)):
+        yield list(inputs)
+        return
+    with TemporaryDirectory(prefix="batch-removebg-", ignore_cleanup_errors=True) as folder:
+        async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
+            source, found = sources(session, settings, Cpu(budget=settings.pixels()), clock, clock.sleep), list(inputs)
             for nth, url in enumerate(inputs):
-                if not is_feed(url):
-                    found.append(url)
-                    continue
-                feed, shown = Feed(url), fetch.redacted(url)
-                feed.path, feed.shown = Path(folder) / f"{nth}{PurePath(urlsplit(url).path).name[-20:]}", shown
-                try:
-                    feed.path.write_bytes(await source.read(Item(url, url, shown)))
-                except (ItemError, RetryError) as error:
-                    raise ManifestError(f"The manifest can't be downloaded: {error}.") from error
-                found.append(feed)
-            yield found
+                if is_feed(url):
+                    feed, name = Feed(url), re.split(r"[?#]", url)[0].rpartition("/")[2]
+                    feed.path, feed.shown = Path(folder) / f"{nth}-{name[-20:]}", fetch.redacted(url)
+                    try:
+                        feed.path.write_bytes(await source.read(Item(url, url, feed.shown)))
+                    except (ItemError, RetryError) as error:
+                        raise ManifestError(f"The manifest can't be downloaded: {error}.") from error
+                    found[nth] = feed
+        yield found
