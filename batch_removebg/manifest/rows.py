@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -36,9 +35,19 @@ def read_jsonl(stream: Stream, name: str, choice: Choice) -> Rows:
             yield _json_row(line, f"{name}:{number}")
 
 
-def read_txt(stream: Stream, name: str, choice: Choice, *, objects: bool = False) -> Rows:
+def read_mixed(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of stdin: a path, a URL or a JSON object a line."""
+    return _one_a_line(lines(stream, name), name, objects=True)
+
+
+def read_txt(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of one path or URL a line, or of a table, such as Amazon's flat files are."""
+    return table_rows(stream, name, choice, _one_a_line)
+
+
+def _one_a_line(lines: Iterator[str], name: str, *, objects: bool = False) -> Rows:
     """Rows of one path or URL a line, or with `objects` a JSON object that starts with `{`; `#` starts a comment."""
-    for number, line in enumerate(lines(stream, name), 1):
+    for number, line in enumerate(lines, 1):
         if isinstance(line, Flawed) or (objects and line.startswith("{")):
             yield _json_row(line, f"{name}:{number}")
         elif line.strip() and not line.startswith("#"):
@@ -97,7 +106,6 @@ def _refuse(stream: Stream, name: str, choice: Choice) -> Rows:
     raise ManifestError(f"{name}: lists of this kind can't be read; save it as CSV UTF-8, with a header.")
 
 
-read_mixed: Parser = functools.partial(read_txt, objects=True)  # for stdin
 _PARSERS: Mapping[str, Parser] = {
     **dict.fromkeys((".csv", ".tsv", ".tab"), table_rows),
     **dict.fromkeys((".jsonl", ".ndjson"), read_jsonl),

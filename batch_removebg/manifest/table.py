@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, count, islice, repeat
-from typing import cast
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
@@ -25,10 +24,21 @@ _HTTP = ("https://", "http://")
 Rows = Iterator[Row | list[UrlRow] | RowError]
 
 
-def table_rows(stream: Stream, name: str, choice: Choice) -> Rows:
-    """The rows of a table after its header, delimited by what gives a column with pictures."""
+def table_rows(
+    stream: Stream, name: str, choice: Choice, listed: Callable[[Iterator[str], str], Rows] | None = None
+) -> Rows:
+    """The rows of a table after its header, delimited by what gives a column with pictures.
+
+    `listed` reads the lines where there is no such header of several columns.
+    """
     head, more = _next(lines(stream, name), HEAD)
-    delimiter, end, cells = _find_header(head, name, choice)
+    delimiter, end, cells = _find_header(head, choice)
+    if listed is not None and (len(cells) < 2 or columns_of(tuple(cells), choice) is None):
+        yield from listed(chain(head, more), name)
+        return
+    for number, line in enumerate(head[:end], 1):
+        if isinstance(line, Flawed):
+            raise ManifestError(f"{name}:{number}: {line.problem}")
     table = Table(cells, f"{name}:{end}", choice, f"{_DELIMITERS.get(delimiter, repr(delimiter))} divide it; ")
     more = chain(head[end:], more)
     while True:
@@ -66,7 +76,7 @@ def header_at(rows: Sequence[Sequence[str]], choice: Choice) -> int | None:
     return nth
 
 
-def _find_header(head: Sequence[str], name: str, choice: Choice) -> tuple[str, int, list[str]]:
+def _find_header(head: Sequence[str], choice: Choice) -> tuple[str, int, list[str]]:
     """(Delimiter, number of lines up to its end, cells)."""
     said = _SEP.fullmatch(head[0]) if head else None
     best, shown = None, (",", 1, [""])
@@ -80,9 +90,6 @@ def _find_header(head: Sequence[str], name: str, choice: Choice) -> tuple[str, i
                 shown = max(shown, (delimiter, end, cells), key=lambda found: len(found[2]))
             elif best is None or (-records[nth][1], len(records[nth][0])) > (-best[1], len(best[2])):
                 best = delimiter, records[nth][1], records[nth][0]
-    last = len(head) if best is None else best[1]
-    if flawed := next((nth for nth, line in enumerate(head[:last], 1) if isinstance(line, Flawed)), 0):
-        raise ManifestError(f"{name}:{flawed}: {cast(Flawed, head[flawed - 1]).problem}")
     return best or shown
 
 

@@ -91,6 +91,15 @@ def test_lines_above_the_header_and_a_second_header_are_no_rows() -> None:
     assert pairs("a.csv", f"#INFO,Version=1\n\nCustom label (SKU),Item photo URL\nE1,{U}\n") == [("E1", U)]
 
 
+def test_a_table_called_txt_is_a_table_and_a_list_stays_one() -> None:
+    assert pairs("a.txt", f"id\ttitle\timage_link\nG1\tx\t{U}\n") == [("G1", U)]
+    assert pairs("a.txt", b"# image, id\na, b.jpg\n\xff\nimage\n") == [
+        ("a, b.jpg", "a, b.jpg"),
+        ("a.txt:3", "not valid UTF-8; save it as UTF-8 (in Excel: “CSV UTF-8”)."),
+        ("image", "image"),
+    ]
+
+
 def test_other_picture_columns_and_repeated_names_are_said_and_left_alone() -> None:
     items, said = found("a.csv", "id,Image Src,Variant Image,title,title\nA,a.jpg,b.jpg,x,y\n")
     assert items == [("A", "a.jpg")]
