@@ -127,8 +127,9 @@ def columns_of(names: tuple[str, ...], choice: Choice = Choice()) -> Columns | N
     if image is None:
         return None
     ids = ("variantsku", *_IDS) if _plain(image).startswith("variant") else _IDS
-    wanted = [exact.get(choice.id.strip().casefold())] if choice.id else [plain.get(each) for each in ids]
-    own = tuple(name for name in wanted if name is not None and name != image)
+    known_ids = (plain[each] for each in ids if plain.get(each, image) != image)
+    wanted = [exact.get(choice.id.strip().casefold())] if choice.id else known_ids
+    own = tuple(name for name in wanted if name is not None)
     known = (image, plain.get("id"), exact.get("output"))
     left = tuple(name for name in ranks if name != image and ranks[name] < 5)
     return Columns(image, own, known[2], tuple(name for name in names if name and name not in known), left)

@@ -79,14 +79,14 @@ def header_at(rows: Sequence[Sequence[str]], choice: Choice) -> int | None:
 def _find_header(head: Sequence[str], choice: Choice) -> tuple[str, int, list[str]]:
     """(Delimiter, number of lines up to its end, cells)."""
     said = _SEP.fullmatch(head[0]) if head else None
-    best, shown = None, (",", 1, [""])
+    best, shown = None, (",", 1, list[str]())
     for delimiter in [said[1]] if said else _DELIMITERS:
         reader = csv.reader(head[said is not None :], delimiter=delimiter)
         with suppress(csv.Error):
             records = [([cell.strip() for cell in cells], reader.line_num + (said is not None)) for cells in reader]
             nth = header_at([cells for cells, _ in records], choice)
             if nth is None:
-                cells, end = next((record for record in records if any(record[0])), ([""], 1))
+                cells, end = next((record for record in records if any(record[0])), ([], 1))
                 shown = max(shown, (delimiter, end, cells), key=lambda found: len(found[2]))
             elif best is None or (-records[nth][1], len(records[nth][0])) > (-best[1], len(best[2])):
                 best = delimiter, records[nth][1], records[nth][0]
@@ -178,7 +178,7 @@ class Table:
             raise ManifestError(f"{origin}: there are two columns named {columns.image!r}; rename one.")
         twice = sorted({name for nth, name in enumerate(header) if name and name in header[:nth]})
         choice.note(columns.told(self._name, how) + (f"; of two named {twice[0]!r} the first counts" if twice else ""))
-        self._at = {name: nth for nth, name in reversed(list(enumerate(header))) if name}  # the first of equal ones
+        self._at = {name: header.index(name) for name in header if name}  # the first of equal ones
         self._image, self._id = self._at[columns.image], self._at[columns.ids[0]] if columns.ids else None
         self._output = None if columns.output is None else self._at[columns.output]
         self._others = {name: self._at[name] for name in dict.fromkeys(columns.others)}

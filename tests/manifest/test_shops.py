@@ -107,7 +107,13 @@ def test_other_picture_columns_and_repeated_names_are_said_and_left_alone() -> N
         "a.csv: commas divide it; pictures from 'Image Src', ids from 'id'; left alone: 'Variant Image'; "
         "of two named 'title' the first counts"
     )
-    assert next(read(["a.csv"], out=None)).meta == {"Variant Image": "b.jpg", "title": "x"}
+    assert list(next(read(["a.csv"], out=None)).meta.items()) == [("Variant Image", "b.jpg"), ("title", "x")]
+    assert pairs("a.csv", "id,image,Image\nA,a.jpg,b.jpg\n") == [("A", "a.jpg")]
+
+
+def test_a_list_without_a_header_is_told_what_was_found_in_its_place() -> None:
+    with pytest.raises(ManifestError, match=r"\(found: https://cdn.example/a.jpg\)"):
+        found("a.csv", f"{U}\n{V}\n")
 
 
 def test_columns_may_be_named_and_a_misspelt_one_brings_the_nearest() -> None:
