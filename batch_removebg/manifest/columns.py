@@ -26,7 +26,7 @@ _PICTURE = re.compile(
     r"(?P<other>(?:additional|alternate|extra|gallery|other|secondary|small|swatch|thumbnail|variant)?)"
     r"(?P<main>(?:base|cover|default|featured|front|hosted|internal|item|large|main|media|original|primary|product)*)"
     r"(?:attachment|bilder|bild|foto|image|imagen|imagene|img|media|photo|picture|pic)s?"
-    r"(?:file|href|link|locator|location|path|source|src|uri|url)*s?(?P<name>(?:file)?(?:name)?)(?P<number>\d*)"
+    r"(?:file|href|link|locator|location|path|source|src|uri|url)*s?(?P<name>(?:file)?(?:name)?)(?P<number>\d{0,3})"
 )
 """The name of a picture's column in shops' exports: `Image Src`, `image_link`, `base_image`, `Hosted Image URLs` …"""
 _PLAINEST = ("source", "src", "url", "path", "file", "filepath", "filename")
@@ -158,7 +158,9 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
     values = list(_values(cells[columns.image], columns.image, origin, base))
     if not values:
         return []
-    item_id = next((text for column in columns.ids if (text := _text(cells, column, origin))), None)
+    # An object under `reference` is no id, and no fault either.
+    own = (name for name in columns.ids if choice.id or name.lower() == "id" or type(cells[name]) in (str, int))
+    item_id = next((text for name in own if (text := _text(cells, name, origin))), None)
     output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}

@@ -128,6 +128,7 @@ def test_columns_may_be_named_and_a_misspelt_one_brings_the_nearest() -> None:
 
 def test_where_the_id_is_empty_the_next_column_with_ids_tells_the_row() -> None:
     assert pairs("a.csv", f"handleId,productImageUrl,sku\np1,{U},\np2,{V},S2\n") == [("p1", U), ("S2", V)]
+    assert pairs("a.jsonl", '{"image": "a.jpg", "reference": {"x": 1}, "ean": 40}') == [("40", "a.jpg")]
 
 
 @pytest.mark.parametrize("between", [", ", ",", "|", ";", " ", "\n", " | "])
