@@ -19,6 +19,7 @@ class Kind(enum.Enum):
     PENDING = "pending"  # the run ends before the item is done; the next run continues with it
     WAITING = "waiting"  # the server asked for a delay or has failed
     WARNING = "warning"
+    NOTE = "note"  # how something is understood, such as a manifest's columns
     STOPPING = "stopping"  # nothing more is created; paid results are still collected
 
 

@@ -46,6 +46,8 @@ class UrlRow:
     path: ClassVar[None] = None
     name: ClassVar[None] = None
     output: ClassVar[None] = None
+    problem: ClassVar[None] = None
+    suffix: ClassVar[str] = ""
 
 
 def nothing() -> None:

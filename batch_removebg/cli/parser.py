@@ -57,7 +57,7 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a folder, a picture, a glob, a manifest (.csv .tsv .jsonl .ndjson .txt, also .gz), a URL, "
+        help="a folder, a picture, a glob, a manifest (.csv .tsv .json .jsonl .xlsx .txt …, also at a URL), a URL, "
         "or - for manifest lines on stdin",
     )
     run.add_argument(

@@ -64,6 +64,8 @@ class Silent:
         name, text = printable(event.item), printable(event.text)
         if event.kind is Kind.WARNING:
             self._console.warning(f"{name}: {text}" if name else text)
+        elif event.kind is Kind.NOTE:
+            self._console.info(text)
         elif event.kind is Kind.STOPPING:
             ending = "Nothing more is created; predictions in flight are still collected"
             self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
@@ -89,7 +91,7 @@ class Bar(Silent):
     def __call__(self, event: Event) -> None:
         """Count one event, and show the new state."""
         super().__call__(event)
-        if event.kind in (Kind.WARNING, Kind.STOPPING, Kind.WAITING):
+        if event.kind in (Kind.WARNING, Kind.NOTE, Kind.STOPPING, Kind.WAITING):
             return
         tally, name = self.tally, printable(event.item)
         if len(name) > _NAME_WIDTH:

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.naming import is_url
 
+from .cells import as_url, bare, find, split
 from .text import printable
 
-IMAGE_COLUMNS = ("image", "source", "url", "path", "file")  # names of the picture's column, in order of preference
-
+_PICTURE = re.compile(
+    r"(?P<other>(?:additional|alternate|extra|gallery|other|secondary|small|swatch|thumbnail|variant)?)"
+    r"(?P<main>(?:base|cover|default|featured|front|hosted|internal|item|large|main|media|original|primary|product)*)"
+    r"(?:attachment|bilder|bild|foto|image|imagen|imagene|img|media|photo|picture|pic)s?"
+    r"(?:file|href|link|locator|location|path|source|src|uri|url)*s?(?P<name>(?:file)?(?:name)?)(?P<number>\d{0,3})"
+)
+"""The name of a picture's column in shops' exports: `Image Src`, `image_link`, `base_image`, `Hosted Image URLs` …"""
+_PLAINEST = ("source", "src", "url", "path", "file", "filepath", "filename")
+_IDS = (
+    *("id", "sku", "itemsku", "sellersku", "contributionsku", "productsku", "productcodesku", "productcode", "handle"),
+    *("handleid", "identifier", "productnumber", "ordernumber", "articlenumber", "artikelnummer", "itemnumber"),
+    *("customlabel", "reference", "productid", "itemid", "internalid", "productinternalid", "variantsku", "uuid"),
+    *("code", "mpn", "gtin", "ean", "upc", "barcode"),
+)
+"""Columns that tell rows apart, those of the picture first: Shopify's are the product's, not a variant's."""
+_ASIDE = re.compile(
+    r"\(.*?\)|\[.*?\]|#.*|-[a-z]{2}_[a-z]{2}\b.*", re.IGNORECASE
+)  # `(SKU)`, `[Non Editable]`, `#1.value`, `-en_US`
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
 """A usual URL, which needs no check and is its own source and id."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
@@ -40,55 +59,140 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """How manifests are to be read: columns asked for by name, in any case; `note` is told which are taken."""
+
+    image: str | None = None
+    id: str | None = None
+    strict: bool = False  # a row that makes no sense stops everything
+    note: Callable[[str], None] = ignore
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """A manifest's names of the columns that this program knows."""
 
     image: str
-    id: str | None
+    ids: tuple[str, ...]  # a row's id is in the first of them that isn't empty
     output: str | None
     others: tuple[str, ...]  # copied to the results unchanged
+    left: tuple[str, ...]  # further columns with pictures, which are left alone
+
+    def told(self, name: str, how: str = "") -> str:
+        """Which columns are taken, in a line for people."""
+        ids = f"ids from {self.ids[0]!r}" if self.ids else "no column has ids"
+        left = f"; left alone: {', '.join(map(repr, self.left))}" if self.left else ""
+        return f"{name}: {how}pictures from {self.image!r}, {ids}{left}"
+
+
+class RowError(ManifestError):
+    """One row makes no sense; the others may."""
+
+    def __init__(self, origin: str, problem: str) -> None:
+        super().__init__(f"{origin}: {problem}")
+        self.origin, self.problem = origin, problem
+
+
+class NoPicture(ManifestError):
+    """No column names the picture."""
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, _ASIDE.sub("", name).casefold()))
+
+
+def _rank(name: str) -> int | None:
+    """How surely a column of this name holds the picture, 0 most surely; None where it doesn't."""
+    plain = _plain(name)
+    if plain == "image":
+        return 0
+    if plain in _PLAINEST:
+        return 5 + _PLAINEST.index(plain)
+    if (match := _PICTURE.fullmatch(plain)) is None:
+        return None
+    if match["other"] or int(match["number"] or 1) > 1:
+        return 4
+    return 3 if match["name"] else 1 if match["main"] else 2
 
 
 @functools.lru_cache(maxsize=64)
-def _columns(names: tuple[str, ...]) -> Columns | None:
-    by_name = {name.strip().lower(): name for name in reversed(names)}  # the first of equal ones counts
-    image = next((by_name[column] for column in IMAGE_COLUMNS if column in by_name), None)
+def columns_of(names: tuple[str, ...], choice: Choice = Choice()) -> Columns | None:
+    """The columns among `names`, or None where none names the picture."""
+    exact = {name.strip().casefold(): name for name in reversed(names)}  # the first of equal ones counts
+    plain = {_plain(name): name for name in reversed(names)}
+    ranks = {name: rank for name in names if (rank := _rank(name)) is not None}
+    image = (
+        exact.get(choice.image.strip().casefold()) if choice.image else min(ranks, key=ranks.__getitem__, default=None)
+    )
     if image is None:
         return None
-    known = (image, by_name.get("id"), by_name.get("output"))
-    return Columns(*known, tuple(name for name in names if name not in known))
+    ids = ("variantsku", *_IDS) if _plain(image).startswith("variant") else _IDS
+    known_ids = (plain[each] for each in ids if plain.get(each, image) != image)
+    wanted = [exact.get(choice.id.strip().casefold())] if choice.id else known_ids
+    own = tuple(name for name in wanted if name is not None)
+    known = (image, plain.get("id"), exact.get("output"))
+    left = tuple(name for name in ranks if name != image and ranks[name] < 5)
+    return Columns(image, own, known[2], tuple(name for name in names if name and name not in known), left)
 
 
-def find_columns(names: tuple[str, ...], origin: str) -> Columns:
-    """The columns among `names`, in any case; raises ManifestError where none names the picture."""
-    columns = _columns(names)
-    if columns is None:
-        found = ", ".join(names)[:300] or "none"
-        accepted = ", ".join(IMAGE_COLUMNS)
-        raise ManifestError(f"{origin}: no column names the picture (found: {found}); accepted: {accepted}.")
-    return columns
+def find_columns(names: tuple[str, ...], origin: str, choice: Choice) -> Columns:
+    """The columns among `names`; raises NoPicture, or ManifestError where none is the id that was asked for."""
+    columns = columns_of(names, choice)
+    found = ", ".join(filter(None, names))[:300] or "none"
+    if columns is None and choice.image is None:
+        raise NoPicture(f"{origin}: no column names the picture (found: {found}); name it with --image-column.")
+    if columns is not None and (columns.ids or choice.id is None):
+        return columns
+    missing = str(choice.image if columns is None else choice.id)
+    near = difflib.get_close_matches(missing, names, 1, 0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else f" (found: {found})."
+    raise (NoPicture if columns is None else ManifestError)(f"{origin}: there is no column {missing!r}{hint}")
 
 
-def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
-    """The Item of a row whose paths are relative to `base`; raises ManifestError, which names the row."""
-    columns = find_columns(tuple(cells), origin)
-    value = cells[columns.image]
-    if not isinstance(value, str) or not value.strip():
-        raise ManifestError(f"{origin}: the cell {columns.image!r} must hold a path or URL, it {_shown(value)}.")
-    if "\0" in value:
-        raise ManifestError(f"{origin}: the cell {columns.image!r} holds a NUL character.")
-    item_id, output = _text(cells, columns.id, origin), _text(cells, columns.output, origin)
+def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: Choice) -> list[Item]:
+    """The Items of a row, none where it has no picture; paths are relative to `base`, a folder or the manifest's URL.
+
+    Raises NoPicture where no column names it, RowError for another fault.
+    """
+    columns = find_columns(tuple(cells), origin, choice)
+    values = list(_values(cells[columns.image], columns.image, origin, base))
+    if not values:
+        return []
+    # An object under `reference` is no id, and no fault either.
+    own = (name for name in columns.ids if choice.id or name.lower() == "id" or type(cells[name]) in (str, int))
+    item_id = next((text for name in own if (text := _text(cells, name, origin))), None)
+    output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
-    return _row_item(item_id, value, output, meta, origin, base)
+    items = [_row_item(item_id, value, output, meta, origin, base) for value in values]
+    if len(items) == 1:
+        return items
+    return [dataclasses.replace(item, suffix=f"-{nth}") for nth, item in enumerate(items, 1)]
+
+
+def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterator[str]:
+    """The paths and URLs in a cell: text, or a list of texts or of objects such as `{"src": …}`."""
+    if isinstance(cell, str):
+        if "\0" in cell:
+            raise RowError(origin, f"the cell {column!r} holds a NUL character.")
+        yield from split(cell, lambda path: isinstance(base, Path) and os.path.isfile(find(path, base)[1]))  # noqa: PTH113  # no error where it is too long
+    elif isinstance(cell, list):
+        for each in cell:
+            yield from _values(each, column, origin, base)
+    elif isinstance(cell, Mapping) and (columns := columns_of(tuple(cell))) is not None:
+        yield from _values(cell[columns.image], column, origin, base)
+    elif cell is not None:
+        raise RowError(origin, f"the cell {column!r} must hold a path or URL, it is of type {type(cell).__name__}.")
 
 
 def _row_item(
-    item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path
+    item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path | str
 ) -> Item:
+    own = item_id is not None
     if _PLAIN_URL.fullmatch(value):
-        return Item(item_id or value, value, origin, None, None, output, meta)
-    return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)
+        return Item(item_id or value, value, origin, None, None, output, meta, own_id=own)
+    item = value_item(value, origin, base)
+    return dataclasses.replace(item, id=item_id or item.id, output=output, meta=meta, own_id=own)
 
 
 def as_item(row: Item | UrlRow) -> Item:
@@ -106,16 +210,21 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
     if isinstance(cell, int) and not isinstance(cell, bool):
         return str(cell)
     if cell is not None:
-        raise ManifestError(f"{origin}: the cell {column!r} must hold text, it {_shown(cell)}.")
+        raise RowError(origin, f"the cell {column!r} must hold text, it is of type {type(cell).__name__}.")
     return None
 
 
-def value_item(value: str, origin: str, base: Path) -> Item:
+def value_item(value: str, origin: str, base: Path | str) -> Item:
     """The Item for a path (relative to `base`) or URL; for an unsupported URL an Item with a problem."""
-    text = value.strip()
-    problem = url_problem(text)
+    text, near = bare(value), isinstance(base, Path)
+    problem = None if near and text[:5].lower() == "file:" else url_problem(text)
     if problem is None and not is_url(text):
-        return path_item(value, origin, base)
+        if isinstance(base, Path):
+            name, path = find(value, base)
+            if not is_url(text := as_url(text)) or os.path.lexists(path):
+                return Item(printable(name.replace(os.sep, "/")), printable(path), origin, path=path)
+        elif not is_url(text := urljoin(base, as_url(text.replace("\\", "/")))):
+            problem = "A list from the web may name pictures on the web only."
     source = printable(text)
     if text[:5].lower() == "data:":  # short enough for a ledger
         source = f"{printable(text[:30])}…sha256:{sha256_hex(text)[:16]}"
@@ -148,12 +257,9 @@ def url_problem(text: str) -> str | None:
 def _checked_output(output: str, origin: str) -> str:
     parts = re.split(r"[/\\]", output)
     if "\0" in output or ".." in parts or not all(parts) or re.match(r"[A-Za-z]:", output):
-        raise ManifestError(
-            f"{origin}: the output {output!r} must be a relative path inside OUT, "
-            "without `..`, a drive letter, a leading or a doubled slash."
+        raise RowError(
+            origin,
+            f"the output {output!r} must be a relative path inside OUT, "
+            "without `..`, a drive letter, a leading or a doubled slash.",
         )
     return output
-
-
-def _shown(value: object) -> str:
-    return "is empty" if value is None or isinstance(value, str) else f"is of type {type(value).__name__}"

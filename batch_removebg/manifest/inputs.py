@@ -7,15 +7,17 @@ import fnmatch
 import glob
 import itertools
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
 from batch_removebg.storage.naming import is_url
 
+from .cells import as_url
 from .columns import url_problem
 from .folder import is_out, walk
 from .rows import parser_for
@@ -44,6 +46,20 @@ class Input:
     origin: str = COMMAND_LINE
     pattern: tuple[str, ...] = ()  # for a folder from a glob with `**`: the patterns of the path components below it
     base: str | None = None  # for a file: the folder that its output's name is relative to; by default its own
+    url: str | None = None  # for a manifest: where it was downloaded from, and what its paths are relative to
+
+
+class Feed(str):
+    """An INPUT that is a manifest's URL, and the file that it was downloaded to."""
+
+    __slots__ = ("path", "shown")
+    path: Path
+    shown: str  # the URL without secrets
+
+
+def is_feed(value: str) -> bool:
+    """Whether an INPUT is the URL of a manifest, by the ending of its path."""
+    return is_url(value) and parser_for(PurePath(re.split(r"[?#]", value)[0])) is not None
 
 
 def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:
@@ -56,11 +72,13 @@ def _resolve(value: str, out: Path | None, warn: Callable[[str], None]) -> Itera
         raise ManifestError("One INPUT is empty; is a shell variable unset?")
     if value == "-":
         yield Input(InputKind.STDIN, value)
+    elif isinstance(value, Feed):
+        yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value)
     elif is_url(value):
         yield Input(InputKind.URL, value)
     elif (found := _existing(value, out)) is not None:
         yield found
-    elif url_problem(value) is not None:
+    elif url_problem(value) is not None or is_url(as_url(value)):
         yield Input(InputKind.URL, value)
     elif _MAGIC.isdisjoint(value):
         raise ManifestError(f"{printable(value)} does not exist; check its spelling.")

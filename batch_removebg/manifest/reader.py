@@ -14,12 +14,12 @@ from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, UrlRow
 
-from .columns import as_item, path_item, row_item, value_item
+from .columns import Choice, NoPicture, RowError, as_item, find_columns, path_item, row_items, value_item
 from .folder import walk
 from .inputs import Input, InputKind, matches, resolve
-from .rows import Parser, parser_for, read_mixed, read_txt
+from .rows import Parser, parser_for, read_json, read_jsonl, read_mixed, read_txt
 from .seen import Marks, Seen
-from .text import Stream, lines, opened, printable
+from .text import Stream, between_nuls, opened, printable
 
 
 def read_rows(
@@ -28,15 +28,16 @@ def read_rows(
     out: Path | None,
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = ignore,
+    choice: Choice = Choice(),
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
-    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. Raises ManifestError: before
-    the first Item for an INPUT that doesn't exist, later for an invalid row, for an id with two sources, and where no
-    picture is found.
+    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. A row that makes no sense is
+    an Item with that as its problem, one without a picture is counted. Raises ManifestError: before the first Item for
+    an INPUT that doesn't exist, later for an id with two sources, where no picture is found, and for rows if `strict`.
     """
     found = resolve(inputs, out, on_warning)
-    rows = _Reader(out, on_warning, stdin, len(found) > 1).rows(found)
+    rows = _Reader(out, on_warning, stdin, len(found) > 1, choice).rows(found)
     if (first := next(rows, None)) is None:
         raise _nothing_to_do(inputs)
     yield first
@@ -44,19 +45,27 @@ def read_rows(
 
 
 def check(
-    inputs: Sequence[str], *, out: Path | None, rows: int = 10_000, look: Callable[[Item], object] = lambda _: None
+    inputs: Sequence[str],
+    *,
+    out: Path | None,
+    rows: int = 10_000,
+    look: Callable[[Item], object] = ignore,
+    choice: Choice = Choice(),
 ) -> int | None:
     """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
-    stdin can't be read twice and is skipped. `look` is called with each Item, and may raise.
+    stdin can't be read twice and is skipped. `look` is called with each Item that has no problem, and may raise.
     Returns the number of Items, or None where not all were read.
     """
     found = resolve(inputs, out, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, ignore, None, len(found) > 1)
+    reader = _Reader(out, ignore, None, len(found) > 1, replace(choice, note=ignore))
     with closing(reader.rows(rereadable)) as items:
-        count = sum(1 for _ in map(look, map(as_item, itertools.islice(items, rows))))
+        count = 0
+        for count, item in enumerate(map(as_item, itertools.islice(items, rows)), 1):  # noqa: B007  # used below
+            if item.problem is None:
+                look(item)
         whole = count < rows or next(items, None) is None
     if not whole or len(rereadable) < len(found):
         return None
@@ -78,11 +87,14 @@ class _Reader:
     _warn: Callable[[str], None]
     _stdin: BinaryIO | None
     _many: bool
+    _choice: Choice
     _seen: Seen = field(default_factory=Seen)
     _files: Seen = field(default_factory=Seen)
     _marks: Marks | None = None
     _found: Sequence[Input] = ()
     _passed: int = 0
+    _empty: int = 0  # rows without a picture
+    _first_empty: str = ""
 
     def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
@@ -96,17 +108,22 @@ class _Reader:
                         yield from rows
                     else:
                         yield from (row for row in rows if self._is_new(as_item(row), by_file=by_file))
+            if self._empty:
+                rows_have = "1 row has" if self._empty == 1 else f"{self._empty} rows have"
+                self._warn(f"{rows_have} no picture, the first in {self._first_empty}; passed by.")
 
     def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
         """The rows, one or several at a time."""
         path = Path(each.value)
         match each.kind:
             case InputKind.MANIFEST:
+                name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url)
                 with opened(path) as stream:
-                    yield from _rows(stream, printable(path), parser_for(path) or read_txt, path.parent)
+                    yield from self._rows(stream, name, parser_for(path) or read_txt, base)
             case InputKind.STDIN:
-                stdin = self._stdin or sys.stdin.buffer
-                yield from _rows(cast("Stream", stdin), "stdin", read_mixed, Path())
+                stdin = cast("Stream", self._stdin or sys.stdin.buffer)
+                yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stdin))
+                yield from self._rows(stdin, "stdin", read_mixed, Path())
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:
@@ -114,6 +131,32 @@ class _Reader:
                 yield [replace(path_item(each.value, each.origin), name=printable(name))]
             case InputKind.URL:
                 yield [value_item(each.value, each.origin, Path())]
+
+    def _rows(self, stream: Stream, name: str, parser: Parser, base: Path | str) -> Iterator[Sequence[Item | UrlRow]]:
+        none_named, found, told = None, False, False
+        for row in parser(stream, name, self._choice):
+            if isinstance(row, list):
+                items: Sequence[Item | UrlRow] = row
+            else:
+                try:
+                    if isinstance(row, RowError):
+                        raise row
+                    items = row_items(row.cells, row.origin, base, self._choice)
+                    if not told and parser in (read_json, read_jsonl):
+                        told = bool(items)
+                        self._choice.note(find_columns(tuple(row.cells), row.origin, self._choice).told(name))
+                except RowError as error:
+                    if self._choice.strict:
+                        raise
+                    items = [Item(error.origin, error.origin, error.origin, problem=error.problem)]
+                except NoPicture as error:  # as objects in JSON leave out what they don't have
+                    none_named, items = none_named or error, []
+                if not items:
+                    self._empty, self._first_empty = self._empty + 1, self._first_empty or row.origin
+            found = found or bool(items)
+            yield items
+        if none_named is not None and not found:
+            raise none_named
 
     def _folder(self, root: Path, each: Input) -> Iterator[Item]:
         if each.pattern:
@@ -137,7 +180,7 @@ class _Reader:
 
     def _are_unmarked(self, marks: Marks, rows: Sequence[Item | UrlRow]) -> bool:
         """Whether each id is certainly new; where one may not be, marks are given up for exact records."""
-        if marks.add([row.id for row in rows]):
+        if marks.add([row.id + row.suffix for row in rows]):
             self._record_passed()
             return False
         self._passed += len(rows)
@@ -146,7 +189,7 @@ class _Reader:
     def _is_new(self, item: Item, *, by_file: bool) -> bool:
         """Whether the item has to be processed; raises ManifestError where its id belongs to another picture."""
         source = self._seen.source(item)
-        earlier = self._seen.add(item.id, source, item.origin)
+        earlier = self._seen.add(item.id + item.suffix, source, item.origin)
         if earlier is not None and not earlier.same_source:
             raise ManifestError(
                 f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
@@ -161,11 +204,9 @@ class _Reader:
     def _record_passed(self) -> None:
         """Read the rows that have passed once more, to record where each id first occurred, and for which source."""
         self._marks = None
+        told = self._empty, self._first_empty, self._choice
+        self._choice = replace(self._choice, note=ignore)
         again = itertools.chain.from_iterable(rows for each in self._found for rows in self._read(each))
         for item in map(as_item, itertools.islice(again, self._passed)):
-            self._seen.add(item.id, self._seen.source(item), item.origin)
-
-
-def _rows(stream: Stream, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:
-    for row in parser(lines(stream, name), name):
-        yield row if isinstance(row, list) else [row_item(row.cells, row.origin, base)]
+            self._seen.add(item.id + item.suffix, self._seen.source(item), item.origin)
+        self._empty, self._first_empty, self._choice = told

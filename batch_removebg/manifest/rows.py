@@ -2,75 +2,149 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.ledger.events import writable
-from batch_removebg.model import UrlRow
 
-from .columns import Row
-from .table import table_rows
+from .columns import Choice, Row, RowError, columns_of
+from .table import HEAD, MANY, Rows, Table, header_at, table_rows
+from .text import Flawed, Stream, lines
 
 DEEPEST = 64  # levels to which JSON may be nested
+_LONGEST_JSON = 1 << 28  # characters of a whole file
 
-Parser = Callable[[Iterator[str], str], Iterator[Row | list[UrlRow]]]
-"""(Lines, name of the manifest) → rows, one by one or several UrlRows together."""
+Parser = Callable[[Stream, str, Choice], Rows]
+"""(Stream, name of the manifest, columns asked for) → rows, one by one or several UrlRows together."""
 
 
-def parser_for(path: Path) -> Parser | None:
+def parser_for(path: PurePath) -> Parser | None:
     """The parser for a manifest by its name, None for a name without a manifest's extension."""
     name = path.name.lower().removesuffix(".gz")
-    return _PARSERS.get(Path(name).suffix)
+    return _PARSERS.get(PurePath(name).suffix)
 
 
-def read_jsonl(lines: Iterator[str], name: str) -> Iterator[Row]:
+def read_jsonl(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of one JSON object a line."""
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines(stream, name), 1):
         if line.strip():
             yield _json_row(line, f"{name}:{number}")
 
 
-def read_txt(lines: Iterator[str], name: str, *, objects: bool = False) -> Iterator[Row]:
+def read_mixed(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of stdin: a path, a URL or a JSON object a line."""
+    return _one_a_line(lines(stream, name), name, objects=True)
+
+
+def read_txt(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of one path or URL a line, or of a table, such as Amazon's flat files are."""
+    return table_rows(stream, name, choice, _one_a_line)
+
+
+def _one_a_line(lines: Iterator[str], name: str, *, objects: bool = False) -> Rows:
     """Rows of one path or URL a line, or with `objects` a JSON object that starts with `{`; `#` starts a comment."""
     for number, line in enumerate(lines, 1):
-        if objects and line.startswith("{"):
+        if isinstance(line, Flawed) or (objects and line.startswith("{")):
             yield _json_row(line, f"{name}:{number}")
         elif line.strip() and not line.startswith("#"):
             yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
 
 
-read_mixed: Parser = functools.partial(read_txt, objects=True)  # for stdin
+def read_json(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of a JSON array, which may be wrapped in objects, or of one JSON object a line."""
+    text = "".join(lines(stream, name, _LONGEST_JSON))
+    found = _json(text, name)
+    if isinstance(found, RowError):
+        if not text.lstrip().startswith("{") or "\n" not in text.strip():
+            raise ManifestError(str(found))
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield _json_row(line, f"{name}:{number}")
+        return
+    for number, each in enumerate(_listed(found) or [], 1):
+        yield _row({"image": each} if isinstance(each, str) else each, f"{name}:{number}")
+
+
+def _listed(found: Any) -> list[Any] | None:
+    """The list that a file is about: the whole, or the first one within it; an object with a picture is a row."""
+    if not isinstance(found, dict):
+        return found if isinstance(found, list) else None
+    if columns_of(tuple(found)) is not None:
+        return [found]
+    return next((rows for each in found.values() if (rows := _listed(each)) is not None), None)
+
+
+def read_workbook(stream: Stream, name: str, choice: Choice) -> Rows:
+    """Rows of the first sheet that has a column with pictures."""
+    try:
+        from python_calamine import CalamineError, CalamineWorkbook
+    except ImportError as error:
+        raise ManifestError(
+            f"{name}: workbooks are read by a further library: pip install python-calamine; or save it as CSV UTF-8."
+        ) from error
+    try:
+        sheets = CalamineWorkbook.from_filelike(stream)
+        found = [[*map(_cells, sheets.get_sheet_by_name(each).iter_rows())] for each in sheets.sheet_names]
+    except (CalamineError, OSError, ValueError) as error:
+        raise ManifestError(f"{name}: the workbook can't be read: {error}; save it as CSV UTF-8.") from error
+    rows = next((rows for rows in found if header_at(rows[:HEAD], choice) is not None), next(iter(found), [])) or [[]]
+    at = header_at(rows[:HEAD], choice) or 0
+    table = Table(rows[at], f"{name}:{at + 1}", choice)
+    for nth in range(at + 1, len(rows), MANY):
+        yield from table.rows(rows[nth : nth + MANY], nth + 1)
+
+
+def _cells(row: Sequence[Any]) -> list[str]:
+    return [str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell) for cell in row]
+
+
+def _refuse(stream: Stream, name: str, choice: Choice) -> Rows:
+    raise ManifestError(f"{name}: lists of this kind can't be read; save it as CSV UTF-8, with a header.")
+
+
 _PARSERS: Mapping[str, Parser] = {
-    ".csv": table_rows,
-    ".tsv": functools.partial(table_rows, delimiter="\t"),
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
+    **dict.fromkeys((".csv", ".tsv", ".tab"), table_rows),
+    **dict.fromkeys((".jsonl", ".ndjson"), read_jsonl),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), read_workbook),
+    **dict.fromkeys((".xml", ".numbers"), _refuse),
+    ".json": read_json,
     ".txt": read_txt,
 }
 
 
-def _json_row(line: str, origin: str) -> Row:
+def _json_row(line: str, origin: str) -> Row | RowError:
+    if isinstance(line, Flawed):
+        return RowError(origin, line.problem)
+    found = _json(line, origin)
+    return found if isinstance(found, RowError) else _row(found, origin, escaped="\\u" in line)
+
+
+def _json(text: str, origin: str) -> Any:
+    """What a text in JSON holds, or a RowError."""
     try:
-        cells = json.loads(line, parse_constant=_number, parse_float=_number)
+        return json.loads(text, parse_constant=_number, parse_float=_number)
     except json.JSONDecodeError as error:
-        raise ManifestError(f"{origin}: not valid JSON: {error.msg} (column {error.colno}).") from error
+        return RowError(origin, f"not valid JSON: {error.msg} (column {error.colno}).")
     except ValueError as error:  # NaN, a number of thousands of digits
-        raise ManifestError(f"{origin}: not valid JSON: {error}.") from error
-    except RecursionError as error:
-        raise ManifestError(f"{origin}: nested too deeply.") from error
+        return RowError(origin, f"not valid JSON: {error}.")
+    except RecursionError:
+        return RowError(origin, "nested too deeply.")
+
+
+def _row(cells: Any, origin: str, *, escaped: bool = True) -> Row | RowError:
     if not isinstance(cells, dict):
-        raise ManifestError(f'{origin}: the line must be a JSON object such as {{"image": "shoe.jpg"}}.')
+        return RowError(origin, 'the row must be a JSON object such as {"image": "shoe.jpg"}.')
     if not writable(cells, DEEPEST):
-        raise ManifestError(f"{origin}: nested more than {DEEPEST} levels deep.")
-    if "\\u" in line:
-        try:
+        return RowError(origin, f"nested more than {DEEPEST} levels deep.")
+    try:
+        if escaped:
             json.dumps(cells, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ManifestError(f"{origin}: holds half of a surrogate pair, which is no character.") from error
+    except UnicodeEncodeError:
+        return RowError(origin, "holds half of a surrogate pair, which is no character.")
     return Row(origin, cells)
 
 

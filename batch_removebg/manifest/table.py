@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, count, islice, repeat
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
 
-from .columns import Row, find_columns
-from .text import LONGEST_LINE
+from .columns import Choice, Row, RowError, columns_of, find_columns
+from .text import LONGEST_LINE, Flawed, Stream, lines
 
-_MANY, _LONG = 512, 1 << 17
+MANY, _LONG = 512, 1 << 17
 """Lines that are parsed together, fewer where they are long: until this many characters are exceeded."""
+HEAD = 10  # lines or rows in which the header is looked for
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_SEP = re.compile(r'\s*"?sep=([^"\r\n])"?\s*', re.IGNORECASE)  # as Excel understands it
 _HTTP = ("https://", "http://")
+Rows = Iterator[Row | list[UrlRow] | RowError]
 
 
-def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) -> Iterator[Row | list[UrlRow]]:
-    """The rows of a table after its header; by default `,` delimits, or `;` where the header has that alone."""
-    skipped, first = next(((nth, line) for nth, line in enumerate(lines) if line.strip()), (0, ""))
-    if delimiter is None:
-        delimiter = ";" if ";" in first and "," not in first else ","
-    number, end, cells = next(_records(chain([first], lines), name, skipped, delimiter), (1, 0, []))
-    table = _Table(cells, name, number)
+def table_rows(
+    stream: Stream, name: str, choice: Choice, listed: Callable[[Iterator[str], str], Rows] | None = None
+) -> Rows:
+    """The rows of a table after its header, delimited by what gives a column with pictures.
+
+    `listed` reads the lines where there is no such header of several columns.
+    """
+    head, more = _next(lines(stream, name), HEAD)
+    delimiter, end, cells = _find_header(head, choice)
+    if listed is not None and (len(cells) < 2 or columns_of(tuple(cells), choice) is None):
+        yield from listed(chain(head, more), name)
+        return
+    for number, line in enumerate(head[:end], 1):
+        if isinstance(line, Flawed):
+            raise ManifestError(f"{name}:{number}: {line.problem}")
+    table = Table(cells, f"{name}:{end}", choice, f"{_DELIMITERS.get(delimiter, repr(delimiter))} divide it; ")
+    more = chain(head[end:], more)
     while True:
-        some, lines = _next(lines)
+        some, more = _next(more, MANY)
         if not some:
             return
         rows = _one_a_line(some, delimiter)
@@ -33,19 +50,54 @@ def table_rows(lines: Iterator[str], name: str, delimiter: str | None = None) ->
             yield from table.rows(rows, end + 1)
             end += len(some)
             continue
-        before, end = end, end + len(some)
-        for number, last, cells in _records(chain(some, lines), name, before, delimiter):
-            yield table.row(cells, number)
-            if last >= end:
-                end = last
+        before, end, held = end, end + len(some), deque[str]()
+        for number, last, found in _records(chain(some, more), before, delimiter, held):
+            yield RowError(f"{name}:{number}", found) if isinstance(found, str) else table.row(found, number)
+            end = max(end, last)
+            if last >= end and not held:
                 break
 
 
-def _next(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
+def header_at(rows: Sequence[Sequence[str]], choice: Choice) -> int | None:
+    """Which of the first rows is the header: the first that names the picture, or the next that says the same again."""
+    for nth, cells in enumerate(rows):
+        alone = sum(map(bool, cells)) < 2 and any(map(any, rows[:nth]))
+        if not alone and not any("://" in cell for cell in cells) and (found := columns_of(tuple(cells), choice)):
+            break
+    else:
+        return None
+    for again in rows[nth + 1 :]:  # as in Amazon's: one header for people, one for programs
+        also = columns_of(tuple(again), choice)
+        if also is None or not also.ids or not found.ids or also.image == found.image:
+            break
+        if again.index(also.image) != rows[nth].index(found.image):
+            break
+        nth += 1
+    return nth
+
+
+def _find_header(head: Sequence[str], choice: Choice) -> tuple[str, int, list[str]]:
+    """(Delimiter, number of lines up to its end, cells)."""
+    said = _SEP.fullmatch(head[0]) if head else None
+    best, shown = None, (",", 1, list[str]())
+    for delimiter in [said[1]] if said else _DELIMITERS:
+        reader = csv.reader(head[said is not None :], delimiter=delimiter)
+        with suppress(csv.Error):
+            records = [([cell.strip() for cell in cells], reader.line_num + (said is not None)) for cells in reader]
+            nth = header_at([cells for cells, _ in records], choice)
+            if nth is None:
+                cells, end = next((record for record in records if any(record[0])), ([], 1))
+                shown = max(shown, (delimiter, end, cells), key=lambda found: len(found[2]))
+            elif best is None or (-records[nth][1], len(records[nth][0])) > (-best[1], len(best[2])):
+                best = delimiter, records[nth][1], records[nth][0]
+    return best or shown
+
+
+def _next(lines: Iterator[str], many: int) -> tuple[list[str], Iterator[str]]:
     """The next lines, and the rest; an error is raised after the lines before it."""
     some, size = list[str](), 0
     try:
-        for line in islice(lines, _MANY):
+        for line in islice(lines, many):
             some.append(line)
             size += len(line)
             if size > _LONG:
@@ -63,6 +115,8 @@ def _failing(error: ManifestError) -> Iterator[str]:
 
 
 def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    if Flawed in map(type, lines):
+        return None
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:  # or a row continues after these lines
@@ -70,51 +124,66 @@ def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
     return rows if len(rows) == len(lines) else None
 
 
-def _records(lines: Iterator[str], name: str, before: int, delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
-    """(First line, last line, cells) of each row that isn't blank; `before` lines precede."""
-    start, size = 0, 0
+def _records(
+    lines: Iterator[str], before: int, delimiter: str, held: deque[str]
+) -> Iterator[tuple[int, int, list[str] | str]]:
+    """(First line, last line, cells or what is wrong) of each row that isn't blank; `before` lines precede.
+
+    Of a row that can't be read only the first line is passed over; those after it are `held`, and read as rows.
+    """
+    taken: list[str] = []
 
     def feed() -> Iterator[str]:
-        nonlocal size
-        for line in lines:
-            size += len(line)
+        size = 0
+        while (line := held.popleft() if held else next(lines, None)) is not None:
+            size = size + len(line) if taken else len(line)
+            taken.append(line)
             if size > LONGEST_LINE:
-                raise ManifestError(f"{name}:{start}: the row is longer than {LONGEST_LINE:,} characters.")
+                raise csv.Error(f"it is longer than {LONGEST_LINE:,} characters")
             yield line
 
-    # Strict, or a quote that is never closed would swallow the rest of the file as one cell.
-    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
     while True:
-        start, size = before + reader.line_num + 1, 0
+        # Strict, or a quote that is never closed would swallow the rest of the file as one cell.
+        reader = csv.reader(feed(), delimiter=delimiter, strict=True)
         try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            raise ManifestError(f"{name}:{start}: the row can't be read ({error}); check its quotes.") from error
-        if cells is None:
+            for cells in reader:
+                start, before = before + 1, before + len(taken)
+                flawed = next((line.problem for line in taken if isinstance(line, Flawed)), None)
+                taken.clear()
+                if flawed or _filled(cells):
+                    yield start, before, flawed or cells
             return
-        if _filled(cells):
-            yield start, before + reader.line_num, cells
+        except csv.Error as error:
+            before += 1
+            held.extendleft(reversed(taken[1:]))
+            taken.clear()
+            yield before, before, f"the row can't be read ({error}); check its quotes."
 
 
 def _filled(cells: Sequence[str]) -> bool:
     return bool(cells and cells[0].strip()) or any(cell.strip() for cell in cells)
 
 
-class _Table:
+class Table:
     """Converts cells to rows: those that need no check to UrlRows."""
 
-    def __init__(self, cells: Sequence[str], name: str, number: int) -> None:
-        """`cells`: the header, in line `number`."""
-        self._name = name
-        self._header = header = _header(cells, f"{name}:{number}")
-        columns = find_columns(tuple(header), name)
-        self._image = header.index(columns.image)
-        # Without an id of its own a row has the URL's, which may need normalising.
-        self._id = header.index(columns.id) if columns.id is not None and all(header) else None
-        self._output = None if columns.output is None else header.index(columns.output)
-        self._others = {column: header.index(column) for column in columns.others}
+    def __init__(self, cells: Sequence[str], origin: str, choice: Choice, how: str = "") -> None:
+        """`cells`: the header, at `origin`; `how`: more to say about it, ending in a semicolon and a space."""
+        self._name = origin.rpartition(":")[0]
+        self._header = header = [cell.strip() for cell in cells]
+        while header and not header[-1]:
+            header.pop()
+        columns = find_columns(tuple(header), origin, choice)
+        if header.count(columns.image) > 1:
+            raise ManifestError(f"{origin}: there are two columns named {columns.image!r}; rename one.")
+        twice = sorted({name for nth, name in enumerate(header) if name and name in header[:nth]})
+        choice.note(columns.told(self._name, how) + (f"; of two named {twice[0]!r} the first counts" if twice else ""))
+        self._at = {name: header.index(name) for name in header if name}  # the first of equal ones
+        self._image, self._id = self._at[columns.image], self._at[columns.ids[0]] if columns.ids else None
+        self._output = None if columns.output is None else self._at[columns.output]
+        self._others = {name: self._at[name] for name in dict.fromkeys(columns.others)}
 
-    def rows(self, many: Sequence[Sequence[str]], number: int) -> Iterator[Row | list[UrlRow]]:
+    def rows(self, many: Sequence[Sequence[str]], number: int) -> Rows:
         """The rows that aren't blank, of one line each, the first in line `number`."""
         if urls := self.url_rows(many, number):
             yield urls
@@ -123,18 +192,19 @@ class _Table:
             if _filled(cells):
                 yield self.row(cells, line)
 
-    def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow]:
-        """The row that starts in line `number`."""
+    def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow] | RowError:
+        """The row that starts in line `number`; cells that are missing at its end are empty."""
+        width, origin = len(self._header), f"{self._name}:{number}"
+        cells = [*cells, *[""] * (width - len(cells))]
         if urls := self.url_rows([cells], number):
             return urls
-        width = len(self._header)
-        origin = f"{self._name}:{number}"
-        if any(cell.strip() for cell in cells[width:]) or len(cells) < width:
-            raise ManifestError(
-                f"{origin}: the row has {len(cells)} cells where the header has {width}; "
-                "a cell that holds the delimiter must stand in quotes."
+        if any(cell.strip() for cell in cells[width:]):
+            return RowError(
+                origin,
+                f"the row has {len(cells)} cells where the header has {width}; "
+                "a cell that holds the delimiter must stand in quotes.",
             )
-        return Row(origin, {column: cell for column, cell in zip(self._header, cells, strict=False) if column})
+        return Row(origin, {name: cells[nth] for name, nth in self._at.items()})
 
     def url_rows(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
         """The rows as they are, or None where `row_item` has to check one; column by column, which is quick."""
@@ -145,25 +215,10 @@ class _Table:
         if self._id is None or len(columns) != len(self._header):
             return None
         ids, urls = columns[self._id], columns[self._image]
-        if not all(ids) or False in [url.startswith(_HTTP) for url in urls]:
-            return None
+        if not all(ids) or False in [url.startswith(_HTTP) for url in urls] or "\n".join(urls).count("//") > len(urls):
+            return None  # or a cell may hold several URLs
         if self._output is not None and any(columns[self._output]):
             return None
         others = zip(*[columns[nth] for nth in self._others.values()], strict=True)
         metas = [dict(zip(self._others, cells, strict=True)) for cells in others] if self._others else repeat({})
         return list(map(UrlRow, ids, urls, metas, repeat(self._name), count(line)))
-
-
-def _header(cells: Sequence[str], origin: str) -> list[str]:
-    """The columns' names; an unnamed one, as spreadsheets may leave it, is the empty string."""
-    header = [cell.strip() for cell in cells]
-    while header and not header[-1]:
-        header.pop()
-    named = [column for column in header if column]
-    find_columns(tuple(named), origin)
-    seen: set[str] = set()
-    for column in named:
-        if column in seen:
-            raise ManifestError(f"{origin}: there are two columns named {column!r}; rename one.")
-        seen.add(column)
-    return header

@@ -41,10 +41,18 @@ def opened(path: Path) -> Iterator[Stream]:
         yield stream
 
 
-def lines(stream: Stream, name: str) -> Iterator[str]:
+class Flawed(str):
+    """A line that can't be used, and why."""
+
+    __slots__ = ("problem",)
+    problem: str
+
+
+def lines(stream: Stream, name: str, longest: int = LONGEST_LINE) -> Iterator[str]:
     """The lines, with their ends, of a text in UTF-8 or, after a byte order mark, UTF-16.
 
-    Raises ManifestError, which names the line, for other encodings, NUL bytes, overlong lines and truncated files.
+    Those with NUL bytes or in other encodings are Flawed. Raises ManifestError, which names the line, for overlong
+    lines and truncated files.
     """
     number = 0
     text = None
@@ -52,11 +60,13 @@ def lines(stream: Stream, name: str) -> Iterator[str]:
         encoding = "utf-16" if stream.peek(2)[:2] in _UTF16_MARKS else "utf-8-sig"
         # Invalid bytes are escaped, so that the line which holds them can be named.
         text = io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
-        while line := text.readline(LONGEST_LINE + 1):
+        while line := text.readline(longest + 1):
             number += 1
-            if len(line) > LONGEST_LINE or "\0" in line or not line.isascii():
-                _check_line(line, f"{name}:{number}")
-            yield line
+            if len(line) > longest:
+                raise ManifestError(
+                    f"{name}:{number}: the line is longer than {longest:,} characters; is this a manifest?"
+                )
+            yield line if line.isascii() and "\0" not in line else _checked(line)
     except UnicodeDecodeError as error:
         raise ManifestError(f"{name}:{number + 1}: not valid UTF-16; {_SAVE_AS}.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -69,15 +79,30 @@ def lines(stream: Stream, name: str) -> Iterator[str]:
             text.detach()
 
 
-def _check_line(line: str, where: str) -> None:
-    if len(line) > LONGEST_LINE:
-        raise ManifestError(f"{where}: the line is longer than {LONGEST_LINE:,} characters; is this a manifest?")
-    if "\0" in line:
-        raise ManifestError(f"{where}: the line holds a NUL byte; {_SAVE_AS}.")
+def _checked(line: str) -> str:
+    problem = f"the line holds a NUL byte; {_SAVE_AS}." if "\0" in line else ""
     try:
         line.encode()
-    except UnicodeEncodeError as error:
-        raise ManifestError(f"{where}: not valid UTF-8; {_SAVE_AS}.") from error
+    except UnicodeEncodeError:
+        problem = problem or f"not valid UTF-8; {_SAVE_AS}."
+    if not problem:
+        return line
+    flawed = Flawed(line)
+    flawed.problem = problem
+    return flawed
+
+
+def between_nuls(stream: Stream) -> Iterator[str]:
+    """The paths that `find -print0` writes, whatever they hold; none where no NUL ends the first."""
+    rest = begun = b""
+    with contextlib.suppress(OSError):  # is raised again where lines are read
+        begun = stream.peek(1)
+    if b"\0" not in begun or begun.startswith(_UTF16_MARKS):
+        return
+    while data := stream.read1(1 << 16):
+        *whole, rest = (rest + data).split(b"\0")
+        yield from map(os.fsdecode, whole)
+    yield from [os.fsdecode(rest)] if rest else []
 
 
 class Endable(io.RawIOBase):

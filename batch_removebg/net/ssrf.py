@@ -36,6 +36,14 @@ def is_public(text: str) -> bool:
     return all(one.is_global and not one.is_multicast for one in (address, *_embedded(address)))
 
 
+def is_near(host: str) -> bool:
+    """Whether a host is this machine or in a private network by its name, so that it may do without https."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+
+
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     if isinstance(address, IPv4Address):
         return []

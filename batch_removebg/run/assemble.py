@@ -14,6 +14,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
+from batch_removebg.manifest.columns import Choice
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.manifest.text import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
@@ -133,7 +134,26 @@ def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
+    choice = Choice(settings.image_column, settings.id_column, settings.strict, _teller(listener, Kind.NOTE))
+    warn = _teller(listener, Kind.WARNING)
+    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice)
+
+
+def sources(
+    session: Callable[[], aiohttp.ClientSession],
+    settings: Settings,
+    cpu: Cpu,
+    clock: Clock,
+    sleep: Callable[[float], Awaitable[None]],
+) -> Sources:
+    """What reads files and URLs."""
+    return Sources(
+        session,
+        fetching=settings.fetching(),
+        cpu=cpu,
+        retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
+        sleep=sleep,
+    )
 
 
 def context_of(
@@ -148,16 +168,9 @@ def context_of(
 ) -> Context:
     """What the stages share, before the provider is wrapped."""
     cpu, gate = Cpu(budget=settings.pixels()), Gate(clock)
-    sources = Sources(
-        session,
-        fetching=settings.fetching(),
-        cpu=cpu,
-        retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
-        sleep=gate.sleep,
-    )
     limits, shape = settings.limits(), settings.shape(stream=stream)
-    brake = Brake(gate.close)
-    return Context(bare, ledger, recipe_of(settings), sources, cpu, limits, shape, clock, gate, listener, brake)
+    brake, read = Brake(gate.close), sources(session, settings, cpu, clock, gate.sleep)
+    return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
 def pipeline(

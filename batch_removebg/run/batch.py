@@ -19,12 +19,13 @@ from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
+from batch_removebg.manifest.columns import Choice
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
-from . import assemble
+from . import assemble, feeds
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
@@ -47,8 +48,22 @@ async def run(
 
     `rows` is read in the place of stdin; `look` gets the items of the run at its end, in a thread.
     """
-    clock, out = clock or Clock(), settings.out
-    begun = clock.monotonic()
+    clock = clock or Clock()
+    async with feeds.downloaded(inputs, settings, clock) as found:
+        return await _run(found, settings, listener, weights_progress, handle_signals, clock, rows, look)
+
+
+async def _run(
+    inputs: Sequence[str],
+    settings: Settings,
+    listener: Listener,
+    weights_progress: Progress,
+    handle_signals: bool,
+    clock: Clock,
+    rows: BinaryIO | None,
+    look: Callable[[RunItems], object],
+) -> Summary:
+    begun, out = clock.monotonic(), settings.out
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
@@ -87,7 +102,11 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
+    choice, look = (
+        Choice(settings.image_column, settings.id_column, settings.strict),
+        partial(naming.render, settings.name),
+    )
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:

@@ -75,10 +75,10 @@ def _typed(_arguments: Callable[P, _Arguments]) -> Callable[[Callable[..., R_co]
 async def run_batch(inputs: Inputs = (), **given: Any) -> Summary:
     """Make cutouts of `inputs` and `rows`, into `out`, beside a ledger that a later call continues.
 
-    `inputs`: folders, pictures, globs, manifests (.csv .tsv .jsonl .ndjson .txt, also .gz) or http(s) URLs. `rows`,
-    read before the run: dicts as rows of a manifest, paths and URLs, or (id, picture), a picture being a path, a URL, a
-    file's bytes or a PIL image. `on_event` gets every Event, in the event loop or the reader's thread, and must not
-    block.
+    `inputs`: folders, pictures, globs, URLs, or manifests (.csv .tsv .json .jsonl .xlsx .txt, also .gz, and at URLs).
+    `rows`, read before the run: dicts as rows of a manifest, paths and URLs, or (id, picture), a picture being a path,
+    a URL, a file's bytes or a PIL image. `on_event` gets every Event, in the event loop or the reader's thread, and
+    must not block.
     Others are the fields of Settings; `provider` may also be a Provider of your own. The pictures have the size of
     their upright sources (H×W); they are RGBA unless the format or a background requires otherwise, of 8 bits a
     channel, or 16 where source and format have them; colours under opaque alpha are the source's own.

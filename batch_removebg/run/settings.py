@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
 from batch_removebg.model import Provider
 from batch_removebg.net.fetch import FetchPolicy
+from batch_removebg.net.ssrf import is_near
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
@@ -101,7 +101,7 @@ class Settings(Options):
     @property
     def public_only(self) -> bool:
         """Whether sources and outputs are fetched from public addresses only."""
-        return not (self.allow_private or (self.provider != "local" and _is_near(self.base)))
+        return not (self.allow_private or (self.provider != "local" and is_near(urlsplit(self.base).hostname or "")))
 
     @property
     def base(self) -> str:
@@ -113,12 +113,12 @@ class Settings(Options):
         key = os.environ.get(self.token_env, "").strip()
         if key and not (key.isascii() and key.isprintable()):
             raise SettingsError(f"the key in {self.token_env} holds characters no key has; set it again")
-        if not key and self.provider == "replicate" and not _is_near(self.base):
+        if not key and self.provider == "replicate" and not is_near(urlsplit(self.base).hostname or ""):
             raise SettingsError(
                 f"--provider replicate needs a key: put it into the environment variable {self.token_env}, or name "
                 "another variable with --token-env (--provider local works on this machine, without a key)"
             )
-        if key and urlsplit(self.base).scheme == "http" and not _is_near(self.base):
+        if key and urlsplit(self.base).scheme == "http" and not is_near(urlsplit(self.base).hostname or ""):
             raise SettingsError(f"--base-url {self.base}: the key would travel unencrypted; use https")
         return key or None
 
@@ -220,12 +220,3 @@ def _check_base_url(provider: str, url: str | None) -> None:
         raise SettingsError("--base-url must not hold a user or password; put the key into the environment")
     if parts.path.rstrip("/").endswith("/predictions"):
         raise SettingsError("--base-url is the part before /predictions; leave that off")
-
-
-def _is_near(base: str) -> bool:
-    """Whether the API is on this machine or a private network, where neither key nor https is required."""
-    host = urlsplit(base).hostname or ""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))

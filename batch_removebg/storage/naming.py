@@ -205,6 +205,8 @@ class Claims:
         return f"{self._plain(item)}.{self._extension}"
 
     def _plain(self, item: Item | UrlRow) -> str:
+        if item.problem is not None:  # it may lack what the template asks for, and won't be written
+            return safe_name(item.id)
         return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
 
     def _candidates(self, item: Item) -> Iterator[str]:

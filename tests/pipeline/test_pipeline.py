@@ -483,13 +483,17 @@ async def test_a_manifest_that_breaks_further_down_stops_the_run_and_keeps_what_
     rows = [json.dumps({"image": f"photos/{n}.jpg"}) for n in range(4)]
     manifest.write_text("\n".join([*rows, "{broken"]))
     with pytest.raises(ManifestError, match=r"list\.jsonl.*5"):
-        await bench.run(str(manifest))
+        await bench.run(str(manifest), strict=True)
     assert bench.provider.bill == 0
 
     monkeypatch.setattr(batch, "CHECKED_ROWS", 2)
-    summary = await bench.run(str(manifest))
+    summary = await bench.run(str(manifest), strict=True)
     assert (summary.exit_code, summary.saved + summary.pending) == (2, 4)
     assert summary.saved == bench.provider.bill
+
+    summary = await bench.run(str(manifest), name="{id}-{id}")  # a row that isn't strict fails alone
+    assert (summary.exit_code, summary.saved, summary.failed) == (3, 4, 1)
+    assert [item["id"] for item in bench.results()["items"] if item["status"] == "failed"] == [f"{manifest}:5"]
 
 
 URL = "https://shop.example/b.jpg"
@@ -565,15 +569,15 @@ async def test_an_item_that_failed_by_a_limit_is_tried_again_under_another_limit
 async def test_what_the_manifest_says_anew_is_in_results_and_told_the_ledger_once(bench: Bench) -> None:
     bench.add("a.jpg", "b.jpg")
     catalogue = bench.photos / "list.csv"
-    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,2\n")
+    catalogue.write_text("image,shelf\na.jpg,1\nb.jpg,2\n")
     await bench.run(str(catalogue))
-    catalogue.write_text("image,sku\na.jpg,1\nb.jpg,3\n")
+    catalogue.write_text("image,shelf\na.jpg,1\nb.jpg,3\n")
     summary = await bench.run(str(catalogue))
     assert (summary.skipped, summary.saved, bench.provider.bill) == (2, 2, 2)
-    assert sorted(item["meta"]["sku"] for item in bench.results()["items"]) == ["1", "3"]
+    assert sorted(item["meta"]["shelf"] for item in bench.results()["items"]) == ["1", "3"]
     lines = len(bench.ledger())
     await bench.run(str(catalogue))
-    assert sorted(item["meta"]["sku"] for item in bench.results()["items"]) == ["1", "3"]
+    assert sorted(item["meta"]["shelf"] for item in bench.results()["items"]) == ["1", "3"]
     assert [line["event"] for line in bench.ledger()[lines:]] == ["run_started", "run_finished"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from batch_removebg.manifest.columns import as_item
+from batch_removebg.manifest.columns import Choice, as_item
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.model import Item
 
@@ -18,9 +18,10 @@ def read(
     out: Path | None,
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = lambda _: None,
+    choice: Choice = Choice(),
 ) -> Iterator[Item]:
     """Every picture the INPUTs name, as Items."""
-    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning):
+    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning, choice=choice):
         yield as_item(row)
 
 
