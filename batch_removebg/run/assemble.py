@@ -14,6 +14,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
+from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.manifest.text import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
@@ -125,10 +126,11 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
 
 
 def read(
-    inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
+    inputs: Sequence[str], folders: Folders, listener: Listener, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=_teller(listener, Kind.WARNING))
+    warn = _teller(listener, Kind.WARNING)
+    return read_rows(inputs, out=folders.out, stdin=stdin, on_warning=warn, folders=folders)
 
 
 def context_of(
@@ -158,7 +160,7 @@ def context_of(
 def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings), settings.out, bare.ledger
-    context = replace(bare, provider=wrapped(bare, pace))
+    context, folders = replace(bare, provider=wrapped(bare, pace)), settings.folders()
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
@@ -168,7 +170,8 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe),
-            read(inputs, settings, context.notify, stdin),
+            read(inputs, folders, context.notify, stdin),
+            folders.left_out,
             stop=ending.end if ending is not None else lambda: None,
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),

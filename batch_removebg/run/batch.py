@@ -125,7 +125,8 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
+    look, folders = partial(naming.render, settings.name), settings.folders()
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, folders=folders)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
@@ -145,6 +146,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         limited=pipeline.reader.limited,
         flags=flagged(fold.each(FLAGGED, reading.numbers)),
         engine=fold.engine if predictions else None,
+        left_out=pipeline.reader.left_out,
     )
 
 
