@@ -24,7 +24,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         _cost(summary, settings),
         *_failures(summary.failures),
         *_flags(summary.flags),
-        *filter(None, [left_out_text(summary.left_out)]),
+        *filter(None, [printable(left_out_text(summary.left_out))]),
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",

@@ -62,8 +62,10 @@ def test_other_files_are_counted_by_ending_but_for_hidden_ones_and_those_of_syst
 
 @pytest.mark.parametrize(
     "name",
-    "@eaDir #recycle @Recycle $RECYCLE.BIN RECYCLER Trash-1000 __MACOSX #snapshot ~snapshot lost+found files_trashbin "
-    ".Trash-1000 .@__thumb .snapshot .zfs".split(),
+    [
+        *("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "RECYCLER", "Trash-1000", "__MACOSX", "#snapshot"),
+        *("~snapshot", "lost+found", "files_trashbin", ".Trash-1000", ".@__thumb", ".snapshot", ".zfs"),
+    ],
 )
 def test_bins_thumbnails_and_snapshots_are_read_only_as_inputs(name: str) -> None:
     make("p/a.jpg", f"p/{name}/b.jpg", f"p/s/{name}/c.jpg", f"p/s/{name}/d.cr2", "p/recycle/e.jpg", "p/snapshots/f.jpg")
