@@ -15,9 +15,9 @@ from batch_removebg.storage.naming import PICTURE_SUFFIXES
 from .text import printable
 
 _APART = re.compile(
-    r"\$recycle\.bin|recycle[rd]|[#@]recycle|trash(es|-\d+)|network trash folder|files_trashbin|lost\+found"  # bins
-    r"|@eadir|@__thumb|__macosx|system volume information"  # thumbnails, and what else systems keep for themselves
-    r"|[#@~]snapshots?|@recently-snapshot|@sharesnap|files_versions",
+    r"\$recycle\.bin|recycle[rd]|[#@]recycle|trash(es|box|-\d+)|network trash folder|@sharebin|files_trashbin"  # bins
+    r"|@eadir|@__thumb|__macosx|@tmp|lost\+found|system volume information"  # what systems keep for themselves
+    r"|[#@~]snapshots?|@recently-snapshot|@sharesnap|@gmt-.*|files_versions",
     re.IGNORECASE,
 )
 """Folders with pictures that are no photos of their own; others of the kind are hidden."""
@@ -37,12 +37,13 @@ LeftOut = dict[str, tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """What is taken of folders, and a count of what is left out; globs are relative to the INPUT."""
+    """What is taken of folders, and a count of what is left out.
+
+    Globs are relative to the INPUT; one without `/` matches at any depth, one that matches a folder all that is in it.
+    """
 
     out: Path | None = None  # never read
-    include: tuple[
-        str, ...
-    ] = ()  # a glob without `/` matches at any depth, one that matches a folder all that is in it
+    include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_links: bool = False  # also out of the INPUT
     only: tuple[str, ...] = ()  # components of the glob that is the INPUT itself

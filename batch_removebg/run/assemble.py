@@ -126,11 +126,11 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
 
 
 def read(
-    inputs: Sequence[str], folders: Folders, listener: Listener, stdin: BinaryIO | None = None
+    inputs: Sequence[str], settings: Settings, listener: Listener, folders: Folders, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
     warn = _teller(listener, Kind.WARNING)
-    return read_rows(inputs, out=folders.out, stdin=stdin, on_warning=warn, folders=folders)
+    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, folders=folders)
 
 
 def context_of(
@@ -170,7 +170,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe),
-            read(inputs, folders, context.notify, stdin),
+            read(inputs, settings, context.notify, folders, stdin),
             folders.left_out,
             stop=ending.end if ending is not None else lambda: None,
         ),

@@ -81,7 +81,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
     recipe, billed = assemble.recipe_of(settings), settings.provider != "local"
     counts, begun, folders, limit = Counter[str](), 0, settings.folders(), settings.limit
-    items = assemble.read(inputs, folders, listener)
+    items = assemble.read(inputs, settings, listener, folders)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe)
