@@ -15,6 +15,10 @@ _COLLECT = (20_000, 20, 50)
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _open_what_is_closed()
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        # Not every name fits in the locale's encoding: begin again with UTF-8 for files, and the terminal's as it is.
+        changed = {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **changed})  # noqa: S606
     gc.set_threshold(*_COLLECT)
     # Pictures are worked on side by side; threads of numpy's own would take turns with them, and wait by spinning.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -23,7 +23,7 @@ from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 from batch_removebg.storage.layout import INDEX, LEDGER, STATE
 
-from .console import Console, logged, result
+from .console import Console, logged, printable, result
 from .parser import parser
 from .progress import JsonLines, Silent, listener
 
@@ -36,6 +36,8 @@ def run_command(argv: Sequence[str]) -> int:
     try:
         args = parser().parse_args(argv)
     except SystemExit as left:  # argparse has said why, or has shown help
+        for name in (printable(each) for each in argv if each[1:] and each[0] == "-" and os.path.lexists(each)):
+            Console().error(f"{name} is a file, and was taken for a flag: write ./{name}, or -- before the INPUTs")
         return left.code if isinstance(left.code, int) else 2
     verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
     console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)

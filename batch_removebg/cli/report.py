@@ -9,6 +9,7 @@ from typing import Any
 from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
+from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
@@ -23,6 +24,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         _cost(summary, settings),
         *_failures(summary.failures),
         *_flags(summary.flags),
+        *filter(None, [printable(left_out_text(summary.left_out))]),
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",

@@ -1,24 +1,63 @@
-"""The pictures below a folder, in the same order on every system."""
+"""The pictures below a folder, in the same order on every system, and what is left out of it."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
-import stat
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from batch_removebg.storage.layout import LEDGER, STATE
 from batch_removebg.storage.naming import PICTURE_SUFFIXES
 
 from .text import printable
 
+_APART = re.compile(
+    r"\$recycle\.bin|recycle[rd]|[#@]recycle|trash(es|box|-\d+)|network trash folder|@sharebin|files_trashbin"  # bins
+    r"|@eadir|@__thumb|__macosx|@tmp|lost\+found|system volume information"  # what systems keep for themselves
+    r"|[#@~]snapshots?|@recently-snapshot|@sharesnap|@gmt-.*|files_versions",
+    re.IGNORECASE,
+)
+"""Folders with pictures that are no photos of their own; others of the kind are hidden."""
+_SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
+_RAW = "3fr|arw|cr[23w]|dcr|dng|erf|fff|gpr|iiq|kdc|mef|mos|mrw|n[er]f|nrw|orf|pef|ra[fw]|rw[2l]|sr[2fw]|x3f"
+_OTHERS = "ai|cdr|dds|eps|exr|hdr|ico|indd|jxl|jxr|pcx|pdf|psb|qoi|sketch|svgz?|tga|xcf"
+_REMEDIES = {
+    " (camera raw files: develop them to TIFF or JPEG first)": rf"\.({_RAW})",
+    " (not readable here: export them as PNG or TIFF first)": rf"\.({_OTHERS})",
+    " (--follow-links takes them)": r"link\(s\) (to folders|out of the folder)",
+    "": ".*",
+}
+_ENDING = re.compile(r"\.\w{1,8}", re.ASCII)
+LeftOut = dict[str, tuple[int, str]]
+"""What isn't read (an ending in small letters, or another kind) → how many times, and the path of the first."""
 
-def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterator[tuple[str, OSError | None]]:
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What is taken of folders, and a count of what is left out.
+
+    Globs are relative to the INPUT; one without `/` matches at any depth, one that matches a folder all that is in it.
+    """
+
+    out: Path | None = None  # never read
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    follow_links: bool = False  # also out of the INPUT
+    only: tuple[str, ...] = ()  # components of the glob that is the INPUT itself
+    left_out: LeftOut = field(default_factory=dict)
+
+
+def walk(root: Path, folders: Folders) -> Iterator[tuple[str, OSError | None]]:
     """Posix paths relative to `root`, sorted; (`sub/`, error) for a folder that can't be read.
 
-    Left out are hidden files and folders, `out`, files that aren't pictures and, with a warning each, pipes, devices,
-    and links to folders, to files outside `root` or to nothing. Raises OSError where `root` can't be read.
+    Left out are hidden files and folders, what `folders` say and, counted, files that aren't pictures, bins and the
+    like, folders with a ledger, pipes, devices, and links to nothing or, unless they are followed, to folders or out of
+    `root`. Raises OSError where `root` can't be read.
     """
-    listing = _Listing(root, out, warn)
+    listing = _Listing(root, folders)
     stack = listing.names("")[::-1]
     while stack:
         path = stack.pop()
@@ -34,46 +73,95 @@ def walk(root: Path, *, out: Path | None, warn: Callable[[str], None]) -> Iterat
 def is_out(path: str, out: Path | None) -> bool:
     """Whether the folder `path` is OUT at this moment, by the file system's identity."""
     try:
-        return out is not None and out.samefile(path)
+        return out is not None and os.path.samefile(out, path)  # noqa: PTH121
     except OSError:  # OUT doesn't exist yet
         return False
 
 
+def kept_apart(path: str) -> str | None:
+    """What a folder is that is read only where it is an INPUT itself; None for a folder of pictures."""
+    if _APART.fullmatch(name := os.path.basename(path)):  # noqa: PTH119  # quicker than a Path for each
+        return printable(name)
+    return "folder(s) with a ledger" if all(os.path.lexists(f"{path}/{each}") for each in (STATE, LEDGER)) else None
+
+
+def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path's components match the patterns; `**` stands for any number of folders."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return matches(parts, pattern[1:]) or (bool(parts) and matches(parts[1:], pattern))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])
+
+
+def left_out_text(left_out: Mapping[str, tuple[int, str]]) -> str:
+    """How much was left out of folders, and how it can be taken; "" for nothing."""
+    groups: dict[str, list[str]] = {note: [] for note in _REMEDIES}
+    for what, (count, first) in sorted(left_out.items(), key=lambda each: (-each[1][0], each[0])):
+        note = next(note for note, kind in _REMEDIES.items() if re.fullmatch(kind, what))
+        groups[note].append(f"{count} {what}{'' if what[0] == '.' else f' such as {first}'}")
+    texts = (f"{', '.join(named)}{note}" for note, named in groups.items() if named)
+    return f"left out: {', '.join(texts)}" if left_out else ""
+
+
+def _components(glob: str) -> tuple[str, ...]:
+    path = glob.replace(os.sep, "/").rstrip("/")
+    return (*(() if "/" in path else ("**",)), *(part for part in path.split("/") if part not in {"", "."}))
+
+
 class _Listing:
-    def __init__(self, root: Path, out: Path | None, warn: Callable[[str], None]) -> None:
-        self._root, self._out, self._warn = root, out, warn
-        self._real_root = os.path.realpath(root)
+    def __init__(self, root: Path, folders: Folders) -> None:
+        self._root, self._folders, self._real_root, self._folder = root, folders, os.path.realpath(root), ""
+        self._include, self._exclude = ([*map(_components, globs)] for globs in (folders.include, folders.exclude))
+        self._picks, self._follow = bool(self._include or self._exclude or folders.only), folders.follow_links
+        self._followed: set[str] = set()  # real folders, so that links in circles end
 
     def names(self, folder: str) -> list[str]:
         """Pictures and subfolders (ending in `/`) of `folder`, sorted, relative to the root."""
-        with os.scandir(self._root / folder) as entries:
+        self._folder, path = folder, os.path.join(self._root, folder)  # noqa: PTH118  # quicker than a Path for each
+        if self._follow:
+            if (real := os.path.realpath(path)) in self._followed:
+                return []
+            self._followed.add(real)
+        with os.scandir(path) as entries:
             return sorted(folder + name for name in map(self._name, entries) if name)
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
-        name, reason = entry.name, None
-        picture = os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122  # quicker than a Path for each
-        if name.startswith("."):
+        name = entry.name
+        if name.startswith(".") or (self._picks and not self._is_picked(entry)):
             return None
-        if entry.is_symlink():
-            reason = self._refused_link(entry.path, picture)
-        elif entry.is_dir():
-            return None if is_out(entry.path, self._out) else f"{name}/"
-        elif picture and not entry.is_file():
-            reason = "is a pipe or a device"
-        if reason is not None:
-            self._warn(f"{printable(entry.path)} {reason}; left out.")
-        return name if picture and reason is None else None
+        ending = name[name.rfind(".") :].lower()
+        picture = ending in PICTURE_SUFFIXES
+        what = self._refused_link(entry.path, picture) if entry.is_symlink() else None  # "": without a word
+        if what is None and entry.is_dir():
+            name += "/"
+            what = "" if is_out(entry.path, self._folders.out) else kept_apart(entry.path)
+        elif what is None and picture:
+            what = None if entry.is_file() else "pipe(s) or device(s)"
+        elif what is None:
+            what = "" if name.lower() in _SYSTEM_FILES else ending if _ENDING.fullmatch(ending) else "other file(s)"
+        if what:
+            count, first = self._folders.left_out.get(what, (0, printable(entry.path)))
+            self._folders.left_out[what] = count + 1, first
+        return name if what is None else None
+
+    def _is_picked(self, entry: os.DirEntry[str]) -> bool:
+        parts = f"{self._folder}{entry.name}".split("/")
+        ways = [parts[: depth + 1] for depth in range(len(parts))]  # the folders on the way, and itself
+        within = [any(matches(way, glob) for glob in globs for way in ways) for globs in (self._exclude, self._include)]
+        if within[0] or entry.is_dir():
+            return not within[0]
+        return (within[1] or not self._include) and (not self._folders.only or matches(parts, self._folders.only))
 
     def _refused_link(self, path: str, picture: bool) -> str | None:
+        """What a link is that is left out; None where what it leads to decides."""
         try:
-            target = os.path.realpath(path, strict=True)
-            mode = Path(target).stat().st_mode
+            target = PurePath(os.path.realpath(path, strict=True))
         except OSError:
-            return "is a link that leads nowhere" if picture else None
-        if stat.S_ISDIR(mode):
-            return "is a link to a folder, which is not followed"
-        if picture and not stat.S_ISREG(mode):
-            return "is a link to a pipe or a device"
-        if picture and not PurePath(target).is_relative_to(self._real_root):
-            return "is a link that leads out of the folder"
-        return None
+            return "link(s) that lead nowhere" if picture else ""
+        below = target.relative_to(self._real_root).parts if target.is_relative_to(self._real_root) else (".",)
+        if Path(target).is_dir():  # what is below the root is read there, unless it is hidden
+            read_there = not any(part.startswith(".") for part in below)
+            return ("" if read_there else None) if self._follow else "link(s) to folders"
+        is_taken = not picture or self._follow or below != (".",)
+        return None if is_taken else "link(s) out of the folder"

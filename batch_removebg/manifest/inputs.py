@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import fnmatch
 import glob
 import itertools
 import os
@@ -14,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.events import ignore
 from batch_removebg.storage.naming import is_url
 
 from .cells import as_url
 from .columns import url_problem
-from .folder import is_out, walk
+from .folder import Folders, is_out, kept_apart, walk
 from .rows import parser_for
 from .text import printable
 
@@ -62,12 +60,12 @@ def is_feed(value: str) -> bool:
     return is_url(value) and parser_for(PurePath(re.split(r"[?#]", value)[0])) is not None
 
 
-def resolve(inputs: Sequence[str], out: Path | None, warn: Callable[[str], None]) -> list[Input]:
+def resolve(inputs: Sequence[str], folders: Folders, warn: Callable[[str], None]) -> list[Input]:
     """Every INPUT with its kind, globs expanded; raises ManifestError where one doesn't exist."""
-    return [found for value in inputs for found in _resolve(value, out, warn)]
+    return [found for value in inputs for found in _resolve(value, folders, warn)]
 
 
-def _resolve(value: str, out: Path | None, warn: Callable[[str], None]) -> Iterator[Input]:
+def _resolve(value: str, folders: Folders, warn: Callable[[str], None]) -> Iterator[Input]:
     if not value:
         raise ManifestError("One INPUT is empty; is a shell variable unset?")
     if value == "-":
@@ -76,7 +74,7 @@ def _resolve(value: str, out: Path | None, warn: Callable[[str], None]) -> Itera
         yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value)
     elif is_url(value):
         yield Input(InputKind.URL, value)
-    elif (found := _existing(value, out)) is not None:
+    elif (found := _existing(value, folders.out)) is not None:
         yield found
     elif url_problem(value) is not None or is_url(as_url(value)):
         yield Input(InputKind.URL, value)
@@ -84,7 +82,7 @@ def _resolve(value: str, out: Path | None, warn: Callable[[str], None]) -> Itera
         raise ManifestError(f"{printable(value)} does not exist; check its spelling.")
     else:
         parts = Path(value).parts
-        yield from [_tree(value, parts, out)] if "**" in parts else _expand(value, out, warn)
+        yield from [_tree(value, parts, folders)] if "**" in parts else _expand(value, folders.out, warn)
 
 
 def _existing(value: str, out: Path | None) -> Input | None:
@@ -122,23 +120,25 @@ def _expand(pattern: str, out: Path | None, warn: Callable[[str], None]) -> Iter
         except OSError as error:
             warn(f"{printable(match)} can't be read: {error.strerror}; left out.")
             continue
-        if stat.S_ISREG(mode) or (stat.S_ISDIR(mode) and not is_out(match, out)):
+        folder = stat.S_ISDIR(mode)
+        if folder and Path(match).name != Path(pattern).name and (what := kept_apart(match)) is not None:
+            warn(f"{printable(match)} is left out ({what}); name it to have it read.")
+        elif stat.S_ISREG(mode) or (folder and not is_out(match, out)):
             count += 1
             yield replace(_classify(match, mode, printable(pattern)), base=str(_fixed(Path(pattern).parts)))
     if not count:
         raise ManifestError(f"{printable(pattern)} matches nothing; check its spelling.")
 
 
-def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
+def _tree(pattern: str, parts: tuple[str, ...], folders: Folders) -> Input:
     # Not glob's own `**`, which follows links to folders, in circles if they lead back.
     root = _fixed(parts)
     tree = Input(InputKind.FOLDER, str(root), printable(pattern), parts[len(root.parts) :])
-    paths = walk(Path(tree.value), out=out, warn=ignore)
     try:
-        found = any(error is not None or matches(path.split("/"), tree.pattern) for path, error in paths)
+        found = next(walk(Path(tree.value), replace(folders, only=tree.pattern, left_out={})), None)
     except OSError as error:
         raise ManifestError(f"{printable(tree.value)} can't be read: {error.strerror or error}.") from error
-    if not found:
+    if found is None:
         raise ManifestError(f"{printable(pattern)} matches no picture; check its spelling.")
     return tree
 
@@ -146,12 +146,3 @@ def _tree(pattern: str, parts: tuple[str, ...], out: Path | None) -> Input:
 def _fixed(parts: Sequence[str]) -> Path:
     """The folder before a glob's first wildcard."""
     return Path(*itertools.takewhile(_MAGIC.isdisjoint, parts))
-
-
-def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a path's components match the patterns; `**` stands for any number of folders."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return matches(parts, pattern[1:]) or (bool(parts) and matches(parts[1:], pattern))
-    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and matches(parts[1:], pattern[1:])

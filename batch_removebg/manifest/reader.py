@@ -15,11 +15,11 @@ from batch_removebg.events import ignore
 from batch_removebg.model import Item, UrlRow
 
 from .columns import Choice, NoPicture, RowError, as_item, find_columns, path_item, row_items, value_item
-from .folder import walk
-from .inputs import Input, InputKind, matches, resolve
+from .folder import Folders, left_out_text, walk
+from .inputs import Input, InputKind, resolve
 from .rows import Parser, parser_for, read_json, read_jsonl, read_mixed, read_txt
 from .seen import Marks, Seen
-from .text import Stream, between_nuls, opened, printable
+from .text import Stream, between_nuls, nameable, opened, printable
 
 
 def read_rows(
@@ -29,17 +29,20 @@ def read_rows(
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = ignore,
     choice: Choice = Choice(),
+    folders: Folders | None = None,
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
-    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. A row that makes no sense is
-    an Item with that as its problem, one without a picture is counted. Raises ManifestError: before the first Item for
-    an INPUT that doesn't exist, later for an id with two sources, where no picture is found, and for rows if `strict`.
+    `folders` (default: all but `out`) say what is taken of folders; `stdin`, a buffered reader, replaces the process's
+    own. A row that makes no sense is an Item with that as its problem, one without a picture is counted. Raises
+    ManifestError: before the first Item for an INPUT that doesn't exist, later for an id with two sources, where no
+    picture is found, and for rows if `strict`.
     """
-    found = resolve(inputs, out, on_warning)
-    rows = _Reader(out, on_warning, stdin, len(found) > 1, choice).rows(found)
+    folders = folders or Folders(out)
+    found = resolve(inputs, folders, on_warning)
+    rows = _Reader(folders, on_warning, stdin, len(found) > 1, choice).rows(found)
     if (first := next(rows, None)) is None:
-        raise _nothing_to_do(inputs)
+        raise _nothing_to_do(inputs, folders)
     yield first
     yield from rows
 
@@ -51,16 +54,18 @@ def check(
     rows: int = 10_000,
     look: Callable[[Item], object] = ignore,
     choice: Choice = Choice(),
+    folders: Folders | None = None,
 ) -> int | None:
     """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
     stdin can't be read twice and is skipped. `look` is called with each Item that has no problem, and may raise.
     Returns the number of Items, or None where not all were read.
     """
-    found = resolve(inputs, out, ignore)
+    folders = folders or Folders(out)
+    found = resolve(inputs, folders, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, ignore, None, len(found) > 1, replace(choice, note=ignore))
+    reader = _Reader(folders, ignore, None, len(found) > 1, replace(choice, note=ignore))
     with closing(reader.rows(rereadable)) as items:
         count = 0
         for count, item in enumerate(map(as_item, itertools.islice(items, rows)), 1):  # noqa: B007  # used below
@@ -70,20 +75,20 @@ def check(
     if not whole or len(rereadable) < len(found):
         return None
     if count == 0:
-        raise _nothing_to_do(inputs)
+        raise _nothing_to_do(inputs, folders)
     return count
 
 
-def _nothing_to_do(inputs: Sequence[str]) -> ManifestError:
-    named = ", ".join(map(printable, inputs)) or "no INPUT was given"
-    return ManifestError(f"There is nothing to do: no picture was found ({named}).")
+def _nothing_to_do(inputs: Sequence[str], folders: Folders) -> ManifestError:
+    named, left_out = ", ".join(map(printable, inputs)) or "no INPUT was given", left_out_text(folders.left_out)
+    return ManifestError(f"There is nothing to do: no picture was found ({named}){'; ' if left_out else ''}{left_out}.")
 
 
 @dataclass(eq=False)
 class _Reader:
     """Reads every kind of INPUT and drops repetitions."""
 
-    _out: Path | None
+    _folders: Folders
     _warn: Callable[[str], None]
     _stdin: BinaryIO | None
     _many: bool
@@ -128,7 +133,7 @@ class _Reader:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:
                 name = path.relative_to(path.parent if each.base is None else each.base).as_posix()
-                yield [replace(path_item(each.value, each.origin), name=printable(name))]
+                yield [replace(path_item(each.value, each.origin), name=nameable(name) or name)]
             case InputKind.URL:
                 yield [value_item(each.value, each.origin, Path())]
 
@@ -166,10 +171,9 @@ class _Reader:
             own = root.name if root.name not in {"", ".."} else root.resolve().name
             prefix = f"{own}/" if self._many and own else ""
         try:
-            for name, error in walk(root, out=self._out, warn=self._warn):
-                if error is None and each.pattern and not matches(name.split("/"), each.pattern):
-                    continue
-                path, shown, problem = root / name, printable(name) if each.pattern else None, None
+            for name, error in walk(root, replace(self._folders, only=each.pattern)):
+                path, problem = root / name, None
+                shown = nameable(name) or name if each.pattern else nameable(prefix + name)
                 if error is not None:
                     reason = error.strerror or str(error)
                     problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."

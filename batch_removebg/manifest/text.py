@@ -30,6 +30,11 @@ def printable(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def nameable(path: str) -> str | None:
+    """For a path with bytes that aren't UTF-8, text to name a file by, where these are `_ff`; None for others."""
+    return None if path.isascii() or (text := printable(path)) == path else text.replace("\\x", "_")
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
     """The manifest, decompressed where its name ends in `.gz`; raises ManifestError."""

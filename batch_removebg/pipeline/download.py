@@ -220,7 +220,7 @@ class Downloader:
                     reused=predicted.reused,
                     # Where no alpha is kept, another item with the same source is made from this one's file.
                     fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
-                    notes=notes,
+                    notes=(*todo.notes, *notes),
                     engine=finished.engine,
                     **_judged(finished.quality),
                 )

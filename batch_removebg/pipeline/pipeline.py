@@ -104,6 +104,9 @@ class Pipeline:
 
         with todos:
             await self.reader.todos(hand_on)
+        if self.reader.renamed[0]:
+            text = "{} × a longer name, since the plain one is taken (first: {}); each is noted in results.json"
+            self.context.notify(Event(Kind.WARNING, text=text.format(*self.reader.renamed)))
         self._copies.ended()
 
     def _stopping(self, todo: Todo, prepared: Prepared | None = None) -> Stopping | None:

@@ -108,7 +108,9 @@ class Planner:
         same_file = mark is not None and mark == state.signature
         step = step_if(same_source=same_file if item.path is not None else state.source == item.source)
         same = step is Step.DO and step_if(same_source=True) is Step.DONE
-        return step, Todo(item, output, state, mark, finished_if_same=same)
+        plain = self.claims.plain(item)
+        notes = () if output == plain else (f"is named {output}, since {plain} is taken",)
+        return step, Todo(item, output, state, mark, same, notes)
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
         """Of each a hash of all that `plan` compares, None where a part is missing; on record, it says "done"."""
@@ -121,7 +123,7 @@ class Planner:
                 output = plain(row)
                 size = stat(prefix + output).st_size  # quicker than a Path for each of a million
                 mark = signature(row.path) if row.path is not None else None
-            except (OSError, ItemError):
+            except (OSError, UnicodeEncodeError, ItemError):
                 missing.append(nth)
             else:
                 digest = of_urls if row.path is None else of_files

@@ -13,6 +13,7 @@ from batch_removebg.errors import BatchError, ItemError
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Unchanged
 from batch_removebg.ledger.state import Step
+from batch_removebg.manifest.folder import LeftOut
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.atomic import inside
 
@@ -28,9 +29,11 @@ class Reader:
     context: Context
     planner: Planner
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
+    left_out: LeftOut = field(default_factory=dict)  # by the rows so far
     stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
     skipped: int = 0  # items that were finished already
     limited: bool = False  # the limit was reached before the end of the manifest
+    renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
@@ -42,6 +45,8 @@ class Reader:
             plan, failure = await anyio.to_thread.run_sync(self._read, size, room)
             await self._skip(plan)
             for todo in plan.todos:
+                if todo.notes:
+                    self.renamed = self.renamed[0] + 1, self.renamed[1] or f"{todo.item.source} {todo.notes[0]}"
                 self.context.notify(Event(Kind.FOUND, todo.item.id))
                 await hand_on(todo)
             begun += len(plan.todos)
@@ -70,7 +75,7 @@ class Reader:
                 continue
             try:  # known before a prediction is bought: the picture's name can be written
                 inside(self.planner.out, todo.output, self._folders)
-            except ItemError as error:
+            except (ItemError, UnicodeEncodeError) as error:
                 plan.todos[nth] = replace(todo, item=replace(todo.item, problem=str(error)))
             except BatchError as error:
                 del plan.todos[nth:]

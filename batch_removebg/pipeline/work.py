@@ -22,6 +22,7 @@ class Todo:
     signature: str | None = None  # size and times of the file before it is read; None for a URL
     finished_if_same: bool = False
     """Only the file's times have changed: there is nothing to do if its content is the same."""
+    notes: tuple[str, ...] = ()  # about the item itself, for people
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
-from batch_removebg.manifest.columns import Choice
+from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.manifest.text import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
@@ -131,12 +131,12 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
 
 
 def read(
-    inputs: Sequence[str], settings: Settings, listener: Listener, stdin: BinaryIO | None = None
+    inputs: Sequence[str], settings: Settings, listener: Listener, folders: Folders, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    choice = Choice(settings.image_column, settings.id_column, settings.strict, _teller(listener, Kind.NOTE))
+    choice = replace(settings.choice(), note=_teller(listener, Kind.NOTE))
     warn = _teller(listener, Kind.WARNING)
-    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice)
+    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice, folders=folders)
 
 
 def sources(
@@ -181,7 +181,7 @@ def pipeline(
     `rows` is read in the place of stdin.
     """
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
-    context = replace(bare, provider=wrapped(bare, pace))
+    context, folders = replace(bare, provider=wrapped(bare, pace)), settings.folders()
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
@@ -191,7 +191,8 @@ def pipeline(
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe),
-            read(inputs, settings, context.notify, stdin),
+            read(inputs, settings, context.notify, folders, stdin),
+            folders.left_out,
             stop=ending.end if ending is not None else lambda: None,
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),

@@ -19,7 +19,6 @@ from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
-from batch_removebg.manifest.columns import Choice
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -102,11 +101,8 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    choice, look = (
-        Choice(settings.image_column, settings.id_column, settings.strict),
-        partial(naming.render, settings.name),
-    )
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice)
+    look, folders, choice = partial(naming.render, settings.name), settings.folders(), settings.choice()
+    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice, folders=folders)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
@@ -126,6 +122,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         limited=pipeline.reader.limited,
         flags=flagged(fold.each(FLAGGED, reading.numbers)),
         engine=fold.engine if predictions else None,
+        left_out=pipeline.reader.left_out,
     )
 
 

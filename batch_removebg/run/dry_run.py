@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from batch_removebg.errors import ItemError
-from batch_removebg.events import Listener
+from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
+from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.dedup import Way, way_of
 from batch_removebg.pipeline.on_hand import OnHand
@@ -80,7 +81,8 @@ class _Sorter:
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
     recipe, billed = assemble.recipe_of(settings), not settings.local
-    counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
+    counts, begun, folders, limit = Counter[str](), 0, settings.folders(), settings.limit
+    items = assemble.read(inputs, settings, listener, folders)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe)
@@ -98,6 +100,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
             counts.update(map(sorter.count_of, plan.todos))
             begun += len(plan.todos)
         earlier = fold.billed
+    if folders.left_out:
+        listener(Event(Kind.WARNING, text=left_out_text(folders.left_out)))
     allowed, _ = settings.budget(earlier)
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed

@@ -17,6 +17,8 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.manifest.columns import Choice
+from batch_removebg.manifest.folder import Folders
 from batch_removebg.model import Provider
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.net.ssrf import is_near
@@ -125,6 +127,14 @@ class Settings(Options):
     def limits(self) -> Limits:
         """Bounds of pictures that are decoded."""
         return Limits(max_pixels=self.max_pixels)
+
+    def choice(self) -> Choice:
+        """How manifests are read."""
+        return Choice(self.image_column, self.id_column, self.strict)
+
+    def folders(self) -> Folders:
+        """What is taken of folders."""
+        return Folders(self.out, self.include, self.exclude, self.follow_links)
 
     def fetching(self) -> FetchPolicy:
         """Bounds of what is read and fetched."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.ledger.state import ItemState
+from batch_removebg.manifest.folder import LeftOut
 from batch_removebg.storage import layout
 
 EXAMPLES = 3  # failures of one kind, and items with one flag, that are listed
@@ -52,6 +53,7 @@ class Summary:
     limited: bool = False  # the run did as many items as `limit` allows, and didn't read what comes after them
     flags: tuple[Flagged, ...] = ()
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
+    left_out: LeftOut = field(default_factory=dict)  # of folders
 
     @property
     def total(self) -> int:
@@ -89,6 +91,7 @@ class Summary:
                 for f in self.failures
             ],
             "flags": [{"flag": f.flag, "count": f.count, "examples": list(f.examples)} for f in self.flags],
+            "left_out": {what: count for what, (count, _) in self.left_out.items()},
             "stopped": {"kind": self.stopped.kind, "message": str(self.stopped)} if self.stopped else None,
             "exit_code": self.exit_code,
         }

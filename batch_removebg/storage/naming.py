@@ -17,8 +17,8 @@ from batch_removebg.model import Item, UrlRow
 from .layout import DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
 
 PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif"}
-    | {".heic", ".heif", ".jp2"}
+    ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
+    ".heics .heifs .hif .avif .avifs .jp2 .j2k .j2c .jpc .jpf .jpx .ppm .pgm .pbm .pnm .pfm .psd".split()
 )
 RESERVED = frozenset({STATE, LEDGER, RESULTS})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name

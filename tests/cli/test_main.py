@@ -305,6 +305,86 @@ def test_a_reader_who_goes_away_changes_neither_the_work_nor_the_exit_code(
     assert json.loads((shop / "out" / "results.json").read_text())["counts"]["saved"] == 2
 
 
+def test_what_is_left_out_of_folders_is_in_the_closing_words_the_summary_and_the_dry_run(
+    shop: Path, provider: ScriptedProvider, said: Said
+) -> None:
+    for name in ("in/d.cr2", "in/#recycle/e.jpg"):
+        (shop / name).parent.mkdir(exist_ok=True)
+        (shop / name).write_bytes(photo())
+    text = "left out: 1 .cr2 (camera raw files: develop them to TIFF or JPEG first), 1 #recycle such as in/#recycle"
+    assert said("run", "in", "--out", "out", "--dry-run", *API)[2] == f"warning: {text}\n"
+    _, out, err = said("run", "in", "--out", "out", "--progress", "json", *API)
+    assert text in err.splitlines()
+    assert json.loads(out.splitlines()[-1])["left_out"] == {"#recycle": 1, ".cr2": 1}
+    assert provider.bill == 3
+    assert said("run", "in", "--out", "other", "--exclude", "b.*", "--exclude", "#recycle", *API)[0] == 0
+    assert sorted(path.name for path in (shop / "other").glob("*.png")) == ["a.png", "c.png"]
+
+
+def test_longer_names_are_said_once_with_their_number_and_noted_with_each(
+    shop: Path, provider: ScriptedProvider, said: Said
+) -> None:
+    for name in ("a.png", "b.png"):
+        (shop / "in" / name).write_bytes(photo(colour=(1, 2, 3)))
+    code, _, err = said("run", "in", "--out", "out", *API)
+    assert code == 0
+    items = json.loads((shop / "out" / "results.json").read_text())["items"]
+    notes = {item["id"]: note for item in items for note in item.get("notes", []) if "taken" in note}
+    named = {item["id"]: item["output"] for item in items}
+    assert notes == {
+        "a.png": f"is named {named['a.png']}, since a.png is taken",
+        "b.png": f"is named {named['b.png']}, since b.png is taken",
+    }
+    first = f"(first: in/a.png {notes['a.png']})"
+    assert [line for line in err.splitlines() if "longer name" in line] == [
+        f"warning: 2 × a longer name, since the plain one is taken {first}; each is noted in results.json"
+    ]
+    assert "longer name" not in said("run", "in", "--out", "out", *API)[2]
+
+
+def test_a_name_that_cannot_be_written_fails_alone(
+    shop: Path, provider: ScriptedProvider, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = os.lstat
+
+    def ascii_only(path: str, **more: Any) -> os.stat_result:
+        os.fspath(path).encode("ascii")
+        return look(path, **more)
+
+    (shop / "in" / "ö.jpg").write_bytes(photo())
+    monkeypatch.setattr(os, "lstat", ascii_only)
+    code, _, err = said("run", "in", "--out", "out", *API)
+    assert (code, provider.bill) == (3, 3)
+    assert "ö.jpg: 'ascii' codec can't encode" in err
+
+
+@pytest.mark.parametrize("name", ["-photo.jpg", "-q.jpg", "--photo.jpg", "-h.jpg"])
+def test_a_file_that_was_taken_for_a_flag_is_told_how_to_be_written(
+    shop: Path, provider: ScriptedProvider, said: Said, name: str
+) -> None:
+    (shop / name).write_bytes(photo())
+    advice = f"error: {name} is a file, and was taken for a flag: write ./{name}, or -- before the INPUTs"
+    assert advice in said("run", name, "--out", "out", *API)[2].splitlines()
+    assert said("run", f"./{name}", "--out", "out", *API)[0] == 0
+    assert said("run", "--out", "more", *API, "--", name)[0] == 0
+
+
+def test_file_names_are_utf8_whatever_the_locale(shop: Path) -> None:
+    (shop / "in" / "Größe.jpg").write_bytes(photo())
+    (shop / "list.csv").write_text("image\nin/Größe.jpg\n")
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "batch_removebg", "run", "list.csv", "--out", "out", "--dry-run"]
+    root = Path(main.__file__).parents[2]
+    done = subprocess.run(
+        command, env={**os.environ, **locale, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:2] == [
+        "1 items, and nothing is done about them (--dry-run)",
+        "        1 would need a new prediction",
+    ]
+
+
 # run --dry-run
 
 

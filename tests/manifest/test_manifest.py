@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from batch_removebg.errors import ManifestError
 from batch_removebg.manifest import table
 from batch_removebg.manifest.columns import Choice
+from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.reader import check, read_rows
 from batch_removebg.manifest.seen import Marks, Seen
 from batch_removebg.manifest.text import Flawed, lines
@@ -139,15 +140,7 @@ def test_links_are_taken_only_to_files_inside_the_folder() -> None:
     }
     for link, target in links.items():
         Path(link).symlink_to(target)
-    found, warnings = warned("photos")
-    assert found == ["a.jpg", "inside.jpg"]
-    assert sorted(warnings) == [
-        "photos/circle.jpg is a link that leads nowhere; left out.",
-        "photos/folder is a link to a folder, which is not followed; left out.",
-        "photos/nowhere.jpg is a link that leads nowhere; left out.",
-        "photos/outside.jpg is a link that leads out of the folder; left out.",
-        "photos/round is a link to a folder, which is not followed; left out.",
-    ]
+    assert ids("photos") == ["a.jpg", "inside.jpg"]
 
 
 def test_a_link_as_input_is_followed_and_its_target_is_the_same_folder() -> None:
@@ -163,12 +156,9 @@ def test_pipes_and_devices_never_hang_a_run() -> None:
     make("photos/a.jpg")
     os.mkfifo("photos/pipe.jpg")
     Path("photos/link.jpg").symlink_to("pipe.jpg")
-    found, warnings = warned("photos")
-    assert found == ["a.jpg"]
-    assert sorted(warnings) == [
-        "photos/link.jpg is a link to a pipe or a device; left out.",
-        "photos/pipe.jpg is a pipe or a device; left out.",
-    ]
+    folders = Folders()
+    assert [row.id for row in read_rows(["photos"], out=None, folders=folders)] == ["a.jpg"]
+    assert folders.left_out["pipe(s) or device(s)"][0] == 2
     with pytest.raises(ManifestError, match="is a pipe or a device"):
         ids("photos/pipe.jpg")
 

@@ -75,6 +75,7 @@ def test_plain_data_holds_everything() -> None:
         failures=(Failures("source", 2, (("shoe", "is empty"), ("hat", "is cut short"))),),
         flags=(Flagged("empty", 1, ("bag",)),),
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
+        left_out={".cr2": (2, "in/a.cr2")},
     )
     assert json.loads(json.dumps(found.as_json())) == {
         "out": "out",
@@ -101,6 +102,7 @@ def test_plain_data_holds_everything() -> None:
             }
         ],
         "flags": [{"flag": "empty", "count": 1, "examples": ["bag"]}],
+        "left_out": {".cr2": 2},
         "stopped": {"kind": "budget", "message": "--max-predictions 1 is reached"},
         "exit_code": 4,
     }
