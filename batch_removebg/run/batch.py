@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from batch_removebg.storage.lock import locked
 
 from . import assemble
 from .options import Options
+from .prune import prune
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
@@ -86,7 +88,7 @@ async def run(
     clock: Clock | None = None,
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock, out = clock or Clock(), settings.out
+    clock, out, pruned = clock or Clock(), settings.out, 0
     begun = clock.monotonic()
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
@@ -109,7 +111,7 @@ async def run(
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.possible_duplicates
-            await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
+            await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
@@ -117,8 +119,10 @@ async def run(
             await pipeline.run()
             async with ledger.still() as fold:
                 still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
-                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
-            return await _close(ledger, summary)
+                if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
+                    pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
+                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
+            return await _close(ledger, summary, clock)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
@@ -128,33 +132,38 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
 
 
-def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
+def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:
     """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = pipeline.purchaser.budget.bought
     return Summary(
         out=out,
-        **{name: counts[name] for name in ("saved", "failed", "pending")},
+        **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
         skipped=pipeline.reader.skipped,
         reused=pipeline.reused,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
-        failures=failures(fold.each(FAILED, reading.numbers)),
+        failures=failures(fold.each(FAILED)),
         stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
-        flags=flagged(fold.each(FLAGGED, reading.numbers)),
+        unread=not pipeline.reader.whole,
+        pruned=pruned,
+        flags=flagged(fold.each(FLAGGED)),
         engine=fold.engine if predictions else None,
     )
 
 
-async def _close(ledger: Ledger, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
+    names = ("saved", "failed", "pending", "predictions", "possible_duplicates", "state", "exit_code", "unread")
+    told = {name: getattr(summary, name) for name in names}
+    reason = summary.stopped or ("--limit is reached" if summary.limited else None)
+    told |= {"t": clock.stamp(), "seconds": round(summary.seconds, 3), "reason": reason and str(reason)}
+    end = RunFinished(**told)
     try:
-        await write_snapshot(summary.results, ledger)
-        names = ("saved", "failed", "pending", "predictions", "possible_duplicates")
-        counts = {name: getattr(summary, name) for name in names}
-        await ledger.append(RunFinished(**counts, seconds=round(summary.seconds, 3)))
+        await write_snapshot(summary.results, ledger, end)
+        await ledger.append(end)
     except BatchError as error:
         if summary.stopped is None:
             raise

@@ -106,7 +106,7 @@ def test_every_item_saved_is_0_with_the_result_on_stdout_and_words_on_stderr(
     )
     assert provider.bill == 3
     assert {path.name for path in (shop / "out").iterdir()} == {
-        ".batch-removebg", "ledger.jsonl", "results.json", "a.png", "b.png", "c.png",
+        ".batch-removebg", "ledger.jsonl", "results.json", "results.csv", "a.png", "b.png", "c.png",
     }  # fmt: skip
     code, _, err = said("run", "in", "--out", "out", *API)
     assert (code, provider.bill) == (0, 3)
@@ -394,7 +394,9 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
         "provider": "scripted",
         "version": "v1",
         "engine": None,
+        "run": json.loads(out)["run"],
         "counts": {"total": 3, "saved": 2, "failed": 1, "pending": 0},
+        "gone": 0,
         "in_flight": 0,
         "predictions": 2,
         "possible_duplicates": 0,
