@@ -41,7 +41,8 @@ def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.slee
             if live or not goes_on:
                 result("\x1b[H\x1b[2J" * live + _shown(args, fold, found))
             elif turn % _LINES == 0:
-                result("; ".join(text(fold, found).splitlines()[:: max(1, len(text(fold, found).splitlines()) - 1)]))
+                first, *_, last = text(fold, found).splitlines()
+                result(f"{first}; {last}")
         if not goes_on:
             return
         sleep(_TURN)

@@ -50,11 +50,10 @@ def _write(path: Path, run_items: RunItems) -> list[object] | None:
                 file.readline()
                 write_atomic(path, chain([_bytes(_head(run_items))], iter(partial(file.read, 1 << 20), b"")))
             return says
-    columns = dict[str, None]()
-    write(path, render(run_items, columns))
+    write(path, render(run_items))
     if fold.run.state is None:
         return None
-    write(table, _table(run_items, columns))
+    write(table, _table(run_items))
     return says
 
 
@@ -68,16 +67,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def render(run_items: RunItems, columns: dict[str, None] | None = None) -> Iterator[str]:
-    """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet.
-
-    `columns` receives those of the manifest.
-    """
+def render(run_items: RunItems) -> Iterator[str]:
+    """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet."""
     yield _head(run_items)
     separator = ""
     for entry in _entries(run_items):
-        if columns is not None:
-            columns |= dict.fromkeys(entry.get("meta", ()))
         yield separator + encode(entry).decode()
         separator = ",\n"
     yield "\n]}\n"
@@ -94,21 +88,26 @@ def head(fold: IndexedFold, counts: dict[str, int], *, held: bool = True) -> dic
     return {"v": 1, **about, "run": run, "counts": counts, "gone": gone, **bought}
 
 
-def _table(run_items: RunItems, columns: Iterable[str]) -> Iterator[str]:
+def _table(run_items: RunItems) -> Iterator[str]:
     """The manifest's rows as CSV, its cells as they were, with what became of them."""
     line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
-    columns = ("id", "source", *columns)
+    of_manifest = chain.from_iterable(entry.get("meta", ()) for entry in _rows(run_items))
+    columns = dict.fromkeys(chain(("id", "source"), of_manifest))
     yield line((*columns, *(f"{name}_" if name in columns else name for name in _COLUMNS)))
-    for entry in _entries(run_items):
-        if entry["status"] != "gone":
-            cells = {**entry.get("meta", {}), "id": entry["id"], "source": entry["source"]}
-            error = (entry["error"] or {}).get("message")
-            ends = (entry["output"], entry["status"], " ".join(entry.get("flags", ())), error)
-            yield line((*(_cell(cells.get(name, "")) for name in columns), *ends))
+    for entry in _rows(run_items):
+        cells = {**entry.get("meta", {}), "id": entry["id"], "source": entry["source"]}
+        found = [cells.get(name, "") for name in columns]
+        ends = (
+            entry["output"],
+            entry["status"],
+            " ".join(entry.get("flags", ())),
+            (entry["error"] or {}).get("message"),
+        )
+        yield line((*(cell if isinstance(cell, str) else encode(cell).decode() for cell in found), *ends))
 
 
-def _cell(value: object) -> str:
-    return value if isinstance(value, str) else encode(value).decode()
+def _rows(run_items: RunItems) -> Iterator[dict[str, Any]]:
+    return (entry for entry in _entries(run_items) if entry["status"] != "gone")
 
 
 def _entries(run_items: RunItems) -> Iterator[dict[str, Any]]:
