@@ -19,7 +19,3 @@ class Bitset:
 
     def __contains__(self, n: int) -> bool:
         return n >> 3 < len(self._bytes) and bool(self._bytes[n >> 3] >> (n & 7) & 1)
-
-    def missing(self, last: int) -> list[int]:
-        """The numbers from 1 to `last` that aren't in it."""
-        return [n for n in range(1, last + 1) if n not in self]

@@ -81,9 +81,8 @@ class RunItems:
 
     def absent(self) -> Iterator[str]:
         """Ids of the items on record that this run hasn't read, but for those that are known to be gone."""
-        gone = Bitset()
-        gone.add(*(n for n, _ in self.fold.database.marked(GONE)))
-        missing = (n for n in self.numbers.missing(self.fold.items.last) if n not in gone)
+        gone, every = {n for n, _ in self.fold.database.marked(GONE)}, range(1, self.fold.items.last + 1)
+        missing = (n for n in every if n not in self.numbers and n not in gone)
         return (key for _, key, _ in self.fold.database.numbered(missing))
 
     def counts(self) -> dict[str, int]:
