@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
-from batch_removebg.storage.layout import INDEX, LEDGER, STATE
+from batch_removebg.storage.layout import STATE
 
 from .console import Console, logged, printable, result
 from .parser import parser
@@ -116,15 +116,9 @@ def _settings(args: argparse.Namespace) -> Any:
 
 
 def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
-    from batch_removebg.ledger.journal import look
+    from . import status
 
-    from . import report
-
-    path = Path(args.dir) / LEDGER
-    with closing(look(path, path.parent / INDEX)) as fold:
-        if not path.is_file():
-            raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
-        result(json.dumps(report.status(fold)) if args.json else report.status_text(fold))
+    status.show(args)
     return 0
 
 

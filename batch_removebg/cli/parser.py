@@ -11,7 +11,7 @@ from batch_removebg.run.declare import declared
 from batch_removebg.run.options import WORK, Options
 
 EXIT_CODES = """\
-exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 finished, some items failed;
+exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some items failed or are left;
 4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
 
@@ -39,6 +39,11 @@ def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
     status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
     status.add_argument("dir", metavar="DIR", help="the --out of a run")
     status.add_argument("--json", action="store_true", help="as one JSON object")
+    status.add_argument(
+        "--flags", nargs="?", const="", metavar="FLAG", help="instead, the cutouts worth a look: id, picture and flags"
+    )
+    status.add_argument("--names", action="store_true", help="ids alone, one a line: of --flags, else of what failed")
+    status.add_argument("--watch", action="store_true", help="again and again, until the run has ended")
     repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
     repair.add_argument("dir", metavar="OUT", help="the --out of a run")
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")

@@ -13,6 +13,7 @@ from batch_removebg.errors import DiskError
 from batch_removebg.events import Event, Kind
 
 from .console import Console, printable, result, unheard, write_line
+from .repeats import Repeats
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -50,6 +51,7 @@ class Silent:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._warnings = Repeats(console.warning, Clock().monotonic)
         self.tally = Tally()
 
     def __enter__(self) -> Self:
@@ -57,13 +59,15 @@ class Silent:
 
     def __exit__(self, *raised: object) -> None:
         """Leave the terminal as it was."""
+        self._warnings.settle(ended=True)
 
     def __call__(self, event: Event) -> None:
         """Count one event, and report it if a user must know."""
         self.tally.take(event)
+        self._warnings.settle()
         name, text = printable(event.item), printable(event.text)
         if event.kind is Kind.WARNING:
-            self._console.warning(f"{name}: {text}" if name else text)
+            self._warnings.warn(text, name)
         elif event.kind is Kind.NOTE:
             self._console.info(text)
         elif event.kind is Kind.STOPPING:
@@ -116,6 +120,7 @@ class Bar(Silent):
 
     def __exit__(self, *raised: object) -> None:
         """Give the terminal back to the console's lines; the bars' last state stays on the screen."""
+        super().__exit__(*raised)
         self._console.write = self._plain
         for bar in (self._weights, self._bar):
             if bar is not None:

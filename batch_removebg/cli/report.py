@@ -1,18 +1,16 @@
-"""The closing report, the dry run's and the status: what happened, what it cost, what to do next. Pure text."""
+"""The closing report, and the dry run's: what happened, what it cost, what to do next. Pure text."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
-from batch_removebg.ledger.index.indexed_state import IndexedFold
-from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
-from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
+from batch_removebg.run.summary import Failures, Flagged, Summary
+from batch_removebg.storage import layout
 
 from .console import printable
 
@@ -20,11 +18,12 @@ from .console import printable
 def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
     """The lines under a finished run; `argv`: its command line, from which the one to run next is made."""
     lines = [
-        f"{_counts(summary)} in {_duration(summary.seconds)}",
+        f"{_counts(summary)} in {duration(summary.seconds)}",
         _cost(summary, settings),
-        *_failures(summary.failures),
-        *_flags(summary.flags),
+        *failures(summary.failures),
+        *flags(summary.flags),
         *filter(None, [printable(left_out_text(summary.left_out))]),
+        *_gone(summary, settings),
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",
@@ -33,7 +32,9 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         lines.append(f"{'' if isinstance(summary.stopped, Interrupted) else 'stopped: '}{summary.stopped}")
         lines += getattr(summary.stopped, "__notes__", [])
     if summary.limited:
-        lines.append(f"--limit {settings.limit} is reached; run the same command again for the next ones")
+        lines.append(f"limited: --limit {settings.limit} is reached; run the same command again for the next ones")
+    elif summary.unread:
+        lines.append("the manifest was not read to its end: there may be more items than these")
     return "\n".join([*lines, *_next(summary, argv)])
 
 
@@ -67,7 +68,8 @@ def _cost(summary: Summary, settings: Settings) -> str:
     return text
 
 
-def _failures(groups: Sequence[Failures]) -> list[str]:
+def failures(groups: Sequence[Failures]) -> list[str]:
+    """The lines about what failed."""
     lines = []
     for group in groups:
         lines.append(f"failed, {group.kind}: {group.count}")
@@ -77,12 +79,19 @@ def _failures(groups: Sequence[Failures]) -> list[str]:
     return lines
 
 
-def _flags(groups: Sequence[Flagged]) -> list[str]:
+def flags(groups: Sequence[Flagged]) -> list[str]:
+    """The line about what is worth a look, if there is any."""
     parts = []
     for group in groups:
         more = ", …" if group.count > len(group.examples) else ""
         parts.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
     return [f"worth a look: {', '.join(parts)}"] if parts else []
+
+
+def _gone(summary: Summary, settings: Settings) -> list[str]:
+    hint = "" if settings.prune else " (--prune moves aside what there is of them)"
+    lines = [f"gone from the manifest: {summary.gone}{hint}"] if summary.gone else []
+    return lines + [f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/"] * (summary.pruned > 0)
 
 
 def _next(summary: Summary, argv: Sequence[str]) -> list[str]:
@@ -115,42 +124,8 @@ def preview(found: Preview, settings: Settings) -> str:
     lines += [f"{count:>9} {what}" for count, what in rows if count]
     where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"
     price = f", {found.bought * settings.price:.4g} USD" if found.billed and settings.price is not None else ""
-    time = f", in {_duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    time = f", in {duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
     lines.append(f"predictions: {found.bought} would be {where}{price}{time}")
-    return "\n".join(lines)
-
-
-def status(fold: IndexedFold) -> dict[str, Any]:
-    """The status as plain data, from the ledger alone."""
-    return {
-        "provider": fold.provider,
-        "version": fold.version,
-        "engine": fold.engine,
-        "counts": fold.counts(),
-        "in_flight": fold.in_flight(),
-        "predictions": fold.predictions,
-        "possible_duplicates": fold.possible_duplicates,
-        "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
-        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.each(FLAGGED))],
-        "finished": fold.finished,
-    }
-
-
-def status_text(fold: IndexedFold) -> str:
-    """The status as text."""
-    counts = fold.counts()
-    used = f" on {fold.engine}" if fold.engine else ""
-    lines = [
-        f"{counts['total']} items: {counts['saved']} saved, {counts['failed']} failed, {counts['pending']} pending",
-        f"predictions in flight: {fold.in_flight()}",
-        f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
-        *_failures(failures(fold.each(FAILED))),
-        *_flags(flagged(fold.each(FLAGGED))),
-    ]
-    if fold.possible_duplicates:
-        lines.append(f"possibly billed twice: {fold.possible_duplicates}")
-    if not fold.finished:
-        lines.append("the last run has not finished: it is still going, or was cut off; run its command again to go on")
     return "\n".join(lines)
 
 
@@ -162,7 +137,8 @@ def repaired(found: Mapping[str, int], *, dry_run: bool) -> str:
     return f"{lines}\nthe ledger {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -50,6 +50,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     version: str
     settings: Mapping[str, Any]
     pid: int | None = None
+    items: int | None = None
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):

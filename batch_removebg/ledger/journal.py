@@ -203,12 +203,12 @@ class Ledger:
             await self.commit()
 
     async def append(self, entry: Entry) -> None:
-        """Put an entry on disk, even if the caller is cancelled; returns once it is durable.
+        """Put an entry on disk, stamped unless it is, even if the caller is cancelled; returns once it is durable.
 
         Raises DiskError where it can't be written, and from then on: the run could no longer say what it did.
         """
-        now = self._clock.stamp()
-        await self._flushed((encode(entry, now), replace(entry, t=now)))
+        now = entry.t or self._clock.stamp()
+        await self._flushed((encode(replace(entry, t=""), now), replace(entry, t=now)))
 
     async def _flush(self, group: list[tuple[bytes, Entry]]) -> Sequence[None]:
         if self._broken is not None:

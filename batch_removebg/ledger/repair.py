@@ -78,9 +78,12 @@ class _Mending:
                 yield from ((entry, INDEX) for entry in self._unknown(item, state, ended))
         for value in _objects(out / RESULTS):
             why = value["error"] if isinstance(value.get("error"), dict) else {}
-            ended = lenient({**value, **why, "event": value.get("status"), "item": value.get("id")})
+            status, gone = value.get("status"), value.get("status") == "gone"
+            if gone:
+                status = "failed" if why else "saved" if value.get("sha256") else None
+            ended = lenient({**value, **why, "event": status, "item": value.get("id")})
             if isinstance(ended, Saved | Failed):
-                state = ItemState(prediction_id=getattr(ended, "prediction_id", None), reused=True)
+                state = ItemState(prediction_id=getattr(ended, "prediction_id", None), reused=True, gone=gone)
                 yield from ((entry, RESULTS) for entry in self._unknown(ended.item, state, ended))
 
     def _unknown(self, item: str, state: ItemState, ended: Entry) -> Iterator[Entry]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, UnsetType
+from msgspec.structs import replace
 
 from batch_removebg.errors import SpentPicture
 
@@ -74,6 +77,38 @@ class ItemState(Struct, array_like=True, gc=False):
         return self.outcome == "saved" or (self.outcome == "failed" and self.sha256 is not None)
 
 
+_BLOCK = ("state", "started", "ended", "reason", "exit_code", "pid", "rate", "eta", "unread")
+
+
+class Run(Struct, frozen=True, gc=False):
+    """The last run over this OUT, as far as it has come."""
+
+    started: str | None = None
+    ended: str | None = None
+    state: str | None = (
+        None  # how it ended: finished, interrupted, stopped or limited; None where it hasn't, or was cut off
+    )
+    reason: str | None = None
+    exit_code: int | None = None
+    pid: int | None = None
+    unread: bool = True  # its manifest wasn't read to the end
+    items: int | None = None  # of its manifest, where they were counted before it began
+    pending: int = 0  # at its end, those included that no line names
+    done: int = 0  # saved or failed in it
+    last: str = ""  # when the last of these was
+
+    def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
+        """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
+        state, rate, eta = self.state or ("running" if held else "killed"), None, None
+        with suppress(ValueError, TypeError):  # nothing is done yet, or a stamp was edited
+            took = datetime.fromisoformat(self.last) - datetime.fromisoformat(self.started or "")
+            rate = round(self.done / took.total_seconds(), 3) if took.total_seconds() > 0 else None
+        if state == "running" and rate and self.items is not None:
+            eta = round(max(0, self.items - counts["saved"] - counts["failed"]) / rate)
+        more = {"state": state if self.started else None, "rate": rate, "eta": eta}
+        return {name: more[name] if name in more else getattr(self, name) for name in _BLOCK}
+
+
 class Fold:
     """The ledger so far: `apply` every entry in order. Where the states are kept is a subclass's matter."""
 
@@ -86,6 +121,7 @@ class Fold:
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
     finished: bool = False  # the last run has ended in good order
+    run: Run = Run()
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
 
@@ -98,14 +134,20 @@ class Fold:
         step = _STEPS.get(type(entry))
         if step is not None:
             step(self, self.change(entry.item), entry)  # type: ignore[attr-defined]  # each event with a step has it
+            if isinstance(entry, Saved | Failed):
+                self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
             self.provider, self.version, self.finished = entry.provider, entry.version, False
+            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):
             self.engine = entry.engine
         elif isinstance(entry, events.RunFinished):
             self.finished = True
+            told = {name: getattr(entry, name) for name in ("reason", "exit_code", "unread", "pending")}
+            ended = entry.state or ("stopped" if entry.pending else "finished")  # older versions don't say
+            self.run = replace(self.run, **told, state=ended, ended=entry.t)
 
 
 def names_of(state: ItemState) -> Iterator[str]:

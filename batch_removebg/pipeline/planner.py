@@ -83,10 +83,12 @@ class Planner:
         self.reading.begin(item)
         if step is Step.DO:
             found.todos.append(todo)
+            if todo.state.gone:  # whatever becomes of it, it is in the manifest again
+                found.changed.append(Unchanged(item.id, todo.state.signature))
             return
         found.done += step is Step.DONE
         found.left += step is Step.LEAVE
-        if todo.state.source != item.source or (todo.state.meta or {}) != item.meta:
+        if todo.state.gone or todo.state.source != item.source or (todo.state.meta or {}) != item.meta:
             found.changed.append(unchanged(todo, todo.state.signature))
 
     def plan(self, item: Item) -> tuple[Step, Todo]:

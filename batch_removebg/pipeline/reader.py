@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from batch_removebg.errors import BatchError, ItemError
 from batch_removebg.events import Event, Kind
-from batch_removebg.ledger.events import Unchanged
+from batch_removebg.ledger.events import Gone, Unchanged
 from batch_removebg.ledger.state import Step
 from batch_removebg.manifest.folder import LeftOut
 from batch_removebg.model import Item, UrlRow
@@ -34,6 +34,8 @@ class Reader:
     skipped: int = 0  # items that were finished already
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
+    whole: bool = False  # the manifest was read to its end
+    hidden: bool = False  # a folder couldn't be read: there may be items in it
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
@@ -50,12 +52,15 @@ class Reader:
                 self.context.notify(Event(Kind.FOUND, todo.item.id))
                 await hand_on(todo)
             begun += len(plan.todos)
-            if room is not None and len(plan.todos) == room:
-                self.limited = True
+            if self.limited:
                 return
             if failure is not None:
                 self.context.gate.close(failure)
             if failure is not None or not plan.read:
+                # A manifest that comes in as it is made ends early where the run is stopped.
+                self.whole = failure is None and not (shape.stream and self.context.gate.reason is not None)
+                if self.whole and not self.hidden:
+                    await self._part()
                 return
             if not shape.stream:
                 # Small chunks where there is something to do, so that it begins soon; large ones where there isn't.
@@ -69,7 +74,17 @@ class Reader:
             some.extend(islice(self.rows, size))
         except BatchError as error:
             failure = error
-        plan = self.planner.plan_all(some, room)
+        # Rows of a manifest come from a line; another problem is a folder's.
+        problems = (row.origin for row in some if isinstance(row, Item) and row.problem is not None)
+        self.hidden |= not all(origin.rpartition(":")[2].isdecimal() for origin in problems)
+        # One more than there is room for shows that something is left; who writes a manifest isn't waited for.
+        most = None if room is None else room + (not self.context.shape.stream)
+        plan = self.planner.plan_all(some, most)
+        if room is not None and len(plan.todos) == most:
+            self.limited = True
+            for todo in plan.todos[room:]:
+                self.planner.reading.forget(todo.item.id)
+            del plan.todos[room:]
         for nth, todo in enumerate(plan.todos):
             if todo.item.problem is not None:
                 continue
@@ -92,7 +107,18 @@ class Reader:
             for entry in plan.changed:
                 together.start_soon(self._record, entry)
 
-    async def _record(self, entry: Unchanged) -> None:
+    async def _part(self) -> None:
+        """Record what the manifest doesn't have any more."""
+        async with self.context.ledger.still() as fold:
+            absent = self.planner.reading.frozen(fold).absent()
+            while some := await anyio.to_thread.run_sync(
+                lambda: list(islice(absent, self.context.shape.longest_chunk))
+            ):
+                async with anyio.create_task_group() as together:
+                    for key in some:
+                        together.start_soon(self._record, Gone(key))
+
+    async def _record(self, entry: Unchanged | Gone) -> None:
         try:
             await self.context.ledger.append(entry)
         except BatchError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
 from . import assemble, feeds
+from .prune import prune
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
@@ -62,7 +64,7 @@ async def _run(
     rows: BinaryIO | None,
     look: Callable[[RunItems], object],
 ) -> Summary:
-    begun, out = clock.monotonic(), settings.out
+    begun, out, pruned = clock.monotonic(), settings.out, 0
     count = await anyio.to_thread.run_sync(check, inputs, settings)
     if count is not None:
         listener(Event(Kind.TOTAL, count=count))
@@ -84,7 +86,7 @@ async def _run(
                 # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
                 await anyio.to_thread.run_sync(sweep, out)
             before = ledger.fold.possible_duplicates
-            await ledger.append(RunStarted(provider.name, provider.version, settings.shown()))
+            await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
             context = assemble.context_of(
                 settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
             )
@@ -92,9 +94,11 @@ async def _run(
             await pipeline.run()
             async with ledger.still() as fold:
                 still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
-                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds)
+                if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
+                    pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
+                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
                 await anyio.to_thread.run_sync(look, still)
-            return await _close(ledger, summary)
+            return await _close(ledger, summary, clock)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:
@@ -105,34 +109,39 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice, folders=folders)
 
 
-def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:
+def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:
     """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = pipeline.purchaser.budget.bought
     return Summary(
         out=out,
-        **{name: counts[name] for name in ("saved", "failed", "pending")},
+        **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
         skipped=pipeline.reader.skipped,
         reused=pipeline.reused,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
-        failures=failures(fold.each(FAILED, reading.numbers)),
+        failures=failures(fold.each(FAILED)),
         stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
-        flags=flagged(fold.each(FLAGGED, reading.numbers)),
+        unread=not pipeline.reader.whole,
+        pruned=pruned,
+        flags=flagged(fold.each(FLAGGED)),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
     )
 
 
-async def _close(ledger: Ledger, summary: Summary) -> Summary:
+async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
+    names = ("saved", "failed", "pending", "predictions", "possible_duplicates", "state", "exit_code", "unread")
+    told = {name: getattr(summary, name) for name in names}
+    reason = summary.stopped or ("--limit is reached" if summary.limited else None)
+    told |= {"t": clock.stamp(), "seconds": round(summary.seconds, 3), "reason": reason and str(reason)}
+    end = RunFinished(**told)
     try:
-        await write_snapshot(summary.results, ledger)
-        names = ("saved", "failed", "pending", "predictions", "possible_duplicates")
-        counts = {name: getattr(summary, name) for name in names}
-        await ledger.append(RunFinished(**counts, seconds=round(summary.seconds, 3)))
+        await write_snapshot(summary.results, ledger, end)
+        await ledger.append(end)
     except BatchError as error:
         if summary.stopped is None:
             raise

@@ -122,8 +122,8 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
             ended.put_nowait(Result(event.item, event.source, status, output, error, event.flags))
 
     def look(reading: RunItems) -> None:
-        for key, state in reading.fold.each(None, reading.numbers):
-            if key not in seen:
+        for key, state in reading.fold.each():
+            if key not in seen and not state.gone:
                 output = out / state.output if state.output and state.outcome == "saved" else None
                 error = in_arguments(state.error_message) if state.error_message else None
                 rest.append(Result(key, state.source, state.outcome, output, error, state.flags))

@@ -51,13 +51,16 @@ class Summary:
     failures: tuple[Failures, ...]
     stopped: BatchError | None  # why the run ended before its manifest did
     limited: bool = False  # the run did as many items as `limit` allows, and didn't read what comes after them
+    unread: bool = False  # the manifest wasn't read to its end: there may be more items
+    gone: int = 0  # items of earlier runs that the manifest doesn't have any more; in no other number
+    pruned: int = 0  # pictures of those, and earlier ones of others, that were moved aside
     flags: tuple[Flagged, ...] = ()
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
     left_out: LeftOut = field(default_factory=dict)  # of folders
 
     @property
     def total(self) -> int:
-        """All items the run has seen."""
+        """All items of the manifest."""
         return self.saved + self.failed + self.pending
 
     @property
@@ -72,16 +75,24 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 all saved · 2 manifest or settings · 3 some failed · 4 aborted · 128 + signal interrupted."""
+        """0 all saved · 2 manifest or settings · 3 some failed or are left · 4 aborted · 128 + signal interrupted."""
         if isinstance(self.stopped, Interrupted):
             return 128 + self.stopped.number
         if self.stopped is not None:
             return self.stopped.exit_code
-        return 3 if self.failed or self.pending else 0
+        return 3 if self.failed or self.pending or self.unread else 0
+
+    @property
+    def state(self) -> str:
+        """How the run ended: finished, limited (--limit), interrupted or stopped."""
+        if self.stopped is None:
+            return "limited" if self.limited else "finished"
+        return "interrupted" if isinstance(self.stopped, Interrupted) else "stopped"
 
     def as_json(self) -> dict[str, Any]:
         """The summary as plain data."""
-        plain = ("total", "saved", "failed", "pending", "skipped", "reused", "predictions", "possible_duplicates")
+        counts = ("total", "saved", "failed", "pending", "gone", "skipped", "reused", "pruned")
+        plain = ("state", "unread", *counts, "predictions", "possible_duplicates")
         return {
             **{name: str(getattr(self, name)) for name in ("out", "ledger", "results")},
             **{name: getattr(self, name) for name in (*plain, "engine")},

@@ -136,6 +136,19 @@ def put_aside(path: Path, stamp: str, start: int | None = None) -> Path:
     return target
 
 
+def move(root: Path, name: str, to: Path) -> None:
+    """Move `root/name` to `to/name`, durably, and remove folders that are empty then; raises DiskError, SourceError."""
+    make_folder(to)
+    source, target = root / name, inside(to, name, {})
+    with disk_errors(source):
+        source.replace(target)
+    fsync_dir(Path(target).parent)
+    with contextlib.suppress(OSError):  # one that isn't empty
+        for folder in source.parents[: name.count("/")]:
+            fsync_dir(folder)
+            folder.rmdir()
+
+
 def fsync_dir(path: Path) -> None:
     """Make the names in the folder `path` durable, where the system can; raises DiskError."""
     if os.name == "nt":  # folders can't be opened, NTFS journals their changes

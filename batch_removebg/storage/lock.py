@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
     """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / "lock", timeout=0, thread_local=False)
+    lock = FileLock(folder / "lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
     holder = folder / "holder.json"
     with disk_errors(folder / "lock"):
         try:
@@ -37,6 +38,20 @@ def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
         with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to report
             holder.unlink()
         lock.release()
+
+
+def held(folder: Path) -> bool:
+    """Whether a process holds the lock of a state folder; it isn't disturbed."""
+    if sys.platform == "win32":
+        return (folder / "holder.json").exists()
+    from fcntl import LOCK_NB, LOCK_SH, flock
+
+    try:
+        with (folder / "lock").open("rb") as file:
+            flock(file, LOCK_SH | LOCK_NB)  # until the file is closed
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
 
 
 def _who(holder: Path) -> str:

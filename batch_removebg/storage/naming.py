@@ -14,18 +14,20 @@ from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.model import Item, UrlRow
 
-from .layout import DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
+from .layout import CSV, DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
 
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
     ".heics .heifs .hif .avif .avifs .jp2 .j2k .j2c .jpc .jpf .jpx .ppm .pgm .pbm .pnm .pfm .psd".split()
 )
-RESERVED = frozenset({STATE, LEDGER, RESULTS})  # at the top of OUT
+RESERVED = frozenset({STATE, LEDGER, RESULTS, CSV})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
 _PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0-9_-])?"
-_PLAIN = re.compile(rf"(?!(?i:ledger\.jsonl|results\.json)(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII)
+_PLAIN = re.compile(
+    rf"(?!(?i:ledger\.jsonl|results\.(?:json|csv))(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII
+)
 """Most names: those that need no change, recognised by one match."""
 _WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"
 _WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)  # a plain name without an extension

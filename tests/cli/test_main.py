@@ -107,7 +107,7 @@ def test_every_item_saved_is_0_with_the_result_on_stdout_and_words_on_stderr(
     )
     assert provider.bill == 3
     assert {path.name for path in (shop / "out").iterdir()} == {
-        ".batch-removebg", "ledger.jsonl", "results.json", "a.png", "b.png", "c.png",
+        ".batch-removebg", "ledger.jsonl", "results.json", "results.csv", "a.png", "b.png", "c.png",
     }  # fmt: skip
     code, _, err = said("run", "in", "--out", "out", *API)
     assert (code, provider.bill) == (0, 3)
@@ -378,7 +378,10 @@ def test_file_names_are_utf8_whatever_the_locale(shop: Path) -> None:
     done = subprocess.run(
         command, env={**os.environ, **locale, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "list.csv: commas divide it; pictures from 'image', no column has ids\n",
+    )
     assert done.stdout.splitlines()[:2] == [
         "1 items, and nothing is done about them (--dry-run)",
         "        1 would need a new prediction",
@@ -476,7 +479,9 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
         "provider": "scripted",
         "version": "v1",
         "engine": None,
+        "run": json.loads(out)["run"],
         "counts": {"total": 3, "saved": 2, "failed": 1, "pending": 0},
+        "gone": 0,
         "in_flight": 0,
         "predictions": 2,
         "possible_duplicates": 0,

@@ -15,7 +15,6 @@ from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRej
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Failures, Flagged, Summary
-from tests.support.oracle import oracle
 
 LOCAL = Settings(out=Path("out"))
 API = Settings(out=Path("out"), provider="replicate")
@@ -204,66 +203,6 @@ def test_preview_of_everything() -> None:
         "        6 would need a new prediction\n"
         "predictions: 6 would be made on this machine, nothing billed"
     )
-
-
-# status
-
-
-fold_of = oracle
-
-
-STARTED = {"event": "run_started", "provider": "replicate", "version": "95fc"}
-BOUGHT: list[dict[str, Any]] = [
-    {"event": "submitting", "item": "a", "key": "k"},
-    {"event": "submitted", "item": "a", "prediction_id": "p1"},
-    {"event": "submitting", "item": "b", "key": "k", "possible_duplicate": True},
-    {"event": "submitted", "item": "b", "prediction_id": "p2"},
-]
-ENDED: list[dict[str, Any]] = [
-    {"event": "saved", "item": "a", "output": "a.png"},
-    {"event": "failed", "item": "c", "kind": "source", "message": "is empty"},
-]
-
-
-def test_status_of_a_run_that_goes_on() -> None:
-    fold = fold_of(STARTED, *BOUGHT, ENDED[0] | {"flags": ["faint"]}, *ENDED[1:])
-    assert report.status_text(fold) == (
-        "3 items: 1 saved, 1 failed, 1 pending\n"
-        "predictions in flight: 1\n"
-        "predictions: 2 by replicate (95fc)\n"
-        "failed, source: 1\n"
-        "    c: is empty\n"
-        "worth a look: 1 faint (a)\n"
-        "possibly billed twice: 1\n"
-        "the last run has not finished: it is still going, or was cut off; run its command again to go on"
-    )
-    assert report.status(fold) == {
-        "provider": "replicate",
-        "version": "95fc",
-        "engine": None,
-        "counts": {"total": 3, "saved": 1, "failed": 1, "pending": 1},
-        "in_flight": 1,
-        "predictions": 2,
-        "possible_duplicates": 1,
-        "failures": [{"kind": "source", "count": 1}],
-        "flags": [{"flag": "faint", "count": 1}],
-        "finished": False,
-    }
-
-
-def test_status_tells_what_the_local_engine_runs_on() -> None:
-    local = {"event": "run_started", "provider": "local", "version": "u2netp@30"}
-    fold = fold_of(local, {"event": "engine_loaded", "engine": "openvino CPU bf16"})
-    assert report.status(fold)["engine"] == "openvino CPU bf16"
-    assert report.status_text(fold).splitlines()[2] == "predictions: 0 by local (u2netp@30) on openvino CPU bf16"
-
-
-def test_status_of_a_run_that_finished() -> None:
-    fold = fold_of(STARTED, ENDED[0], {"event": "run_finished", "saved": 1})
-    assert report.status_text(fold) == (
-        "1 items: 1 saved, 0 failed, 0 pending\npredictions in flight: 0\npredictions: 0 by replicate (95fc)"
-    )
-    assert report.status(fold)["finished"] is True
 
 
 def test_every_error_that_stops_a_run_has_its_line() -> None:

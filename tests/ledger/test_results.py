@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from batch_removebg.clock import stamp
 from batch_removebg.errors import DiskError
 from batch_removebg.ledger import results
 from batch_removebg.ledger.events import lenient
@@ -27,12 +28,18 @@ FAILED = {
 }
 
 
+RUN = ("state", "started", "ended", "reason", "exit_code", "pid", "rate", "eta", "unread")
+
+
 class Read(dict[str, Item]):
     """What a run has read."""
 
     def __init__(self, fold: Oracle, *items: Item) -> None:
         super().__init__({item.id: item for item in items})
         self.fold = fold
+
+    def counts(self) -> dict[str, int]:
+        return self.fold.counts(sum(1 for _ in self.unknown()))
 
     def unknown(self) -> Iterator[Item]:
         return (item for key, item in self.items() if key not in self.fold.items)
@@ -48,11 +55,11 @@ def read(fold: Oracle, *items: Item) -> dict[str, Any]:
 
 def test_the_shape_is_the_contract() -> None:
     fold = fold_of(
-        {"event": "run_started", "provider": "replicate", "version": "95fc"},
+        {"event": "run_started", "t": stamp(1.0), "provider": "replicate", "version": "95fc", "pid": 7, "items": 4},
         {"event": "submitting", "item": "shoe", "key": "k", "output": "shoe.png"},
         {"event": "submitted", "item": "shoe", "prediction_id": "p1"},
-        SAVED,
-        FAILED,
+        SAVED | {"t": stamp(3.0)},
+        FAILED | {"t": stamp(5.0)},
         {"event": "submitting", "item": "bag", "key": "k", "output": "bag.png", "possible_duplicate": True},
         {"event": "submitted", "item": "bag", "prediction_id": "p2"},
     )
@@ -62,7 +69,19 @@ def test_the_shape_is_the_contract() -> None:
         "provider": "replicate",
         "version": "95fc",
         "engine": None,
+        "run": {
+            "state": "running",
+            "started": stamp(1.0),
+            "ended": None,
+            "reason": None,
+            "exit_code": None,
+            "pid": 7,
+            "rate": 0.5,
+            "eta": 4,
+            "unread": True,
+        },
         "counts": {"total": 4, "saved": 1, "failed": 1, "pending": 2},
+        "gone": 0,
         "predictions": 2,
         "possible_duplicates": 1,
         "items": [
@@ -129,7 +148,7 @@ def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
     text = "".join(results.render(Read(fold_of(SAVED, FAILED))))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
-        "v", "provider", "version", "engine", "counts", "predictions", "possible_duplicates", "items",
+        "v", "provider", "version", "engine", "run", "counts", "gone", "predictions", "possible_duplicates", "items",
     ]  # fmt: skip
     assert list(json.loads(shoe.removesuffix(","))) == [
         "id", "source", "status", "output", "sha256", "bytes", "width", "height", "prediction_id", "attempts",
@@ -145,7 +164,9 @@ def test_an_empty_run_is_valid_json_too() -> None:
         "provider": "",
         "version": "",
         "engine": None,
+        "run": dict.fromkeys(RUN) | {"unread": True},
         "counts": {"total": 0, "saved": 0, "failed": 0, "pending": 0},
+        "gone": 0,
         "predictions": 0,
         "possible_duplicates": 0,
         "items": [],

@@ -240,9 +240,9 @@ async def test_no_more_predictions_are_bought_than_allowed(bench: Bench) -> None
     assert (bench.provider.bill, summary.saved, summary.pending, summary.exit_code) == (2, 2, 4, 4)
 
 
-async def test_a_limit_is_of_items_to_be_done_and_no_failure(bench: Bench) -> None:
+async def test_a_limit_is_of_items_to_be_done_and_what_is_left_is_said(bench: Bench) -> None:
     bench.add(*(f"{n}.jpg" for n in range(5)))
-    assert (await bench.run(limit=2)).exit_code == 0
+    assert (await bench.run(limit=2)).exit_code == 3
     summary = await bench.run(limit=2)
     assert (summary.skipped, summary.saved, bench.provider.bill) == (2, 4, 4)
 
@@ -581,19 +581,28 @@ async def test_what_the_manifest_says_anew_is_in_results_and_told_the_ledger_onc
     assert [line["event"] for line in bench.ledger()[lines:]] == ["run_started", "run_finished"]
 
 
-async def test_results_are_left_as_they_are_where_nothing_has_changed(bench: Bench) -> None:
+async def test_of_results_the_run_alone_is_told_anew_where_nothing_has_changed(bench: Bench) -> None:
     bench.add("a.jpg", "b.jpg")
     await bench.run()
-    path = bench.out / "results.json"
-    before = path.stat().st_ino, path.read_bytes()
-    await bench.run()
-    assert (path.stat().st_ino, path.read_bytes()) == before
+    path, table = bench.out / "results.json", bench.out / "results.csv"
+    before, rows = bench.results(), table.read_bytes()
+
+    async def again() -> None:
+        summary, was = await bench.run(), before["run"]
+        now = bench.results()
+        assert now == before | {"run": now["run"]}
+        assert (now["run"]["ended"], summary.skipped) > (was["ended"], 1)
+        assert table.read_bytes() == rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("batch_removebg.ledger.results.render", lambda _: pytest.fail("rendered"))
+        await again()
     path.write_text("{}")  # by whatever hand
-    await bench.run()
-    assert path.read_bytes() == before[1]
+    await again()
+    table.unlink()
+    await again()
     (bench.out / ".batch-removebg" / "index.sqlite").unlink()
-    await bench.run()
-    assert path.read_bytes() == before[1]
+    await again()
 
 
 async def test_items_done_before_are_passed_by_in_bulk(bench: Bench) -> None:

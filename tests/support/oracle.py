@@ -63,10 +63,11 @@ class Oracle(Fold):
         """Nothing is found quickly: each item is looked at."""
         return [None for _ in keys]
 
-    def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
-        keys = self.items if ids is None else ids
-        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
-        return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
+    def counts(self, unknown: int | None = None) -> dict[str, int]:
+        by = Counter("gone" if state.gone else state.outcome for state in self.items.values())
+        pending = max(by["pending"], self.run.pending) if unknown is None else by["pending"] + unknown
+        named = {"saved": by["saved"], "failed": by["failed"], "pending": pending}
+        return {"total": sum(named.values()), **named, "gone": by["gone"]}
 
     def each(self, mask: int | None = None) -> Iterator[tuple[str, ItemState]]:
         return ((key, state) for key, state in self.items.items() if mask is None or mark(state) & mask)

@@ -19,6 +19,3 @@ class Bitset:
 
     def __contains__(self, n: int) -> bool:
         return n >> 3 < len(self._bytes) and bool(self._bytes[n >> 3] >> (n & 7) & 1)
-
-    def __len__(self) -> int:
-        return int.from_bytes(self._bytes, "little").bit_count()

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack
 _OURS = 0x62726267  # SQLite's application id: another program's database is not taken for an index
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
 _CACHE, _BUILDING_CACHE = 8_000, 64_000  # kiB of the file in memory, in a run and while the index is built
+_FOUND = "SELECT n, id, state, crc FROM item"
 _SELECT_MANY = 500  # values in one `IN (…)`; SQLite allowed 999 until 3.32
 Found = tuple[int, str, ItemState]  # an item's number, id and state
 
@@ -163,6 +165,12 @@ class Database:
             found += self._select("h, n, done", "by_h", f"h IN ({','.join('?' * len(some))})", some)
         return found
 
+    def numbered(self, numbers: Iterable[int]) -> Iterator[Found]:
+        """The items with these numbers."""
+        numbers = iter(numbers)
+        while some := list(islice(numbers, _SELECT_MANY)):
+            yield from map(self._found, self._all(f"{_FOUND} WHERE n IN ({','.join('?' * len(some))})", some))
+
     def finished(self, first: int, most: int) -> list[tuple[int, int]]:
         """(What it is done with, n) of the next saved items, from number `first` on."""
         return self._select("done, n", "by_done", "n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?", (first, most))
@@ -179,7 +187,7 @@ class Database:
         while True:
             try:
                 with self._lock:
-                    cursor = cursor or self._execute(f"SELECT n, id, state, crc FROM item {some} ORDER BY n")  # noqa: S608
+                    cursor = cursor or self._execute(f"{_FOUND} {some} ORDER BY n")
                     found = cursor.fetchmany(_SELECT_MANY)
             except sqlite3.DatabaseError as error:
                 raise self.damaged(error) from error

@@ -16,17 +16,17 @@ import msgspec
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Entry, Saved, Submitted
-from batch_removebg.ledger.state import Fold, ItemState, names_of
+from batch_removebg.ledger.state import Fold, ItemState, Run, names_of
 from batch_removebg.storage.naming import folders_of, name_key
 
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .schema import FAILED, FLYING, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, GONE, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
-_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "finished", "engine")
+_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "finished", "engine", "run")
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -167,7 +167,8 @@ class IndexedFold(Fold):
         self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
         try:
-            vars(self).update(database.meta("totals") or {})
+            totals = database.meta("totals") or {}
+            vars(self).update(totals, run=msgspec.convert(totals.get("run", {}), Run))
             self.checkpoint = msgspec.convert(database.meta("checkpoint") or {}, Checkpoint)
         except (TypeError, ValueError, msgspec.ValidationError) as error:
             raise database.damaged(error) from error
@@ -226,18 +227,22 @@ class IndexedFold(Fold):
     def _totals(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _TOTALS}
 
-    def counts(self, among: Bitset | None = None) -> dict[str, int]:
-        """Items by outcome, and their total: of all, or of those with a number `among` these."""
-        marks = dict(self.database.marked(PENDING | FAILED))
-        marks |= {held.n: mark(held.state) for held in self.items.live.values()}
-        by = Counter(found & (PENDING | FAILED) for n, found in marks.items() if among is None or n in among)
-        total = self.items.last if among is None else len(among)
-        saved = total - by[FAILED] - by[PENDING]
-        return {"total": total, "saved": saved, "failed": by[FAILED], "pending": by[PENDING]}
+    def counts(self, unknown: int | None = None) -> dict[str, int]:
+        """Items of the manifest by outcome, and their total; beside them `gone`.
 
-    def each(self, mask: int | None = None, among: Bitset | None = None) -> Iterator[tuple[str, ItemState]]:
-        """Items with their states, as the ledger first names them: all, or those so marked or `among` these numbers."""
-        return ((key, state) for n, key, state in self.items.every(mask) if among is None or n in among)
+        `unknown`: pending ones that no line names; where it isn't given, as many as the last run said at its end.
+        """
+        marks = dict(self.database.marked(PENDING | FAILED | GONE))
+        marks |= {held.n: mark(held.state) for held in self.items.live.values()}
+        by = Counter(found & (PENDING | FAILED | GONE) for found in marks.values())
+        pending = max(by[PENDING], self.run.pending) if unknown is None else by[PENDING] + unknown
+        saved = self.items.last - by[FAILED] - by[PENDING] - by[GONE]
+        total = saved + by[FAILED] + pending
+        return {"total": total, "saved": saved, "failed": by[FAILED], "pending": pending, "gone": by[GONE]}
+
+    def each(self, mask: int | None = None) -> Iterator[tuple[str, ItemState]]:
+        """Items with their states, as the ledger first names them: all, or those so marked."""
+        return ((key, state) for _, key, state in self.items.every(mask))
 
     def unsettled(self) -> Iterator[ItemState]:
         """The states with a prediction in flight, or a create without an answer."""

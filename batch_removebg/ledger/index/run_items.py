@@ -13,7 +13,7 @@ from batch_removebg.model import Item
 from .bitset import Bitset
 from .database import Database, Found
 from .indexed_state import IndexedFold
-from .schema import rows
+from .schema import GONE, rows
 
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
@@ -75,11 +75,19 @@ class RunItems:
                 if item.id not in late and (hash64(item.id) not in hashes or item.id not in fold.items):
                     yield item
 
+    def forget(self, key: str) -> None:
+        """Take the item that was begun last for one that wasn't read."""
+        self._waiting.pop(key, None)
+
+    def absent(self) -> Iterator[str]:
+        """Ids of the items on record that this run hasn't read, but for those that are known to be gone."""
+        gone, every = {n for n, _ in self.fold.database.marked(GONE)}, range(1, self.fold.items.last + 1)
+        missing = (n for n in every if n not in self.numbers and n not in gone)
+        return (key for _, key, _ in self.fold.database.numbered(missing))
+
     def counts(self) -> dict[str, int]:
-        """The items of this run by outcome."""
-        counts = self.fold.counts(self.numbers)
-        unknown = sum(1 for _ in self.unknown())
-        return {**counts, "total": counts["total"] + unknown, "pending": counts["pending"] + unknown}
+        """The items of the manifest by outcome, as `IndexedFold.counts`."""
+        return self.fold.counts(sum(1 for _ in self.unknown()))
 
 
 def _item(found: Found) -> Item:

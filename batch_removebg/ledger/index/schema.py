@@ -14,8 +14,9 @@ from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.storage.naming import name_key
 
-PENDING, FAILED, FLYING, FLAGGED = 1, 2, 4, 8
-"""Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags."""
+PENDING, FAILED, FLYING, FLAGGED, GONE = 1, 2, 4, 8, 16
+"""Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags;
+gone, and then none of the outcomes."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
@@ -46,7 +47,8 @@ with the whole · id · state · crc: of both. None where there is nothing to sa
 
 def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
-    found = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}[state.outcome]
+    outcomes = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}
+    found = GONE if state.gone else outcomes[state.outcome]
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 

@@ -1,0 +1,39 @@
+"""Pictures that nobody asks for any more are moved aside; never deleted."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+from batch_removebg.errors import BatchError
+from batch_removebg.ledger.events import Saved
+from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.journal import read
+from batch_removebg.ledger.state import names_of
+from batch_removebg.storage.atomic import digest, move
+from batch_removebg.storage.layout import LEDGER, PRUNED
+
+
+def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
+    """Move pictures of items that are gone aside, and those under earlier names of items; returns their number.
+
+    Pictures in other formats serve an item still. A file stays where it isn't what the last `saved` line of its name
+    says: then it is somebody else's.
+    """
+    aside, moved, written = out / PRUNED / re.sub(r"[^0-9TZ]", "", stamp), 0, dict[str, str | None]()
+    stale = {name for _, state in fold.each() for name in names_of(state) if state.gone or _earlier(name, state.output)}
+    if stale:
+        stale.difference_update(state.output or "" for _, state in fold.each() if not state.gone)
+        lines = (line for line, _ in read(out / LEDGER) if isinstance(line, Saved))
+        written = {line.output: line.sha256 for line in lines if line.output in stale}
+    for name in sorted(stale):
+        with suppress(OSError, BatchError):  # it isn't there, or can't be moved
+            if digest(out / name) == written.get(name):
+                move(out, name, aside)
+                moved += 1
+    return moved
+
+
+def _earlier(name: str, now: str | None) -> bool:
+    return name != now and PurePath(name).suffix == PurePath(now or "").suffix
