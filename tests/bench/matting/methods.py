@@ -59,7 +59,7 @@ class Timed:
 
 def runnable(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the methods can be run here, and for each other one why not."""
-    words = [sys.executable, "-m", "batch_removebg", "run", "--help"]
+    words = [sys.executable, "-m", "batch_removebg", "run", "--help-all"]
     listed = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     missing = {name: lacking(METHODS[name], listed) for name in names}
     able = [name for name in names if not missing[name]]
