@@ -39,6 +39,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "ours --precision float32": Method(False, ("--precision", "float32")),
         "ours --refine none": Method(False, ("--refine", "none")),
         "ours --edges keep": Method(False, ("--edges", "keep")),
+        "ours --clean-below 0": Method(False, ("--clean-below", "0")),
         "ours --refine none --edges keep": Method(False, ("--refine", "none", "--edges", "keep")),
     }
 )
