@@ -92,7 +92,7 @@ class Silent:
         total = "" if tally.total is None else f" of {tally.total:,}"
         parts = [f"{tally.done - tally.failed:,}{total} saved, {tally.failed:,} failed, {speed:.1f}/s"]
         if speed and tally.total is not None:
-            parts.append(f"about {(tally.total - tally.done) / speed / 60:,.0f} min left")
+            parts.append(f"about {max(1.0, (tally.total - tally.done) / speed / 60):,.0f} min left")
         parts += [tally.waiting] if tally.waiting else []
         self._console.info(f"{int(seconds) // 60:02}:{int(seconds) % 60:02} {', '.join(parts)}")
 
