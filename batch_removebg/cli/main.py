@@ -25,7 +25,7 @@ from batch_removebg.storage.layout import STATE
 
 from .console import Console, logged, printable, result
 from .parser import parser
-from .progress import JsonLines, Silent, listener
+from .progress import JsonLines, Silent, listener, ticking
 
 BUG = 1
 INTERRUPTED = 130
@@ -34,11 +34,14 @@ INTERRUPTED = 130
 def run_command(argv: Sequence[str]) -> int:
     """The exit code of a command line, which is carried out."""
     try:
-        args = parser().parse_args(argv)
-    except SystemExit as left:  # argparse has said why, or has shown help
+        args = parser(everyday="--help-all" not in argv).parse_args(argv)
+    except SystemExit as left:  # argparse has shown help
+        return left.code if isinstance(left.code, int) else 2
+    except SettingsError as error:
+        Console().error(str(error))
         for name in (printable(each) for each in argv if each[1:] and each[0] == "-" and os.path.lexists(each)):
             Console().error(f"{name} is a file, and was taken for a flag: write ./{name}, or -- before the INPUTs")
-        return left.code if isinstance(left.code, int) else 2
+        return error.exit_code
     verbosity = (1 if getattr(args, "verbose", False) else 0) - (2 if getattr(args, "quiet", False) else 0)
     console = Console(json_lines=getattr(args, "log_format", "") == "json", verbosity=verbosity)
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
@@ -70,7 +73,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     with listener(args.progress, console) as shown:
         batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
-        summary = anyio.run(batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     console.info(report.closing(summary, settings, argv))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import takewhile
+from typing import Any, NoReturn
 
 from batch_removebg import __version__
+from batch_removebg.errors import SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import WORK, Options
 
+EVERYDAY = {
+    *("out", "provider", "base_url", "token_env", "id_column", "format", "background", "quality", "mask_only", "name"),
+    *("limit", "max_predictions", "retry_failed", "dry_run", "quiet", "help"),
+}
+"""What `run --help` shows; `--help-all` shows the other flags too."""
+EXAMPLES = """\
+examples:
+  batch-removebg run photos --out cutouts
+  batch-removebg run photos --out white --format jpeg --background white
+  batch-removebg run catalogue.csv --out cutouts --provider replicate --max-predictions 500
+
+"""
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some items failed or are left;
 4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
@@ -22,20 +39,47 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return super()._expand_help(action).replace("`", "")
 
 
+class _Everyday(_Help):
+    def add_argument(self, action: argparse.Action) -> None:
+        if action.dest in EVERYDAY or not action.option_strings:
+            super().add_argument(action)
+
+
 class _Parser(argparse.ArgumentParser):
-    """Its subcommands' parsers are such, too."""
+    """Refuses in one line, with the nearest word that is known; its subcommands' parsers are such, too."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**given, formatter_class=_Help, allow_abbrev=False)
+        super().__init__(**{"formatter_class": _Help} | given, allow_abbrev=False)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        for word in takewhile("--".__ne__, args if self._subparsers is None else ()):
+            flag, known = word.partition("=")[0], self._option_string_actions
+            if flag.startswith("--") and flag not in known:  # said before what is missing: it may be what was meant
+                self.error(f"there is no flag {flag}{_nearest(flag, known)}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices and value not in (words := list(action.choices)):
+            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(words)}{_nearest(value, words)}")
+
+    def error(self, message: str) -> NoReturn:
+        message = re.sub("^argument |the following arguments are (?=required)", "", message)
+        message = re.sub("invalid (?:int|float) value: (.*)", r"\1 is no number", message)
+        raise SettingsError(f"{message} (see {self.prog} --help)")
 
 
-def parser(options: type[Options] = Options) -> argparse.ArgumentParser:
-    """The whole command line; `options` are the flags of `run`."""
+def _nearest(word: str, known: Iterable[str]) -> str:
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, known, 1))
+
+
+def parser(options: type[Options] = Options, *, everyday: bool = False) -> argparse.ArgumentParser:
+    """The whole command line; `options` are the flags of `run`, whose help may be of the `everyday` ones only."""
     what = "Remove the background from folders and catalogues of product photos."
     root = _Parser(prog="batch-removebg", description=what, epilog=EXIT_CODES)
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _run(_command(commands, "run", "make cutouts, or continue an earlier run", epilog=EXIT_CODES), options)
+    how = {"epilog": EXAMPLES + EXIT_CODES, "formatter_class": _Everyday if everyday else _Help}
+    _run(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
     status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
     status.add_argument("dir", metavar="DIR", help="the --out of a run")
     status.add_argument("--json", action="store_true", help="as one JSON object")
@@ -68,6 +112,8 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
     run.add_argument(
         "--out", required=True, metavar="DIR", help="folder for pictures, `ledger.jsonl` and `results.json`"
     )
+    run.usage = "batch-removebg run INPUT... --out DIR [flags]"
+    run.add_argument("--help-all", dest="help", action="help", help="show all flags")
     groups: dict[str, Any] = {}
     for option in declared(options).values():
         if option.group not in groups:
@@ -79,10 +125,11 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
     output = run.add_argument_group("what is reported")
     output.add_argument(
         "--progress",
+        type=str.lower,
         choices=("auto", "bar", "json", "none"),
         default="auto",
-        help="`auto` (default): a bar where stderr is a terminal; `json`: one event a line on stdout; one without "
-        "`item` stands for `count` items that need nothing",
+        help="`auto` (default): a bar where stderr is a terminal, else a line a minute; `json`: one event a line on "
+        "stdout; one without `item` stands for `count` items that need nothing",
     )
     _logging(output)
 

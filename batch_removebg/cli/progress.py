@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
@@ -18,6 +20,9 @@ from .repeats import Repeats
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+T = TypeVar("T")
+
+_BEAT = 60.0  # seconds between two lines where there is no bar
 _NAME_WIDTH = 28
 _DETAILS = {Kind.FAILED: "failed {name}: {text}", Kind.SAVED: "saved {name} → {text}", Kind.WAITING: "{text}"}
 
@@ -29,8 +34,10 @@ class Tally:
     total: int | None = None
     found: int = 0
     done: int = 0  # saved, skipped or failed
+    skipped: int = 0
     failed: int = 0
     in_flight: int = 0
+    waiting: str = ""  # what for, until an item is done
 
     def take(self, event: Event) -> None:
         """Count one event."""
@@ -40,19 +47,24 @@ class Tally:
             self.found += event.count
         elif event.kind is Kind.STARTED:
             self.in_flight += 1
+        elif event.kind is Kind.WAITING:
+            self.waiting = printable(event.text)
         elif event.kind in (Kind.SAVED, Kind.FAILED, Kind.SKIPPED, Kind.PENDING):
             self.done += 0 if event.kind is Kind.PENDING else event.count
+            self.skipped += event.count if event.kind is Kind.SKIPPED else 0
             self.failed += event.kind is Kind.FAILED
+            self.waiting = ""
             self.in_flight = max(0, self.in_flight - event.started)
 
 
 class Silent:
-    """Shows no progress, but reports what a user must know."""
+    """Shows no progress, or a line a minute, and reports what a user must know."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, beats: bool = False, now: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._warnings = Repeats(console.warning, Clock().monotonic)
         self.tally = Tally()
+        self._beats, self._now, self._begun, self._beat = beats, now, now(), _BEAT
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +88,20 @@ class Silent:
         elif event.kind in _DETAILS:
             self._console.detail(_DETAILS[event.kind].format(name=name, text=text))
 
+    def tick(self) -> None:
+        """Show that time passes; called each second."""
+        seconds, tally = self._now() - self._begun, self.tally
+        if not self._beats or seconds < self._beat:
+            return
+        self._beat = seconds + _BEAT
+        speed = (tally.done - tally.skipped) / seconds
+        total = "" if tally.total is None else f" of {tally.total:,}"
+        parts = [f"{tally.done - tally.failed:,}{total} saved, {tally.failed:,} failed, {speed:.1f}/s"]
+        if speed and tally.total is not None:
+            parts.append(f"about {max(1.0, (tally.total - tally.done) / speed / 60):,.0f} min left")
+        parts += [tally.waiting] if tally.waiting else []
+        self._console.info(f"{int(seconds) // 60:02}:{int(seconds) % 60:02} {', '.join(parts)}")
+
     def weights(self, done: int, total: int | None) -> None:
         """Show how many bytes of the weights are downloaded; `total` is None where the server doesn't say."""
 
@@ -89,6 +115,7 @@ class Bar(Silent):
         super().__init__(console)
         self._tqdm = tqdm
         self._bar: tqdm[Any] | None = None
+        self._name = ""
         self._plain = console.write
         self._weights: tqdm[Any] | None = None
 
@@ -97,14 +124,22 @@ class Bar(Silent):
         super().__call__(event)
         if event.kind in (Kind.WARNING, Kind.NOTE, Kind.STOPPING, Kind.WAITING):
             return
-        tally, name = self.tally, printable(event.item)
-        if len(name) > _NAME_WIDTH:
-            name = f"…{name[1 - _NAME_WIDTH :]}"
+        name = printable(event.item)
+        self._name = f"…{name[1 - _NAME_WIDTH :]}" if len(name) > _NAME_WIDTH else name
+        self._show()
+
+    def tick(self) -> None:
+        """Draw the bar again, with the time that has passed."""
+        if self._weights is None:
+            self._show(refresh=True)
+
+    def _show(self, *, refresh: bool = False) -> None:
+        tally, last = self.tally, self.tally.waiting or self._name
         with unheard(sys.stderr):
             bar = self._drawn()
             bar.total = tally.total if tally.total is not None else tally.found
             bar.n = tally.done
-            bar.set_postfix_str(f"{tally.failed} failed, {tally.in_flight} in flight, {name}", refresh=False)
+            bar.set_postfix_str(f"{tally.failed} failed, {tally.in_flight} in flight, {last}", refresh=refresh)
             bar.update(0)
 
     def weights(self, done: int, total: int | None) -> None:
@@ -176,9 +211,25 @@ class JsonLines(Silent):
 
 
 def listener(choice: str, console: Console) -> Silent:
-    """The listener for `--progress` auto, bar, json or none; auto is a bar where stderr is a terminal."""
+    """The listener for `--progress` auto, bar, json or none; auto: a bar in a terminal, else a line a minute."""
     if choice == "json":
         return JsonLines(console)
     if choice == "bar" or (choice == "auto" and sys.stderr.isatty()):
         return Bar(console)
-    return Silent(console)
+    return Silent(console, beats=choice == "auto")
+
+
+async def ticking(shown: Silent, work: Callable[[], Awaitable[T]]) -> T:
+    """The result of some work, during which the listener hears of every second."""
+    import asyncio  # `--help` has no use for it
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(1)
+            shown.tick()
+
+    ticker = asyncio.create_task(tick())
+    try:
+        return await work()
+    finally:
+        ticker.cancel()

@@ -14,6 +14,7 @@ from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, 
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import Colour, Limits
+from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import measure
@@ -42,7 +43,8 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     if alpha is None:
         raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
     # The provider's own edges stay: the background isn't known here.
-    composed = compose(replace(picture, alpha=None), alpha, replace(finish, edges="keep", refine="none"))
+    own = replace(finish, edges="keep", refine="none", clean_below=0)
+    composed = compose(replace(picture, alpha=None), alpha, own)
     height, width = alpha.shape
     return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(to_8_bits(alpha)))
 
@@ -65,6 +67,8 @@ def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
     if alpha.shape != (height, width):
         small = to_8_bits(alpha)
         fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
+    if finish.clean_below:
+        fitted = cleaned(to_8_bits(fitted), finish.clean_below)
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))

@@ -10,10 +10,13 @@ from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-_LATER = {"lossy": False, "srgb": False, "metadata": "strip"}
+_LATER = {"metadata": "strip", "clean_below": 10}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
+_QUALITY = 90
+_SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
 
 Edges = Literal["clean", "keep"]  # colours at soft edges: without background spill, or the photo's own
+Colours = Literal["auto", "srgb", "keep"]  # `auto`: sRGB for `_SHOPS`, else the photo's own profile
 Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
 
 
@@ -24,19 +27,36 @@ class Finish:
     format: str = "png"  # one of `EXTENSIONS`
     mask_only: bool = False  # write the alpha itself, as a grey picture
     background: Colour | None = None  # behind the cutout; None: transparent (JPEG, which can't be: white)
-    quality: int = 90  # 1–100, for lossy files: JPEG, AVIF, and WebP on a background
-    lossy: bool = False  # write WebP with loss even where it is transparent
-    srgb: bool = False  # convert colours to sRGB; else they stay in the source's own profile
+    quality: int = _QUALITY  # 1–100, for lossy files: JPEG, AVIF and WebP
+    lossless: bool = False  # write WebP without loss
+    colours: str = "auto"  # one of `Colours`
     metadata: str = "strip"  # `strip`: only profile and resolution stay; `keep`: EXIF and XMP too, without location
     effort: int = 2  # 0–9: how hard to try for a smaller file of the same pixels
     edges: str = "clean"  # one of `Edges`
     refine: str = "auto"  # one of `Refine`
+    clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {"effort", "edges", "refine"} if passed else {"effort"}
+        left_out = {"effort", "colours", "lossless", *(("edges", "refine", "clean_below") if passed else ())}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        fields = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        # What was asked for is told as it always was. What became the default later is another picture, made from the
+        # kept alpha; one that was passed on has none, and isn't bought again for that.
+        now = not (passed or self.mask_only)
+        webp, clear = self.format == "webp", self.background is None
+        more = {
+            "lossy": webp and not self.lossless and (self.quality != _QUALITY or (now and clear)),
+            "lossless": webp and self.lossless and now and not clear,
+            "srgb": self.colours == "srgb",
+            "shops": self.colours == "auto" and self.srgb and now,
+        }
+        return fields | {name: True for name, told in more.items() if told}
+
+    @property
+    def srgb(self) -> bool:
+        """Whether colours are converted to sRGB; else they stay in the source's own profile."""
+        return self.colours == "srgb" or (self.colours == "auto" and self.format in _SHOPS)
 
     @property
     def extension(self) -> str:
@@ -51,8 +71,7 @@ class Finish:
     @property
     def encoding(self) -> Encoding:
         """How its file is written."""
-        lossless = self.mask_only or (self.backdrop is None and not self.lossy)
-        return Encoding(self.format, self.quality, lossless, self.effort)
+        return Encoding(self.format, self.quality, self.mask_only or self.lossless, self.effort)
 
     @property
     def backdrop(self) -> Colour | None:

@@ -19,7 +19,7 @@ from .format import Encoding
 
 _LOSSLESS_WEBP = ((0, 0), (1, 20), (1, 20), (2, 30), (3, 40), (4, 50), (4, 60), (4, 75), (5, 90), (6, 100))
 """`method` and `quality` by effort; without loss quality is effort too, and all come within some per cent."""
-_LOSSY_WEBP = (0, 2, 4, 4, 4, 5, 5, 6, 6, 6)  # `method` by effort
+_LOSSY_WEBP = (0, 1, 2, 3, 4, 4, 5, 5, 6, 6)  # `method` by effort
 
 
 def encode(picture: Picture, encoding: Encoding) -> bytes:

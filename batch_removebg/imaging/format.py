@@ -78,13 +78,19 @@ def parse_colour(text: str) -> Colour:
     from PIL import ImageColor  # settings are read for `--help` too, which need not wait for Pillow
 
     try:
-        channels = ImageColor.getrgb(text.strip())
+        bare = re.fullmatch(r"\(?([\d\s,]+)\)?", text.strip(), re.ASCII)  # as `255,255,255` or `255 255 255`
+        channels = ImageColor.getrgb(f"rgb({','.join(re.findall('[0-9]+', bare[1]))})" if bare else text.strip())
         if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
             raise ValueError
     except ValueError as error:
-        why = "is not a colour: give a name such as white, or #rgb, #rrggbb, rgb(255,255,255)"
+        why = "is not a colour: give a name such as white, or #rgb, #rrggbb, 255,255,255"
         raise SettingsError(f"{text!r} {why}") from error
     return channels[0], channels[1], channels[2]
+
+
+def format_name(text: str) -> str:
+    """The name in `EXTENSIONS` that a word means, in any case: `JPG` is jpeg, `tif` is tiff."""
+    return {"jpg": "jpeg", "tif": "tiff"}.get(text.lower(), text.lower())
 
 
 def loses_nothing(data: bytes) -> bool:

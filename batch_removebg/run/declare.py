@@ -23,7 +23,7 @@ class Option:
     least: float | None = None
     most: float | None = None  # needs `least`
     above: float | None = None  # what a finite number must exceed
-    read: Callable[[str], Any] | None = None  # from text to value where the type alone can't; raises ArgumentTypeError
+    read: Callable[[str], Any] | None = None  # from text to value where the type can't; raises ArgumentTypeError
     collect: Callable[[list[Any]], Any] | None = None  # from the values of a repeated flag to the option's
     choices: tuple[str, ...] | None = None  # those of a Literal need not be repeated
     flag: str = ""
@@ -37,7 +37,7 @@ class Option:
         if self.kind is bool:
             how["action"] = "store_true"
         else:
-            how |= {"type": self.read or self.kind, "choices": self.choices, "metavar": self.metavar}
+            how |= {"type": self.read, "choices": self.choices, "metavar": self.metavar}
             how["action"] = "append" if self.collect else "store"
         parser.add_argument(self.flag, **how | changes)
 
@@ -80,7 +80,8 @@ def declared(table: type) -> dict[str, Option]:
         found[one.name] = replace(
             entry,
             help=entry.help if stated else f"{entry.help} (default `{_plain(default)}`)",
-            choices=get_args(hint) if literal else entry.choices,
+            choices=(choices := get_args(hint) if literal else entry.choices),
+            read=entry.read or (str.lower if choices else hint),
             flag=entry.flag or f"--{one.name.replace('_', '-')}",
             name=one.name,
             default=default,

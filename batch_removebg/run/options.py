@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batch_removebg.engine.devices import Device, Precision
-from batch_removebg.finish.options import Edges, Refine
-from batch_removebg.imaging.format import EFFORT, QUALITY, Format, Limits, Metadata
+from batch_removebg.finish.options import Colours, Edges, Refine
+from batch_removebg.imaging.format import EFFORT, QUALITY, Format, Limits, Metadata, format_name
 from batch_removebg.model import REMOVE_BG
 from batch_removebg.storage.layout import DEFAULT_TEMPLATE
 
@@ -110,17 +110,19 @@ class Options:
     give_up_after: float = option(
         600.0, WEB, "seconds to wait for an API that has never answered, before the run ends", metavar="S", above=0)
 
-    format: Format = option("png", PICTURES, "JPEG has no transparency; AVIF always loses a little")
+    format: Format = option(
+        "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", read=format_name)
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
     background: str | None = option(
-        None, PICTURES, "compose on a colour: `white`, `#f0f0f0`, `rgb(240,240,240)`; JPEG is always composed, "
+        None, PICTURES, "compose on a colour: `white`, `#f0f0f0`, `240,240,240`; JPEG is always composed, "
         "by default on white", metavar="COLOUR")
     quality: int | None = option(
-        None, PICTURES, "of JPEG, AVIF, and WebP on a background (default 90); transparent WebP is lossless unless "
-        "this is given", metavar="1-100", least=QUALITY[0], most=QUALITY[-1])
-    srgb: bool = option(
-        False, PICTURES, "convert colours to sRGB (default: they stay in the photo's own profile, which is embedded; "
-        "CMYK is always converted, by its profile)")
+        None, PICTURES, "of JPEG, WebP and AVIF (default 90)", metavar="1-100", least=QUALITY[0], most=QUALITY[-1])
+    lossless: bool = option(False, PICTURES, "write WebP without loss: three to ten times the bytes")
+    colours: Colours = option(
+        "auto", PICTURES, "`auto` (default) converts JPEG and WebP to sRGB, which shops expect, and keeps the photo's "
+        "profile in other formats; `srgb` converts all, `keep` none but CMYK; the profile is embedded")
+    srgb: bool = option(False, PICTURES, "the same as `--colours srgb`")
     metadata: Metadata = option(
         "strip", PICTURES, "`strip` (default) keeps only profile and resolution (WebP and AVIF hold no resolution); "
         "`keep` keeps EXIF and XMP too, without location, thumbnail and maker's note")
@@ -133,6 +135,9 @@ class Options:
     refine: Refine = option(
         "auto", PICTURES, "`auto` (default) fits small masks to the photo's own edges; `none` only enlarges them; "
         "neither costs a new prediction")
+    clean_below: int = option(
+        10, PICTURES, "clear what is fainter than this level of 255 and away from the subject; 0 clears nothing",
+        metavar="N", least=0, most=255)
     name: str = option(
         DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
         "and the manifest's columns", metavar="TEMPLATE")

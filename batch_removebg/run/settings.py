@@ -31,7 +31,6 @@ from batch_removebg.storage.naming import check_template
 from .declare import declared
 from .options import Options
 
-_QUALITY = 90
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
 _PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
@@ -47,7 +46,12 @@ class Settings(Options):
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
-            option.check(getattr(self, name))
+            value = getattr(self, name)
+            if option.choices and option.read and isinstance(value, str):
+                object.__setattr__(self, name, value := option.read(value))
+            option.check(value)
+        if self.lossless and self.format in ("jpeg", "avif"):
+            raise SettingsError(f"--lossless: {self.format} always loses a little; choose --format webp, png or tiff")
         devices.check(self.device, self.precision)
         _check_base_url(self.provider, self.base_url)
         _check_api(self)
@@ -57,11 +61,12 @@ class Settings(Options):
 
     def finish(self) -> Finish:
         """How the pictures are made."""
-        given = {one.name: getattr(self, one.name) for one in fields(Finish) if one.name != "lossy"}
+        given = {one.name: getattr(self, one.name) for one in fields(Finish)}
         with _named("--background"):
             given["background"] = parse_colour(self.background) if self.background is not None else None
-        given["quality"] = _QUALITY if self.quality is None else self.quality
-        return Finish(**given, lossy=self.quality is not None and self.format == "webp")
+        if self.quality is None:
+            del given["quality"]
+        return Finish(**given | ({"colours": "srgb"} if self.srgb else {}))
 
     def endpoint(self) -> Endpoint:
         """The API's address and model, with the key; raises SettingsError where a key is needed and none is set."""

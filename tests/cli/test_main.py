@@ -177,7 +177,8 @@ def test_usage_settings_and_manifest_are_2_before_anything_is_made(
 def test_an_unknown_flag_or_command_is_2(said: Said, argv: list[str]) -> None:
     code, out, err = said(*argv)
     assert (code, out) == (2, "")
-    assert "usage: batch-removebg" in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
 
 
 def test_a_bug_is_1_with_its_traceback_on_stderr(shop: Path, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:

@@ -9,8 +9,9 @@ from typing import Any, get_args
 import pytest
 
 from batch_removebg import __version__
-from batch_removebg.cli.parser import parser
+from batch_removebg.cli.parser import EVERYDAY, parser
 from batch_removebg.engine.devices import DEVICES, PRECISIONS
+from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Metadata
 from batch_removebg.pipeline.concurrency import CAP
 from batch_removebg.run.settings import Settings
@@ -33,13 +34,10 @@ def parsed(*argv: str) -> dict[str, Any]:
     return vars(parser().parse_args([*RUN, *argv]))
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    with pytest.raises(SystemExit) as left:
+def refusal(*argv: str) -> str:
+    with pytest.raises(SettingsError) as refused:
         parser().parse_args(argv)
-    assert left.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    return err
+    return str(refused.value)
 
 
 def test_the_commands_are_the_contracts() -> None:
@@ -136,10 +134,8 @@ def test_memory_is_told_in_mebibytes_or_with_a_unit(text: str, mebibytes: int) -
 
 
 @pytest.mark.parametrize("text", ["", "M", "10K", "1.5G", "-5", "abc", "9" * 5000])
-def test_memory_that_is_no_number_is_refused_with_an_example(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parsed("--memory", text)
-    assert f"{text!r}: give MiB, such as 512, 512M or 2G" in capsys.readouterr().err
+def test_memory_that_is_no_number_is_refused_with_an_example(text: str) -> None:
+    assert refusal(*RUN, "--memory", text).startswith(f"--memory: {text!r}: give MiB, such as 512, 512M or 2G")
 
 
 def test_values_have_their_types() -> None:
@@ -171,8 +167,8 @@ def test_further_inputs_are_json_where_they_can_be_and_text_otherwise(text: str,
 
 
 @pytest.mark.parametrize("text", ["", "k", "=1"])
-def test_further_inputs_have_a_name(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    assert "write KEY=VALUE" in refusal(capsys, *RUN, "--input", text)
+def test_further_inputs_have_a_name(text: str) -> None:
+    assert "write KEY=VALUE" in refusal(*RUN, "--input", text)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +185,7 @@ def test_further_inputs_have_a_name(capsys: pytest.CaptureFixture[str], text: st
         [*RUN, "--retry"],
         [*RUN, "--dry"],
         [*RUN, "--format", "gif"],
-        [*RUN, "--provider", "LOCAL"],
+        [*RUN, "--provider", "ours"],
         [*RUN, "--limit", "many"],
         [*RUN, "--concurrency", "1.5"],
         [*RUN, "--concurrency", "many"],
@@ -202,7 +198,43 @@ def test_further_inputs_have_a_name(capsys: pytest.CaptureFixture[str], text: st
         ["models", "pull"],
     ],
 )
-def test_what_is_unknown_missing_or_abbreviated_is_a_usage_error(
-    capsys: pytest.CaptureFixture[str], argv: list[str]
-) -> None:
-    assert "usage: batch-removebg" in refusal(capsys, *argv)
+def test_what_is_unknown_missing_or_abbreviated_is_refused_in_one_line(argv: list[str]) -> None:
+    assert re.fullmatch(r".+ \(see batch-removebg[\w ]* --help\)", refusal(*argv))
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([*RUN, "--formt", "jpg"], "there is no flag --formt; did you mean --format?"),
+        ([*RUN, "--formt=jpg"], "there is no flag --formt; did you mean --format?"),
+        (["run", "in", "--outt", "out"], "there is no flag --outt; did you mean --out?"),
+        ([*RUN, "--format", "jpgg"], "--format: 'jpgg' is none of png, webp, jpeg, tiff, avif; did you mean jpeg?"),
+        ([*RUN, "--format", "xyz"], "--format: 'xyz' is none of png, webp, jpeg, tiff, avif ("),
+        ([*RUN, "--progress", "jsn"], "--progress: 'jsn' is none of auto, bar, json, none; did you mean json?"),
+        ([*RUN, "--limit", "many"], "--limit: 'many' is no number ("),
+        (["run", "in"], "required: --out ("),
+        (["stats", "out"], "did you mean status?"),
+        (["status", "out", "--jsn"], "there is no flag --jsn; did you mean --json?"),
+        (["serve", "--prot", "80"], "there is no flag --prot; did you mean --port?"),
+        (["models", "lis"], "did you mean list?"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_names_the_nearest_word(argv: list[str], words: str) -> None:
+    assert words in refusal(*argv)
+
+
+def test_after_two_dashes_everything_is_an_input() -> None:
+    assert parser().parse_args(["run", "--out", "out", "--", "--formt"]).inputs == ["--formt"]
+
+
+def test_the_help_shows_fifteen_flags_and_examples_and_names_the_one_that_shows_all() -> None:
+    made = commands(parser(everyday=True))["run"]
+    text = made.format_help()
+    shown = {action.dest for action in made._actions if any(f"  {flag}" in text for flag in action.option_strings)}
+    assert shown == EVERYDAY
+    assert len(EVERYDAY - {"help"}) == 15
+    assert "--help-all" in text
+    assert len(text.splitlines()) < 70
+    for line in re.findall(r"^  batch-removebg (.*)$", text, re.MULTILINE):
+        assert parser().parse_args(line.split()).command == "run"
+    assert len(commands(parser())["run"].format_help().splitlines()) > 2 * len(text.splitlines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import json
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 from batch_removebg.cli.console import Console
-from batch_removebg.cli.progress import Bar, JsonLines, Silent, Tally, listener
+from batch_removebg.cli.progress import Bar, JsonLines, Silent, Tally, listener, ticking
 from batch_removebg.errors import DiskError
 from batch_removebg.events import Event, Kind
 
@@ -80,9 +81,13 @@ def tally_of(events: list[Event]) -> Tally:
 
 
 def test_events_add_up() -> None:
-    assert tally_of(RUN) == Tally(total=4, found=4, done=3, failed=1, in_flight=0)
-    assert tally_of(RUN[:7]) == Tally(total=4, found=3, done=1, failed=0, in_flight=2)
-    assert tally_of(TROUBLE) == Tally()
+    assert tally_of(RUN) == Tally(total=4, found=4, done=3, skipped=1, failed=1, in_flight=0)
+    assert tally_of(RUN[:7]) == Tally(total=4, found=3, done=1, skipped=1, failed=0, in_flight=2)
+
+
+def test_the_reason_for_a_wait_is_known_until_an_item_is_done() -> None:
+    assert tally_of([*RUN[:7], TROUBLE[0], RUN[5]]).waiting == "429: waiting 5 s"
+    assert tally_of([*RUN[:7], TROUBLE[0], RUN[8]]).waiting == ""
 
 
 def test_an_item_that_ends_without_having_started_was_not_in_flight() -> None:
@@ -124,7 +129,96 @@ def test_names_and_texts_are_one_harmless_line(capsys: pytest.CaptureFixture[str
     assert err[:-1].isprintable()
 
 
+# A line a minute
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_without_a_terminal_a_line_a_minute_says_how_far_the_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    time = Time()
+    shown = Silent(Console(), beats=True, now=time)
+    done = [Event(Kind.SAVED, "a", started=True)] * 1337 + [Event(Kind.FAILED, "b")] * 3
+    for event in (Event(Kind.TOTAL, count=5000), Event(Kind.SKIPPED, count=160), *done, TROUBLE[0]):
+        shown(event)
+    for _ in range(134):
+        time.now += 1
+        shown.tick()
+    _, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "01:00 1,497 of 5,000 saved, 3 failed, 22.3/s, about 3 min left, 429: waiting 5 s",
+        "02:00 1,497 of 5,000 saved, 3 failed, 11.2/s, about 5 min left, 429: waiting 5 s",
+    ]
+
+
+def test_what_is_not_known_yet_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    time = Time()
+    shown = Silent(Console(), beats=True, now=time)
+    time.now += 60
+    shown.tick()
+    assert capsys.readouterr().err == "01:00 0 saved, 0 failed, 0.0/s\n"
+
+
+@pytest.mark.parametrize("choice", ["auto", "json", "none"])
+def test_a_line_a_minute_is_for_people_without_a_terminal_alone(
+    choice: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_removebg.cli.progress._BEAT", 0.0)
+    for verbosity in (0, -2):
+        listener(choice, Console(verbosity=verbosity)).tick()
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", int(choice == "auto" and verbosity == 0))
+
+
+@pytest.mark.anyio
+async def test_the_listener_hears_of_every_second_while_there_is_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds: list[float] = []
+    shown = Silent(Console())
+    enough = asyncio.Event()
+    pause = asyncio.sleep
+
+    async def sleep(delay: float) -> None:
+        seconds.append(delay)
+        if len(seconds) == 4:
+            enough.set()
+        await pause(0)
+
+    async def work() -> str:
+        await enough.wait()
+        return "done"
+
+    ticks: list[None] = []
+    monkeypatch.setattr(shown, "tick", lambda: ticks.append(None))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await ticking(shown, work) == "done"
+    assert (seconds[:4], len(ticks) >= 3) == ([1, 1, 1, 1], True)
+    with pytest.raises(DiskError):
+        await ticking(shown, failing)
+
+
+async def failing() -> None:
+    raise DiskError("full")
+
+
 # The bar
+
+
+def test_the_bar_moves_while_nothing_happens_and_says_what_is_waited_for(screen: Screen) -> None:
+    with Bar(Console()) as shown:
+        for event in (*RUN[:7], TROUBLE[0]):
+            shown(event)
+        before = screen.text
+        shown.tick()
+        assert len(screen.text) > len(before)
+        assert screen.last.endswith(", 0 failed, 2 in flight, 429: waiting 5 s]")
+        shown(RUN[8])
+        shown.tick()
+        assert screen.last.endswith(", 0 failed, 1 in flight, b]")
 
 
 def test_the_bar_shows_done_of_total_failed_in_flight_and_the_name(screen: Screen) -> None:

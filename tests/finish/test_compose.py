@@ -12,7 +12,7 @@ from tests.matting.test_refine import RED as CRIMSON
 from tests.matting.test_refine import as_the_network_sees_it, disc, photo
 from tests.support.pictures import grey_profile, noise, ramp, swapped_profile
 
-OWN = {"edges": "keep", "refine": "none"}
+OWN = {"edges": "keep", "refine": "none", "clean_below": 0}
 """The photo's own colours, and the alpha as it is."""
 PLAIN = Finish(**OWN)
 RED = (255, 0, 0)

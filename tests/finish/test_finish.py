@@ -25,7 +25,7 @@ from tests.support.pictures import (
 )
 
 LIMITS = Limits()
-OWN = {"edges": "keep", "refine": "none"}
+OWN = {"edges": "keep", "refine": "none", "clean_below": 0, "colours": "keep", "lossless": True}
 PLAIN = Finish(**OWN)
 
 
@@ -68,9 +68,23 @@ def test_the_result_is_upright_and_says_nothing_of_turning(kind, orientation):
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff", "jpeg"])
 def test_cmyk_leaves_as_srgb_and_says_so(kind):
     source = encoded(Image.new("CMYK", (4, 4), (255, 0, 0, 0)), "TIFF", icc_profile=cmyk_profile())
-    image = opened(finish(source, np.full((4, 4), 255, np.uint8), Finish(kind), LIMITS).data)
+    image = opened(finish(source, np.full((4, 4), 255, np.uint8), Finish(kind, lossless=True), LIMITS).data)
     assert image.info["icc_profile"] == srgb_profile()
     assert np.abs(np.asarray(image)[0, 0, :3].astype(int) - [0, 255, 0]).max() <= (3 if kind == "jpeg" else 0)
+
+
+def test_dust_is_cleared_from_picture_and_mask_but_a_providers_own_cutout_stays():
+    alpha = np.zeros((200, 300), np.uint8)
+    alpha[80:120, 100:200] = 255
+    dusty = alpha.copy()
+    dusty[:20, :40] = 9
+    for wanted in (Finish(), Finish(mask_only=True)):
+        made = np.asarray(opened(finish(encoded(noise(200, 300)), dusty, wanted, LIMITS).data))
+        assert np.array_equal(made if wanted.mask_only else made[..., 3], alpha)
+    whole = np.asarray(opened(finish(encoded(noise(200, 300)), dusty, Finish(clean_below=0), LIMITS).data))
+    theirs = finish_cutout(encoded(cut(noise(200, 300), dusty)), Finish("tiff"), LIMITS).data
+    assert np.array_equal(whole[..., 3], dusty)
+    assert np.array_equal(np.asarray(opened(theirs))[..., 3], dusty)
 
 
 def test_a_finished_picture_is_judged_by_the_alpha_that_was_bought():
@@ -89,7 +103,9 @@ def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decod
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)
-@pytest.mark.parametrize("fields", [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossy": True}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossless": True}]
+)
 def test_the_extension_is_that_of_the_bytes(name, fields):
     wanted = Finish(name, **fields)
     for data in (
@@ -126,7 +142,7 @@ def test_a_cutout_that_shall_be_a_plain_png_stays_byte_for_byte():
 
 @pytest.mark.parametrize("kind", ["webp", "tiff"])
 def test_a_cutout_in_another_format_has_the_same_pixels(kind):
-    image = opened(finish_cutout(encoded(cutout()), Finish(kind), LIMITS).data)
+    image = opened(finish_cutout(encoded(cutout()), Finish(kind, lossless=True), LIMITS).data)
     assert image.format == kind.upper()
     assert np.array_equal(np.asarray(image), cutout())
 

@@ -13,6 +13,9 @@ from batch_removebg.imaging.format import parse_colour
         ("#1af", (17, 170, 255)),
         ("#102030", (16, 32, 48)),
         ("rgb(1, 2, 3)", (1, 2, 3)),
+        ("1,2,3", (1, 2, 3)),
+        ("1 2 3", (1, 2, 3)),
+        ("(1, 2, 3)", (1, 2, 3)),
         ("hsl(120,100%,50%)", (0, 255, 0)),
     ],
 )
@@ -20,7 +23,7 @@ def test_a_colour_is_read_in_every_accepted_spelling(text, colour):
     assert parse_colour(text) == colour
 
 
-@pytest.mark.parametrize("text", ["", "whitish", "#12", "#12345678", "#1234", "rgb(300,0,0)", "1,2,3"])
+@pytest.mark.parametrize("text", ["", "whitish", "#12", "#12345678", "#1234", "rgb(300,0,0)", "1,2", "1,2,300"])
 def test_what_is_not_an_opaque_colour_is_refused_with_the_accepted_spellings(text):
     with pytest.raises(SettingsError, match=r"is not a colour.*#rrggbb"):
         parse_colour(text)

@@ -55,8 +55,8 @@ def made(data: bytes, kind: str = "png", **fields) -> tuple[Image.Image, tuple[s
 
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("profile", [P3, ADOBE, swapped_profile()], ids=["P3", "Adobe", "swapped"])
-def test_a_profile_is_embedded_byte_for_byte_by_default(kind, profile):
-    image, notes = made(encoded(noise(8, 8), icc_profile=profile), kind)
+def test_a_profile_that_is_kept_is_embedded_byte_for_byte(kind, profile):
+    image, notes = made(encoded(noise(8, 8), icc_profile=profile), kind, colours="keep", lossless=True)
     assert (image.info["icc_profile"], notes) == (profile, ())
     if kind in ("png", "webp", "tiff"):
         assert np.array_equal(np.asarray(image.convert("RGB")), noise(8, 8))
@@ -65,7 +65,7 @@ def test_a_profile_is_embedded_byte_for_byte_by_default(kind, profile):
 @pytest.mark.parametrize("name", WIDE)
 def test_srgb_converts_by_the_profiles_own_arithmetic(name):
     pixels = noise(64, 64)
-    image, notes = made(encoded(pixels, icc_profile=WIDE[name]), srgb=True)
+    image, notes = made(encoded(pixels, icc_profile=WIDE[name]), colours="srgb")
     assert (image.info["icc_profile"], notes) == (srgb_profile(), ())
     expected = exact_srgb(pixels / 255, name) * 255
     assert np.abs(np.asarray(image)[..., :3] - expected).max() <= 1
@@ -75,7 +75,7 @@ def test_srgb_converts_by_the_profiles_own_arithmetic(name):
 @pytest.mark.parametrize("write", [write_png, write_tiff])
 def test_sixteen_bits_are_converted_in_sixteen(name, write):
     pixels = noise(64, 64, 6).view(np.uint16)
-    data = finish(write(pixels, effort=2, icc=WIDE[name]), Matte(OPAQUE), Finish(srgb=True), LIMITS).data
+    data = finish(write(pixels, effort=2, icc=WIDE[name]), Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data
     picture = decode.read(data, LIMITS)
     assert (picture.pixels.dtype, picture.icc) == (np.uint16, srgb_profile())
     expected = exact_srgb(pixels / 65535, name) * 65535
@@ -116,11 +116,21 @@ def test_a_profile_of_tables_or_in_pieces_is_no_shaper():
 
 
 @pytest.mark.parametrize("kind", EVERY)
+def test_by_default_jpeg_and_webp_are_srgb_and_the_others_keep_the_photos_profile(kind):
+    image, _ = made(encoded(np.full((16, 16, 3), (200, 100, 50), np.uint8), icc_profile=P3), kind)
+    converted = kind in ("jpeg", "webp")
+    assert image.info["icc_profile"] == (srgb_profile() if converted else P3)
+    expected = exact_srgb(np.array([[200, 100, 50]]) / 255, "Display P3")[0] * 255 if converted else (200, 100, 50)
+    assert np.abs(np.asarray(image)[8, 8, :3] - expected).max() <= (4 if kind in ("jpeg", "webp", "avif") else 0)
+    assert len(srgb_profile()) < 700
+
+
+@pytest.mark.parametrize("kind", EVERY)
 def test_srgb_is_embedded_in_every_format(kind):
-    image, _ = made(encoded(np.full((16, 16, 3), (200, 100, 50), np.uint8), icc_profile=P3), kind, srgb=True)
+    image, _ = made(encoded(np.full((16, 16, 3), (200, 100, 50), np.uint8), icc_profile=P3), kind, colours="srgb")
     assert image.info["icc_profile"] == srgb_profile()
     expected = exact_srgb(np.array([[200, 100, 50]]) / 255, "Display P3")[0] * 255
-    assert np.abs(np.asarray(image)[8, 8, :3] - expected).max() <= (4 if kind in ("jpeg", "avif") else 1)
+    assert np.abs(np.asarray(image)[8, 8, :3] - expected).max() <= (4 if kind in ("jpeg", "webp", "avif") else 1)
 
 
 def test_a_converted_colour_is_littlecms_within_a_step():
@@ -132,7 +142,7 @@ def test_a_converted_colour_is_littlecms_within_a_step():
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    image, _ = made(encoded(pixels, icc_profile=ADOBE), srgb=True)
+    image, _ = made(encoded(pixels, icc_profile=ADOBE), colours="srgb")
     assert np.abs(np.asarray(image)[..., :3].astype(int) - np.asarray(theirs)).max() <= 1
 
 
@@ -147,26 +157,26 @@ def test_what_is_srgb_already_stays_bit_for_bit():
         False,
         False,
     ]
-    image, _ = made(encoded(noise(16, 16), icc_profile=own), srgb=True)
+    image, _ = made(encoded(noise(16, 16), icc_profile=own), colours="srgb")
     assert np.array_equal(np.asarray(image)[..., :3], noise(16, 16))
     assert image.info["icc_profile"] == srgb_profile()
 
 
 def test_without_a_profile_srgb_is_what_it_is_taken_for():
-    image, notes = made(encoded(noise(8, 8)), srgb=True)
+    image, notes = made(encoded(noise(8, 8)), colours="srgb")
     assert np.array_equal(np.asarray(image)[..., :3], noise(8, 8))
     assert (image.info["icc_profile"], notes) == (srgb_profile(), ())
-    grey, _ = made(encoded(noise(8, 8, 1)), srgb=True)
+    grey, _ = made(encoded(noise(8, 8, 1)), colours="srgb")
     assert (grey.mode, "icc_profile" in grey.info) == ("LA", False)
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_grey_is_converted_by_its_profile(deep):
     data = write_png(np.full((4, 4), 55 * 257 if deep else 55, np.uint16 if deep else np.uint8), effort=2)
-    plain = finish(data, Matte(OPAQUE), Finish(srgb=True), LIMITS).data
+    plain = finish(data, Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data
     assert decode.read(plain, LIMITS).pixels[0, 0] == (55 * 257 if deep else 55)
     tagged = write_png(decode.read(data, LIMITS).pixels, effort=2, icc=grey_profile())
-    picture = decode.read(finish(tagged, Matte(OPAQUE), Finish(srgb=True), LIMITS).data, LIMITS)
+    picture = decode.read(finish(tagged, Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data, LIMITS)
     expected = light_to_srgb(np.array(55 / 255)) * (65535 if deep else 255)
     assert np.abs(picture.pixels[0, 0] - expected).max() <= (64 if deep else 1)
     assert picture.icc == srgb_profile()
@@ -175,10 +185,10 @@ def test_grey_is_converted_by_its_profile(deep):
 
 
 @pytest.mark.parametrize("kind", EVERY)
-@pytest.mark.parametrize("srgb", [False, True])
-def test_cmyk_is_converted_by_its_profile_never_naively(kind, srgb):
+@pytest.mark.parametrize("colours", ["keep", "srgb"])
+def test_cmyk_is_converted_by_its_profile_never_naively(kind, colours):
     source = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "TIFF", icc_profile=cmyk_profile())
-    image, notes = made(source, kind, srgb=srgb)
+    image, notes = made(source, kind, colours=colours, lossless=True)
     assert (image.info["icc_profile"], notes) == (srgb_profile(), ())
     tolerance = {"jpeg": 3, "avif": 8}.get(kind, 0)
     assert np.abs(np.asarray(image)[8, 8, :3].astype(int) - [0, 255, 0]).max() <= tolerance  # naively cyan: 0, 255, 255
@@ -191,7 +201,7 @@ def test_a_broken_profile_is_noted_and_nothing_is_made_of_it(deep):
     kept = finish(data, Matte(OPAQUE), Finish(), LIMITS)
     assert opened(kept.data).info["icc_profile"] == BROKEN
     assert kept.notes[0].startswith("colour profile kept, though it is broken (")
-    converted = finish(data, Matte(OPAQUE), Finish(srgb=True), LIMITS)
+    converted = finish(data, Matte(OPAQUE), Finish(colours="srgb"), LIMITS)
     assert np.array_equal(decode.read(converted.data, LIMITS).pixels, pixels)
     assert opened(converted.data).info["icc_profile"] == srgb_profile()
     assert converted.notes[0].startswith("colour profile ignored: it is broken (")
@@ -200,12 +210,12 @@ def test_a_broken_profile_is_noted_and_nothing_is_made_of_it(deep):
 
 def test_a_mask_has_no_colours_to_convert_or_to_complain_of():
     for profile in (P3, BROKEN):
-        image, notes = made(encoded(noise(8, 8), icc_profile=profile), srgb=True, mask_only=True)
+        image, notes = made(encoded(noise(8, 8), icc_profile=profile), colours="srgb", mask_only=True)
         assert (image.mode, "icc_profile" in image.info, notes) == ("L", False, ())
 
 
 def test_a_background_looks_as_asked_for_after_conversion():
     data = encoded(noise(4, 4), icc_profile=swapped_profile())
     clear = np.zeros((4, 4), np.uint8)
-    result = finish(data, Matte(clear), Finish(srgb=True, background=(255, 0, 0)), LIMITS)
+    result = finish(data, Matte(clear), Finish(colours="srgb", background=(255, 0, 0)), LIMITS)
     assert opened(result.data).getpixel((0, 0)) == (255, 0, 0)

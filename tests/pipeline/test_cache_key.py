@@ -30,8 +30,12 @@ FINISHED: list[dict[str, Any]] = [
     {"finish": Finish(mask_only=True)},
     {"finish": Finish(background=(255, 255, 255))},
     {"finish": Finish(quality=80)},
-    {"finish": Finish(lossy=True)},
-    {"finish": Finish(srgb=True)},
+    {"finish": Finish(clean_below=0)},
+    {"finish": Finish(format="webp", lossless=True)},
+    {"finish": Finish(format="webp", background=(1, 2, 3))},
+    {"finish": Finish(format="webp", background=(1, 2, 3), lossless=True)},
+    {"finish": Finish(format="webp", colours="keep")},
+    {"finish": Finish(colours="srgb")},
     {"finish": Finish(metadata="keep")},
     {"passes_urls": False},
 ]
@@ -49,6 +53,19 @@ def test_identities_stay_what_they_are_from_release_to_release() -> None:
     assert RECIPE.digest == "937090e466356ffbcb679af7a9fe67f4"
     assert RECIPE.passed == "3dde180d12e1ccd0083c84b779460a49"
     assert RECIPE.fingerprint("5e") == "d114d5d43a88b5f46575d106c67e625f"
+
+
+def test_what_became_the_default_later_makes_no_cutout_anew_that_was_passed_on_as_it_came() -> None:
+    """Of such a cutout no alpha is kept; the digests are those from before."""
+    passed = {form: replace(RECIPE, finish=Finish(form)).passed for form in ("jpeg", "webp")}
+    assert passed == {"jpeg": "0dddf245cf3c658814a73c462d8afdad", "webp": "015a7cc335147a2f2a06533667929994"}
+    assert replace(RECIPE, finish=Finish("webp", quality=80)).passed == "2b1a9f04a3dc33d29d62634a953b01a1"
+    assert replace(RECIPE, finish=Finish("jpeg", colours="keep")).digest == "39c6a15e0294e78ee71beacbeafc22e6"
+    assert (
+        replace(RECIPE, finish=Finish("webp", colours="keep", lossless=True)).digest
+        == "02a7da3cf5e2cb2e278b32ef23b636c4"
+    )
+    assert replace(RECIPE, finish=Finish(lossless=True)).digest == RECIPE.digest
 
 
 @pytest.mark.parametrize("change", BOUGHT)

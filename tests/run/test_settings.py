@@ -76,11 +76,14 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "mask_only": True,
         "background": "white",
         "quality": 80,
+        "lossless": True,
+        "colours": "srgb",
         "srgb": True,
         "metadata": "keep",
         "effort": 7,
         "edges": "keep",
         "refine": "none",
+        "clean_below": 0,
         "name": "{stem}",
         "max_size": 20,
         "max_pixels": 1000,
@@ -350,14 +353,29 @@ def test_how_pictures_are_made_follows_the_settings() -> None:
     assert made().finish() == Finish()
     settings = made(format="jpeg", mask_only=True, background="#ff8000", quality=75, effort=9, srgb=True)
     assert settings.finish() == Finish(
-        "jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9, srgb=True
+        "jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9, colours="srgb"
     )
 
 
-def test_a_quality_that_is_given_makes_webp_lossy_and_no_other_format_another() -> None:
+def test_the_quality_is_90_unless_another_is_given_and_webp_without_loss_where_that_is_asked_for() -> None:
     assert made(format="webp").finish() == Finish("webp", quality=90)
-    assert made(format="webp", quality=90).finish() == Finish("webp", quality=90, lossy=True)
+    assert made(format="webp", lossless=True).finish() == Finish("webp", quality=90, lossless=True)
     assert made(format="jpeg", quality=90).finish() == made(format="jpeg").finish()
+    for form in ("jpeg", "avif"):
+        with pytest.raises(SettingsError, match=f"--lossless: {form} always loses a little"):
+            made(format=form, lossless=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "form"), [("jpg", "jpeg"), ("JPG", "jpeg"), ("tif", "tiff"), ("TIF", "tiff"), ("PNG", "png")]
+)
+def test_a_format_may_be_called_by_its_files_ending_in_any_case(word: str, form: str) -> None:
+    assert made(format=word) == made(format=form)
+    assert parser().parse_args(["run", "in", "--out", "out", "--format", word]).format == form
+
+
+def test_a_choice_is_known_in_any_case() -> None:
+    assert made(edges="KEEP", provider="Local") == made(edges="keep")
 
 
 def test_limits_and_caps_follow_the_settings() -> None:

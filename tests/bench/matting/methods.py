@@ -39,6 +39,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "ours --precision float32": Method(False, ("--precision", "float32")),
         "ours --refine none": Method(False, ("--refine", "none")),
         "ours --edges keep": Method(False, ("--edges", "keep")),
+        "ours --clean-below 0": Method(False, ("--clean-below", "0")),
         "ours --refine none --edges keep": Method(False, ("--refine", "none", "--edges", "keep")),
     }
 )
@@ -59,7 +60,7 @@ class Timed:
 
 def runnable(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the methods can be run here, and for each other one why not."""
-    words = [sys.executable, "-m", "batch_removebg", "run", "--help"]
+    words = [sys.executable, "-m", "batch_removebg", "run", "--help-all"]
     listed = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     missing = {name: lacking(METHODS[name], listed) for name in names}
     able = [name for name in names if not missing[name]]
