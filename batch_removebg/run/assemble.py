@@ -24,6 +24,7 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Planner
@@ -149,6 +150,8 @@ def context_of(
         cpu=cpu,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=gate.sleep,
+        hosts=SourceHosts(clock, _teller(listener, Kind.WARNING)),
+        headers=settings.headers(),
     )
     limits, shape = settings.limits(), settings.shape(stream=stream)
     brake = Brake(gate.close)
@@ -190,6 +193,7 @@ class Pace:
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
         self.budget = Budget(*settings.budget())
+        self.breaker = Breaker(stranger=settings.give_up_after)
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:
@@ -200,7 +204,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
         await (gate.sleep if operation in BUYING else clock.sleep)(seconds)
 
     warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
-    known, hosts = ledger.fold.predictions > 0, Hosts()
+    breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
@@ -216,7 +220,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             trouble=concurrency.trouble,
             may_buy=lambda now: not context.brake.holds and may_buy(hosts, now),
         ),
-        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn, hosts=hosts),
+        lambda inner: Breaking(inner, breaker, clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),
     ]
     provider = context.provider

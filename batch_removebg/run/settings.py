@@ -18,6 +18,7 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
@@ -50,6 +51,12 @@ class Settings(Options):
         with _named("--name"):
             check_template(self.name)
         self.finish()
+        self.headers()
+
+    def headers(self) -> tuple[headers.Header, ...]:
+        """The headers for hosts of sources; raises SettingsError where one isn't written as such."""
+        with _named("--header"):
+            return tuple(map(headers.parse, self.header))
 
     def finish(self) -> Finish:
         """How the pictures are made."""
@@ -148,6 +155,7 @@ class Settings(Options):
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
             shown["base_url"] = self.base
+        shown.pop("header", None)
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it
         if self.model_inputs:
