@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from batch_removebg.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from batch_removebg.errors import BatchError, LedgerError, LockedError, ManifestError, SettingsError
     from batch_removebg.run.batch import run_batch, run_batch_sync
     from batch_removebg.run.settings import Settings
     from batch_removebg.run.summary import Failures, Summary
+
+__version__ = "0.1.0"
 
 __all__ = [
     "BatchError",

@@ -10,7 +10,9 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from email.utils import mktime_tz, parsedate_tz
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from importlib import import_module
 from math import isfinite
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
@@ -26,7 +28,6 @@ from batch_removebg.errors import (
     SourceError,
     Unreachable,
 )
-from batch_removebg.version import __version__
 
 from . import instead, proxies, ssrf
 from .headers import Header, meant_for
@@ -103,7 +104,7 @@ def open_session(*, public_only: bool, reuse: bool = True, read_ahead: int = _RE
         connector=CleanConnector(limit=0, force_close=not reuse, socket_factory=sockets),
         response_class=TracedResponse,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"batch-removebg/{__version__}"},
+        headers={"User-Agent": f"batch-removebg/{import_module('batch_removebg').__version__}"},
         read_bufsize=read_ahead,
         max_line_size=_LONGEST_LINE,
         max_field_size=_LONGEST_LINE,
@@ -297,10 +298,14 @@ async def _refusal(url: str, answer: aiohttp.ClientResponse, patience: Patience)
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Seconds that a server asks to wait, given so or as a date; None where it asks for none that makes sense."""
-    asked, date = headers.get("Retry-After", ""), parsedate_tz(headers.get("Retry-After", ""))
+    asked = headers.get("Retry-After", "")
     try:
-        seconds = float(asked) if date is None else mktime_tz(date) - now
-    except (ValueError, OverflowError):
+        if asked[:1].isalpha():
+            date = parsedate_to_datetime(asked)
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
+        else:
+            seconds = float(asked)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return max(0.0, seconds) if isfinite(seconds) else None
 

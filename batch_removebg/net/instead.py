@@ -22,7 +22,7 @@ _SIGNS = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript", "save it as PNG"),
     (_VIDEO, "a video", "save a frame of it as PNG"),
 )
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(rb"<title[^>]*>(.{0,300}?)</title", re.IGNORECASE | re.DOTALL)
 _SAID = re.compile(
     rb'<(?:Code|Message)>([^<]{1,200})<|"(?:code|error|message|detail)"\s*:\s*"([^"]{1,200})"', re.IGNORECASE
 )
@@ -36,13 +36,13 @@ _DRIVE = re.compile(r"/file/(?:u/\d+/)?d/([\w-]+)")
 
 
 def named(data: bytes) -> str | None:
-    """What it is and what to do, such as `is a PDF, not a picture: …`; None for what isn't known, or may be one."""
+    """What it is and what to do, such as `is not a picture but a PDF: …`; None for what isn't known, or may be one."""
     head = data[:_HEAD].removeprefix(b"\xef\xbb\xbf")
     for sign, what, remedy in _SIGNS:
         if re.match(sign, head, re.IGNORECASE | re.DOTALL):
             if sign is _PAGE and _LOG_IN.search(head):
                 what, remedy = "a web page to log in", "give a link that needs no log-in"
-            return f"is {what}{says(head)}, not a picture: {remedy}"
+            return f"is not a picture but {what}{says(head)}: {remedy}"
     return None
 
 
