@@ -12,6 +12,7 @@ import pytest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import (
     BatchError,
+    Forbidden,
     PredictionLost,
     RateLimited,
     RetryError,
@@ -186,3 +187,37 @@ def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.M
     sources.let_go("a")
     sources.hold("c", b"123456")
     assert [sources._kept.get(key) for key in "abc"] == [None, b"1234", b"123456"]
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://drive.google.com/file/d/1aB/view", "https://drive.google.com/uc?export=download&id=1aB"),
+        ("http://we.tl/t-x", None),
+        ("http://shop.example/a.jpg", None),
+    ],
+)
+async def test_of_a_share_link_the_file_is_tried_and_else_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, asked: str | None
+) -> None:
+    seen: list[str] = []
+
+    async def get(session: Any, url: str, **_: Any) -> bytes:
+        seen.append(url)
+        return b"picture" if "download" in url else b"<html>"
+
+    bench = Bench(monkeypatch)
+    monkeypatch.setattr(fetch, "get", get)
+    reading = bench.sources.read(Item("a", "signed", "list.txt:3", url=url))
+    if "we.tl" in url:
+        with pytest.raises(SourceError, match="is a share link of WeTransfer, and leads to a page: let anyone"):
+            await reading
+    else:
+        assert await reading == (b"picture" if asked else b"<html>")
+    assert seen == [url, *filter(None, [asked])]
+
+
+async def test_a_forbidden_url_names_the_flag_for_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, Forbidden("answers 403"))
+    with pytest.raises(SourceError, match="answers 403; where it wants a Referer or a key, give it by --header"):
+        await bench.read()
