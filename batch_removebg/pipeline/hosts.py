@@ -20,6 +20,7 @@ from batch_removebg.providers.circuit_breaker import Breaker
 _AT_ONCE = 8  # connections to one host
 _PATIENCE = 300.0  # seconds that a host may ask to wait; for longer, its rows are left to the next run
 _AWAY = 600.0  # seconds after which one that was given up is tried again, for rows that are read then
+_LOOK = 1.0  # seconds after which what waits for a connection looks whether the run stops
 _BREAKER = Breaker(threshold=3, longest=30.0, outage=_PATIENCE, stranger=30.0)
 
 
@@ -57,7 +58,10 @@ class Host:
         """Return once it may be asked, in the order of the calls; raises Postponed where it is given up."""
         async with self._line:
             while (wait := self._wait()) > 0:
-                await (sleep(wait) if wait < inf else self._freed.wait())
+                if wait == inf:
+                    with anyio.move_on_after(_LOOK):
+                        await self._freed.wait()
+                await sleep(wait if wait < inf else 0.0)  # which ends once the run stops
             self._active += 1
 
     def _wait(self) -> float:
