@@ -146,6 +146,10 @@ class SourceError(ItemError, kind="source"):
     """The source can't be read, or isn't a picture that this program can decode."""
 
 
+class Forbidden(SourceError):
+    """401 or 403 from the host of a URL: a header may open it."""
+
+
 class WorkFailed(SourceError, kind="crash", of_content=True):
     """Work on the picture crashed its process, or took longer than any picture should."""
 
@@ -234,7 +238,7 @@ class OutputBroken(ResubmitError, kind="output"):
 
 
 class Postponed(BatchError, kind="postponed", verdict=Verdict.LEAVE):
-    """A prediction is paid for, or may be, and can't be had now; the item stays pending for the next run."""
+    """What is paid for, or may be, can't be had now, or the source's host is down; the item stays pending."""
 
 
 class Stopping(BatchError, kind="stopping", verdict=Verdict.LEAVE):

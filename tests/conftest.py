@@ -14,7 +14,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test may find, or send, a key of the machine it runs on."""
+    """No test may find, or send, a key of the machine it runs on, nor ask its proxy."""
     for name in list(os.environ):
-        if name.endswith(("_API_TOKEN", "_API_KEY")):
+        if name.upper().endswith(("_API_TOKEN", "_API_KEY", "_PROXY")):
             monkeypatch.delenv(name)

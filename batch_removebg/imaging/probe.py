@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from batch_removebg.errors import SourceError
+from batch_removebg.net import instead
 
 from . import bounds, read_pillow, read_vips, tiff
 from .format import STARTS, Limits, identify
@@ -26,7 +27,8 @@ def probe(data: bytes, limits: Limits) -> Header:
     name = identify(data)
     if name is None:
         names = ", ".join(name for name in STARTS if name != "HEIF")
-        raise SourceError(f"is not a picture (it starts with {data[:8]!r}); readable are {names} and HEIC")
+        unknown = f"is not a picture (it starts with {data[:8]!r}); readable are {names} and HEIC"
+        raise SourceError(instead.named(data) or unknown)
     bounds.require_few(name, data)
     tags = tiff.read_tags(data) if name == "TIFF" else None
     by_vips = name in read_vips.LOADERS and not (tags is not None and tiff.is_for_pillow(tags))

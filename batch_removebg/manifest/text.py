@@ -37,9 +37,12 @@ def nameable(path: str) -> str | None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Stream]:
-    """The manifest, decompressed where its name ends in `.gz`; raises ManifestError."""
+    """The manifest, decompressed where it is gzip, whatever its name; raises ManifestError."""
     try:
-        stream: Stream = gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # noqa: SIM115  # closed below
+        stream: Stream = path.open("rb")  # closed below
+        if path.suffix.lower() == ".gz" or stream.peek(2)[:2] == b"\x1f\x8b":
+            stream.close()
+            stream = gzip.open(path)  # noqa: SIM115
     except OSError as error:
         raise ManifestError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
     with stream:

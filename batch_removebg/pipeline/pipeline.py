@@ -9,7 +9,8 @@
 `todos` is bounded. `ready` has no room: output URLs expire, so a worker hands over only to a free downloader, and
 back-pressure reaches the reader. `copies` takes what comes back without waiting: copies of a content that was saved or
 has failed, outputs of no use, and lost creates once they were looked for. What has to be bought after all goes to
-`todos` again. A copy of what is being bought is parked, and holds no worker; nor does what has to wait for another try.
+`todos` again. A copy of what is being bought is parked, and holds no worker; nor does what has to wait for another try,
+or for the host of its source.
 
 Closing the ends is the shutdown: once the reader is done and no item is on its way, the copiers end and close `todos`,
 the workers end and close `ready`, and the downloaders end. A closed gate stops buying: paid results are still collected
@@ -34,6 +35,7 @@ from .context import Context
 from .copy_queue import CopyQueue
 from .dedup import Deduplicator, Released, Way
 from .download import Downloader, described
+from .hosts import NotNow
 from .planner import unchanged
 from .prepare import prepare
 from .purchase import Purchaser
@@ -60,8 +62,8 @@ class Pipeline:
     reused: int = 0  # items saved without a prediction
 
     def __post_init__(self) -> None:
-        most, parked = self.context.shape.copies, lambda: self.dedup.parked
-        self._copies: CopyQueue[Released] = CopyQueue(most, parked)
+        most, parked = self.context.shape.copies, lambda: self.dedup.parked + self.context.sources.waiting
+        self._copies: CopyQueue[Released | tuple[Todo, None]] = CopyQueue(most, parked)
         self._started: set[str] = set()  # ids of the items in flight
 
     async def run(self) -> None:
@@ -148,6 +150,9 @@ class Pipeline:
             if predicted is not None:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
+        except NotNow as later:
+            self._stages.start_soon(self._later, todo, later)
+            return False
         except BatchError as error:
             await self._useless(todo, error, prepared)
             return error.attempts > 0
@@ -190,10 +195,22 @@ class Pipeline:
         else:
             self._copies.put([(prepared, None)])
 
+    async def _later(self, todo: Todo, later: NotNow) -> None:
+        """Let an item go on once its source's host may be asked."""
+        try:
+            await later.over()
+        except BatchError as error:
+            await self._settle(todo, error)
+        else:
+            self._copies.put([(todo, None)])
+
     async def _copier(self, todos: Todos, ready: Ready) -> None:
         with todos, ready:
             while (released := await self._copies.take()) is not None:
                 prepared, error = released
+                if isinstance(prepared, Todo):
+                    await todos.send(prepared)
+                    continue
                 todo = prepared.todo
                 if (error := error or self._stopping(todo, prepared)) is not None:
                     await self._settle(todo, error, prepared)

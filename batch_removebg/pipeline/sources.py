@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_removebg.errors import PredictionLost, RetryError, SourceError
+from batch_removebg.errors import BatchError, Forbidden, PredictionLost, RetryError, SourceError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item
-from batch_removebg.net import fetch
+from batch_removebg.net import fetch, instead
 from batch_removebg.resources import Cpu
 
+from .hosts import Host, NotNow, SourceHosts
 from .work import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     import aiohttp
 
+    from batch_removebg.net.headers import Header
 
 EXPECTED = 8 << 20  # bytes of a source or an output whose size isn't known yet
 _ROOM = 64 << 20  # bytes of sources kept while they are worked on
@@ -36,8 +40,13 @@ class Sources:
     retry_delay: Callable[[int, RetryError], float | None]
     """Seconds until the next try of a URL after so many failed ones, or None to give up."""
     sleep: Callable[[float], Awaitable[None]]
+    hosts: SourceHosts
+    headers: Sequence[Header] = ()
 
     def __post_init__(self) -> None:
+        self.waiting = 0  # items that wait for their host
+        self._may: set[str] = set()  # ids of items whose turn at their host has come
+        self._tries: Counter[str] = Counter()
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
 
@@ -56,14 +65,22 @@ class Sources:
         kept = prepared.data or self._kept.get(prepared.fingerprint)
         if kept is not None:
             return kept
-        data = await self.read(prepared.todo.item)
+        data = await self.patiently(prepared.todo.item)
         if await self.cpu.run(sha256_hex, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
+    async def patiently(self, item: Item) -> bytes:
+        """What `read` gives, once the item's host may be asked."""
+        while True:
+            try:
+                return await self.read(item)
+            except NotNow as later:
+                await later.over()
+
     async def read(self, item: Item) -> bytes:
-        """The bytes of the item's file or URL; raises SourceError, or RetryError after the last try."""
-        return await (self._file(item, item.path) if item.path is not None else self._url(item.source))
+        """The bytes of the item's file or URL; raises SourceError, NotNow, or RetryError after the last try."""
+        return await (self._file(item, item.path) if item.path is not None else self._url(item))
 
     async def _file(self, item: Item, path: Path) -> bytes:
         import aiofiles  # a run over URLs does without
@@ -81,16 +98,61 @@ class Sources:
             raise SourceError(f"is larger than {self.fetching.size >> 20} MiB; raise --max-size")
         return data
 
-    async def _url(self, url: str) -> bytes:
-        tries = 0
-        while True:
-            try:
-                return await fetch.get(self.session(), url, fetching=self.fetching)
-            except PredictionLost as error:
+    async def _url(self, item: Item) -> bytes:
+        url = item.url or item.source
+        host = self.hosts.of(url)
+        if item.id in self._may:
+            self._may.discard(item.id)
+        elif not host.enter():
+            raise NotNow(partial(self._turn, item, host, 0.0))
+        try:
+            fetched = await self._fetched(url)
+        except RetryError as error:
+            wait = self.retry_delay(self._tries[item.id] + 1, error)
+            if host.failed(url, error, wait or 0.0):
+                wait = 0.0
+            elif wait is None:
+                del self._tries[item.id]
+                raise
+            else:
+                self._tries[item.id] += 1
+            raise NotNow(partial(self._turn, item, host, wait)) from error
+        except BatchError as error:
+            host.answered()
+            del self._tries[item.id]
+            if isinstance(error, Forbidden):
+                raise SourceError(f"{error}; where it wants a Referer or a key, give it by --header") from error
+            if isinstance(error, PredictionLost):
                 raise SourceError(str(error)) from error
-            except RetryError as error:
-                tries += 1
-                wait = self.retry_delay(tries, error)
-                if wait is None:
-                    raise
-            await self.sleep(wait)
+            raise
+        except BaseException:
+            host.gave_up()
+            raise
+        host.answered()
+        del self._tries[item.id]
+        return fetched
+
+    async def _turn(self, item: Item, host: Host, seconds: float) -> None:
+        """Wait until the item's host may be asked for it."""
+        self.waiting += 1
+        try:
+            if seconds:
+                await self.sleep(seconds)
+            await host.turn(self.sleep)
+        finally:
+            self.waiting -= 1
+        self._may.add(item.id)
+
+    async def _fetched(self, url: str) -> bytes:
+        """What is at a URL; at a share link the file that it leads to, where there is a rule for it."""
+        asked = partial(fetch.get, self.session(), fetching=self.fetching, headers=self.headers)
+        data, service = await asked(url), instead.share(url)
+        if service and instead.named(data):
+            if link := instead.direct(url):
+                data = await asked(link)
+            if instead.named(data):
+                raise SourceError(
+                    f"{fetch.redacted(url)} is a share link of {service}, and leads to a page: let anyone with the "
+                    "link see the picture, and give the link that downloads it"
+                )
+        return data

@@ -52,7 +52,7 @@ class Breaker:
     first: float = 2.0  # seconds of the first pause; doubled with each probe that fails
     longest: float = 60.0
     outage: float = 1800.0  # seconds of nothing but failures after which the run is given up
-    stranger: float = 300.0
+    stranger: float = 600.0
     """The same where the server was never reached: more likely a mistyped address than an outage."""
     known: bool = False  # the server was reached, in this run or an earlier one
     _failures: int = field(default=0, init=False)
@@ -100,7 +100,7 @@ class Breaker:
         self._down += max(0.0, min(now - self._failed_at, _GAP))
         self._failed_at = now
         if self._down >= (self.outage if self.known else self.stranger):
-            hint = "" if self.known else "check --base-url if it has never worked, and "
+            hint = "" if self.known else "check --base-url, the network, and HTTPS_PROXY if it has never worked, and "
             raise ServerDown(
                 f"the server has given nothing but errors for {self._down / 60:.0f} minutes; "
                 f"{hint}run the same command again when it is back"

@@ -5,7 +5,6 @@ Codes and texts are from the docs of Replicate's HTTP API and of gateways that s
 
 from __future__ import annotations
 
-import email.utils
 import math
 import re
 import reprlib
@@ -23,6 +22,7 @@ from batch_removebg.errors import (
     ServerError,
     VersionRejected,
 )
+from batch_removebg.net import fetch
 
 _RESETS_IN = re.compile(r"resets? in ~?\s*(\d+(?:\.\d+)?)\s*s", re.IGNORECASE)
 _LIMIT = re.compile(
@@ -48,10 +48,8 @@ _repr.maxstring = _repr.maxother = 120
 
 def retry_after(headers: Mapping[str, str], body: Any, *, now: float) -> float | None:
     """Seconds the server asks to wait: from the body's `retry_after`, the header (seconds or a date), or the text."""
-    header = headers.get("Retry-After", "")
     asked = number(as_object(body).get("retry_after"))
-    asked = number(header) if asked is None else asked
-    asked = _until(header, now) if asked is None else asked
+    asked = fetch.retry_after(headers, now=now) if asked is None else asked
     if asked is None and (match := _RESETS_IN.search(detail(body))):
         asked = number(match.group(1))
     return None if asked is None else max(0.0, asked)
@@ -80,13 +78,6 @@ def number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return found if math.isfinite(found) else None
-
-
-def _until(date: str, now: float) -> float | None:
-    try:
-        return aware(email.utils.parsedate_to_datetime(date)).timestamp() - now
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def aware(moment: datetime) -> datetime:

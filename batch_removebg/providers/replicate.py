@@ -45,7 +45,7 @@ from batch_removebg.model import (
     Upload,
     nothing,
 )
-from batch_removebg.net import fetch
+from batch_removebg.net import fetch, proxies
 from batch_removebg.net.patience import Patience
 from batch_removebg.resources import Memory
 from batch_removebg.storage import on_disk
@@ -246,9 +246,11 @@ class Replicate:
         waiting = Patience(max(end.seconds, patience), 10 * end.seconds)
         timeout = aiohttp.ClientTimeout(sock_connect=20)
         try:
+            url = fetch.as_url(self._base + path)
+            proxy = proxies.proxy_of(url)
             with waiting.kept():
                 answer = await self.session.request(
-                    method, self._base + path, headers=sent, timeout=timeout, allow_redirects=False, **kwargs
+                    method, url, headers=sent, proxy=proxy, timeout=timeout, allow_redirects=False, **kwargs
                 )
             async with answer:
                 parsed = await self._parsed(answer, doing, waiting)
@@ -259,10 +261,10 @@ class Replicate:
                 if status < 300 and (stated := refusals.stated(parsed)) and wire.prediction(parsed) is None:
                     status = stated
                 return _Answer(status, answer.headers, parsed, getattr(answer, "drop", nothing))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
             failure: BatchError = Unreachable(said)
-        except aiohttp.InvalidURL:
+        except ValueError:
             failure = NotAnApi(f"{doing}: {self._base} is no URL; check --base-url")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             said = self._masked(fetch.one_line(error))

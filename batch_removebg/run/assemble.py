@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, BinaryIO
 
 from batch_removebg.clock import Clock
-from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
@@ -25,6 +25,7 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Planner
@@ -145,6 +146,7 @@ def sources(
     cpu: Cpu,
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]],
+    listener: Listener = ignore,
 ) -> Sources:
     """What reads files and URLs."""
     return Sources(
@@ -153,6 +155,8 @@ def sources(
         cpu=cpu,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=sleep,
+        hosts=SourceHosts(clock, _teller(listener, Kind.WARNING)),
+        headers=settings.headers(),
     )
 
 
@@ -169,7 +173,7 @@ def context_of(
     """What the stages share, before the provider is wrapped."""
     cpu, gate = Cpu(budget=settings.pixels()), Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
-    brake, read = Brake(gate.close), sources(session, settings, cpu, clock, gate.sleep)
+    brake, read = Brake(gate.close), sources(session, settings, cpu, clock, gate.sleep, listener)
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
@@ -214,6 +218,7 @@ class Pace:
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
         self.budget = Budget(*settings.budget(billed))
+        self.breaker = Breaker(stranger=settings.give_up_after)
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:
@@ -224,7 +229,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
         await (gate.sleep if operation in BUYING else clock.sleep)(seconds)
 
     warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
-    known, hosts = ledger.fold.predictions > 0, Hosts()
+    breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
         lambda inner: Journaled(inner, ledger, gate, clock),
@@ -240,7 +245,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             trouble=concurrency.trouble,
             may_buy=lambda now: not context.brake.holds and may_buy(hosts, now),
         ),
-        lambda inner: Breaking(inner, Breaker(known=known), clock=clock, pause=pause, waiting=warn, hosts=hosts),
+        lambda inner: Breaking(inner, breaker, clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),
     ]
     provider = context.provider

@@ -59,12 +59,12 @@ class Option:
         raise SettingsError(f"{self.flag} {_plain(value)}: {remedy}")
 
 
-def option(default: T, group: str, help: str, **how: Any) -> T:  # noqa: A002  # argparse's own word
-    """A field of a table; `how` are fields of Option."""
+def option(default: T, group: str, help: str, *, secret: bool = False, **how: Any) -> T:  # noqa: A002  # argparse's own word
+    """A field of a table; a secret one is left out of its repr. `how` are fields of Option."""
     metadata = {"option": Option(group=group, help=help, **how)}
     if default.__hash__ is None:  # a collection: a new one for each
         return field(default_factory=type(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 def declared(table: type) -> dict[str, Option]:

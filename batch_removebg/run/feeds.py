@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import ItemError, ManifestError, RetryError
+from batch_removebg.errors import ItemError, ManifestError, Postponed, RetryError
 from batch_removebg.manifest.inputs import Feed, is_feed
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
@@ -30,11 +30,12 @@ async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) ->
             source, found = sources(session, settings, Cpu(budget=settings.pixels()), clock, clock.sleep), list(inputs)
             for nth, url in enumerate(inputs):
                 if is_feed(url):
-                    feed, name = Feed(url), re.split(r"[?#]", url)[0].rpartition("/")[2]
+                    # Without `.gz`: fetched, it is unpacked.
+                    feed, name = Feed(url), re.split(r"[?#]|(?i:\.gz)(?=$|[?#])", url)[0].rpartition("/")[2]
                     feed.path, feed.shown = Path(folder) / f"{nth}-{name[-20:]}", fetch.redacted(url)
                     try:
-                        feed.path.write_bytes(await source.read(Item(url, url, feed.shown)))
-                    except (ItemError, RetryError) as error:
+                        feed.path.write_bytes(await source.patiently(Item(url, url, feed.shown)))
+                    except (ItemError, Postponed, RetryError) as error:
                         raise ManifestError(f"The manifest can't be downloaded: {error}.") from error
                     found[nth] = feed
         yield found

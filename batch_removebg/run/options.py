@@ -103,7 +103,7 @@ class Options:
 
     header: tuple[str, ...] = option(
         (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST=NAME: VALUE`; never sent to the API, never "
-        "written; may be repeated", metavar="HEADER", read=str, collect=tuple)
+        "written; may be repeated", metavar="HEADER", read=str, collect=tuple, secret=True)
     refresh: Literal["auto", "never", "always"] = option(
         "auto", WEB, "whether pictures that were downloaded are asked for again: `auto` (default) asks hosts that say "
         "whether one has changed, `always` downloads all, `never` none")

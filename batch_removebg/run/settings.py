@@ -20,6 +20,7 @@ from batch_removebg.imaging.format import Limits, parse_colour
 from batch_removebg.manifest.columns import Choice
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.model import Provider
+from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.net.ssrf import is_near
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
@@ -58,6 +59,12 @@ class Settings(Options):
         with _named("--name"):
             check_template(self.name)
         self.finish()
+        self.headers()
+
+    def headers(self) -> tuple[headers.Header, ...]:
+        """The headers for hosts of sources; raises SettingsError where one isn't written as such."""
+        with _named("--header"):
+            return tuple(map(headers.parse, self.header))
 
     def finish(self) -> Finish:
         """How the pictures are made."""
@@ -180,6 +187,7 @@ class Settings(Options):
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
             shown["base_url"] = self.base
+        shown.pop("header", None)
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it
         if self.model_inputs:

@@ -39,7 +39,7 @@ from .blob_store import KEEP, BlobStore
 from .guests import HEADERS, Connection, Guests
 from .jobs import Jobs
 
-INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, redirects=5, public_only=True)
+INPUT_POLICY = fetch.FetchPolicy(size=100 << 20, seconds=60.0, public_only=True)
 _SHUTDOWN = 2.0  # seconds that answers in progress get to finish
 _LINGERING = 5.0  # seconds for which the rest of a refused body is read, so that its client comes to see the answer
 _FOLDER = "batch-removebg-"  # what the names of temporary folders begin with

@@ -52,7 +52,8 @@ def test_the_size_is_the_upright_one(kind, orientation):
     ("data", "message"),
     [
         (b"", r"^is empty \(0 bytes\)$"),
-        (b"%PDF-1.7 not a picture", r"^is not a picture \(it starts with b'%PDF-1\.7'\); readable are JPEG, PNG"),
+        (b"%QQQ-1.7 not a picture", r"^is not a picture \(it starts with b'%QQQ-1\.7'\); readable are JPEG, PNG"),
+        (b"%PDF-1.7", "^is not a picture but a PDF: save its page as PNG$"),
         (tiff_of_floats(), "^is a TIFF with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
         (psd_of_16_bits(), "^is a PSD with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
         (b"GIF89a", "^looks like GIF, but its header is damaged or cut short"),

@@ -142,7 +142,6 @@ async def test_no_connection_may_be_tried_again(session: aiohttp.ClientSession) 
         (401, Refused),
         (403, Refused),
         (204, Refused),
-        (202, Refused),
         (304, Refused),
     ],
 )
@@ -165,9 +164,9 @@ async def test_redirects_are_followed_as_far_as_the_cap(api: FakeApi, session: a
 
 async def test_a_circle_of_redirects_ends(api: FakeApi, session: aiohttp.ClientSession) -> None:
     api.respond("GET", "/a.png", redirect("/a.png"))
-    with pytest.raises(Refused, match="more than 5 redirects"):
+    with pytest.raises(Refused, match="redirects lead in a circle"):
         await fetch(api, session)
-    assert len(api.requests) == 6
+    assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize(

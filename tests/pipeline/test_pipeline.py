@@ -23,10 +23,12 @@ from batch_removebg.errors import (
     KeyRejected,
     ManifestError,
     RateLimited,
+    Unreachable,
 )
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger import results
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status
+from batch_removebg.net import fetch
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.run import assemble, batch
 from batch_removebg.run.settings import Settings
@@ -390,6 +392,27 @@ async def test_url_sources_pass_through_untouched(bench: Bench, tmp_path: Path) 
     assert bench.results()["items"][0]["meta"] == {"shade": "red"}
     assert bench.saved() == ["A 1.png"]
     assert (await bench.run(str(manifest))).skipped == 1
+
+
+async def test_a_host_that_is_down_leaves_its_rows_pending_and_holds_no_worker(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(session: Any, url: str, **_: Any) -> bytes:
+        if "dead" not in url:
+            return photo(40, 30, (int(url[-5]), 40, 90))
+        raise Unreachable(f"no connection for {url}")
+
+    monkeypatch.setattr(fetch, "get", get)
+    rows = [f"https://dead.example/{n}.jpg" for n in range(20)] + [f"https://shop.example/{n}.jpg" for n in range(5)]
+    manifest = tmp_path / "list.txt"
+    manifest.write_text("\n".join(rows))
+    summary = await bench.run(str(manifest), fetch_sources=True, concurrency=2, allow_private=True)
+    assert (summary.saved, summary.failed, summary.pending) == (5, 0, 20)
+    warnings = [event.text for event in bench.events if event.kind is Kind.WARNING and "dead." in event.text]
+    assert [text.rpartition("; ")[2] for text in warnings] == [
+        "dead.example seems to be down: its rows wait, and the others go on",
+        "dead.example stays down: its rows are left to the next run",
+    ]
 
 
 async def test_items_that_would_meet_get_names_of_their_own_in_every_run(bench: Bench) -> None:

@@ -9,8 +9,10 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from batch_removebg.clock import Clock
 from batch_removebg.errors import (
     BatchError,
+    Forbidden,
     PredictionLost,
     RateLimited,
     RetryError,
@@ -20,6 +22,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
+from batch_removebg.pipeline.hosts import NotNow, SourceHosts
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.resources import Cpu
 
@@ -38,13 +41,16 @@ class Bench:
         self.waits: list[float] = []
         self.asked: list[tuple[int, float | None]] = []
         self._tries = tries
+        self.now = 0.0
+        self.told: list[str] = []
+        hosts = SourceHosts(Clock(monotonic=lambda: self.now), self.told.append)
         self.sources = Sources(
-            lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep
+            lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep, hosts=hosts
         )
         monkeypatch.setattr(fetch, "get", self.get)
 
-    async def get(self, session: Any, url: str, *, fetching: fetch.FetchPolicy) -> bytes:
-        assert (session, url, fetching) == (SESSION, URL, INPUT_POLICY)
+    async def get(self, session: Any, url: str, *, fetching: fetch.FetchPolicy, headers: Any) -> bytes:
+        assert (session, url, fetching, headers) == (SESSION, URL, INPUT_POLICY, ())
         answer = self.answers.popleft()
         if isinstance(answer, BatchError):
             raise answer
@@ -56,9 +62,18 @@ class Bench:
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        self.now += seconds
 
     async def read(self) -> bytes:
-        return await self.sources.read(Item(URL, URL, "list.txt:3"))
+        return await patiently(self.sources)
+
+
+async def patiently(sources: Sources) -> bytes:
+    while True:
+        try:
+            return await sources.read(Item(URL, URL, "list.txt:3"))
+        except NotNow as later:
+            await later.over()
 
 
 @pytest.fixture
@@ -111,6 +126,7 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
         cpu=Cpu(),
         retry_delay=lambda tries, error: None,
         sleep=sleep,
+        hosts=SourceHosts(Clock(), lambda said: None),
     )
     assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
 
@@ -154,9 +170,9 @@ async def test_a_run_that_stops_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -
         raise Stopping("the run is stopping")
 
     bench = Bench(monkeypatch, ServerError("503"))
-    waiting = Sources(lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=bench.delay, sleep=stopping)
+    bench.sources.sleep = stopping
     with pytest.raises(Stopping):
-        await waiting.read(Item(URL, URL, "list.txt:3"))
+        await bench.read()
 
 
 def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +187,37 @@ def test_what_is_worked_on_is_kept_as_far_as_there_is_room(monkeypatch: pytest.M
     sources.let_go("a")
     sources.hold("c", b"123456")
     assert [sources._kept.get(key) for key in "abc"] == [None, b"1234", b"123456"]
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://drive.google.com/file/d/1aB/view", "https://drive.google.com/uc?export=download&id=1aB"),
+        ("http://we.tl/t-x", None),
+        ("http://shop.example/a.jpg", None),
+    ],
+)
+async def test_of_a_share_link_the_file_is_tried_and_else_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, asked: str | None
+) -> None:
+    seen: list[str] = []
+
+    async def get(session: Any, url: str, **_: Any) -> bytes:
+        seen.append(url)
+        return b"picture" if "download" in url else b"<html>"
+
+    bench = Bench(monkeypatch)
+    monkeypatch.setattr(fetch, "get", get)
+    reading = bench.sources.read(Item("a", "signed", "list.txt:3", url=url))
+    if "we.tl" in url:
+        with pytest.raises(SourceError, match="is a share link of WeTransfer, and leads to a page: let anyone"):
+            await reading
+    else:
+        assert await reading == (b"picture" if asked else b"<html>")
+    assert seen == [url, *filter(None, [asked])]
+
+
+async def test_a_forbidden_url_names_the_flag_for_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, Forbidden("answers 403"))
+    with pytest.raises(SourceError, match="answers 403; where it wants a Referer or a key, give it by --header"):
+        await bench.read()

@@ -162,7 +162,7 @@ async def test_an_id_from_a_server_is_quoted_into_one_path_segment(api: FakeApi,
         with pytest.raises(BatchError):
             await provider.get(hostile)
     assert [seen.path for seen in api.requests] == [
-        "/v1/predictions/..%2Ffiles", "/v1/predictions/a%2Fcancel", "/v1/predictions/a%3Fb=c%23d",
+        "/v1/predictions/..%2Ffiles", "/v1/predictions/a%2Fcancel", "/v1/predictions/a%3Fb%3Dc%23d",
         "/v1/predictions/%C3%A4%20b",
     ]  # fmt: skip
 

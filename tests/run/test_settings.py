@@ -484,3 +484,11 @@ def test_private_addresses_are_fetched_from_only_on_request_or_beside_a_private_
     tmp_path: Path, given: dict[str, Any], public_only: bool
 ) -> None:
     assert Settings(out=tmp_path, **given).public_only is public_only
+
+
+def test_headers_for_hosts_of_sources_are_checked_and_never_shown() -> None:
+    settings = made(header=("X-Key: k3y", "cdn.example=Cookie: k3y"))
+    assert settings.headers() == (("", "X-Key", "k3y"), ("cdn.example", "Cookie", "k3y"))
+    assert "k3y" not in repr(settings) + json.dumps(settings.shown())
+    with pytest.raises(SettingsError, match=r"^--header: write 'NAME: VALUE'"):
+        made(header=("k3y",))
