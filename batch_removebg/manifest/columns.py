@@ -86,16 +86,20 @@ def row_item(cells: Mapping[str, Any], origin: str, base: Path) -> Item:
 def _row_item(
     item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path
 ) -> Item:
+    own, was = item_id is not None, () if item_id is None else (value,)
     if _PLAIN_URL.fullmatch(value):
-        return Item(item_id or value, value, origin, None, None, output, meta)
-    return dataclasses.replace(item := value_item(value, origin, base), id=item_id or item.id, output=output, meta=meta)
+        return Item(item_id or value, value, origin, None, None, output, meta, own_id=own, was=was)
+    item = value_item(value, origin, base)
+    was = () if item_id is None else (item.id,)
+    return dataclasses.replace(item, id=item_id or item.id, output=output, meta=meta, own_id=own, was=was)
 
 
 def as_item(row: Item | UrlRow) -> Item:
     """The row itself if it is an Item, else its Item."""
     if isinstance(row, Item):
         return row
-    return _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
+    item = _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
+    return item if row.url is None else dataclasses.replace(item, url=row.url)
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,10 +18,12 @@ from batch_removebg.model import Item, UrlRow
 
 from .columns import as_item, path_item, row_item, value_item
 from .folder import walk
+from .identity import BY_DEFAULT, Identity, numbered
 from .inputs import Input, InputKind, matches, resolve
+from .roots import Roots
 from .rows import Parser, parser_for, read_mixed, read_txt
-from .seen import Marks, Seen
-from .text import Stream, lines, opened, printable
+from .seen import Earlier, Marks, Seen
+from .text import Stream, begins, lines, opened, printable
 
 
 def read_rows(
@@ -28,15 +32,19 @@ def read_rows(
     out: Path | None,
     stdin: BinaryIO | None = None,
     on_warning: Callable[[str], None] = ignore,
+    identity: Identity = BY_DEFAULT,
+    root: str | None = None,
+    strict: bool = False,
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
-    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own. Raises ManifestError: before
-    the first Item for an INPUT that doesn't exist, later for an invalid row, for an id with two sources, and where no
-    picture is found.
+    `out` is left out of folders; `stdin`, a buffered reader, replaces the process's own; ids and names of files are
+    relative to `root`, by default to the folder that they have in common. Raises ManifestError: before
+    the first Item for an INPUT that doesn't exist, later for an invalid row, where no picture is found and, if it is
+    `strict`, for an id with two sources.
     """
     found = resolve(inputs, out, on_warning)
-    rows = _Reader(out, on_warning, stdin, len(found) > 1).rows(found)
+    rows = _Reader(out, on_warning, stdin, identity, Roots.of(found, root), strict).rows(found)
     if (first := next(rows, None)) is None:
         raise _nothing_to_do(inputs)
     yield first
@@ -44,7 +52,14 @@ def read_rows(
 
 
 def check(
-    inputs: Sequence[str], *, out: Path | None, rows: int = 10_000, look: Callable[[Item], object] = lambda _: None
+    inputs: Sequence[str],
+    *,
+    out: Path | None,
+    rows: int = 10_000,
+    look: Callable[[Item], object] = lambda _: None,
+    identity: Identity = BY_DEFAULT,
+    root: str | None = None,
+    strict: bool = False,
 ) -> int | None:
     """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
@@ -54,7 +69,7 @@ def check(
     found = resolve(inputs, out, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(out, ignore, None, len(found) > 1)
+    reader = _Reader(out, ignore, None, identity, Roots.of(found, root), strict)
     with closing(reader.rows(rereadable)) as items:
         count = sum(1 for _ in map(look, map(as_item, itertools.islice(items, rows))))
         whole = count < rows or next(items, None) is None
@@ -77,12 +92,16 @@ class _Reader:
     _out: Path | None
     _warn: Callable[[str], None]
     _stdin: BinaryIO | None
-    _many: bool
+    _identity: Identity
+    _roots: Roots
+    _strict: bool
     _seen: Seen = field(default_factory=Seen)
     _files: Seen = field(default_factory=Seen)
     _marks: Marks | None = None
     _found: Sequence[Input] = ()
     _passed: int = 0
+    _again: int = 0  # rows whose id stands for another picture already
+    _first_again: str = ""
 
     def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
@@ -90,38 +109,46 @@ class _Reader:
         self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
         with closing(self._seen), closing(self._files):
             for each in found:
-                by_file = self._many and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
-                for rows in self._read(each):
+                by_file = len(found) > 1 and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
+                for rows in map(self._identity.of_all, self._read(each)):
                     if self._marks is not None and self._are_unmarked(self._marks, rows):
                         yield from rows
                     else:
-                        yield from (row for row in rows if self._is_new(as_item(row), by_file=by_file))
+                        new = (self._new(as_item(row), by_file=by_file) for row in rows)
+                        yield from (item for item in new if item is not None)
+            if self._again:
+                more = f" ({self._again} such rows)" if self._again > 1 else ""
+                self._warn(f"{self._first_again}{more}; --strict stops there.")
 
     def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
         """The rows, one or several at a time."""
         path = Path(each.value)
         match each.kind:
             case InputKind.MANIFEST:
-                with opened(path) as stream:
-                    yield from _rows(stream, printable(path), parser_for(path) or read_txt, path.parent)
+                yield from self._roots.below(lambda: _manifest(path, printable(path)))
             case InputKind.STDIN:
-                stdin = self._stdin or sys.stdin.buffer
-                yield from _rows(cast("Stream", stdin), "stdin", read_mixed, Path())
+                stdin = cast("Stream", self._stdin or sys.stdin.buffer)
+                if self._roots.given is not None or not begins(stdin, b"/"):
+                    yield from self._roots.below(lambda: _rows(stdin, "stdin", read_mixed, Path()), once=True)
+                    return
+                with tempfile.NamedTemporaryFile() as copy:  # read to its end, to know what its paths have in common
+                    shutil.copyfileobj(stdin, copy)
+                    copy.flush()
+                    yield from self._roots.below(lambda: _manifest(Path(copy.name), "stdin", read_mixed, Path()))
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:
-                name = path.relative_to(path.parent if each.base is None else each.base).as_posix()
+                name = self._roots.name(path) if each.base is None else path.relative_to(each.base).as_posix()
                 yield [replace(path_item(each.value, each.origin), name=printable(name))]
             case InputKind.URL:
                 yield [value_item(each.value, each.origin, Path())]
 
     def _folder(self, root: Path, each: Input) -> Iterator[Item]:
+        others: Sequence[str] = ()
         if each.pattern:
             prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
         else:
-            # The folder's name, also where it is given as `.` or `..`.
-            own = root.name if root.name not in {"", ".."} else root.resolve().name
-            prefix = f"{own}/" if self._many and own else ""
+            prefix, *others = self._roots.prefixes(root)
         try:
             for name, error in walk(root, out=self._out, warn=self._warn):
                 if error is None and each.pattern and not matches(name.split("/"), each.pattern):
@@ -131,7 +158,10 @@ class _Reader:
                     reason = error.strerror or str(error)
                     problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
                 file = path if error is None else None
-                yield Item(printable(prefix + name), printable(path), each.origin, file, shown, problem=problem)
+                was = tuple([printable(other + name) for other in others])
+                yield Item(
+                    printable(prefix + name), printable(path), each.origin, file, shown, problem=problem, was=was
+                )
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
@@ -143,27 +173,49 @@ class _Reader:
         self._passed += len(rows)
         return True
 
-    def _is_new(self, item: Item, *, by_file: bool) -> bool:
-        """Whether the item has to be processed; raises ManifestError where its id belongs to another picture."""
+    def _new(self, item: Item, *, by_file: bool) -> Item | None:
+        """The item if it has to be processed; numbered where its id belongs to another picture."""
         source = self._seen.source(item)
         earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
-            raise ManifestError(
-                f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
-                "give each its own in an id column, or rename one of two folders with the same name."
-            )
+            item, earlier = self._numbered(item, source, earlier)
         if earlier is None and by_file:
             earlier = self._files.add(source, source, item.origin)
-        if earlier is not None:
-            self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
-        return earlier is None
+        if earlier is None:
+            return item
+        self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
+        return None
+
+    def _numbered(self, item: Item, source: str, first: Earlier) -> tuple[Item, Earlier | None]:
+        """The item under the next id of its kind; raises ManifestError if that is not wanted."""
+        what = f"{item.origin}: the id {item.id!r} stands for another picture already ({first.origin})"
+        if self._strict:
+            raise ManifestError(
+                f"{what}; give each its own in an id column, or rename one of two folders with the same name."
+            )
+        if (earlier := self._seen.add(f"{item.id}\0{source}", source, item.origin)) is not None:
+            return item, earlier
+        new = numbered(item, self._seen.times(item.id))
+        while self._seen.add(new.id, source, item.origin) is not None:  # a row has that for its own id
+            new = numbered(item, self._seen.times(item.id))
+        self._again += 1
+        self._first_again = self._first_again or f"{what}: this one is {new.id!r}"
+        return new, None
 
     def _record_passed(self) -> None:
         """Read the rows that have passed once more, to record where each id first occurred, and for which source."""
         self._marks = None
-        again = itertools.chain.from_iterable(rows for each in self._found for rows in self._read(each))
+        read = (rows for each in self._found for rows in self._read(each))
+        again = itertools.chain.from_iterable(map(self._identity.of_all, read))
         for item in map(as_item, itertools.islice(again, self._passed)):
             self._seen.add(item.id, self._seen.source(item), item.origin)
+
+
+def _manifest(
+    path: Path, name: str, parser: Parser | None = None, base: Path | None = None
+) -> Iterator[Sequence[Item | UrlRow]]:
+    with opened(path) as stream:
+        yield from _rows(stream, name, parser or parser_for(path) or read_txt, base or path.parent)
 
 
 def _rows(stream: Stream, name: str, parser: Parser, base: Path) -> Iterator[Sequence[Item | UrlRow]]:

@@ -41,6 +41,13 @@ def opened(path: Path) -> Iterator[Stream]:
         yield stream
 
 
+def begins(stream: Stream, mark: bytes) -> bool:
+    """Whether a stream begins so, as far as it can be read; nothing is taken from it."""
+    with contextlib.suppress(OSError):
+        return stream.peek(len(mark)).startswith(mark)
+    return False
+
+
 def lines(stream: Stream, name: str) -> Iterator[str]:
     """The lines, with their ends, of a text in UTF-8 or, after a byte order mark, UTF-16.
 

@@ -47,6 +47,30 @@ class FetchPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server told an answer by; sent back, it says whether that has changed since."""
+
+    etag: str | None = None
+    modified: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        """Those of a request that is to be answered only if something has changed."""
+        given = {"If-None-Match": self.etag, "If-Modified-Since": self.modified}
+        return {name: value for name, value in given.items() if value}
+
+
+UNKNOWN = Validators()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body, and what to ask for changes with; None where it hasn't changed since."""
+
+    body: bytes | None
+    validators: Validators = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
 class OwnApi:
     """The API's own origin: the only one that gets the key and may have a private address."""
 
@@ -138,7 +162,19 @@ def data_uri(url: str) -> bytes:
 
 
 async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy, own: OwnApi | None = None) -> bytes:
-    """The body of an http(s) URL, within `fetching`, after redirects.
+    """The body of an http(s) URL, as `ask` gives it."""
+    return (await ask(session, url, fetching=fetching, own=own)).body or b""
+
+
+async def ask(
+    session: aiohttp.ClientSession,
+    url: str,
+    *,
+    fetching: FetchPolicy,
+    own: OwnApi | None = None,
+    known: Validators = UNKNOWN,
+) -> Fetched:
+    """The body of an http(s) URL, within `fetching`, after redirects; None where it is still what `known` tells.
 
     Requests to the origin of `own` go through its session, with its key; other origins never get the key, redirects
     included. Raises PredictionLost for 404 and 410, SourceError for other refusals, RetryError for transient failures.
@@ -152,7 +188,7 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
             if target.scheme not in ("http", "https"):
                 raise SourceError(f"{redacted(url)}: only http and https are fetched")
             ours = own if own is not None and str(target.origin()) == own.origin else None
-            headers = {"Authorization": ours.authorization} if ours and ours.authorization else {}
+            headers = {"Authorization": ours.authorization} if ours and ours.authorization else known.headers()
             asked = (ours.session if ours else session).get(
                 target, headers=headers, allow_redirects=False, timeout=timeout
             )
@@ -162,12 +198,14 @@ async def get(session: aiohttp.ClientSession, url: str, *, fetching: FetchPolicy
                 if answer.status in (301, 302, 303, 307, 308) and "Location" in answer.headers:
                     url = urljoin(url, answer.headers["Location"])
                     continue
+                if answer.status == 304 and known.headers():
+                    return Fetched(None, known)
                 if answer.status not in _WHOLE:
                     raise _refusal(url, answer.status)
-                body = await read(answer, fetching.size + 1, patience)
-                if len(body) > fetching.size:
+                data = await read(answer, fetching.size + 1, patience)
+                if len(data) > fetching.size:
                     raise SourceError(f"{redacted(url)}: larger than {fetching.size >> 20} MiB")
-                return body
+                return Fetched(data, Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified")))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _trouble(url, error) from error
     raise SourceError(f"{redacted(url)}: more than {fetching.redirects} redirects")

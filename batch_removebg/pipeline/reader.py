@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from batch_removebg.errors import BatchError, ItemError
 from batch_removebg.events import Event, Kind
-from batch_removebg.ledger.events import Unchanged
+from batch_removebg.ledger.events import Renamed, Unchanged
 from batch_removebg.ledger.state import Step
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.atomic import inside
@@ -83,11 +83,12 @@ class Reader:
             if count:
                 self.context.notify(Event(Kind.FOUND, count=count))
                 self.context.notify(Event(Kind.SKIPPED, text=step.value, count=count))
-        async with anyio.create_task_group() as together:  # so that the ledger writes them at once
-            for entry in plan.changed:
-                together.start_soon(self._record, entry)
+        for entries in (plan.renamed, plan.changed):
+            async with anyio.create_task_group() as together:  # so that the ledger writes them at once
+                for entry in entries:
+                    together.start_soon(self._record, entry)
 
-    async def _record(self, entry: Unchanged) -> None:
+    async def _record(self, entry: Renamed | Unchanged) -> None:
         try:
             await self.context.ledger.append(entry)
         except BatchError as error:

@@ -56,14 +56,19 @@ class Sources:
         kept = prepared.data or self._kept.get(prepared.fingerprint)
         if kept is not None:
             return kept
-        data = await self.read(prepared.todo.item)
+        data = (await self.read(prepared.todo.item)).body or b""
         if await self.cpu.run(sha256_hex, data) != prepared.sha256:
             raise SourceError("changed while it was being done; run again to do it anew")
         return data
 
-    async def read(self, item: Item) -> bytes:
-        """The bytes of the item's file or URL; raises SourceError, or RetryError after the last try."""
-        return await (self._file(item, item.path) if item.path is not None else self._url(item.source))
+    async def read(self, item: Item, known: fetch.Validators = fetch.UNKNOWN) -> fetch.Fetched:
+        """The bytes of the item's file or URL; None where a URL's are still what `known` tells.
+
+        Raises SourceError, or RetryError after the last try.
+        """
+        if item.path is not None:
+            return fetch.Fetched(await self._file(item, item.path))
+        return await self._url(item.url or item.source, known)
 
     async def _file(self, item: Item, path: Path) -> bytes:
         import aiofiles  # a run over URLs does without
@@ -81,11 +86,11 @@ class Sources:
             raise SourceError(f"is larger than {self.fetching.size >> 20} MiB; raise --max-size")
         return data
 
-    async def _url(self, url: str) -> bytes:
+    async def _url(self, url: str, known: fetch.Validators) -> fetch.Fetched:
         tries = 0
         while True:
             try:
-                return await fetch.get(self.session(), url, fetching=self.fetching)
+                return await fetch.ask(self.session(), url, fetching=self.fetching, known=known)
             except PredictionLost as error:
                 raise SourceError(str(error)) from error
             except RetryError as error:

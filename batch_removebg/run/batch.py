@@ -125,7 +125,15 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if settings.provider != "local":
         settings.key()
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=partial(naming.render, settings.name))
+    return reader.check(
+        inputs,
+        out=settings.out,
+        rows=CHECKED_ROWS,
+        look=partial(naming.render, settings.name),
+        identity=assemble.identity(settings),
+        root=settings.root,
+        strict=settings.strict,
+    )
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float) -> Summary:

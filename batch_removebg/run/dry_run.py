@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
+from batch_removebg.clock import Clock
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Listener
 from batch_removebg.ledger.index.run_items import RunItems
@@ -54,6 +55,8 @@ class _Sorter:
         item = todo.item
         if item.problem is not None:
             return "bad"
+        if todo.asked:  # what its host will say isn't known, and mostly is that nothing has changed
+            return "done"
         if item.path is not None:
             try:
                 source = digest(item.path)
@@ -82,7 +85,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     counts, begun, items, limit = Counter[str](), 0, assemble.read(inputs, settings, listener), settings.limit
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
-        planner = assemble.planner(settings, reading, recipe)
+        planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
         sorter = _Sorter(recipe, OnHand(settings.out, fold.made, recipe.passed), unsettled if billed else set())
         while limit is None or begun < limit:

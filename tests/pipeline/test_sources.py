@@ -41,14 +41,16 @@ class Bench:
         self.sources = Sources(
             lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep
         )
-        monkeypatch.setattr(fetch, "get", self.get)
+        monkeypatch.setattr(fetch, "ask", self.ask)
 
-    async def get(self, session: Any, url: str, *, fetching: fetch.FetchPolicy) -> bytes:
+    async def ask(
+        self, session: Any, url: str, *, fetching: fetch.FetchPolicy, known: fetch.Validators
+    ) -> fetch.Fetched:
         assert (session, url, fetching) == (SESSION, URL, INPUT_POLICY)
         answer = self.answers.popleft()
         if isinstance(answer, BatchError):
             raise answer
-        return answer
+        return fetch.Fetched(answer)
 
     def delay(self, tries: int, error: RetryError) -> float | None:
         self.asked.append((tries, error.retry_after))
@@ -57,8 +59,8 @@ class Bench:
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
 
-    async def read(self) -> bytes:
-        return await self.sources.read(Item(URL, URL, "list.txt:3"))
+    async def read(self) -> bytes | None:
+        return (await self.sources.read(Item(URL, URL, "list.txt:3"))).body
 
 
 @pytest.fixture
@@ -73,9 +75,9 @@ def item(path: Path) -> Item:
 async def test_a_file_is_read_whole_and_anew_each_time(of_files: Sources, tmp_path: Path) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(b"\x00pixels\n\r\xff")
-    assert await of_files.read(item(path)) == b"\x00pixels\n\r\xff"
+    assert (await of_files.read(item(path))).body == b"\x00pixels\n\r\xff"
     path.write_bytes(b"")
-    assert await of_files.read(item(path)) == b""
+    assert (await of_files.read(item(path))).body == b""
 
 
 async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
@@ -83,7 +85,7 @@ async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
 ) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(bytes(INPUT_POLICY.size))
-    assert len(await of_files.read(item(path))) == INPUT_POLICY.size
+    assert len((await of_files.read(item(path))).body or b"") == INPUT_POLICY.size
     path.write_bytes(bytes(INPUT_POLICY.size + 1))
     with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
         await of_files.read(item(path))
@@ -112,7 +114,7 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
         retry_delay=lambda tries, error: None,
         sleep=sleep,
     )
-    assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
+    assert (await sources.read(item(tmp_path / "shoe.jpg"))).body == b"pixels"
 
 
 async def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from batch_removebg.storage.naming import folders_of, name_key
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .schema import FAILED, FLYING, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, GONE, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
@@ -228,10 +228,10 @@ class IndexedFold(Fold):
 
     def counts(self, among: Bitset | None = None) -> dict[str, int]:
         """Items by outcome, and their total: of all, or of those with a number `among` these."""
-        marks = dict(self.database.marked(PENDING | FAILED))
+        marks = dict(self.database.marked(PENDING | FAILED | GONE))
         marks |= {held.n: mark(held.state) for held in self.items.live.values()}
-        by = Counter(found & (PENDING | FAILED) for n, found in marks.items() if among is None or n in among)
-        total = self.items.last if among is None else len(among)
+        by = Counter(found & (PENDING | FAILED | GONE) for n, found in marks.items() if among is None or n in among)
+        total = (self.items.last if among is None else len(among)) - by[GONE]
         saved = total - by[FAILED] - by[PENDING]
         return {"total": total, "saved": saved, "failed": by[FAILED], "pending": by[PENDING]}
 
@@ -253,6 +253,11 @@ class IndexedFold(Fold):
             return prediction_id in self._bought
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
+
+    def of_hash(self, h: int) -> str | None:
+        """The id of the item on record whose hash it is."""
+        late = (key for key in self.items.waiting() if hash64(key) == h)
+        return next((key for _, key, _ in self.database.find(h)), None) or next(late, None)
 
     def made(self, fingerprint: str) -> ItemState | None:
         """The state of a saved item that was bought for `fingerprint`, where its `saved` line says so."""
