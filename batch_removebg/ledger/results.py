@@ -65,7 +65,7 @@ def render(run_items: RunItems) -> Iterator[str]:
 
 def _entries(run_items: RunItems) -> Iterator[dict[str, Any]]:
     for key, state in run_items.fold.each():
-        if state.gone and not state.source:  # it has another id now
+        if state.gone and state.nameless:
             continue
         item = run_items.get(key)
         yield _entry(key, state, item.source if item else state.source, (item.meta if item else state.meta) or {})

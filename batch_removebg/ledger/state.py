@@ -71,6 +71,11 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
 
+    @property
+    def nameless(self) -> bool:
+        """Whether nothing is on record, or not any more: it has another id now."""
+        return not (self.source or self.output)
+
 
 class Fold:
     """The ledger so far: `apply` every entry in order. Where the states are kept is a subclass's matter."""
@@ -207,7 +212,7 @@ def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
 
 
 def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
-    if state != ItemState() or entry.was == entry.item:  # it has a record of its own, which stays
+    if not state.nameless or entry.was == entry.item:  # it has a record of its own, which stays
         return
     old = fold.change(clean(entry.was))
     for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):

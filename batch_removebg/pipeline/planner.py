@@ -117,7 +117,7 @@ class Planner:
     def plan(self, item: Item) -> tuple[Step, Todo]:
         """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
         known, mark, was = self.fold.items.get(item.id), None, ""
-        if known is None and (was := self._former(item)):
+        if (known is None or known.nameless) and (was := self._former(item)):
             known = self.fold.items[was]
         state = copy(known) or ItemState()
         # What lies under a name isn't ours if the ledger doesn't know it.
@@ -139,9 +139,10 @@ class Planner:
         forced = self.again.forces(item.id)
         asked = step is Step.DONE and item.path is None and not self.recipe.passes_urls and self.again.asks(state)
         asked = asked and not forced
+        known_by = Validators(state.etag, state.modified) if asked and self.again.refresh == "auto" else UNKNOWN
         same = not forced and (asked or (step is Step.DO and step_if(same_source=True) is Step.DONE))
         step = Step.DO if forced or asked else step
-        return step, Todo(item, output, state, mark, finished_if_same=same, was=was, asked=asked, forced=forced)
+        return step, Todo(item, output, state, mark, same, was, known_by, asked, forced)
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
@@ -151,7 +152,7 @@ class Planner:
         named = self.fold.of_hash(owner) if owner is not None else None
         for was in (*item.was, *([named] if named is not None else [])):
             held = self.fold.items.held(was)
-            if held is None or held.n in self.reading.numbers or not (held.state.source or held.state.output):
+            if held is None or held.n in self.reading.numbers or held.state.nameless:
                 continue
             # What has the name was called by its picture: such an id is no row's that has a better one.
             by_picture = was == named and (is_url(was) or without_suffix(was) != was)

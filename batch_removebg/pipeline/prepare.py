@@ -37,7 +37,7 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
 
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
     async with context.cpu.memory(size):
-        fetched = await context.sources.read(item, todo.known())
+        fetched = await context.sources.read(item, todo.known)
         if (data := fetched.body) is None:  # as it was
             return Prepared(todo, "", todo.state.source_sha256, 0, 0, 0, None, (), started, fetched.validators)
         sha256 = await context.cpu.run(sha256_hex, data)

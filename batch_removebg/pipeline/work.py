@@ -24,12 +24,9 @@ class Todo:
     finished_if_same: bool = False
     """Only the file's times have changed, or a host is asked: there is nothing to do if the content is the same."""
     was: str = ""  # the id that its state is on record under, where that is another
+    known: Validators = UNKNOWN  # what the source's host is asked with
     asked: bool = False  # the item is finished, and its host is asked whether the picture behind its URL has changed
     forced: bool = False  # to be made anew, whatever is on record
-
-    def known(self) -> Validators:
-        """What to ask the source's host with."""
-        return Validators(self.state.etag, self.state.modified) if self.asked else UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
