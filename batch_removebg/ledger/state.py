@@ -212,9 +212,10 @@ def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
 
 
 def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
-    if not state.nameless or entry.was == entry.item:  # it has a record of its own, which stays
+    was = clean(entry.was)
+    if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
-    old = fold.change(clean(entry.was))
+    old = fold.change(was)
     for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):
         for name, value in values.items():
             setattr(target, name, value)

@@ -25,7 +25,8 @@ class Identity:
 
     def _plain(self, row: UrlRow) -> UrlRow:
         """The same of a row of a plain table, which has an id, and is changed in place."""
-        row.id = clean(row.id, self.ignored)
+        if "://" in row.id:
+            row.id = clean(row.id, self.ignored)
         if (source := clean(row.source, self.ignored)) != row.source:
             row.source, row.url = source, row.source
         if row.meta:
@@ -34,14 +35,14 @@ class Identity:
 
     def of(self, item: Item) -> Item:
         """The same of one item."""
+        if item.path is not None and not (item.own_id or item.meta or item.suffix or item.output):
+            return item
         first, source = clean(item.id, self.ignored), clean(item.source, self.ignored)
         meta = _shown(item.meta) if item.meta else item.meta
         own = first if item.own_id else item.output
         if own is None and meta and by_row(self.template):
             own = render(self.template, replace(item, id=first, meta=meta))
         if own in (None, "", "_"):  # then the picture's own address tells it apart, also from others of its row
-            if (first, source, item.suffix) == (item.id, item.source, "") and not meta:
-                return item
             own, item = first, replace(item, suffix="")
         own = f"{own}{item.suffix}"
         return replace(
@@ -66,4 +67,5 @@ def numbered(item: Item, number: int) -> Item:
 
 def _shown(meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """A row's further columns without what lets somebody in."""
-    return {name: scrubbed(value) if type(value) is str else value for name, value in meta.items()}
+    urls = [name for name, value in meta.items() if type(value) is str and "://" in value]
+    return {**meta, **{name: scrubbed(meta[name]) for name in urls}} if urls else meta

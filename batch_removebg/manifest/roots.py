@@ -58,7 +58,7 @@ class Roots:
         """
         root = self.given
         for rows in read():
-            if not isinstance(rows[0], Item) or not any(map(_loose, rows)):
+            if not isinstance(rows[0], Item) or all(row.id[:1] != "/" for row in rows):
                 yield rows
                 continue
             if root is None and not once:

@@ -35,12 +35,14 @@ _SIGNED = re.compile(
 """A value that is a signature, whatever its name: Akamai's tokens, JSON web tokens, Alibaba's `auth_key`."""
 _AND = re.compile(r"(&(?:amp;)?|\\u0026)")
 _WORD = re.compile(r"""(?:(?![,;|]https?://)[^\s"'<>])+""")  # as much of a text as may be a URL
+_INNOCENT = re.compile(r"[^?#@]*(\?((v|ver|version|w|h|width|height|size|quality|id)=[\w.-]{0,40}(&|\Z))+)?", re.ASCII)
+"""Most URLs, which are recognised by one match."""
 _USER = re.compile(r"(\w+://)[^/?#]*@")
 
 
 def clean(url: str, ignored: Collection[str] = ()) -> str:
     """A URL without password, signature and the `ignored` parameters (in lower case); other texts stay as they are."""
-    if ("?" not in url and "@" not in url) or "://" not in url:
+    if ("?" not in url and "@" not in url) or "://" not in url or (not ignored and _INNOCENT.fullmatch(url)):
         return url
     return _clean(url, ignored)
 

@@ -65,7 +65,8 @@ class Oracle(Fold):
 
     def counts(self, ids: Iterable[str] | None = None) -> dict[str, int]:
         keys = self.items if ids is None else ids
-        by = Counter(state.outcome if (state := self.items.get(key)) is not None else "pending" for key in keys)
+        found = [self.items.get(key, ItemState()) for key in keys]
+        by = Counter(state.outcome for state in found if not state.gone)
         return {"total": by.total(), "saved": by["saved"], "failed": by["failed"], "pending": by["pending"]}
 
     def each(self, mask: int | None = None) -> Iterator[tuple[str, ItemState]]:
@@ -75,10 +76,10 @@ class Oracle(Fold):
         return sum(state.in_flight for state in self.items.values())
 
     def failed(self) -> Iterator[tuple[str, ItemState]]:
-        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
+        return ((key, state) for key, state in self.items.items() if state.outcome == "failed" and not state.gone)
 
     def flagged(self) -> Iterator[tuple[str, ItemState]]:
-        return ((key, state) for key, state in self.items.items() if state.outcome == "saved" and state.flags)
+        return ((key, state) for key, state in self.items.items() if mark(state) & FLAGGED)
 
     def has_prediction(self, prediction_id: str) -> bool:
         return any(state.prediction_id == prediction_id for state in self.items.values())
