@@ -181,6 +181,14 @@ class RetryError(BatchError, kind="server", verdict=Verdict.RETRY):
         self.retry_after, self.limit = retry_after, limit
 
 
+def passing() -> frozenset[str]:
+    """The kinds of errors that pass by themselves: what failed so is tried again by the next run."""
+    families = [RetryError]
+    for family in families:
+        families += family.__subclasses__()
+    return frozenset(family.kind for family in families)
+
+
 class RateLimited(RetryError, kind="rate-limit"):
     """429: too many requests."""
 

@@ -21,7 +21,7 @@ REMOVE_BG = "95fcc2a26d3899cd6c2691c900465aaeff466285a65c14638cc5f36f34befaf1"
 class Item:
     """One picture to process, as the manifest names it."""
 
-    id: str  # the same in every run: the id column, else the path relative to the input, else the URL
+    id: str  # the same in every run, by the rule of `manifest/identity.py`
     source: str  # the path or URL for the ledger and messages, without signatures and passwords
     origin: str  # `catalogue.csv:12`, or the folder
     path: Path | None = None  # None for a URL
@@ -32,6 +32,7 @@ class Item:
     url: str | None = None  # as it is asked for, byte for byte, where `source` is something else
     own_id: bool = False  # the id is that of the manifest's id column
     suffix: str = ""  # of id and output name, where a row names several pictures, or several rows share an id: `-2`
+    was: tuple[str, ...] = field(default=(), compare=False)  # ids that earlier versions, or other commands, gave it
 
 
 @dataclass(slots=True)  # not frozen: there may be a million, and a frozen one takes three times as long to create
@@ -43,6 +44,7 @@ class UrlRow:
     meta: Mapping[str, Any]
     manifest: str
     line: int
+    url: str | None = None  # see Item
     path: ClassVar[None] = None
     name: ClassVar[None] = None
     output: ClassVar[None] = None

@@ -13,11 +13,12 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from batch_removebg.errors import LedgerDamaged, LedgerError
+from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import put_aside, write_atomic
 from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS
 
 from . import codec
-from .events import Claimed, Entry, Failed, Gone, Saved, Submitted, Submitting, decode, encode, lenient
+from .events import Claimed, Entry, Failed, Gone, Renamed, Saved, Submitted, Submitting, decode, encode, lenient
 from .index.database import Database
 from .index.indexed_state import IndexedFold
 from .journal import UNUSABLE, look
@@ -53,6 +54,7 @@ class _Mending:
         self.found = Counter[str]()
         self._known = set[tuple[object, ...]]()  # what the lines say so far: see `_marks`
         self._last = dict[str, str]()  # the last prediction of an item
+        self._first = dict[str, str]()  # the id that an item's lines began with
 
     def lines(self, out: Path, stamp: str) -> Iterator[bytes]:
         for value in _objects(out / LEDGER):
@@ -66,9 +68,16 @@ class _Mending:
 
     def _note(self, entry: Entry, source: str) -> None:
         self.found[source] += 1
+        if isinstance(entry, Renamed):
+            self._first[entry.item] = self._first.pop(entry.was, entry.was)
+        if item := getattr(entry, "item", ""):
+            entry = replace(entry, item=self._begun_as(item))
         self._known.update(_marks(entry))
         if isinstance(entry, Saved | Submitted) and entry.prediction_id is not None:
             self._last[entry.item] = entry.prediction_id
+
+    def _begun_as(self, item: str) -> str:
+        return self._first.get(clean(item), clean(item))
 
     def _missing(self, out: Path) -> Iterator[tuple[Entry, str]]:
         with suppress(*UNUSABLE), closing(Database.look(out / INDEX)) as database:
@@ -88,8 +97,8 @@ class _Mending:
 
     def _unknown(self, item: str, state: ItemState, ended: Entry) -> Iterator[Entry]:
         """The lines that lead to an item's state, as far as its last ones are missing; `ended` ignored: pending."""
-        held, bought = state.upload, state.prediction_id
-        if self._last.get(item, bought) != bought and (bought is None or (item, bought) in self._known):
+        held, bought, first = state.upload, state.prediction_id, self._begun_as(item)
+        if self._last.get(first, bought) != bought and (bought is None or (first, bought) in self._known):
             return  # the lines have gone on since
         begun = Submitting(
             item=item,
@@ -99,18 +108,18 @@ class _Mending:
             fingerprint=state.fingerprint,
             until=held.until if held is not None else None,
         )
-        if bought is not None and not state.reused and (item, bought) not in self._known:
+        if bought is not None and not state.reused and (first, bought) not in self._known:
             yield begun
-            ids = (one for one in (*state.spent, bought) if (item, one) not in self._known)
+            ids = (one for one in (*state.spent, bought) if (first, one) not in self._known)
             yield from (Submitted(item=item, prediction_id=one) for one in ids)
         lost = (one for one in (*state.lost_before, state.lost) if one is not None)
         for nth, one in enumerate(lost):
-            if (item, one.since) not in self._known:
+            if (first, one.since) not in self._known:
                 yield replace(begun, key=one.key, t=one.since, possible_duplicate=nth > 0)
         names = state.others if isinstance(ended, Saved) else (*state.others, state.output)
         last: list[Entry] = [Claimed(item=item, output=name) for name in names if name is not None]
         last += [ended] if isinstance(ended, Saved | Failed) else []
-        if last and _marks(last[-1])[0] not in self._known:
+        if last and (first, *_marks(last[-1])[0][1:]) not in self._known:
             yield from last
             yield from [Gone(item=item)] * state.gone
 

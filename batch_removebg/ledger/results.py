@@ -112,6 +112,8 @@ def _rows(run_items: RunItems) -> Iterator[dict[str, Any]]:
 
 def _entries(run_items: RunItems) -> Iterator[dict[str, Any]]:
     for key, state in run_items.fold.each():
+        if state.gone and state.nameless:
+            continue
         item = run_items.get(key)
         yield _entry(key, state, item.source if item else state.source, (item.meta if item else state.meta) or {})
     for item in run_items.unknown():

@@ -9,14 +9,16 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from batch_removebg.errors import SpentPicture
+from batch_removebg.errors import SpentPicture, passing
+from batch_removebg.net.urls import clean
 
 from . import events
-from .events import Claimed, Entry, Failed, Rejected, Saved, Submitted, Submitting, Unchanged, writable
+from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
 
 Outcome = Literal["pending", "saved", "failed"]
+_PASSING = passing()
 
 
 class Lost(Struct, frozen=True, array_like=True, gc=False):
@@ -76,6 +78,11 @@ class ItemState(Struct, array_like=True, gc=False):
         """Whether the file that `sha256` describes belongs to what is on record."""
         return self.outcome == "saved" or (self.outcome == "failed" and self.sha256 is not None)
 
+    @property
+    def nameless(self) -> bool:
+        """Whether nothing is on record, or not any more: it has another id now."""
+        return not (self.source or self.output)
+
 
 _BLOCK = ("state", "started", "ended", "reason", "exit_code", "pid", "rate", "eta", "unread")
 
@@ -85,9 +92,7 @@ class Run(Struct, frozen=True, gc=False):
 
     started: str | None = None
     ended: str | None = None
-    state: str | None = (
-        None  # how it ended: finished, interrupted, stopped or limited; None where it hasn't, or was cut off
-    )
+    state: str | None = None  # how it ended: finished, interrupted, stopped or limited; None: it hasn't, or was cut off
     reason: str | None = None
     exit_code: int | None = None
     pid: int | None = None
@@ -130,10 +135,13 @@ class Fold:
         """Saved items by the fingerprint that their `saved` lines name; an index keeps only recent ones."""
 
     def apply(self, entry: Entry) -> None:
-        """Record the next entry; one of no known event changes nothing (invariant 6)."""
+        """Record the next entry; one of no known event changes nothing (invariant 6).
+
+        URLs are read as they are written now: older versions left their signatures in.
+        """
         step = _STEPS.get(type(entry))
         if step is not None:
-            step(self, self.change(entry.item), entry)  # type: ignore[attr-defined]  # each event with a step has it
+            step(self, self.change(clean(entry.item)), entry)  # type: ignore[attr-defined]  # each event with a step has it
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
@@ -170,12 +178,13 @@ def _submitting(fold: Fold, state: ItemState, entry: Submitting) -> None:
     _claimed(fold, state, entry)
     state.in_flight = False
     state.fingerprint = entry.fingerprint
-    state.upload = HeldUpload(entry.key, entry.until) if entry.until is not None else None
+    key = clean(entry.key)
+    state.upload = HeldUpload(key, entry.until) if entry.until is not None and key == entry.key else None
     if not entry.possible_duplicate:
         state.lost_before = ()
     elif state.lost is not None:
         state.lost_before = (*state.lost_before, state.lost)
-    state.lost = Lost(entry.key, entry.t)
+    state.lost = Lost(key, entry.t)
     _suspect(fold, entry.possible_duplicate)
 
 
@@ -209,7 +218,7 @@ def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
 
 
 def _ended(state: ItemState, entry: Saved | Failed) -> None:
-    state.source, state.attempts, state.recipe = entry.source, entry.attempts, entry.recipe
+    state.source, state.attempts, state.recipe = clean(entry.source), entry.attempts, entry.recipe
     state.signature, state.meta = entry.signature, _writable(entry.meta)
     state.checked, state.gone = entry.t, False
 
@@ -223,7 +232,7 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _settled(state)
     state.outcome = "saved"
     if entry.fingerprint is not None:
-        fold.saved_for[entry.fingerprint] = entry.item
+        fold.saved_for[entry.fingerprint] = clean(entry.item)
     _named(state, entry.output)
     state.prediction_id, state.fingerprint = entry.prediction_id, entry.fingerprint
     state.source_sha256, state.sha256, state.bytes = entry.source_sha256, entry.sha256, entry.bytes
@@ -253,8 +262,21 @@ def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
     state.signature, state.checked, state.gone = entry.signature, entry.t, False
     state.etag, state.modified = entry.etag or state.etag, entry.modified or state.modified
     if not isinstance(entry.source, UnsetType):
-        state.source = entry.source
+        state.source = clean(entry.source)
         state.meta = _writable(entry.meta)
+
+
+def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
+    was = clean(entry.was)
+    if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
+        return
+    old = fold.change(was)
+    for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):
+        for name, value in values.items():
+            setattr(target, name, value)
+    state.gone = False
+    if state.outcome == "saved" and state.fingerprint is not None:
+        fold.saved_for[state.fingerprint] = entry.item
 
 
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
@@ -275,6 +297,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Saved: _saved,
     Failed: _failed,
     Unchanged: _unchanged,
+    Renamed: _renamed,
     events.Gone: _gone,
 }
 
@@ -290,7 +313,7 @@ class Step(enum.Enum):
 def plan(
     state: ItemState | None, *, recipe: str, output: str, retry_failed: bool, same_source: bool, output_intact: bool
 ) -> Step:
-    """What is left to do for one item.
+    """What is left to do for one item; what has failed by trouble that passes is tried again.
 
     `same_source`: its content is what it was when the ledger's line was written. `output_intact`: the file that the
     ledger names is there with the size it names. A recipe that isn't on record is taken for the same: no other one is.
@@ -298,5 +321,5 @@ def plan(
     if state is None or state.outcome == "pending" or state.recipe not in (None, recipe) or not same_source:
         return Step.DO
     if state.outcome == "failed":
-        return Step.DO if retry_failed else Step.LEAVE
+        return Step.DO if retry_failed or state.error_kind in _PASSING else Step.LEAVE
     return Step.DONE if output_intact and state.output == output else Step.DO

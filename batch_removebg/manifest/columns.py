@@ -188,18 +188,20 @@ def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterato
 def _row_item(
     item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path | str
 ) -> Item:
-    own = item_id is not None
+    own, was = item_id is not None, () if item_id is None else (value,)
     if _PLAIN_URL.fullmatch(value):
-        return Item(item_id or value, value, origin, None, None, output, meta, own_id=own)
+        return Item(item_id or value, value, origin, None, None, output, meta, own_id=own, was=was)
     item = value_item(value, origin, base)
-    return dataclasses.replace(item, id=item_id or item.id, output=output, meta=meta, own_id=own)
+    was = () if item_id is None else (item.id,)
+    return dataclasses.replace(item, id=item_id or item.id, output=output, meta=meta, own_id=own, was=was)
 
 
 def as_item(row: Item | UrlRow) -> Item:
     """The row itself if it is an Item, else its Item."""
     if isinstance(row, Item):
         return row
-    return _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
+    item = _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
+    return item if row.url is None else dataclasses.replace(item, url=row.url)
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:

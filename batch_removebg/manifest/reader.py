@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -16,10 +18,12 @@ from batch_removebg.model import Item, UrlRow
 
 from .columns import Choice, NoPicture, RowError, as_item, find_columns, path_item, row_items, value_item
 from .folder import Folders, left_out_text, walk
+from .identity import BY_DEFAULT, Identity, numbered
 from .inputs import Input, InputKind, resolve
+from .roots import Roots
 from .rows import Parser, parser_for, read_json, read_jsonl, read_mixed, read_txt
-from .seen import Marks, Seen
-from .text import Stream, between_nuls, nameable, opened, printable
+from .seen import Earlier, Marks, Seen
+from .text import Stream, begins, between_nuls, nameable, opened, printable
 
 
 def read_rows(
@@ -30,17 +34,20 @@ def read_rows(
     on_warning: Callable[[str], None] = ignore,
     choice: Choice = Choice(),
     folders: Folders | None = None,
+    identity: Identity = BY_DEFAULT,
+    root: str | None = None,
 ) -> Iterator[Item | UrlRow]:
     """Every picture that the INPUTs name, once, in a stable order, read lazily; `as_item` makes Items of UrlRows.
 
     `folders` (default: all but `out`) say what is taken of folders; `stdin`, a buffered reader, replaces the process's
-    own. A row that makes no sense is an Item with that as its problem, one without a picture is counted. Raises
-    ManifestError: before the first Item for an INPUT that doesn't exist, later for an id with two sources, where no
-    picture is found, and for rows if `strict`.
+    own; ids and names of files are relative to `root`, by default to the folder that they have in common. A row that
+    makes no sense is an Item with that as its problem, one without a picture is counted. Raises ManifestError: before
+    the first Item for an INPUT that doesn't exist, later where no picture is found and, if `choice` is strict, for
+    senseless rows and for an id with two sources.
     """
     folders = folders or Folders(out)
     found = resolve(inputs, folders, on_warning)
-    rows = _Reader(folders, on_warning, stdin, len(found) > 1, choice).rows(found)
+    rows = _Reader(folders, on_warning, stdin, choice, identity, Roots.of(found, root)).rows(found)
     if (first := next(rows, None)) is None:
         raise _nothing_to_do(inputs, folders)
     yield first
@@ -55,6 +62,8 @@ def check(
     look: Callable[[Item], object] = ignore,
     choice: Choice = Choice(),
     folders: Folders | None = None,
+    identity: Identity = BY_DEFAULT,
+    root: str | None = None,
 ) -> int | None:
     """Read at most `rows` Items, manifests first, so that a ManifestError stops the run before it costs anything.
 
@@ -65,7 +74,7 @@ def check(
     found = resolve(inputs, folders, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    reader = _Reader(folders, ignore, None, len(found) > 1, replace(choice, note=ignore))
+    reader = _Reader(folders, ignore, None, replace(choice, note=ignore), identity, Roots.of(found, root))
     with closing(reader.rows(rereadable)) as items:
         count = 0
         for count, item in enumerate(map(as_item, itertools.islice(items, rows)), 1):  # noqa: B007  # used below
@@ -91,8 +100,9 @@ class _Reader:
     _folders: Folders
     _warn: Callable[[str], None]
     _stdin: BinaryIO | None
-    _many: bool
     _choice: Choice
+    _identity: Identity
+    _roots: Roots
     _seen: Seen = field(default_factory=Seen)
     _files: Seen = field(default_factory=Seen)
     _marks: Marks | None = None
@@ -100,6 +110,8 @@ class _Reader:
     _passed: int = 0
     _empty: int = 0  # rows without a picture
     _first_empty: str = ""
+    _again: int = 0  # rows whose id stands for another picture already
+    _first_again: str = ""
 
     def rows(self, found: Sequence[Input]) -> Generator[Item | UrlRow]:
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
@@ -107,15 +119,19 @@ class _Reader:
         self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
         with closing(self._seen), closing(self._files):
             for each in found:
-                by_file = self._many and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
-                for rows in self._read(each):
+                by_file = len(found) > 1 and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
+                for rows in map(self._identity.of_all, self._read(each)):
                     if self._marks is not None and self._are_unmarked(self._marks, rows):
                         yield from rows
                     else:
-                        yield from (row for row in rows if self._is_new(as_item(row), by_file=by_file))
+                        new = (self._new(as_item(row), by_file=by_file) for row in rows)
+                        yield from (item for item in new if item is not None)
             if self._empty:
                 rows_have = "1 row has" if self._empty == 1 else f"{self._empty} rows have"
                 self._warn(f"{rows_have} no picture, the first in {self._first_empty}; passed by.")
+            if self._again:
+                more = f" ({self._again} such rows)" if self._again > 1 else ""
+                self._warn(f"{self._first_again}{more}; --strict stops there.")
 
     def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
         """The rows, one or several at a time."""
@@ -123,19 +139,36 @@ class _Reader:
         match each.kind:
             case InputKind.MANIFEST:
                 name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url)
-                with opened(path) as stream:
-                    yield from self._rows(stream, name, parser_for(path) or read_txt, base)
+                yield from self._roots.below(lambda: self._manifest(path, name, parser_for(path) or read_txt, base))
             case InputKind.STDIN:
                 stdin = cast("Stream", self._stdin or sys.stdin.buffer)
-                yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stdin))
-                yield from self._rows(stdin, "stdin", read_mixed, Path())
+                if self._roots.given is not None or not begins(stdin, b"/"):
+                    yield from self._roots.below(lambda: self._lines(stdin), once=True)
+                    return
+                with tempfile.NamedTemporaryFile() as copy:  # read to its end, to know what its paths have in common
+                    shutil.copyfileobj(stdin, copy)
+                    copy.flush()
+                    yield from self._roots.below(lambda: self._copied(Path(copy.name)))
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:
-                name = path.relative_to(path.parent if each.base is None else each.base).as_posix()
+                name = self._roots.name(path) if each.base is None else path.relative_to(each.base).as_posix()
                 yield [replace(path_item(each.value, each.origin), name=nameable(name) or name)]
             case InputKind.URL:
                 yield [value_item(each.value, each.origin, Path())]
+
+    def _manifest(self, path: Path, name: str, parser: Parser, base: Path | str) -> Iterator[Sequence[Item | UrlRow]]:
+        with opened(path) as stream:
+            yield from self._rows(stream, name, parser, base)
+
+    def _copied(self, path: Path) -> Iterator[Sequence[Item | UrlRow]]:
+        with opened(path) as stream:
+            yield from self._lines(stream)
+
+    def _lines(self, stream: Stream) -> Iterator[Sequence[Item | UrlRow]]:
+        """The rows of stdin, each in a line or, as `find -print0` writes them, up to a NUL."""
+        yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stream))
+        yield from self._rows(stream, "stdin", read_mixed, Path())
 
     def _rows(self, stream: Stream, name: str, parser: Parser, base: Path | str) -> Iterator[Sequence[Item | UrlRow]]:
         none_named, found, told = None, False, False
@@ -164,12 +197,11 @@ class _Reader:
             raise none_named
 
     def _folder(self, root: Path, each: Input) -> Iterator[Item]:
+        others: Sequence[str] = ()
         if each.pattern:
             prefix = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
         else:
-            # The folder's name, also where it is given as `.` or `..`.
-            own = root.name if root.name not in {"", ".."} else root.resolve().name
-            prefix = f"{own}/" if self._many and own else ""
+            prefix, *others = self._roots.prefixes(root)
         try:
             for name, error in walk(root, replace(self._folders, only=each.pattern)):
                 path, problem = root / name, None
@@ -178,7 +210,10 @@ class _Reader:
                     reason = error.strerror or str(error)
                     problem = f"The folder can't be read: {reason}. Give yourself the right to read it, then run again."
                 file = path if error is None else None
-                yield Item(printable(prefix + name), printable(path), each.origin, file, shown, problem=problem)
+                was = tuple([printable(other + name) for other in others])
+                yield Item(
+                    printable(prefix + name), printable(path), each.origin, file, shown, problem=problem, was=was
+                )
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
@@ -190,27 +225,42 @@ class _Reader:
         self._passed += len(rows)
         return True
 
-    def _is_new(self, item: Item, *, by_file: bool) -> bool:
-        """Whether the item has to be processed; raises ManifestError where its id belongs to another picture."""
+    def _new(self, item: Item, *, by_file: bool) -> Item | None:
+        """The item if it has to be processed; numbered where its id belongs to another picture."""
         source = self._seen.source(item)
-        earlier = self._seen.add(item.id + item.suffix, source, item.origin)
+        earlier = self._seen.add(item.id, source, item.origin)
         if earlier is not None and not earlier.same_source:
-            raise ManifestError(
-                f"{item.origin}: the id {item.id!r} stands for another picture already ({earlier.origin}); "
-                "give each its own in an id column, or rename one of two folders with the same name."
-            )
+            item, earlier = self._numbered(item, source, earlier)
         if earlier is None and by_file:
             earlier = self._files.add(source, source, item.origin)
-        if earlier is not None:
-            self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
-        return earlier is None
+        if earlier is None:
+            return item
+        self._warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
+        return None
+
+    def _numbered(self, item: Item, source: str, first: Earlier) -> tuple[Item, Earlier | None]:
+        """The item under the next id of its kind; raises ManifestError if that is not wanted."""
+        what = f"{item.origin}: the id {item.id!r} stands for another picture already ({first.origin})"
+        if self._choice.strict:
+            raise ManifestError(
+                f"{what}; give each its own in an id column, or rename one of two folders with the same name."
+            )
+        if (earlier := self._seen.add(f"{item.id}\0{source}", source, item.origin)) is not None:
+            return item, earlier
+        new = numbered(item, self._seen.times(item.id))
+        while self._seen.add(new.id, source, item.origin) is not None:  # a row has that for its own id
+            new = numbered(item, self._seen.times(item.id))
+        self._again += 1
+        self._first_again = self._first_again or f"{what}: this one is {new.id!r}"
+        return new, None
 
     def _record_passed(self) -> None:
         """Read the rows that have passed once more, to record where each id first occurred, and for which source."""
         self._marks = None
         told = self._empty, self._first_empty, self._choice
         self._choice = replace(self._choice, note=ignore)
-        again = itertools.chain.from_iterable(rows for each in self._found for rows in self._read(each))
+        read = (rows for each in self._found for rows in self._read(each))
+        again = itertools.chain.from_iterable(map(self._identity.of_all, read))
         for item in map(as_item, itertools.islice(again, self._passed)):
-            self._seen.add(item.id + item.suffix, self._seen.source(item), item.origin)
+            self._seen.add(item.id, self._seen.source(item), item.origin)
         self._empty, self._first_empty, self._choice = told

@@ -35,6 +35,7 @@ class Seen:
         self._rows = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._rows.execute("PRAGMA journal_mode = OFF")
         self._rows.execute("CREATE TABLE seen(key INTEGER PRIMARY KEY, source INTEGER, place INTEGER, line TEXT)")
+        self._rows.execute("CREATE TABLE again(key INTEGER PRIMARY KEY, times INTEGER)")
         self.close = self._rows.close
 
     def add(self, key: str, source: str, origin: str) -> Earlier | None:
@@ -46,6 +47,11 @@ class Seen:
             return None
         known, number, line = self._rows.execute("SELECT source, place, line FROM seen WHERE key = ?", (h,)).fetchone()
         return Earlier(list(self._places)[number] + line, known == check)
+
+    def times(self, key: str) -> int:
+        """How often `key` has come: 2 when this is asked for the first time."""
+        add = "INSERT INTO again VALUES (?, 2) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times"
+        return int(self._rows.execute(add, (hash64(key),)).fetchone()[0])
 
     def source(self, item: Item) -> str:
         """What `item` is read from: the same text for every spelling of its path."""

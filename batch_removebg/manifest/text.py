@@ -49,6 +49,13 @@ def opened(path: Path) -> Iterator[Stream]:
         yield stream
 
 
+def begins(stream: Stream, mark: bytes) -> bool:
+    """Whether a stream begins so, as far as it can be read; nothing is taken from it."""
+    with contextlib.suppress(OSError):
+        return stream.peek(len(mark)).startswith(mark)
+    return False
+
+
 class Flawed(str):
     """A line that can't be used, and why."""
 

@@ -70,7 +70,7 @@ class Validators:
         return {name: value for name, value in given.items() if value}
 
 
-_UNKNOWN = Validators()
+UNKNOWN = Validators()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Fetched:
     """A body, and what to ask for changes with; None where it hasn't changed since."""
 
     body: bytes | None
-    validators: Validators
+    validators: Validators = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ async def ask(
     fetching: FetchPolicy,
     own: OwnApi | None = None,
     headers: Sequence[Header] = (),
-    known: Validators = _UNKNOWN,
+    known: Validators = UNKNOWN,
 ) -> Fetched:
     """The body of an http(s) URL, within `fetching`, after redirects; None where it is still what `known` tells.
 

@@ -60,6 +60,7 @@ class Deduplicator:
         for state in unsettled:
             if state.fingerprint:
                 self._unsettled.setdefault(state.fingerprint, []).append(copy(state))
+        self._anew = set[str]()  # what was forced and bought again in this run
         self.parked = 0  # items that wait for another one with the same content
 
     def leads(self, prepared: Prepared) -> bool:
@@ -74,7 +75,10 @@ class Deduplicator:
         """The item's way to its alpha; unless parked, tell `settled` its end. `damaged`: what is on hand is no use."""
         key, leads = prepared.fingerprint, self.leads(prepared)
         busy = not leads and key in self._turns
-        on_hand = not damaged and self._on_hand.has(key, passed=prepared.sha256 is None)
+        passed = prepared.sha256 is None
+        if passed and prepared.todo.forced and key not in self._anew:  # its last picture is all that is kept
+            damaged = True
+        on_hand = not damaged and self._on_hand.has(key, passed=passed)
         way = way_of(on_hand=on_hand, busy=busy)
         if way is Way.PARK:
             self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
@@ -105,6 +109,8 @@ class Deduplicator:
         Those are all of them or, after an error of the item alone, the first, which has the turn now.
         """
         key = prepared.fingerprint
+        if prepared.todo.forced and prepared.sha256 is None and error is None:
+            self._anew.add(key)
         self._context.sources.let_go(key)
         if not self.leads(prepared):
             return []

@@ -222,6 +222,7 @@ class Downloader:
                     fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
                     notes=(*todo.notes, *notes),
                     engine=finished.engine,
+                    **asdict(prepared.validators),
                     **_judged(finished.quality),
                 )
             )

@@ -29,6 +29,7 @@ from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitErr
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Failed
 from batch_removebg.ledger.state import Step
+from batch_removebg.net.urls import scrubbed
 
 from .concurrency import Slots
 from .context import Context
@@ -141,7 +142,7 @@ class Pipeline:
             if prepared is None:
                 prepared = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
-                    await self.context.ledger.append(unchanged(todo, todo.signature))
+                    await self.context.ledger.append(unchanged(todo, todo.signature, prepared.validators))
                     self.reader.skipped += 1
                     self.context.sources.let_go(prepared.fingerprint)
                     self._over(Kind.SKIPPED, todo, Step.DONE.value)
@@ -154,6 +155,11 @@ class Pipeline:
             self._stages.start_soon(self._later, todo, later)
             return False
         except BatchError as error:
+            if todo.asked and prepared is None and error.verdict in (Verdict.RETRY, Verdict.FAIL):
+                self._warn(todo, scrubbed(f"{error}; its picture stays, and the next run asks again"))
+                self.reader.skipped += 1
+                self._over(Kind.SKIPPED, todo, Step.DONE.value)
+                return False
             await self._useless(todo, error, prepared)
             return error.attempts > 0
 
@@ -265,7 +271,7 @@ class Pipeline:
                     Failed(
                         **described(todo, self.context.recipe.tried),
                         kind=error.kind,
-                        message=str(error),
+                        message=scrubbed(str(error)),
                         retryable=error.verdict is not Verdict.FAIL,
                         attempts=error.attempts,
                     )
@@ -273,7 +279,7 @@ class Pipeline:
             except BatchError as unwritten:
                 error = unwritten
             else:
-                return self._over(Kind.FAILED, todo, str(error), error.kind)
+                return self._over(Kind.FAILED, todo, scrubbed(str(error)), error.kind)
         if error.verdict is not Verdict.LEAVE:
             self.context.gate.close(error)
         return self._over(Kind.PENDING, todo)
@@ -293,4 +299,4 @@ class Pipeline:
         self._copies.ended()
 
     def _warn(self, todo: Todo, text: str) -> None:
-        self.context.notify(Event(Kind.WARNING, todo.item.id, text=text))
+        self.context.notify(Event(Kind.WARNING, todo.item.id, text=scrubbed(text)))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from batch_removebg.errors import ItemError
-from batch_removebg.ledger.events import Unchanged
+from batch_removebg.ledger.events import Renamed, Unchanged
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
 from batch_removebg.ledger.state import ItemState, Step, plan
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, UrlRow
+from batch_removebg.net.fetch import UNKNOWN, Validators
+from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import signature
-from batch_removebg.storage.naming import Claims
+from batch_removebg.storage.naming import Claims, is_url, without_suffix
 
 from .cache_key import Recipe
 from .work import Todo
@@ -34,6 +37,7 @@ class Plan:
     todos: list[Todo] = field(default_factory=list)
     done: int = 0
     left: int = 0  # failed before, and left alone
+    renamed: list[Renamed] = field(default_factory=list)  # to be recorded first
     changed: list[Unchanged] = field(default_factory=list)
     """Entries for items with nothing to do, whose rows in the manifest have changed."""
 
@@ -41,6 +45,25 @@ class Plan:
     def read(self) -> int:
         """All items."""
         return len(self.todos) + self.done + self.left
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is done again although it was done."""
+
+    failed: bool = False  # what failed for good
+    forced: Collection[str] | None = None  # the items with these ids; all where it is empty
+    refresh: Literal["auto", "never", "always"] = "never"  # URLs that were fetched by us
+    before: str = ""  # `auto` asks for what was last read or asked for before this: an ISO stamp
+
+    def forces(self, item: str) -> bool:
+        """Whether the item is made anew."""
+        return self.forced is not None and (not self.forced or item in self.forced)
+
+    def asks(self, state: ItemState) -> bool:
+        """Whether the host of a finished item is asked."""
+        known = (state.etag or state.modified) and state.checked < self.before
+        return state.source_sha256 is not None and (self.refresh == "always" or bool(self.refresh == "auto" and known))
 
 
 @dataclass(eq=False)
@@ -51,7 +74,7 @@ class Planner:
     claims: Claims
     out: Path
     recipe: Recipe
-    retry_failed: bool
+    again: Again
     reading: RunItems  # records every item
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
@@ -80,6 +103,8 @@ class Planner:
         except ItemError as error:
             item = item if item.problem is not None else replace(item, problem=str(error))
             step, todo = Step.DO, Todo(item, "", ItemState())
+        if todo.was:
+            found.renamed.append(Renamed(item.id, todo.was))
         self.reading.begin(item)
         if step is Step.DO:
             found.todos.append(todo)
@@ -93,9 +118,12 @@ class Planner:
 
     def plan(self, item: Item) -> tuple[Step, Todo]:
         """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
-        state, mark = copy(self.fold.items.get(item.id)) or ItemState(), None
+        known, mark, was = self.fold.items.get(item.id), None, ""
+        if (known is None or known.nameless) and (was := self._former(item)):
+            known = self.fold.items[was]
+        state = copy(known) or ItemState()
         # What lies under a name isn't ours if the ledger doesn't know it.
-        output = self.claims.claim(item, exists=lambda name: os.path.lexists(self.out / name))
+        output = self.claims.claim(item, was=was, exists=lambda name: os.path.lexists(self.out / name))
         with suppress(OSError):
             mark = signature(item.path) if item.path is not None else None
         step_if = partial(
@@ -103,16 +131,39 @@ class Planner:
             state,
             recipe=self.recipe.tried if state.outcome == "failed" else self.recipe.digest_of(item),
             output=output,
-            retry_failed=self.retry_failed,
+            retry_failed=self.again.failed,
             output_intact=state.outcome == "saved" and self._intact(state),
         )
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
-        step = step_if(same_source=same_file if item.path is not None else state.source == item.source)
-        same = step is Step.DO and step_if(same_source=True) is Step.DONE
+        same_url = state.source in (item.source, clean(item.url or item.source))
+        step = step_if(same_source=same_file if item.path is not None else same_url)
+        forced = self.again.forces(item.id)
+        asked = step is Step.DONE and item.path is None and not self.recipe.passes_urls and self.again.asks(state)
+        asked = asked and not forced
+        known_by = Validators(state.etag, state.modified) if asked and self.again.refresh == "auto" else UNKNOWN
+        same = not forced and (asked or (step is Step.DO and step_if(same_source=True) is Step.DONE))
+        step = Step.DO if forced or asked else step
         plain = self.claims.plain(item)
         notes = () if output == plain else (f"is named {output}, since {plain} is taken",)
-        return step, Todo(item, output, state, mark, same, notes)
+        return step, Todo(item, output, state, mark, same, notes, was, known_by, asked, forced)
+
+    def _former(self, item: Item) -> str:
+        """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
+        if not item.was or not len(self.fold.items):
+            return ""
+        owner = self.claims.owner(item)
+        named = self.fold.of_hash(owner) if owner is not None else None
+        for was in (*item.was, *([named] if named is not None else [])):
+            held = self.fold.items.held(was)
+            if held is None or held.n in self.reading.numbers or held.state.nameless:
+                continue
+            # What has the name was called by its picture: such an id is no row's that has a better one.
+            by_picture = was == named and (is_url(was) or without_suffix(was) != was)
+            if by_picture or held.state.source == item.source or is_url(was):
+                self.reading.numbers.add(held.n)
+                return was
+        return ""
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
         """Of each a hash of all that `plan` compares, None where a part is missing; on record, it says "done"."""
@@ -120,7 +171,12 @@ class Planner:
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
         of_files, of_urls = recipe.digest, recipe.passed if recipe.passes_urls else recipe.digest
+        special = self.again.forced is not None
+        asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
+            if (asks and row.path is None) or (special and self.again.forces(row.id)):
+                missing.append(nth)
+                continue
             try:
                 output = plain(row)
                 size = stat(prefix + output).st_size  # quicker than a Path for each of a million
@@ -142,6 +198,6 @@ class Planner:
             return False
 
 
-def unchanged(todo: Todo, mark: str | None) -> Unchanged:
+def unchanged(todo: Todo, mark: str | None, seen: Validators = UNKNOWN) -> Unchanged:
     """The entry for an item that stays as it is: the source's signature, and the manifest's row as it is now."""
-    return Unchanged(todo.item.id, mark, todo.item.source, dict(todo.item.meta) or None)
+    return Unchanged(todo.item.id, mark, todo.item.source, dict(todo.item.meta) or None, seen.etag, seen.modified)

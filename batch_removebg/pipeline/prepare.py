@@ -29,13 +29,17 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         raise SourceError(item.problem)
     if item.path is None and recipe.passes_urls:
         fingerprint = recipe.fingerprint(item.source)
+        if item.url is not None and todo.state.fingerprint == (before := recipe.fingerprint(item.url)):
+            fingerprint = before  # what an older version bought, or began to buy
         return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started)
 
     from batch_removebg.imaging import probe
 
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
     async with context.cpu.memory(size):
-        data = await context.sources.read(item)
+        fetched = await context.sources.read(item, todo.known)
+        if (data := fetched.body) is None:  # as it was
+            return Prepared(todo, "", todo.state.source_sha256, 0, 0, 0, None, (), started, fetched.validators)
         sha256 = await context.cpu.run(sha256_hex, data)
         measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
     recipe.finish.encoding.require_room(measured.width, measured.height)
@@ -50,6 +54,7 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         data=data if item.path is None else None,
         notes=measured.notes,
         started=started,
+        validators=fetched.validators,
     )
 
 
@@ -60,7 +65,7 @@ async def model_input(context: Context, prepared: Prepared, turn: Turn) -> Uploa
     small enough, SourceError where the source has changed, and what uploading raises.
     """
     if prepared.sha256 is None:
-        return Upload(prepared.todo.item.source)
+        return Upload(prepared.todo.item.url or prepared.todo.item.source)
     if not context.provider.capabilities.files:
         return Upload(await _data_uri(context, prepared))
     expiry = turn.upload.expires_at if turn.upload is not None else None

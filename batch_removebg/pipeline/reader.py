@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from batch_removebg.errors import BatchError, ItemError
 from batch_removebg.events import Event, Kind
-from batch_removebg.ledger.events import Gone, Unchanged
+from batch_removebg.ledger.events import Gone, Renamed, Unchanged
 from batch_removebg.ledger.state import Step
 from batch_removebg.manifest.folder import LeftOut
 from batch_removebg.model import Item, UrlRow
@@ -103,9 +103,10 @@ class Reader:
             if count:
                 self.context.notify(Event(Kind.FOUND, count=count))
                 self.context.notify(Event(Kind.SKIPPED, text=step.value, count=count))
-        async with anyio.create_task_group() as together:  # so that the ledger writes them at once
-            for entry in plan.changed:
-                together.start_soon(self._record, entry)
+        for entries in (plan.renamed, plan.changed):
+            async with anyio.create_task_group() as together:  # so that the ledger writes them at once
+                for entry in entries:
+                    together.start_soon(self._record, entry)
 
     async def _part(self) -> None:
         """Record what the manifest doesn't have any more."""
@@ -118,7 +119,7 @@ class Reader:
                     for key in some:
                         together.start_soon(self._record, Gone(key))
 
-    async def _record(self, entry: Unchanged | Gone) -> None:
+    async def _record(self, entry: Gone | Renamed | Unchanged) -> None:
         try:
             await self.context.ledger.append(entry)
         except BatchError as error:

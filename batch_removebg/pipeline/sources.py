@@ -71,18 +71,21 @@ class Sources:
         return data
 
     async def patiently(self, item: Item) -> bytes:
-        """What `read` gives, once the item's host may be asked."""
+        """The item's bytes, once its host may be asked."""
         while True:
             try:
-                return await self.read(item)
+                return (await self.read(item)).body or b""
             except NotNow as later:
                 await later.over()
 
-    async def read(self, item: Item) -> bytes:
-        """The bytes of the item's file or URL; raises SourceError, NotNow, or RetryError after the last try."""
-        return await (self._file(item, item.path) if item.path is not None else self._url(item))
+    async def read(self, item: Item, known: fetch.Validators = fetch.UNKNOWN) -> fetch.Fetched:
+        """The bytes of the item's file or URL; None where a URL's are still what `known` tells.
 
-    async def _file(self, item: Item, path: Path) -> bytes:
+        Raises SourceError, NotNow, or RetryError after the last try.
+        """
+        return await (self._url(item, known) if item.path is None else self._file(item, item.path))
+
+    async def _file(self, item: Item, path: Path) -> fetch.Fetched:
         import aiofiles  # a run over URLs does without
 
         try:
@@ -96,9 +99,9 @@ class Sources:
             raise SourceError(f"can't be read: {getattr(error, 'strerror', None) or error}") from error
         if len(data) > self.fetching.size:
             raise SourceError(f"is larger than {self.fetching.size >> 20} MiB; raise --max-size")
-        return data
+        return fetch.Fetched(data)
 
-    async def _url(self, item: Item) -> bytes:
+    async def _url(self, item: Item, known: fetch.Validators) -> fetch.Fetched:
         url = item.url or item.source
         host = self.hosts.of(url)
         if item.id in self._may:
@@ -106,7 +109,7 @@ class Sources:
         elif not host.enter():
             raise NotNow(partial(self._turn, item, host, 0.0))
         try:
-            fetched = await self._fetched(url)
+            fetched = await self._fetched(url, known)
         except RetryError as error:
             wait = self.retry_delay(self._tries[item.id] + 1, error)
             if host.failed(url, error, wait or 0.0):
@@ -143,16 +146,16 @@ class Sources:
             self.waiting -= 1
         self._may.add(item.id)
 
-    async def _fetched(self, url: str) -> bytes:
+    async def _fetched(self, url: str, known: fetch.Validators) -> fetch.Fetched:
         """What is at a URL; at a share link the file that it leads to, where there is a rule for it."""
-        asked = partial(fetch.get, self.session(), fetching=self.fetching, headers=self.headers)
-        data, service = await asked(url), instead.share(url)
-        if service and instead.named(data):
+        asked = partial(fetch.ask, self.session(), fetching=self.fetching, headers=self.headers, known=known)
+        found, service = await asked(url), instead.share(url)
+        if service and found.body and instead.named(found.body):
             if link := instead.direct(url):
-                data = await asked(link)
-            if instead.named(data):
+                found = await asked(link)
+            if found.body and instead.named(found.body):
                 raise SourceError(
                     f"{fetch.redacted(url)} is a share link of {service}, and leads to a page: let anyone with the "
                     "link see the picture, and give the link that downloads it"
                 )
-        return data
+        return found

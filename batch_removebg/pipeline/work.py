@@ -10,6 +10,7 @@ from batch_removebg.errors import BatchError
 from batch_removebg.finish.options import Finished
 from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Item, Matte, Upload
+from batch_removebg.net.fetch import UNKNOWN, Validators
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,12 @@ class Todo:
     state: ItemState  # from the ledger, when the item was read
     signature: str | None = None  # size and times of the file before it is read; None for a URL
     finished_if_same: bool = False
-    """Only the file's times have changed: there is nothing to do if its content is the same."""
+    """Only the file's times have changed, or a host is asked: there is nothing to do if the content is the same."""
     notes: tuple[str, ...] = ()  # about the item itself, for people
+    was: str = ""  # the id that its state is on record under, where that is another
+    known: Validators = UNKNOWN  # what the source's host is asked with
+    asked: bool = False  # the item is finished, and its host is asked whether the picture behind its URL has changed
+    forced: bool = False  # to be made anew, whatever is on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Prepared:
     data: bytes | None  # the source, kept only where reading it again would be a second download
     notes: tuple[str, ...]
     started: float  # moment on the monotonic clock
+    validators: Validators = UNKNOWN  # as the source's host gave them
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction
+from batch_removebg.net.urls import clean
 from batch_removebg.stop import Gate
 
 from .base import Wrapper
@@ -43,7 +44,8 @@ class Journaled(Wrapper):
             output=request.output,
             fingerprint=request.fingerprint,
             possible_duplicate=request.possible_duplicate,
-            until=stamp(until) if until is not None else None,
+            # An upload whose URL is a secret can't be used again from the ledger.
+            until=stamp(until) if until is not None and key_of(request.image) == request.image else None,
         )
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
@@ -74,5 +76,5 @@ class Journaled(Wrapper):
 
 
 def key_of(image: str) -> str:
-    """What a lost create is looked for by: the input URL, or a digest of a data URI, which no server echoes."""
-    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else image
+    """What a lost create is looked for by: the input URL as it is shown, or a digest of a data URI, never echoed."""
+    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else clean(image)

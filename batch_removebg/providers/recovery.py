@@ -26,6 +26,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, CreateUnaccounted, KeyRejected, NotAnApi, ServerError
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import Prediction, Provider
+from batch_removebg.net.urls import clean
 
 from . import wire
 
@@ -190,7 +191,7 @@ class LostCreates:
             for one in page.predictions:
                 sent, image = self._later.get(one.id or "", (-math.inf, ""))
                 newest = max(newest, sent)
-                self._echoes = self._echoes or (one.image is not None and wire.same_url(one.image, image))
+                self._echoes = self._echoes or (one.image is not None and wire.same_url(clean(one.image), image))
             for candidate in page.predictions:
                 self._compare(candidate, searches, doubtful)
             rows += len(page.predictions)
@@ -235,7 +236,7 @@ class LostCreates:
             return
         open_ones = [one for one in searches if not one.done.is_set() and candidate.id not in one.spent]
         for search in open_ones:
-            if candidate.image is not None and wire.same_url(candidate.image, search.key):
+            if candidate.image is not None and wire.same_url(clean(candidate.image), search.key):
                 self._taken.add(candidate.id)
                 self._later[candidate.id] = search.sent, search.key
                 search.end(Sighting(candidate))

@@ -9,16 +9,18 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, BinaryIO
 
-from batch_removebg.clock import Clock
+from batch_removebg.clock import Clock, stamp
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.folder import Folders
+from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.manifest.text import endable_stdin
 from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
 from batch_removebg.net import fetch
+from batch_removebg.net.urls import scrubbed
 from batch_removebg.pipeline.brake import Brake
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.concurrency import Slots
@@ -28,7 +30,7 @@ from batch_removebg.pipeline.download import Downloader
 from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
-from batch_removebg.pipeline.planner import Planner
+from batch_removebg.pipeline.planner import Again, Planner
 from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.sources import Sources
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
 
 
 _ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
+_FRESH = 6 * 3600.0  # seconds for which a host isn't asked again whether a picture has changed
 _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
 
@@ -123,21 +126,32 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe) -> Planner:
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
     """The planner, which knows the names given by earlier runs."""
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
-    return Planner(
-        reading.fold, claims, out=settings.out, recipe=recipe, retry_failed=settings.retry_failed, reading=reading
-    )
+    again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
+    return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading)
+
+
+def identity(settings: Settings) -> Identity:
+    """The rule by which rows are items."""
+    return Identity(settings.name, frozenset(name.lower() for name in settings.ignore_query))
 
 
 def read(
     inputs: Sequence[str], settings: Settings, listener: Listener, folders: Folders, stdin: BinaryIO | None = None
 ) -> Iterator[Item | UrlRow]:
     """The items of a run, lazily."""
-    choice = replace(settings.choice(), note=_teller(listener, Kind.NOTE))
-    warn = _teller(listener, Kind.WARNING)
-    return read_rows(inputs, out=settings.out, stdin=stdin, on_warning=warn, choice=choice, folders=folders)
+    return read_rows(
+        inputs,
+        out=settings.out,
+        stdin=stdin,
+        on_warning=_teller(listener, Kind.WARNING),
+        choice=replace(settings.choice(), note=_teller(listener, Kind.NOTE)),
+        folders=folders,
+        identity=identity(settings),
+        root=settings.root,
+    )
 
 
 def sources(
@@ -194,7 +208,7 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe),
+            planner(settings, ledger.run_items, context.recipe, context.clock),
             read(inputs, settings, context.notify, folders, stdin),
             folders.left_out,
             stop=ending.end if ending is not None else lambda: None,
@@ -255,4 +269,4 @@ def wrapped(context: Context, pace: Pace) -> Provider:
 
 
 def _teller(listener: Listener, kind: Kind) -> Callable[[str], None]:
-    return lambda text: listener(Event(kind, text=text))
+    return lambda text: listener(Event(kind, text=scrubbed(text)))

@@ -105,8 +105,16 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    look, folders, choice = partial(naming.render, settings.name), settings.folders(), settings.choice()
-    return reader.check(inputs, out=settings.out, rows=CHECKED_ROWS, look=look, choice=choice, folders=folders)
+    return reader.check(
+        inputs,
+        out=settings.out,
+        rows=CHECKED_ROWS,
+        look=partial(naming.render, settings.name),
+        choice=settings.choice(),
+        folders=settings.folders(),
+        identity=assemble.identity(settings),
+        root=settings.root,
+    )
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:

@@ -25,6 +25,7 @@ class Option:
     above: float | None = None  # what a finite number must exceed
     read: Callable[[str], Any] | None = None  # from text to value where the type can't; raises ArgumentTypeError
     collect: Callable[[list[Any]], Any] | None = None  # from the values of a repeated flag to the option's
+    many: bool = False  # one flag takes any number of values
     choices: tuple[str, ...] | None = None  # those of a Literal need not be repeated
     flag: str = ""
     name: str = ""
@@ -38,7 +39,8 @@ class Option:
             how["action"] = "store_true"
         else:
             how |= {"type": self.read, "choices": self.choices, "metavar": self.metavar}
-            how["action"] = "append" if self.collect else "store"
+            how["action"] = "append" if self.collect and not self.many else "store"
+            how |= {"nargs": "*"} if self.many else {}
         parser.add_argument(self.flag, **how | changes)
 
     def check(self, value: Any) -> None:

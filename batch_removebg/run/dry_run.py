@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
+from batch_removebg.clock import Clock
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
@@ -56,6 +57,8 @@ class _Sorter:
         item = todo.item
         if item.problem is not None:
             return "bad"
+        if todo.asked:  # what its host will say isn't known, and mostly is that nothing has changed
+            return "done"
         if item.path is not None:
             try:
                 source = digest(item.path)
@@ -85,7 +88,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     items = assemble.read(inputs, settings, listener, folders)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
-        planner = assemble.planner(settings, reading, recipe)
+        planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
         sorter = _Sorter(
             recipe,

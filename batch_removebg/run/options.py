@@ -94,7 +94,8 @@ class Options:
         (), READING, "a parameter of URLs that doesn't tell pictures apart, such as a token; those of pre-signed URLs "
         "are known; may be repeated", metavar="NAME", read=str, collect=tuple)
     root: str | None = option(
-        None, READING, "folder that ids and names of files are relative to (default: their common one)", metavar="DIR")
+        None, READING, "folder that ids and names of files are relative to (default: their common one; for that, a "
+        "list of absolute paths on stdin is read to its end)", metavar="DIR")
     include: tuple[str, ...] = option(
         (), READING, "of folders, take only what matches; may be repeated", metavar="GLOB", read=str, collect=tuple)
     exclude: tuple[str, ...] = option(
@@ -170,7 +171,8 @@ class Options:
     retry_failed: bool = option(
         False, AGAIN, "try items again that failed for good (passing faults are tried again by every run)")
     force: tuple[str, ...] | None = option(
-        None, AGAIN, "make the items with these ids anew; without an ID: all", metavar="ID")
+        None, AGAIN, "make the items with these ids anew, from kept masks where there are any; without an ID: all; "
+        "give it after the INPUTs", metavar="ID", read=str, collect=tuple, many=True)
     buy_again: bool = option(
         False, AGAIN, "buy what a saved picture could give, such as another format of a URL's cutout")
     prune: bool = option(False, AGAIN, "move pictures of rows aside that have left the manifest")

@@ -34,6 +34,7 @@ _WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)  # a plain name wi
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path needs no decoding."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
+_OF_PICTURE = (None, "id", "name", "parent", "stem")  # fields of templates that every item has
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
 
@@ -111,6 +112,11 @@ def render(template: str, item: Item | UrlRow) -> str:
     return safe_name("".join(literal if value is None else f"{literal}{value}" for literal, value in values))
 
 
+def by_row(template: str) -> bool:
+    """Whether names by the template tell rows apart, by columns of theirs, and not pictures alone."""
+    return any(field not in _OF_PICTURE for _, field in _parse(template))
+
+
 def without_suffix(path: str) -> str:
     """`path` without its extension if that is a picture's; other extensions stay."""
     stem, dot, suffix = path.rpartition(".")
@@ -176,15 +182,20 @@ class Claims:
         self._template = template
         self._owners = owners
 
-    def claim(self, item: Item, *, exists: Callable[[str], bool] = lambda _: False) -> str:
+    def owner(self, item: Item) -> int | None:
+        """The hash of the item that the name belongs to which this one would have as the first to ask."""
+        return self._owners.owner(hash64(name_key(self.plain(item))))
+
+    def claim(self, item: Item, *, was: str = "", exists: Callable[[str], bool] = lambda _: False) -> str:
         """The item's output, relative to OUT; asking again gives the same. `exists`: a file that isn't ours has it.
 
-        Raises SourceError where that is true of the item's second name too: nothing is overwritten.
+        `was`: the id that its names are on record under. Raises SourceError where the item's second name isn't free
+        either: nothing is overwritten.
         """
         candidates = list(self._candidates(item))
-        owner = hash64(item.id)
+        owner, own = hash64(item.id), {hash64(item.id), hash64(was or item.id)}
         for name in candidates:
-            if self._owners.owner(hash64(name_key(name))) == owner:
+            if self._owners.owner(hash64(name_key(name))) in own:
                 return name
         for name in candidates:
             if not self._free(name):
@@ -209,7 +220,8 @@ class Claims:
     def _plain(self, item: Item | UrlRow) -> str:
         if item.problem is not None:  # it may lack what the template asks for, and won't be written
             return safe_name(item.id)
-        return render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+        name = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
+        return name + item.suffix
 
     def _candidates(self, item: Item) -> Iterator[str]:
         plain = self._plain(item)

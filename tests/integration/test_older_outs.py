@@ -3,6 +3,7 @@
 `outs/killed` is a run through the hosted API that was killed half-way: five items are saved, four are in flight, the
 answer to one create is lost, two are not begun. `outs/failed` went through a gateway, and two of its five items failed.
 `outs/finished` was made by the engine, with kept alphas and an index. `api.json` is what the server had accepted.
+`outs/named` and `outs/signed` are catalogues whose items were called by their URLs, signatures included.
 """
 
 from __future__ import annotations
@@ -99,6 +100,52 @@ async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[
     assert found["counts"] == {"total": 5, "saved": 4, "failed": 1, "pending": 0}
     assert [item["id"] for item in found["items"] if item["error"]] == ["broken.jpg"]
     assert (out / "0.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "items"),
+    [
+        ("named", ["shop.csv", "--name", "{sku}"], {"A": "A.png", "B": "B.png", "C": "C.png", "D": "D.png"}),
+        (
+            "signed",
+            ["outputs.csv", "ids.csv", "list.txt"],
+            {
+                "red/a": "red/a.png",
+                "red/b": "red/b.png",
+                "blue.png": "blue.png",
+                "x": "x.png",
+                "https://shop.example/y.jpg?v=2": "y.png",
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("night", ["the same", "signed anew"])
+async def test_a_catalogue_is_taken_over_by_its_rows_and_nothing_is_bought(
+    older: Callable[[str], Path], tmp_path: Path, name: str, words: list[str], items: dict[str, str], night: str
+) -> None:
+    out = older(name)
+    for manifest in (*tmp_path.glob("*.csv"), *tmp_path.glob("*.txt")):
+        manifest.write_text(manifest.read_text().replace("feed1", "feed1" if night == "the same" else "feed2"))
+    async with FakeApi() as api:
+        for _ in range(2):
+            assert (await resumed(api, tmp_path, *words, "--provider", "replicate"))[0] == 0
+            assert api.bill == []
+            assert {item["id"]: item["output"] for item in results(out)["items"]} == items
+            assert results(out)["counts"] == {"total": len(items), "saved": len(items), "failed": 0, "pending": 0}
+    assert "Signature" not in (out / "results.json").read_text()
+    assert all((out / output).is_file() for output in items.values())
+
+
+async def test_a_picture_that_changed_since_replaces_the_one_that_an_older_version_made_for_the_row(
+    older: Callable[[str], Path], tmp_path: Path
+) -> None:
+    out = older("named")
+    (tmp_path / "shop.csv").write_text("sku,image\nA,https://shop.example/3.jpg\n")
+    async with FakeApi() as api:
+        assert (await resumed(api, tmp_path, "shop.csv", "--name", "{sku}", "--provider", "replicate"))[0] == 0
+        assert len(api.bill) == 1
+    [found] = [item for item in results(out)["items"] if item["id"] == "A"]
+    assert (found["source"], found["output"]) == ("https://shop.example/3.jpg", "A.png")
 
 
 @pytest.mark.usefixtures("real_weights")

@@ -400,3 +400,13 @@ def test_any_bytes_are_mended_or_are_a_ledger_error(out: Path, noise: bytes) -> 
     except LedgerError:
         return
     look(out / LEDGER, out / INDEX).close()
+
+
+def test_a_repair_repeats_nothing_of_an_item_that_has_another_id_since(out: Path) -> None:
+    with (out / LEDGER).open("ab") as ledger:
+        ledger.write(line("renamed", item="S-1", was="a", at=1_800_000_100))
+    open_indexed(out / LEDGER, out / INDEX).close()
+    data = (out / LEDGER).read_bytes().splitlines(keepends=True)
+    (out / LEDGER).write_bytes(b"".join([*data[:4], b"damage\n", *data[4:]]))
+    fold = mended(out)
+    assert (fold.items["S-1"].output, fold.items["a"].gone, fold.predictions) == ("a.png", True, 4)

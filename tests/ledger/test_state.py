@@ -375,3 +375,26 @@ def test_predictions_that_gave_nothing_are_remembered_until_the_item_is_saved() 
     second = {**SUBMITTED, "prediction_id": "p2"}
     assert shoe(SUBMITTING, SUBMITTED, SUBMITTING, second).spent == ("p1",)
     assert shoe(SUBMITTING, SUBMITTED, SUBMITTING, second, SAVED).spent == ()
+
+
+def test_a_renamed_item_goes_on_with_all_that_was_on_record_and_leaves_nothing_behind() -> None:
+    renamed = {"event": "renamed", "item": "S-1", "was": "shoe"}
+    fold = fold_of({**SAVED, "fingerprint": "f1"}, renamed)
+    assert fold.items["S-1"] == fold_of({**SAVED, "fingerprint": "f1"}).items["shoe"]
+    assert fold.items["shoe"] == ItemState(gone=True)
+    assert [*fold.made("f1")] == [fold.items["S-1"]]
+    fold.apply(lenient({**renamed, "item": "shoe", "was": "S-1"}))
+    assert (fold.items["shoe"].outcome, fold.items["S-1"]) == ("saved", ItemState(gone=True))
+    kept = fold_of(SAVED, {**SAVED, "item": "hat", "output": "hat.png"}, {**renamed, "item": "hat"})
+    assert (kept.items["hat"].output, kept.items["shoe"].gone) == ("hat.png", False)
+
+
+def test_signatures_that_older_versions_wrote_are_read_as_if_they_were_not_there() -> None:
+    url = "https://shop.example/a.jpg?X-Amz-Signature="
+    lines = [{**SUBMITTING, "item": f"{url}1", "key": f"{url}1"}, {**SAVED, "item": f"{url}2", "source": f"{url}2"}]
+    fold = fold_of(*lines)
+    assert list(fold.items) == ["https://shop.example/a.jpg"]
+    assert fold.items["https://shop.example/a.jpg"].source == "https://shop.example/a.jpg"
+    lost = fold_of(lines[0]).items["https://shop.example/a.jpg"].lost
+    assert lost is not None
+    assert lost.key == "https://shop.example/a.jpg"

@@ -99,10 +99,11 @@ def test_two_inputs_with_a_folder_keep_their_pictures_apart() -> None:
     assert ids("a/", ".") == ["a/shoe.jpg", f"{Path.cwd().name}/b/shoe.jpg", f"{Path.cwd().name}/c.jpg"]
 
 
-def test_two_folders_of_the_same_name_are_refused_where_they_clash() -> None:
-    make("x/photos/shoe.jpg", "y/photos/shoe.jpg")
-    with pytest.raises(ManifestError, match=r"y/photos: the id 'photos/shoe.jpg' stands .* \(x/photos\).*rename"):
-        ids("x/photos", "y/photos")
+def test_folders_of_one_name_are_told_apart_by_the_folder_that_they_have_in_common() -> None:
+    make("x/photos/shoe.jpg", "y/photos/shoe.jpg", "z/shoe.jpg")
+    assert ids("x/photos", "y/photos", "z") == ["x/photos/shoe.jpg", "y/photos/shoe.jpg", "z/shoe.jpg"]
+    make("y/a/b/photos/hat.jpg")
+    assert ids("x/photos", "y/a/b/photos") == ["x/photos/shoe.jpg", "y/a/b/photos/hat.jpg"]
 
 
 def test_an_unreadable_subfolder_is_one_failed_item(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +313,7 @@ def test_rows_are_relative_to_the_manifest_and_their_other_columns_travel_along(
             meta={"Title": "Shoe, red", "qty": "2"},
             own_id=True,
         ),
-        Item("/abs/b.jpg", "/abs/b.jpg", "shop/list.csv:3", path=Path("/abs/b.jpg"), meta={"Title": "", "qty": ""}),
+        Item("b.jpg", "/abs/b.jpg", "shop/list.csv:3", path=Path("/abs/b.jpg"), meta={"Title": "", "qty": ""}),
     ]
 
 
@@ -519,10 +520,23 @@ def test_the_same_row_twice_is_done_once_and_both_lines_are_named() -> None:
     assert warned("a.csv") == (["1", "2"], ["a.csv:4: a.jpg was named before (a.csv:2); it is done once."])
 
 
-def test_one_id_for_two_pictures_names_both_lines() -> None:
-    assert fault("a.csv", "image,id\na.jpg,1\nb.jpg,1\n").startswith(
-        "a.csv:3: the id '1' stands for another picture already (a.csv:2); give each its own"
-    )
+def test_an_id_that_stands_again_with_another_picture_is_numbered_in_order_and_said_once() -> None:
+    Path("a.csv").write_text("image,id\na.jpg,1\nb.jpg,1\na.jpg,1\nc.jpg,1\nb.jpg,1\nd.jpg,1-2\ne.jpg,1\n")
+    found, warnings = warned("a.csv")
+    assert found == ["1", "1-2", "1-3", "1-2-2", "1-4"]
+    [said] = [warning for warning in warnings if "named before" not in warning]
+    assert said.startswith("a.csv:3: the id '1' stands for another picture already (a.csv:2): this one is '1-2' (4 ")
+    assert [(item.name, item.suffix) for item in read(["a.csv"], out=None)][:3] == [
+        (None, ""),
+        ("1", "-2"),
+        ("1", "-3"),
+    ]
+
+
+def test_a_strict_reader_stops_at_an_id_for_two_pictures_and_names_both_lines() -> None:
+    Path("a.csv").write_text("image,id\na.jpg,1\nb.jpg,1\n")
+    with pytest.raises(ManifestError, match=r"a.csv:3: the id '1' stands .* already \(a.csv:2\); give each its own"):
+        list(read_rows(["a.csv"], out=None, choice=Choice(strict=True)))
 
 
 def test_one_picture_under_two_ids_is_fine_in_a_manifest() -> None:

@@ -25,11 +25,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(name: str, content: str | bytes, **choice: Any) -> tuple[list[tuple[str, str]], list[str]]:
-    """(Id with its suffix, source or problem) of each item, and what was said."""
+    """(Id, source or problem) of each item, and what was said."""
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     said: list[str] = []
     items = read([name], out=None, on_warning=said.append, choice=Choice(**choice, note=said.append))
-    return [(item.id + item.suffix, item.problem or item.source) for item in items], said
+    return [(item.id, item.problem or item.source) for item in items], said
 
 
 def pairs(name: str, content: str | bytes, **choice: Any) -> list[tuple[str, str]]:

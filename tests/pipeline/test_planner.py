@@ -17,7 +17,7 @@ from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.state import ItemState, Step, names_of
 from batch_removebg.model import Item, ProxySpec
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.planner import Planner
+from batch_removebg.pipeline.planner import Again, Planner
 from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage.atomic import signature
 from tests.support.oracle import Oracle, entry, namer
@@ -70,7 +70,7 @@ class Shop:
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
         known = [(item, name) for item, state in self.fold.each() for name in names_of(state)]
         planner = Planner(
-            self.fold, namer("png", known=known), out=self.out, recipe=recipe, retry_failed=retry_failed, reading=NONE
+            self.fold, namer("png", known=known), out=self.out, recipe=recipe, again=Again(retry_failed), reading=NONE
         )
         return Planned(*planner.plan(item or self.item))
 
@@ -178,7 +178,7 @@ def test_the_second_name_is_taken_too_and_says_so(shop: Shop) -> None:
 
 def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop: Shop) -> None:
     twin = replace(shop.item, id="shoe.png")
-    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, retry_failed=False, reading=NONE)
+    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, again=Again(), reading=NONE)
     names = [planner.plan(item)[1].output for item in (shop.item, twin)]
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"

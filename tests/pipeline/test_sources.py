@@ -22,7 +22,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
-from batch_removebg.pipeline.hosts import NotNow, SourceHosts
+from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.resources import Cpu
 
@@ -47,14 +47,16 @@ class Bench:
         self.sources = Sources(
             lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep, hosts=hosts
         )
-        monkeypatch.setattr(fetch, "get", self.get)
+        monkeypatch.setattr(fetch, "ask", self.ask)
 
-    async def get(self, session: Any, url: str, *, fetching: fetch.FetchPolicy, headers: Any) -> bytes:
+    async def ask(
+        self, session: Any, url: str, *, fetching: fetch.FetchPolicy, headers: Any, known: fetch.Validators
+    ) -> fetch.Fetched:
         assert (session, url, fetching, headers) == (SESSION, URL, INPUT_POLICY, ())
         answer = self.answers.popleft()
         if isinstance(answer, BatchError):
             raise answer
-        return answer
+        return fetch.Fetched(answer)
 
     def delay(self, tries: int, error: RetryError) -> float | None:
         self.asked.append((tries, error.retry_after))
@@ -65,15 +67,7 @@ class Bench:
         self.now += seconds
 
     async def read(self) -> bytes:
-        return await patiently(self.sources)
-
-
-async def patiently(sources: Sources) -> bytes:
-    while True:
-        try:
-            return await sources.read(Item(URL, URL, "list.txt:3"))
-        except NotNow as later:
-            await later.over()
+        return await self.sources.patiently(Item(URL, URL, "list.txt:3"))
 
 
 @pytest.fixture
@@ -88,9 +82,9 @@ def item(path: Path) -> Item:
 async def test_a_file_is_read_whole_and_anew_each_time(of_files: Sources, tmp_path: Path) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(b"\x00pixels\n\r\xff")
-    assert await of_files.read(item(path)) == b"\x00pixels\n\r\xff"
+    assert (await of_files.read(item(path))).body == b"\x00pixels\n\r\xff"
     path.write_bytes(b"")
-    assert await of_files.read(item(path)) == b""
+    assert (await of_files.read(item(path))).body == b""
 
 
 async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
@@ -98,7 +92,7 @@ async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
 ) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(bytes(INPUT_POLICY.size))
-    assert len(await of_files.read(item(path))) == INPUT_POLICY.size
+    assert len((await of_files.read(item(path))).body or b"") == INPUT_POLICY.size
     path.write_bytes(bytes(INPUT_POLICY.size + 1))
     with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
         await of_files.read(item(path))
@@ -128,7 +122,7 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
         sleep=sleep,
         hosts=SourceHosts(Clock(), lambda said: None),
     )
-    assert await sources.read(item(tmp_path / "shoe.jpg")) == b"pixels"
+    assert (await sources.read(item(tmp_path / "shoe.jpg"))).body == b"pixels"
 
 
 async def test_a_url_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,18 +196,18 @@ async def test_of_a_share_link_the_file_is_tried_and_else_it_is_named(
 ) -> None:
     seen: list[str] = []
 
-    async def get(session: Any, url: str, **_: Any) -> bytes:
+    async def ask(session: Any, url: str, **_: Any) -> fetch.Fetched:
         seen.append(url)
-        return b"picture" if "download" in url else b"<html>"
+        return fetch.Fetched(b"picture" if "download" in url else b"<html>")
 
     bench = Bench(monkeypatch)
-    monkeypatch.setattr(fetch, "get", get)
+    monkeypatch.setattr(fetch, "ask", ask)
     reading = bench.sources.read(Item("a", "signed", "list.txt:3", url=url))
     if "we.tl" in url:
         with pytest.raises(SourceError, match="is a share link of WeTransfer, and leads to a page: let anyone"):
             await reading
     else:
-        assert await reading == (b"picture" if asked else b"<html>")
+        assert (await reading).body == (b"picture" if asked else b"<html>")
     assert seen == [url, *filter(None, [asked])]
 
 

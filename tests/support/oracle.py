@@ -76,10 +76,10 @@ class Oracle(Fold):
         return sum(state.in_flight for state in self.items.values())
 
     def failed(self) -> Iterator[tuple[str, ItemState]]:
-        return ((key, state) for key, state in self.items.items() if state.outcome == "failed")
+        return ((key, state) for key, state in self.items.items() if state.outcome == "failed" and not state.gone)
 
     def flagged(self) -> Iterator[tuple[str, ItemState]]:
-        return ((key, state) for key, state in self.items.items() if state.outcome == "saved" and state.flags)
+        return ((key, state) for key, state in self.items.items() if mark(state) & FLAGGED)
 
     def has_prediction(self, prediction_id: str) -> bool:
         return any(state.prediction_id == prediction_id for state in self.items.values())

@@ -130,10 +130,10 @@ class Database:
             self._execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, encode(value)))
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
-        """Write all of it, or nothing; `names`: (hash, owner) of earlier ones, each of which keeps its first owner."""
+        """Write all of it, or nothing; `names`: (hash, owner) of earlier ones."""
         with self.steady("BEGIN IMMEDIATE"):
             self._connection.executemany(_INSERT, rows)
-            self._connection.executemany("INSERT OR IGNORE INTO old_name VALUES (?, ?)", names)
+            self._connection.executemany("INSERT OR REPLACE INTO old_name VALUES (?, ?)", names)
             self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
             for key, value in meta.items():
                 self.put_meta(key, value)

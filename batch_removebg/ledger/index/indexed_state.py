@@ -259,6 +259,11 @@ class IndexedFold(Fold):
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
+    def of_hash(self, h: int) -> str | None:
+        """The id of the item on record whose hash it is."""
+        late = (key for key in self.items.waiting() if hash64(key) == h)
+        return next((key for _, key, _ in self.database.find(h)), None) or next(late, None)
+
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
         found = [key for _, key, _ in self.database.find(short_key(fingerprint), "made")]

@@ -16,7 +16,7 @@ from batch_removebg.storage.naming import name_key
 
 PENDING, FAILED, FLYING, FLAGGED, GONE = 1, 2, 4, 8, 16
 """Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags;
-gone, and then none of the outcomes."""
+gone, which no other mark stands beside but that of a prediction."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
@@ -36,7 +36,7 @@ INDEXES: Final[Mapping[str, str]] = {
     "by_made": "item(made) WHERE made IS NOT NULL",
 }
 """Those of all or most items: once the items are there they are made in a third of the time."""
-FORMAT = 7  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 8  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of the id · done: of a saved item, what

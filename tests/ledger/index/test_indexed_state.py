@@ -49,6 +49,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "possible_duplicate": st.booleans(),
     "kind": st.sampled_from(["source", "output"]),
     "key": st.sampled_from(["k1", "k2"]),
+    "was": st.sampled_from(IDS),
     "t": st.sampled_from(["2026-01-31T02:00:00.123Z"]),
     "signature": st.sampled_from(["1:2:3", None]),
     "provider": st.sampled_from(["local", "replicate"]),
@@ -64,6 +65,8 @@ EVENTS = [
     "saved",
     "failed",
     "unchanged",
+    "renamed",
+    "gone",
 ]
 ENTRIES = st.builds(
     lambda event, item, fields: {**fields, "event": event, "item": item},

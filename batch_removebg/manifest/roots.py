@@ -1,0 +1,104 @@
+"""What paths of files are relative to in ids and names: the folder that they have in common, unless it is given."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batch_removebg.errors import ManifestError
+from batch_removebg.model import Item, UrlRow
+
+from .inputs import Input, InputKind
+from .text import printable
+
+Rows = Iterator[Sequence[Item | UrlRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The folders of a run's INPUTs."""
+
+    given: Path | None
+    folders: Sequence[Path]  # INPUTs that are folders
+    files: Path | None  # the folder that the INPUTs which are pictures have in common
+    many: bool  # INPUTs
+
+    @classmethod
+    def of(cls, found: Sequence[Input], given: str | None) -> Roots:
+        """Those of a command; `given`: the root, where the user names one."""
+        folders = {_absolute(each.value): 0 for each in found if each.kind is InputKind.FOLDER and not each.pattern}
+        files = [_absolute(each.value).parent for each in found if each.kind is InputKind.FILE and each.base is None]
+        return cls(_absolute(given) if given else None, [*folders], _common(files), len(found) > 1)
+
+    def prefixes(self, folder: Path) -> list[str]:
+        """What ids of pictures in a folder begin with, then what they may have begun with under other commands.
+
+        That is the folder's name where there are several INPUTs, with those above it where two have the same.
+        """
+        here = _absolute(folder)
+        alike = [other.parent for other in self.folders if other.name == here.name]
+        named = _inside(here, _common(alike or [here.parent]))
+        own = _inside(here, self.given) or (named if self.many else [])
+        found = ("/".join([*parts, ""]) for parts in (own or [], [], named or [], [here.name]))
+        return list(dict.fromkeys(found))
+
+    def name(self, file: Path) -> str:
+        """The name of an INPUT that is a picture."""
+        path = _absolute(file)
+        return "/".join(_inside(path, self.given) or _inside(path, self.files) or [path.name])
+
+    def below(self, read: Callable[[], Rows], *, once: bool = False) -> Rows:
+        """The rows of a manifest, those with absolute paths relative to the folder that these have in common.
+
+        For that it is read a second time, unless it can be read `once` only: then they stay as they are.
+        """
+        root = self.given
+        for rows in read():
+            if not (rows and isinstance(rows[0], Item)) or all(row.id[:1] != "/" for row in rows):
+                yield rows
+                continue
+            if root is None and not once:
+                root = _common(_folders(read()))
+            yield [_relative(row, root) for row in rows]
+
+
+def _loose(row: Item | UrlRow) -> Path | None:
+    """The path of a row that has no other name, where it is absolute."""
+    if not isinstance(row, Item) or row.path is None or row.own_id or row.output is not None:
+        return None
+    return row.path if row.path.is_absolute() else None
+
+
+def _folders(rows: Rows) -> Iterator[Path]:
+    """The folders of such rows, up to one that makes no sense, which is said when its turn comes."""
+    with suppress(ManifestError):
+        yield from (path.parent for some in rows for row in some if (path := _loose(row)) is not None)
+
+
+def _relative(row: Item | UrlRow, root: Path | None) -> Item | UrlRow:
+    path = _loose(row)
+    inside = _inside(path, root) if path is not None else None
+    return replace(row, id=printable("/".join(inside)), was=(row.id,)) if isinstance(row, Item) and inside else row
+
+
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100  # links keep their names
+
+
+def _common(folders: Iterable[Path]) -> Path | None:
+    """The deepest folder that all of these are in; None where there are none."""
+    some = iter(folders)
+    if (first := next(some, None)) is None:
+        return None
+    return functools.reduce(
+        lambda one, other: one if one == other else Path(os.path.commonpath((one, other))), some, first
+    )
+
+
+def _inside(path: Path, folder: Path | None) -> list[str] | None:
+    """The components of a path from a folder on; None where it isn't in there."""
+    return [*path.relative_to(folder).parts] if folder is not None and path.is_relative_to(folder) else None
