@@ -266,10 +266,8 @@ class IndexedFold(Fold):
 
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
-        found = [key for _, key, _ in self.database.find(short_key(fingerprint), "made")]
-        if (of_late := self.saved_for.get(fingerprint)) is not None:
-            found.insert(0, of_late)
-        states = map(self.items.__getitem__, found)
+        of_late, found = self.saved_for.get(fingerprint), self.database.find(short_key(fingerprint), "made")
+        states = map(self.items.__getitem__, dict.fromkeys(filter(None, (of_late, *(key for _, key, _ in found)))))
         return (one for one in states if one.is_made and one.fingerprint == fingerprint)
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
