@@ -267,7 +267,8 @@ class IndexedFold(Fold):
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
         of_late, found = self.saved_for.get(fingerprint), self.database.find(short_key(fingerprint), "made")
-        states = map(self.items.__getitem__, dict.fromkeys(filter(None, (of_late, *(key for _, key, _ in found)))))
+        keys = dict.fromkeys((*(() if of_late is None else (of_late,)), *(key for _, key, _ in found)))
+        states = map(self.items.__getitem__, keys)
         return (one for one in states if one.is_made and one.fingerprint == fingerprint)
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
