@@ -158,7 +158,7 @@ class Breaking(Wrapper):
         """See Provider."""
         host = ""
         with suppress(ValueError):
-            host = urlsplit(url).netloc
+            host = urlsplit(url[:2000]).netloc  # a copy: its last URLs are remembered, and with them an output's file
         if not host:  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)
         breaker = self.hosts.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
