@@ -48,12 +48,7 @@ class Recipe:
 
     def fingerprint(self, source: str) -> str:
         """Of the alpha that a prediction buys for `source` (a content digest or a URL), whatever is made from it."""
-        # `_digest([source, self._bought])`, without writing the second part again for each source.
-        return sha256_hex(f"[{json.dumps(source)}, {self._bought_text}]")[:_DIGITS]
-
-    @cached_property
-    def _bought_text(self) -> str:
-        return json.dumps(self._bought, sort_keys=True)
+        return _digest([source, self._bought])
 
     @cached_property
     def _bought(self) -> list[Any]:
