@@ -40,7 +40,6 @@ class Host:
     clock: Clock
     say: Callable[[str], None]  # gets what its rows wait for
     _breaker: Breaker = field(default_factory=lambda: replace(_BREAKER))
-    _room: int = _AT_ONCE
     _active: int = 0
     _resumes: float = -inf
     _left: str = ""  # why its rows are left to the next run
@@ -71,14 +70,13 @@ class Host:
                 raise Postponed(self._left)
             return self._resumes - now
         self._left = ""
-        return inf if self._active >= self._room else self._breaker.wait(now)
+        return inf if self._active >= _AT_ONCE else self._breaker.wait(now)
 
     def answered(self) -> None:
         """Record an answer, whatever it said."""
         if self._breaker.open:
             self.say(f"{self.name} answers again")
         self._breaker.answered()
-        self._room = min(_AT_ONCE, self._room + 1)
         self._free()
 
     def gave_up(self) -> None:
@@ -92,7 +90,7 @@ class Host:
         self._free()
         if isinstance(error, RateLimited) or error.retry_after:
             self._breaker.answered()
-            self._room, self._resumes = max(1, self._room // 2), max(self._resumes, now + asked)
+            self._resumes = max(self._resumes, now + asked)
             if asked > _PATIENCE:
                 self._leave(f"{error}; {self.name} asks to wait for {asked / 60:.0f} minutes")
             return asked > _PATIENCE

@@ -47,9 +47,9 @@ class Bench:
         self.sources = Sources(
             lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep, hosts=hosts
         )
-        monkeypatch.setattr(fetch, "ask", self.ask)
+        monkeypatch.setattr(fetch, "get", self.get)
 
-    async def ask(
+    async def get(
         self, session: Any, url: str, *, fetching: fetch.FetchPolicy, headers: Any, known: fetch.Validators
     ) -> fetch.Fetched:
         assert (session, url, fetching, headers) == (SESSION, URL, INPUT_POLICY, ())
@@ -92,7 +92,7 @@ async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
 ) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(bytes(INPUT_POLICY.size))
-    assert len((await of_files.read(item(path))).body or b"") == INPUT_POLICY.size
+    assert len((await of_files.read(item(path))).body) == INPUT_POLICY.size
     path.write_bytes(bytes(INPUT_POLICY.size + 1))
     with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
         await of_files.read(item(path))
@@ -196,12 +196,12 @@ async def test_of_a_share_link_the_file_is_tried_and_else_it_is_named(
 ) -> None:
     seen: list[str] = []
 
-    async def ask(session: Any, url: str, **_: Any) -> fetch.Fetched:
+    async def get(session: Any, url: str, **_: Any) -> fetch.Fetched:
         seen.append(url)
         return fetch.Fetched(b"picture" if "download" in url else b"<html>")
 
     bench = Bench(monkeypatch)
-    monkeypatch.setattr(fetch, "ask", ask)
+    monkeypatch.setattr(fetch, "get", get)
     reading = bench.sources.read(Item("a", "signed", "list.txt:3", url=url))
     if "we.tl" in url:
         with pytest.raises(SourceError, match="is a share link of WeTransfer, and leads to a page: let anyone"):
