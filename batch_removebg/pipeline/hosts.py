@@ -6,10 +6,8 @@ A host that is down pauses its own rows, and leaves them to the next run where i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -112,19 +110,3 @@ class Host:
     def _leave(self, why: str) -> None:
         self._left = f"{why}: its rows are left to the next run"
         self.say(self._left)
-
-
-@dataclass(eq=False)
-class SourceHosts:
-    """The hosts of a run's sources."""
-
-    clock: Clock
-    say: Callable[[str], None]
-    _known: dict[str, Host] = field(default_factory=dict)
-
-    def of(self, url: str) -> Host:
-        """The host of a URL; what is no URL has one of its own."""
-        name = ""
-        with suppress(ValueError):
-            name = urlsplit(url).netloc.rpartition("@")[2].lower()
-        return self._known.get(name) or self._known.setdefault(name, Host(name, self.clock, self.say))

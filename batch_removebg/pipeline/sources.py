@@ -12,9 +12,10 @@ from batch_removebg.errors import BatchError, Forbidden, PredictionLost, RetryEr
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item
 from batch_removebg.net import fetch, instead
+from batch_removebg.net.urls import host_of
 from batch_removebg.resources import Cpu
 
-from .hosts import Host, NotNow, SourceHosts
+from .hosts import Host, NotNow
 from .work import Prepared
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from batch_removebg.clock import Clock
     from batch_removebg.net.headers import Header
 
 EXPECTED = 8 << 20  # bytes of a source or an output whose size isn't known yet
@@ -39,11 +41,13 @@ class Sources:
     retry_delay: Callable[[int, RetryError], float | None]
     """Seconds until the next try of a URL after so many failed ones, or None to give up."""
     sleep: Callable[[float], Awaitable[None]]
-    hosts: SourceHosts
+    clock: Clock
+    say: Callable[[str], None]  # gets what the rows of a host wait for
     headers: Sequence[Header] = ()
 
     def __post_init__(self) -> None:
         self.waiting = 0  # items that wait for their host
+        self._hosts: dict[str, Host] = {}
         self._turns: dict[str, int] = {}  # failed tries of the items whose turn at their host has come, by id
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
@@ -101,7 +105,8 @@ class Sources:
 
     async def _url(self, item: Item, known: fetch.Validators) -> fetch.Fetched:
         url = item.url or item.source
-        host = self.hosts.of(url)
+        name = host_of(url)
+        host = self._hosts.setdefault(name, Host(name, self.clock, self.say))
         tries = self._turns.pop(item.id, None)
         if tries is None and not host.enter():
             raise NotNow(partial(self._turn, item, host, 0.0, 0))

@@ -22,7 +22,6 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
-from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.resources import Cpu
 
@@ -43,9 +42,14 @@ class Bench:
         self._tries = tries
         self.now = 0.0
         self.told: list[str] = []
-        hosts = SourceHosts(Clock(monotonic=lambda: self.now), self.told.append)
         self.sources = Sources(
-            lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep, hosts=hosts
+            lambda: SESSION,
+            fetching=INPUT_POLICY,
+            cpu=Cpu(),
+            retry_delay=self.delay,
+            sleep=self.sleep,
+            clock=Clock(monotonic=lambda: self.now),
+            say=self.told.append,
         )
         monkeypatch.setattr(fetch, "get", self.get)
 
@@ -120,7 +124,8 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
         cpu=Cpu(),
         retry_delay=lambda tries, error: None,
         sleep=sleep,
-        hosts=SourceHosts(Clock(), lambda said: None),
+        clock=Clock(),
+        say=lambda said: None,
     )
     assert (await sources.read(item(tmp_path / "shoe.jpg"))).body == b"pixels"
 
