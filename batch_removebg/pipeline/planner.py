@@ -174,7 +174,6 @@ class Planner:
         there: list[Done] = []
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
-        of_files, of_urls = recipe.digest, recipe.passed if recipe.passes_urls else recipe.digest
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
             if (asks and row.path is None) or self.again.forces(row.id):
@@ -187,8 +186,7 @@ class Planner:
             except (OSError, UnicodeEncodeError, ItemError):
                 missing.append(nth)
             else:
-                digest = of_urls if row.path is None else of_files
-                there.append((row.source, output, size, digest, mark, row.meta or None, row.id))
+                there.append((row.source, output, size, recipe.digest_of(row), mark, row.meta or None, row.id))
         keys: list[int | None] = [*done_keys(there)]
         for nth in missing:  # in order: each is put where it belongs
             keys.insert(nth, None)
