@@ -75,10 +75,11 @@ UNKNOWN = Validators()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A body, and what to ask for changes with; None where it hasn't changed since."""
+    """A body, and what to ask for changes with."""
 
-    body: bytes | None
+    body: bytes
     validators: Validators = UNKNOWN
+    unchanged: bool = False  # it is what it was when the validators were given, and the body is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,21 +185,9 @@ async def get(
     fetching: FetchPolicy,
     own: OwnApi | None = None,
     headers: Sequence[Header] = (),
-) -> bytes:
-    """The body of an http(s) URL, as `ask` gives it."""
-    return (await ask(session, url, fetching=fetching, own=own, headers=headers)).body or b""
-
-
-async def ask(
-    session: aiohttp.ClientSession,
-    url: str,
-    *,
-    fetching: FetchPolicy,
-    own: OwnApi | None = None,
-    headers: Sequence[Header] = (),
     known: Validators = UNKNOWN,
 ) -> Fetched:
-    """The body of an http(s) URL, within `fetching`, after redirects; None where it is still what `known` tells.
+    """The body of an http(s) URL, within `fetching`, after redirects; none where it is still what `known` tells.
 
     Requests to the origin of `own` go through its session, with its key; other origins never get the key, redirects
     included, and each of `headers` goes where it is meant for. Cookies live as long as the call. Raises PredictionLost
@@ -237,7 +226,7 @@ async def ask(
                     continue
                 validators = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
                 if answer.status == 304 and known.headers():
-                    return Fetched(None, validators)
+                    return Fetched(b"", validators, unchanged=True)
                 if not 200 <= answer.status < 300 or answer.status in (204, 205):
                     raise await _refusal(url, answer, patience)
                 body = _unpacked(await read(answer, fetching.size + 1, patience), fetching.size + 1)

@@ -55,20 +55,18 @@ def says(data: bytes) -> str:
     return f" ({text[:120]})" if text and text.isprintable() else ""
 
 
-def share(url: str) -> str | None:
-    """The service whose share link it is; None for any other URL. Raises ValueError where it is no URL."""
-    host = urlsplit(url).hostname or ""
-    return next((name for of, name in _SHARES.items() if host == of or host.endswith(f".{of}")), None)
+def share(url: str) -> tuple[str | None, str | None]:
+    """The service whose share link it is, and the link to the file itself, where there is a rule for it.
 
-
-def direct(url: str) -> str | None:
-    """The link to the file itself, behind a share link of Google Drive or Dropbox; None where there is no such rule."""
-    parts, service = urlsplit(url), share(url)
-    query = dict(parse_qsl(parts.query))
-    if service == "Dropbox":
-        return parts._replace(query=urlencode({**query, "dl": "1"})).geturl() if query.get("dl") != "1" else None
-    if service == "Google Drive" and "export" not in query:
+    Raises ValueError where it is no URL.
+    """
+    parts = urlsplit(url)
+    host, query, link = parts.hostname or "", dict(parse_qsl(parts.query)), None
+    service = next((name for of, name in _SHARES.items() if host == of or host.endswith(f".{of}")), None)
+    if service == "Dropbox" and query.get("dl") != "1":
+        link = parts._replace(query=urlencode({**query, "dl": "1"})).geturl()
+    elif service == "Google Drive" and "export" not in query:
         found = _DRIVE.search(parts.path)
-        name = found[1] if found else query.get("id")
-        return f"https://drive.google.com/uc?export=download&{urlencode({'id': name})}" if name else None
-    return None
+        if name := found[1] if found else query.get("id"):
+            link = f"https://drive.google.com/uc?export=download&{urlencode({'id': name})}"
+    return service, link

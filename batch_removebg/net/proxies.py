@@ -23,7 +23,6 @@ from . import ssrf
 if TYPE_CHECKING:
     from yarl import URL
 
-_PRIVATE = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 _to_proxy = ContextVar("_to_proxy", default=False)  # what is connected to now is the proxy itself
 
 
@@ -32,30 +31,23 @@ def proxy_of(target: URL) -> URL | None:
     from yarl import URL
 
     proxies, host = getproxies(), target.host or ""
-    said = proxies.get(target.scheme) or proxies.get("all")
-    if (
-        not said
-        or _passed_by(host, proxies.get("no", ""))
-        or proxy_bypass(host)
-        or proxy_bypass(f"{host}:{target.port}")
-    ):
+    name = target.scheme if proxies.get(target.scheme) else "all"
+    said = proxies.get(name)
+    if not said or proxy_bypass(f"{host}:{target.port}") or _in_network(host, proxies.get("no", "")):
         return None
     with suppress(ValueError):
         proxy = URL(said if "://" in said else f"http://{said}")
         if proxy.scheme in ("http", "https") and proxy.host:
             return proxy
-    name = target.scheme if proxies.get(target.scheme) else "all"
     raise SettingsError(f"{name.upper()}_PROXY names no HTTP proxy; give one such as http://HOST:3128, or unset it")
 
 
-def _passed_by(host: str, listed: str) -> bool:
+def _in_network(host: str, listed: str) -> bool:
     """Whether NO_PROXY lists a network (`10.0.0.0/8`) that the address is in."""
-    with suppress(ValueError):
-        address = ip_address(host)
-        for one in listed.split(","):
-            with suppress(ValueError):
-                if address in ip_network(one.strip(), strict=False):
-                    return True
+    for one in listed.split(","):
+        with suppress(ValueError):
+            if ip_address(host) in ip_network(one.strip(), strict=False):
+                return True
     return False
 
 
@@ -65,9 +57,9 @@ async def through(proxy: URL | None, target: URL, *, public_only: bool) -> None:
         host, known = unquote(target.raw_host or ""), []  # a proxy may decode it
         with suppress(socket.gaierror, UnicodeError):
             known = await asyncio.get_running_loop().getaddrinfo(host, target.port)
-        inside = host if "." not in host or host.endswith(_PRIVATE) else None
-        for address in (str(where[0]) for *_, where in known) if known else (inside,):
-            if address is not None and not ssrf.is_public(address):
+        inside = [host] if "." not in host or ssrf.is_near(host) else []
+        for address in [str(where[0]) for *_, where in known] or inside:
+            if not ssrf.is_public(address):
                 raise ssrf.NotPublic(address)
     _to_proxy.set(proxy is not None)
 

@@ -41,7 +41,7 @@ def is_near(host: str) -> bool:
     try:
         return ip_address(host).is_private
     except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 _ALWAYS = re.compile(
     r"x-(amz|goog)-.+|x-(oss|tos|cos)-(signature|credential|date|expires|signature-version|signedheaders"
@@ -38,6 +38,15 @@ _WORD = re.compile(r"""(?:(?![,;|]https?://)[^\s"'<>])+""")  # as much of a text
 _INNOCENT = re.compile(r"[^?#@]*(\?((v|ver|version|w|h|width|height|size|quality|id)=[\w.-]{0,40}(&|\Z))+)?", re.ASCII)
 """Most URLs, which are recognised by one match."""
 _USER = re.compile(r"(\w+://)[^/?#]*@")
+
+
+def host_of(url: str) -> str:
+    """Host and port of a URL, without user and password; empty for what has no host, or is no URL."""
+    try:
+        # A copy: urlsplit remembers its last arguments, and with them the file of a picture inside an answer.
+        return urlsplit(url[:4096]).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 def clean(url: str, ignored: Collection[str] = ()) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_removebg.finish.options import Finish
 from batch_removebg.hashing import sha256_hex
-from batch_removebg.model import Item, ProxySpec
+from batch_removebg.model import Item, ProxySpec, UrlRow
 
 _DIGITS = 32
 
@@ -37,7 +37,7 @@ class Recipe:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
         return _digest([self._bought, self.finish.look(passed=True), self.passes_urls])
 
-    def digest_of(self, item: Item) -> str:
+    def digest_of(self, item: Item | UrlRow) -> str:
         """The digest of the item's picture."""
         return self.passed if item.path is None and self.passes_urls else self.digest
 
@@ -48,12 +48,7 @@ class Recipe:
 
     def fingerprint(self, source: str) -> str:
         """Of the alpha that a prediction buys for `source` (a content digest or a URL), whatever is made from it."""
-        # `_digest([source, self._bought])`, without writing the second part again for each source.
-        return sha256_hex(f"[{json.dumps(source)}, {self._bought_text}]")[:_DIGITS]
-
-    @cached_property
-    def _bought_text(self) -> str:
-        return json.dumps(self._bought, sort_keys=True)
+        return _digest([source, self._bought])
 
     @cached_property
     def _bought(self) -> list[Any]:

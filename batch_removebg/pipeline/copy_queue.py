@@ -23,13 +23,12 @@ class CopyQueue(Generic[T]):
         self._parked = parked
         self._waiting: deque[T] = deque()
         self._on_their_way = 1
-        self._more = anyio.Event()
-        self._less = anyio.Event()
+        self._changed = anyio.Event()
 
     async def room(self) -> None:
         """Wait until another copy may be kept."""
         while self._parked() + len(self._waiting) >= self._most:
-            await self._less.wait()
+            await self._changed.wait()
 
     def began(self) -> None:
         """Count an item as on its way."""
@@ -38,7 +37,8 @@ class CopyQueue(Generic[T]):
     def ended(self) -> None:
         """Count an item as ended, or the reader as done."""
         self._on_their_way -= 1
-        self._wake()
+        if not self._on_their_way:
+            self._wake()
 
     def put(self, copies: Iterable[T]) -> None:
         """Add what can go on now."""
@@ -50,13 +50,10 @@ class CopyQueue(Generic[T]):
         while not self._waiting:
             if not self._on_their_way:
                 return None
-            await self._more.wait()
-        copy = self._waiting.popleft()
-        self._less.set()
-        self._less = anyio.Event()
-        return copy
+            await self._changed.wait()
+        self._wake()
+        return self._waiting.popleft()
 
     def _wake(self) -> None:
-        if self._waiting or not self._on_their_way:
-            self._more.set()
-            self._more = anyio.Event()
+        self._changed.set()
+        self._changed = anyio.Event()

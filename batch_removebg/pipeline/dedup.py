@@ -1,8 +1,7 @@
 """The same content is bought once: this alone decides who buys it, who waits, and who gets a copy.
 
 One item of each content is worked on at a time; its copies are parked meanwhile, and share its outcome. Nobody waits
-here: a parked copy is a few hundred bytes and holds no worker. A dry run asks the same question of what it has counted
-so far.
+here: a parked copy is a few hundred bytes and holds no worker.
 """
 
 from __future__ import annotations
@@ -37,13 +36,6 @@ class Way(enum.Enum):
     PARK = "park"  # once another item with the same content has ended
 
 
-def way_of(*, on_hand: bool, busy: bool) -> Way:
-    """The way of an item whose content is `on_hand`, or being bought for another item (`busy`)."""
-    if busy:
-        return Way.PARK
-    return Way.COPY if on_hand else Way.BUY
-
-
 class Deduplicator:
     """Gives each content to one item at a time; a turn may begin in one task and end in another."""
 
@@ -74,18 +66,17 @@ class Deduplicator:
     def place(self, prepared: Prepared, *, damaged: bool = False) -> Way:
         """The item's way to its alpha; unless parked, tell `settled` its end. `damaged`: what is on hand is no use."""
         key, leads = prepared.fingerprint, self.leads(prepared)
-        busy = not leads and key in self._turns
-        passed = prepared.sha256 is None
-        if passed and prepared.todo.forced and key not in self._anew:  # its last picture is all that is kept
-            damaged = True
-        on_hand = not damaged and self._on_hand.has(key, passed=passed)
-        way = way_of(on_hand=on_hand, busy=busy)
-        if way is Way.PARK:
+        if not leads and key in self._turns:
             self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
             self.parked += 1
-        elif way is Way.BUY and not leads:
+            return Way.PARK
+        passed = prepared.sha256 is None
+        anew = passed and prepared.todo.forced and key not in self._anew  # its last picture is all that is kept
+        if not (damaged or anew) and self._on_hand.has(key, passed=passed):
+            return Way.COPY
+        if not leads:
             self._begin(prepared)
-        return way
+        return Way.BUY
 
     def _begin(self, prepared: Prepared) -> None:
         """Begin the turn of a content, with what was bought for it in vain before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -87,7 +88,7 @@ class Downloader:
             return await self._used(predicted, self._pass_on)
         if isinstance(output, tuple):
             output = await self._used(predicted, self._matte)
-            await self._keep(predicted.prepared.fingerprint, output)
+            await self._keep(predicted, output)
         finished = output if isinstance(output, Finished) else await self._finish(predicted, output)
         return await self._put(predicted, lambda: finished) or ()
 
@@ -157,33 +158,24 @@ class Downloader:
             what = str(error).partition(":")[0]
             raise WorkFailed(f"the output {what}; another would fare the same, so none is bought") from error
 
-    async def _keep(self, fingerprint: str, matte: Matte) -> None:
-        from batch_removebg.matting.matte import encode_matte
-
+    async def _keep(self, predicted: Predicted, output: Matte | bytes) -> None:
         with anyio.CancelScope(shield=True):
-            await self.context.cpu.run(lambda: self.on_hand.alphas.keep(fingerprint, encode_matte(matte)))
+            await self.context.cpu.run(self.on_hand.keep, predicted.prepared.fingerprint, output)
 
     async def _remake(self, predicted: Predicted, found: Cutout) -> Notes:
         """Another picture from a cutout on hand; raises SpentPicture where that has lost what it takes."""
-        format = self.context.recipe.finish.format  # noqa: A001
-        try:
+        with suppress(OutputBroken):
             if not found.lossy:
-                return await self._pass_on(predicted, found.data, kept=found.kept)
-        except OutputBroken:
-            pass
-        raise SpentPicture(
-            f"was bought, and the picture that is left of it can't give this {format}: it has lost transparency or "
-            "detail; --buy-again buys another"
-        )
+                return await self._pass_on(predicted, found.data)
+        what = f"was bought, and the picture that is left of it can't give this {self.context.recipe.finish.format}"
+        raise SpentPicture(f"{what}: it has lost transparency or detail; --buy-again buys another")
 
-    async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte, *, kept: bool = False) -> Notes:
+    async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits, wanted = self.context.limits, self.context.recipe.finish
-        fingerprint = predicted.prepared.fingerprint
-        if not kept and (self.on_hand.alphas.has(fingerprint) or not wanted.loses_nothing):
-            with anyio.CancelScope(shield=True):  # before the file that it is in may be replaced
-                await self.context.cpu.run(self.on_hand.keep, fingerprint, cutout)
+        if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not wanted.loses_nothing:
+            await self._keep(predicted, cutout)  # before the file that it is in may be replaced
         notes = await self._put(predicted, partial(as_it_is, cutout, wanted, limits))
         if notes is None:
             from batch_removebg.finish import finish

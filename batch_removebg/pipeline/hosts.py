@@ -6,10 +6,8 @@ A host that is down pauses its own rows, and leaves them to the next run where i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
-from urllib.parse import urlsplit
 
 import anyio
 
@@ -40,7 +38,6 @@ class Host:
     clock: Clock
     say: Callable[[str], None]  # gets what its rows wait for
     _breaker: Breaker = field(default_factory=lambda: replace(_BREAKER))
-    _room: int = _AT_ONCE
     _active: int = 0
     _resumes: float = -inf
     _left: str = ""  # why its rows are left to the next run
@@ -71,14 +68,13 @@ class Host:
                 raise Postponed(self._left)
             return self._resumes - now
         self._left = ""
-        return inf if self._active >= self._room else self._breaker.wait(now)
+        return inf if self._active >= _AT_ONCE else self._breaker.wait(now)
 
     def answered(self) -> None:
         """Record an answer, whatever it said."""
         if self._breaker.open:
             self.say(f"{self.name} answers again")
         self._breaker.answered()
-        self._room = min(_AT_ONCE, self._room + 1)
         self._free()
 
     def gave_up(self) -> None:
@@ -92,7 +88,7 @@ class Host:
         self._free()
         if isinstance(error, RateLimited) or error.retry_after:
             self._breaker.answered()
-            self._room, self._resumes = max(1, self._room // 2), max(self._resumes, now + asked)
+            self._resumes = max(self._resumes, now + asked)
             if asked > _PATIENCE:
                 self._leave(f"{error}; {self.name} asks to wait for {asked / 60:.0f} minutes")
             return asked > _PATIENCE
@@ -114,19 +110,3 @@ class Host:
     def _leave(self, why: str) -> None:
         self._left = f"{why}: its rows are left to the next run"
         self.say(self._left)
-
-
-@dataclass(eq=False)
-class SourceHosts:
-    """The hosts of a run's sources."""
-
-    clock: Clock
-    say: Callable[[str], None]
-    _known: dict[str, Host] = field(default_factory=dict)
-
-    def of(self, url: str) -> Host:
-        """The host of a URL; what is no URL has one of its own."""
-        name = ""
-        with suppress(ValueError):
-            name = urlsplit(url).netloc.rpartition("@")[2].lower()
-        return self._known.get(name) or self._known.setdefault(name, Host(name, self.clock, self.say))

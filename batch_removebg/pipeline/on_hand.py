@@ -48,38 +48,19 @@ class OnHand:
             return self.alphas.has(fingerprint)
         return next(iter(self._states(fingerprint)), None) is not None
 
-    def whole(self, fingerprint: str, *, passed: bool) -> bool:
-        """The same, with the picture's bytes compared to the ledger. Blocks."""
-        return self._passed(fingerprint)[0] is not None if passed else self.alphas.has(fingerprint)
-
-    def lost(self, fingerprint: str) -> bool:
-        """Whether what is on hand for a URL has lost what the wanted picture needs. Blocks."""
-        found, _ = self._passed(fingerprint)
-        return isinstance(found, Cutout) and found.lossy
-
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
-        passed = prepared.sha256 is None
         output: Finished | Cutout | Matte | None
-        output, state = self._passed(prepared.fingerprint)
-        if not passed:
+        if prepared.sha256 is None:
+            output, state = self.passed(prepared.fingerprint)
+        else:
             output, state = self._matte(prepared.fingerprint), prepared.todo.state
         if output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
 
-    def keep(self, fingerprint: str, cutout: bytes) -> None:
-        """Keep a bought cutout whose picture is another file; raises DiskError. Blocks."""
-        self.alphas.keep(fingerprint, sha256(cutout).digest() + cutout)
-
-    def _states(self, fingerprint: str) -> list[ItemState]:
-        """Those whose pictures may serve, those that are wanted first."""
-        states = islice(self._saved_for(fingerprint), _ENOUGH)
-        may = (state for state in states if state.recipe == self._recipe or not self._buy_again)
-        return sorted(may, key=lambda state: state.recipe != self._recipe)
-
-    def _passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
-        """The wanted picture itself, or what it can be made from, and the item that it was bought for."""
+    def passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
+        """Of a URL the wanted picture, or what it can be made from, and the item that it was bought for. Blocks."""
         states = self._states(fingerprint)
         there = [(data, state) for state in states if (data := self._file(state)) is not None]
         if there and there[0][1].recipe == self._recipe:
@@ -87,9 +68,22 @@ class OnHand:
             return Finished(data, state.width or 0, state.height or 0), state
         kept = self.alphas.load(fingerprint) or b""
         if states and not self._buy_again and sha256(kept[_DIGEST:]).digest() == kept[:_DIGEST]:
-            return Cutout(kept[_DIGEST:], kept=True), states[0]
+            return Cutout(kept[_DIGEST:]), states[0]
         best = [(Cutout(data, lossy=not loses_nothing(data)), state) for data, state in there]
         return min(best, key=lambda found: found[0].lossy, default=(None, ItemState()))
+
+    def keep(self, fingerprint: str, output: Matte | bytes) -> None:
+        """Keep a bought alpha, or a cutout whose picture is another file; raises DiskError. Blocks."""
+        from batch_removebg.matting.matte import encode_matte
+
+        data = encode_matte(output) if isinstance(output, Matte) else sha256(output).digest() + output
+        self.alphas.keep(fingerprint, data)
+
+    def _states(self, fingerprint: str) -> list[ItemState]:
+        """Those whose pictures may serve, those that are wanted first."""
+        states = islice(self._saved_for(fingerprint), _ENOUGH)
+        may = (state for state in states if state.recipe == self._recipe or not self._buy_again)
+        return sorted(may, key=lambda state: state.recipe != self._recipe)
 
     def _file(self, state: ItemState) -> bytes | None:
         try:

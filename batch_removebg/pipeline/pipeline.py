@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -34,7 +35,7 @@ from batch_removebg.net.urls import scrubbed
 from .concurrency import Slots
 from .context import Context
 from .copy_queue import CopyQueue
-from .dedup import Deduplicator, Released, Way
+from .dedup import Deduplicator, Way
 from .download import Downloader, described
 from .hosts import NotNow
 from .planner import unchanged
@@ -42,7 +43,7 @@ from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
 from .watchers import watch_gate, watch_signals, write_snapshots
-from .work import Predicted, Prepared, Todo, Turn
+from .work import Predicted, Prepared, Todo
 
 Todos = MemoryObjectSendStream[Todo | Prepared]
 Ready = MemoryObjectSendStream[Predicted]
@@ -64,7 +65,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked + self.context.sources.waiting
-        self._copies: CopyQueue[Released | tuple[Todo, None]] = CopyQueue(most, parked)
+        self._copies: CopyQueue[tuple[Todo | Prepared, BatchError | None]] = CopyQueue(most, parked)
         self._started: set[str] = set()  # ids of the items in flight
 
     async def run(self) -> None:
@@ -152,11 +153,11 @@ class Pipeline:
                 await ready.send(predicted)
             return predicted is not None and not predicted.reused
         except NotNow as later:
-            self._stages.start_soon(self._later, todo, later)
+            self._stages.start_soon(self._after, later.over, todo)
             return False
         except BatchError as error:
-            if todo.asked and prepared is None and error.verdict in (Verdict.RETRY, Verdict.FAIL):
-                self._warn(todo, scrubbed(f"{error}; its picture stays, and the next run asks again"))
+            if todo.known is not None and prepared is None and error.verdict in (Verdict.RETRY, Verdict.FAIL):
+                self._warn(todo, f"{error}; its picture stays, and the next run asks again")
                 self.reader.skipped += 1
                 self._over(Kind.SKIPPED, todo, Step.DONE.value)
                 return False
@@ -187,28 +188,21 @@ class Pipeline:
                 turn.doubts = []
             return predicted
         except CreateLost:
-            self._stages.start_soon(self._after, self.purchaser.recover, prepared)
+            found = partial(self.purchaser.recover, prepared, turn)
+            self._stages.start_soon(self._after, found, prepared.todo, prepared)
             return None
 
-    async def _after(self, wait: Callable[[Prepared, Turn], Awaitable[None]], prepared: Prepared) -> None:
+    async def _after(self, over: Callable[[], Awaitable[None]], todo: Todo, prepared: Prepared | None = None) -> None:
         """Let an item go on once something is over that takes its time."""
-        turn = self.dedup.turn(prepared)
         try:
-            await wait(prepared, turn)
+            await over()
         except BatchError as error:
-            error.attempts = turn.bought + turn.losses
-            await self._settle(prepared.todo, error, prepared)
+            if prepared is not None:
+                turn = self.dedup.turn(prepared)
+                error.attempts = turn.bought + turn.losses
+            await self._settle(todo, error, prepared)
         else:
-            self._copies.put([(prepared, None)])
-
-    async def _later(self, todo: Todo, later: NotNow) -> None:
-        """Let an item go on once its source's host may be asked."""
-        try:
-            await later.over()
-        except BatchError as error:
-            await self._settle(todo, error)
-        else:
-            self._copies.put([(todo, None)])
+            self._copies.put([(prepared or todo, None)])
 
     async def _copier(self, todos: Todos, ready: Ready) -> None:
         with todos, ready:
@@ -253,7 +247,7 @@ class Pipeline:
             if self.purchaser.may_buy(turn):
                 if self.context.gate.reason is None:
                     self._warn(todo, f"{error}; another prediction is bought")
-                self._stages.start_soon(self._after, self.purchaser.pause, prepared)
+                self._stages.start_soon(self._after, partial(self.purchaser.pause, prepared, turn), todo, prepared)
                 return
         await self._settle(todo, error, prepared)
 

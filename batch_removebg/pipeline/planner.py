@@ -37,9 +37,8 @@ class Plan:
     todos: list[Todo] = field(default_factory=list)
     done: int = 0
     left: int = 0  # failed before, and left alone
-    renamed: list[Renamed] = field(default_factory=list)  # to be recorded first
-    changed: list[Unchanged] = field(default_factory=list)
-    """Entries for items with nothing to do, whose rows in the manifest have changed."""
+    entries: list[Renamed | Unchanged] = field(default_factory=list)
+    """To be recorded first: ids that have changed, and rows that have, of items with nothing to do."""
 
     @property
     def read(self) -> int:
@@ -60,10 +59,13 @@ class Again:
         """Whether the item is made anew."""
         return self.forced is not None and (not self.forced or item in self.forced)
 
-    def asks(self, state: ItemState) -> bool:
-        """Whether the host of a finished item is asked."""
-        known = (state.etag or state.modified) and state.checked < self.before
-        return state.source_sha256 is not None and (self.refresh == "always" or bool(self.refresh == "auto" and known))
+    def asks(self, state: ItemState) -> Validators | None:
+        """What the host of a finished item is asked with; None where it isn't asked."""
+        if state.source_sha256 is None or self.refresh == "never":
+            return None
+        known = Validators(state.etag, state.modified) if self.refresh == "auto" else UNKNOWN
+        due = known.headers() and state.checked < self.before
+        return known if due or self.refresh == "always" else None
 
 
 @dataclass(eq=False)
@@ -104,17 +106,17 @@ class Planner:
             item = item if item.problem is not None else replace(item, problem=str(error))
             step, todo = Step.DO, Todo(item, "", ItemState())
         if todo.was:
-            found.renamed.append(Renamed(item.id, todo.was))
+            found.entries.append(Renamed(item.id, todo.was))
         self.reading.begin(item)
         if step is Step.DO:
             found.todos.append(todo)
             if todo.state.gone:  # whatever becomes of it, it is in the manifest again
-                found.changed.append(Unchanged(item.id, todo.state.signature))
+                found.entries.append(Unchanged(item.id, todo.state.signature))
             return
         found.done += step is Step.DONE
         found.left += step is Step.LEAVE
         if todo.state.gone or todo.state.source != item.source or (todo.state.meta or {}) != item.meta:
-            found.changed.append(unchanged(todo, todo.state.signature))
+            found.entries.append(unchanged(todo, todo.state.signature))
 
     def plan(self, item: Item) -> tuple[Step, Todo]:
         """What to do with the item; raises ManifestError or SourceError where no name is free for it."""
@@ -138,15 +140,17 @@ class Planner:
         same_file = mark is not None and mark == state.signature
         same_url = state.source in (item.source, clean(item.url or item.source))
         step = step_if(same_source=same_file if item.path is not None else same_url)
-        forced = self.again.forces(item.id)
-        asked = step is Step.DONE and item.path is None and not self.recipe.passes_urls and self.again.asks(state)
-        asked = asked and not forced
-        known_by = Validators(state.etag, state.modified) if asked and self.again.refresh == "auto" else UNKNOWN
-        same = not forced and (asked or (step is Step.DO and step_if(same_source=True) is Step.DONE))
-        step = Step.DO if forced or asked else step
+        forced, asks, same = self.again.forces(item.id), None, False
+        if forced:
+            step = Step.DO
+        elif step is Step.DO:
+            same = step_if(same_source=True) is Step.DONE
+        elif step is Step.DONE and item.path is None and not self.recipe.passes_urls:
+            same = (asks := self.again.asks(state)) is not None
+            step = Step.DO if same else step
         plain = self.claims.plain(item)
         notes = () if output == plain else (f"is named {output}, since {plain} is taken",)
-        return step, Todo(item, output, state, mark, same, notes, was, known_by, asked, forced)
+        return step, Todo(item, output, state, mark, same, notes, was, asks, forced)
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
@@ -170,11 +174,9 @@ class Planner:
         there: list[Done] = []
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
-        of_files, of_urls = recipe.digest, recipe.passed if recipe.passes_urls else recipe.digest
-        special = self.again.forced is not None
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
-            if (asks and row.path is None) or (special and self.again.forces(row.id)):
+            if (asks and row.path is None) or self.again.forces(row.id):
                 missing.append(nth)
                 continue
             try:
@@ -184,8 +186,7 @@ class Planner:
             except (OSError, UnicodeEncodeError, ItemError):
                 missing.append(nth)
             else:
-                digest = of_urls if row.path is None else of_files
-                there.append((row.source, output, size, digest, mark, row.meta or None, row.id))
+                there.append((row.source, output, size, recipe.digest_of(row), mark, row.meta or None, row.id))
         keys: list[int | None] = [*done_keys(there)]
         for nth in missing:  # in order: each is put where it belongs
             keys.insert(nth, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from batch_removebg.errors import InputRejected, SourceError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import ProxySpec, Upload
+from batch_removebg.net.fetch import UNKNOWN
 from batch_removebg.resources import patience
 
 from .context import Context
@@ -31,15 +32,16 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         fingerprint = recipe.fingerprint(item.source)
         if item.url is not None and todo.state.fingerprint == (before := recipe.fingerprint(item.url)):
             fingerprint = before  # what an older version bought, or began to buy
-        return Prepared(todo, fingerprint, None, 0, 0, 0, None, (), started)
+        return Prepared(todo, fingerprint, None, started)
 
     from batch_removebg.imaging import probe
 
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
     async with context.cpu.memory(size):
-        fetched = await context.sources.read(item, todo.known)
-        if (data := fetched.body) is None:  # as it was
-            return Prepared(todo, "", todo.state.source_sha256, 0, 0, 0, None, (), started, fetched.validators)
+        fetched = await context.sources.read(item, todo.known or UNKNOWN)
+        if fetched.unchanged:
+            return Prepared(todo, "", todo.state.source_sha256, started, validators=fetched.validators)
+        data = fetched.body
         sha256 = await context.cpu.run(sha256_hex, data)
         measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
     recipe.finish.encoding.require_room(measured.width, measured.height)
@@ -48,12 +50,12 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         todo=todo,
         fingerprint=fingerprint,
         sha256=sha256,
+        started=started,
         width=measured.width,
         height=measured.height,
         cost=measured.cost + len(data),
         data=data if item.path is None else None,
         notes=measured.notes,
-        started=started,
         validators=fetched.validators,
     )
 

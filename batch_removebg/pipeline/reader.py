@@ -103,10 +103,9 @@ class Reader:
             if count:
                 self.context.notify(Event(Kind.FOUND, count=count))
                 self.context.notify(Event(Kind.SKIPPED, text=step.value, count=count))
-        for entries in (plan.renamed, plan.changed):
-            async with anyio.create_task_group() as together:  # so that the ledger writes them at once
-                for entry in entries:
-                    together.start_soon(self._record, entry)
+        async with anyio.create_task_group() as together:  # so that the ledger writes them at once
+            for entry in plan.entries:
+                together.start_soon(self._record, entry)
 
     async def _part(self) -> None:
         """Record what the manifest doesn't have any more."""

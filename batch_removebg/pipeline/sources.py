@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +12,10 @@ from batch_removebg.errors import BatchError, Forbidden, PredictionLost, RetryEr
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item
 from batch_removebg.net import fetch, instead
+from batch_removebg.net.urls import host_of
 from batch_removebg.resources import Cpu
 
-from .hosts import Host, NotNow, SourceHosts
+from .hosts import Host, NotNow
 from .work import Prepared
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from batch_removebg.clock import Clock
     from batch_removebg.net.headers import Header
 
 EXPECTED = 8 << 20  # bytes of a source or an output whose size isn't known yet
@@ -40,13 +41,14 @@ class Sources:
     retry_delay: Callable[[int, RetryError], float | None]
     """Seconds until the next try of a URL after so many failed ones, or None to give up."""
     sleep: Callable[[float], Awaitable[None]]
-    hosts: SourceHosts
+    clock: Clock
+    say: Callable[[str], None]  # gets what the rows of a host wait for
     headers: Sequence[Header] = ()
 
     def __post_init__(self) -> None:
         self.waiting = 0  # items that wait for their host
-        self._may: set[str] = set()  # ids of items whose turn at their host has come
-        self._tries: Counter[str] = Counter()
+        self._hosts: dict[str, Host] = {}
+        self._turns: dict[str, int] = {}  # failed tries of the items whose turn at their host has come, by id
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
 
@@ -74,12 +76,12 @@ class Sources:
         """The item's bytes, once its host may be asked."""
         while True:
             try:
-                return (await self.read(item)).body or b""
+                return (await self.read(item)).body
             except NotNow as later:
                 await later.over()
 
     async def read(self, item: Item, known: fetch.Validators = fetch.UNKNOWN) -> fetch.Fetched:
-        """The bytes of the item's file or URL; None where a URL's are still what `known` tells.
+        """The bytes of the item's file or URL; none where a URL's are still what `known` tells.
 
         Raises SourceError, NotNow, or RetryError after the last try.
         """
@@ -103,26 +105,25 @@ class Sources:
 
     async def _url(self, item: Item, known: fetch.Validators) -> fetch.Fetched:
         url = item.url or item.source
-        host = self.hosts.of(url)
-        if item.id in self._may:
-            self._may.discard(item.id)
-        elif not host.enter():
-            raise NotNow(partial(self._turn, item, host, 0.0))
+        name = host_of(url)
+        host = self._hosts.setdefault(name, Host(name, self.clock, self.say))
+        tries = self._turns.pop(item.id, None)
+        if tries is None and not host.enter():
+            raise NotNow(partial(self._turn, item, host, 0.0, 0))
+        tries = tries or 0
         try:
             fetched = await self._fetched(url, known)
         except RetryError as error:
-            wait = self.retry_delay(self._tries[item.id] + 1, error)
+            wait = self.retry_delay(tries + 1, error)
             if host.failed(url, error, wait or 0.0):
                 wait = 0.0
             elif wait is None:
-                del self._tries[item.id]
                 raise
             else:
-                self._tries[item.id] += 1
-            raise NotNow(partial(self._turn, item, host, wait)) from error
+                tries += 1
+            raise NotNow(partial(self._turn, item, host, wait, tries)) from error
         except BatchError as error:
             host.answered()
-            del self._tries[item.id]
             if isinstance(error, Forbidden):
                 raise SourceError(f"{error}; where it wants a Referer or a key, give it by --header") from error
             if isinstance(error, PredictionLost):
@@ -132,11 +133,10 @@ class Sources:
             host.gave_up()
             raise
         host.answered()
-        del self._tries[item.id]
         return fetched
 
-    async def _turn(self, item: Item, host: Host, seconds: float) -> None:
-        """Wait until the item's host may be asked for it."""
+    async def _turn(self, item: Item, host: Host, seconds: float, tries: int) -> None:
+        """Wait until the item's host may be asked for it, again after so many failed `tries`."""
         self.waiting += 1
         try:
             if seconds:
@@ -144,18 +144,16 @@ class Sources:
             await host.turn(self.sleep)
         finally:
             self.waiting -= 1
-        self._may.add(item.id)
+        self._turns[item.id] = tries
 
     async def _fetched(self, url: str, known: fetch.Validators) -> fetch.Fetched:
         """What is at a URL; at a share link the file that it leads to, where there is a rule for it."""
-        asked = partial(fetch.ask, self.session(), fetching=self.fetching, headers=self.headers, known=known)
-        found, service = await asked(url), instead.share(url)
-        if service and found.body and instead.named(found.body):
-            if link := instead.direct(url):
+        asked = partial(fetch.get, self.session(), fetching=self.fetching, headers=self.headers, known=known)
+        found, (service, link) = await asked(url), instead.share(url)
+        if service and instead.named(found.body):
+            if link:
                 found = await asked(link)
-            if found.body and instead.named(found.body):
-                raise SourceError(
-                    f"{fetch.redacted(url)} is a share link of {service}, and leads to a page: let anyone with the "
-                    "link see the picture, and give the link that downloads it"
-                )
+            if instead.named(found.body):
+                what = f"{fetch.redacted(url)} is a share link of {service}, and leads to a page"
+                raise SourceError(f"{what}: let anyone with the link see it, and give the link that downloads it")
         return found

@@ -25,8 +25,7 @@ class Todo:
     """Only the file's times have changed, or a host is asked: there is nothing to do if the content is the same."""
     notes: tuple[str, ...] = ()  # about the item itself, for people
     was: str = ""  # the id that its state is on record under, where that is another
-    known: Validators = UNKNOWN  # what the source's host is asked with
-    asked: bool = False  # the item is finished, and its host is asked whether the picture behind its URL has changed
+    known: Validators | None = None  # what the host of a finished item is asked with, whether its picture has changed
     forced: bool = False  # to be made anew, whatever is on record
 
 
@@ -37,12 +36,12 @@ class Prepared:
     todo: Todo
     fingerprint: str  # of what a prediction buys for it: items with the same one share a prediction
     sha256: str | None  # of the source; None for a URL that the API fetches itself
-    width: int
-    height: int  # in pixels, with the EXIF orientation applied; 0 where `sha256` is None
-    cost: int  # bytes of memory that finishing it takes
-    data: bytes | None  # the source, kept only where reading it again would be a second download
-    notes: tuple[str, ...]
     started: float  # moment on the monotonic clock
+    width: int = 0
+    height: int = 0  # in pixels, with the EXIF orientation applied; 0 where it isn't measured
+    cost: int = 0  # bytes of memory that finishing it takes
+    data: bytes | None = None  # the source, kept only where reading it again would be a second download
+    notes: tuple[str, ...] = ()
     validators: Validators = UNKNOWN  # as the source's host gave them
 
 
@@ -51,7 +50,6 @@ class Cutout:
     """A bought cutout on hand, or a picture that was made from one."""
 
     data: bytes
-    kept: bool = False  # it lies among the alphas
     lossy: bool = False  # its format loses detail or transparency
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import (
@@ -30,6 +28,7 @@ from batch_removebg.errors import (
     Unreachable,
 )
 from batch_removebg.model import Matte
+from batch_removebg.net.urls import host_of
 
 from .base import Once, Operation, Pause, T, Wrapper
 
@@ -156,10 +155,7 @@ class Breaking(Wrapper):
 
     async def fetch(self, url: str) -> bytes | Matte:
         """See Provider."""
-        host = ""
-        with suppress(ValueError):
-            host = urlsplit(url[:2000]).netloc  # a copy: its last URLs are remembered, and with them an output's file
-        if not host:  # the output itself, in a data URI or in this process, or no URL at all
+        if not (host := host_of(url)):  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)
         breaker = self.hosts.setdefault(host, replace(self.breaker, threshold=_OUTPUTS, known=True))
         who = f"{host}, where the outputs are,"

@@ -215,7 +215,7 @@ class Replicate:
         key = self.endpoint.key
         own = fetch.OwnApi(fetch.origin(self._base), self.outputs or self.session, f"Bearer {key}" if key else None)
         try:
-            return await fetch.get(self.foreign or self.session, url, fetching=self.fetching, own=own)
+            return (await fetch.get(self.foreign or self.session, url, fetching=self.fetching, own=own)).body
         except BatchError as error:
             # aiohttp's errors hold the request's headers: none of them may stay in the chain.
             error.args = (self._masked(str(error)),)

@@ -27,7 +27,6 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
-from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
@@ -169,7 +168,8 @@ def sources(
         cpu=cpu,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=sleep,
-        hosts=SourceHosts(clock, _teller(listener, Kind.WARNING)),
+        clock=clock,
+        say=_teller(listener, Kind.WARNING),
         headers=settings.headers(),
     )
 

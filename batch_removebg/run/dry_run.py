@@ -15,9 +15,8 @@ from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.pipeline.cache_key import Recipe
-from batch_removebg.pipeline.dedup import Way, way_of
 from batch_removebg.pipeline.on_hand import OnHand
-from batch_removebg.pipeline.work import Todo
+from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import digest
 
@@ -57,7 +56,7 @@ class _Sorter:
         item = todo.item
         if item.problem is not None:
             return "bad"
-        if todo.asked:  # what its host will say isn't known, and mostly is that nothing has changed
+        if todo.known is not None:  # what its host will say isn't known, and mostly is that nothing has changed
             return "done"
         if item.path is not None:
             try:
@@ -71,12 +70,13 @@ class _Sorter:
         else:
             return "bought"  # the content of a URL isn't known before it is fetched
         fingerprint = self.recipe.fingerprint(source)
-        key, on_hand = int(fingerprint[:16], 16), self.on_hand.whole(fingerprint, passed=item.path is None)
-        match way_of(on_hand=on_hand, busy=key in self.predicted):
-            case Way.COPY:
-                return "spent" if item.path is None and self.on_hand.lost(fingerprint) else "kept"
-            case Way.PARK:
-                return "copies"
+        key = int(fingerprint[:16], 16)
+        if key in self.predicted:
+            return "copies"
+        if item.path is None and (found := self.on_hand.passed(fingerprint)[0]) is not None:
+            return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
+        if item.path is not None and self.on_hand.alphas.has(fingerprint):
+            return "kept"
         self.predicted.add(key)
         return "taken_up" if fingerprint in self.in_flight else "bought"
 

@@ -142,8 +142,11 @@ async def serving(
             fetch.open_session(public_only=settings.fetching.public_only) as session,
             Jobs(work, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
         ):
-            fetch_url = partial(fetch.get, session, fetching=settings.fetching)
-            state = State(jobs, fetch_url, model, clock.wall(), settings.token, settings.max_file, network.used)
+
+            async def fetched(url: str) -> bytes:
+                return (await fetch.get(session, url, fetching=settings.fetching)).body
+
+            state = State(jobs, fetched, model, clock.wall(), settings.token, settings.max_file, network.used)
             async with _listening(make_app(state), settings.host, settings.port, asked) as url:
                 yield url
 

@@ -205,7 +205,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def fetch(url: str, own: web.OwnApi | None = None) -> bytes:
     async with web.open_session(public_only=True) as session:
-        return await web.get(session, url, fetching=web.FetchPolicy(public_only=True), own=own)
+        return (await web.get(session, url, fetching=web.FetchPolicy(public_only=True), own=own)).body
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "127.1", "2130706433", "shop.example"])

@@ -40,7 +40,7 @@ def picture(data: bytes) -> Handler:
 
 
 async def fetch(api: FakeApi, session: aiohttp.ClientSession, path: str = "/a.png", **fetching: float) -> bytes:
-    return await web.get(session, api.origin + path, fetching=web.FetchPolicy(**fetching))  # type: ignore[arg-type]  # sizes are ints
+    return (await web.get(session, api.origin + path, fetching=web.FetchPolicy(**fetching))).body  # type: ignore[arg-type]  # sizes are ints
 
 
 @pytest.mark.parametrize("public_only", [False, True])
@@ -206,9 +206,9 @@ async def test_the_key_goes_to_its_own_origin_only_also_after_a_redirect(
     own = web.OwnApi(web.origin(api.origin), session, "Bearer secret")
     api.respond("GET", "/own", picture(b"own"))
     api.respond("GET", "/away", redirect(api.other + "/out/a.png"))
-    assert await web.get(session, api.origin + "/own", fetching=web.FetchPolicy(), own=own) == b"own"
-    assert await web.get(session, api.origin + "/away", fetching=web.FetchPolicy(), own=own) == cutout()
-    assert await web.get(session, api.other + "/out/a.png", fetching=web.FetchPolicy(), own=own) == cutout()
+    assert (await web.get(session, api.origin + "/own", fetching=web.FetchPolicy(), own=own)).body == b"own"
+    assert (await web.get(session, api.origin + "/away", fetching=web.FetchPolicy(), own=own)).body == cutout()
+    assert (await web.get(session, api.other + "/out/a.png", fetching=web.FetchPolicy(), own=own)).body == cutout()
     assert [seen.key for seen in api.requests] == ["Bearer secret", "Bearer secret"]
     assert [seen.key for seen in api.foreign] == [None, None]
 

@@ -37,7 +37,7 @@ async def test_the_proxy_is_asked_for_the_url_as_written_though_it_is_on_a_priva
     proxy: RawServer, session: aiohttp.ClientSession
 ) -> None:
     url = "http://images.example.test/it%27s.jpg?sig=a%2Fb"
-    assert await fetch.get(session, url, fetching=PUBLIC) == b"picture"
+    assert (await fetch.get(session, url, fetching=PUBLIC)).body == b"picture"
     assert proxy.targets == [url]
     assert proxy.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from batch_removebg.net.urls import clean, scrubbed
+from batch_removebg.net.urls import clean, host_of, scrubbed
 
 AT = "https://cdn.example/shoes/a%2Fb.jpg"
 
@@ -65,3 +65,14 @@ def test_a_long_text_takes_no_longer_than_its_length_asks_for() -> None:
     begun = time.process_time()
     scrubbed("x" * 500_000 + "?" + "&" * 10_000)
     assert time.process_time() - begun < 5  # by the square it would be minutes
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://user:w0rd@Img.example/a.jpg", "img.example"), ("http://img.example:81/b.jpg", "img.example:81"),
+        ("data:,x", ""), ("http://[::1/a", ""),
+    ],
+)  # fmt: skip
+def test_a_host_is_known_by_name_and_port_without_its_password(url: str, host: str) -> None:
+    assert host_of(url) == host

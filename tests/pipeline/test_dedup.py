@@ -22,7 +22,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Capabilities, Item
-from batch_removebg.pipeline.dedup import Deduplicator, Released, Way, way_of
+from batch_removebg.pipeline.dedup import Deduplicator, Released, Way
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Prepared, Todo, Turn
 from batch_removebg.storage import layout
@@ -52,7 +52,7 @@ def dedup(folder: Path, *unsettled: ItemState, billed: bool = True) -> Deduplica
 
 def prepared(name: str, state: ItemState | None = None, fingerprint: str = "ab" * 16) -> Prepared:
     todo = Todo(Item(name, name, "test"), f"{name}.png", state or ItemState())
-    return Prepared(todo, fingerprint, "sha256", 40, 30, 0, photo(), (), 0.0)
+    return Prepared(todo, fingerprint, "sha256", 0.0, 40, 30, data=photo())
 
 
 Names = list[tuple[str, BatchError | None]]
@@ -75,14 +75,6 @@ def late(one: Deduplicator, fingerprint: str = "ab" * 16) -> Turn:
     item = prepared("late", fingerprint=fingerprint)
     assert one.place(item) is Way.BUY
     return one.turn(item)
-
-
-@pytest.mark.parametrize(
-    ("on_hand", "busy", "way"),
-    [(False, False, Way.BUY), (True, False, Way.COPY), (False, True, Way.PARK), (True, True, Way.PARK)],
-)
-def test_what_is_being_bought_is_waited_for_and_what_is_on_hand_is_copied(on_hand: bool, busy: bool, way: Way) -> None:
-    assert way_of(on_hand=on_hand, busy=busy) is way
 
 
 def test_the_first_item_of_a_content_buys_and_the_others_wait_without_their_sources(tmp_path: Path) -> None:

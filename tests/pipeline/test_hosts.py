@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from batch_removebg.errors import ConnectionFailed, Postponed, RateLimited, ServerError, Unreachable
-from batch_removebg.pipeline.hosts import SourceHosts
+from batch_removebg.pipeline.hosts import Host
 from tests.support.doubles import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -15,8 +15,7 @@ pytestmark = pytest.mark.anyio
 class Bench:
     def __init__(self) -> None:
         self.fake, self.told = FakeClock(), list[str]()
-        self.hosts = SourceHosts(self.fake.clock, self.told.append)
-        self.host = self.hosts.of("https://user:word@Img.example/a.jpg")
+        self.host = Host("img.example", self.fake.clock, self.told.append)
 
     async def waited(self) -> float:
         """Seconds until the host's next turn comes, and the turn."""
@@ -33,12 +32,6 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-def test_a_host_is_known_by_name_and_port_without_its_password(bench: Bench) -> None:
-    assert bench.host.name == "img.example"
-    assert bench.hosts.of("http://img.example/b.jpg") is bench.host
-    assert bench.hosts.of("http://img.example:81/b.jpg") is not bench.host
 
 
 async def test_eight_are_asked_for_at_a_time_and_the_next_in_the_order_of_their_coming(bench: Bench) -> None:

@@ -102,13 +102,13 @@ async def test_passing_trouble_is_tried_again_by_the_next_run_and_what_will_not_
 ) -> None:
     answers: dict[str, Any] = {"a": ConnectionFailed("no answer in time"), "b": SourceError("answers 403")}
 
-    async def ask(_: Any, url: str, **__: Any) -> fetch.Fetched:
+    async def get(_: Any, url: str, **__: Any) -> fetch.Fetched:
         answer = answers[url[len(U)]]
         if isinstance(answer, Exception):
             raise answer
         return fetch.Fetched(answer)
 
-    monkeypatch.setattr(fetch, "ask", ask)
+    monkeypatch.setattr(fetch, "get", get)
     manifest = table(tmp_path, "id,image", f"A,{U}a.jpg", f"B,{U}b.jpg")
     first = await bench.run(manifest, fetch_sources=True)
     assert first.failed == 2
@@ -122,15 +122,15 @@ class Host:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.picture, self.asked, self.down = photo(40, 30, (1, 2, 3)), list[str | None](), False
-        monkeypatch.setattr(fetch, "ask", self.ask)
+        monkeypatch.setattr(fetch, "get", self.get)
 
-    async def ask(self, *_: Any, known: fetch.Validators, **__: Any) -> fetch.Fetched:
+    async def get(self, *_: Any, known: fetch.Validators, **__: Any) -> fetch.Fetched:
         self.asked.append(known.etag)
         if self.down:
             raise SourceError("is not there (404)")
         etag = hashlib.sha256(self.picture).hexdigest()[:8]
         seen = fetch.Validators(etag, None)
-        return fetch.Fetched(None if known.etag == etag else self.picture, seen)
+        return fetch.Fetched(b"", seen, unchanged=True) if known.etag == etag else fetch.Fetched(self.picture, seen)
 
 
 async def test_a_host_is_asked_whether_a_picture_has_changed_once_a_night_and_only_that_is_done_anew(

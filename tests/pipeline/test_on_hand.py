@@ -16,7 +16,7 @@ from tests.support.doubles import cutout, photo
 
 PICTURE = b"a picture"
 URL = "https://shop.example/a.jpg"
-ITEM = Prepared(Todo(Item("b", URL, "list.csv:2"), "b.png", ItemState()), "f", None, 0, 0, 0, None, (), 0.0)
+ITEM = Prepared(Todo(Item("b", URL, "list.csv:2"), "b.png", ItemState()), "f", None, 0.0)
 
 
 def saved(**changes: object) -> ItemState:
@@ -33,7 +33,6 @@ def test_a_whole_file_of_the_same_recipe_serves(tmp_path: Path) -> None:
     there = on_hand(tmp_path, saved())
     assert there.copy(ITEM) == Predicted(ITEM, Finished(PICTURE, 4, 3), "p1", 2, reused=True)
     assert there.has("f", passed=True)
-    assert there.whole("f", passed=True)
     assert not there.has("g", passed=True)
 
 
@@ -44,7 +43,6 @@ def test_a_file_that_is_gone_or_changed_does_not(tmp_path: Path, content: bytes 
     there = on_hand(tmp_path, saved())
     assert there.copy(ITEM) is None
     assert there.has("f", passed=True)
-    assert not there.whole("f", passed=True)
 
 
 def test_what_is_not_on_record_is_not_there(tmp_path: Path) -> None:
@@ -66,7 +64,6 @@ def test_a_picture_of_another_recipe_serves_and_says_whether_it_has_lost_somethi
     (tmp_path / "a.png").write_bytes(data)
     there = on_hand(tmp_path, saved(recipe="other", sha256=hashlib.sha256(data).hexdigest()))
     assert output(there) == Cutout(data, lossy=lossy)
-    assert there.lost("f") is lossy
 
 
 def test_the_cutout_that_was_kept_serves_before_a_picture_made_from_it_unless_it_is_damaged(tmp_path: Path) -> None:
@@ -75,7 +72,7 @@ def test_the_cutout_that_was_kept_serves_before_a_picture_made_from_it_unless_it
     folder = tmp_path / ".batch-removebg" / "alpha"
     folder.mkdir(parents=True)
     there.keep("f", PICTURE)
-    assert output(there) == Cutout(PICTURE, kept=True)
+    assert output(there) == Cutout(PICTURE)
     there.alphas.keep("f", hashlib.sha256(PICTURE).digest() + PICTURE[1:])
     assert output(there) == Cutout(data, lossy=True)
 

@@ -397,12 +397,12 @@ async def test_url_sources_pass_through_untouched(bench: Bench, tmp_path: Path) 
 async def test_a_host_that_is_down_leaves_its_rows_pending_and_holds_no_worker(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def ask(session: Any, url: str, **_: Any) -> fetch.Fetched:
+    async def get(session: Any, url: str, **_: Any) -> fetch.Fetched:
         if "dead" not in url:
             return fetch.Fetched(photo(40, 30, (int(url[-5]), 40, 90)))
         raise Unreachable(f"no connection for {url}")
 
-    monkeypatch.setattr(fetch, "ask", ask)
+    monkeypatch.setattr(fetch, "get", get)
     rows = [f"https://dead.example/{n}.jpg" for n in range(20)] + [f"https://shop.example/{n}.jpg" for n in range(5)]
     manifest = tmp_path / "list.txt"
     manifest.write_text("\n".join(rows))

@@ -22,7 +22,6 @@ from batch_removebg.errors import (
 )
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
-from batch_removebg.pipeline.hosts import SourceHosts
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.resources import Cpu
 
@@ -43,13 +42,18 @@ class Bench:
         self._tries = tries
         self.now = 0.0
         self.told: list[str] = []
-        hosts = SourceHosts(Clock(monotonic=lambda: self.now), self.told.append)
         self.sources = Sources(
-            lambda: SESSION, fetching=INPUT_POLICY, cpu=Cpu(), retry_delay=self.delay, sleep=self.sleep, hosts=hosts
+            lambda: SESSION,
+            fetching=INPUT_POLICY,
+            cpu=Cpu(),
+            retry_delay=self.delay,
+            sleep=self.sleep,
+            clock=Clock(monotonic=lambda: self.now),
+            say=self.told.append,
         )
-        monkeypatch.setattr(fetch, "ask", self.ask)
+        monkeypatch.setattr(fetch, "get", self.get)
 
-    async def ask(
+    async def get(
         self, session: Any, url: str, *, fetching: fetch.FetchPolicy, headers: Any, known: fetch.Validators
     ) -> fetch.Fetched:
         assert (session, url, fetching, headers) == (SESSION, URL, INPUT_POLICY, ())
@@ -92,7 +96,7 @@ async def test_a_file_of_exactly_the_cap_is_read_and_one_byte_more_is_refused(
 ) -> None:
     path = tmp_path / "shoe.jpg"
     path.write_bytes(bytes(INPUT_POLICY.size))
-    assert len((await of_files.read(item(path))).body or b"") == INPUT_POLICY.size
+    assert len((await of_files.read(item(path))).body) == INPUT_POLICY.size
     path.write_bytes(bytes(INPUT_POLICY.size + 1))
     with pytest.raises(SourceError, match=r"^is larger than 1 MiB; raise --max-size$"):
         await of_files.read(item(path))
@@ -120,7 +124,8 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
         cpu=Cpu(),
         retry_delay=lambda tries, error: None,
         sleep=sleep,
-        hosts=SourceHosts(Clock(), lambda said: None),
+        clock=Clock(),
+        say=lambda said: None,
     )
     assert (await sources.read(item(tmp_path / "shoe.jpg"))).body == b"pixels"
 
@@ -196,12 +201,12 @@ async def test_of_a_share_link_the_file_is_tried_and_else_it_is_named(
 ) -> None:
     seen: list[str] = []
 
-    async def ask(session: Any, url: str, **_: Any) -> fetch.Fetched:
+    async def get(session: Any, url: str, **_: Any) -> fetch.Fetched:
         seen.append(url)
         return fetch.Fetched(b"picture" if "download" in url else b"<html>")
 
     bench = Bench(monkeypatch)
-    monkeypatch.setattr(fetch, "ask", ask)
+    monkeypatch.setattr(fetch, "get", get)
     reading = bench.sources.read(Item("a", "signed", "list.txt:3", url=url))
     if "we.tl" in url:
         with pytest.raises(SourceError, match="is a share link of WeTransfer, and leads to a page: let anyone"):

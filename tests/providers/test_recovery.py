@@ -101,7 +101,7 @@ class Buyer:
         """The id of the prediction that was bought or found."""
         item = Item(request.item, request.image, "test")
         todo = Todo(item, request.output, ItemState())
-        prepared = Prepared(todo, request.fingerprint, None, 0, 0, 0, None, (), 0.0)
+        prepared = Prepared(todo, request.fingerprint, None, 0.0)
         turn = turn or Turn(prepared)
         turn.lost = lost
         outcome: str | BatchError | None = None

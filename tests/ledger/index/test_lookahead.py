@@ -66,7 +66,7 @@ def planned(fold: IndexedFold, rows: list[UrlRow | Item], out: Path, chunk: int)
         plans = [planner.plan_all(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
         return (
             [todo for plan in plans for todo in plan.todos],
-            [entry for plan in plans for entry in plan.changed],
+            [entry for plan in plans for entry in plan.entries],
             [sum(plan.done for plan in plans), sum(plan.left for plan in plans), sum(plan.read for plan in plans)],
             [number in reading.numbers for number in range(MANY + 5)],
         )
