@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
-_CARDS = ("cuda", "directml", "rocm", "migraphx")  # parts of the names of libraries in builds for graphics cards
-
-
-def is_cpu_build() -> bool:
-    """Whether onnxruntime is installed and certainly has no build for graphics cards; without its import, of 28 ms."""
-    # Those builds are packages of other names that lie in the same folder.
-    spec = find_spec("onnxruntime")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        capi = Path(place, "capi")
-        try:
-            lines = (capi / "build_and_package_info.py").read_text(encoding="utf-8").split("\n")
-            names = [path.name.lower() for path in capi.iterdir()]
-        except (OSError, UnicodeError):
-            return False
-        return "package_name = 'onnxruntime'" in lines and not any(card in name for name in names for card in _CARDS)
-    return False
 
 
 def providers() -> tuple[str, ...] | None:
