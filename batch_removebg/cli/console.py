@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 import time
@@ -16,7 +15,8 @@ from typing import TextIO
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
-_A_MINUTE = 60.0
+from .repeats import Repeats
+
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
 
 
@@ -49,33 +49,28 @@ class Console:
 
 
 class _Log(logging.Handler):
-    """Warnings and errors on a console: of what is said in one place of the code, one line a minute."""
+    """Warnings and errors on a console: what is said in one place of the code is of one kind."""
 
     def __init__(self, console: Console, now: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
-        self._console, self._now = console, now
-        self._said: dict[tuple[str, int], tuple[float, int]] = {}
+        self.warnings, self.errors = Repeats(console.warning, now), Repeats(console.error, now)
 
     def emit(self, record: logging.LogRecord) -> None:
-        place = (record.pathname, record.lineno)
-        last, more = self._said.get(place, (-math.inf, 0))
-        if self._now() - last < _A_MINUTE:
-            self._said[place] = (last, more + 1)
-            return
-        self._said[place] = (self._now(), 0)
-        say = self._console.error if record.levelno >= logging.ERROR else self._console.warning
-        say(f"{self.format(record)}{f' (and {more} like it before)' if more else ''}")
+        said = self.errors if record.levelno >= logging.ERROR else self.warnings
+        said.warn(self.format(record), kind=f"{record.pathname}:{record.lineno}")
 
 
 @contextmanager
 def logged(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Show the warnings and errors that are logged during the block: from each place in the code, one a minute."""
+    """Show the warnings and errors that are logged during the block, those of each place in the code as `Repeats`."""
     handler = _Log(console, now)
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
+        handler.warnings.settle(ended=True)
+        handler.errors.settle(ended=True)
 
 
 def write_line(text: str, stream: TextIO) -> None:

@@ -16,10 +16,10 @@ class Repeats:
         self._say, self._now = say, now
         self._kinds: dict[str, tuple[str, int, float]] = {}  # the first one's text, how many came after it, and when
 
-    def warn(self, text: str, item: str = "") -> None:
-        """Say it, about an item if that is given, unless one of its kind was said."""
+    def warn(self, text: str, item: str = "", kind: str = "") -> None:
+        """Say it, about an item if that is given, unless one of its kind was said; by default, its words are that."""
         self.settle()
-        kind = _PARTICULAR.sub("…", text)
+        kind = kind or _PARTICULAR.sub("…", text)
         if kind not in self._kinds:
             self._say(f"{item}: {text}" if item else text)
         first, more, _ = self._kinds.get(kind, (text, -1, 0.0))

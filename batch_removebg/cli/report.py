@@ -9,7 +9,7 @@ from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
-from batch_removebg.run.summary import Failures, Flagged, Summary
+from batch_removebg.run.summary import Group, Summary
 from batch_removebg.storage import layout
 
 from .console import printable
@@ -68,7 +68,7 @@ def _cost(summary: Summary, settings: Settings) -> str:
     return text
 
 
-def failures(groups: Sequence[Failures]) -> list[str]:
+def failures(groups: Sequence[Group]) -> list[str]:
     """The lines about what failed."""
     lines = []
     for group in groups:
@@ -79,12 +79,12 @@ def failures(groups: Sequence[Failures]) -> list[str]:
     return lines
 
 
-def flags(groups: Sequence[Flagged]) -> list[str]:
+def flags(groups: Sequence[Group]) -> list[str]:
     """The line about what is worth a look, if there is any."""
     parts = []
     for group in groups:
         more = ", …" if group.count > len(group.examples) else ""
-        parts.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
+        parts.append(f"{group.count} {group.kind} ({', '.join(printable(item) for item, _ in group.examples)}{more})")
     return [f"worth a look: {', '.join(parts)}"] if parts else []
 
 

@@ -66,7 +66,7 @@ def status(fold: IndexedFold, *, locked: bool) -> dict[str, Any]:
         **{name: value for name, value in found.items() if name != "v"},
         "in_flight": fold.in_flight(),
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
-        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.each(FLAGGED))],
+        "flags": [{"flag": f.kind, "count": f.count} for f in flagged(fold.each(FLAGGED))],
         "finished": found["run"]["state"] == "finished",
     }
 

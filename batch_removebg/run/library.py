@@ -14,7 +14,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
-import anyio
 import anyio.to_thread
 import msgspec
 from anyio.from_thread import start_blocking_portal
@@ -33,6 +32,7 @@ from .settings import Settings
 from .summary import Summary
 
 if TYPE_CHECKING:
+    from batch_removebg.engine.devices import Device, Precision
     from batch_removebg.engine.network import Network
     from batch_removebg.imaging.pil import Image
 
@@ -93,14 +93,9 @@ async def run_batch(inputs: Inputs = (), **given: Any) -> Summary:
 
 @_typed(_Arguments)
 def run_batch_sync(inputs: Inputs = (), **given: Any) -> Summary:
-    """Do what `run_batch` does, from code that isn't async; where a loop runs, as in notebooks, in a thread."""
-    batch = partial(run_batch, inputs, **given)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return anyio.run(batch)
+    """Do what `run_batch` does, from code that isn't async; in a thread, since a loop may run, as in notebooks."""
     with start_blocking_portal() as portal:
-        return portal.call(batch)
+        return portal.call(partial(run_batch, inputs, **given))
 
 
 @_typed(_Arguments)
@@ -159,19 +154,13 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
 
 
 @cache
-def _network(*asked: Any) -> Network:
+def _network(model: str, device: Device, precision: Precision) -> Network:
     from batch_removebg.engine import network
 
-    model, device, precision = asked
-    return network.load(model, progress=lambda done, total: None, device=device, precision=precision)
+    return network.load(model, device=device, precision=precision)
 
 
-async def _run(
-    inputs: Inputs,
-    settings: Settings,
-    rows: Iterable[Row],
-    on_event: Listener,
-) -> Summary:
+async def _run(inputs: Inputs, settings: Settings, rows: Iterable[Row], on_event: Listener) -> Summary:
     one = isinstance(inputs, str | bytes | PathLike | Mapping) or not isinstance(inputs, Iterable)
     listed: list[Any] = [inputs] if one else list(cast(Iterable[Any], inputs))
     named = [fspath(one) for one in listed if isinstance(one, str | PathLike)]

@@ -159,16 +159,17 @@ def test_a_full_device_fails_once_and_not_again_when_the_process_leaves() -> Non
     stream.close()
 
 
-def test_a_flood_of_log_lines_is_one_line_a_minute_from_each_place() -> None:
+def test_a_flood_of_log_lines_is_one_line_from_each_place_and_a_count() -> None:
     stream, now = io.StringIO(), 0.0
     log = logging.getLogger("flood")
     with logged(Console(stream=stream), now=lambda: now):
-        for now in (0.0, 1.0, 59.0, 60.0, 61.0):
+        for now in (0.0, 1.0, 59.0, 119.0):
             log.warning("refused %s", now)
             log.error("a bug at %s", now)
             log.info("nothing")
     log.warning("later")
     assert stream.getvalue() == (
         "warning: refused 0.0\nerror: a bug at 0.0\n"
-        "warning: refused 60.0 (and 2 like it before)\nerror: a bug at 60.0 (and 2 like it before)\n"
+        "warning: 2 more like this, and none for a minute: refused 0.0\nwarning: refused 119.0\n"
+        "error: 2 more like this, and none for a minute: a bug at 0.0\nerror: a bug at 119.0\n"
     )
