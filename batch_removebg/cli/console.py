@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ from typing import TextIO
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
-from .repeats import Repeats
-
+_OVER = 60.0  # seconds without another one
+_PARTICULAR = re.compile(r"\S*[\d/\\'\"]\S*")  # numbers, names, addresses: what differs among texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
 
 
@@ -46,6 +47,31 @@ class Console:
     warning = partialmethod(_say, "warning")
     info = partialmethod(_say, "info")
     detail = partialmethod(_say, "detail")
+
+
+class Repeats:
+    """Says the first warning of a kind, and how many came after it once there are no more."""
+
+    def __init__(self, say: Callable[[str], None], now: Callable[[], float]) -> None:
+        self._say, self._now = say, now
+        self._kinds: dict[str, tuple[str, int, float]] = {}  # the first one's text, how many came after it, and when
+
+    def warn(self, text: str, item: str = "", kind: str = "") -> None:
+        """Say it, about an item if that is given, unless one of its kind was said; by default, its words are that."""
+        self.settle()
+        kind = kind or _PARTICULAR.sub("…", text)
+        if kind not in self._kinds:
+            self._say(f"{item}: {text}" if item else text)
+        first, more, _ = self._kinds.get(kind, (text, -1, 0.0))
+        self._kinds[kind] = (first, more + 1, self._now())
+
+    def settle(self, *, ended: bool = False) -> None:
+        """Forget the kinds of which none came for a minute, or all at the end."""
+        for kind, (first, more, last) in list(self._kinds.items()):
+            if ended or self._now() - last >= _OVER:
+                del self._kinds[kind]
+                if more:
+                    self._say(f"{more} more like this{'' if ended else ', and none for a minute'}: {first}")
 
 
 class _Log(logging.Handler):

@@ -39,7 +39,7 @@ class OnnxRuntime:
         provider = (PROVIDERS[choice.device], {"use_tf32": "0"} if choice.device == "cuda" else {})
         try:
             self._session = module.InferenceSession(path, options, providers=[provider])
-        except foreign_errors() as error:
+        except Exception as error:  # its own have no base class
             raise SettingsError(f"onnxruntime can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
@@ -53,7 +53,7 @@ class OnnxRuntime:
         try:
             with self._one_at_a_time:
                 [found] = self._session.run([self._output], {self._input: tensor})
-        except foreign_errors() as error:
+        except Exception as error:  # its own have no base class
             raise PredictionFailed(f"onnxruntime gave up: {error}") from error
         found_map: NDArray[np.float32] = found[0, 0]
         return found_map
@@ -79,11 +79,3 @@ def _module() -> Any:
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
     onnxruntime.disable_telemetry_events()
     return onnxruntime
-
-
-def foreign_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of onnxruntime, which have no common base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
-    return (*own, RuntimeError)
