@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,8 @@ from typing import TextIO
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
-_A_MINUTE = 60.0
+_OVER = 60.0  # seconds without another one
+_PARTICULAR = re.compile(r"\S*[\d/\\'\"]\S*")  # numbers, names, addresses: what differs among texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
 
 
@@ -48,34 +49,54 @@ class Console:
     detail = partialmethod(_say, "detail")
 
 
+class Repeats:
+    """Says the first warning of a kind, and how many came after it once there are no more."""
+
+    def __init__(self, say: Callable[[str], None], now: Callable[[], float]) -> None:
+        self._say, self._now = say, now
+        self._kinds: dict[str, tuple[str, int, float]] = {}  # the first one's text, how many came after it, and when
+
+    def warn(self, text: str, item: str = "", kind: str = "") -> None:
+        """Say it, about an item if that is given, unless one of its kind was said; by default, its words are that."""
+        self.settle()
+        kind = kind or _PARTICULAR.sub("…", text)
+        if kind not in self._kinds:
+            self._say(f"{item}: {text}" if item else text)
+        first, more, _ = self._kinds.get(kind, (text, -1, 0.0))
+        self._kinds[kind] = (first, more + 1, self._now())
+
+    def settle(self, *, ended: bool = False) -> None:
+        """Forget the kinds of which none came for a minute, or all at the end."""
+        for kind, (first, more, last) in list(self._kinds.items()):
+            if ended or self._now() - last >= _OVER:
+                del self._kinds[kind]
+                if more:
+                    self._say(f"{more} more like this{'' if ended else ', and none for a minute'}: {first}")
+
+
 class _Log(logging.Handler):
-    """Warnings and errors on a console: of what is said in one place of the code, one line a minute."""
+    """Warnings and errors on a console: what is said in one place of the code is of one kind."""
 
     def __init__(self, console: Console, now: Callable[[], float]) -> None:
         super().__init__(logging.WARNING)
-        self._console, self._now = console, now
-        self._said: dict[tuple[str, int], tuple[float, int]] = {}
+        self.warnings, self.errors = Repeats(console.warning, now), Repeats(console.error, now)
 
     def emit(self, record: logging.LogRecord) -> None:
-        place = (record.pathname, record.lineno)
-        last, more = self._said.get(place, (-math.inf, 0))
-        if self._now() - last < _A_MINUTE:
-            self._said[place] = (last, more + 1)
-            return
-        self._said[place] = (self._now(), 0)
-        say = self._console.error if record.levelno >= logging.ERROR else self._console.warning
-        say(f"{self.format(record)}{f' (and {more} like it before)' if more else ''}")
+        said = self.errors if record.levelno >= logging.ERROR else self.warnings
+        said.warn(self.format(record), kind=f"{record.pathname}:{record.lineno}")
 
 
 @contextmanager
 def logged(console: Console, now: Callable[[], float] = time.monotonic) -> Iterator[None]:
-    """Show the warnings and errors that are logged during the block: from each place in the code, one a minute."""
+    """Show the warnings and errors that are logged during the block, those of each place in the code as `Repeats`."""
     handler = _Log(console, now)
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
+        handler.warnings.settle(ended=True)
+        handler.errors.settle(ended=True)
 
 
 def write_line(text: str, stream: TextIO) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
+from anyio.from_thread import start_blocking_portal
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
@@ -86,7 +86,6 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from batch_removebg.engine.runtimes.opening import require
-    from batch_removebg.manifest.inputs import is_feed
     from batch_removebg.run.dry_run import preview
     from batch_removebg.run.feeds import downloaded
 
@@ -94,13 +93,9 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
 
     if settings.provider == "local":
         require(settings.device, settings.precision)  # refused as the run would, before anything else
-
-    async def previewed() -> Any:
-        async with downloaded(args.inputs, settings, Clock()) as inputs:
-            return await anyio.to_thread.run_sync(preview, inputs, settings, Silent(console))
-
-    has_feed = any(map(is_feed, args.inputs))
-    found = anyio.run(previewed) if has_feed else preview(args.inputs, settings, Silent(console))
+    download = downloaded(args.inputs, settings, Clock())
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as inputs:
+        found = preview(inputs, settings, Silent(console))
     result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
     return 0
 

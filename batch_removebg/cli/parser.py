@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = re.sub("^argument |the following arguments are (?=required)", "", message)
-        message = re.sub("invalid (?:int|float) value: (.*)", r"\1 is no number", message)
+        message = re.sub(r"invalid \w+ value: (.*)", r"\1 is no number", message)
         raise SettingsError(f"{message} (see {self.prog} --help)")
 
 
@@ -166,10 +166,7 @@ def _serve(serve: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    try:
-        return math.inf if text == "forever" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: give seconds, or forever") from None
+    return math.inf if text == "forever" else float(text)
 
 
 def _models(models: argparse.ArgumentParser) -> None:

@@ -14,8 +14,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 from batch_removebg.events import Event, Kind
 
-from .console import Console, printable, result, unheard, write_line
-from .repeats import Repeats
+from .console import Console, Repeats, printable, result, unheard, write_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -9,7 +9,7 @@ from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
-from batch_removebg.run.summary import Failures, Flagged, Summary
+from batch_removebg.run.summary import Group, Summary
 from batch_removebg.storage import layout
 
 from .console import printable
@@ -17,13 +17,15 @@ from .console import printable
 
 def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
     """The lines under a finished run; `argv`: its command line, from which the one to run next is made."""
+    hint = "" if settings.prune else " (--prune moves aside what there is of them)"
     lines = [
         f"{_counts(summary)} in {duration(summary.seconds)}",
         _cost(summary, settings),
         *failures(summary.failures),
-        *flags(summary.flags),
-        *filter(None, [printable(left_out_text(summary.left_out))]),
-        *_gone(summary, settings),
+        flags(summary.flags),
+        printable(left_out_text(summary.left_out)),
+        f"gone from the manifest: {summary.gone}{hint}" if summary.gone else "",
+        f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/" if summary.pruned else "",
         f"pictures  {summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",
@@ -35,7 +37,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         lines.append(f"limited: --limit {settings.limit} is reached; run the same command again for the next ones")
     elif summary.unread:
         lines.append("the manifest was not read to its end: there may be more items than these")
-    return "\n".join([*lines, *_next(summary, argv)])
+    return "\n".join(filter(None, [*lines, _next(summary, argv)]))
 
 
 def outcome(summary: Summary) -> str:
@@ -68,7 +70,7 @@ def _cost(summary: Summary, settings: Settings) -> str:
     return text
 
 
-def failures(groups: Sequence[Failures]) -> list[str]:
+def failures(groups: Sequence[Group]) -> list[str]:
     """The lines about what failed."""
     lines = []
     for group in groups:
@@ -79,32 +81,26 @@ def failures(groups: Sequence[Failures]) -> list[str]:
     return lines
 
 
-def flags(groups: Sequence[Flagged]) -> list[str]:
-    """The line about what is worth a look, if there is any."""
+def flags(groups: Sequence[Group]) -> str:
+    """The line about what is worth a look; empty where nothing is."""
     parts = []
     for group in groups:
         more = ", …" if group.count > len(group.examples) else ""
-        parts.append(f"{group.count} {group.flag} ({', '.join(map(printable, group.examples))}{more})")
-    return [f"worth a look: {', '.join(parts)}"] if parts else []
+        parts.append(f"{group.count} {group.kind} ({', '.join(printable(item) for item, _ in group.examples)}{more})")
+    return f"worth a look: {', '.join(parts)}" if parts else ""
 
 
-def _gone(summary: Summary, settings: Settings) -> list[str]:
-    hint = "" if settings.prune else " (--prune moves aside what there is of them)"
-    lines = [f"gone from the manifest: {summary.gone}{hint}"] if summary.gone else []
-    return lines + [f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/"] * (summary.pruned > 0)
-
-
-def _next(summary: Summary, argv: Sequence[str]) -> list[str]:
+def _next(summary: Summary, argv: Sequence[str]) -> str:
     again = ["batch-removebg", *argv]
     if isinstance(summary.stopped, UsageError):
-        return []
+        return ""
     if isinstance(summary.stopped, AbortError | Interrupted) or summary.pending:
-        return [f"to go on where this stopped: {shlex.join(again)}"]
+        return f"to go on where this stopped: {shlex.join(again)}"
     if summary.failed:
         # Right after `run`: at the end it could follow a `--`, and would be taken for an INPUT.
         again[2:2] = [] if "--retry-failed" in argv else ["--retry-failed"]
-        return [f"to try the failed ones again: {shlex.join(again)}"]
-    return []
+        return f"to try the failed ones again: {shlex.join(again)}"
+    return ""
 
 
 def preview(found: Preview, settings: Settings) -> str:

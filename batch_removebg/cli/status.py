@@ -24,7 +24,7 @@ from batch_removebg.storage.lock import held
 from . import report
 from .console import printable, result
 
-_TURN, _LINES = 2, 30  # seconds between two looks; without a terminal one look in so many is shown
+_TURN, _LOOKS = 2, 30  # seconds between two looks; without a terminal one look in so many is shown
 
 
 def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -38,11 +38,8 @@ def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.slee
             # Looked at twice: a run that has begun or ended meanwhile was not killed.
             found = status(fold, locked=locked or held(path.parent / STATE))
             goes_on = args.watch and found["run"]["state"] == "running"
-            if live or not goes_on:
+            if live or not goes_on or turn % _LOOKS == 0:
                 result("\x1b[H\x1b[2J" * live + _shown(args, fold, found))
-            elif turn % _LINES == 0:
-                first, *_, last = text(fold, found).splitlines()
-                result(f"{first}; {last}")
         if not goes_on:
             return
         sleep(_TURN)
@@ -66,7 +63,7 @@ def status(fold: IndexedFold, *, locked: bool) -> dict[str, Any]:
         **{name: value for name, value in found.items() if name != "v"},
         "in_flight": fold.in_flight(),
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
-        "flags": [{"flag": f.flag, "count": f.count} for f in flagged(fold.each(FLAGGED))],
+        "flags": [{"flag": f.kind, "count": f.count} for f in flagged(fold.each(FLAGGED))],
         "finished": found["run"]["state"] == "finished",
     }
 
@@ -80,12 +77,10 @@ def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
         f"predictions in flight: {found['in_flight']}",
         f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
         *report.failures(failures(fold.each(FAILED))),
-        *report.flags(flagged(fold.each(FLAGGED))),
+        report.flags(flagged(fold.each(FLAGGED))),
+        f"possibly billed twice: {fold.possible_duplicates}" if fold.possible_duplicates else "",
+        f"gone from the manifest: {found['gone']}" if found["gone"] else "",
     ]
-    if fold.possible_duplicates:
-        lines.append(f"possibly billed twice: {fold.possible_duplicates}")
-    if found["gone"]:
-        lines.append(f"gone from the manifest: {found['gone']}")
     if run["state"] == "running":
         rate = f", {run['rate']:g} a second" if run["rate"] else ""
         left = f", {report.duration(run['eta'])} left" if run["eta"] is not None else ""
@@ -94,4 +89,4 @@ def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
         why = f": {run['reason']}" if run["reason"] else ""
         more = "; there may be more items, which it has not read" if run["unread"] else ""
         lines.append(f"the last run was {run['state']}{why}{more}; run its command again to go on")
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))

@@ -7,14 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 
 from batch_removebg.errors import RouteFailed
 
@@ -86,25 +84,11 @@ def _size_of(folder: Path) -> int:
     return size
 
 
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to https only."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        """The next request; raises URLError if it would leave https."""
-        if not newurl.startswith("https://"):
-            raise urllib.error.URLError("redirected away from https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def from_url(url: str, size: int, progress: Progress) -> bytes:
-    """The `size` bytes behind an https URL; raises RouteFailed, also if there are more."""
-    if not url.startswith("https://"):
-        raise RouteFailed(f"{url}: weights are downloaded over https only")
+    """The `size` bytes behind a URL; raises RouteFailed, also if there are more."""
     data = bytearray()
     try:
-        with urllib.request.build_opener(_HttpsOnly).open(url, timeout=_READ_TIMEOUT) as answer:
+        with urllib.request.build_opener().open(url, timeout=_READ_TIMEOUT) as answer:
             while chunk := answer.read(_CHUNK):
                 data += chunk
                 progress(len(data), size)

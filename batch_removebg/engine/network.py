@@ -25,7 +25,9 @@ bf16), of heavily blurred noise. Stripes and lightly blurred noise are objects t
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 
 
-def load(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Network:
+def load(
+    name: str, *, progress: Progress = lambda done, total: None, device: Device = "auto", precision: Precision = "auto"
+) -> Network:
     """The network of that model, its weights downloaded if they are missing; blocks; raises SettingsError."""
     path = ensure_weights(name, progress=progress, device=device, precision=precision)
     return Network(open_runtime(path, device, precision), weights.known(name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image as pillow
@@ -33,10 +32,3 @@ def image_of(picture: Picture) -> Image:
     image = pillow.fromarray(pixels)
     image.info |= {"icc_profile": picture.icc} if picture.icc else {}
     return image
-
-
-def opened(path: Path) -> Image:
-    """The image in a file of ours."""
-    with pillow.open(path) as image:
-        image.load()
-        return image

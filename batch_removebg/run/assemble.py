@@ -54,8 +54,6 @@ from .settings import Settings
 if TYPE_CHECKING:
     import aiohttp
 
-    from batch_removebg.providers.local import LocalProvider
-
 
 _ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
 _FRESH = 6 * 3600.0  # seconds for which a host isn't asked again whether a picture has changed
@@ -77,7 +75,11 @@ async def provider(
             yield settings.own, foreign
             return
         if settings.local:
-            async with aclosing(_local(settings, loaded)) as local:
+            from batch_removebg.engine import network, weights
+            from batch_removebg.providers.local import LocalProvider
+
+            load = partial(network.load, settings.model, device=settings.device, precision=settings.precision)
+            async with aclosing(LocalProvider(weights.known(settings.model), load, loaded=loaded)) as local:
                 yield local, foreign
             return
         remote = Replicate(
@@ -94,15 +96,6 @@ async def provider(
             outputs=outputs(),
         )
         yield remote, foreign
-
-
-def _local(settings: Settings, loaded: Callable[[str], Awaitable[object]]) -> LocalProvider:
-    from batch_removebg.engine import network, weights
-    from batch_removebg.providers.local import LocalProvider
-
-    device, precision = settings.device, settings.precision
-    load = partial(network.load, settings.model, progress=lambda done, total: None, device=device, precision=precision)
-    return LocalProvider(weights.known(settings.model), load, loaded=loaded)
 
 
 def recipe_of(settings: Settings) -> Recipe:

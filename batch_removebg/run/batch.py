@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -43,62 +44,48 @@ async def run(
     handle_signals: bool = False,
     clock: Clock | None = None,
     rows: BinaryIO | None = None,
-    look: Callable[[RunItems], object] = ignore,
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
 
-    `rows` is read in the place of stdin; `look` gets the items of the run at its end, in a thread.
+    `rows` is read in the place of stdin.
     """
-    clock = clock or Clock()
-    async with feeds.downloaded(inputs, settings, clock) as found:
-        return await _run(found, settings, listener, weights_progress, handle_signals, clock, rows, look)
-
-
-async def _run(
-    inputs: Sequence[str],
-    settings: Settings,
-    listener: Listener,
-    weights_progress: Progress,
-    handle_signals: bool,
-    clock: Clock,
-    rows: BinaryIO | None,
-    look: Callable[[RunItems], object],
-) -> Summary:
-    begun, out, pruned = clock.monotonic(), settings.out, 0
-    count = await anyio.to_thread.run_sync(check, inputs, settings)
-    if count is not None:
-        listener(Event(Kind.TOTAL, count=count))
-    if settings.local:
-        await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
-    await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
-    with locked(out / layout.STATE, clock=clock):
+    clock, out, pruned = clock or Clock(), settings.out, 0
+    begun = clock.monotonic()
+    async with AsyncExitStack() as stack:
+        inputs = await stack.enter_async_context(feeds.downloaded(inputs, settings, clock))
+        count = await anyio.to_thread.run_sync(check, inputs, settings)
+        if count is not None:
+            listener(Event(Kind.TOTAL, count=count))
+        if settings.local:
+            await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
+        await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
+        stack.enter_context(locked(out / layout.STATE, clock=clock))
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
-        async with (
-            Ledger(
-                out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over
-            ) as ledger,
-            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used))) as (provider, session),
-        ):
-            if ledger.aside:
-                kept = ", ".join(map(str, ledger.aside))
-                listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
-            if not ledger.fold.finished:
-                # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
-                await anyio.to_thread.run_sync(sweep, out)
-            before = ledger.fold.possible_duplicates
-            await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
-            context = assemble.context_of(
-                settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
-            )
-            pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, rows=rows)
-            await pipeline.run()
-            async with ledger.still() as fold:
-                still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
-                if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
-                    pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
-                summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
-                await anyio.to_thread.run_sync(look, still)
-            return await _close(ledger, summary, clock)
+        ledger = await stack.enter_async_context(
+            Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
+        )
+        provider, session = await stack.enter_async_context(
+            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used)))
+        )
+        if ledger.aside:
+            kept = ", ".join(map(str, ledger.aside))
+            listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
+        if not ledger.fold.finished:
+            # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
+            await anyio.to_thread.run_sync(sweep, out)
+        before = ledger.fold.possible_duplicates
+        await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
+        context = assemble.context_of(
+            settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
+        )
+        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, rows=rows)
+        await pipeline.run()
+        async with ledger.still() as fold:
+            still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
+            if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
+                pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
+            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
+        return await _close(ledger, summary, clock)
 
 
 def check(inputs: Sequence[str], settings: Settings) -> int | None:

@@ -48,8 +48,7 @@ class Option:
         if value is None and (self.default is None or not self.choices):
             return
         if self.choices and value not in self.choices:
-            two = len(self.choices) == 2
-            remedy = f"choose {' or '.join(self.choices)}" if two else f"choose one of {', '.join(self.choices)}"
+            remedy = f"choose one of {', '.join(self.choices)}"
         elif self.above is not None and not self.above < value < inf:
             remedy = f"give a number above {self.above}"
         elif self.least is not None and not value >= self.least:

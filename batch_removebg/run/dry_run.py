@@ -90,11 +90,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        sorter = _Sorter(
-            recipe,
-            OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again),
-            unsettled if billed else set(),
-        )
+        on_hand = OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again)
+        sorter = _Sorter(recipe, on_hand, unsettled if billed else set())
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
             if not plan.read:

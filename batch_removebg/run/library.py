@@ -6,7 +6,7 @@ import asyncio
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial
@@ -14,15 +14,15 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
-import anyio
 import anyio.to_thread
 import msgspec
 from anyio.from_thread import start_blocking_portal
 
-from batch_removebg.errors import BatchError, ItemError
+from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
-from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.journal import look
 from batch_removebg.model import Provider
+from batch_removebg.storage.layout import INDEX
 
 from .batch import run
 from .declare import declared
@@ -32,6 +32,7 @@ from .settings import Settings
 from .summary import Summary
 
 if TYPE_CHECKING:
+    from batch_removebg.engine.devices import Device, Precision
     from batch_removebg.engine.network import Network
     from batch_removebg.imaging.pil import Image
 
@@ -92,14 +93,9 @@ async def run_batch(inputs: Inputs = (), **given: Any) -> Summary:
 
 @_typed(_Arguments)
 def run_batch_sync(inputs: Inputs = (), **given: Any) -> Summary:
-    """Do what `run_batch` does, from code that isn't async; where a loop runs, as in notebooks, in a thread."""
-    batch = partial(run_batch, inputs, **given)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return anyio.run(batch)
+    """Do what `run_batch` does, from code that isn't async; in a thread, since a loop may run, as in notebooks."""
     with start_blocking_portal() as portal:
-        return portal.call(batch)
+        return portal.call(partial(run_batch, inputs, **given))
 
 
 @_typed(_Arguments)
@@ -109,33 +105,29 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
     Raises as `run_batch` does, and what stopped the run after the last result. Whoever leaves the loop early cancels
     the run, which a later call continues.
     """
-    (settings, rows, on_event), ended = _parted(given), asyncio.Queue[Result | None]()
-    out, seen, rest = settings.out, set[str](), list[Result]()
+    settings, rows, on_event = _parted(given)
+    out, seen, ended = settings.out, set[str](), asyncio.Queue[Result | None]()
 
     def listen(event: Event) -> None:
         on_event(event)
         if event.item and event.kind in (Kind.SAVED, Kind.FAILED, Kind.PENDING):
             seen.add(event.item)
-            saved = event.kind is Kind.SAVED
             status = cast('Literal["saved", "failed", "pending"]', event.kind.value)
-            output, error = (out / event.text, None) if saved else (None, event.text or None)
+            output, error = (out / event.text, None) if status == "saved" else (None, event.text or None)
             ended.put_nowait(Result(event.item, event.source, status, output, error, event.flags))
 
-    def look(reading: RunItems) -> None:
-        for key, state in reading.fold.each():
-            if key not in seen and not state.gone:
-                output = out / state.output if state.output and state.outcome == "saved" else None
-                error = in_arguments(state.error_message) if state.error_message else None
-                rest.append(Result(key, state.source, state.outcome, output, error, state.flags))
-
-    task = asyncio.ensure_future(_run(inputs, settings, rows, listen, look))
+    task = asyncio.ensure_future(_run(inputs, settings, rows, listen))
     task.add_done_callback(lambda _: ended.put_nowait(None))
     try:
         while (result := await ended.get()) is not None:
             yield result
         summary = await task
-        for result in rest:
-            yield result
+        with closing(look(summary.ledger, out / INDEX)) as fold:
+            for key, state in fold.each():
+                if key not in seen and not state.gone:
+                    output = out / state.output if state.output and state.outcome == "saved" else None
+                    error = in_arguments(state.error_message) if state.error_message else None
+                    yield Result(key, state.source, state.outcome, output, error, state.flags)
         if summary.stopped is not None:
             raise summary.stopped
     finally:
@@ -148,44 +140,27 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
     """One picture's cutout, upright and at its own size, RGBA unless `background` or `mask_only` say otherwise.
 
     `image`: a path, a file's bytes or a PIL image, whose EXIF orientation is applied. `settings` are fields of
-    Settings; the local engine is the default, and its network stays loaded. Raises TypeError, SettingsError, or
-    BatchError where there is no cutout.
+    Settings for the engine on this machine, whose network stays loaded. Raises TypeError, SettingsError, or BatchError
+    where there is no cutout.
     """
     wanted, *_ = _parted({"out": "", **settings})
+    if not wanted.local:
+        raise SettingsError("remove works with the engine on this machine; give provider to run_batch")
+    from batch_removebg.engine.cutout import cut
+
     data = picture_bytes(image)
     with _in_arguments():
-        if wanted.local:
-            from batch_removebg.engine.cutout import cut
-
-            return cut(_network(wanted.model, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
-        from batch_removebg.imaging.pil import opened
-
-        with tempfile.TemporaryDirectory() as out:
-            summary = run_batch_sync(rows=[("image", data)], out=out, **{**settings, "format": "png"})
-            if summary.stopped is not None:
-                raise summary.stopped
-            if summary.failures:
-                raise ItemError(f"the image {summary.failures[0].examples[0][1]}")
-            return opened(Path(out) / "image.png")
+        return cut(_network(wanted.model, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
 
 
 @cache
-def _network(*asked: Any) -> Network:
+def _network(model: str, device: Device, precision: Precision) -> Network:
     from batch_removebg.engine import network
 
-    model, device, precision = asked
-    return network.load(model, progress=lambda done, total: None, device=device, precision=precision)
+    return network.load(model, device=device, precision=precision)
 
 
-async def _run(
-    inputs: Inputs,
-    settings: Settings,
-    rows: Iterable[Row],
-    on_event: Listener,
-    look: Callable[[RunItems], None] = ignore,
-) -> Summary:
-    if hasattr(inputs, "to_dict"):  # a DataFrame
-        inputs, rows = (), cast(Iterable[Row], inputs)
+async def _run(inputs: Inputs, settings: Settings, rows: Iterable[Row], on_event: Listener) -> Summary:
     one = isinstance(inputs, str | bytes | PathLike | Mapping) or not isinstance(inputs, Iterable)
     listed: list[Any] = [inputs] if one else list(cast(Iterable[Any], inputs))
     named = [fspath(one) for one in listed if isinstance(one, str | PathLike)]
@@ -197,7 +172,7 @@ async def _run(
         if stream is not None:
             named.append("-")
             await anyio.to_thread.run_sync(write_rows, rows, stream, Path(folder))
-        summary = await run(named, settings, listener=listener, rows=stream, look=look)
+        summary = await run(named, settings, listener=listener, rows=stream)
     if summary.stopped is not None:
         summary.stopped.args = (in_arguments(str(summary.stopped)),)
     groups = (replace(one, examples=tuple((i, in_arguments(m)) for i, m in one.examples)) for one in summary.failures)

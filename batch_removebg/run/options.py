@@ -21,12 +21,7 @@ READING, WEB, AGAIN = "what is read", "the web", "runs after the first"
 
 
 def _concurrency(text: str) -> int | None:
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r}: give auto or a number") from None
+    return None if text == "auto" else int(text)
 
 
 def _mebibytes(text: str) -> int:

@@ -39,13 +39,12 @@ def write_rows(rows: Iterable[Row], file: BinaryIO, folder: Path) -> None:
 
 
 def _cell(value: Any, folder: Path) -> Any:
-    """A cell as JSON has it: pictures as the paths of files, NaN as nothing, numpy's numbers as Python's."""
+    """A cell as JSON has it: pictures as the paths of files, NaN as nothing."""
     if isinstance(value, bytes) or hasattr(value, "getexif"):
         data = picture_bytes(value)
         path = folder / sha256_hex(data)
         path.write_bytes(data)
         return str(path)
-    value = value.item() if hasattr(value, "item") else value
     if value is None or value != value:  # NaN
         return None
     return value if isinstance(value, str | int | float | list | dict) else str(value)

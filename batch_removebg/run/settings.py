@@ -51,11 +51,9 @@ class Settings(Options):
             if option.choices and option.read and isinstance(value, str):
                 object.__setattr__(self, name, value := option.read(value))
             option.check(value)
-        if self.lossless and self.format in ("jpeg", "avif"):
-            raise SettingsError(f"--lossless: {self.format} always loses a little; choose --format webp, png or tiff")
         devices.check(self.device, self.precision)
-        _check_base_url(self.provider, self.base_url)
-        _check_api(self)
+        for fault in _faults(self):
+            raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
         self.finish()
@@ -204,42 +202,39 @@ def _named(flag: str) -> Iterator[None]:
         raise SettingsError(f"{flag}: {error}") from error
 
 
-def _check_api(settings: Settings) -> None:
-    version = settings.model_version
+def _faults(settings: Settings) -> Iterator[str]:
+    """What is wrong with the settings of an API and its budget."""
+    provider, url, version = settings.provider, settings.base_url, settings.model_version
+    if provider == "local" and url:
+        yield "--base-url belongs to --provider replicate or gateway; nothing is billed by --provider local"
+    if provider == "gateway" and not url:
+        yield "--provider gateway needs --base-url, such as https://HOST/replicate/v1"
+    if url is not None:
+        yield from _faults_of_url(url)
     if not re.fullmatch(r"(?!r8_)[A-Za-z_][A-Za-z0-9_]*", settings.token_env):
-        raise SettingsError(
-            "--token-env takes the name of an environment variable, such as REPLICATE_API_TOKEN; never the key itself"
-        )
+        yield "--token-env takes the name of an environment variable, such as REPLICATE_API_TOKEN; never the key itself"
     if not re.fullmatch(r"([\w.-]+/[\w.-]+:)?[0-9A-Za-z._-]+", version) or version.rpartition(":")[2] == "latest":
-        raise SettingsError(
-            f"--model-version {version}: give the version's 64-digit id, or owner/name:id; `latest` is not a version"
-        )
+        yield f"--model-version {version}: give the version's 64-digit id, or owner/name:id; `latest` is not a version"
     if not settings.input_field:
-        raise SettingsError("--input-field is empty; name the model's input for the picture, such as image")
+        yield "--input-field is empty; name the model's input for the picture, such as image"
     if settings.input_field in settings.model_inputs:
-        raise SettingsError(f"--input {settings.input_field}=…: that field takes the picture itself")
+        yield f"--input {settings.input_field}=…: that field takes the picture itself"
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
-            raise SettingsError(f"{flag} needs --price, the US dollars of one prediction, such as 0.00044")
+            yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
+    if settings.lossless and settings.format in ("jpeg", "avif"):
+        yield f"--lossless: {settings.format} always loses a little; choose --format webp, png or tiff"
 
 
-def _check_base_url(provider: str, url: str | None) -> None:
-    if provider == "local" and url:
-        raise SettingsError(
-            "--base-url belongs to --provider replicate or gateway; nothing is billed by --provider local"
-        )
-    if provider == "gateway" and not url:
-        raise SettingsError("--provider gateway needs --base-url, such as https://HOST/replicate/v1")
-    if url is None:
-        return
+def _faults_of_url(url: str) -> Iterator[str]:
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
     if not sound or parts.query or parts.fragment or not url.isprintable() or " " in url:
-        raise SettingsError("--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1")
-    if parts.username or parts.password:
-        raise SettingsError("--base-url must not hold a user or password; put the key into the environment")
-    if parts.path.rstrip("/").endswith("/predictions"):
-        raise SettingsError("--base-url is the part before /predictions; leave that off")
+        yield "--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1"
+    elif parts.username or parts.password:
+        yield "--base-url must not hold a user or password; put the key into the environment"
+    elif parts.path.rstrip("/").endswith("/predictions"):
+        yield "--base-url is the part before /predictions; leave that off"

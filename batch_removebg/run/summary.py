@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from batch_removebg.errors import BatchError, Interrupted
 from batch_removebg.ledger.state import ItemState
@@ -14,25 +14,14 @@ from batch_removebg.storage import layout
 
 EXAMPLES = 3  # failures of one kind, and items with one flag, that are listed
 
-E = TypeVar("E")
-
 
 @dataclass(frozen=True, slots=True)
-class Failures:
-    """The items that failed in one way."""
+class Group:
+    """The items that failed in one way, or the saved ones that have one flag."""
 
     kind: str
     count: int
-    examples: tuple[tuple[str, str], ...]  # (item id, message) of the first few
-
-
-@dataclass(frozen=True, slots=True)
-class Flagged:
-    """The saved items that have one flag."""
-
-    flag: str
-    count: int
-    examples: tuple[str, ...]  # ids of the first few
+    examples: tuple[tuple[str, str], ...]  # id of the first few, and the message of a failed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +37,13 @@ class Summary:
     predictions: int  # bought in this run: creates that a server accepted, or may have
     possible_duplicates: int  # creates sent again in this run although an earlier one may have been accepted
     seconds: float
-    failures: tuple[Failures, ...]
+    failures: tuple[Group, ...]
     stopped: BatchError | None  # why the run ended before its manifest did
     limited: bool = False  # the run did as many items as `limit` allows, and didn't read what comes after them
     unread: bool = False  # the manifest wasn't read to its end: there may be more items
     gone: int = 0  # items of earlier runs that the manifest doesn't have any more; in no other number
     pruned: int = 0  # pictures of those, and earlier ones of others, that were moved aside
-    flags: tuple[Flagged, ...] = ()
+    flags: tuple[Group, ...] = ()
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
     left_out: LeftOut = field(default_factory=dict)  # of folders
 
@@ -101,28 +90,27 @@ class Summary:
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}
                 for f in self.failures
             ],
-            "flags": [{"flag": f.flag, "count": f.count, "examples": list(f.examples)} for f in self.flags],
+            "flags": [{"flag": f.kind, "count": f.count, "examples": [i for i, _ in f.examples]} for f in self.flags],
             "left_out": {what: count for what, (count, _) in self.left_out.items()},
             "stopped": {"kind": self.stopped.kind, "message": str(self.stopped)} if self.stopped else None,
             "exit_code": self.exit_code,
         }
 
 
-def failures(items: Iterable[tuple[str, ItemState]]) -> tuple[Failures, ...]:
+def failures(items: Iterable[tuple[str, ItemState]]) -> tuple[Group, ...]:
     """The failed items by kind, the most frequent first."""
-    found = ((state.error_kind or "error", (key, state.error_message or "")) for key, state in items)
-    return tuple(Failures(*group) for group in _grouped(found))
+    return _grouped((state.error_kind or "error", key, state.error_message or "") for key, state in items)
 
 
-def flagged(items: Iterable[tuple[str, ItemState]]) -> tuple[Flagged, ...]:
+def flagged(items: Iterable[tuple[str, ItemState]]) -> tuple[Group, ...]:
     """The items with flags by flag, the most frequent first; an item with two of them is in both groups."""
-    return tuple(Flagged(*group) for group in _grouped((flag, key) for key, state in items for flag in state.flags))
+    return _grouped((flag, key, "") for key, state in items for flag in state.flags)
 
 
-def _grouped(pairs: Iterable[tuple[str, E]]) -> list[tuple[str, int, tuple[E, ...]]]:
-    """Name, number and first examples of each group, the largest first."""
-    groups: dict[str, tuple[int, tuple[E, ...]]] = {}
-    for name, example in pairs:
-        count, examples = groups.get(name, (0, ()))
-        groups[name] = count + 1, examples if count >= EXAMPLES else (*examples, example)
-    return sorted(((name, *group) for name, group in groups.items()), key=lambda group: (-group[1], group[0]))
+def _grouped(found: Iterable[tuple[str, str, str]]) -> tuple[Group, ...]:
+    groups: dict[str, Group] = {}
+    for kind, item, message in found:
+        group = groups.get(kind, Group(kind, 0, ()))
+        examples = (*group.examples, (item, message))[:EXAMPLES]
+        groups[kind] = Group(kind, group.count + 1, examples)
+    return tuple(sorted(groups.values(), key=lambda group: (-group.count, group.kind)))

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from batch_removebg.cli.console import Console, logged, printable, result, unheard, write_line
+from batch_removebg.cli.console import Console, Repeats, logged, printable, result, unheard, write_line
 from batch_removebg.errors import DiskError
 
 HOSTILE = "a\x1b[2J\r\x07\x7f\x9b31m\u202eb\u2028c\udc80"
@@ -159,16 +159,41 @@ def test_a_full_device_fails_once_and_not_again_when_the_process_leaves() -> Non
     stream.close()
 
 
-def test_a_flood_of_log_lines_is_one_line_a_minute_from_each_place() -> None:
+def test_a_flood_of_log_lines_is_one_line_from_each_place_and_a_count() -> None:
     stream, now = io.StringIO(), 0.0
     log = logging.getLogger("flood")
     with logged(Console(stream=stream), now=lambda: now):
-        for now in (0.0, 1.0, 59.0, 60.0, 61.0):
+        for now in (0.0, 1.0, 59.0, 119.0):
             log.warning("refused %s", now)
             log.error("a bug at %s", now)
             log.info("nothing")
     log.warning("later")
     assert stream.getvalue() == (
         "warning: refused 0.0\nerror: a bug at 0.0\n"
-        "warning: refused 60.0 (and 2 like it before)\nerror: a bug at 60.0 (and 2 like it before)\n"
+        "warning: 2 more like this, and none for a minute: refused 0.0\nwarning: refused 119.0\n"
+        "error: 2 more like this, and none for a minute: a bug at 0.0\nerror: a bug at 119.0\n"
     )
+
+
+def test_a_warning_is_said_once_and_counted_until_none_came_for_a_minute() -> None:
+    said: list[str] = []
+    now = 0.0
+    repeats = Repeats(said.append, lambda: now)
+    for now in (0.0, 30.0, 80.0):
+        repeats.warn(f"no answer from https://api.example/v{now}; the run pauses for {now} s")
+    repeats.warn("the profile was left out", "a.jpg")
+    assert said == [
+        "no answer from https://api.example/v0.0; the run pauses for 0.0 s",
+        "a.jpg: the profile was left out",
+    ]
+    now = 139.0
+    repeats.settle()
+    assert len(said) == 2
+    now = 140.0
+    repeats.settle()
+    over = "2 more like this, and none for a minute: no answer from https://api.example/v0.0; the run pauses for 0.0 s"
+    assert said[2:] == [over]
+    repeats.warn("the profile was left out", "b.jpg")
+    repeats.warn("the profile was left out", "c.jpg")
+    repeats.settle(ended=True)
+    assert said[3:] == ["b.jpg: the profile was left out", "1 more like this: the profile was left out"]

@@ -10,7 +10,7 @@ import pytest
 
 from batch_removebg import __version__
 from batch_removebg.cli.parser import EVERYDAY, parser
-from batch_removebg.engine.devices import DEVICES, PRECISIONS
+from batch_removebg.engine.devices import DEVICES, Precision
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Metadata
 from batch_removebg.pipeline.concurrency import CAP
@@ -110,7 +110,7 @@ def test_choices_are_those_of_settings() -> None:
     for command in ("run", "serve", "bench-engine"):
         offered = {action.dest: action.choices for action in commands(parser())[command]._actions}
         assert offered["device"] == DEVICES
-        assert offered.get("precision", PRECISIONS) == PRECISIONS
+        assert offered.get("precision", get_args(Precision)) == get_args(Precision)
     assert by_name["progress"] == ("auto", "bar", "json", "none")
 
 

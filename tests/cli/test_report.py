@@ -14,7 +14,7 @@ from batch_removebg.cli import report
 from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRejected, ManifestError
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
-from batch_removebg.run.summary import Failures, Flagged, Summary
+from batch_removebg.run.summary import Group, Summary
 
 LOCAL = Settings(out=Path("out"))
 API = Settings(out=Path("out"), provider="replicate")
@@ -70,8 +70,8 @@ def test_some_failed() -> None:
         possible_duplicates=1,
         seconds=3725.0,
         failures=(
-            Failures("source", 4, (("a.jpg", "is empty"), ("b\x1b[2J.jpg", "is cut\nshort"), ("c.jpg", "is empty"))),
-            Failures("output", 1, (("d.jpg", "has no alpha"),)),
+            Group("source", 4, (("a.jpg", "is empty"), ("b\x1b[2J.jpg", "is cut\nshort"), ("c.jpg", "is empty"))),
+            Group("output", 1, (("d.jpg", "has no alpha"),)),
         ),
     )
     assert report.closing(found, API, ARGV) == (
@@ -94,7 +94,8 @@ def test_some_failed() -> None:
 
 
 def test_what_is_worth_a_look_is_told_with_examples() -> None:
-    flags = (Flagged("empty", 4, ("a.jpg", "b\x1b[2J.jpg", "c.jpg")), Flagged("cut-off", 1, ("d.jpg",)))
+    empty = (("a.jpg", ""), ("b\x1b[2J.jpg", ""), ("c.jpg", ""))
+    flags = (Group("empty", 4, empty), Group("cut-off", 1, (("d.jpg", ""),)))
     assert report.closing(summary(flags=flags), LOCAL, ARGV).splitlines()[2] == (
         "worth a look: 4 empty (a.jpg, b\\x1b[2J.jpg, c.jpg, …), 1 cut-off (d.jpg)"
     )

@@ -140,7 +140,7 @@ def test_all_that_is_worth_a_look_is_listed(
     assert capsys.readouterr().out.splitlines() == lines
 
 
-def test_watching_says_a_line_a_minute_without_a_terminal_and_ends_with_the_run(
+def test_watching_says_it_each_minute_without_a_terminal_and_ends_with_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end = line("run_finished", saved=3, failed=1, pending=0, state="finished")
@@ -155,9 +155,6 @@ def test_watching_says_a_line_a_minute_without_a_terminal_and_ends_with_the_run(
     with locked(tmp_path / ".batch-removebg", clock=FakeClock().clock):
         status.show(argparse.Namespace(**given), sleep=sleep)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == [
-        "4 items: 3 saved, 1 failed, 0 pending; running, as process 7",
-        "4 items: 3 saved, 1 failed, 0 pending; running, as process 7",
-        "4 items: 3 saved, 1 failed, 0 pending",
-    ]
+    first, last = "4 items: 3 saved, 1 failed, 0 pending", "running, as process 7"
+    assert [said for said in lines if said in (first, last)] == [first, last, first, last, first]
     assert slept == [2] * 40

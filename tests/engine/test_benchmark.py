@@ -89,7 +89,6 @@ def test_a_device_that_is_asked_for_and_absent_is_an_error(opened: list[Choice])
     ("model", "device", "seconds", "said"),
     [
         ("u3net", "auto", 1.0, "unknown model 'u3net'"),
-        (None, "gpu", 1.0, "--device gpu: choose one of auto, "),
         (None, "auto", 0.0, "--seconds 0: give a finite number above 0"),
         (None, "auto", float("nan"), "--seconds nan: give a finite number above 0"),
         (None, "auto", float("inf"), "--seconds inf: give a finite number above 0"),

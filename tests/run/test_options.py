@@ -54,7 +54,7 @@ def test_an_option_that_is_added_to_the_table_is_a_setting_and_recorded_where_it
     [
         ({"shadow": 10}, "--shadow 10: give 0 to 9"),
         ({"shadow": -1}, "--shadow -1: give 0 or more"),
-        ({"shade": "grey"}, "--shade grey: choose soft or hard"),
+        ({"shade": "grey"}, "--shade grey: choose one of soft, hard"),
     ],
 )
 def test_an_option_that_is_added_to_the_table_is_checked(bad: dict[str, Any], message: str) -> None:
@@ -77,7 +77,7 @@ def test_an_option_that_is_added_to_the_table_has_its_row_in_the_readme() -> Non
         ({"rate": 0.0}, "--rate 0: give a number above 0"),
         ({"grace": -0.5}, "--grace -0.5: give 0 or more"),
         ({"format": "gif"}, "--format gif: choose one of png, webp, jpeg, tiff, avif"),
-        ({"edges": "soft"}, "--edges soft: choose clean or keep"),
+        ({"edges": "soft"}, "--edges soft: choose one of clean, keep"),
         ({"provider": None}, "--provider None: choose one of local, replicate, gateway"),
     ],
 )
@@ -106,7 +106,7 @@ async def test_run_batch_is_typed_by_the_table(tmp_path: Path) -> None:
         await run_batch("photos", format="webp")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional"):
         await run_batch("photos", "out")  # type: ignore[call-arg, arg-type]
-    with pytest.raises(SettingsError, match="edges soft: choose clean or keep"):
+    with pytest.raises(SettingsError, match="edges soft: choose one of clean, keep"):
         await run_batch("photos", out="out", edges="soft")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="quality 0"):
         await run_batch(inputs=["photos", tmp_path], out="out", format="webp", quality=0)

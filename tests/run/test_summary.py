@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batch_removebg import errors
-from batch_removebg.run.summary import Failures, Flagged, Summary, failures, flagged
+from batch_removebg.run.summary import Group, Summary, failures, flagged
 from tests.support.oracle import Oracle, entry
 
 
@@ -73,8 +73,8 @@ def test_totals_and_files_follow_from_the_rest() -> None:
 def test_plain_data_holds_everything() -> None:
     found = summary(
         failed=2,
-        failures=(Failures("source", 2, (("shoe", "is empty"), ("hat", "is cut short"))),),
-        flags=(Flagged("empty", 1, ("bag",)),),
+        failures=(Group("source", 2, (("shoe", "is empty"), ("hat", "is cut short"))),),
+        flags=(Group("empty", 1, (("bag", ""),)),),
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
         left_out={".cr2": (2, "in/a.cr2")},
     )
@@ -123,10 +123,10 @@ def test_failures_are_grouped_by_kind_the_most_frequent_first_with_a_few_told_in
     fold.apply(entry("failed", item="g"))
     fold.apply(entry("saved", item="h", output="h.png"))
     assert failures(fold.failed()) == (
-        Failures("output", 4, (("b", "b is bad"), ("c", "c is bad"), ("e", "e is bad"))),
-        Failures("error", 1, (("g", ""),)),
-        Failures("rejected", 1, (("d", "d is bad"),)),
-        Failures("source", 1, (("a", "a is bad"),)),
+        Group("output", 4, (("b", "b is bad"), ("c", "c is bad"), ("e", "e is bad"))),
+        Group("error", 1, (("g", ""),)),
+        Group("rejected", 1, (("d", "d is bad"),)),
+        Group("source", 1, (("a", "a is bad"),)),
     )
     assert failures([]) == ()
 
@@ -138,8 +138,8 @@ def test_flags_are_counted_the_most_frequent_first_with_a_few_examples() -> None
     for number in range(4):
         fold.apply(entry("saved", item=f"n{number}", output=f"n{number}", flags=["full"]))
     assert flagged(fold.flagged()) == (
-        Flagged("full", 4, ("n0", "n1", "n2")),
-        Flagged("cut-off", 2, ("b", "d")),
-        Flagged("empty", 1, ("a",)),
-        Flagged("faint", 1, ("d",)),
+        Group("full", 4, (("n0", ""), ("n1", ""), ("n2", ""))),
+        Group("cut-off", 2, (("b", ""), ("d", ""))),
+        Group("empty", 1, (("a", ""),)),
+        Group("faint", 1, (("d", ""),)),
     )

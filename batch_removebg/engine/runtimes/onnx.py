@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ERRORS_ONLY = 3  # onnxruntime's number for that severity
-_CARDS = ("cuda", "directml", "rocm", "migraphx")  # parts of the names of libraries in builds for graphics cards
-
-
-def is_cpu_build() -> bool:
-    """Whether onnxruntime is installed and certainly has no build for graphics cards; without its import, of 28 ms."""
-    # Those builds are packages of other names that lie in the same folder.
-    spec = find_spec("onnxruntime")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        capi = Path(place, "capi")
-        try:
-            lines = (capi / "build_and_package_info.py").read_text(encoding="utf-8").split("\n")
-            names = [path.name.lower() for path in capi.iterdir()]
-        except (OSError, UnicodeError):
-            return False
-        return "package_name = 'onnxruntime'" in lines and not any(card in name for name in names for card in _CARDS)
-    return False
 
 
 def providers() -> tuple[str, ...] | None:
@@ -56,7 +39,7 @@ class OnnxRuntime:
         provider = (PROVIDERS[choice.device], {"use_tf32": "0"} if choice.device == "cuda" else {})
         try:
             self._session = module.InferenceSession(path, options, providers=[provider])
-        except foreign_errors() as error:
+        except Exception as error:  # its own have no base class
             raise SettingsError(f"onnxruntime can't load the weights in {path}: {error}") from error
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
@@ -70,7 +53,7 @@ class OnnxRuntime:
         try:
             with self._one_at_a_time:
                 [found] = self._session.run([self._output], {self._input: tensor})
-        except foreign_errors() as error:
+        except Exception as error:  # its own have no base class
             raise PredictionFailed(f"onnxruntime gave up: {error}") from error
         found_map: NDArray[np.float32] = found[0, 0]
         return found_map
@@ -96,11 +79,3 @@ def _module() -> Any:
     onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
     onnxruntime.disable_telemetry_events()
     return onnxruntime
-
-
-def foreign_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of onnxruntime, which have no common base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
-    return (*own, RuntimeError)

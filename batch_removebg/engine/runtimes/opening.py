@@ -6,7 +6,7 @@ import logging
 from importlib.util import find_spec
 from pathlib import Path
 
-from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, Device, Installed, Precision, resolve
+from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve
 from batch_removebg.errors import SettingsError
 
 from . import onnx, openvino
@@ -26,13 +26,11 @@ def require(device: Device, precision: Precision) -> None:
 
 
 def look(device: Device) -> Installed:
-    """The installed runtimes among those that the device could need; what isn't worth it isn't imported."""
-    capabilities = openvino.capabilities() if device in ("auto", "openvino") else None
-    if device == "openvino":
-        return Installed(openvino=capabilities)
-    if capabilities is not None and onnx.is_cpu_build():
-        return Installed((PROVIDERS["cpu"],), capabilities)
-    return Installed(onnx.providers(), capabilities)
+    """The installed runtimes among those that the device could need; no other is imported."""
+    return Installed(
+        onnx.providers() if device != "openvino" else None,
+        openvino.capabilities() if device in ("auto", "openvino") else None,
+    )
 
 
 def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:

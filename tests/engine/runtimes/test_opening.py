@@ -120,87 +120,28 @@ def test_onnxruntime_that_offers_cuda_and_uses_the_processor_is_found_out(monkey
         onnx.OnnxRuntime(PATH, CUDA)
 
 
-class Package:
-    """An onnxruntime as it lies on the disk; who imports it is found out."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.capi = folder / "onnxruntime" / "capi"
-        self.capi.mkdir(parents=True)
-        (folder / "onnxruntime" / "__init__.py").write_text("raise ImportError('was imported')")
-        monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
-        monkeypatch.syspath_prepend(folder)
-
-    def build(self, name: str, *libraries: str) -> None:
-        text = f"package_name = '{name}'\n__version__ = '1.32.0'\n"
-        (self.capi / "build_and_package_info.py").write_text(text)
-        for library in libraries:
-            (self.capi / library).write_bytes(b"")
-
-
-@pytest.mark.parametrize(
-    ("name", "libraries", "plain"),
-    [
-        ("onnxruntime", ["libonnxruntime_providers_shared.so"], True),
-        ("onnxruntime-gpu", [], False),
-        ("onnxruntime-directml", [], False),
-        ("onnxruntime", ["libonnxruntime_providers_cuda.so"], False),
-        ("onnxruntime", ["DirectML.dll"], False),
-        (None, [], False),
-    ],
-)
-def test_only_a_build_that_says_so_and_has_no_library_for_a_card_is_plain(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str | None, libraries: list[str], plain: bool
-) -> None:
-    package = Package(monkeypatch, tmp_path)
-    if name is not None:
-        package.build(name, *libraries)
-    assert onnx.is_cpu_build() is plain
-
-
-def test_no_onnxruntime_is_no_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert onnx.is_cpu_build() is False
-
-
 GOOD_AT = ("BF16", "FP32")
 GPU_BUILD = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 @pytest.mark.parametrize(
-    ("device", "good_at", "plain", "seen"),
+    ("device", "seen"),
     [
-        ("auto", GOOD_AT, True, Installed(("CPUExecutionProvider",), GOOD_AT)),
-        ("auto", GOOD_AT, False, Installed(GPU_BUILD, GOOD_AT)),
-        ("auto", None, True, Installed(GPU_BUILD, None)),
-        ("cpu", GOOD_AT, True, Installed(GPU_BUILD, None)),
-        ("cuda", GOOD_AT, True, Installed(GPU_BUILD, None)),
-        ("openvino", GOOD_AT, False, Installed(None, GOOD_AT)),
+        ("auto", Installed(GPU_BUILD, GOOD_AT)),
+        ("cpu", Installed(GPU_BUILD, None)),
+        ("cuda", Installed(GPU_BUILD, None)),
+        ("openvino", Installed(None, GOOD_AT)),
     ],
 )
-def test_onnxruntime_is_asked_unless_auto_has_openvino_and_the_plain_build_beside_it(
-    monkeypatch: pytest.MonkeyPatch, device: Device, good_at: tuple[str, ...] | None, plain: bool, seen: Installed
+def test_only_runtimes_that_the_device_could_need_are_asked(
+    monkeypatch: pytest.MonkeyPatch, device: Device, seen: Installed
 ) -> None:
-    monkeypatch.setattr(openvino, "capabilities", lambda: good_at)
-    monkeypatch.setattr(onnx, "is_cpu_build", lambda: plain)
+    monkeypatch.setattr(openvino, "capabilities", lambda: GOOD_AT)
     monkeypatch.setattr(onnx, "providers", lambda: GPU_BUILD)
     assert look(device) == seen
 
 
-def test_auto_looks_at_a_plain_onnxruntime_without_importing_it() -> None:
-    needs(openvino.capabilities())
-    needs(onnx.providers())
-    if not onnx.is_cpu_build():
-        pytest.skip("this onnxruntime is one for graphics cards")
-    code = (
-        "import sys\n"
-        "from batch_removebg.engine.runtimes.opening import look\n"
-        "from batch_removebg.engine.devices import resolve\n"
-        "print([one.device for one in resolve('auto', 'auto', look('auto'))], 'onnxruntime' in sys.modules)"
-    )
-    assert said_by_a_new_process(code) == "['openvino', 'cpu'] False\n"
-
-
-def test_weights_that_openvino_can_not_load_go_to_the_onnxruntime_that_was_not_imported_before(
+def test_weights_that_openvino_can_not_load_go_to_onnxruntime(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     needs(openvino.capabilities())
