@@ -97,12 +97,8 @@ def _table(run_items: RunItems) -> Iterator[str]:
     for entry in _rows(run_items):
         cells = {**entry.get("meta", {}), "id": entry["id"], "source": entry["source"]}
         found = [cells.get(name, "") for name in columns]
-        ends = (
-            entry["output"],
-            entry["status"],
-            " ".join(entry.get("flags", ())),
-            (entry["error"] or {}).get("message"),
-        )
+        flags, error = " ".join(entry.get("flags", ())), (entry["error"] or {}).get("message")
+        ends = (entry["output"], entry["status"], flags, error)
         yield line((*(cell if isinstance(cell, str) else encode(cell).decode() for cell in found), *ends))
 
 

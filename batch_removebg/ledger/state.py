@@ -125,7 +125,6 @@ class Fold:
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
-    finished: bool = False  # the last run has ended in good order
     run: Run = Run()
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
@@ -145,14 +144,13 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
-            self.provider, self.version, self.finished = entry.provider, entry.version, False
+            self.provider, self.version = entry.provider, entry.version
             self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):
             self.engine = entry.engine
         elif isinstance(entry, events.RunFinished):
-            self.finished = True
             told = {name: getattr(entry, name) for name in ("reason", "exit_code", "unread", "pending")}
             ended = entry.state or ("stopped" if entry.pending else "finished")  # older versions don't say
             self.run = replace(self.run, **told, state=ended, ended=entry.t)
@@ -218,8 +216,9 @@ def _submitted(fold: Fold, state: ItemState, entry: Submitted) -> None:
 
 
 def _ended(state: ItemState, entry: Saved | Failed) -> None:
-    state.source, state.attempts, state.recipe = clean(entry.source), entry.attempts, entry.recipe
-    state.signature, state.meta = entry.signature, _writable(entry.meta)
+    for name in _TAKEN[type(entry)]:
+        setattr(state, name, getattr(entry, name))
+    state.source, state.meta = clean(entry.source), _writable(entry.meta)
     state.checked, state.gone = entry.t, False
 
 
@@ -230,16 +229,10 @@ def _settled(state: ItemState) -> None:
 def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
-    state.outcome = "saved"
+    state.outcome, state.quality = "saved", _writable(entry.quality)
     if entry.fingerprint is not None:
         fold.saved_for[entry.fingerprint] = clean(entry.item)
     _named(state, entry.output)
-    state.prediction_id, state.fingerprint = entry.prediction_id, entry.fingerprint
-    state.source_sha256, state.sha256, state.bytes = entry.source_sha256, entry.sha256, entry.bytes
-    state.width, state.height, state.seconds, state.reused = entry.width, entry.height, entry.seconds, entry.reused
-    state.quality, state.flags, state.engine = _writable(entry.quality), entry.flags, entry.engine
-    state.notes = entry.notes
-    state.etag, state.modified = entry.etag, entry.modified
     state.error_kind, state.error_message, state.retryable = None, None, False
 
 
@@ -247,7 +240,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
     recipe = state.recipe
     _ended(state, entry)
     state.outcome = "failed"
-    state.error_kind, state.error_message, state.retryable = entry.kind, entry.message, entry.retryable
+    state.error_kind, state.error_message = entry.kind, entry.message
     if not entry.retryable:
         # Otherwise a prediction that could not be asked for may still be there, and is paid for.
         _settled(state)
@@ -288,6 +281,10 @@ def _writable(value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return value if texts or writable(value) else None
 
 
+_TAKEN = {
+    event: set(ItemState.__struct_fields__) & set(event.__struct_fields__) - {"output"} for event in (Saved, Failed)
+}
+"""Fields that an item has as its last such line has them."""
 _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Claimed: _claimed,
     Submitting: _submitting,

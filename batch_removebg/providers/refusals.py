@@ -39,6 +39,7 @@ _NO_VERSION = re.compile(r"invalid version|version.{0,40}(not permitted|does not
 _NEVER_ACCEPTED = frozenset({408, 503, 521, 522, 523, 525, 526})
 _SAYING = ((_NO_CREDIT, 402), (_NO_KEY, 401), (_TOO_MANY, 429), (_PASSING, 503))
 _SAID = ("detail", "error", "message", "msg", "errmsg", "error_msg", "error_message", "errors", "title")
+_FINE = ("ok", "success", "succeed", "succeeded")  # words in `code` that name no fault
 _CODES = ("code", "status", "status_code", "statusCode", "errcode", "errno", "error_code")
 _DEEPEST = 8  # levels of nesting that are searched: a hostile body must not exhaust the stack
 
@@ -123,31 +124,22 @@ def stated(body: Any) -> int | None:
     """
     if not isinstance(body, dict):
         return None
-    inner = as_object(body.get("data"))
+    inner, word = as_object(body.get("data")), _code(body).lower()
     codes = (*_codes(body), *_codes({"code": inner.get("code")}))
     code = next((code for code in codes if not 200 <= code < 300 and code), None)
-    failed = _failing(_code(body)) or body.get("error") or body.get("success") is False
-    failed = failed or body.get("status") in ("error", "failed", "fail")
+    failed = (word and number(word) is None and word not in _FINE) or body.get("success") is False
+    failed = failed or body.get("error") or body.get("status") in ("error", "failed", "fail")
     said = (detail(inner) if well(body) else "") or detail(body)
     if code is None and not (failed and said):
         return None
-    by_words = next((status for words, status in _SAYING if words.search(f"{_code(body)} {said}")), None)
+    by_words = next((status for words, status in _SAYING if words.search(f"{word} {said}")), None)
     return code if code is not None and 400 <= code < 600 else by_words or 400
 
 
-def well(body: Any) -> bool | None:
-    """Whether an envelope says of itself that all is well, by its code or a word; None where it says nothing of it."""
-    body = as_object(body)
-    codes = [code for code in (number(body.get(name)) for name in _CODES) if code is not None]
-    if codes:
-        return all(code == 0 or 200 <= code < 300 for code in codes)
-    success = body.get("success")
-    return success if isinstance(success, bool) else None
-
-
-def _failing(code: str) -> bool:
-    """Whether a word in `code` names a fault."""
-    return bool(code) and number(code) is None and code.lower() not in ("ok", "success", "succeed", "succeeded")
+def well(body: Any) -> bool:
+    """Whether an envelope says of itself that all is well, by its code or a word."""
+    codes = list(_codes(as_object(body)))
+    return all(code == 0 or 200 <= code < 300 for code in codes) if codes else as_object(body).get("success") is True
 
 
 def _codes(body: Mapping[str, Any]) -> Iterator[int]:

@@ -96,20 +96,10 @@ def prediction(
     """
     whole = _read(body)
     body = _unwrapped(whole)
-    if isinstance(body, dict) and refusals.well(whole) and _state(body) is None:
-        # An envelope that says that all is well holds a task that has just been created, or a result.
-        if isinstance(held := body.get("data"), str):
-            body = {"output": held} if outputs(held, base) else {"task_id": held}
-        if _id(body):
-            body |= {"status": "starting"}
-        elif any(outputs(body.get(name), base) for name in _OUTPUTS):
-            body |= {"status": "succeeded"}
     if not isinstance(body, dict):
         return None
-    if isinstance(body.get("data"), list) and "status" not in body and "id" not in body:
-        # One gateway documents an immediate result without an id: {"created": …, "data": [{"url": …}]}.
-        urls = outputs(body["data"], base)
-        return Prediction(None, Status.SUCCEEDED, output=urls[0], others=urls[1:]) if urls else None
+    if _state(body) is None:
+        body = _with_state(body, base, well=refusals.well(whole))
     if not _like_a_prediction(body):
         return None
     given, created = body.get("input"), when(body.get("created_at"))
@@ -130,6 +120,18 @@ def prediction(
         data_removed=body.get("data_removed") is True,
         ran=_ran(body.get("metrics"), created, when(body.get("completed_at"))),
     )
+
+
+def _with_state(body: dict[str, Any], base: str, *, well: bool) -> dict[str, Any]:
+    """An object without a status: an envelope that says that all is `well` holds a new task, or a result."""
+    held = body.get("data")
+    if well and isinstance(held, str):
+        body = {"output": held} if outputs(held, base) else {"task_id": held}
+    if well and _id(body):
+        return body | {"status": "starting"}
+    # One gateway documents an immediate result without an id: {"created": …, "data": [{"url": …}]}.
+    made = well or (isinstance(held, list) and not {"id", "status"} & body.keys())
+    return body | {"status": "succeeded"} if made and any(outputs(body.get(name), base) for name in _OUTPUTS) else body
 
 
 def _unwrapped(body: Any) -> Any:

@@ -70,7 +70,7 @@ async def run(
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
             listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
-        if not ledger.fold.finished:
+        if ledger.fold.run.state is None:
             # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
             await anyio.to_thread.run_sync(sweep, out)
         before = ledger.fold.possible_duplicates

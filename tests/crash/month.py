@@ -127,6 +127,8 @@ class Month:
         self.needed: set[object] = set()
         """What has to be bought: pictures, or URLs where these are passed on."""
         self.seen: set[str] = set()
+        self.known: set[str] = set()
+        """Rows that something was done about: those that come and go while their host is down are not on record."""
         self._numbers = iter(range(1, 1 << BITS))
 
     async def run(self) -> None:
@@ -205,13 +207,14 @@ class Month:
     def _look(self, code: int, said: str) -> None:
         """Compare what the night gave with what it had to give."""
         if not self.shop.down:
+            self.known |= {row.sku for row in self.rows}
             self.last = {row.sku: row.path for row in self.rows}
             self.made |= {row.sku: self.shop.shown[row.path] for row in self.rows}
             self.needed |= {self.shop.shown[row.path] if self.fetches else row.path for row in self.rows}
         results: dict[str, Any] = json.loads((self.out / "results.json").read_text())
         present = {row.sku for row in self.rows}
         saved = present & {item["id"] for item in results["items"] if item["status"] == "saved"}
-        wanted = {"total": len(present), "saved": len(saved), "gone": len(self.seen - present), "failed": 0}
+        wanted = {"total": len(present), "saved": len(saved), "gone": len(self.known - present), "failed": 0}
         wrong = {
             name: found
             for name in wanted

@@ -194,9 +194,9 @@ def test_possible_duplicates_are_counted_only_where_a_line_says_so() -> None:
 def test_a_run_that_starts_is_not_finished_and_names_its_provider() -> None:
     finished = {"event": "run_finished", "saved": 1}
     started = {"event": "run_started", "provider": "local", "version": "u2netp@1"}
-    assert fold_of(started, finished).finished
+    assert fold_of(started, finished).run.state == "finished"
     again = fold_of(started, finished, {**started, "provider": "gateway", "version": None})
-    assert (again.finished, again.provider, again.version) == (False, "gateway", "")
+    assert (again.run.state, again.provider, again.version) == (None, "gateway", "")
 
 
 def test_the_engine_is_the_one_that_was_loaded_last_until_another_provider_runs() -> None:

@@ -161,5 +161,5 @@ def same(fold: Any, known: Oracle) -> None:
     assert not fold.has_prediction("nobody's")
     for name in [*known.saved_for, "f3"]:
         assert sorted(map(repr, fold.made(name))) == sorted(map(repr, known.made(name)))
-    told = ("provider", "version", "engine", "predictions", "billed", "possible_duplicates", "finished")
+    told = ("provider", "version", "engine", "predictions", "billed", "possible_duplicates", "run")
     assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]
