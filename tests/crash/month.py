@@ -215,11 +215,8 @@ class Month:
         present = {row.sku for row in self.rows}
         saved = present & {item["id"] for item in results["items"] if item["status"] == "saved"}
         wanted = {"total": len(present), "saved": len(saved), "gone": len(self.known - present), "failed": 0}
-        wrong = {
-            name: found
-            for name in wanted
-            if (found := ({"gone": results.get("gone")} | results["counts"])[name]) != wanted[name]
-        }
+        found = {"gone": results["gone"], **results["counts"]}
+        wrong = {name: found[name] for name in wanted if found[name] != wanted[name]}
         # Where the host is down, what was done and is asked for as before stays as it was.
         lost = {row.sku for row in self.rows if self.last.get(row.sku) == row.path} - saved
         code_wrong = code != (0 if saved == present else 3)

@@ -532,7 +532,7 @@ async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_is_not(bench:
     assert not {"quality", "flags"} & url.keys()
     listed = {item["id"]: item for item in bench.results()["items"]}
     assert listed[file["item"]]["quality"] == file["quality"]
-    assert [group.flag for group in summary.flags] == sorted(file["flags"])
+    assert [group.kind for group in summary.flags] == sorted(file["flags"])
     assert all(group.examples == (file["item"],) for group in summary.flags)
 
 
