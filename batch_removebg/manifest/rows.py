@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
+
+import msgspec
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.ledger.events import writable
@@ -120,37 +120,22 @@ def _json_row(line: str, origin: str) -> Row | RowError:
     if isinstance(line, Flawed):
         return RowError(origin, line.problem)
     found = _json(line, origin)
-    return found if isinstance(found, RowError) else _row(found, origin, escaped="\\u" in line)
+    return found if isinstance(found, RowError) else _row(found, origin)
 
 
 def _json(text: str, origin: str) -> Any:
     """What a text in JSON holds, or a RowError."""
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
-    except json.JSONDecodeError as error:
-        return RowError(origin, f"not valid JSON: {error.msg} (column {error.colno}).")
-    except ValueError as error:  # NaN, a number of thousands of digits
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:
         return RowError(origin, f"not valid JSON: {error}.")
     except RecursionError:
         return RowError(origin, "nested too deeply.")
 
 
-def _row(cells: Any, origin: str, *, escaped: bool = True) -> Row | RowError:
+def _row(cells: Any, origin: str) -> Row | RowError:
     if not isinstance(cells, dict):
         return RowError(origin, 'the row must be a JSON object such as {"image": "shoe.jpg"}.')
     if not writable(cells, DEEPEST):
         return RowError(origin, f"nested more than {DEEPEST} levels deep.")
-    try:
-        if escaped:
-            json.dumps(cells, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return RowError(origin, "holds half of a surrogate pair, which is no character.")
     return Row(origin, cells)
-
-
-def _number(text: str) -> float:
-    """A JSON number; raises ValueError for `NaN`, `Infinity` and overflows, which can't be written as JSON again."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number in JSON's range")
-    return number
