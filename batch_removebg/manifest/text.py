@@ -49,11 +49,11 @@ def opened(path: Path) -> Iterator[Stream]:
         yield stream
 
 
-def begins(stream: Stream, mark: bytes) -> bool:
-    """Whether a stream begins so, as far as it can be read; nothing is taken from it."""
+def peeked(stream: Stream) -> bytes:
+    """What a stream begins with, which stays in it; nothing where it can't be read, which is said once it is."""
     with contextlib.suppress(OSError):
-        return stream.peek(len(mark)).startswith(mark)
-    return False
+        return stream.peek(2)
+    return b""
 
 
 class Flawed(str):
@@ -109,9 +109,7 @@ def _checked(line: str) -> str:
 
 def between_nuls(stream: Stream) -> Iterator[str]:
     """The paths that `find -print0` writes, whatever they hold; none where no NUL ends the first."""
-    rest = begun = b""
-    with contextlib.suppress(OSError):  # is raised again where lines are read
-        begun = stream.peek(1)
+    rest, begun = b"", peeked(stream)
     if b"\0" not in begun or begun.startswith(_UTF16_MARKS):
         return
     while data := stream.read1(1 << 16):
