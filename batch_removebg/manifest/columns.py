@@ -39,6 +39,8 @@ _IDS = (
 _ASIDE = re.compile(
     r"\(.*?\)|\[.*?\]|#.*|-[a-z]{2}_[a-z]{2}\b.*", re.IGNORECASE
 )  # `(SKU)`, `[Non Editable]`, `#1.value`, `-en_US`
+_PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
+"""A usual URL, which needs no check."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
 _REMEDIES = {
     "file": "write the plain path instead",
@@ -156,9 +158,12 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
     output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
-    suffixes = [f"-{nth}" for nth in range(1, len(values) + 1)] if len(values) > 1 else [""]
-    items = [_row_item(item_id, value_item(value, origin, base), meta) for value in values]
-    return [replace(item, output=output, suffix=suffix) for item, suffix in zip(items, suffixes, strict=True)]
+    items = [value_item(value, origin, base) for value in values]
+    if len(items) > 1:
+        items = [replace(item, suffix=f"-{nth}") for nth, item in enumerate(items, 1)]
+    if meta or output:
+        items = [replace(item, meta=meta, output=output) for item in items]
+    return items if item_id is None else [replace(item, id=item_id, own_id=True, was=(item.id,)) for item in items]
 
 
 def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterator[str]:
@@ -176,18 +181,12 @@ def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterato
         raise RowError(origin, f"the cell {column!r} must hold a path or URL, it is of type {type(cell).__name__}.")
 
 
-def _row_item(item_id: str | None, item: Item, meta: Mapping[str, Any]) -> Item:
-    if item_id is None:
-        return replace(item, meta=meta)
-    return replace(item, id=item_id, meta=meta, own_id=True, was=(item.id,))
-
-
 def as_item(row: Item | UrlRow) -> Item:
     """The row itself if it is an Item, else its Item."""
     if isinstance(row, Item):
         return row
     item = value_item(row.source, f"{row.manifest}:{row.line}", Path())
-    return replace(_row_item(row.id, item, row.meta), url=row.url)
+    return replace(item, id=row.id, meta=row.meta, url=row.url, own_id=True, was=(item.id,))
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:
@@ -204,6 +203,8 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
 
 def value_item(value: str, origin: str, base: Path | str) -> Item:
     """The Item for a path (relative to `base`) or URL; for an unsupported URL an Item with a problem."""
+    if _PLAIN_URL.fullmatch(value):
+        return Item(value, value, origin)
     text, near = bare(value), isinstance(base, Path)
     problem = None if near and text[:5].lower() == "file:" else url_problem(text)
     if problem is None and not is_url(text):

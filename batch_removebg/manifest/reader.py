@@ -64,7 +64,7 @@ def check(
     found = resolve(inputs, reading.folders, ignore)
     rereadable = [each for each in found if each.kind is not InputKind.STDIN]
     rereadable.sort(key=lambda each: each.kind is not InputKind.MANIFEST)
-    with closing(_Reader(_silent(reading), rereadable, roots=Roots.of(found, reading.root)).rows()) as items:
+    with closing(_Reader(_silent(reading), rereadable).rows()) as items:
         count = 0
         for count, item in enumerate(map(as_item, itertools.islice(items, rows)), 1):  # noqa: B007  # used below
             if item.problem is None:
@@ -105,11 +105,9 @@ class _Tally:
 class _Reader:
     """Reads every kind of INPUT and drops repetitions."""
 
-    def __init__(
-        self, reading: Reading, found: Sequence[Input], stdin: BinaryIO | None = None, roots: Roots | None = None
-    ) -> None:
+    def __init__(self, reading: Reading, found: Sequence[Input], stdin: BinaryIO | None = None) -> None:
         self._reading, self._found, self._stdin = reading, found, stdin
-        self._roots = roots or Roots.of(found, reading.root)
+        self._roots = Roots(found, reading.root)
         self._seen, self._files = Seen(), Seen()
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
         self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
@@ -121,11 +119,14 @@ class _Reader:
             for each in self._found:
                 by_file = len(self._found) > 1 and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
                 for rows in self._identified(each):
-                    if self._marks is not None and self._are_unmarked(self._marks, rows):
+                    if self._marks is not None and not self._marks.add([row.id + row.suffix for row in rows]):
+                        self._passed += len(rows)
                         yield from rows
-                    else:
-                        new = (self._new(as_item(row), by_file=by_file) for row in rows)
-                        yield from (item for item in new if item is not None)
+                        continue
+                    if self._marks is not None:  # an id may have come before
+                        self._record_passed()
+                    new = (self._new(as_item(row), by_file=by_file) for row in rows)
+                    yield from (item for item in new if item is not None)
             if times := self._empty.times:
                 rows_have = "1 row has" if times == 1 else f"{times} rows have"
                 self._reading.warn(f"{rows_have} no picture, the first in {self._empty.first}; passed by.")
@@ -144,11 +145,13 @@ class _Reader:
                 yield from self._roots.below(partial(self._manifest, path, each))
             case InputKind.STDIN:
                 stdin = cast("Stream", self._stdin or sys.stdin.buffer)
-                if self._roots.given is not None or not peeked(stdin).startswith(b"/"):
-                    yield from self._roots.below(partial(self._lines, stdin), once=True)
-                    return
-                held = stdin.read()  # to its end, to know what its paths have in common
-                yield from self._roots.below(lambda: self._lines(_stream(held)))
+                if self._roots.given is not None:
+                    yield from self._roots.below(partial(self._lines, stdin))
+                elif not peeked(stdin).startswith(b"/"):
+                    yield from self._lines(stdin)
+                else:
+                    held = stdin.read()  # to its end, to know what its paths have in common
+                    yield from self._roots.below(lambda: self._lines(_stream(held)))
             case InputKind.FOLDER:
                 yield from ([item] for item in self._folder(path, each))
             case InputKind.FILE:
@@ -202,16 +205,8 @@ class _Reader:
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
-    def _are_unmarked(self, marks: Marks, rows: Sequence[Item | UrlRow]) -> bool:
-        """Whether each id is certainly new; where one may not be, marks are given up for exact records."""
-        if marks.add([row.id + row.suffix for row in rows]):
-            self._record_passed()
-            return False
-        self._passed += len(rows)
-        return True
-
     def _record_passed(self) -> None:
-        """Read the rows that have passed once more, to record where each id first occurred, and for which source."""
+        """Give up marks for exact records: read what has passed again, for where each id was first, and its source."""
         self._marks = None
         again = copy.copy(self)
         again._reading, again._empty = _silent(self._reading), _Tally()

@@ -16,6 +16,7 @@ from .table import HEAD, MANY, Rows, Table, header_at, table_rows
 from .text import Flawed, Stream, lines
 
 DEEPEST = 64  # levels to which JSON may be nested
+_BAD_JSON = (msgspec.MsgspecError, UnicodeEncodeError, RecursionError)
 _LONGEST_JSON = 1 << 28  # characters of a whole file
 
 Parser = Callable[[Stream, str, Choice], Rows]
@@ -54,15 +55,15 @@ def _one_a_line(lines: Iterator[str], name: str, choice: Choice, *, objects: boo
 
 def read_json(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of a JSON array, which may be wrapped in objects, or of one JSON object a line."""
-    text = "".join(lines(stream, name, _LONGEST_JSON))
-    found = _json(text, name)
-    if not isinstance(found, RowError):
-        many = enumerate(_listed(found) or [], 1)
-        rows: Rows = (_row({"image": each} if isinstance(each, str) else each, f"{name}:{nth}") for nth, each in many)
-    elif text.lstrip().startswith("{") and "\n" in text.strip():
-        rows = _json_rows(text.splitlines(), name)
-    else:
-        raise ManifestError(str(found))
+    text = list(lines(stream, name, _LONGEST_JSON))
+    try:
+        many = enumerate(_listed(msgspec.json.decode("".join(text))) or [], 1)
+    except _BAD_JSON as error:
+        if len(text) > 1 and text[0].rstrip().endswith("}"):
+            return _told(_json_rows(text, name), name, choice)
+        problem = next((line.problem for line in text if isinstance(line, Flawed)), f"not valid JSON: {error}.")
+        raise ManifestError(f"{name}: {problem}") from error
+    rows = (_row({"image": each} if isinstance(each, str) else each, f"{name}:{nth}") for nth, each in many)
     return _told(rows, name, choice)
 
 
@@ -135,18 +136,10 @@ _PARSERS: Mapping[str, Parser] = {
 def _json_row(line: str, origin: str) -> Row | RowError:
     if isinstance(line, Flawed):
         return RowError(origin, line.problem)
-    found = _json(line, origin)
-    return found if isinstance(found, RowError) else _row(found, origin)
-
-
-def _json(text: str, origin: str) -> Any:
-    """What a text in JSON holds, or a RowError."""
     try:
-        return msgspec.json.decode(text)
-    except msgspec.MsgspecError as error:
+        return _row(msgspec.json.decode(line), origin)
+    except _BAD_JSON as error:
         return RowError(origin, f"not valid JSON: {error}.")
-    except RecursionError:
-        return RowError(origin, "nested too deeply.")
 
 
 def _row(cells: Any, origin: str) -> Row | RowError:

@@ -143,7 +143,7 @@ def _records(
                 start, before = before + 1, before + len(taken)
                 flawed = next((line.problem for line in taken if isinstance(line, Flawed)), None)
                 taken.clear()
-                if flawed or _filled(cells):
+                if flawed or any(map(str.strip, cells)):
                     yield start, before, flawed or cells
             return
         except csv.Error as error:
@@ -151,10 +151,6 @@ def _records(
             held.extendleft(reversed(taken[1:]))
             taken.clear()
             yield before, before, f"the row can't be read ({error}); check its quotes."
-
-
-def _filled(cells: Sequence[str]) -> bool:
-    return bool(cells and cells[0].strip()) or any(cell.strip() for cell in cells)
 
 
 class Table:
@@ -167,8 +163,6 @@ class Table:
         while header and not header[-1]:
             header.pop()
         columns = find_columns(tuple(header), origin, choice)
-        if header.count(columns.image) > 1:
-            raise ManifestError(f"{origin}: there are two columns named {columns.image!r}; rename one.")
         twice = sorted({name for nth, name in enumerate(header) if name and name in header[:nth]})
         choice.note(columns.told(self._name, how) + (f"; of two named {twice[0]!r} the first counts" if twice else ""))
         self._at = {name: header.index(name) for name in header if name}  # the first of equal ones
@@ -182,7 +176,7 @@ class Table:
             yield urls
             return
         for line, cells in enumerate(many, number):
-            if _filled(cells):
+            if any(map(str.strip, cells)):
                 yield self.row(cells, line)
 
     def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow] | RowError:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import select
 import sys
 import zlib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_ESCAPED = re.compile("[\ud800-\udfff]")  # bytes that are not UTF-8, or half a surrogate pair
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 Stream = io.BufferedReader | gzip.GzipFile
 """Binary streams with `peek`, which needs no further buffer: one would hold back a slow pipe's lines."""
@@ -95,15 +97,11 @@ def lines(stream: Stream, name: str, longest: int = LONGEST_LINE) -> Iterator[st
 
 
 def _checked(line: str) -> str:
-    problem = f"the line holds a NUL byte; {_SAVE_AS}." if "\0" in line else ""
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        problem = problem or f"not valid UTF-8; {_SAVE_AS}."
+    problem = "the line holds a NUL byte" if "\0" in line else "not valid UTF-8" if _ESCAPED.search(line) else ""
     if not problem:
         return line
     flawed = Flawed(line)
-    flawed.problem = problem
+    flawed.problem = f"{problem}; {_SAVE_AS}."
     return flawed
 
 
