@@ -49,6 +49,7 @@ class UrlRow:
     name: ClassVar[None] = None
     output: ClassVar[None] = None
     problem: ClassVar[None] = None
+    own_id: ClassVar[bool] = True
     suffix: ClassVar[str] = ""
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -41,7 +40,7 @@ _ASIDE = re.compile(
     r"\(.*?\)|\[.*?\]|#.*|-[a-z]{2}_[a-z]{2}\b.*", re.IGNORECASE
 )  # `(SKU)`, `[Non Editable]`, `#1.value`, `-en_US`
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9_.~/%=&?+,-]*", re.ASCII)
-"""A usual URL, which needs no check and is its own source and id."""
+"""A usual URL, which needs no check."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(file|data|ftps?|sftp|s3|gs|https?):", re.IGNORECASE)
 _REMEDIES = {
     "file": "write the plain path instead",
@@ -93,10 +92,6 @@ class RowError(ManifestError):
         self.origin, self.problem = origin, problem
 
 
-class NoPicture(ManifestError):
-    """No column names the picture."""
-
-
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, _ASIDE.sub("", name).casefold()))
 
@@ -136,27 +131,26 @@ def columns_of(names: tuple[str, ...], choice: Choice = Choice()) -> Columns | N
 
 
 def find_columns(names: tuple[str, ...], origin: str, choice: Choice) -> Columns:
-    """The columns among `names`; raises NoPicture, or ManifestError where none is the id that was asked for."""
+    """The columns among `names`; raises ManifestError where none names the picture, or is the id that is asked for."""
     columns = columns_of(names, choice)
-    found = ", ".join(filter(None, names))[:300] or "none"
-    if columns is None and choice.image is None:
-        raise NoPicture(f"{origin}: no column names the picture (found: {found}); name it with --image-column.")
     if columns is not None and (columns.ids or choice.id is None):
         return columns
-    missing = str(choice.image if columns is None else choice.id)
+    found, missing = ", ".join(filter(None, names))[:300] or "none", choice.image if columns is None else choice.id
+    if missing is None:
+        raise ManifestError(f"{origin}: no column names the picture (found: {found}); name it with --image-column.")
     near = difflib.get_close_matches(missing, names, 1, 0.5)
     hint = f"; did you mean {near[0]!r}?" if near else f" (found: {found})."
-    raise (NoPicture if columns is None else ManifestError)(f"{origin}: there is no column {missing!r}{hint}")
+    raise ManifestError(f"{origin}: there is no column {missing!r}{hint}")
 
 
 def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: Choice) -> list[Item]:
     """The Items of a row, none where it has no picture; paths are relative to `base`, a folder or the manifest's URL.
 
-    Raises NoPicture where no column names it, RowError for another fault.
+    Raises RowError.
     """
-    columns = find_columns(tuple(cells), origin, choice)
-    values = list(_values(cells[columns.image], columns.image, origin, base))
-    if not values:
+    columns = columns_of(tuple(cells), choice)
+    values = list(_values(cells[columns.image], columns.image, origin, base)) if columns is not None else []
+    if columns is None or not values:
         return []
     # An object under `reference` is no id, and no fault either.
     own = (name for name in columns.ids if choice.id or name.lower() == "id" or type(cells[name]) in (str, int))
@@ -164,10 +158,12 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
     output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
-    items = [_row_item(item_id, value, output, meta, origin, base) for value in values]
-    if len(items) == 1:
-        return items
-    return [dataclasses.replace(item, suffix=f"-{nth}") for nth, item in enumerate(items, 1)]
+    items = [value_item(value, origin, base) for value in values]
+    if len(items) > 1:
+        items = [replace(item, suffix=f"-{nth}") for nth, item in enumerate(items, 1)]
+    if meta or output:
+        items = [replace(item, meta=meta, output=output) for item in items]
+    return items if item_id is None else [replace(item, id=item_id, own_id=True, was=(item.id,)) for item in items]
 
 
 def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterator[str]:
@@ -185,23 +181,12 @@ def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterato
         raise RowError(origin, f"the cell {column!r} must hold a path or URL, it is of type {type(cell).__name__}.")
 
 
-def _row_item(
-    item_id: str | None, value: str, output: str | None, meta: Mapping[str, Any], origin: str, base: Path | str
-) -> Item:
-    own, was = item_id is not None, () if item_id is None else (value,)
-    if _PLAIN_URL.fullmatch(value):
-        return Item(item_id or value, value, origin, None, None, output, meta, own_id=own, was=was)
-    item = value_item(value, origin, base)
-    was = () if item_id is None else (item.id,)
-    return dataclasses.replace(item, id=item_id or item.id, output=output, meta=meta, own_id=own, was=was)
-
-
 def as_item(row: Item | UrlRow) -> Item:
     """The row itself if it is an Item, else its Item."""
     if isinstance(row, Item):
         return row
-    item = _row_item(row.id, row.source, None, row.meta, f"{row.manifest}:{row.line}", Path())
-    return item if row.url is None else dataclasses.replace(item, url=row.url)
+    item = value_item(row.source, f"{row.manifest}:{row.line}", Path())
+    return replace(item, id=row.id, meta=row.meta, url=row.url, own_id=True, was=(item.id,))
 
 
 def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | None:
@@ -218,13 +203,15 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
 
 def value_item(value: str, origin: str, base: Path | str) -> Item:
     """The Item for a path (relative to `base`) or URL; for an unsupported URL an Item with a problem."""
+    if _PLAIN_URL.fullmatch(value):
+        return Item(value, value, origin)
     text, near = bare(value), isinstance(base, Path)
     problem = None if near and text[:5].lower() == "file:" else url_problem(text)
     if problem is None and not is_url(text):
         if isinstance(base, Path):
             name, path = find(value, base)
             if not is_url(text := as_url(text)) or os.path.lexists(path):
-                return Item(printable(name.replace(os.sep, "/")), printable(path), origin, path=path)
+                return path_item(name, path, origin)
         elif not is_url(text := urljoin(base, as_url(text.replace("\\", "/")))):
             problem = "A list from the web may name pictures on the web only."
     source = printable(text)
@@ -233,10 +220,9 @@ def value_item(value: str, origin: str, base: Path | str) -> Item:
     return Item(source, source, origin, problem=problem)
 
 
-def path_item(value: str, origin: str, base: Path = Path()) -> Item:
-    """The Item for a path, even if it looks like a URL."""
-    path = base / value
-    return Item(printable(value.replace(os.sep, "/")), printable(path), origin, path=path)
+def path_item(name: str, path: Path, origin: str) -> Item:
+    """The Item for a file, even if its `name`, its path as the user knows it, looks like a URL."""
+    return Item(printable(name.replace(os.sep, "/")), printable(path), origin, path=path)
 
 
 def url_problem(text: str) -> str | None:

@@ -56,9 +56,6 @@ class Identity:
         )
 
 
-BY_DEFAULT = Identity()
-
-
 def numbered(item: Item, number: int) -> Item:
     """The item as the `number`-th with its id."""
     mark = f"-{number}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
@@ -18,21 +17,14 @@ from .text import printable
 Rows = Iterator[Sequence[Item | UrlRow]]
 
 
-@dataclass(frozen=True, slots=True)
 class Roots:
-    """The folders of a run's INPUTs."""
+    """The folders of a run's INPUTs; `given`: the root, where the user names one."""
 
-    given: Path | None
-    folders: Sequence[Path]  # INPUTs that are folders
-    files: Path | None  # the folder that the INPUTs which are pictures have in common
-    many: bool  # INPUTs
-
-    @classmethod
-    def of(cls, found: Sequence[Input], given: str | None) -> Roots:
-        """Those of a command; `given`: the root, where the user names one."""
+    def __init__(self, found: Sequence[Input], given: str | None) -> None:
         folders = {_absolute(each.value): 0 for each in found if each.kind is InputKind.FOLDER and not each.pattern}
         files = [_absolute(each.value).parent for each in found if each.kind is InputKind.FILE and each.base is None]
-        return cls(_absolute(given) if given else None, [*folders], _common(files), len(found) > 1)
+        self.given = _absolute(given) if given else None
+        self._folders, self._files, self._many = [*folders], _common(files), len(found) > 1
 
     def prefixes(self, folder: Path) -> list[str]:
         """What ids of pictures in a folder begin with, then what they may have begun with under other commands.
@@ -40,37 +32,33 @@ class Roots:
         That is the folder's name where there are several INPUTs, with those above it where two have the same.
         """
         here = _absolute(folder)
-        alike = [other.parent for other in self.folders if other.name == here.name]
+        alike = [other.parent for other in self._folders if other.name == here.name]
         named = _inside(here, _common(alike or [here.parent]))
-        own = _inside(here, self.given) or (named if self.many else [])
-        found = ("/".join([*parts, ""]) for parts in (own or [], [], named or [], [here.name]))
-        return list(dict.fromkeys(found))
+        own = _inside(here, self.given) or (named if self._many else [])
+        return list(dict.fromkeys("/".join([*parts, ""]) for parts in (own, [], named, [here.name])))
 
     def name(self, file: Path) -> str:
         """The name of an INPUT that is a picture."""
         path = _absolute(file)
-        return "/".join(_inside(path, self.given) or _inside(path, self.files) or [path.name])
+        return "/".join(_inside(path, self.given) or _inside(path, self._files) or [path.name])
 
-    def below(self, read: Callable[[], Rows], *, once: bool = False) -> Rows:
+    def below(self, read: Callable[[], Rows]) -> Rows:
         """The rows of a manifest, those with absolute paths relative to the folder that these have in common.
 
-        For that it is read a second time, unless it can be read `once` only: then they stay as they are.
+        To find that, unless it is given, the manifest is read a second time.
         """
         root = self.given
         for rows in read():
-            if not (rows and isinstance(rows[0], Item)) or all(row.id[:1] != "/" for row in rows):
+            if not any(map(_loose, rows)):
                 yield rows
                 continue
-            if root is None and not once:
-                root = _common(_folders(read()))
+            root = root or _common(_folders(read()))
             yield [_relative(row, root) for row in rows]
 
 
 def _loose(row: Item | UrlRow) -> Path | None:
-    """The path of a row that has no other name, where it is absolute."""
-    if not isinstance(row, Item) or row.path is None or row.own_id or row.output is not None:
-        return None
-    return row.path if row.path.is_absolute() else None
+    """The path of a row whose id is that path, an absolute one."""
+    return row.path if row.id[:1] == "/" and not row.own_id and row.output is None else None
 
 
 def _folders(rows: Rows) -> Iterator[Path]:
@@ -81,7 +69,7 @@ def _folders(rows: Rows) -> Iterator[Path]:
 
 def _relative(row: Item | UrlRow, root: Path | None) -> Item | UrlRow:
     path = _loose(row)
-    inside = _inside(path, root) if path is not None else None
+    inside = _inside(path, root) if path is not None else []
     return replace(row, id=printable("/".join(inside)), was=(row.id,)) if isinstance(row, Item) and inside else row
 
 
@@ -91,14 +79,10 @@ def _absolute(path: str | Path) -> Path:
 
 def _common(folders: Iterable[Path]) -> Path | None:
     """The deepest folder that all of these are in; None where there are none."""
-    some = iter(folders)
-    if (first := next(some, None)) is None:
-        return None
-    return functools.reduce(
-        lambda one, other: one if one == other else Path(os.path.commonpath((one, other))), some, first
-    )
+    some = set(folders)
+    return Path(os.path.commonpath(some)) if some else None
 
 
-def _inside(path: Path, folder: Path | None) -> list[str] | None:
-    """The components of a path from a folder on; None where it isn't in there."""
-    return [*path.relative_to(folder).parts] if folder is not None and path.is_relative_to(folder) else None
+def _inside(path: Path, folder: Path | None) -> Sequence[str]:
+    """The components of a path from a folder on; none where it isn't in there."""
+    return path.relative_to(folder).parts if folder is not None and path.is_relative_to(folder) else ()

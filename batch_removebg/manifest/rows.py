@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
+
+import msgspec
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.ledger.events import writable
 
-from .columns import Choice, Row, RowError, columns_of
+from .columns import Choice, Row, RowError, columns_of, find_columns
 from .table import HEAD, MANY, Rows, Table, header_at, table_rows
 from .text import Flawed, Stream, lines
 
 DEEPEST = 64  # levels to which JSON may be nested
+_BAD_JSON = (msgspec.MsgspecError, UnicodeEncodeError, RecursionError)
 _LONGEST_JSON = 1 << 28  # characters of a whole file
 
 Parser = Callable[[Stream, str, Choice], Rows]
@@ -30,14 +31,12 @@ def parser_for(path: PurePath) -> Parser | None:
 
 def read_jsonl(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of one JSON object a line."""
-    for number, line in enumerate(lines(stream, name), 1):
-        if line.strip():
-            yield _json_row(line, f"{name}:{number}")
+    return _told(_json_rows(lines(stream, name), name), name, choice)
 
 
 def read_mixed(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of stdin: a path, a URL or a JSON object a line."""
-    return _one_a_line(lines(stream, name), name, objects=True)
+    return _one_a_line(lines(stream, name), name, choice, objects=True)
 
 
 def read_txt(stream: Stream, name: str, choice: Choice) -> Rows:
@@ -45,28 +44,46 @@ def read_txt(stream: Stream, name: str, choice: Choice) -> Rows:
     return table_rows(stream, name, choice, _one_a_line)
 
 
-def _one_a_line(lines: Iterator[str], name: str, *, objects: bool = False) -> Rows:
+def _one_a_line(lines: Iterator[str], name: str, choice: Choice, *, objects: bool = False) -> Rows:
     """Rows of one path or URL a line, or with `objects` a JSON object that starts with `{`; `#` starts a comment."""
     for number, line in enumerate(lines, 1):
         if isinstance(line, Flawed) or (objects and line.startswith("{")):
             yield _json_row(line, f"{name}:{number}")
         elif line.strip() and not line.startswith("#"):
-            yield Row(f"{name}:{number}", {"image": line.rstrip("\r\n")})
+            yield Row(f"{name}:{number}", {choice.image or "image": line.rstrip("\r\n")})
 
 
 def read_json(stream: Stream, name: str, choice: Choice) -> Rows:
     """Rows of a JSON array, which may be wrapped in objects, or of one JSON object a line."""
-    text = "".join(lines(stream, name, _LONGEST_JSON))
-    found = _json(text, name)
-    if isinstance(found, RowError):
-        if not text.lstrip().startswith("{") or "\n" not in text.strip():
-            raise ManifestError(str(found))
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                yield _json_row(line, f"{name}:{number}")
-        return
-    for number, each in enumerate(_listed(found) or [], 1):
-        yield _row({"image": each} if isinstance(each, str) else each, f"{name}:{number}")
+    text = list(lines(stream, name, _LONGEST_JSON))
+    try:
+        many = enumerate(_listed(msgspec.json.decode("".join(text))) or [], 1)
+    except _BAD_JSON as error:
+        if len(text) > 1 and text[0].rstrip().endswith("}"):
+            return _told(_json_rows(text, name), name, choice)
+        problem = next((line.problem for line in text if isinstance(line, Flawed)), f"not valid JSON: {error}.")
+        raise ManifestError(f"{name}: {problem}") from error
+    rows = (_row({"image": each} if isinstance(each, str) else each, f"{name}:{nth}") for nth, each in many)
+    return _told(rows, name, choice)
+
+
+def _told(rows: Rows, name: str, choice: Choice) -> Rows:
+    """The rows; told are the columns of the first with a picture, as objects leave out what they don't have."""
+    first, told = None, False
+    for row in rows:
+        if isinstance(row, Row) and not told:
+            first, cells = first or row, tuple(row.cells)
+            if told := columns_of(cells, choice) is not None:
+                choice.note(find_columns(cells, row.origin, choice).told(name))
+        yield row
+    if first is not None and not told:
+        find_columns(tuple(first.cells), first.origin, choice)
+
+
+def _json_rows(lines: Iterable[str], name: str) -> Rows:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _json_row(line, f"{name}:{number}")
 
 
 def _listed(found: Any) -> list[Any] | None:
@@ -119,38 +136,15 @@ _PARSERS: Mapping[str, Parser] = {
 def _json_row(line: str, origin: str) -> Row | RowError:
     if isinstance(line, Flawed):
         return RowError(origin, line.problem)
-    found = _json(line, origin)
-    return found if isinstance(found, RowError) else _row(found, origin, escaped="\\u" in line)
-
-
-def _json(text: str, origin: str) -> Any:
-    """What a text in JSON holds, or a RowError."""
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
-    except json.JSONDecodeError as error:
-        return RowError(origin, f"not valid JSON: {error.msg} (column {error.colno}).")
-    except ValueError as error:  # NaN, a number of thousands of digits
+        return _row(msgspec.json.decode(line), origin)
+    except _BAD_JSON as error:
         return RowError(origin, f"not valid JSON: {error}.")
-    except RecursionError:
-        return RowError(origin, "nested too deeply.")
 
 
-def _row(cells: Any, origin: str, *, escaped: bool = True) -> Row | RowError:
+def _row(cells: Any, origin: str) -> Row | RowError:
     if not isinstance(cells, dict):
         return RowError(origin, 'the row must be a JSON object such as {"image": "shoe.jpg"}.')
     if not writable(cells, DEEPEST):
         return RowError(origin, f"nested more than {DEEPEST} levels deep.")
-    try:
-        if escaped:
-            json.dumps(cells, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return RowError(origin, "holds half of a surrogate pair, which is no character.")
     return Row(origin, cells)
-
-
-def _number(text: str) -> float:
-    """A JSON number; raises ValueError for `NaN`, `Infinity` and overflows, which can't be written as JSON again."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number in JSON's range")
-    return number

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain, count, islice, repeat
+from itertools import chain, count, repeat
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import UrlRow
@@ -25,33 +25,31 @@ Rows = Iterator[Row | list[UrlRow] | RowError]
 
 
 def table_rows(
-    stream: Stream, name: str, choice: Choice, listed: Callable[[Iterator[str], str], Rows] | None = None
+    stream: Stream, name: str, choice: Choice, listed: Callable[[Iterator[str], str, Choice], Rows] | None = None
 ) -> Rows:
     """The rows of a table after its header, delimited by what gives a column with pictures.
 
     `listed` reads the lines where there is no such header of several columns.
     """
-    head, more = _next(lines(stream, name), HEAD)
+    source = lines(stream, name)
+    together = _together(source)
+    head = next(together, [])
     delimiter, end, cells = _find_header(head, choice)
     if listed is not None and (len(cells) < 2 or columns_of(tuple(cells), choice) is None):
-        yield from listed(chain(head, more), name)
+        yield from listed(chain(head, chain.from_iterable(together)), name, choice)
         return
     for number, line in enumerate(head[:end], 1):
         if isinstance(line, Flawed):
             raise ManifestError(f"{name}:{number}: {line.problem}")
     table = Table(cells, f"{name}:{end}", choice, f"{_DELIMITERS.get(delimiter, repr(delimiter))} divide it; ")
-    more = chain(head[end:], more)
-    while True:
-        some, more = _next(more, MANY)
-        if not some:
-            return
+    for some in chain([head[end:]], together):
         rows = _one_a_line(some, delimiter)
         if rows is not None:
             yield from table.rows(rows, end + 1)
             end += len(some)
             continue
         before, end, held = end, end + len(some), deque[str]()
-        for number, last, found in _records(chain(some, more), before, delimiter, held):
+        for number, last, found in _records(chain(some, source), before, delimiter, held):
             yield RowError(f"{name}:{number}", found) if isinstance(found, str) else table.row(found, number)
             end = max(end, last)
             if last >= end and not held:
@@ -93,25 +91,20 @@ def _find_header(head: Sequence[str], choice: Choice) -> tuple[str, int, list[st
     return best or shown
 
 
-def _next(lines: Iterator[str], many: int) -> tuple[list[str], Iterator[str]]:
-    """The next lines, and the rest; an error is raised after the lines before it."""
-    some, size = list[str](), 0
+def _together(lines: Iterator[str]) -> Iterator[list[str]]:
+    """HEAD lines, then MANY at a time, fewer where they are long; an error is raised after the lines before it."""
+    some, size, most = list[str](), 0, HEAD
     try:
-        for line in islice(lines, many):
+        for line in lines:
             some.append(line)
             size += len(line)
-            if size > _LONG:
-                break
-    except ManifestError as error:
-        if not some:
-            raise
-        return some, _failing(error)
-    return some, lines
-
-
-def _failing(error: ManifestError) -> Iterator[str]:
-    yield from ()
-    raise error
+            if len(some) >= most or size > _LONG:
+                yield some
+                some, size, most = [], 0, MANY
+    except ManifestError:
+        yield from [some] if some else []
+        raise
+    yield from [some] if some else []
 
 
 def _one_a_line(lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
@@ -150,7 +143,7 @@ def _records(
                 start, before = before + 1, before + len(taken)
                 flawed = next((line.problem for line in taken if isinstance(line, Flawed)), None)
                 taken.clear()
-                if flawed or _filled(cells):
+                if flawed or any(map(str.strip, cells)):
                     yield start, before, flawed or cells
             return
         except csv.Error as error:
@@ -158,10 +151,6 @@ def _records(
             held.extendleft(reversed(taken[1:]))
             taken.clear()
             yield before, before, f"the row can't be read ({error}); check its quotes."
-
-
-def _filled(cells: Sequence[str]) -> bool:
-    return bool(cells and cells[0].strip()) or any(cell.strip() for cell in cells)
 
 
 class Table:
@@ -174,8 +163,6 @@ class Table:
         while header and not header[-1]:
             header.pop()
         columns = find_columns(tuple(header), origin, choice)
-        if header.count(columns.image) > 1:
-            raise ManifestError(f"{origin}: there are two columns named {columns.image!r}; rename one.")
         twice = sorted({name for nth, name in enumerate(header) if name and name in header[:nth]})
         choice.note(columns.told(self._name, how) + (f"; of two named {twice[0]!r} the first counts" if twice else ""))
         self._at = {name: header.index(name) for name in header if name}  # the first of equal ones
@@ -189,7 +176,7 @@ class Table:
             yield urls
             return
         for line, cells in enumerate(many, number):
-            if _filled(cells):
+            if any(map(str.strip, cells)):
                 yield self.row(cells, line)
 
     def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow] | RowError:

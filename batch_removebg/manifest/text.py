@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import os
+import re
 import select
 import sys
 import zlib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_ESCAPED = re.compile("[\ud800-\udfff]")  # bytes that are not UTF-8, or half a surrogate pair
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 Stream = io.BufferedReader | gzip.GzipFile
 """Binary streams with `peek`, which needs no further buffer: one would hold back a slow pipe's lines."""
@@ -49,11 +51,11 @@ def opened(path: Path) -> Iterator[Stream]:
         yield stream
 
 
-def begins(stream: Stream, mark: bytes) -> bool:
-    """Whether a stream begins so, as far as it can be read; nothing is taken from it."""
+def peeked(stream: Stream) -> bytes:
+    """What a stream begins with, which stays in it; nothing where it can't be read, which is said once it is."""
     with contextlib.suppress(OSError):
-        return stream.peek(len(mark)).startswith(mark)
-    return False
+        return stream.peek(2)
+    return b""
 
 
 class Flawed(str):
@@ -95,23 +97,17 @@ def lines(stream: Stream, name: str, longest: int = LONGEST_LINE) -> Iterator[st
 
 
 def _checked(line: str) -> str:
-    problem = f"the line holds a NUL byte; {_SAVE_AS}." if "\0" in line else ""
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        problem = problem or f"not valid UTF-8; {_SAVE_AS}."
+    problem = "the line holds a NUL byte" if "\0" in line else "not valid UTF-8" if _ESCAPED.search(line) else ""
     if not problem:
         return line
     flawed = Flawed(line)
-    flawed.problem = problem
+    flawed.problem = f"{problem}; {_SAVE_AS}."
     return flawed
 
 
 def between_nuls(stream: Stream) -> Iterator[str]:
     """The paths that `find -print0` writes, whatever they hold; none where no NUL ends the first."""
-    rest = begun = b""
-    with contextlib.suppress(OSError):  # is raised again where lines are read
-        begun = stream.peek(1)
+    rest, begun = b"", peeked(stream)
     if b"\0" not in begun or begun.startswith(_UTF16_MARKS):
         return
     while data := stream.read1(1 << 16):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,11 +14,9 @@ from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
-from batch_removebg.manifest.folder import Folders
-from batch_removebg.manifest.identity import Identity
-from batch_removebg.manifest.reader import read_rows
+from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.manifest.text import endable_stdin
-from batch_removebg.model import Item, Provider, ProxySpec, UrlRow
+from batch_removebg.model import Provider, ProxySpec
 from batch_removebg.net import fetch
 from batch_removebg.net.urls import scrubbed
 from batch_removebg.pipeline.brake import Brake
@@ -125,25 +123,11 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading)
 
 
-def identity(settings: Settings) -> Identity:
-    """The rule by which rows are items."""
-    return Identity(settings.name, frozenset(name.lower() for name in settings.ignore_query))
-
-
-def read(
-    inputs: Sequence[str], settings: Settings, listener: Listener, folders: Folders, stdin: BinaryIO | None = None
-) -> Iterator[Item | UrlRow]:
-    """The items of a run, lazily."""
-    return read_rows(
-        inputs,
-        out=settings.out,
-        stdin=stdin,
-        on_warning=_teller(listener, Kind.WARNING),
-        choice=replace(settings.choice(), note=_teller(listener, Kind.NOTE)),
-        folders=folders,
-        identity=identity(settings),
-        root=settings.root,
-    )
+def reading_of(settings: Settings, listener: Listener) -> Reading:
+    """How a run reads its INPUTs, and tells of it."""
+    quiet = settings.reading()
+    choice = replace(quiet.choice, note=_teller(listener, Kind.NOTE))
+    return replace(quiet, choice=choice, warn=_teller(listener, Kind.WARNING))
 
 
 def sources(
@@ -192,7 +176,7 @@ def pipeline(
     `rows` is read in the place of stdin.
     """
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
-    context, folders = replace(bare, provider=wrapped(bare, pace)), settings.folders()
+    context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
@@ -202,8 +186,8 @@ def pipeline(
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe, context.clock),
-            read(inputs, settings, context.notify, folders, stdin),
-            folders.left_out,
+            read_rows(inputs, reading, stdin),
+            reading.folders.left_out,
             stop=ending.end if ending is not None else lambda: None,
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),

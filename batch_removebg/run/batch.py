@@ -92,16 +92,8 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    return reader.check(
-        inputs,
-        out=settings.out,
-        rows=CHECKED_ROWS,
-        look=partial(naming.render, settings.name),
-        choice=settings.choice(),
-        folders=settings.folders(),
-        identity=assemble.identity(settings),
-        root=settings.root,
-    )
+    look = partial(naming.render, settings.name)
+    return reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=look)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:

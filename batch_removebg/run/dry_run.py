@@ -14,6 +14,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
 from batch_removebg.manifest.folder import left_out_text
+from batch_removebg.manifest.reader import read_rows
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Cutout, Todo
@@ -84,8 +85,8 @@ class _Sorter:
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
     recipe, billed = assemble.recipe_of(settings), not settings.local
-    counts, begun, folders, limit = Counter[str](), 0, settings.folders(), settings.limit
-    items = assemble.read(inputs, settings, listener, folders)
+    counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
+    items = read_rows(inputs, how)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock())
@@ -100,8 +101,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
             counts.update(map(sorter.count_of, plan.todos))
             begun += len(plan.todos)
         earlier = fold.billed
-    if folders.left_out:
-        listener(Event(Kind.WARNING, text=left_out_text(folders.left_out)))
+    if how.folders.left_out:
+        listener(Event(Kind.WARNING, text=left_out_text(how.folders.left_out)))
     allowed, _ = settings.budget(earlier)
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed

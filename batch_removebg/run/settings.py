@@ -19,6 +19,8 @@ from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
 from batch_removebg.manifest.columns import Choice
 from batch_removebg.manifest.folder import Folders
+from batch_removebg.manifest.identity import Identity
+from batch_removebg.manifest.reader import Reading
 from batch_removebg.model import Provider
 from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
@@ -138,13 +140,14 @@ class Settings(Options):
         """Bounds of pictures that are decoded."""
         return Limits(max_pixels=self.max_pixels)
 
-    def choice(self) -> Choice:
-        """How manifests are read."""
-        return Choice(self.image_column, self.id_column, self.strict)
-
-    def folders(self) -> Folders:
-        """What is taken of folders."""
-        return Folders(self.out, self.include, self.exclude, self.follow_links)
+    def reading(self) -> Reading:
+        """How INPUTs are read."""
+        return Reading(
+            Choice(self.image_column, self.id_column, self.strict),
+            Folders(self.out, self.include, self.exclude, self.follow_links),
+            Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
+            self.root,
+        )
 
     def fetching(self) -> FetchPolicy:
         """Bounds of what is read and fetched."""

@@ -82,9 +82,8 @@ def _shortened(parts: list[str], digest: str) -> str:
 
 def check_template(template: str) -> None:
     """Raise SettingsError unless `template` is well formed and stays inside OUT."""
-    parts = re.split(
-        r"[/\\]", "".join(literal if field is None else f"{literal}x" for literal, field in _parse(template))
-    )
+    filled = "".join(literal if field is None else f"{literal}x" for literal, field in _parse(template))
+    parts = re.split(r"[/\\]", filled)
     if ".." in parts or parts[0] == "" or re.match(r"[A-Za-z]:", parts[0]):
         raise SettingsError(f"The name template {template!r} leads outside OUT; make it a plain relative path.")
 

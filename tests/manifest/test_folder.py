@@ -12,7 +12,7 @@ from batch_removebg.errors import ManifestError
 from batch_removebg.imaging.format import STARTS
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.manifest.folder import Folders, left_out_text
-from batch_removebg.manifest.reader import check, read_rows
+from batch_removebg.manifest.reader import Reading, check, read_rows
 from batch_removebg.storage.naming import PICTURE_SUFFIXES, Claims
 from tests.support.items import read
 
@@ -32,7 +32,7 @@ def make(*names: str) -> None:
 def taken(*inputs: str, **chosen: object) -> tuple[list[str], dict[str, int]]:
     """Ids of what is taken, and the numbers of what is left out."""
     folders = Folders(**chosen)  # type: ignore[arg-type]
-    found = [row.id for row in read_rows(inputs, out=None, folders=folders)]
+    found = [row.id for row in read_rows(inputs, Reading(folders=folders))]
     return found, {what: count for what, (count, _) in folders.left_out.items()}
 
 
@@ -51,7 +51,7 @@ def test_other_files_are_counted_by_ending_but_for_hidden_ones_and_those_of_syst
     make("p/a.jpg", "p/b.CR2", "p/s/c.cr2", "p/d.dng", "p/e.svg", "p/f.txt", "p/README", "p/g.jpg~", "p/.h.cr2")
     make("p/Thumbs.db", "p/desktop.ini", "p/s/.git/i.txt")
     folders = Folders()
-    assert [row.id for row in read_rows(["p"], out=None, folders=folders)] == ["a.jpg"]
+    assert [row.id for row in read_rows(["p"], Reading(folders=folders))] == ["a.jpg"]
     assert left_out_text(folders.left_out) == (
         "left out: 2 .cr2, 1 .dng (camera raw files: develop them to TIFF or JPEG first), "
         "1 .svg (not readable here: export them as PNG or TIFF first), "
@@ -106,7 +106,7 @@ def test_what_is_excluded_or_not_included_is_not_counted() -> None:
     assert taken("p", exclude=("*.cr2", "#recycle")) == (["a.jpg"], {".dng": 1})
     assert taken("p/**/*.jpg") == (["p/a.jpg"], {"#recycle": 1})
     with pytest.raises(ManifestError, match="matches no picture"):
-        check(["p/**/*.jpg"], out=None, folders=Folders(exclude=("a.*",)))
+        check(["p/**/*.jpg"], Reading(folders=Folders(exclude=("a.*",))))
 
 
 def link(target: str, name: str) -> None:
@@ -145,7 +145,7 @@ def test_a_folder_of_links_is_told_how_to_have_them_followed() -> None:
     make("pool/a.jpg")
     link("../pool/a.jpg", "p/a.jpg")
     with pytest.raises(ManifestError) as caught:
-        check(["p"], out=None)
+        check(["p"], Reading())
     assert str(caught.value) == (
         "There is nothing to do: no picture was found (p); "
         "left out: 1 link(s) out of the folder such as p/a.jpg (--follow-links takes them)."
@@ -174,7 +174,7 @@ def test_names_that_look_alike_once_escaped_stay_apart() -> None:
         Path(os.fsdecode(data)).parent.mkdir(exist_ok=True)
         Path(os.fsdecode(data)).write_bytes(b"")
     claims = Claims("png", owners=_Owners())
-    names = {claims.claim(as_item(row)) for row in read_rows(["p"], out=None)}
+    names = {claims.claim(as_item(row)) for row in read_rows(["p"], Reading())}
     assert len(names) == 3
     assert "_f6.png" in names
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.manifest.identity import Identity
-from batch_removebg.manifest.reader import read_rows
+from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.model import Item, UrlRow
 from tests.support.items import buffered
 
@@ -55,8 +55,8 @@ def test_a_signature_is_asked_with_and_written_nowhere() -> None:
     assert Identity(ignored=frozenset({"v"})).of(Item(asked, asked, "")).source == f"{U}a.jpg"
 
 
-def read(*inputs: str, **told: Any) -> list[tuple[str, str | None]]:
-    return [(item.id, item.name) for item in map(as_item, read_rows(inputs, out=None, **told))]
+def read(*inputs: str, root: str | None = None, stdin: BinaryIO | None = None) -> list[tuple[str, str | None]]:
+    return [(item.id, item.name) for item in map(as_item, read_rows(inputs, Reading(root=root), stdin))]
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +79,6 @@ def test_absolute_paths_of_a_list_are_relative_to_the_folder_that_they_have_in_c
 
 
 def test_a_folder_knows_what_its_pictures_were_called_beside_others_and_alone() -> None:
-    beside = {item.id: item.was for item in map(as_item, read_rows(["p", "q"], out=None))}
+    beside = {item.id: item.was for item in map(as_item, read_rows(["p", "q"], Reading()))}
     assert beside == {"p/s/y.jpg": ("s/y.jpg",), "p/x.jpg": ("x.jpg",), "q/x.jpg": ("x.jpg",)}
-    assert [item.was for item in map(as_item, read_rows(["p"], out=None))] == [("p/s/y.jpg",), ("p/x.jpg",)]
+    assert [item.was for item in map(as_item, read_rows(["p"], Reading()))] == [("p/s/y.jpg",), ("p/x.jpg",)]

@@ -46,7 +46,7 @@ async def test_a_feed_is_downloaded_once_and_its_pictures_are_relative_to_its_ur
     base, asked = shop
     settings = Settings(out=tmp_path, allow_private=True)
     async with downloaded([f"{base}/{name}"], settings, Clock()) as inputs:
-        assert check(inputs, out=tmp_path) == 5
+        assert check(inputs, settings.reading()) == 5
         items = list(read(inputs, out=tmp_path))
     origin = base.removesuffix("/shop")
     assert [(item.id, item.source) for item in items if item.problem is None] == [

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch_removebg.manifest.columns import Choice, as_item
-from batch_removebg.manifest.reader import read_rows
+from batch_removebg.manifest.folder import Folders
+from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.model import Item
 
 
@@ -21,7 +22,7 @@ def read(
     choice: Choice = Choice(),
 ) -> Iterator[Item]:
     """Every picture the INPUTs name, as Items."""
-    for row in read_rows(inputs, out=out, stdin=stdin, on_warning=on_warning, choice=choice):
+    for row in read_rows(inputs, Reading(choice, Folders(out), warn=on_warning), stdin):
         yield as_item(row)
 
 
