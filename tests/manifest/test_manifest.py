@@ -529,13 +529,26 @@ def test_an_id_that_stands_again_with_another_picture_is_numbered_in_order_and_s
     Path("a.csv").write_text("image,id\na.jpg,1\nb.jpg,1\na.jpg,1\nc.jpg,1\nb.jpg,1\nd.jpg,1-2\ne.jpg,1\n")
     found, warnings = warned("a.csv")
     assert found == ["1", "1-2", "1-3", "1-2-2", "1-4"]
-    [said] = [warning for warning in warnings if "named before" not in warning]
-    assert said.startswith("a.csv:3: the id '1' stands for another picture already (a.csv:2): this one is '1-2' (4 ")
+    displaced, said = [warning for warning in warnings if "named before" not in warning]
+    assert said.startswith("a.csv:3: the id '1' stands for another picture already (a.csv:2): this one is '1-2' (3 ")
+    assert displaced == (
+        "a.csv:7: the id '1-2' stands for another picture already (numbered so for a.csv:3): this one is '1-2-2'"
+    )
     assert [(item.name, item.suffix) for item in read(["a.csv"], out=None)][:3] == [
         (None, ""),
         ("1", "-2"),
         ("1", "-3"),
     ]
+
+
+@pytest.mark.parametrize("place", ["https://x.example/", ""])
+def test_a_row_whose_own_id_is_that_of_a_picture_in_a_cell_is_an_item_too(place: str) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        Path(name).write_bytes(b"")
+    Path("a.csv").write_text(f"image,id\n{place}1.jpg|{place}2.jpg,c\n{place}3.jpg,c-1\n")
+    found, [said] = warned("a.csv")
+    assert found == ["c-1", "c-2", "c-1-2"]
+    assert said.startswith("a.csv:3: the id 'c-1' stands for another picture already (numbered so for a.csv:2)")
 
 
 def test_a_strict_reader_stops_at_an_id_for_two_pictures_and_names_both_lines() -> None:
