@@ -276,6 +276,7 @@ def test_a_file_that_has_the_odd_name_itself_is_taken_first() -> None:
         ("www.shop.example/a.jpg", "https://www.shop.example/a.jpg"),
         ("//127.0.0.1:8000/a.jpg", "http://127.0.0.1:8000/a.jpg"),
         ("//localhost/a.jpg", "http://localhost/a.jpg"),
+        ("//me:p@ss@cdn.shop/a.jpg", "https://me:p@ss@cdn.shop/a.jpg"),
         ("//server/share", "//server/share"),
         ("www.jpg", "www.jpg"),
         ("/abs/a.jpg", "/abs/a.jpg"),
