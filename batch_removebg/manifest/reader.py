@@ -200,7 +200,7 @@ class _Reader:
             for name, error in walk(root, replace(self._reading.folders, only=each.pattern)):
                 item = path_item(prefix + name, root / name, each.origin)
                 if error is not None:
-                    problem = f"The folder can't be read: {error.strerror or error}. Give yourself the right to."
+                    problem = f"The folder can't be read: {error.strerror or error}. Allow yourself to read it."
                     item = replace(item, path=None, problem=problem)
                 shown = nameable(name) or name if each.pattern else nameable(prefix + name)
                 yield replace(item, name=shown, was=tuple([printable(other + name) for other in others]))
