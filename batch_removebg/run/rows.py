@@ -30,7 +30,7 @@ def write_rows(rows: Iterable[Row], file: BinaryIO, folder: Path) -> None:
         if isinstance(row, str | PathLike):
             cells = {"image": row}
         elif isinstance(row, tuple) and len(row) == 2:
-            cells = {"id": str(row[0]), "image": row[1]}
+            cells = {"id": row[0], "image": row[1]}
         if not isinstance(cells, Mapping):
             raise TypeError(f"a row is {_MAY}; not {type(row).__name__}")
         line = json.dumps({str(name): _cell(value, folder) for name, value in cells.items()})

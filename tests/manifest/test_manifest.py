@@ -451,11 +451,18 @@ def test_an_output_never_leads_outside(output: str) -> None:
     assert fault("a.jsonl", '{"image": "a", "output": "a\\u0000b"}').startswith("a.jsonl:1: the output ")
 
 
-def test_ids_are_kept_exactly_as_written() -> None:
-    odd = [" a ", "../x", "cafe\u0301", "café", "A", "a"]
+def test_ids_are_kept_as_written_but_for_blanks_around_them() -> None:
+    odd = ["b c", "../x", "cafe\u0301", "café", "A", "a"]
     content = "".join(json.dumps({"image": f"{index}.jpg", "id": each}) + "\n" for index, each in enumerate(odd))
     assert [item.id for item in rows("a.jsonl", content)] == odd
-    assert rows("a.jsonl", '{"image": "a.jpg", "id": 42}')[0].id == "42"
+    written = [("42", "42"), ("7.0", "7"), ("7.5", "7.5"), ('" A "', "A"), ('" "', "a.jpg")]
+    assert [rows("a.jsonl", f'{{"image": "a.jpg", "id": {one}}}')[0].id for one, _ in written] == [
+        found for _, found in written
+    ]
+    shop = "https://shop.example/"
+    padded, blank = rows("a.csv", f"id,image\n A ,{shop}a.jpg\n \t,{shop}b.jpg\n")
+    assert (padded.id, padded.was, blank.id) == ("A", (f"{shop}a.jpg", " A "), f"{shop}b.jpg")
+    assert "is of type bool" in fault("a.jsonl", '{"image": "a.jpg", "sku": true}')
     assert rows("a.jsonl", '{"image": "./a.jpg", "id": null}')[0].id == "./a.jpg"
 
 
