@@ -31,7 +31,6 @@ class Reader:
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
     left_out: LeftOut = field(default_factory=dict)  # by the rows so far
     stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
-    skipped: int = 0  # items that were finished already
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
     whole: bool = False  # the manifest was read to its end
@@ -98,7 +97,6 @@ class Reader:
         return plan, failure
 
     async def _skip(self, plan: Plan) -> None:
-        self.skipped += plan.done
         for step, count in ((Step.DONE, plan.done), (Step.LEAVE, plan.left)):
             if count:
                 self.context.notify(Event(Kind.FOUND, count=count))

@@ -103,7 +103,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
     return Summary(
         out=out,
         **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
-        skipped=pipeline.reader.skipped,
+        skipped=counts["saved"] - pipeline.saved,
         reused=pipeline.reused,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
