@@ -163,7 +163,7 @@ class _Reader:
                 yield [value_item(each.value, each.origin, Path())]
 
     def _manifest(self, path: Path, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
-        name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url)
+        name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url or Path())
         with opened(path) as stream:
             yield from self._rows(stream, name, parser_for(path) or read_txt, base)
 
