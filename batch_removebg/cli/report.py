@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.manifest.folder import left_out_text
+from batch_removebg.net.urls import scrubbed
 from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
@@ -37,7 +38,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         lines.append(f"limited: --limit {settings.limit} is reached; run the same command again for the next ones")
     elif summary.unread:
         lines.append("the manifest was not read to its end: there may be more items than these")
-    return "\n".join(filter(None, [*lines, _next(summary, argv)]))
+    return "\n".join(filter(None, [*lines, _next(summary, [_shown(each, settings) for each in argv])]))
 
 
 def outcome(summary: Summary) -> str:
@@ -101,6 +102,14 @@ def _next(summary: Summary, argv: Sequence[str]) -> str:
         again[2:2] = [] if "--retry-failed" in argv else ["--retry-failed"]
         return f"to try the failed ones again: {shlex.join(again)}"
     return ""
+
+
+def _shown(argument: str, settings: Settings) -> str:
+    """An argument without what lets somebody in: the values of headers, passwords and signatures."""
+    for given, (_, _, value) in zip(settings.header, settings.headers(), strict=True):
+        if argument.endswith(given):
+            return argument[: argument.rindex(value)] + "…"
+    return scrubbed(argument)
 
 
 def preview(found: Preview, settings: Settings) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import anyio
 import anyio.to_thread
 
 from batch_removebg.storage.atomic import signature, write_atomic
@@ -34,10 +35,12 @@ async def write_snapshot(path: Path, ledger: Ledger, end: RunFinished | None = N
     async with ledger.still() as fold:
         if end is not None:
             fold.apply(end)
-        said = await anyio.to_thread.run_sync(_write, path, ledger.run_items.frozen(fold))
-    if said is not None:
-        with suppress(sqlite3.Error):  # it will be written once more, that is all
-            await anyio.to_thread.run_sync(ledger.fold.database.put_meta, "results", [*said, signature(path)])
+        # A thread is waited for even by who is cancelled; then what it has written is to be known, too.
+        with anyio.CancelScope(shield=True):
+            said = await anyio.to_thread.run_sync(_write, path, ledger.run_items.frozen(fold))
+            if said is not None:
+                with suppress(sqlite3.Error):  # it will be written once more, that is all
+                    await anyio.to_thread.run_sync(ledger.fold.database.put_meta, "results", [*said, signature(path)])
 
 
 def _write(path: Path, run_items: RunItems) -> list[object] | None:

@@ -20,7 +20,9 @@ _BETWEEN_URLS = re.compile(r"[\s,;|]+(?=(?:https?:)?//)", re.IGNORECASE)
 _BETWEEN_PATHS = re.compile(r"[,;|\n]")
 _URL = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _ATTACHED = re.compile(r"\((https?://[^\s()]+)\)")  # `name.jpg (URL)`, as Airtable writes it
-_SCHEMELESS = re.compile(r"(?://|(?=www\.))(localhost|\[[\da-f:]+\]|[^\s/:\\]+\.[^\s/:\\]+)(?::\d+)?/", re.IGNORECASE)
+_SCHEMELESS = re.compile(
+    r"(?://|(?=www\.))(?:[^\s/\\?#]*@)?(localhost|\[[\da-f:]+\]|[^\s/:\\]+\.[^\s/:\\]+)(?::\d+)?/", re.IGNORECASE
+)
 
 
 def bare(text: str) -> str:

@@ -32,6 +32,7 @@ _PLAINEST = ("source", "src", "url", "path", "file", "filepath", "filename")
 _IDS = (
     *("id", "sku", "itemsku", "sellersku", "contributionsku", "productsku", "productcodesku", "productcode", "handle"),
     *("handleid", "identifier", "productnumber", "ordernumber", "articlenumber", "artikelnummer", "itemnumber"),
+    *("artikelnr", "artnr"),
     *("customlabel", "reference", "productid", "itemid", "internalid", "productinternalid", "variantsku", "uuid"),
     *("code", "mpn", "gtin", "ean", "upc", "barcode"),
 )
@@ -116,9 +117,8 @@ def columns_of(names: tuple[str, ...], choice: Choice = Choice()) -> Columns | N
     exact = {name.strip().casefold(): name for name in reversed(names)}  # the first of equal ones counts
     plain = {_plain(name): name for name in reversed(names)}
     ranks = {name: rank for name in names if (rank := _rank(name)) is not None}
-    image = (
-        exact.get(choice.image.strip().casefold()) if choice.image else min(ranks, key=ranks.__getitem__, default=None)
-    )
+    surest = min(ranks, key=lambda name: (ranks[name], "url" not in name.casefold()), default=None)
+    image = exact.get(choice.image.strip().casefold()) if choice.image else surest
     if image is None:
         return None
     ids = ("variantsku", *_IDS) if _plain(image).startswith("variant") else _IDS
@@ -153,8 +153,9 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
     if columns is None or not values:
         return []
     # An object under `reference` is no id, and no fault either.
-    own = (name for name in columns.ids if choice.id or name.lower() == "id" or type(cells[name]) in (str, int))
-    item_id = next((text for name in own if (text := _text(cells, name, origin))), None)
+    plain = (str, int, float, bool)
+    own = (name for name in columns.ids if choice.id or name.lower() == "id" or type(cells[name]) in plain)
+    given = next((text for name in own if (text := _text(cells, name, origin)) and text.strip()), None)
     output = _text(cells, columns.output, origin)
     output = output and _checked_output(output, origin)
     meta = {name: cells[name] for name in columns.others}
@@ -163,7 +164,9 @@ def row_items(cells: Mapping[str, Any], origin: str, base: Path | str, choice: C
         items = [replace(item, suffix=f"-{nth}") for nth, item in enumerate(items, 1)]
     if meta or output:
         items = [replace(item, meta=meta, output=output) for item in items]
-    return items if item_id is None else [replace(item, id=item_id, own_id=True, was=(item.id,)) for item in items]
+    if given is None:
+        return items
+    return [replace(item, id=given.strip(), own_id=True, was=(item.id, given)) for item in items]
 
 
 def _values(cell: object, column: str, origin: str, base: Path | str) -> Iterator[str]:
@@ -194,8 +197,8 @@ def _text(cells: Mapping[str, Any], column: str | None, origin: str) -> str | No
     cell = None if column is None else cells[column]
     if type(cell) is str:
         return cell or None
-    if isinstance(cell, int) and not isinstance(cell, bool):
-        return str(cell)
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return str(int(cell) if cell == cell // 1 else cell)
     if cell is not None:
         raise RowError(origin, f"the cell {column!r} must hold text, it is of type {type(cell).__name__}.")
     return None

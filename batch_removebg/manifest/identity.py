@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.net.urls import clean, scrubbed
 from batch_removebg.storage.layout import DEFAULT_TEMPLATE
@@ -25,20 +27,19 @@ class Identity:
 
     def _plain(self, row: UrlRow) -> UrlRow:
         """The same of a row of a plain table, which has an id, and is changed in place."""
-        if "://" in row.id:
-            row.id = clean(row.id, self.ignored)
+        row.id = clean(row.id, self.ignored)
         if (source := clean(row.source, self.ignored)) != row.source:
             row.source, row.url = source, row.source
         if row.meta:
-            row.meta = _shown(row.meta)
+            row.meta = _shown(row.meta, self.ignored)
         return row
 
     def of(self, item: Item) -> Item:
         """The same of one item."""
-        if item.path is not None and not (item.own_id or item.meta or item.suffix or item.output):
+        if item.path is not None and not ("?" in item.id or item.own_id or item.meta or item.suffix or item.output):
             return item
         first, source = clean(item.id, self.ignored), clean(item.source, self.ignored)
-        meta = _shown(item.meta) if item.meta else item.meta
+        meta = _shown(item.meta, self.ignored) if item.meta else item.meta
         own = first if item.own_id else item.output
         if own is None and meta and by_row(self.template):
             own = render(self.template, replace(item, id=first, meta=meta))
@@ -62,7 +63,13 @@ def numbered(item: Item, number: int) -> Item:
     return replace(item, id=item.id + mark, name=item.name or item.id, suffix=item.suffix + mark)
 
 
-def _shown(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+def _shown(meta: Mapping[str, Any], ignored: frozenset[str]) -> Mapping[str, Any]:
     """A row's further columns without what lets somebody in."""
-    urls = [name for name, value in meta.items() if type(value) is str and "://" in value]
-    return {**meta, **{name: scrubbed(meta[name]) for name in urls}} if urls else meta
+    changed = {name: shown for name, cell in meta.items() if (shown := _cell(cell, ignored)) != cell}
+    return {**meta, **changed} if changed else meta
+
+
+def _cell(cell: Any, ignored: frozenset[str]) -> Any:
+    if isinstance(cell, dict | list):
+        return msgspec.json.decode(scrubbed(msgspec.json.encode(cell).decode(), ignored))
+    return scrubbed(cell, ignored) if isinstance(cell, str) else cell

@@ -44,15 +44,15 @@ class Input:
     origin: str = COMMAND_LINE
     pattern: tuple[str, ...] = ()  # for a folder from a glob with `**`: the patterns of the path components below it
     base: str | None = None  # for a file: the folder that its output's name is relative to; by default its own
-    url: str | None = None  # for a manifest: where it was downloaded from, and what its paths are relative to
+    url: str | None = None  # for a manifest from elsewhere: what its paths are relative to; empty: this folder
 
 
 class Feed(str):
-    """An INPUT that is a manifest's URL, and the file that it was downloaded to."""
+    """An INPUT that is a manifest's URL, or its name, and the file that it was written to."""
 
     __slots__ = ("path", "shown")
     path: Path
-    shown: str  # the URL without secrets
+    shown: str  # without secrets
 
 
 def is_feed(value: str) -> bool:
@@ -71,7 +71,7 @@ def _resolve(value: str, folders: Folders, warn: Callable[[str], None]) -> Itera
     if value == "-":
         yield Input(InputKind.STDIN, value)
     elif isinstance(value, Feed):
-        yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value)
+        yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value if is_url(value) else "")
     elif is_url(value):
         yield Input(InputKind.URL, value)
     elif (found := _existing(value, folders.out)) is not None:

@@ -26,6 +26,8 @@ from .rows import Parser, parser_for, read_mixed, read_txt
 from .seen import Earlier, Marks, Seen
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
 
+_NUMBERED = "numbered so for "  # before the origin of an item whose id ends in a number that this program gave it
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -119,7 +121,7 @@ class _Reader:
             for each in self._found:
                 by_file = len(self._found) > 1 and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
                 for rows in self._identified(each):
-                    if self._marks is not None and not self._marks.add([row.id + row.suffix for row in rows]):
+                    if self._marks is not None and not self._marks.add([row.id for row in rows]):
                         self._passed += len(rows)
                         yield from rows
                         continue
@@ -161,7 +163,7 @@ class _Reader:
                 yield [value_item(each.value, each.origin, Path())]
 
     def _manifest(self, path: Path, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
-        name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url)
+        name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url or Path())
         with opened(path) as stream:
             yield from self._rows(stream, name, parser_for(path) or read_txt, base)
 
@@ -212,19 +214,20 @@ class _Reader:
         again._reading, again._empty = _silent(self._reading), _Tally()
         rows = itertools.chain.from_iterable(map(again._identified, self._found))
         for item in map(as_item, itertools.islice(itertools.chain.from_iterable(rows), self._passed)):
-            self._seen.add(item.id, self._seen.source(item), item.origin)
+            self._seen.add(item.id, self._seen.source(item), _first(item))
 
     def _new(self, item: Item, *, by_file: bool) -> Item | None:
         """The item if it has to be processed; numbered where its id belongs to another picture."""
         source = self._seen.source(item)
-        earlier = self._seen.add(item.id, source, item.origin)
+        earlier = self._seen.add(item.id, source, _first(item))
         if earlier is not None and not earlier.same_source:
             item, earlier = self._numbered(item, source, earlier)
         if earlier is None and by_file:
             earlier = self._files.add(source, source, item.origin)
         if earlier is None:
             return item
-        self._reading.warn(f"{item.origin}: {item.source} was named before ({earlier.origin}); it is done once.")
+        before = earlier.origin.removeprefix(_NUMBERED)
+        self._reading.warn(f"{item.origin}: {item.source} was named before ({before}); it is done once.")
         return None
 
     def _numbered(self, item: Item, source: str, first: Earlier) -> tuple[Item, Earlier | None]:
@@ -237,7 +240,13 @@ class _Reader:
         new, earlier = item, self._seen.add(f"{item.id}\0{source}", source, item.origin)
         if earlier is not None:
             return item, earlier
-        while self._seen.add(new.id, source, item.origin) is not None:  # or a row has that for its own id
+        while self._seen.add(new.id, source, _first(new)) is not None:  # or a row has that for its own id
             new = numbered(item, self._seen.times(item.id))
-        self._again.add(f"{what}: this one is {new.id!r}")
+        say = self._reading.warn if first.origin.startswith(_NUMBERED) and not item.suffix else self._again.add
+        say(f"{what}: this one is {new.id!r}")
         return new, None
+
+
+def _first(item: Item) -> str:
+    """Where an id was first, for people: a row that has it for its own is told whose number took it."""
+    return _NUMBERED + item.origin if item.suffix else item.origin

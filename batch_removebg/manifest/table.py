@@ -202,7 +202,9 @@ class Table:
         if self._id is None or len(columns) != len(self._header):
             return None
         ids, urls = columns[self._id], columns[self._image]
-        if not all(ids) or False in [url.startswith(_HTTP) for url in urls] or "\n".join(urls).count("//") > len(urls):
+        if not all(ids) or list(map(str.strip, ids)) != list(ids):
+            return None
+        if False in [url.startswith(_HTTP) for url in urls] or "\n".join(urls).count("//") > len(urls):
             return None  # or a cell may hold several URLs
         if self._output is not None and any(columns[self._output]):
             return None

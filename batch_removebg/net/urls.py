@@ -12,32 +12,40 @@ from collections.abc import Collection
 from urllib.parse import unquote_plus, urlsplit
 
 _ALWAYS = re.compile(
-    r"x-(amz|goog)-.+|x-(oss|tos|cos)-(signature|credential|date|expires|signature-version|signedheaders"
+    r"(x-(amz|goog)-.+|x-(oss|tos|cos)-(signature|credential|date|expires|signature-version|signedheaders"
     r"|algorithm|additional-headers|security-token)|q-(sign-algorithm|ak|sign-time|key-time|header-list|url-param-list"
-    r"|signature)|hdn(ts|ea|tl)|__(token|gda)__|bcdn_token|(access|auth|security)[_-]token|api[_-]?key|authorization"
+    r"|signature)|hdn(ts|ea|tl)|__(token|gda)__|bcdn_token|tempauth|(access|auth|security)[_-]token|api[_-]?key"
+    r"|access[_-]?key|client[_-]secret|authorization|jwt|password|passwd|(x-|url)?(signature|sig))=.*"
+    r"|verify=\d{10}-.+|[^=]*=(exp=\d+.*hmac=.*|st=\d+.*hmac=.*|eyJ[\w-]+\.[\w-]+\.[\w-]*|\d{10}-\w+-\w+-[0-9a-f]{32})",
+    re.DOTALL,
 )
-"""Of AWS, Google, Alibaba, Volcengine and Tencent; of Akamai and Bunny; keys, whosever they are."""
+"""Of AWS, Google, Alibaba, Volcengine, Tencent, Akamai, Bunny, SharePoint and Cloudflare; keys, whosever they are."""
 _WITH: tuple[tuple[str, str], ...] = (
-    (r"sig", r"s([etripvs]|ig|rt|pr|ip|k(oid|tid|[tesv])|dd|[au]oid|cid|es)"),  # Azure
-    (r"key-pair-id", r"key-pair-id|policy|signature|expires|hash-algorithm"),  # CloudFront
-    (r"(aws|google|oss|)access(key)?id", r"(aws|google|oss|)access(key)?id|signature|expires"),
-    (r"hm", r"hm|ex|is"),  # Discord
-    (r"oe", r"oe|oh|_nc_\w+"),  # Facebook, Instagram
+    (r"sv=\d{4}-\d\d-\d\d", r"s([etripvs]|rt|pr|ip|k(oid|tid|[tesv])|dd|[au]oid|cid|es)"),  # Azure
+    (r"key-pair-id=.*", r"key-pair-id|policy|expires|hash-algorithm"),  # CloudFront
+    (r"(aws|google|oss|)access(key)?id=.*", r"(aws|google|oss|)access(key)?id|expires"),
+    (r"hm=[0-9a-f]+", r"hm|ex|is"),  # Discord
+    (r"oe=[0-9a-f]{8}", r"oe|oh|_nc_\w+"),  # Facebook, Instagram
+    (r"alt=media", r"token"),  # Firebase
 )
 """What is left out where a parameter of the first kind is there."""
-_UNTIL = re.compile(r"(x-)?exp(ires?|iry|iration)?|e|se|verify_expires|ttl", re.IGNORECASE)
-_MOMENT = re.compile(r"\d{9,13}|20\d\d-?\d\d-?\d\d([T%: ].*)?")
-_PROOF = re.compile(r"(x-|url)?(signature|sig|sign|hmac|hash|md5|token|token_path|secure|st|s|t|policy|key|keyname)")
-"""Left out where a moment of expiry stands beside it, together with that."""
-_SIGNED = re.compile(
-    r"exp=\d+.*hmac=.*|st=\d+.*hmac=.*|eyJ[\w-]+\.[\w-]+\.[\w-]*|\d{10}-\w+-\w+-[0-9a-f]{32}", re.DOTALL
+_MOMENT = r"=(\d{9,13}|20\d\d-?\d\d-?\d\d([T%: ].*)?)"
+_UNTIL = re.compile(r"((x-)?exp(ires?|iry|iration)?|e|se|verify_expires|valid_?(to|until)|ttl)" + _MOMENT)
+_SINCE = re.compile(r"(ts|timestamp)" + _MOMENT)
+_NAMED = re.compile(r"((x-|url)?(signature|sig|sign|hmac)|token)=.*", re.DOTALL)
+_LIKELY = re.compile(
+    r"key=[0-9a-f]{32,}|(h|hash|md5|secure|st?|t)=([0-9a-f]{16,}|(?=.*[a-z])(?=.*[A-Z])[\w+/=~-]{20,})"
 )
-"""A value that is a signature, whatever its name: Akamai's tokens, JSON web tokens, Alibaba's `auth_key`."""
+"""Proofs that are left out, with the moment, where one is there; likely ones where none is named so."""
+_BESIDE = re.compile(
+    r"(nonce|token_path)=.*|policy=eyJ.{20,}|(st?|t|ts|timestamp)=([12]\d{9}(\d{3})?|20\d\d-\d\d-\d\dT.*)", re.DOTALL
+)
+"""Left out beside both."""
 _AND = re.compile(r"(&(?:amp;)?|\\u0026)")
 _WORD = re.compile(r"""(?:(?![,;|]https?://)[^\s"'<>])+""")  # as much of a text as may be a URL
 _INNOCENT = re.compile(r"[^?#@]*(\?((v|ver|version|w|h|width|height|size|quality|id)=[\w.-]{0,40}(&|\Z))+)?", re.ASCII)
 """Most URLs, which are recognised by one match."""
-_USER = re.compile(r"(\w+://)[^/?#]*@")
+_USER = re.compile(r"(\w+://|(?<![^\s\"'(<>=,;|\[])(?://|(?=www\.)))[^/?#\s]*@")
 
 
 def host_of(url: str) -> str:
@@ -51,16 +59,16 @@ def host_of(url: str) -> str:
 
 def clean(url: str, ignored: Collection[str] = ()) -> str:
     """A URL without password, signature and the `ignored` parameters (in lower case); other texts stay as they are."""
-    if ("?" not in url and "@" not in url) or "://" not in url or (not ignored and _INNOCENT.fullmatch(url)):
+    if ("?" not in url and "@" not in url) or "/" not in url or (not ignored and _INNOCENT.fullmatch(url)):
         return url
     return _clean(url, ignored)
 
 
-def scrubbed(text: str) -> str:
-    """A text with every URL in it cleaned: a message, or a cell of a manifest."""
+def scrubbed(text: str, ignored: Collection[str] = ()) -> str:
+    """A text with every URL in it cleaned, those without a scheme too: a message, or a cell of a manifest."""
     if "?" not in text and "@" not in text:
         return text
-    return _WORD.sub(lambda found: _clean(found[0], ()), text)
+    return _WORD.sub(lambda found: _clean(found[0], ignored), text)
 
 
 def _clean(url: str, ignored: Collection[str]) -> str:
@@ -87,11 +95,15 @@ def _pair(part: str) -> tuple[str, str]:
 
 def _signing(pairs: list[tuple[str, str]]) -> set[str]:
     """The names of the parameters that sign the rest."""
-    names = {name for name, _ in pairs}
-    drop = {name for name, value in pairs if _ALWAYS.fullmatch(name) or _SIGNED.fullmatch(value)}
+    names = {f"{name}={value}": name for name, value in pairs}
+
+    def those(rule: re.Pattern[str]) -> set[str]:
+        return {name for text, name in names.items() if rule.fullmatch(text)}
+
+    drop = those(_ALWAYS)
     for needed, taken in _WITH:
-        if any(re.fullmatch(needed, name) for name in names):
-            drop |= {name for name in names if re.fullmatch(taken, name)}
-    until = {name for name, value in pairs if _UNTIL.fullmatch(name) and _MOMENT.fullmatch(value)}
-    proof = {name for name in names if _PROOF.fullmatch(name)}
-    return drop | (until | proof if until and proof else set())
+        if any(re.fullmatch(needed, text) for text in names):
+            drop |= {name for name in names.values() if re.fullmatch(taken, name)}
+    proof = those(_NAMED) or those(_LIKELY)
+    until = those(_UNTIL) or (those(_SINCE) if those(_NAMED) - {"token"} else set())
+    return drop | (until | proof | those(_BESIDE) if until and proof else set())

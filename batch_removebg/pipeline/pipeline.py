@@ -61,7 +61,8 @@ class Pipeline:
     slots: Slots
     snapshot: Callable[[], Awaitable[None]]  # writes results.json
     handle_signals: bool  # only for a process that does nothing but this run
-    reused: int = 0  # items saved without a prediction
+    saved: int = 0
+    reused: int = 0  # of the saved: without a prediction
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked + self.context.sources.waiting
@@ -144,7 +145,6 @@ class Pipeline:
                 prepared = await prepare(self.context, todo)
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
                     await self.context.ledger.append(unchanged(todo, todo.signature, prepared.validators))
-                    self.reader.skipped += 1
                     self.context.sources.let_go(prepared.fingerprint)
                     self._over(Kind.SKIPPED, todo, Step.DONE.value)
                     return False
@@ -158,7 +158,6 @@ class Pipeline:
         except BatchError as error:
             if todo.known is not None and prepared is None and error.verdict in (Verdict.RETRY, Verdict.FAIL):
                 self._warn(todo, f"{error}; its picture stays, and the next run asks again")
-                self.reader.skipped += 1
                 self._over(Kind.SKIPPED, todo, Step.DONE.value)
                 return False
             await self._useless(todo, error, prepared)
@@ -235,6 +234,7 @@ class Pipeline:
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
                         self._warn(todo, note)
+                    self.saved += 1
                     self.reused += predicted.reused
                     self._over(Kind.SAVED, todo, todo.output)
 

@@ -54,10 +54,14 @@ class Again:
     forced: Collection[str] | None = None  # the items with these ids; all where it is empty
     refresh: Literal["auto", "never", "always"] = "never"  # URLs that were fetched by us
     before: str = ""  # `auto` asks for what was last read or asked for before this: an ISO stamp
+    met: set[str] = field(default_factory=set)  # of the forced, if they are named: those that are there
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
-        return self.forced is not None and (not self.forced or item in self.forced)
+        if not self.forced:
+            return self.forced is not None
+        self.met.update({item}.intersection(self.forced))
+        return item in self.met
 
     def asks(self, state: ItemState) -> Validators | None:
         """What the host of a finished item is asked with; None where it isn't asked."""

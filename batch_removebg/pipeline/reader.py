@@ -31,7 +31,6 @@ class Reader:
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
     left_out: LeftOut = field(default_factory=dict)  # by the rows so far
     stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
-    skipped: int = 0  # items that were finished already
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
     whole: bool = False  # the manifest was read to its end
@@ -59,6 +58,9 @@ class Reader:
             if failure is not None or not plan.read:
                 # A manifest that comes in as it is made ends early where the run is stopped.
                 self.whole = failure is None and not (shape.stream and self.context.gate.reason is not None)
+                again = self.planner.again
+                for name in sorted({*(again.forced or ())} - again.met if self.whole else ()):
+                    self.context.notify(Event(Kind.WARNING, text=f"--force {name}: no item has that id"))
                 if self.whole and not self.hidden:
                     await self._part()
                 return
@@ -98,7 +100,6 @@ class Reader:
         return plan, failure
 
     async def _skip(self, plan: Plan) -> None:
-        self.skipped += plan.done
         for step, count in ((Step.DONE, plan.done), (Step.LEAVE, plan.left)):
             if count:
                 self.context.notify(Event(Kind.FOUND, count=count))

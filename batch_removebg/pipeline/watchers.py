@@ -41,14 +41,12 @@ async def watch_gate(context: Context, run: CancelScope, stop_reading: Callable[
 
 
 async def write_snapshots(context: Context, write: Callable[[], Awaitable[None]]) -> None:
-    """Write results.json every so often; a large one more rarely, so that it takes 1/20 of the run at most."""
-    took = 0.0
+    """Write results.json now and every so often; a large one more rarely, so that it takes 1/20 of the run at most."""
     while True:
-        await context.clock.sleep(max(context.shape.snapshot, 20 * took))
         begun = context.clock.monotonic()
         try:
             await write()
         except BatchError as error:
             context.gate.close(error)
             return
-        took = context.clock.monotonic() - begun
+        await context.clock.sleep(max(context.shape.snapshot, 20 * (context.clock.monotonic() - begun)))

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.events import Event, Kind, Listener, ignore
@@ -168,19 +168,14 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool, rows: BinaryIO | None = None
-) -> Pipeline:
-    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is.
-
-    `rows` is read in the place of stdin.
-    """
+def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
-    stdin, ending = endable_stdin() if context.shape.stream and rows is None else (rows, None)
+    stdin, ending = endable_stdin() if context.shape.stream else (None, None)
     return Pipeline(
         context,
         Reader(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -43,12 +42,8 @@ async def run(
     weights_progress: Progress = lambda done, total: None,
     handle_signals: bool = False,
     clock: Clock | None = None,
-    rows: BinaryIO | None = None,
 ) -> Summary:
-    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
-
-    `rows` is read in the place of stdin.
-    """
+    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
     clock, out, pruned = clock or Clock(), settings.out, 0
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
@@ -78,7 +73,7 @@ async def run(
         context = assemble.context_of(
             settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
         )
-        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, rows=rows)
+        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
@@ -103,7 +98,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
     return Summary(
         out=out,
         **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
-        skipped=pipeline.reader.skipped,
+        skipped=counts["saved"] - pipeline.saved,
         reused=pipeline.reused,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,

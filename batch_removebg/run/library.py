@@ -10,9 +10,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, partial
+from inspect import iscoroutinefunction
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints
 
 import anyio.to_thread
 import msgspec
@@ -21,6 +22,7 @@ from anyio.from_thread import start_blocking_portal
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.journal import look
+from batch_removebg.manifest.inputs import Feed
 from batch_removebg.model import Provider
 from batch_removebg.storage.layout import INDEX
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from batch_removebg.engine.network import Network
     from batch_removebg.imaging.pil import Image
 
+_PROVIDER = ("name", "version", "capabilities", "proxy", "create")  # what each Provider has
 Inputs = str | PathLike[str] | Iterable[str | PathLike[str] | Row]
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -167,12 +170,13 @@ async def _run(inputs: Inputs, settings: Settings, rows: Iterable[Row], on_event
     more = [cast(Row, one) for one in listed if not isinstance(one, str | PathLike)]
     rows = [*more, *rows] if more else rows
     listener: Listener = lambda event: on_event(replace(event, text=in_arguments(event.text)))  # noqa: E731
-    with _in_arguments(), tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
-        stream = None if isinstance(rows, tuple) and not rows else cast(BinaryIO, file)
-        if stream is not None:
-            named.append("-")
-            await anyio.to_thread.run_sync(write_rows, rows, stream, Path(folder))
-        summary = await run(named, settings, listener=listener, rows=stream)
+    with _in_arguments(), tempfile.TemporaryDirectory() as folder:
+        if not (isinstance(rows, tuple) and not rows):
+            feed = Feed("rows")
+            feed.path, feed.shown = Path(folder) / "rows.jsonl", "rows"
+            await anyio.to_thread.run_sync(write_rows, rows, feed.path)
+            named.append(feed)
+        summary = await run(named, settings, listener=listener)
     if summary.stopped is not None:
         summary.stopped.args = (in_arguments(str(summary.stopped)),)
     groups = (replace(one, examples=tuple((i, in_arguments(m)) for i, m in one.examples)) for one in summary.failures)
@@ -185,13 +189,21 @@ def _parted(given: dict[str, Any]) -> tuple[Settings, Iterable[Row], Listener]:
     if "out" not in given:
         raise TypeError("out is missing: the folder for the pictures and the ledger")
     out, rows, on_event = given.pop("out"), given.pop("rows", ()), given.pop("on_event", ignore)
+    if not isinstance(out, str | PathLike):
+        raise TypeError(f"out is the path of a folder; not {type(out).__name__}")
+    if not callable(on_event) or iscoroutinefunction(on_event):
+        raise TypeError("on_event is a function that takes an Event, and isn't async")
     if not isinstance(given.get("provider", ""), str):
         own = given.pop("provider")
+        if lacks := [name for name in _PROVIDER if not hasattr(own, name)]:
+            what = "'local', 'replicate', 'gateway', or a Provider of your own"
+            raise TypeError(f"provider is {what}; {type(own).__name__} has no {lacks[0]}")
     for name, value in given.items():
         if name not in known:
             nearest = get_close_matches(name, known, 1)
             raise TypeError(f"there is no argument {name!r}{f'; did you mean {nearest[0]!r}?' if nearest else ''}")
-        given[name] = value = fspath(value) if isinstance(value, PathLike) else value
+        value = fspath(value) if isinstance(value, PathLike) else value
+        given[name] = value = (value,) if isinstance(value, str) and known[name].collect is tuple else value
         try:
             msgspec.convert(value, str if known[name].choices and isinstance(value, str) else hints[name])
         except msgspec.ValidationError as error:
@@ -213,5 +225,4 @@ def _in_arguments() -> Iterator[None]:
 def in_arguments(text: str) -> str:
     """A message with the names of arguments in the place of flags: `--max-cost` is `max_cost`."""
     names = {option.flag: name for name, option in declared(Options).items()}
-    text = re.sub(r"^stdin(?=:\d)", "rows", text)
     return re.sub(r"--[a-z][a-z-]*[a-z]", lambda flag: names.get(flag[0], flag[0].lstrip("-").replace("-", "_")), text)

@@ -98,8 +98,8 @@ class Options:
     follow_links: bool = option(False, READING, "in folders, follow links that lead out of them")
 
     header: tuple[str, ...] = option(
-        (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST=NAME: VALUE`; never sent to the API, never "
-        "written; may be repeated", metavar="HEADER", read=str, collect=tuple, secret=True)
+        (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST[:PORT]=NAME: VALUE`; never sent to the API, "
+        "never written; may be repeated", metavar="HEADER", read=str, collect=tuple, secret=True)
     refresh: Literal["auto", "never", "always"] = option(
         "auto", WEB, "whether pictures that were downloaded are asked for again: `auto` (default) asks hosts that say "
         "whether one has changed, `always` downloads all, `never` none")

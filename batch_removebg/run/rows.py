@@ -1,4 +1,4 @@
-"""Rows from Python, as lines of a manifest that the reader takes in the place of stdin."""
+"""Rows from Python, as lines of a manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from batch_removebg.hashing import sha256_hex
 
@@ -21,21 +21,21 @@ else:
 _MAY = "a dict as a row of a manifest, a path or URL, or (id, picture) with a path, bytes or a PIL image"
 
 
-def write_rows(rows: Iterable[Row], file: BinaryIO, folder: Path) -> None:
-    """Write the rows as JSON lines, pictures in them as files of the folder; raises TypeError for what is no row."""
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write the rows as JSON lines, pictures in them as files beside these; raises TypeError for what is no row."""
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise TypeError(f"rows takes an iterable, each of it {_MAY}; not {type(rows).__name__}")
-    for row in rows.to_dict("records") if hasattr(rows, "to_dict") else rows:  # a DataFrame
-        cells: Any = row
-        if isinstance(row, str | PathLike):
-            cells = {"image": row}
-        elif isinstance(row, tuple) and len(row) == 2:
-            cells = {"id": str(row[0]), "image": row[1]}
-        if not isinstance(cells, Mapping):
-            raise TypeError(f"a row is {_MAY}; not {type(row).__name__}")
-        line = json.dumps({str(name): _cell(value, folder) for name, value in cells.items()})
-        file.write(line.encode() + b"\n")
-    file.seek(0)
+    with path.open("w", encoding="ascii") as file:
+        for row in rows.to_dict("records") if hasattr(rows, "to_dict") else rows:  # a DataFrame
+            cells: Any = row
+            if isinstance(row, str | PathLike):
+                cells = {"image": row}
+            elif isinstance(row, tuple) and len(row) == 2:
+                cells = {"id": row[0], "image": row[1]}
+            if not isinstance(cells, Mapping):
+                raise TypeError(f"a row is {_MAY}; not {type(row).__name__}")
+            line = json.dumps({str(name): _cell(value, path.parent) for name, value in cells.items()})
+            file.write(f"{line}\n")
 
 
 def _cell(value: Any, folder: Path) -> Any:

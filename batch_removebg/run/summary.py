@@ -32,7 +32,7 @@ class Summary:
     saved: int  # items whose picture is in OUT, those of earlier runs included
     failed: int
     pending: int
-    skipped: int  # of the saved: finished by an earlier run and unchanged
+    skipped: int  # of the saved: by an earlier run
     reused: int  # of the saved in this run: made without a prediction, from the results of earlier ones
     predictions: int  # bought in this run: creates that a server accepted, or may have
     possible_duplicates: int  # creates sent again in this run although an earlier one may have been accepted

@@ -155,6 +155,15 @@ def test_the_command_to_try_next_is_one_a_shell_takes_as_it_was(word: str) -> No
     assert shlex.split(following(argv, pending=1) or "") == ["batch-removebg", *argv]
 
 
+@pytest.mark.parametrize("flag", [["--header", "Authorization: Bearer k3y"], ["--header=Authorization: Bearer k3y"]])
+def test_the_command_to_try_next_shows_no_secret(flag: list[str]) -> None:
+    settings = replace(LOCAL, header=("Authorization: Bearer k3y", "X-Empty:"))
+    argv = ["run", "https://me:k3y@h.example/a.csv?X-Amz-Signature=k3y&v=1", *flag, "--out", "out"]
+    found = shlex.split(report.closing(summary(pending=1), settings, argv).splitlines()[-1].partition(": ")[2])
+    assert found[2] == "https://h.example/a.csv?v=1"
+    assert found[3:-2] == [part.replace("Bearer k3y", "…") for part in flag]
+
+
 def test_an_input_that_looks_like_a_flag_stays_an_input() -> None:
     command = following(["run", "--out", "out", "--", "-odd name"], failed=1)
     assert command == "batch-removebg run --retry-failed --out out -- '-odd name'"

@@ -44,15 +44,18 @@ def test_an_id_is_the_best_name_that_the_row_has(item: Item, template: str, foun
 
 def test_a_signature_is_asked_with_and_written_nowhere() -> None:
     asked = f"{U}a.jpg?v=1&X-Amz-Signature=feed"
-    meta = {"thumb": f"{U}t.jpg?X-Amz-Signature=feed", "n": 1}
+    secret = "t.jpg?X-Amz-Signature=feed"
+    meta = {"thumb": f"{U}{secret}", "n": 1, "alt": f"//me:pass@h.example/{secret}", "all": [{"src": f"{U}{secret}"}]}
+    shown = {"thumb": f"{U}t.jpg", "n": 1, "alt": "//h.example/t.jpg", "all": [{"src": f"{U}t.jpg"}]}
     row = UrlRow("7", asked, meta, "c.csv", 2)
     [plain] = Identity().of_all([row])
     [item] = Identity().of_all([Item(asked, asked, "l.txt:1", meta=meta)])
     for made in (as_item(plain), as_item(item)):
         assert (made.source, made.url) == (f"{U}a.jpg?v=1", asked)
-        assert made.meta == {"thumb": f"{U}t.jpg", "n": 1}
+        assert made.meta == shown
     assert as_item(item).id == f"{U}a.jpg?v=1"
-    assert Identity(ignored=frozenset({"v"})).of(Item(asked, asked, "")).source == f"{U}a.jpg"
+    other = Identity(ignored=frozenset({"v"})).of(Item(asked, asked, "", meta={"other": f"{U}o.jpg?v=1"}))
+    assert (other.source, other.meta) == (f"{U}a.jpg", {"other": f"{U}o.jpg"})
 
 
 def read(*inputs: str, root: str | None = None, stdin: BinaryIO | None = None) -> list[tuple[str, str | None]]:

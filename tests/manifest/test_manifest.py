@@ -451,11 +451,18 @@ def test_an_output_never_leads_outside(output: str) -> None:
     assert fault("a.jsonl", '{"image": "a", "output": "a\\u0000b"}').startswith("a.jsonl:1: the output ")
 
 
-def test_ids_are_kept_exactly_as_written() -> None:
-    odd = [" a ", "../x", "cafe\u0301", "café", "A", "a"]
+def test_ids_are_kept_as_written_but_for_blanks_around_them() -> None:
+    odd = ["b c", "../x", "cafe\u0301", "café", "A", "a"]
     content = "".join(json.dumps({"image": f"{index}.jpg", "id": each}) + "\n" for index, each in enumerate(odd))
     assert [item.id for item in rows("a.jsonl", content)] == odd
-    assert rows("a.jsonl", '{"image": "a.jpg", "id": 42}')[0].id == "42"
+    written = [("42", "42"), ("7.0", "7"), ("7.5", "7.5"), ('" A "', "A"), ('" "', "a.jpg")]
+    assert [rows("a.jsonl", f'{{"image": "a.jpg", "id": {one}}}')[0].id for one, _ in written] == [
+        found for _, found in written
+    ]
+    shop = "https://shop.example/"
+    padded, blank = rows("a.csv", f"id,image\n A ,{shop}a.jpg\n \t,{shop}b.jpg\n")
+    assert (padded.id, padded.was, blank.id) == ("A", (f"{shop}a.jpg", " A "), f"{shop}b.jpg")
+    assert "is of type bool" in fault("a.jsonl", '{"image": "a.jpg", "sku": true}')
     assert rows("a.jsonl", '{"image": "./a.jpg", "id": null}')[0].id == "./a.jpg"
 
 
@@ -529,13 +536,26 @@ def test_an_id_that_stands_again_with_another_picture_is_numbered_in_order_and_s
     Path("a.csv").write_text("image,id\na.jpg,1\nb.jpg,1\na.jpg,1\nc.jpg,1\nb.jpg,1\nd.jpg,1-2\ne.jpg,1\n")
     found, warnings = warned("a.csv")
     assert found == ["1", "1-2", "1-3", "1-2-2", "1-4"]
-    [said] = [warning for warning in warnings if "named before" not in warning]
-    assert said.startswith("a.csv:3: the id '1' stands for another picture already (a.csv:2): this one is '1-2' (4 ")
+    displaced, said = [warning for warning in warnings if "named before" not in warning]
+    assert said.startswith("a.csv:3: the id '1' stands for another picture already (a.csv:2): this one is '1-2' (3 ")
+    assert displaced == (
+        "a.csv:7: the id '1-2' stands for another picture already (numbered so for a.csv:3): this one is '1-2-2'"
+    )
     assert [(item.name, item.suffix) for item in read(["a.csv"], out=None)][:3] == [
         (None, ""),
         ("1", "-2"),
         ("1", "-3"),
     ]
+
+
+@pytest.mark.parametrize("place", ["https://x.example/", ""])
+def test_a_row_whose_own_id_is_that_of_a_picture_in_a_cell_is_an_item_too(place: str) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        Path(name).write_bytes(b"")
+    Path("a.csv").write_text(f"image,id\n{place}1.jpg|{place}2.jpg,c\n{place}3.jpg,c-1\n")
+    found, [said] = warned("a.csv")
+    assert found == ["c-1", "c-2", "c-1-2"]
+    assert said.startswith("a.csv:3: the id 'c-1' stands for another picture already (numbered so for a.csv:2)")
 
 
 def test_a_strict_reader_stops_at_an_id_for_two_pictures_and_names_both_lines() -> None:

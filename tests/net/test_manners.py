@@ -186,6 +186,9 @@ async def test_what_has_not_changed_is_not_sent_again(host: RawServer) -> None:
         ("cdn.example=X-Key: k", "https://s.example/a", "https://eu.cdn.example/a", {"X-Key": "k"}),
         ("cdn.example=X-Key: k", "https://s.example/a", "https://evilcdn.example/a", {}),
         ("cdn.example=X-Key: k", "https://cdn.example/a", "https://cdn.example.evil/a", {}),
+        ("s.example:81=X-Key: k", "http://s.example:81/a", "http://s.example:81/a", {"X-Key": "k"}),
+        ("s.example:81=X-Key: k", "http://s.example:82/a", "http://s.example:82/a", {}),
+        ("[::1]:81=X-Key: k", "http://[::1]:81/a", "http://[::1]:81/a", {"X-Key": "k"}),
         ("Cookie: a=b: c", "http://s.example/a", "http://s.example/a", {"Cookie": "a=b: c"}),
     ],
 )
@@ -195,12 +198,19 @@ def test_a_header_goes_to_the_host_that_it_is_for(given: str, first: str, target
 
 
 @pytest.mark.parametrize(
-    "given", ["", "Referer", "X-Key k3y", "a b: c", "Host: x", "Bad: k3y\r\nX: y", "Content-Length: 1"]
+    "given",
+    ["", "Referer", "X-Key k3y", "a b: c", "Bad: k3y\r\nX: y", "http://s.example=X: k3y", "s.example:x=X-Key: k3y"],
 )
 def test_what_is_no_header_is_refused_without_its_value(given: str) -> None:
     with pytest.raises(SettingsError, match="write 'NAME: VALUE'") as caught:
         headers.parse(given)
     assert "k3y" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "cdn.example=Connection"])
+def test_of_a_header_that_is_the_requests_own_it_is_said_that_its_name_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name.rpartition('=')[2]} is none to give: it is the request's own"):
+        headers.parse(f"{name}: k3y")
 
 
 async def test_a_header_does_not_follow_a_redirect_to_another_host(host: RawServer) -> None:

@@ -28,7 +28,17 @@ AT = "https://cdn.example/shoes/a%2Fb.jpg"
         "hdnts=exp=1790000000~acl=/*~hmac=feed",
         "token=exp=1790000000~acl=/*~hmac=feed",
         "token=HS256-feed&token_path=%2Fshoes%2F&expires=1790000000",
-        "md5=feed&expires=1790000000",
+        "md5=Ab3-dEfGh_jKlMnOpQrStu&expires=1790000000",
+        "h=0123456789abcdef0123456789abcdef&e=1790000000",
+        "hash=0123456789abcdef0123456789abcdef&validTo=1790000000",
+        "timestamp=1790000000&nonce=7&sign=feed",
+        "ts=1790000000&signature=feed",
+        "policy=eyJTdGF0ZW1lbnQiOlt7IlJl&signature=feed&st=1780000000&expires=1790000000",
+        "verify=1790000000-fe%2Bed%3D",
+        "tempauth=feed",
+        "access_key=feed&jwt=feed&password=feed",
+        "signature=feed",
+        "sig=fe%2Fed%3D&se=2026-01-02T00%3A00%3A00Z",
         "e=1790000000&token=AK:feed",
         "auth_key=1790000000-0-0-0123456789abcdef0123456789abcdef",
         "token=eyJhbGciOiJIUzI1NiJ9.eyJ1cmwiOiJhIn0.feed",
@@ -44,10 +54,34 @@ def test_what_signs_a_url_is_left_out_and_what_tells_pictures_apart_stays_as_it_
 
 @pytest.mark.parametrize(
     "query",
-    ["v=1700000000", "id=7&token=abc", "token=abc", "expires=never&token=a", "x-oss-process=image%2Fresize,w_9", "s=9"],
-)
+    ["v=1700000000", "id=7&token=abc", "token=abc", "expires=never&token=a", "x-oss-process=image%2Fresize,w_9", "s=9",
+     "s=10&e=1893456000", "t=10&expires=1893456000", "keyname=a&expires=20300101", "policy=a&exp=1893456000",
+     "key=photos/shoe0.jpg&expires=1893456000", "hash=0123456789abcdef&ts=1700000000", "token=a&ts=1700000000",
+     "ts=1700000000&expires=1893456000", "se=3&sr=4", "oe=1&oh=2"],
+)  # fmt: skip
 def test_a_parameter_that_may_tell_pictures_apart_stays(query: str) -> None:
     assert clean(f"{AT}?{query}") == f"{AT}?{query}"
+
+
+@pytest.mark.parametrize("name", ["key=photos/1.jpg", "s=1", "t=big", f"md5={'0f' * 16}", "policy=a"])
+def test_what_stands_beside_a_signature_and_is_none_itself_stays(name: str) -> None:
+    assert clean(f"{AT}?{name}&expires=1893456000&signature=feed") == f"{AT}?{name}"
+    assert clean(f"{AT}?alt=media&{name}&token=feed") == f"{AT}?alt=media&{name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("//me:p@ss@cdn.example/a.jpg?X-Amz-Signature=f&v=1", "//cdn.example/a.jpg?v=1"),
+        ("www.me:pass@cdn.example/a.jpg", "cdn.example/a.jpg"),
+        ("cdn.example/a.jpg?v=1&X-Amz-Signature=f", "cdn.example/a.jpg?v=1"),
+        ("p//me@2x.jpg", "p//me@2x.jpg"),
+        ("//cdn.example/@2x.jpg", "//cdn.example/@2x.jpg"),
+    ],
+)
+def test_a_url_without_a_scheme_is_cleaned_too_and_a_path_is_none(text: str, shown: str) -> None:
+    assert clean(text) == shown
+    assert scrubbed(f"not found: '{text}', 'x'") == f"not found: '{shown}', 'x'"
 
 
 def test_a_password_is_left_out_and_so_is_what_the_user_names_whatever_its_case() -> None:

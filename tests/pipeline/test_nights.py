@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import ConnectionFailed, SourceError
+from batch_removebg.events import Kind
 from batch_removebg.model import Prediction, Status
 from batch_removebg.net import fetch
 from batch_removebg.run import assemble
@@ -153,6 +154,13 @@ async def test_a_host_is_asked_whether_a_picture_has_changed_once_a_night_and_on
     host.down = True
     gone = await bench.run(manifest, refresh="always", **given)
     assert (gone.saved, host.asked[-1], shown(bench)) == (1, None, [("A", "saved", "A.png")])
+
+
+async def test_of_a_forced_id_that_no_item_has_it_is_said(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run(force=("a.jpg", "nosuch"))
+    warnings = [event.text for event in bench.events if event.kind is Kind.WARNING]
+    assert warnings == ["--force nosuch: no item has that id"]
 
 
 async def test_what_is_forced_is_made_anew_and_bought_only_where_nothing_is_kept_of_it(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from PIL import Image
 
@@ -625,6 +626,33 @@ async def test_of_results_the_run_alone_is_told_anew_where_nothing_has_changed(b
     await again()
     (bench.out / ".batch-removebg" / "index.sqlite").unlink()
     await again()
+
+
+async def test_what_a_limited_run_saved_and_what_earlier_ones_did_add_up(bench: Bench) -> None:
+    bench.add("b.jpg", "c.jpg")
+    await bench.run()
+    bench.add("a1.jpg", "d1.jpg", "e1.jpg")
+    limited = await bench.run(limit=1)  # `b.jpg` and `c.jpg` come after it, and aren't read
+    assert (limited.saved, limited.skipped, limited.predictions) == (3, 2, 1)
+
+
+async def test_results_say_from_the_start_that_a_run_is_on(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    bench.add("b1.jpg")
+    told: list[Any] = []
+    read = bench.provider.create
+
+    async def create(*given: Any) -> Any:
+        with anyio.fail_after(30):
+            while bench.results()["run"]["state"] == "finished":
+                await anyio.lowlevel.checkpoint()
+        told.append(bench.results()["run"]["state"])
+        return await read(*given)
+
+    bench.provider.create = create  # type: ignore[method-assign]
+    await bench.run()
+    assert (told, bench.results()["run"]["state"]) == (["running"], "finished")
 
 
 async def test_items_done_before_are_passed_by_in_bulk(bench: Bench) -> None:

@@ -13,7 +13,17 @@ import pytest
 from PIL import Image
 
 import batch_removebg
-from batch_removebg import Event, Kind, Result, SettingsError, remove, run_batch, run_batch_sync, stream_batch
+from batch_removebg import (
+    Event,
+    Kind,
+    ManifestError,
+    Result,
+    SettingsError,
+    remove,
+    run_batch,
+    run_batch_sync,
+    stream_batch,
+)
 from batch_removebg.engine import network
 from batch_removebg.run import library
 from tests.support.doubles import ScriptedProvider, encoded, photo
@@ -85,11 +95,42 @@ def test_rows_may_be_a_table_or_any_iterable_of_paths_bytes_and_images(
         ({"inputs": ["a.jpg"], "concurency": 3}, "no argument 'concurency'; did you mean 'concurrency'"),
         ({"inputs": ["a.jpg"], "quality": "high"}, "quality='high': .*int"),
         ({"inputs": ["a.jpg"], "mask_only": 3}, "mask_only=3: .*bool"),
+        ({"inputs": ["a.jpg"], "provider": object()}, "provider is 'local', .* or a Provider .*; object has no name"),
+        ({"inputs": ["a.jpg"], "out": 5}, "out is the path of a folder; not int"),
+        ({"inputs": ["a.jpg"], "on_event": 5}, "on_event is a function"),
+        ({"inputs": ["a.jpg"], "on_event": anyio.sleep}, "on_event is a function .*isn't async"),
     ],
 )
 def test_a_type_error_says_what_may_be_given(tmp_path: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(TypeError, match=said):
+        run_batch_sync(**{"out": tmp_path / "o", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rows": [{"picture of": "a.jpg"}]}, r"rows:1: no column names the picture .*image_column"),
+        ({"rows": [{"image": "a.jpg"}], "image_column": "imag"}, "rows:1: there is no column 'imag'; did you mean"),
+        ({"rows": []}, r"There is nothing to do: no picture was found \(rows\)"),
+    ],
+)
+def test_rows_that_are_no_manifest_are_an_error_before_anything_is_made(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ManifestError, match=f"^{said}"):
         run_batch_sync(out=tmp_path / "o", **given)
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_row_that_makes_no_sense_is_told_by_its_number(tmp_path: Path) -> None:
+    [group] = run_batch_sync(rows=[{"image": 5}], out=tmp_path / "o").failures
+    assert [item for item, _ in group.examples] == ["rows:1"]
+
+
+def test_one_text_stands_for_a_tuple_of_one(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / name).write_bytes(photo())
+    assert run_batch_sync(tmp_path, out=tmp_path / "o", exclude="*.png").saved == 1
 
 
 def test_errors_speak_of_arguments(tmp_path: Path) -> None:
