@@ -18,7 +18,7 @@ from .console import printable
 
 def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
     """The lines under a finished run; `argv`: its command line, from which the one to run next is made."""
-    hint = "" if settings.prune else " (--prune moves aside what there is of them)"
+    hint = "" if settings.prune or not summary.left else " (--prune moves aside what there is of them)"
     lines = [
         f"{_counts(summary)} in {duration(summary.seconds)}",
         _cost(summary, settings),

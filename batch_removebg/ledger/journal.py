@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -19,12 +19,13 @@ from msgspec.structs import replace
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, IndexDamaged, LedgerDamaged, LedgerError
+from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import disk_errors, fsync_dir, put_aside
 from batch_removebg.storage.group_commit import GroupCommit
 from batch_removebg.storage.layout import ALPHAS, RESULTS
 
 from . import codec
-from .events import Entry, decode, encode
+from .events import Entry, RunStarted, Submitting, decode, encode
 from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems
@@ -71,6 +72,17 @@ def open_indexed(path: Path, index: Path, *, write: bool = True) -> IndexedFold:
         if not fold.checkpoint.lines and any((path.parent / ALPHAS).glob("*/*.png")):
             raise LedgerDamaged(path, f"it has no lines, and {ALPHAS} has masks that were bought")
     return fold
+
+
+def refiled(path: Path, fingerprint: Callable[[str], str], ignored: Collection[str]) -> dict[str, str]:
+    """Fingerprints by which older versions bought, of URLs with their signatures, and what those are now."""
+    begun = (entry for entry, _ in read(path))
+    first = next(begun, None)
+    if not isinstance(first, RunStarted) or first.pid is not None:
+        return {}
+    bought = ((entry.key, entry.fingerprint) for entry in begun if isinstance(entry, Submitting))
+    signed = ((key, old, clean(key, ignored)) for key, old in bought)
+    return {old: fingerprint(now) for key, old, now in signed if now != key and old == fingerprint(key)}
 
 
 def look(path: Path, index: Path, *, start_over: bool = False) -> IndexedFold:

@@ -13,7 +13,6 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from batch_removebg.errors import LedgerDamaged, LedgerError
-from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import put_aside, write_atomic
 from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS
 
@@ -22,7 +21,7 @@ from .events import Claimed, Entry, Failed, Gone, Renamed, Saved, Submitted, Sub
 from .index.database import Database
 from .index.indexed_state import IndexedFold
 from .journal import UNUSABLE, look
-from .state import ItemState
+from .state import ItemState, on_record
 
 _STAMP = re.compile(r"[0-9TZ:.-]+")
 _decode_at = json.JSONDecoder().raw_decode
@@ -77,7 +76,7 @@ class _Mending:
             self._last[entry.item] = entry.prediction_id
 
     def _begun_as(self, item: str) -> str:
-        return self._first.get(clean(item), clean(item))
+        return self._first.get(on_record(item), on_record(item))
 
     def _missing(self, out: Path) -> Iterator[tuple[Entry, str]]:
         with suppress(*UNUSABLE), closing(Database.look(out / INDEX)) as database:

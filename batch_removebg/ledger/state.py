@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from msgspec import Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from batch_removebg.errors import SpentPicture, passing
+from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.net.urls import clean
 
 from . import events
@@ -84,6 +86,24 @@ class ItemState(Struct, array_like=True, gc=False):
         return not (self.source or self.output)
 
 
+_LIKE = re.compile(r" #[0-9a-f]{8}\Z")
+
+
+def on_record(item: str) -> str:
+    """An item's id in the fold: of a URL that an older version wrote with its signature the rest, and a hash of all."""
+    return item if (plain := clean(item)) == item else f"{plain} #{sha256_hex(item)[:8]}"
+
+
+def unsigned(item: str) -> str:
+    """An id in the fold without such a hash."""
+    return _LIKE.sub("", item) if "://" in item else item
+
+
+def id_hash(item: str) -> int:
+    """What an id is found by: the same for those that differ by a signature alone."""
+    return hash64(unsigned(item))
+
+
 _BLOCK = ("state", "started", "ended", "reason", "exit_code", "pid", "rate", "eta", "unread")
 
 
@@ -136,11 +156,11 @@ class Fold:
     def apply(self, entry: Entry) -> None:
         """Record the next entry; one of no known event changes nothing (invariant 6).
 
-        URLs are read as they are written now: older versions left their signatures in.
+        URLs are read as they are written now: older versions left their signatures in; for ids, see `on_record`.
         """
         step = _STEPS.get(type(entry))
         if step is not None:
-            step(self, self.change(clean(entry.item)), entry)  # type: ignore[attr-defined]  # each event with a step has it
+            step(self, self.change(on_record(entry.item)), entry)  # type: ignore[attr-defined]  # each event with a step has it
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
@@ -231,7 +251,7 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _settled(state)
     state.outcome, state.quality = "saved", _writable(entry.quality)
     if entry.fingerprint is not None:
-        fold.saved_for[entry.fingerprint] = clean(entry.item)
+        fold.saved_for[entry.fingerprint] = on_record(entry.item)
     _named(state, entry.output)
     state.error_kind, state.error_message, state.retryable = None, None, False
 
@@ -260,7 +280,7 @@ def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
 
 
 def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
-    was = clean(entry.was)
+    was = on_record(entry.was)
     if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
     old = fold.change(was)

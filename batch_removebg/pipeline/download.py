@@ -192,6 +192,8 @@ class Downloader:
             if predicted.reused:
                 # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
                 await ledger.append(Claimed(todo.item.id, todo.output))
+            if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
+                await self.context.cpu.run(self.on_hand.spare, todo.over)
             kept = await self._outputs.put(todo.output, draft)
             if kept is None:
                 return None

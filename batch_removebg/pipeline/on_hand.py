@@ -46,7 +46,7 @@ class OnHand:
         """Whether there is something on record; it may turn out to be damaged."""
         if not passed:
             return self.alphas.has(fingerprint)
-        return next(iter(self._states(fingerprint)), None) is not None
+        return bool(self._states(fingerprint)) or (not self._buy_again and self.alphas.has(fingerprint))
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
@@ -67,8 +67,8 @@ class OnHand:
             data, state = there[0]
             return Finished(data, state.width or 0, state.height or 0), state
         kept = self.alphas.load(fingerprint) or b""
-        if states and not self._buy_again and sha256(kept[_DIGEST:]).digest() == kept[:_DIGEST]:
-            return Cutout(kept[_DIGEST:]), states[0]
+        if not self._buy_again and sha256(bought := kept[_DIGEST:]).digest() == kept[:_DIGEST]:
+            return Cutout(bought), states[0] if states else ItemState()
         best = [(Cutout(data, lossy=not loses_nothing(data)), state) for data, state in there]
         return min(best, key=lambda found: found[0].lossy, default=(None, ItemState()))
 
@@ -78,6 +78,13 @@ class OnHand:
 
         data = encode_matte(output) if isinstance(output, Matte) else sha256(output).digest() + output
         self.alphas.keep(fingerprint, data)
+
+    def spare(self, state: ItemState) -> None:
+        """Keep what was bought for an item where only its file has it, which is to be replaced; as `keep`."""
+        bought = state.fingerprint if state.is_made else None
+        data = self._file(state) if bought is not None and not self.alphas.has(bought) else None
+        if bought is not None and data is not None and loses_nothing(data):
+            self.keep(bought, data)
 
     def _states(self, fingerprint: str) -> list[ItemState]:
         """Those whose pictures may serve, those that are wanted first."""

@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +17,13 @@ from batch_removebg.ledger.events import Renamed, Unchanged
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
-from batch_removebg.ledger.state import ItemState, Step, plan
+from batch_removebg.ledger.state import ItemState, Step, id_hash, plan, unsigned
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.net.fetch import UNKNOWN, Validators
 from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import signature
-from batch_removebg.storage.naming import Claims, is_url, without_suffix
+from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffix
 
 from .cache_key import Recipe
 from .work import Todo
@@ -129,7 +130,13 @@ class Planner:
             known = self.fold.items[was]
         state = copy(known) or ItemState()
         # What lies under a name isn't ours if the ledger doesn't know it.
-        output = self.claims.claim(item, was=was, exists=lambda name: os.path.lexists(self.out / name))
+        over: list[ItemState] = []
+        output = self.claims.claim(
+            item,
+            was=unsigned(was),
+            exists=lambda name: os.path.lexists(self.out / name),
+            passes=lambda holder, name: self._passes(holder, name, over),
+        )
         with suppress(OSError):
             mark = signature(item.path) if item.path is not None else None
         step_if = partial(
@@ -154,24 +161,39 @@ class Planner:
             step = Step.DO if same else step
         plain = self.claims.plain(item)
         notes = () if output == plain else (f"is named {output}, since {plain} is taken",)
-        return step, Todo(item, output, state, mark, same, notes, was, asks, forced)
+        return step, Todo(
+            item, output, state, mark, same, notes, was, asks, forced, over[-1] if over else self.fold.filed(state)
+        )
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
-        if not item.was or not len(self.fold.items):
+        if not (item.was or item.url) or not len(self.fold.items):
             return ""
-        owner = self.claims.owner(item)
-        named = self.fold.of_hash(owner) if owner is not None else None
-        for was in (*item.was, *([named] if named is not None else [])):
+        owner, plain, find = self.claims.owner(item), self.claims.plain(item), self.fold.database.find
+        named = self.fold.of_hash(owner) if owner is not None else []
+        like = [key for was in (item.id, *item.was) for key in (was, *(key for _, key, _ in find(id_hash(was))))]
+        found = list[tuple[bool, int, str]]()
+        for was in dict.fromkeys((*like, *named)):
             held = self.fold.items.held(was)
             if held is None or held.n in self.reading.numbers or held.state.nameless:
                 continue
             # What has the name was called by its picture: such an id is no row's that has a better one.
-            by_picture = was == named and (is_url(was) or without_suffix(was) != was)
-            if by_picture or held.state.source == item.source or is_url(was):
-                self.reading.numbers.add(held.n)
-                return was
-        return ""
+            by_picture = is_url(was) or (was in named and without_suffix(was) != was)
+            if by_picture or held.state.source == item.source:
+                found.append((held.state.output != plain, held.n, was))
+        _, n, was = min(found, default=(True, 0, ""), key=itemgetter(0))
+        self.reading.numbers.add(n)
+        return was
+
+    def _passes(self, holder: int, name: str, over: list[ItemState]) -> bool:
+        """Whether an item on record needs its name no more; `over` receives the one whose picture is replaced."""
+        keys = self.fold.of_hash(holder)
+        for state in map(self.fold.items.__getitem__, keys):
+            if state.gone and state.output == name:
+                over.append(self.fold.filed(state))
+            if not (state.gone or (state.outcome == "saved" and earlier(name, state.output))):
+                return False
+        return bool(keys)
 
     def _keys(self, rows: Sequence[Item | UrlRow]) -> Sequence[int | None]:
         """Of each a hash of all that `plan` compares, None where a part is missing; on record, it says "done"."""

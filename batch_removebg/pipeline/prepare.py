@@ -29,10 +29,7 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
     if item.problem is not None:
         raise SourceError(item.problem)
     if item.path is None and recipe.passes_urls:
-        fingerprint = recipe.fingerprint(item.source)
-        if item.url is not None and todo.state.fingerprint == (before := recipe.fingerprint(item.url)):
-            fingerprint = before  # what an older version bought, or began to buy
-        return Prepared(todo, fingerprint, None, started)
+        return Prepared(todo, recipe.fingerprint(item.source), None, started)
 
     from batch_removebg.imaging import probe
 

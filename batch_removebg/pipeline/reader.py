@@ -34,6 +34,7 @@ class Reader:
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
     whole: bool = False  # the manifest was read to its end
+    left: int = 0  # items that aren't in the manifest any more since this run
     hidden: bool = False  # a folder couldn't be read: there may be items in it
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -115,6 +116,7 @@ class Reader:
             while some := await anyio.to_thread.run_sync(
                 lambda: list(islice(absent, self.context.shape.longest_chunk))
             ):
+                self.left += len(some)
                 async with anyio.create_task_group() as together:
                     for key in some:
                         together.start_soon(self._record, Gone(key))

@@ -27,6 +27,7 @@ class Todo:
     was: str = ""  # the id that its state is on record under, where that is another
     known: Validators | None = None  # what the host of a finished item is asked with, whether its picture has changed
     forced: bool = False  # to be made anew, whatever is on record
+    over: ItemState | None = None  # of the item whose picture has the name, and is replaced
 
 
 @dataclass(frozen=True, slots=True)

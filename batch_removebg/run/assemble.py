@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.journal import Ledger
+from batch_removebg.ledger.journal import Ledger, refiled
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.manifest.text import endable_stdin
@@ -119,6 +119,8 @@ def recipe_of(settings: Settings) -> Recipe:
 def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
     """The planner, which knows the names given by earlier runs."""
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
+    ignored = settings.reading().identity.ignored
+    reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
     return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading)
 

@@ -107,6 +107,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         stopped=pipeline.context.gate.reason,
         limited=pipeline.reader.limited,
         unread=not pipeline.reader.whole,
+        left=pipeline.reader.left,
         pruned=pruned,
         flags=flagged(fold.each(FLAGGED)),
         engine=fold.engine if predictions else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from batch_removebg.errors import BatchError
 from batch_removebg.ledger.events import Saved
@@ -13,6 +13,7 @@ from batch_removebg.ledger.journal import read
 from batch_removebg.ledger.state import names_of
 from batch_removebg.storage.atomic import digest, move
 from batch_removebg.storage.layout import LEDGER, PRUNED
+from batch_removebg.storage.naming import earlier
 
 
 def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
@@ -22,7 +23,7 @@ def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
     says: then it is somebody else's.
     """
     aside, moved, written = out / PRUNED / re.sub(r"[^0-9TZ]", "", stamp), 0, dict[str, str | None]()
-    stale = {name for _, state in fold.each() for name in names_of(state) if state.gone or _earlier(name, state.output)}
+    stale = {name for _, state in fold.each() for name in names_of(state) if state.gone or earlier(name, state.output)}
     if stale:
         stale.difference_update(state.output or "" for _, state in fold.each() if not state.gone)
         lines = (line for line, _ in read(out / LEDGER) if isinstance(line, Saved))
@@ -33,7 +34,3 @@ def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
                 move(out, name, aside)
                 moved += 1
     return moved
-
-
-def _earlier(name: str, now: str | None) -> bool:
-    return name != now and PurePath(name).suffix == PurePath(now or "").suffix

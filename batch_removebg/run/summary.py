@@ -42,6 +42,7 @@ class Summary:
     limited: bool = False  # the run did as many items as `limit` allows, and didn't read what comes after them
     unread: bool = False  # the manifest wasn't read to its end: there may be more items
     gone: int = 0  # items of earlier runs that the manifest doesn't have any more; in no other number
+    left: int = 0  # those of them that left it in this run
     pruned: int = 0  # pictures of those, and earlier ones of others, that were moved aside
     flags: tuple[Group, ...] = ()
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing

@@ -7,6 +7,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -171,7 +172,8 @@ class Claims:
     """Gives every item a name of its own, the same one in every run.
 
     Two names clash when they differ only by case or Unicode composition, or when one is a folder on the way to the
-    other. The first item to ask gets the plain name; a later one gets `name-<8 hex of its id's sha256>`.
+    other. The first item to ask gets the plain name; a later one gets `name-<8 hex of its id's sha256>`, until the
+    plain one is free: its item is on record as gone, or as saved under another name of that format.
     """
 
     def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, *, owners: _Owners) -> None:
@@ -185,22 +187,29 @@ class Claims:
         """The hash of the item that the name belongs to which this one would have as the first to ask."""
         return self._owners.owner(hash64(name_key(self.plain(item))))
 
-    def claim(self, item: Item, *, was: str = "", exists: Callable[[str], bool] = lambda _: False) -> str:
+    def claim(
+        self,
+        item: Item,
+        *,
+        was: str = "",
+        exists: Callable[[str], bool] = lambda _: False,
+        passes: Callable[[int, str], bool] = lambda *_: False,
+    ) -> str:
         """The item's output, relative to OUT; asking again gives the same. `exists`: a file that isn't ours has it.
 
-        `was`: the id that its names are on record under. Raises SourceError where the item's second name isn't free
-        either: nothing is overwritten.
+        `was`: the id that its names are on record under; `passes`: whether another's name has become free. Raises
+        SourceError where the item's second name isn't free either: nothing is overwritten.
         """
-        candidates = list(self._candidates(item))
-        owner, own = hash64(item.id), {hash64(item.id), hash64(was or item.id)}
+        candidates, own = list(self._candidates(item)), hash64(item.id)
         for name in candidates:
-            if self._owners.owner(hash64(name_key(name))) in own:
+            holder = self._owners.owner(key := hash64(name_key(name)))
+            if holder == own:
                 return name
-        for name in candidates:
-            if not self._free(name):
+            others = holder is not None and ((was and holder == hash64(was)) or passes(holder, name))
+            if not others and not self._free(name):
                 continue
-            if not exists(name):
-                self._owners.take(hash64(name_key(name)), owner, folders_of(name))
+            if others or not exists(name):
+                self._owners.take(key, own, folders_of(name))
                 return name
             if name != candidates[0]:
                 raise SourceError(
@@ -236,6 +245,11 @@ class Claims:
         if self._owners.owner(key) is not None or self._owners.has_folder(key):
             return False
         return all(self._owners.owner(folder) is None for folder in folders_of(name))
+
+
+def earlier(name: str, now: str | None) -> bool:
+    """Whether an item that is now called otherwise needs a name no more; pictures in other formats serve it still."""
+    return name_key(name) != name_key(now or "") and PurePath(name).suffix == PurePath(now or "").suffix
 
 
 def folders_of(name: str) -> Iterator[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.state import HeldUpload, ItemState, Lost, Outcome, Step, names_of, plan
+from batch_removebg.ledger.state import HeldUpload, ItemState, Lost, Outcome, Step, id_hash, names_of, plan
 from tests.support.oracle import Oracle, oracle, saved
 
 SUBMITTING = {
@@ -389,12 +389,14 @@ def test_a_renamed_item_goes_on_with_all_that_was_on_record_and_leaves_nothing_b
     assert (kept.items["hat"].output, kept.items["shoe"].gone) == ("hat.png", False)
 
 
-def test_signatures_that_older_versions_wrote_are_read_as_if_they_were_not_there() -> None:
+def test_signatures_that_older_versions_wrote_are_left_out_and_tell_items_apart_still() -> None:
     url = "https://shop.example/a.jpg?X-Amz-Signature="
+    first, second = "https://shop.example/a.jpg #ff54bbef", "https://shop.example/a.jpg #2b342b76"
     lines = [{**SUBMITTING, "item": f"{url}1", "key": f"{url}1"}, {**SAVED, "item": f"{url}2", "source": f"{url}2"}]
     fold = fold_of(*lines)
-    assert list(fold.items) == ["https://shop.example/a.jpg"]
-    assert fold.items["https://shop.example/a.jpg"].source == "https://shop.example/a.jpg"
-    lost = fold_of(lines[0]).items["https://shop.example/a.jpg"].lost
+    assert list(fold.items) == [first, second]
+    assert id_hash(first) == id_hash(second) == id_hash("https://shop.example/a.jpg")
+    assert fold.items[second].source == "https://shop.example/a.jpg"
+    lost = fold.items[first].lost
     assert lost is not None
     assert lost.key == "https://shop.example/a.jpg"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,16 @@ import pytest
 
 from batch_removebg.errors import ConnectionFailed, SourceError
 from batch_removebg.events import Kind
-from batch_removebg.model import Prediction, Status
+from batch_removebg.ledger import state
+from batch_removebg.manifest import identity
+from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.net import fetch
-from batch_removebg.run import assemble
+from batch_removebg.providers import journaled
+from batch_removebg.run import assemble, dry_run
+from batch_removebg.run.settings import Settings
+from batch_removebg.storage import layout
 from tests.pipeline.test_pipeline import Bench, bench
-from tests.support.doubles import photo
+from tests.support.doubles import cutout, photo
 
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
@@ -177,3 +185,116 @@ async def test_what_is_forced_is_made_anew_and_bought_only_where_nothing_is_kept
     assert bench.provider.bill == 5
     await bench.run(manifest, force=())
     assert bench.provider.bill == 7
+
+
+def signed(number: int, night: str) -> str:
+    return f"{U}{number}.jpg?X-Amz-Signature={night}secret"
+
+
+async def before(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *nights: Sequence[str], finished: bool = True
+) -> None:
+    """Leave OUT as a version did that knew items by their whole URLs; not `finished`: all predictions are in flight."""
+    with monkeypatch.context() as then:
+        for module in (identity, journaled, state):
+            then.setattr(module, "clean", lambda url, ignored=(): url)
+        for urls in nights:
+            await bench.run(table(tmp_path, "image", *urls))
+    path, later = bench.out / "ledger.jsonl", [b'"gone"'] if finished else [b'"saved"', b'"run_finished"']
+    lines = [re.sub(rb'"pid":\d+,?', b"", line) for line in path.read_bytes().splitlines(keepends=True)]
+    path.write_bytes(b"".join(line for line in lines if not any(word in line for word in later)))
+    told = {"counts": {"saved": len(bench.saved()), "failed": 0}, "predictions": bench.provider.bill}
+    (bench.out / "results.json").write_text(json.dumps(told))
+    (bench.out / layout.INDEX).unlink()
+    for made in () if finished else (bench.out / "results.json", *bench.out.glob("*.png")):
+        made.unlink()
+
+
+@pytest.mark.parametrize("given", [{}, {"format": "jpg"}, {"name": "pic-{sku}"}])
+async def test_an_old_out_whose_photos_stand_under_several_signatures_is_taken_over_without_a_prediction(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    await before(bench, tmp_path, monkeypatch, *([signed(n, night) for n in (1, 2)] for night in ("a", "b")))
+    assert (bench.provider.bill, len(bench.saved())) == (4, 4)
+    manifest = table(tmp_path, "sku,image", f"A,{signed(1, 'c')}", f"B,{signed(2, 'c')}", f"C,{signed(2, 'd')}")
+    preview = dry_run.preview(
+        [manifest],
+        Settings(out=bench.out, provider="replicate", base_url="http://127.0.0.1:9/v1", **given),
+        lambda _: None,
+    )
+    summary = await bench.run(manifest, **given)
+    assert (summary.saved, summary.failed, bench.provider.bill, preview.bought) == (3, 0, 4, 0)
+    names = {item: output for item, status, output in shown(bench) if status == "saved"}
+    made = {"format": ("", "jpg"), "name": ("pic-", "png")}.get(next(iter(given), ""), ("", "png"))
+    assert names == {sku: f"{made[0]}{sku}.{made[1]}" for sku in "ABC"}
+    written = [path for path in bench.out.rglob("*") if path.is_file() and path.name != "ledger.jsonl"]
+    assert b"secret" not in b"".join(path.read_bytes() for path in written)
+    assert (await bench.run(manifest, **given)).skipped == 3
+
+
+async def test_all_that_an_old_run_left_in_flight_for_one_photo_is_asked_for_before_more_is_bought(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await before(bench, tmp_path, monkeypatch, [signed(1, "a"), signed(1, "b")], finished=False)
+    first, second = bench.provider.known
+    bench.provider.known[first] = Prediction(first, Status.FAILED, error="interrupted; please retry (code: PA)")
+    summary = await bench.run(table(tmp_path, "sku,image", f"V0,{signed(1, 'c')}", f"V1,{signed(1, 'd')}"))
+    assert (summary.saved, bench.provider.bill) == (2, 2)
+    assert {item["prediction_id"] for item in bench.results()["items"]} == {second}
+    assert bench.saved() == ["V0.png", "V1.png"]
+
+
+def drawn(bench: Bench) -> None:
+    """Give each picture a cutout of its own, 10 × the number in its URL wide."""
+
+    def create(request: CreateRequest) -> Prediction:
+        made = bench.provider.succeed(request)
+        number = int(re.sub(r"\D", "", request.image))
+        bench.provider.outputs[str(made.output)] = cutout(10 * number, 30)
+        return made
+
+    bench.provider.script.extend([create] * 9)
+
+
+def numbers(bench: Bench) -> dict[str, int]:
+    """The picture in each file."""
+    return {name: int.from_bytes((bench.out / name).read_bytes()[16:20], "big") // 10 for name in bench.saved()}
+
+
+async def test_rows_that_swap_their_names_have_them_by_the_next_run_and_lose_no_picture(
+    bench: Bench, tmp_path: Path
+) -> None:
+    drawn(bench)
+    await bench.run(table(tmp_path, "id,image,output", f"1,{U}1.jpg,a.png", f"2,{U}2.jpg,b.png"))
+    manifest = table(tmp_path, "id,image,output", f"1,{U}1.jpg,b.png", f"2,{U}2.jpg,a.png")
+    await bench.run(manifest)
+    outputs = {item: str(output) for item, _, output in shown(bench)}
+    assert {item: numbers(bench)[name] for item, name in outputs.items()} == {"1": 1, "2": 2}
+    assert any("2 × a longer name" in event.text for event in bench.events)
+    await bench.run(manifest, prune=True)
+    assert (numbers(bench), bench.provider.bill) == ({"b.png": 1, "a.png": 2}, 2)
+    assert (await bench.run(manifest)).skipped == 2
+
+
+async def test_a_name_whose_row_is_gone_passes_on_and_the_picture_that_it_had_needs_no_second_prediction(
+    bench: Bench, tmp_path: Path
+) -> None:
+    drawn(bench)
+    await bench.run(table(tmp_path, "id,image,output", f"1,{U}1.jpg,a.png"))
+    other = table(tmp_path, "id,image,output", f"9,{U}2.jpg,a.png")
+    left = [(await bench.run(other)).left for _ in range(3)]
+    assert (left, numbers(bench)["a.png"], bench.results()["items"][1]["output"]) == ([1, 0, 0], 2, "a.png")
+    both = table(tmp_path, "id,image,output", f"9,{U}2.jpg,a.png", f"1,{U}1.jpg,b.png")
+    summary = await bench.run(both, prune=True)
+    assert (summary.gone, numbers(bench), bench.provider.bill) == (0, {"a.png": 2, "b.png": 1}, 2)
+
+
+async def test_a_name_that_only_a_picture_had_is_its_rows_at_once_and_what_it_replaces_needs_no_second_prediction(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn(bench)
+    await before(bench, tmp_path, monkeypatch, [f"{U}1.jpg"], [f"{U}2.jpg"])
+    taken = await bench.run(table(tmp_path, "id,image,output", f"A,{U}2.jpg,1.png"))
+    assert (taken.saved, taken.gone, numbers(bench)["1.png"], bench.provider.bill) == (1, 1, 2, 2)
+    back = await bench.run(table(tmp_path, "id,image,output", f"A,{U}2.jpg,1.png", f"B,{U}1.jpg,B.png"))
+    assert (back.gone, numbers(bench)["B.png"], bench.provider.bill) == (1, 1, 2)

@@ -14,7 +14,7 @@ from batch_removebg.ledger.events import Entry, lenient
 from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED, mark
 from batch_removebg.ledger.journal import read
-from batch_removebg.ledger.state import Fold, ItemState
+from batch_removebg.ledger.state import Fold, ItemState, id_hash
 from batch_removebg.storage.naming import DEFAULT_TEMPLATE, Claims, folders_of, name_key
 
 NOW = 1_800_000_000.0
@@ -64,7 +64,9 @@ class Oracle(Fold):
         return [None for _ in keys]
 
     def counts(self, unknown: int | None = None) -> dict[str, int]:
-        by = Counter("gone" if state.gone else state.outcome for state in self.items.values())
+        by = Counter(
+            ("moved" if state.nameless else "gone") if state.gone else state.outcome for state in self.items.values()
+        )
         pending = max(by["pending"], self.run.pending) if unknown is None else by["pending"] + unknown
         named = {"saved": by["saved"], "failed": by["failed"], "pending": pending}
         return {"total": sum(named.values()), **named, "gone": by["gone"]}
@@ -83,6 +85,12 @@ class Oracle(Fold):
 
     def has_prediction(self, prediction_id: str) -> bool:
         return any(state.prediction_id == prediction_id for state in self.items.values())
+
+    def filed(self, state: ItemState) -> ItemState:
+        return state
+
+    def of_hash(self, h: int) -> list[str]:
+        return [key for key in self.items if id_hash(key) == h]
 
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         return (one for one in self.items.values() if one.is_made and one.fingerprint == fingerprint)

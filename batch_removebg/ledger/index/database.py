@@ -15,7 +15,7 @@ from batch_removebg.errors import IndexDamaged
 from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState
 
-from .schema import FORMAT, INDEXES, SCHEMA, Row, unpack
+from .schema import FORMAT, GONE, INDEXES, SCHEMA, Row, unpack
 
 _OURS = 0x62726267  # SQLite's application id: another program's database is not taken for an index
 _INSERT = f"INSERT OR REPLACE INTO item VALUES ({', '.join('?' * 10)})"  # noqa: S608  # question marks
@@ -199,8 +199,8 @@ class Database:
         """The hash of the item that a name on record belongs to."""
         self._need("by_name")
         of_old = "(SELECT owner FROM old_name WHERE h = ?1)"
-        of_item = "(SELECT h FROM item WHERE name = ?1 ORDER BY n LIMIT 1)"
-        found: int | None = self._all(f"SELECT coalesce({of_old}, {of_item})", (h,))[0][0]  # no input
+        of_item = "(SELECT h FROM item WHERE name = ?1 ORDER BY coalesce(mark, 0) & ?2, n LIMIT 1)"
+        found: int | None = self._all(f"SELECT coalesce({of_item}, {of_old})", (h, GONE))[0][0]  # no input
         return found
 
     def has_folder(self, h: int) -> bool:

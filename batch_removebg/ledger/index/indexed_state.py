@@ -13,16 +13,17 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Entry, Saved, Submitted
-from batch_removebg.ledger.state import Fold, ItemState, Run, names_of
+from batch_removebg.ledger.state import Fold, ItemState, Run, id_hash, names_of
 from batch_removebg.storage.naming import folders_of, name_key
 
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .schema import FAILED, FLYING, GONE, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
@@ -67,7 +68,7 @@ class States(Mapping[str, ItemState]):
             return held
         if (near := self.near.get(key, _NOT_NEAR)) is not _NOT_NEAR:
             return near
-        return next((Held(n, state) for n, found, state in self.database.find(hash64(key)) if found == key), None)
+        return next((Held(n, state) for n, found, state in self.database.find(id_hash(key)) if found == key), None)
 
     def change(self, key: str) -> ItemState:
         """The state, to be changed; a new one where there is none."""
@@ -141,7 +142,7 @@ class Lookahead:
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
     ) -> None:
         """Find the others by their ids; continue from there if the manifest does."""
-        hashes = [hash64(ids[nth]) for nth in missed]
+        hashes = [id_hash(ids[nth]) for nth in missed]
         hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
@@ -166,6 +167,8 @@ class IndexedFold(Fold):
         self._bought: OrderedDict[str, None] = OrderedDict()  # the latest predictions: more than the file lacks
         self._all_bought = not self.items.last
         self._lookahead = Lookahead(database)
+        self._today: Mapping[str, str] = {}
+        self._older: dict[str, list[str]] = {}
         try:
             totals = database.meta("totals") or {}
             vars(self).update(totals, run=msgspec.convert(totals.get("run", {}), Run))
@@ -218,7 +221,7 @@ class IndexedFold(Fold):
 
     def _write(self, moving: Mapping[str, Held], totals: dict[str, Any], checkpoint: Checkpoint) -> None:
         changed = [(held.n, key, held.state) for key, held in moving.items()]
-        earlier = [(hash64(name_key(name)), hash64(key)) for _, key, state in changed for name in state.others]
+        earlier = [(hash64(name_key(name)), id_hash(key)) for _, key, state in changed for name in state.others]
         nested = [name for _, _, state in changed for name in names_of(state) if "/" in name]
         folders = {folder for name in nested for folder in folders_of(name)}
         more = {"changes": (self.database.meta("changes") or 0) + 1} if changed else {}
@@ -232,11 +235,12 @@ class IndexedFold(Fold):
 
         `unknown`: pending ones that no line names; where it isn't given, as many as the last run said at its end.
         """
-        marks = dict(self.database.marked(PENDING | FAILED | GONE))
+        kinds = PENDING | FAILED | GONE | MOVED
+        marks = dict(self.database.marked(kinds))
         marks |= {held.n: mark(held.state) for held in self.items.live.values()}
-        by = Counter(found & (PENDING | FAILED | GONE) for found in marks.values())
+        by = Counter(found & kinds for found in marks.values())
         pending = max(by[PENDING], self.run.pending) if unknown is None else by[PENDING] + unknown
-        saved = self.items.last - by[FAILED] - by[PENDING] - by[GONE]
+        saved = self.items.last - by[FAILED] - by[PENDING] - by[GONE] - by[MOVED]
         total = saved + by[FAILED] + pending
         return {"total": total, "saved": saved, "failed": by[FAILED], "pending": pending, "gone": by[GONE]}
 
@@ -246,7 +250,18 @@ class IndexedFold(Fold):
 
     def unsettled(self) -> Iterator[ItemState]:
         """The states with a prediction in flight, or a create without an answer."""
-        return (state for _, state in self.each(FLYING))
+        return (self.filed(state) for _, state in self.each(FLYING))
+
+    def refile(self, today: Mapping[str, str]) -> None:
+        """Find purchases that an older version filed otherwise by the fingerprints that they have `today`."""
+        self._today = today
+        for old, now in today.items():
+            self._older.setdefault(now, []).append(old)
+
+    def filed(self, state: ItemState) -> ItemState:
+        """The state with the fingerprint that its purchase has now."""
+        today = self._today.get(state.fingerprint or "")
+        return state if today is None else replace(state, fingerprint=today)
 
     def in_flight(self) -> int:
         """Items whose prediction was submitted and whose result is not saved yet."""
@@ -259,17 +274,18 @@ class IndexedFold(Fold):
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
-    def of_hash(self, h: int) -> str | None:
-        """The id of the item on record whose hash it is."""
-        late = (key for key in self.items.waiting() if hash64(key) == h)
-        return next((key for _, key, _ in self.database.find(h)), None) or next(late, None)
+    def of_hash(self, h: int) -> list[str]:
+        """The ids of the items on record that are found by it: one, or those that differ by their signatures."""
+        kept = [key for _, key, _ in self.database.find(h)]
+        return kept or [key for key in self.items.waiting() if id_hash(key) == h]
 
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
-        of_late, found = self.saved_for.get(fingerprint), self.database.find(short_key(fingerprint), "made")
-        keys = dict.fromkeys((*(() if of_late is None else (of_late,)), *(key for _, key, _ in found)))
-        states = map(self.items.__getitem__, keys)
-        return (one for one in states if one.is_made and one.fingerprint == fingerprint)
+        for filed in (fingerprint, *self._older.get(fingerprint, ())):
+            of_late, found = self.saved_for.get(filed), self.database.find(short_key(filed), "made")
+            keys = dict.fromkeys((*(() if of_late is None else (of_late,)), *(key for _, key, _ in found)))
+            states = map(self.items.__getitem__, keys)
+            yield from (one for one in states if one.is_made and one.fingerprint == filed)
 
     def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
         """For each of `done_keys` the number of the saved item of that id that is done so, and hasn't changed since."""

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import chain, islice, takewhile
 
-from batch_removebg.hashing import hash64
-from batch_removebg.ledger.state import ItemState
+from batch_removebg.ledger.state import ItemState, id_hash
 from batch_removebg.model import Item
 
 from .bitset import Bitset
 from .database import Database, Found
 from .indexed_state import IndexedFold
-from .schema import GONE, rows
+from .schema import GONE, MOVED, rows
 
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
@@ -62,7 +61,7 @@ class RunItems:
         found = self._waiting.get(key)
         if found is not None or not self._spilled:
             return found
-        return next((_item(each) for each in self._disk.find(hash64(key)) if each[1] == key), None)
+        return next((_item(each) for each in self._disk.find(id_hash(key)) if each[1] == key), None)
 
     def unknown(self) -> Iterator[Item]:
         """The items of this run that the ledger doesn't know."""
@@ -70,9 +69,9 @@ class RunItems:
         items = chain(map(_item, spilled), self._waiting.values())
         while some := list(islice(items, _FEW)):
             late = fold.items.waiting()
-            hashes = {h for h, _, _ in fold.database.chosen([hash64(item.id) for item in some])}
+            hashes = {h for h, _, _ in fold.database.chosen([id_hash(item.id) for item in some])}
             for item in some:
-                if item.id not in late and (hash64(item.id) not in hashes or item.id not in fold.items):
+                if item.id not in late and (id_hash(item.id) not in hashes or item.id not in fold.items):
                     yield item
 
     def forget(self, key: str) -> None:
@@ -81,7 +80,7 @@ class RunItems:
 
     def absent(self) -> Iterator[str]:
         """Ids of the items on record that this run hasn't read, but for those that are known to be gone."""
-        gone, every = {n for n, _ in self.fold.database.marked(GONE)}, range(1, self.fold.items.last + 1)
+        gone, every = {n for n, _ in self.fold.database.marked(GONE | MOVED)}, range(1, self.fold.items.last + 1)
         missing = (n for n in every if n not in self.numbers and n not in gone)
         return (key for _, key, _ in self.fold.database.numbered(missing))
 
@@ -99,7 +98,7 @@ class Names:
     """Which item owns which name: those on record, and those that this run has given."""
 
     def __init__(self, index: Database, disk: Database) -> None:
-        self._kept = index, disk  # the latter for names that are too many for memory
+        self._kept = disk, index  # the former for names that are too many for memory
         self._owners: dict[int, int] = {}
         self._folders: set[int] = set()
 
@@ -114,9 +113,9 @@ class Names:
         return h in self._folders or any(kept.has_folder(h) for kept in self._kept)
 
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None:
-        """Give a free name to an item."""
+        """Give a name to an item."""
         if len(self._owners) >= _AT_HAND:
-            self._kept[1].write((), self._owners.items(), self._folders)
+            self._kept[0].write((), self._owners.items(), self._folders)
             self._owners, self._folders = {}, set()
-        self._owners.setdefault(h, owner)
+        self._owners[h] = owner
         self._folders.update(folders)

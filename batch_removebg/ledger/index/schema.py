@@ -11,12 +11,12 @@ import msgspec
 from batch_removebg.errors import IndexDamaged
 from batch_removebg.hashing import hash64_all
 from batch_removebg.ledger.codec import decode, encode
-from batch_removebg.ledger.state import ItemState
+from batch_removebg.ledger.state import ItemState, unsigned
 from batch_removebg.storage.naming import name_key
 
-PENDING, FAILED, FLYING, FLAGGED, GONE = 1, 2, 4, 8, 16
+PENDING, FAILED, FLYING, FLAGGED, GONE, MOVED = 1, 2, 4, 8, 16, 32
 """Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags;
-gone, which no other mark stands beside but that of a prediction."""
+gone, or on record under another id; no other mark stands beside these but that of a prediction."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
@@ -36,10 +36,10 @@ INDEXES: Final[Mapping[str, str]] = {
     "by_made": "item(made) WHERE made IS NOT NULL",
 }
 """Those of all or most items: once the items are there they are made in a third of the time."""
-FORMAT = 8  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 9  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
-"""n: items are numbered from 1 as the ledger first names them · h: hash of the id · done: of a saved item, what
+"""n: items are numbered from 1 as the ledger first names them · h: see `id_hash` · done: of a saved item, what
 `done_keys` gives for it as long as there is nothing to do · name: hash of the output · mark: see above · bought, made:
 short keys of the prediction's id, and of the fingerprint of a picture that a prediction gave as it is, to be compared
 with the whole · id · state · crc: of both. None where there is nothing to say."""
@@ -48,13 +48,15 @@ with the whole · id · state · crc: of both. None where there is nothing to sa
 def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
     outcomes = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}
-    found = GONE if state.gone else outcomes[state.outcome]
+    gone = MOVED if state.nameless else GONE
+    found = gone if state.gone else outcomes[state.outcome]
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 
 def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
     """The rows of (n, id, state), made together: what is hashed or encoded at once takes half as long."""
     ids = [_bytes(item) for _, item, _ in items]
+    hashes = hash64_all([_bytes(unsigned(item)) for _, item, _ in items])
     states = [encode(state) for _, _, state in items]
     done = [_done(item, state) for _, item, state in items]
     names = [state.output for _, _, state in items]
@@ -72,7 +74,7 @@ def rows(items: Sequence[tuple[int, str, ItemState]]) -> list[Row]:
             zlib.crc32(data, zlib.crc32(key)),
         )
         for (n, _, state), key, h, data, finished, done_key, output, name in zip(
-            *(items, ids, hash64_all(ids), states, done, done_keys(done), names),
+            *(items, ids, hashes, states, done, done_keys(done), names),
             hash64_all([_bytes(name_key(name)) if name is not None else b"" for name in names]),
             strict=True,
         )

@@ -582,7 +582,8 @@ def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_counts_are_those_of_the_manifest_as_far_as_it_is_known() -> None:
     fold = IndexedFold(new_database())
     for name, event in [("a", "saved"), ("b", "failed"), ("c", "saved"), ("d", "failed"), ("e", "claimed")]:
-        fold.apply(lenient({"event": event, "item": name, "kind": "k", "message": f"{name} is bad"}))
+        told = {"kind": "k", "message": f"{name} is bad", "source": name}
+        fold.apply(lenient({"event": event, "item": name, **told}))
     fold.commit()
     reading = RunItems(fold)
     reading.numbers.add(1)
@@ -595,6 +596,9 @@ def test_the_counts_are_those_of_the_manifest_as_far_as_it_is_known() -> None:
     for name in ("c", "d"):
         fold.apply(lenient({"event": "gone", "item": name}))
     assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1, "gone": 2}
+    fold.apply(lenient({"event": "renamed", "item": "f", "was": "a"}))
+    assert reading.counts() == {"total": 4, "saved": 2, "failed": 1, "pending": 1, "gone": 2}
+    assert list(reading.absent()) == []
     assert [key for key, _ in fold.each(FAILED)] == ["b"]
     fold.apply(lenient({"event": "run_finished", "saved": 2, "failed": 1, "pending": 9}))
     assert fold.counts()["pending"] == 9  # those that the run has read, and no line names
