@@ -13,7 +13,7 @@ from msgspec import Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from batch_removebg.errors import SpentPicture, passing
-from batch_removebg.hashing import hash64, sha256_hex
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
 
 from . import events
@@ -95,13 +95,8 @@ def on_record(item: str) -> str:
 
 
 def unsigned(item: str) -> str:
-    """An id in the fold without such a hash."""
+    """An id in the fold without such a hash: all that it is found by."""
     return _LIKE.sub("", item) if "://" in item else item
-
-
-def id_hash(item: str) -> int:
-    """What an id is found by: the same for those that differ by a signature alone."""
-    return hash64(unsigned(item))
 
 
 _BLOCK = ("state", "started", "ended", "reason", "exit_code", "pid", "rate", "eta", "unread")

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from batch_removebg.errors import ItemError
+from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Renamed, Unchanged
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
-from batch_removebg.ledger.state import ItemState, Step, id_hash, plan, unsigned
+from batch_removebg.ledger.state import ItemState, Step, plan, unsigned
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.net.fetch import UNKNOWN, Validators
@@ -169,9 +170,9 @@ class Planner:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
         if not (item.was or item.url) or not len(self.fold.items):
             return ""
-        owner, plain, find = self.claims.owner(item), self.claims.plain(item), self.fold.database.find
-        named = self.fold.of_hash(owner) if owner is not None else []
-        like = [key for was in (item.id, *item.was) for key in (was, *(key for _, key, _ in find(id_hash(was))))]
+        owner, plain, of_hash = self.claims.owner(item), self.claims.plain(item), self.fold.of_hash
+        named = of_hash(owner) if owner is not None else []
+        like = [key for was in (item.id, *item.was) for key in (was, *of_hash(hash64(unsigned(was))))]
         found = list[tuple[bool, int, str]]()
         for was in dict.fromkeys((*like, *named)):
             held = self.fold.items.held(was)

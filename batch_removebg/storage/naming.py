@@ -164,6 +164,7 @@ class _Owners(Protocol):
     """Which item has which name, or one below a folder; names, items and folders are `hash64` values."""
 
     def owner(self, h: int) -> int | None: ...
+    def given(self, h: int) -> bool: ...
     def has_folder(self, h: int) -> bool: ...
     def take(self, h: int, owner: int, folders: Iterable[int]) -> None: ...
 
@@ -203,12 +204,11 @@ class Claims:
         candidates, own = list(self._candidates(item)), hash64(item.id)
         for name in candidates:
             holder = self._owners.owner(key := hash64(name_key(name)))
-            if holder == own:
-                return name
-            others = holder is not None and ((was and holder == hash64(was)) or passes(holder, name))
-            if not others and not self._free(name):
+            known = holder in (own, hash64(was or item.id))
+            known = known or (holder is not None and not self._owners.given(key) and passes(holder, name))
+            if not known and not self._free(name):
                 continue
-            if others or not exists(name):
+            if known or not exists(name):
                 self._owners.take(key, own, folders_of(name))
                 return name
             if name != candidates[0]:

@@ -298,3 +298,13 @@ async def test_a_name_that_only_a_picture_had_is_its_rows_at_once_and_what_it_re
     assert (taken.saved, taken.gone, numbers(bench)["1.png"], bench.provider.bill) == (1, 1, 2, 2)
     back = await bench.run(table(tmp_path, "id,image,output", f"A,{U}2.jpg,1.png", f"B,{U}1.jpg,B.png"))
     assert (back.gone, numbers(bench)["B.png"], bench.provider.bill) == (1, 1, 2)
+
+
+async def test_a_name_that_its_row_asks_for_again_is_no_other_rows(bench: Bench, tmp_path: Path) -> None:
+    drawn(bench)
+    for name in ("a.png", "b.png"):
+        await bench.run(table(tmp_path, "id,image,output", f"1,{U}1.jpg,{name}"))
+    both = table(tmp_path, "id,image,output", f"1,{U}1.jpg,a.png", f"2,{U}2.jpg,a.png")
+    await bench.run(both)
+    outputs = {item: str(output) for item, _, output in shown(bench)}
+    assert (outputs["1"], numbers(bench)["a.png"], numbers(bench)[outputs["2"]]) == ("a.png", 1, 2)

@@ -89,7 +89,8 @@ async def test_a_picture_remade_from_another_url_is_no_twin_of_its_first(bench: 
     await bench.run(urls(tmp_path, "https://shop.example/a.jpg,one", "https://shop.example/b.jpg,two"))
     # `one` now shows b, made from `two`: it must not stand for a any more.
     assert (await bench.run(urls(tmp_path, "https://shop.example/b.jpg,one"))).reused == 1
-    assert (await bench.run(urls(tmp_path, "https://shop.example/a.jpg,three"))).predictions == 1
+    assert (await bench.run(urls(tmp_path, "https://shop.example/a.jpg,three"))).reused == 1  # what was bought for a
+    assert bench.results()["items"][-1]["prediction_id"] is None  # and not `p2`, which `one` shows
 
 
 async def test_content_that_the_model_refuses_is_refused_once_for_all_its_copies(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from batch_removebg.ledger.events import Entry, lenient
 from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED, mark
 from batch_removebg.ledger.journal import read
-from batch_removebg.ledger.state import Fold, ItemState, id_hash
+from batch_removebg.ledger.state import Fold, ItemState, unsigned
 from batch_removebg.storage.naming import DEFAULT_TEMPLATE, Claims, folders_of, name_key
 
 NOW = 1_800_000_000.0
@@ -90,7 +90,7 @@ class Oracle(Fold):
         return state
 
     def of_hash(self, h: int) -> list[str]:
-        return [key for key in self.items if id_hash(key) == h]
+        return [key for key in self.items if hash64(unsigned(key)) == h]
 
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         return (one for one in self.items.values() if one.is_made and one.fingerprint == fingerprint)
@@ -111,6 +111,9 @@ class InMemory:
 
     def owner(self, h: int) -> int | None:
         return self._owners.get(h)
+
+    def given(self, h: int) -> bool:
+        return h in self._owners
 
     def has_folder(self, h: int) -> bool:
         return h in self._folders

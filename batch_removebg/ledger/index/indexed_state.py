@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Entry, Saved, Submitted
-from batch_removebg.ledger.state import Fold, ItemState, Run, id_hash, names_of
+from batch_removebg.ledger.state import Fold, ItemState, Run, names_of, unsigned
 from batch_removebg.storage.naming import folders_of, name_key
 
 from .bitset import Bitset
@@ -68,7 +68,9 @@ class States(Mapping[str, ItemState]):
             return held
         if (near := self.near.get(key, _NOT_NEAR)) is not _NOT_NEAR:
             return near
-        return next((Held(n, state) for n, found, state in self.database.find(id_hash(key)) if found == key), None)
+        return next(
+            (Held(n, state) for n, found, state in self.database.find(hash64(unsigned(key))) if found == key), None
+        )
 
     def change(self, key: str) -> ItemState:
         """The state, to be changed; a new one where there is none."""
@@ -142,7 +144,7 @@ class Lookahead:
         self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
     ) -> None:
         """Find the others by their ids; continue from there if the manifest does."""
-        hashes = [id_hash(ids[nth]) for nth in missed]
+        hashes = [hash64(unsigned(ids[nth])) for nth in missed]
         hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
         met, by_id = sum(n is not None for n in found), 0
         for nth, h in zip(missed, hashes, strict=True):
@@ -221,7 +223,9 @@ class IndexedFold(Fold):
 
     def _write(self, moving: Mapping[str, Held], totals: dict[str, Any], checkpoint: Checkpoint) -> None:
         changed = [(held.n, key, held.state) for key, held in moving.items()]
-        earlier = [(hash64(name_key(name)), id_hash(key)) for _, key, state in changed for name in state.others]
+        earlier = [
+            (hash64(name_key(name)), hash64(unsigned(key))) for _, key, state in changed for name in state.others
+        ]
         nested = [name for _, _, state in changed for name in names_of(state) if "/" in name]
         folders = {folder for name in nested for folder in folders_of(name)}
         more = {"changes": (self.database.meta("changes") or 0) + 1} if changed else {}
@@ -275,9 +279,8 @@ class IndexedFold(Fold):
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
     def of_hash(self, h: int) -> list[str]:
-        """The ids of the items on record that are found by it: one, or those that differ by their signatures."""
-        kept = [key for _, key, _ in self.database.find(h)]
-        return kept or [key for key in self.items.waiting() if id_hash(key) == h]
+        """The ids in the index that are found by it: one, or those that differ by their signatures."""
+        return [key for _, key, _ in self.database.find(h)]
 
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""

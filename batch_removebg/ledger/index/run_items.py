@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import chain, islice, takewhile
 
-from batch_removebg.ledger.state import ItemState, id_hash
+from batch_removebg.hashing import hash64
+from batch_removebg.ledger.state import ItemState, unsigned
 from batch_removebg.model import Item
 
 from .bitset import Bitset
@@ -61,7 +62,7 @@ class RunItems:
         found = self._waiting.get(key)
         if found is not None or not self._spilled:
             return found
-        return next((_item(each) for each in self._disk.find(id_hash(key)) if each[1] == key), None)
+        return next((_item(each) for each in self._disk.find(hash64(unsigned(key))) if each[1] == key), None)
 
     def unknown(self) -> Iterator[Item]:
         """The items of this run that the ledger doesn't know."""
@@ -69,9 +70,9 @@ class RunItems:
         items = chain(map(_item, spilled), self._waiting.values())
         while some := list(islice(items, _FEW)):
             late = fold.items.waiting()
-            hashes = {h for h, _, _ in fold.database.chosen([id_hash(item.id) for item in some])}
+            hashes = {h for h, _, _ in fold.database.chosen([hash64(unsigned(item.id)) for item in some])}
             for item in some:
-                if item.id not in late and (id_hash(item.id) not in hashes or item.id not in fold.items):
+                if item.id not in late and (hash64(unsigned(item.id)) not in hashes or item.id not in fold.items):
                     yield item
 
     def forget(self, key: str) -> None:
@@ -107,6 +108,10 @@ class Names:
         if (owner := self._owners.get(h)) is not None:
             return owner
         return next((owner for kept in self._kept if (owner := kept.owner(h)) is not None), None)
+
+    def given(self, h: int) -> bool:
+        """Whether this run has given the name with hash `h`."""
+        return h in self._owners or self._kept[0].owner(h) is not None
 
     def has_folder(self, h: int) -> bool:
         """Whether a name lies below the folder with hash `h`."""

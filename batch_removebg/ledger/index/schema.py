@@ -39,7 +39,7 @@ INDEXES: Final[Mapping[str, str]] = {
 FORMAT = 9  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
-"""n: items are numbered from 1 as the ledger first names them · h: see `id_hash` · done: of a saved item, what
+"""n: items are numbered from 1 as the ledger first names them · h: hash of `unsigned` id · done: of a saved item, what
 `done_keys` gives for it as long as there is nothing to do · name: hash of the output · mark: see above · bought, made:
 short keys of the prediction's id, and of the fingerprint of a picture that a prediction gave as it is, to be compared
 with the whole · id · state · crc: of both. None where there is nothing to say."""
