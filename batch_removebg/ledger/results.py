@@ -95,12 +95,14 @@ def _table(run_items: RunItems) -> Iterator[str]:
     """The manifest's rows as CSV, its cells as they were, with what became of them."""
     line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
     of_manifest = chain.from_iterable(entry.get("meta", ()) for entry in _rows(run_items))
+    waits = f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}"
     columns = dict.fromkeys(chain(("id", "source"), of_manifest))
     yield line((*columns, *(f"{name}_" if name in columns else name for name in _COLUMNS)))
     for entry in _rows(run_items):
         cells = {**entry.get("meta", {}), "id": entry["id"], "source": entry["source"]}
         found = [cells.get(name, "") for name in columns]
         flags, error = " ".join(entry.get("flags", ())), (entry["error"] or {}).get("message")
+        error = waits if entry["status"] == "pending" else error
         ends = (entry["output"], entry["status"], flags, error)
         yield line((*(cell if isinstance(cell, str) else encode(cell).decode() for cell in found), *ends))
 

@@ -38,7 +38,5 @@ def meant_for(target: URL, first: URL, headers: Sequence[Header]) -> dict[str, s
         return {}
     host = (target.host or "").rstrip(".")
     same = (first.host, first.port if first.scheme == target.scheme else target.port) == (target.host, target.port)
-    names = [f".{host}", f".{host}:{target.port}"]
-    return {
-        name: value for of, name, value in headers if (any(each.endswith(f".{of}") for each in names) if of else same)
-    }
+    names = f".{host} .{host}:{target.port} "
+    return {name: value for of, name, value in headers if (f".{of} " in names if of else same)}

@@ -34,7 +34,7 @@ _UNTIL = re.compile(r"((x-)?exp(ires?|iry|iration)?|e|se|verify_expires|valid_?(
 _SINCE = re.compile(r"(ts|timestamp)" + _MOMENT)
 _NAMED = re.compile(r"((x-|url)?(signature|sig|sign|hmac)|token)=.*", re.DOTALL)
 _LIKELY = re.compile(
-    r"key=[0-9a-f]{32,}|(h|hash|md5|secure|st?|t)=([0-9a-f]{16,}|(?=.*[a-z])(?=.*[A-Z])[\w+/=~-]{20,})"
+    r"key=[0-9a-f]{32,}|(h|hash|md5|secure|st?|t)=([\da-fA-F]{16,}|(?=.*[a-z])(?=.*[A-Z])[\w+/=~-]{20,})"
 )
 """Proofs that are left out, with the moment, where one is there; likely ones where none is named so."""
 _BESIDE = re.compile(

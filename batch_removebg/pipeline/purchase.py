@@ -21,7 +21,6 @@ from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.providers import wire
 from batch_removebg.providers.budget import Budget
-from batch_removebg.providers.journaled import key_of
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates
 
@@ -208,9 +207,9 @@ class Purchaser:
             created = await self.context.provider.create(request)
         except CreateLost:
             turn.losses += 1
-            turn.lost, turn.sent = Lost(key_of(image.url), since), sent
+            turn.lost, turn.sent = Lost(self.lost.key(image.url), since), sent
             raise
-        self.lost.answered(created, key_of(image.url), sent)
+        self.lost.answered(created, self.lost.key(image.url), sent)
         self._purchased(prepared, turn, created.id)
         return created
 

@@ -6,20 +6,20 @@ arrived.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
-from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction
-from batch_removebg.net.urls import clean
 from batch_removebg.stop import Gate
 
 from .base import Wrapper
+from .wire import key_of
 
 
 @dataclass(eq=False)
@@ -29,6 +29,7 @@ class Journaled(Wrapper):
     ledger: Ledger
     gate: Gate
     clock: Clock = field(default_factory=Clock)
+    key: Callable[[str], str] = key_of
     _arriving: set[str | None] = field(default_factory=set, init=False)  # ids of answers that aren't on record yet
 
     async def create(self, request: CreateRequest) -> Prediction:
@@ -40,12 +41,12 @@ class Journaled(Wrapper):
         submitting = Submitting(
             item=request.item,
             attempt=request.attempt,
-            key=key_of(request.image),
+            key=self.key(request.image),
             output=request.output,
             fingerprint=request.fingerprint,
             possible_duplicate=request.possible_duplicate,
             # An upload whose URL is a secret can't be used again from the ledger.
-            until=stamp(until) if until is not None and key_of(request.image) == request.image else None,
+            until=stamp(until) if until is not None and self.key(request.image) == request.image else None,
         )
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
@@ -73,8 +74,3 @@ class Journaled(Wrapper):
             raise CreateLost(f"the answer to the create for {request.item} names a prediction of another create")
         self._arriving.add(created.id)
         return created
-
-
-def key_of(image: str) -> str:
-    """What a lost create is looked for by: the input URL as it is shown, or a digest of a data URI, never echoed."""
-    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else clean(image)

@@ -26,9 +26,9 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, CreateUnaccounted, KeyRejected, NotAnApi, ServerError
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import Prediction, Provider
-from batch_removebg.net.urls import clean
 
 from . import wire
+from .wire import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,17 @@ class _Search:
 class LostCreates:
     """Finds the predictions of lost creates; `watch` does the looking, in a task of its own."""
 
-    def __init__(self, provider: Provider, policy: LostPolicy, *, clock: Clock, known: Callable[[str], bool]) -> None:
-        """`known`: whether a prediction of that id belongs to a create on record."""
-        self.policy = policy
+    def __init__(
+        self,
+        provider: Provider,
+        policy: LostPolicy,
+        *,
+        clock: Clock,
+        known: Callable[[str], bool],
+        key: Callable[[str], str] = key_of,
+    ) -> None:
+        """`known`: whether a prediction of that id belongs to a create on record; `key`: what an input is known by."""
+        self.policy, self.key = policy, key
         self._provider = provider
         self._clock = clock
         self._known = known
@@ -191,7 +199,7 @@ class LostCreates:
             for one in page.predictions:
                 sent, image = self._later.get(one.id or "", (-math.inf, ""))
                 newest = max(newest, sent)
-                self._echoes = self._echoes or (one.image is not None and wire.same_url(clean(one.image), image))
+                self._echoes = self._echoes or (one.image is not None and wire.same_url(self.key(one.image), image))
             for candidate in page.predictions:
                 self._compare(candidate, searches, doubtful)
             rows += len(page.predictions)
@@ -236,7 +244,7 @@ class LostCreates:
             return
         open_ones = [one for one in searches if not one.done.is_set() and candidate.id not in one.spent]
         for search in open_ones:
-            if candidate.image is not None and wire.same_url(clean(candidate.image), search.key):
+            if candidate.image is not None and wire.same_url(self.key(candidate.image), self.key(search.key)):
                 self._taken.add(candidate.id)
                 self._later[candidate.id] = search.sent, search.key
                 search.end(Sighting(candidate))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urljoin, urlsplit
 
 from batch_removebg.errors import OutputBroken, PredictionFailed, PredictionInterrupted, PredictionLost
+from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Prediction, PredictionPage, Status
 from batch_removebg.net.fetch import as_url
+from batch_removebg.net.urls import clean
 from batch_removebg.storage import on_disk
 from batch_removebg.storage.on_disk import OnDisk
 
@@ -263,6 +265,11 @@ def lightened(body: Any, folder: Path, depth: int = 0, *, sent: bool = False) ->
     if isinstance(body, dict):
         return {key: lightened(part, folder, depth + 1, sent=sent or key == "input") for key, part in body.items()}
     return [lightened(part, folder, depth + 1, sent=sent) for part in body] if isinstance(body, list) else body
+
+
+def key_of(image: str, ignored: Collection[str] = ()) -> str:
+    """What a lost create is looked for by: the input URL as it is shown, or a digest of a data URI, never echoed."""
+    return f"sha256:{sha256_hex(image)}" if image.startswith("data:") else clean(image, ignored)
 
 
 def same_url(one: str, other: str) -> bool:

@@ -42,6 +42,7 @@ from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.providers.throttle import Throttled
+from batch_removebg.providers.wire import key_of
 from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
@@ -176,7 +177,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
-    lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction)
+    lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin, ending = endable_stdin() if context.shape.stream else (None, None)
     return Pipeline(
         context,
@@ -201,6 +202,7 @@ class Pace:
 
     def __init__(self, settings: Settings, billed: int = 0) -> None:
         window = inf if settings.local else 1.0  # the local engine refuses nothing
+        self.key = partial(key_of, ignored=settings.reading().identity.ignored)
         self.creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
         self.others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
         self.times = RunTimes()
@@ -220,7 +222,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
     breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
-        lambda inner: Journaled(inner, ledger, gate, clock),
+        lambda inner: Journaled(inner, ledger, gate, clock, pace.key),
         lambda inner: Budgeted(inner, pace.budget),
         lambda inner: Throttled(
             inner,

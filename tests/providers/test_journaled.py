@@ -29,7 +29,8 @@ from batch_removebg.errors import (
 )
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Status
-from batch_removebg.providers.journaled import Journaled, key_of
+from batch_removebg.providers.journaled import Journaled
+from batch_removebg.providers.wire import key_of
 from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider
 
@@ -200,6 +201,7 @@ async def test_an_item_cancelled_before_its_turn_is_not_bought(ledger: Ledger) -
 def test_the_key_of_a_url_is_the_url_and_of_a_data_uri_a_digest() -> None:
     uri = "data:image/jpeg;base64,AAAA"
     assert key_of(URL) == URL
+    assert key_of(f"{URL}?pass=1&v=2", {"pass"}) == f"{URL}?v=2"
     assert key_of(uri) == "sha256:" + hashlib.sha256(uri.encode()).hexdigest()
 
 

@@ -241,3 +241,11 @@ async def test_the_table_has_the_manifests_cells_and_what_became_of_them(bench: 
     assert (b["title"], b["price"], b["tags"]) == ("zwei\nZeilen, größer", "7.5", '["x"]')
     [error] = (item["error"]["message"] for item in bench.results()["items"] if item["error"])
     assert (c["output"], c["status_"], c["error"]) == ("", "failed", error)
+
+
+async def test_the_table_says_of_pending_rows_what_they_wait_for(bench: Bench) -> None:
+    bench.add("a.jpg")
+    bench.on_event = lambda event: bench.stop() if event.kind is Kind.STARTED else None
+    summary = await bench.run()
+    [row] = csv.DictReader((bench.out / "results.csv").read_text().splitlines())
+    assert (row["status"], row["error"]) == ("pending", f"not done yet: {summary.stopped}")
