@@ -185,6 +185,9 @@ class _Owners(dict[int, int]):
     def owner(self, h: int) -> int | None:
         return self.get(h)
 
+    def given(self, h: int) -> bool:
+        return h in self
+
     def has_folder(self, h: int) -> bool:
         return False
 

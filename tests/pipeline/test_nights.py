@@ -17,7 +17,7 @@ from batch_removebg.ledger import state
 from batch_removebg.manifest import identity
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.net import fetch
-from batch_removebg.providers import journaled
+from batch_removebg.providers import wire
 from batch_removebg.run import assemble, dry_run
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
@@ -196,7 +196,7 @@ async def before(
 ) -> None:
     """Leave OUT as a version did that knew items by their whole URLs; not `finished`: all predictions are in flight."""
     with monkeypatch.context() as then:
-        for module in (identity, journaled, state):
+        for module in (identity, wire, state):
             then.setattr(module, "clean", lambda url, ignored=(): url)
         for urls in nights:
             await bench.run(table(tmp_path, "image", *urls))
