@@ -209,7 +209,8 @@ class Pace:
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
         self.budget = Budget(*settings.budget(billed))
-        self.breaker = Breaker(stranger=settings.give_up_after)
+        given = settings.give_up_after
+        self.breaker = Breaker() if given is None else Breaker(outage=given, stranger=given)
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:
