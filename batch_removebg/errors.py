@@ -49,6 +49,7 @@ class BatchError(Exception):
     exit_code: ClassVar[int] = 1
     of_content: ClassVar[bool] = False  # whether every other item with the same content would fail in the same way
     attempts: int = 0  # predictions bought for the item before the error
+    answer: str = ""  # what the server said, for the verdict on a run whose predictions are all alike
 
     def __init_subclass__(cls, **told: object) -> None:
         """`told`: the attributes above that differ from those of the base class."""
@@ -243,6 +244,10 @@ class PredictionStuck(ResubmitError, kind="prediction-stuck"):
 
 class OutputBroken(ResubmitError, kind="output"):
     """The output isn't a picture, has no alpha, or has another shape than its input."""
+
+
+class NoAlpha(OutputBroken):
+    """The output is a whole picture without transparency: to fetch it again changes nothing."""
 
 
 class Postponed(BatchError, kind="postponed", verdict=Verdict.LEAVE):

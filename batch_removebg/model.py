@@ -82,7 +82,7 @@ class Prediction:
     status: Status
     output: str | None = None
     """The likeliest picture among the URLs in the output: `https:`, `http:` or `data:`; `others` are the rest."""
-    error: str | None = None
+    error: str | None = None  # what the server said of its end, or gave in the place of an output
     image: str | None = None  # the input URL, where the server returns it; identifies a create whose answer was lost
     created_at: datetime | None = None
     version: str | None = field(default=None, compare=False)  # of the model, where the server shows it

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.errors import OutputBroken
+from batch_removebg.errors import NoAlpha
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
 from batch_removebg.imaging.decode import read
@@ -41,7 +41,7 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
         alpha = picture.pixels
     if alpha is None:
-        raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
+        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
     # The provider's own edges stay: the background isn't known here.
     own = replace(finish, edges="keep", refine="none", clean_below=0)
     composed = compose(replace(picture, alpha=None), alpha, own)

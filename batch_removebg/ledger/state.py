@@ -140,6 +140,7 @@ class Fold:
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
+    proven: str = ""  # provider and version whose prediction last gave a picture
     run: Run = Run()
     engine: str | None = None
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
@@ -245,6 +246,8 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
     state.outcome, state.quality = "saved", _writable(entry.quality)
+    if entry.prediction_id is not None and not entry.reused:
+        fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:
         fold.saved_for[entry.fingerprint] = on_record(entry.item)
     _named(state, entry.output)

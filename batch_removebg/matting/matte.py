@@ -7,7 +7,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.errors import OutputBroken, SourceError
+from batch_removebg.errors import NoAlpha, OutputBroken, SourceError
 from batch_removebg.imaging import png
 from batch_removebg.imaging.arrays import Picture, to_8_bits
 from batch_removebg.imaging.decode import read
@@ -41,7 +41,7 @@ def matte_of(data: bytes, *, width: int, height: int, limits: Limits) -> Matte:
     picture = read_output(data, limits)
     mask = picture.pixels if picture.alpha is None else picture.alpha
     if mask.ndim != 2:
-        raise OutputBroken("the output has no alpha: the model gave back a picture without transparency")
+        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
     rows, columns = mask.shape
     scale = max(rows, columns) / max(width, height)
     pairs = (columns, width * scale), (rows, height * scale)

@@ -324,5 +324,7 @@ def one_line(error: BaseException) -> str:
 
     if isinstance(error, aiohttp.ClientHttpProxyError):  # its text may hold the proxy's password
         return f"the proxy answers {error.status} ({error.message})"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy {error.host}:{error.port} can't be reached ({error.os_error.strerror}); check HTTPS_PROXY"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"

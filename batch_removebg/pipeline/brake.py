@@ -21,13 +21,16 @@ from batch_removebg.errors import (
     ResubmitError,
     UploadExpired,
 )
+from batch_removebg.net.urls import scrubbed
 
 _HOPELESS = OutputBroken, PredictionLost  # what the server gives can't be used, and waiting heals nothing
 _DOUBTFUL = ResubmitError, PredictionFailed, InputRejected, CreateUnaccounted  # the pictures' fault, or it may pass
 _FEW, _MORE, _MANY = 3, 6, 10
 """Pictures in a row that came to nothing after which only others are tried, after which the run stops, and after which
 it does where nothing was paid for."""
-_ALONE = 180.0  # seconds to wait for another picture: longer than a server asks to wait
+_ALONE, _SOON = 180.0, 10.0
+"""Seconds to wait for another picture before the run stops, longer than a server asks to wait; and before those are
+tried again for which an earlier run bought in vain."""
 
 Pictures = dict[str, int]
 """Fingerprints of content, so that copies count once, with their place in the order of purchases."""
@@ -38,6 +41,7 @@ class Brake:
     """Asked before each purchase, and told what came of it."""
 
     stop: Callable[[BatchError], None]  # gets the reason to stop
+    well: bool = False  # a prediction of this API has given a picture, in this run or an earlier one
     _bought: Pictures = field(default_factory=dict, init=False)  # those that haven't ended, by their first purchase
     _in_flight: set[str] = field(default_factory=set, init=False)
     _suspects: Pictures = field(default_factory=dict, init=False)
@@ -47,6 +51,7 @@ class Brake:
     _failed: dict[str, Pictures] = field(default_factory=dict, init=False)  # pictures by kind of error
     _purchases: int = field(default=0, init=False)
     _proven: int = field(default=0, init=False)  # place of the last one that was saved
+    _alone: bool = field(default=False, init=False)  # no other is left than those of an earlier run
     _last: BatchError | None = field(default=None, init=False)
     _idle_since: float = field(default=inf, init=False)
 
@@ -55,24 +60,29 @@ class Brake:
         """Whether nothing is to be bought until it is known what became of those that were."""
         return len(self._doubtful) >= _FEW and len(self._doubtful | self._others) >= _MORE
 
+    def may_buy(self, under_way: int) -> bool:
+        """Whether a create may go, beside so many without an answer: the first picture proves the chain for the rest.
+
+        Until then three are tried at a time; no more than three in all where those of an earlier run were useless.
+        """
+        tried = self._in_flight.union(self._useless if self._warned else ())
+        return not self.holds and ((self.well and not self._warned) or under_way + len(tried) < _FEW)
+
     def allows(self, picture: str, now: float) -> bool:
         """Whether a prediction may be bought for the picture now; where not, ask again in a while.
 
         With three pictures in doubt, no second prediction is bought for any, and six are tried at most. Nor is one
         bought instead of an earlier run's, if those of three are of no use, before another shows that the server is
-        well, or none is left to show it.
+        well, or none is left to show it (then `may_buy` lets three go).
         """
         self._idle_since = now if self._others or self._suspects else min(self._idle_since, now)
-        idle = now - self._idle_since >= _ALONE
-        if self.holds or (picture in self._doubtful and len(self._doubtful) >= _FEW):
-            if idle and self._last is not None:
+        idle = now - self._idle_since
+        if self.holds or (picture in self._doubtful and (self._warned or len(self._doubtful) >= _FEW)):
+            if idle >= _ALONE and self._last is not None:
                 self._end(len(self._useless), self._last)
             return False
-        if picture in self._earlier and len(self._earlier) >= _FEW and not self._proven:
-            if not idle:
-                return False
-            self._idle_since = inf
-        return True
+        self._alone = self._alone or idle >= _SOON
+        return self._alone or picture not in self._earlier or not self._warned
 
     def bought(self, picture: str) -> None:
         """Record a purchase."""
@@ -95,7 +105,8 @@ class Brake:
         elif isinstance(error, _HOPELESS) and place > self._proven:
             self._useless[picture], self._last = place, error
             # The first three of a run say enough, where no other can still show that the server is well.
-            if len(self._useless) == _MORE or (len(self._useless) >= _FEW and not (self._proven or self._others)):
+            shown = self._others or (self._proven and not self._warned)
+            if len(self._useless) == _MORE or (len(self._useless) >= _FEW and not shown):
                 self._end(len(self._useless), error)
 
     def ended(self, picture: str, error: BatchError) -> None:
@@ -111,7 +122,8 @@ class Brake:
                 self._end(most, error)
 
     def saved(self, picture: str) -> None:
-        """Record that a picture was saved, from a prediction's output."""
+        """Record that a prediction's output gave what a picture is made of."""
+        self.well, self._alone = True, False
         self._earlier.clear()
         self._in_flight.discard(picture)
         self._proven = max(self._proven, self._bought.pop(picture, 0))
@@ -119,6 +131,10 @@ class Brake:
         self._useless = {one: place for one, place in self._useless.items() if place > self._proven}
         for kind, alike in self._failed.items():
             self._failed[kind] = {one: place for one, place in alike.items() if place > self._proven}
+
+    @property
+    def _warned(self) -> bool:
+        return len(self._earlier) >= _FEW
 
     @property
     def _doubtful(self) -> set[str]:
@@ -131,4 +147,6 @@ class Brake:
 
     def _end(self, count: int, error: BatchError) -> None:
         text = f"{count} pictures in a row ended alike, and none was saved in between: no more are bought"
-        self.stop(NothingUsable(f"{text}; run the same command again once the cause is found. The last: {error}"))
+        last = f"{error}; {error.answer}" if error.answer else error
+        text = f"{text}; run the same command again once the cause is found. The last: {last}"
+        self.stop(NothingUsable(scrubbed(text)))

@@ -15,6 +15,7 @@ import anyio
 
 from batch_removebg.errors import (
     BatchError,
+    NoAlpha,
     OutputBroken,
     ResubmitError,
     ServerError,
@@ -24,8 +25,10 @@ from batch_removebg.errors import (
 )
 from batch_removebg.finish.options import Finished
 from batch_removebg.finish.passthrough import as_it_is
+from batch_removebg.imaging.format import identify
 from batch_removebg.ledger.events import Claimed, Saved
 from batch_removebg.model import Matte
+from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.resources import patience
 from batch_removebg.storage.outputs import Draft, Outputs
@@ -47,16 +50,17 @@ class RefetchPolicy:
     """How often an output that can't be used is fetched again before the prediction counts as useless."""
 
     alike: int = 6  # fetches in a row of each URL with equal bytes, or the same refusal: the output itself is useless
+    sure: int = 2  # the same where no fetch can change it: it is in the answer itself, or a whole picture without alpha
     tries: int = 8  # fetches in all of each URL, each with another result: the connection damages them
     first: float = 1.0  # seconds before the second; doubled with each
     longest: float = 30.0
 
-    def delay(self, tries: int, alike: int, error: BatchError, chance: float) -> float:
+    def delay(self, tries: int, alike: int, error: BatchError, chance: float, *, sure: bool = False) -> float:
         """Seconds until the next fetch after `tries` failed ones, the last `alike` of them equal; half of it is jitter.
 
         Raises the error where the prediction is useless, ServerError where that can't be known.
         """
-        if alike >= self.alike:
+        if alike >= (self.sure if sure else self.alike):
             raise error
         if tries >= self.tries:
             raise ServerError(f"{error}; fetched {tries} times, and each time something else came")
@@ -108,7 +112,7 @@ class Downloader:
         ResubmitError where it was gone, or useless in the same way, as often in a row as the policy allows.
         """
         assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
-        urls, signs, tries = predicted.output, list[bytes](), 0
+        urls, signs, tries, sure = predicted.output, list[bytes](), 0, list[bool]()
         while True:
             output: bytes | Matte = b""
             try:
@@ -117,18 +121,27 @@ class Downloader:
                     urls = (wire.result(again), *again.others)
                 async with self.context.cpu.memory(2 * (self._largest or EXPECTED)):
                     output = await self._fetch(urls[tries % len(urls)])
-                    return await use(predicted, output)
+                    made = await use(predicted, output)
+                    self.context.brake.saved(predicted.prepared.fingerprint)
+                    return made
             except ResubmitError as error:
                 if not self.context.provider.capabilities.billed:
                     raise
-                tries += 1
+                url, tries = urls[tries % len(urls)], tries + 1
+                sure.append(isinstance(error, NoAlpha) or url.startswith("data:"))
+                error.answer = error.answer or self._answer(predicted, url, output)
                 self.context.brake.suspect(predicted.prepared.fingerprint)
                 signs.append(sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest())
                 if tries % len(urls):
                     continue  # the next URL at once
                 alike, chance = _alike(signs, len(urls)), self.context.clock.random()
-                wait = self.policy.delay(tries // len(urls), alike, error, chance)
+                wait = self.policy.delay(tries // len(urls), alike, error, chance, sure=all(sure[-len(urls) :]))
             await self.context.clock.sleep(wait)
+
+    def _answer(self, predicted: Predicted, url: str, output: bytes | Matte) -> str:
+        what = f"{identify(output) or 'no picture'}, {len(output)} bytes" if isinstance(output, bytes) else "a matte"
+        model = self.context.recipe.version[:12]
+        return f"prediction {predicted.prediction_id} of {model} succeeded with {fetch.redacted(url)} ({what})"
 
     async def _fetch(self, url: str) -> bytes | Matte:
         try:

@@ -40,6 +40,7 @@ class Host:
     _breaker: Breaker = field(default_factory=lambda: replace(_BREAKER))
     _active: int = 0
     _resumes: float = -inf
+    _asks_long: str = ""  # the URL for which it last asked to wait for longer than a run waits
     _left: str = ""  # why its rows are left to the next run
     _line: anyio.Lock = field(default_factory=anyio.Lock)
     _freed: anyio.Event = field(default_factory=anyio.Event)
@@ -75,6 +76,7 @@ class Host:
         if self._breaker.open:
             self.say(f"{self.name} answers again")
         self._breaker.answered()
+        self._asks_long = ""
         self._free()
 
     def gave_up(self) -> None:
@@ -83,23 +85,31 @@ class Host:
         self._free()
 
     def failed(self, url: str, error: RetryError, wait: float) -> bool:
-        """Record a failure; returns whether the host is down, or given up. `wait`: seconds until another try."""
+        """Record a failure; returns whether the host is down, or given up. `wait`: seconds until another try.
+
+        Raises Postponed where it asks for too long, for this URL alone as far as is known.
+        """
         now, was_open, asked = self.clock.monotonic(), self._breaker.open, max(wait, error.retry_after or 0.0)
         self._free()
         if isinstance(error, RateLimited) or error.retry_after:
             self._breaker.answered()
-            self._resumes = max(self._resumes, now + asked)
             if asked > _PATIENCE:
-                self._leave(f"{error}; {self.name} asks to wait for {asked / 60:.0f} minutes")
+                alone, self._asks_long = self._asks_long in ("", url), url
+                text = f"{error}; {self.name} asks to wait for {asked / 60:.0f} minutes"
+                if alone:
+                    self.say(said := f"{text}: this row is left to the next run")
+                    raise Postponed(said)
+                self._leave(text)
+            self._resumes = max(self._resumes, now + asked)
             return asked > _PATIENCE
         try:
             self._breaker.failed(now, None if isinstance(error, Unreachable) else url)
         except ServerDown:
             self._breaker, self._resumes = replace(_BREAKER), now + _AWAY
-            self._leave(f"{error}; {self.name} stays down")
+            self._leave(f"{error}; {self.name} stays out of reach")
             return True
         if self._breaker.open and not was_open:
-            self.say(f"{error}; {self.name} seems to be down: its rows wait, and the others go on")
+            self.say(f"{error}; {self.name} seems to be out of reach: its rows wait, and the others go on")
         return self._breaker.open
 
     def _free(self) -> None:

@@ -229,8 +229,6 @@ class Pipeline:
                     error.attempts = max(error.attempts, predicted.attempts)
                     await self._useless(todo, error, prepared)
                 else:
-                    if isinstance(predicted.output, tuple):
-                        self.context.brake.saved(prepared.fingerprint)
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
                         self._warn(todo, note)

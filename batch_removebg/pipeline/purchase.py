@@ -16,6 +16,7 @@ from batch_removebg.errors import (
     ResubmitError,
     RetryError,
 )
+from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Cleared, Rejected, Submitted
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Status
@@ -30,6 +31,7 @@ from .work import Doubt, Predicted, Prepared, Turn
 
 _PREDICTIONS = 3  # most that are bought for one content in a run
 _PAUSES = (5.0, 45.0)  # seconds before a spent prediction is replaced, and the next: trouble of the platform passes
+_WAITS = "waits, since predictions for several pictures were of no use, until another shows that the server is well"
 _REQUESTS = 4.0  # API requests to aim at for one item: upload, create and polls
 _DOUBTS = (1.0, 4.0, 10.0, 20.0)  # seconds after which one that seems useless is asked for again: a state may be late
 _LATE_POLLS = 8.0  # polls for a prediction that didn't end within its `Prefer: wait`: there are few of those
@@ -154,7 +156,11 @@ class Purchaser:
         await self._allowed(prepared)
 
     async def _allowed(self, prepared: Prepared) -> None:
+        said = False
         while not self.context.brake.allows(prepared.fingerprint, self.context.clock.monotonic()):
+            if not said:
+                self.context.notify(Event(Kind.WARNING, prepared.todo.item.id, text=_WAITS))
+            said = True
             await self.context.gate.sleep(1.0)
 
     async def recover(self, prepared: Prepared, turn: Turn) -> None:

@@ -40,6 +40,8 @@ class Owners:
                 self._echoes = True
             elif self._echoes or wire.normalised(found.image) in self._sent:
                 return False  # one that is rewritten may be ours, but not another's
+        if image is None and found.id is not None:
+            return True  # of an earlier run, and named
         if image is not None and image.startswith("http") and image not in self._files:
             return True  # two URLs of the user's may lead to one picture, whose output some servers name by its content
         owner = image or prediction_id or ""

@@ -15,7 +15,7 @@ from batch_removebg.model import Prediction
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Once, Operation, Pause, T, Wrapper
 
-_NAP = 2.0  # seconds until it is asked again whether a create may go
+_NAP = 0.1  # seconds until it is asked again whether a create may go
 _FRESH = 1.0  # age in seconds up to which what an answer says of the limit is up to date: the server may have held it
 
 
@@ -30,12 +30,12 @@ class Throttled(Wrapper):
     waited: Callable[[float], None]  # gets the seconds that each create was held
     answered: Callable[[], None]
     trouble: Callable[[float], None]  # gets the moment of each failure
-    may_buy: Callable[[float], bool] = lambda now: True
-    """Whether a create may go at that moment as far as the rest of the run is concerned."""
+    may_buy: Callable[[float, int], bool] = lambda now, under_way: True
+    """Whether a create may go at that moment beside so many under way, as far as the rest of the run is concerned."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        others = _Queue(self.others, lambda now: True, self.clock)
+        others = _Queue(self.others, lambda now, under_way: True, self.clock)
         self._queues = {
             "create": _Queue(self.creates, self.may_buy, self.clock),
             **dict.fromkeys(("get", "list", "upload"), others),
@@ -68,6 +68,7 @@ class Throttled(Wrapper):
             return result
         finally:
             queue.limit.ended(ticket)
+            queue.under_way -= 1
             if queue.limit.crowded:  # the one whose turn it is waits for an answer: one has arrived
                 queue.nap.cancel()
 
@@ -75,8 +76,9 @@ class Throttled(Wrapper):
 class _Queue:
     """First come, first served before one limit."""
 
-    def __init__(self, limit: RateLimit, may_go: Callable[[float], bool], clock: Clock) -> None:
+    def __init__(self, limit: RateLimit, may_go: Callable[[float, int], bool], clock: Clock) -> None:
         self.limit = limit
+        self.under_way = 0  # calls without an answer
         self._may_go = may_go
         self._clock = clock
         self._turn = anyio.Lock(fast_acquire=True)
@@ -86,7 +88,10 @@ class _Queue:
         """Wait until a call may go."""
         async with self._turn:
             # Asked again after each wait: a 429 of another call holds for this one as well.
-            while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(now):
+            while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(
+                now, self.under_way
+            ):
                 with anyio.CancelScope() as self.nap:
                     await sleep(wait or _NAP)
+            self.under_way += 1
             return self.limit.sent(self._clock.monotonic())

@@ -110,9 +110,12 @@ def prediction(
     own = set(outputs(given, base))  # a picture that was sent is none that was made
     found = (tuple(url for url in outputs(body.get(name), base) if url not in own) for name in _OUTPUTS)
     urls = next(filter(None, found), ())
+    status = _WORDS.get((_state(body) or "").strip().lower(), Status.UNKNOWN)
+    if said is None and status is Status.SUCCEEDED and not urls:
+        said = glimpse({name: value for name, value in body.items() if name != "input"})
     return Prediction(
         id=_id(body),
-        status=_WORDS.get((_state(body) or "").strip().lower(), Status.UNKNOWN),
+        status=status,
         output=urls[0] if urls else None,
         others=urls[1:],
         error=None if said is None else detail(said) or glimpse(said),
@@ -307,7 +310,9 @@ def result(ended: Prediction) -> str:
             return ended.output
         if ended.data_removed:
             raise PredictionLost("the server has wiped the output, an hour after it was made")
-        raise OutputBroken("the prediction succeeded, and its answer holds no output that can be read")
+        unread = OutputBroken("the prediction succeeded, and its answer holds no output that can be read")
+        unread.answer = f"prediction {ended.id} gave {said}"
+        raise unread
     if ended.status is Status.FAILED and not _TRANSIENT.search(said):
         raise PredictionFailed(f"the model refuses this picture: {said[:400]}")
     raise PredictionInterrupted(f"the prediction ended {ended.status.value}: {said[:400]}")

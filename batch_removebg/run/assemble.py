@@ -167,7 +167,8 @@ def context_of(
     """What the stages share, before the provider is wrapped."""
     cpu, gate = Cpu(budget=settings.pixels()), Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
-    brake, read = Brake(gate.close), sources(session, settings, cpu, clock, gate.sleep, listener)
+    known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
+    brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
@@ -208,7 +209,8 @@ class Pace:
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()
         self.budget = Budget(*settings.budget(billed))
-        self.breaker = Breaker(stranger=settings.give_up_after)
+        given = settings.give_up_after
+        self.breaker = Breaker() if given is None else Breaker(outage=given, stranger=given)
 
 
 def wrapped(context: Context, pace: Pace) -> Provider:
@@ -233,7 +235,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             waited=concurrency.waited,
             answered=concurrency.answered,
             trouble=concurrency.trouble,
-            may_buy=lambda now: not context.brake.holds and may_buy(hosts, now),
+            may_buy=lambda now, under_way: context.brake.may_buy(under_way) and may_buy(hosts, now),
         ),
         lambda inner: Breaking(inner, breaker, clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),

@@ -103,8 +103,9 @@ class Options:
     refresh: Literal["auto", "never", "always"] = option(
         "auto", WEB, "whether pictures that were downloaded are asked for again: `auto` (default) asks hosts that say "
         "whether one has changed, `always` downloads all, `never` none")
-    give_up_after: float = option(
-        600.0, WEB, "seconds to wait for an API that has never answered, before the run ends", metavar="S", above=0)
+    give_up_after: float | None = option(
+        None, WEB, "seconds of nothing but errors from the API until the run ends (default: 600 where it has never "
+        "answered, 1800 elsewhere)", metavar="S", above=0)
 
     format: Format = option(
         "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", read=format_name)

@@ -19,8 +19,8 @@ from batch_removebg.pipeline.download import RefetchPolicy
 from batch_removebg.run import batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
-from tests.support.doubles import FakeClock, cutout
-from tests.support.fake_api import FakeApi, Handler
+from tests.support.doubles import FakeClock, cutout, photo
+from tests.support.fake_api import FakeApi, Handler, data_uri
 from tests.support.wire import after, cut_short, page, picture, reset, says
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
@@ -192,20 +192,42 @@ async def test_a_few_useless_outputs_at_the_start_stop_nobody_else(tmp_path: Pat
 
 @pytest.mark.parametrize("items", [3, 5, 100])
 @pytest.mark.parametrize(
-    ("settings", "most"),
-    [({"concurrency": 1}, 9), ({"concurrency": 32}, 48), ({"rate": 60}, 20), ({"rate": 6}, 9)],
+    "settings",
+    [{"concurrency": 1}, {"concurrency": 32}, {"rate": 60}, {"rate": 6}],
     ids=["alone", "many", "paced", "slow"],
 )
 async def test_a_run_whose_every_output_is_useless_stops_after_a_few(
-    tmp_path: Path, items: int, settings: dict[str, int], most: int
+    tmp_path: Path, items: int, settings: dict[str, int]
 ) -> None:
     rough = Rough(tmp_path / "rough", spoilt(range(items), page(200)))
     async with rough.server():
         summary = await rough.run(items, **settings)
     assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, items, 4)
-    assert len(rough.api.bill) <= most  # in flight and being fetched when the first signs came
+    assert len(rough.api.bill) <= 6
     assert len({made.input["image"] for made in rough.api.bill}) == len(rough.api.bill)  # none twice
     assert "pictures in a row" in str(summary.stopped)
+
+
+@pytest.mark.parametrize("items", [4, 100])
+async def test_where_no_output_has_alpha_three_to_six_are_bought_and_three_in_each_run_after_it(
+    tmp_path: Path, items: int
+) -> None:
+    rough, bought, opaque = Rough(tmp_path / "rough", lambda _: None), list[int](), data_uri(photo(40, 30, (9, 9, 9)))
+    async with rough.server():
+        rough.api.shape = lambda prediction: prediction | {"output": prediction["output"] and opaque}
+        begun = rough.clock.now
+        for _ in range(3):
+            before = len(rough.api.bill)
+            summary = await rough.run(items)
+            assert (summary.saved, summary.failed, summary.pending, summary.exit_code) == (0, 0, items, 4)
+            assert "succeeded with data:image/jpeg" in str(summary.stopped)
+            bought.append(len(rough.api.bill) - before)
+        assert 3 <= bought[0] <= 6
+        assert max(bought[1:]) == 3
+        assert rough.clock.now - begun < 120
+        rough.api.shape = lambda prediction: prediction
+        summary = await rough.run(items)
+        assert (summary.saved, summary.exit_code) == (items, 0)
 
 
 def test_an_output_is_useless_once_it_has_come_alike_six_times() -> None:
@@ -214,6 +236,13 @@ def test_an_output_is_useless_once_it_has_come_alike_six_times() -> None:
     assert policy.delay(2, 2, broken, 0.0) == 1.0
     with pytest.raises(OutputBroken, match="no picture"):
         policy.delay(6, 6, broken, 1.0)
+
+
+def test_an_output_that_no_fetch_can_change_is_useless_at_the_second() -> None:
+    policy, broken = RefetchPolicy(), OutputBroken("no picture")
+    assert policy.delay(1, 1, broken, 1.0, sure=True) == 1.0
+    with pytest.raises(OutputBroken, match="no picture"):
+        policy.delay(2, 2, broken, 1.0, sure=True)
 
 
 def test_an_output_that_comes_otherwise_each_time_is_kept_for_the_next_run() -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from batch_removebg.errors import BatchError, SettingsError, SourceError, Unreachable
+from batch_removebg.errors import SettingsError, SourceError, Unreachable
 from batch_removebg.net import fetch, proxies
 from tests.support.raw_server import RawServer, raw_server, reply
 
@@ -106,6 +106,8 @@ async def test_a_proxy_that_is_down_is_named_without_its_password(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://user:s3cret@127.0.0.1:1")
-    with pytest.raises(BatchError, match=r"127\.0\.0\.1:1") as caught:
+    with pytest.raises(
+        Unreachable, match=r"the proxy 127\.0\.0\.1:1 can't be reached \(.+\); check HTTPS_PROXY$"
+    ) as caught:
         await fetch.get(session, "http://images.example.test/a.jpg", fetching=PUBLIC)
     assert "s3cret" not in str(caught.value)

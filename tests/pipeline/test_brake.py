@@ -10,6 +10,7 @@ from batch_removebg.errors import (
     BatchError,
     CreateUnaccounted,
     InputRejected,
+    NoAlpha,
     NothingUsable,
     OutputBroken,
     PredictionFailed,
@@ -143,19 +144,47 @@ def test_useless_predictions_of_an_earlier_run_are_replaced_once_another_shows_t
     assert reasons == []
 
 
-def test_where_no_other_is_left_one_of_them_is_replaced_at_a_time() -> None:
-    brake, reasons = braked()
+@pytest.mark.parametrize("well", [False, True])
+def test_where_no_other_is_left_three_of_them_are_replaced_after_ten_seconds(well: bool) -> None:
+    reasons: list[BatchError] = []
+    brake = Brake(reasons.append, well)
     for picture in "abcd":
         brake.useless(picture, PredictionLost("wiped"))
     assert buys(brake, "abcd", 1.0) == ""
-    assert buys(brake, "abcd", 181.0) == "a"
-    assert buys(brake, "bcd", 400.0) == ""
+    assert buys(brake, "abcd", 10.9) == ""
+    assert buys(brake, "ab", 11.0) == "ab"
+    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
     brake.useless("a", USELESS)
-    assert buys(brake, "bcd", 500.0) == ""
-    assert buys(brake, "bcd", 680.0) == "b"
+    assert not brake.allows("a", 12.0)
+    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
+    assert buys(brake, "c", 12.0) == "c"
+    assert not brake.may_buy(0)
+    for picture in "bc":
+        brake.useless(picture, USELESS)
+    assert len(reasons) == 1
+
+
+def test_until_the_first_picture_three_are_tried_at_a_time_and_then_any_number() -> None:
+    brake, _ = braked()
+    assert [brake.may_buy(under_way) for under_way in (0, 2, 3)] == [True, True, False]
+    assert buys(brake, "ab") == "ab"
+    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
+    brake.ended("a", SourceError("is gone"))
+    assert brake.may_buy(1)
     brake.saved("b")
-    assert buys(brake, "acd", 681.0) == "acd"
-    assert reasons == []
+    assert brake.may_buy(255)
+    assert Brake(lambda _: None, well=True).may_buy(255)  # proven by an earlier run
+
+
+def test_the_verdict_shows_what_the_server_said_of_the_last_one() -> None:
+    brake, reasons = braked("abc")
+    for picture in "abc":
+        error = NoAlpha("the output has no alpha")
+        error.answer = f"prediction {picture} succeeded with https://out.example/{picture}.jpg?sig=secret"
+        brake.useless(picture, error)
+    assert str(reasons[0]).endswith(
+        "The last: the output has no alpha; prediction c succeeded with https://out.example/c.jpg"
+    )
 
 
 @pytest.mark.parametrize(

@@ -411,8 +411,8 @@ async def test_a_host_that_is_down_leaves_its_rows_pending_and_holds_no_worker(
     assert (summary.saved, summary.failed, summary.pending) == (5, 0, 20)
     warnings = [event.text for event in bench.events if event.kind is Kind.WARNING and "dead." in event.text]
     assert [text.rpartition("; ")[2] for text in warnings] == [
-        "dead.example seems to be down: its rows wait, and the others go on",
-        "dead.example stays down: its rows are left to the next run",
+        "dead.example seems to be out of reach: its rows wait, and the others go on",
+        "dead.example stays out of reach: its rows are left to the next run",
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -251,7 +250,7 @@ class Spotty(ScriptedProvider):
 def breaking(provider: ScriptedProvider, fake: FakeClock, waiting: Callable[[str], None] = _hush) -> Breaking:
     clock, pause, hosts = fake.clock, pausing(fake.clock.sleep), Hosts()
     limits = RateLimit(window=99), RateLimit(window=99)
-    may = partial(may_buy, hosts)
+    may = lambda now, _: may_buy(hosts, now)  # noqa: E731
     throttled = Throttled(
         provider, *limits, clock, pause, waited=lambda _: None, answered=list, trouble=lambda _: None, may_buy=may
     )

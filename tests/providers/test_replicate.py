@@ -637,6 +637,13 @@ async def test_an_output_that_another_prediction_has_is_no_answer(api: FakeApi, 
         await provider.create(replace(REQUEST, image="data:,b"))
 
 
+async def test_predictions_of_an_earlier_run_may_have_one_output(api: FakeApi, provider: Replicate) -> None:
+    for number in range(2):
+        done = {"id": f"q{number}", "status": "succeeded", "output": "https://cdn.example/by-content.png"}
+        api.respond("GET", f"/predictions/q{number}", says(200, done))
+        assert (await provider.get(f"q{number}")).output == done["output"]
+
+
 async def test_two_urls_of_one_picture_may_have_one_output(api: FakeApi, provider: Replicate) -> None:
     for number in range(2):
         done = {"id": f"q{number}", "status": "succeeded", "output": "https://cdn.example/by-content.png"}

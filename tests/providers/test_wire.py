@@ -325,7 +325,10 @@ def test_a_page_has_its_predictions_in_order_and_the_cursor_of_the_next() -> Non
         "next": "https://api.replicate.com/v1/predictions?created_after=2026-01-01&cursor=cD0yMDI%3D",
         "results": [{"id": "b", "status": "starting"}, "junk", {"id": "a", "status": "succeeded"}],
     }
-    expected = (Prediction("b", Status.STARTING), Prediction("a", Status.SUCCEEDED))
+    expected = (
+        Prediction("b", Status.STARTING),
+        Prediction("a", Status.SUCCEEDED, error="{'id': 'a', 'status': 'succeeded'}"),
+    )
     assert wire.page(body) == PredictionPage(expected, "cD0yMDI=")
 
 

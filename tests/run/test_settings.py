@@ -21,6 +21,7 @@ from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import REMOVE_BG
 from batch_removebg.run import library
 from batch_removebg.run import settings as module
+from batch_removebg.run.assemble import Pace
 from batch_removebg.run.settings import Settings
 
 OUT = Path("out")
@@ -492,3 +493,8 @@ def test_headers_for_hosts_of_sources_are_checked_and_never_shown() -> None:
     assert "k3y" not in repr(settings) + json.dumps(settings.shown())
     with pytest.raises(SettingsError, match=r"^--header: write 'NAME: VALUE'"):
         made(header=("k3y",))
+
+
+def test_the_time_to_give_up_after_counts_for_known_apis_too_where_it_is_given() -> None:
+    breakers = [Pace(made(**given)).breaker for given in ({}, {"give_up_after": 5.0})]
+    assert [(one.outage, one.stranger) for one in breakers] == [(1800.0, 600.0), (5.0, 5.0)]

@@ -27,7 +27,7 @@ from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, rows, short_key
 
 _NEAR = 4096  # states that are kept at hand for what is to change soon
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
-_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "engine", "run")
+_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
