@@ -54,19 +54,25 @@ class Brake:
     _alone: bool = field(default=False, init=False)  # no other is left than those of an earlier run
     _last: BatchError | None = field(default=None, init=False)
     _idle_since: float = field(default=inf, init=False)
+    _since: float = field(default=inf, init=False)  # when the first create was asked for
 
     @property
     def holds(self) -> bool:
         """Whether nothing is to be bought until it is known what became of those that were."""
         return len(self._doubtful) >= _FEW and len(self._doubtful | self._others) >= _MORE
 
-    def may_buy(self, under_way: int) -> bool:
+    def may_buy(self, now: float, under_way: int) -> bool:
         """Whether a create may go, beside so many without an answer: the first picture proves the chain for the rest.
 
-        Until then three are tried at a time; no more than three in all where those of an earlier run were useless.
+        Until then three are tried at a time, and three more for each while that they keep all others waiting; no more
+        than three in all where those of an earlier run were useless.
         """
+        if self.holds or (self.well and not self._warned):
+            return not self.holds
+        self._since = min(self._since, now)
         tried = self._in_flight.union(self._useless if self._warned else ())
-        return not self.holds and ((self.well and not self._warned) or under_way + len(tried) < _FEW)
+        room = _FEW if self._warned else _FEW * (1 + int((now - self._since) / _SOON))
+        return under_way + len(tried) < room
 
     def allows(self, picture: str, now: float) -> bool:
         """Whether a prediction may be bought for the picture now; where not, ask again in a while.

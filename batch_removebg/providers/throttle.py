@@ -15,7 +15,7 @@ from batch_removebg.model import Prediction
 from .adaptive_rate import RateLimit, StatedLimit, Ticket
 from .base import Once, Operation, Pause, T, Wrapper
 
-_NAP = 0.1  # seconds until it is asked again whether a create may go
+_NAP, _LONGEST_NAP = 0.1, 2.0  # seconds until it is asked again whether a create may go, at first and at most
 _FRESH = 1.0  # age in seconds up to which what an answer says of the limit is up to date: the server may have held it
 
 
@@ -87,11 +87,13 @@ class _Queue:
     async def turn(self, sleep: Callable[[float], Awaitable[None]]) -> Ticket:
         """Wait until a call may go."""
         async with self._turn:
+            nap = _NAP
             # Asked again after each wait: a 429 of another call holds for this one as well.
             while (wait := self.limit.wait(now := self._clock.monotonic())) > 0 or not self._may_go(
                 now, self.under_way
             ):
                 with anyio.CancelScope() as self.nap:
-                    await sleep(wait or _NAP)
+                    await sleep(wait or nap)
+                nap = min(1.5 * nap, _LONGEST_NAP)
             self.under_way += 1
             return self.limit.sent(self._clock.monotonic())

@@ -235,7 +235,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
             waited=concurrency.waited,
             answered=concurrency.answered,
             trouble=concurrency.trouble,
-            may_buy=lambda now, under_way: context.brake.may_buy(under_way) and may_buy(hosts, now),
+            may_buy=lambda now, under_way: context.brake.may_buy(now, under_way) and may_buy(hosts, now),
         ),
         lambda inner: Breaking(inner, breaker, clock=clock, pause=pause, waiting=warn, hosts=hosts),
         lambda inner: Retrying(inner, RetryPolicy(), clock=clock, pause=pause, waiting=wait),

@@ -153,12 +153,12 @@ def test_where_no_other_is_left_three_of_them_are_replaced_after_ten_seconds(wel
     assert buys(brake, "abcd", 1.0) == ""
     assert buys(brake, "abcd", 10.9) == ""
     assert buys(brake, "ab", 11.0) == "ab"
-    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
+    assert [brake.may_buy(0.0, under_way) for under_way in (0, 1)] == [True, False]
     brake.useless("a", USELESS)
     assert not brake.allows("a", 12.0)
-    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
+    assert [brake.may_buy(0.0, under_way) for under_way in (0, 1)] == [True, False]
     assert buys(brake, "c", 12.0) == "c"
-    assert not brake.may_buy(0)
+    assert not brake.may_buy(0.0, 0)
     for picture in "bc":
         brake.useless(picture, USELESS)
     assert len(reasons) == 1
@@ -166,14 +166,20 @@ def test_where_no_other_is_left_three_of_them_are_replaced_after_ten_seconds(wel
 
 def test_until_the_first_picture_three_are_tried_at_a_time_and_then_any_number() -> None:
     brake, _ = braked()
-    assert [brake.may_buy(under_way) for under_way in (0, 2, 3)] == [True, True, False]
+    assert [brake.may_buy(0.0, under_way) for under_way in (0, 2, 3)] == [True, True, False]
+    # They keep all others waiting for no longer than a while.
+    assert [Brake(lambda _: None).may_buy(0.0, 3), brake.may_buy(9.9, 3), brake.may_buy(10.0, 5)] == [
+        False,
+        False,
+        True,
+    ]
     assert buys(brake, "ab") == "ab"
-    assert [brake.may_buy(under_way) for under_way in (0, 1)] == [True, False]
+    assert [brake.may_buy(0.0, under_way) for under_way in (0, 1)] == [True, False]
     brake.ended("a", SourceError("is gone"))
-    assert brake.may_buy(1)
+    assert brake.may_buy(0.0, 1)
     brake.saved("b")
-    assert brake.may_buy(255)
-    assert Brake(lambda _: None, well=True).may_buy(255)  # proven by an earlier run
+    assert brake.may_buy(0.0, 255)
+    assert Brake(lambda _: None, well=True).may_buy(0.0, 255)  # proven by an earlier run
 
 
 def test_the_verdict_shows_what_the_server_said_of_the_last_one() -> None:
