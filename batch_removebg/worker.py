@@ -104,8 +104,11 @@ def main() -> None:
             function, args = asked.get(timeout=_IDLE)
         except queue.Empty:
             os._exit(LEFT)
-        pickle.dump(_answer(function, args), answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+        try:
+            pickle.dump(_answer(function, args), answers, pickle.HIGHEST_PROTOCOL)
+            answers.flush()
+        except BrokenPipeError:  # the parent was killed
+            os._exit(LEFT)
         del function, args
 
 

@@ -108,6 +108,21 @@ def test_what_nobody_holds_is_ended_at_once(one: Worker) -> None:
 
 
 @unix
+def test_an_answer_that_nobody_takes_any_more_ends_it_without_a_word() -> None:
+    command = [sys.executable, "-m", "batch_removebg.worker"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        pickle.dump((abs, (1,)), process.stdin)
+        process.stdin.flush()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (LEFT, b"")
+
+
+@unix
 def test_it_ends_with_a_killed_parent_in_the_midst_of_its_work(tmp_path: Path) -> None:
     pids = tmp_path / "pid"
     code = f"from tests.test_worker import Worker, asleep; Worker().do(asleep, ({str(pids)!r},))"

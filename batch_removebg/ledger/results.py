@@ -1,4 +1,4 @@
-"""The ledger's snapshot for people and scripts, `OUT/results.json`, and `results.csv`, the manifest with results."""
+"""The ledger's snapshot for people and scripts, `OUT/results.json`, and `results.csv`, its items as a table."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def head(fold: IndexedFold, counts: dict[str, int], *, held: bool = True) -> dic
 
 
 def _table(run_items: RunItems) -> Iterator[str]:
-    """The manifest's rows as CSV, its cells as they were, with what became of them."""
+    """The manifest's items as CSV: id, source, further cells as they were, and what became of them."""
     line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
     of_manifest = chain.from_iterable(entry.get("meta", ()) for entry in _rows(run_items))
     waits = f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}"

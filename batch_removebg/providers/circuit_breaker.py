@@ -100,9 +100,9 @@ class Breaker:
         self._failed_at = now
         if self._down >= (self.outage if self.known else self.stranger):
             hint = "" if self.known else "check --base-url, the network, and HTTPS_PROXY if it has never worked, and "
+            took = f"{self._down / 60:.0f} minutes" if self._down >= 120 else f"{self._down:.0f} seconds"
             raise ServerDown(
-                f"the server has given nothing but errors for {self._down / 60:.0f} minutes; "
-                f"{hint}run the same command again when it is back"
+                f"the server has given nothing but errors for {took}; {hint}run the same command again when it is back"
             )
         if probing or self._failures == self.threshold:
             if not self.open:

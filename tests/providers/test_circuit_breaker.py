@@ -104,6 +104,13 @@ def test_an_address_where_nothing_has_ever_answered_is_given_up_after_ten_minute
         breaker.failed(600.0)
 
 
+def test_a_short_patience_is_told_in_seconds() -> None:
+    breaker = Breaker(stranger=5.0)
+    breaker.failed(0.0)
+    with pytest.raises(ServerDown, match="nothing but errors for 6 seconds; check --base-url"):
+        breaker.failed(6.0)
+
+
 def built(provider: ScriptedProvider, fake: FakeClock) -> Retrying:
     clock = fake.clock
     breaking = Breaking(provider, Breaker(known=True), clock=clock, pause=pausing(clock.sleep), waiting=lambda _: None)

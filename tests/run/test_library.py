@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,20 @@ def test_where_there_is_no_cutout_an_error_is_raised() -> None:
         remove(7)  # type: ignore[arg-type]
     with pytest.raises(library.BatchError, match="is not a picture"):
         remove(b"no picture")
+
+
+def test_the_example_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(batch_removebg.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(from batch_removebg import.*?)```", readme, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "samples/photos").mkdir(parents=True)
+    (tmp_path / "samples/photos/coffee.jpg").write_bytes(photo())
+    names: dict[str, Any] = {}
+    exec(example, names)
+    assert (names["summary"].saved, names["summary"].exit_code) == (1, 0)
+    anyio.run(names["cut_out"])
+    assert {path.name for path in tmp_path.rglob("c*.png")} == {"coffee.png"}
+    assert (tmp_path / "cutouts" / "A1.webp").is_file()
 
 
 def test_the_examples_of_the_package_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
