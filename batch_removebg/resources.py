@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import anyio.to_thread
 
 from batch_removebg.errors import Stopping, WorkFailed
-from batch_removebg.worker import LEFT, Answer, Worker
+from batch_removebg.worker import LEFT, Answer, Shared, Worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +25,7 @@ Sleep = Callable[[float], Awaitable[None]]
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
+_CRASHES = 3  # of a process that several share, after which the picture is to blame
 _STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
@@ -92,48 +93,85 @@ class Cpu:
             answer: Answer = LEFT
             while answer == LEFT:
                 worker = Worker.take()
-                answer = await self._answer(worker, seconds, function, args)
-        if isinstance(answer, int):
-            raise self._failure(answer, seconds, killed=worker.killed)
-        worker.give_back()
-        worked, result = answer
-        if not worked:
-            raise result
-        return cast(T, result)
+                try:
+                    answer = await self.answer(worker, seconds, function, args)
+                except anyio.get_cancelled_exc_class():
+                    worker.kill()
+                    raise
+        if not isinstance(answer, int):
+            worker.give_back()
+        return cast(T, _result(answer))
 
-    async def _answer(self, worker: Worker, seconds: float, *asked: Any) -> Answer:
+    async def answer(self, worker: Worker, seconds: float, *asked: Any) -> Answer:
+        """What the process answers, which is killed after so many seconds; raises WorkFailed or Stopping then."""
+        late = False
+
+        async def watch() -> None:
+            nonlocal late
+            left = seconds
+            while (left := min(left, self._longest)) > 0:
+                await self._sleep(1.0)
+                left -= 1  # also where this process was stopped for more
+            late = True
+            worker.kill()
+
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, worker, seconds)
+            tasks.start_soon(watch)
             own = anyio.CapacityLimiter(1)
-            try:
-                answer = await anyio.to_thread.run_sync(worker.do, *asked, abandon_on_cancel=True, limiter=own)
-            except anyio.get_cancelled_exc_class():
-                worker.kill()
-                raise
+            answer = await anyio.to_thread.run_sync(worker.do, *asked, abandon_on_cancel=True, limiter=own)
             tasks.cancel_scope.cancel()
-        return answer
-
-    async def _watch(self, worker: Worker, seconds: float) -> None:
-        """Kill it after so many seconds; any number in which this process was stopped counts as one."""
-        while (seconds := min(seconds, self._longest)) > 0:
-            await self._sleep(1.0)
-            seconds -= 1
-        worker.kill()
-
-    def _failure(self, code: int, seconds: float, *, killed: bool) -> Exception:
-        if killed and self._longest < math.inf:
-            return Stopping("the run is stopping")
-        if killed:
-            return WorkFailed(f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG")
-        if code == _BUG:
-            return RuntimeError("a process for work on pictures couldn't go on; its traceback is above")
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-        why = "for want of memory, most likely" if name == "SIGKILL" else "save it anew as PNG or JPEG"
-        return WorkFailed(f"made the process that worked on it end ({name}): {why}")
+        if not late or not isinstance(answer, int):
+            return answer
+        if self._longest < math.inf:
+            raise Stopping("the run is stopping")
+        raise WorkFailed(f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG")
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
         self._longest = _STOPPING
+
+
+class Resident:
+    """One process for functions that keep what they load, as many at a time as there are cores."""
+
+    def __init__(self, cpu: Cpu) -> None:
+        """It begins with the first call, is replaced where it has ended, and hurries with the rest of `cpu`."""
+        self._cpu, self._limiter = cpu, anyio.CapacityLimiter(cores())
+        self._worker: Shared | None = None
+        self._closed = False
+
+    async def run(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
+        """The function's result; raises WorkFailed where it takes longer or crashes thrice, Stopping once closed."""
+        async with self._limiter:
+            crashes = 0
+            while not self._closed:
+                if self._worker is None or self._worker.code is not None:
+                    self._worker = Shared(cores())
+                worker = self._worker
+                answer = await self._cpu.answer(worker, seconds, function, args)
+                crashes += not worker.killed  # which is another's fault
+                if not isinstance(answer, int) or crashes == _CRASHES:
+                    return cast(T, _result(answer))
+        raise Stopping("the run is stopping")
+
+    def close(self) -> None:
+        """End the process at once, and what is waiting for it."""
+        self._closed = True
+        if self._worker is not None:
+            self._worker.close()
+
+
+def _result(answer: Answer) -> Any:
+    if isinstance(answer, int):
+        if answer == _BUG:
+            raise RuntimeError("a process for work on pictures couldn't go on; its traceback is above")
+        name = signal.Signals(-answer).name if -answer in set(signal.Signals) else f"exit code {answer}"
+        why = "for want of memory, most likely" if name == "SIGKILL" else "save it anew as PNG or JPEG"
+        raise WorkFailed(f"made the process that worked on it end ({name}): {why}")
+    worked, result = answer
+    if not worked:
+        raise result
+    return result
 
 
 class Memory:

@@ -1,6 +1,7 @@
-"""Processes that work on one picture at a time for this one, and can be killed: `python -m batch_removebg.worker`.
+"""Processes that work for this one and can be killed: `python -m batch_removebg.worker [CALLS AT A TIME]`.
 
-They aren't those of `multiprocessing`, which run the main script of the calling program once more.
+They aren't those of `multiprocessing`, which run the main script of the calling program once more. What passes between
+them is encoded pictures and mattes, by pipes: half a millisecond a megabyte.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,6 +30,7 @@ _IDLE = 30.0  # seconds without work after which a process ends
 LEFT = 75  # its exit code then, which no library ends it with
 Answer = tuple[bool, Any] | int  # (True, result), (False, exception), or the exit code of one that ended meanwhile
 _waiting: list[Worker] = []
+_BROKEN = (OSError, EOFError, pickle.UnpicklingError)  # what a pipe to a process that has ended gives
 
 
 class Worker:
@@ -34,11 +38,11 @@ class Worker:
 
     _owner = -1  # the process that made it: a fork of that must neither use nor end it
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         # It must find what this process found, wherever that came from. Pictures are worked on side by side: threads of
         # numpy's own would take turns with them.
         found = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-P", "-m", __name__]
+        command = [sys.executable, "-P", "-m", __name__, *options]
         self.killed = False  # by us
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)  # noqa: S603
         self._owner = os.getpid()
@@ -58,13 +62,20 @@ class Worker:
 
     def do(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
         """What the process answers; blocks."""
-        assert self._process.stdin and self._process.stdout  # noqa: S101, PT018  # both are pipes
         try:
-            pickle.dump((function, args), self._process.stdin, pickle.HIGHEST_PROTOCOL)
-            self._process.stdin.flush()
-            return cast(Answer, pickle.load(self._process.stdout))  # noqa: S301  # our own process's
-        except (OSError, EOFError, pickle.UnpicklingError):
+            self._send(0, function, args)
+            return self._receive()[1]
+        except _BROKEN:
             return self._ended()
+
+    def _send(self, number: int, *call: Any) -> None:
+        assert self._process.stdin  # noqa: S101  # a pipe
+        pickle.dump((number, *call), self._process.stdin, pickle.HIGHEST_PROTOCOL)
+        self._process.stdin.flush()
+
+    def _receive(self) -> tuple[int, Answer]:
+        assert self._process.stdout  # noqa: S101  # a pipe
+        return cast(tuple[int, Answer], pickle.load(self._process.stdout))  # noqa: S301  # our own process's
 
     def kill(self) -> None:
         """End it at once, whatever it does; what waits for its answer gets its exit code."""
@@ -82,11 +93,51 @@ class Worker:
             self._ended()
 
 
+class Shared(Worker):
+    """A process for several calls at a time, which keeps what they have loaded; it ends when it is killed."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(str(at_once))
+        self.code: int | None = None  # its exit code, once it has ended
+        self._asked: dict[int, Future[Answer]] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._hand_out, daemon=True)
+        self._thread.start()
+
+    def do(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
+        """What the process answers; blocks."""
+        answer: Future[Answer] = Future()
+        with self._lock:
+            if self.code is not None:
+                return self.code
+            self._count += 1
+            self._asked[self._count] = answer
+            with suppress(OSError):  # it has ended: its exit code will be the answer
+                self._send(self._count, function, args)
+        return answer.result()
+
+    def close(self) -> None:
+        """Kill it, and wait until it has ended."""
+        self.kill()
+        self._thread.join()
+
+    def _hand_out(self) -> None:
+        with suppress(*_BROKEN):
+            while True:
+                number, answer = self._receive()
+                self._asked.pop(number).set_result(answer)
+        with self._lock:
+            self.code = self._ended()
+        for asked in self._asked.values():
+            asked.set_result(self.code)
+
+
 atexit.register(_waiting.clear)
 
 
-def main() -> None:
-    """Answer requests on stdin until it is closed or nothing has come for a while."""
+def main(at_once: int | None = None) -> None:
+    """Answer requests on stdin until it is closed or, if they come one at a time, none has come for a while."""
     # What libraries print must not get between the answers, and signals are for the parent: it may have more to save.
     answers, requests = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
@@ -97,19 +148,31 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     warnings.filterwarnings("ignore", module="PIL")
     gc.set_threshold(20_000, 20, 50)
-    asked: queue.Queue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.Queue()
+    asked: queue.Queue[tuple[Any, ...]] = queue.Queue()
     threading.Thread(target=_listen, args=(requests, asked), daemon=True).start()
+    work = partial(_work, asked, answers, threading.Lock(), shared=at_once is not None)
+    for _ in range((at_once or 1) - 1):
+        threading.Thread(target=work, daemon=True).start()
+    work()
+
+
+def _work(asked: queue.Queue[Any], answers: IO[bytes], one_at_a_time: threading.Lock, *, shared: bool) -> None:
     while True:
         try:
-            function, args = asked.get(timeout=_IDLE)
+            number, function, args = asked.get(timeout=None if shared else _IDLE)
         except queue.Empty:
             os._exit(LEFT)
+        answer = _answer(function, args)
         try:
-            pickle.dump(_answer(function, args), answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
+            with one_at_a_time:
+                pickle.dump((number, answer), answers, pickle.HIGHEST_PROTOCOL)
+                answers.flush()
         except BrokenPipeError:  # the parent was killed
             os._exit(LEFT)
-        del function, args
+        except BaseException:  # noqa: BLE001  # in another thread than the main one, nobody else would end the process
+            traceback.print_exc()
+            os._exit(1)
+        del function, args, answer
 
 
 def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
@@ -134,4 +197,4 @@ def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

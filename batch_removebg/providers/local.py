@@ -1,4 +1,4 @@
-"""The network in this process, behind the same protocol as a remote server."""
+"""The engine on this machine, behind the same protocol as a remote server."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from secrets import token_hex
 
 import anyio
 
-from batch_removebg.engine.cutout import PROXY, matte
-from batch_removebg.engine.network import Network
+from batch_removebg.engine.cutout import PROXY
+from batch_removebg.engine.process import Engine
 from batch_removebg.engine.weights import Weights
-from batch_removebg.errors import ItemError, OutputBroken, PredictionLost, SourceError
+from batch_removebg.errors import ItemError, OutputBroken, PredictionLost, SourceError, WorkFailed
 from batch_removebg.model import (
     Capabilities,
     CreateRequest,
@@ -22,14 +22,13 @@ from batch_removebg.model import (
     Status,
     Upload,
 )
-from batch_removebg.resources import Cpu
 
 _INPUT = "local:input/"
 _OUTPUT = "local:output/"
 
 
 class LocalProvider:
-    """Predictions by a network in this process: ended when `create` returns, kept until they are fetched.
+    """Predictions by an engine of this run: ended when `create` returns, kept until they are fetched.
 
     Nothing is billed, and nothing outlives the process: `get` of an earlier run's id raises PredictionLost.
     """
@@ -39,36 +38,37 @@ class LocalProvider:
     proxy: ProxySpec = PROXY
 
     def __init__(
-        self, model: Weights, load: Callable[[], Network], *, loaded: Callable[[str], Awaitable[object]] | None = None
+        self, model: Weights, engine: Engine, *, loaded: Callable[[str], Awaitable[object]] | None = None
     ) -> None:
-        """`load` blocks; it is called once, in a thread, at the first create; `loaded` gets what that runs on."""
+        """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on."""
         self.version = model.version
-        self._load = load
+        self._engine = engine
         self._loaded = loaded
-        self._cpu = Cpu()
-        self._network: Network | None = None
+        self._open = False
         self._opening = anyio.Lock()
         self._inputs: dict[str, bytes] = {}
         self._outputs: dict[str, Matte] = {}
 
-    async def open(self) -> Network:
-        """The network, loaded at the first call; raises SettingsError where it can't be."""
+    async def open(self) -> None:
+        """Load the network, at the first call; raises SettingsError where it can't be."""
         async with self._opening:
-            if self._network is None:
-                self._network = await self._cpu.run(self._load)
+            if not self._open:
+                used = await self._engine.open()
                 if self._loaded is not None:
-                    await self._loaded(self._network.used)
-            return self._network
+                    await self._loaded(used)
+                self._open = True
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Run the network on an uploaded proxy; the prediction has succeeded, or failed with the reason."""
-        network = await self.open()
+        """Predict from an uploaded proxy; it has succeeded, or failed with the reason; raises WorkFailed, Stopping."""
+        await self.open()
         name = token_hex(13)
         try:
             proxy = self._inputs.pop(request.image, None)
             if proxy is None:
                 raise SourceError("the image is not an upload of this process")
-            self._outputs[name] = await self._cpu.run(matte, network, proxy)
+            self._outputs[name] = await self._engine.matte(proxy)
+        except WorkFailed:
+            raise
         except ItemError as error:
             return Prediction(name, Status.FAILED, error=str(error))
         return Prediction(name, Status.SUCCEEDED, output=_OUTPUT + name, image=request.image)
@@ -101,10 +101,11 @@ class LocalProvider:
         return matte
 
     async def abandon(self) -> None:
-        """Do nothing: an inference that has begun is soon over, and costs nothing."""
+        """Break off what has begun, which costs nothing."""
+        self._engine.close()
 
     async def aclose(self) -> None:
         """Free all memory."""
         self._inputs.clear()
         self._outputs.clear()
-        self._network = None
+        self._engine.close()

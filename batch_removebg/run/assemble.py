@@ -62,7 +62,7 @@ _OTHERS_AT_ONCE = 16.0
 
 @asynccontextmanager
 async def provider(
-    settings: Settings, clock: Clock, loaded: Callable[[str], Awaitable[object]]
+    settings: Settings, clock: Clock, cpu: Cpu, loaded: Callable[[str], Awaitable[object]]
 ) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
     """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
     async with (
@@ -74,11 +74,12 @@ async def provider(
             yield settings.own, foreign
             return
         if settings.local:
-            from batch_removebg.engine import network, weights
+            from batch_removebg.engine import network, process, weights
             from batch_removebg.providers.local import LocalProvider
 
             load = partial(network.load, settings.model, device=settings.device, precision=settings.precision)
-            async with aclosing(LocalProvider(weights.known(settings.model), load, loaded=loaded)) as local:
+            engine = process.NetworkProcess(load, cpu)
+            async with aclosing(LocalProvider(weights.known(settings.model), engine, loaded=loaded)) as local:
                 yield local, foreign
             return
         remote = Replicate(
@@ -160,12 +161,13 @@ def context_of(
     ledger: Ledger,
     session: Callable[[], aiohttp.ClientSession],
     *,
+    cpu: Cpu,
     clock: Clock,
     listener: Listener,
     stream: bool = False,
 ) -> Context:
     """What the stages share, before the provider is wrapped."""
-    cpu, gate = Cpu(budget=settings.pixels()), Gate(clock)
+    gate = Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
     brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)

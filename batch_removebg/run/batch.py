@@ -21,6 +21,7 @@ from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
 from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
@@ -59,8 +60,9 @@ async def run(
         ledger = await stack.enter_async_context(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
         )
+        cpu = Cpu(budget=settings.pixels())
         provider, session = await stack.enter_async_context(
-            assemble.provider(settings, clock, lambda used: ledger.append(EngineLoaded(used)))
+            assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
         )
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
@@ -71,7 +73,7 @@ async def run(
         before = ledger.fold.possible_duplicates
         await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
         context = assemble.context_of(
-            settings, provider, ledger, session, clock=clock, listener=listener, stream="-" in inputs
+            settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
         pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
         await pipeline.run()

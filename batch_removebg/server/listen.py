@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,9 @@ from aiohttp import web
 from anyio import from_thread, to_thread
 
 from batch_removebg.clock import Clock
-from batch_removebg.engine import devices, weights
-from batch_removebg.engine import network as engine
-from batch_removebg.engine.cutout import render
+from batch_removebg.engine import devices, network, weights
 from batch_removebg.engine.fetch_weights import Progress
+from batch_removebg.engine.process import Engine, NetworkProcess, render
 from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.events import ignore
 from batch_removebg.imaging.format import Limits
@@ -96,12 +95,14 @@ async def serve(
         from_thread.check_cancelled()
         progress(done, total)
 
-    load = partial(engine.load, model.name, progress=cancellable, device=settings.device, precision=settings.precision)
-    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
-        network = await to_thread.run_sync(load)
-        async with serving(settings, network=network, model=model, asked=asked) as url:
+    device, precision = settings.device, settings.precision
+    download = partial(network.ensure_weights, progress=cancellable, device=device, precision=precision)
+    load = partial(network.load, model.name, device=device, precision=precision)
+    with anyio.CancelScope() as scope, _on_signals(scope.cancel), closing(NetworkProcess(load, Cpu())) as engine:
+        await to_thread.run_sync(download, model.name)
+        async with serving(settings, engine=engine, model=model, asked=asked) as url:
             ready(url)  # first: scripts wait for its line
-            loaded(network.used)
+            loaded(await engine.open())
             await anyio.sleep_forever()
 
 
@@ -122,13 +123,13 @@ def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
 async def serving(
     settings: ServeSettings,
     *,
-    network: engine.Network,
+    engine: Engine,
     model: weights.Weights,
     clock: Clock | None = None,
     asked: Say = ignore,
 ) -> AsyncIterator[str]:
-    """A server over `network` that runs for the length of the block; yields its base URL."""
-    clock = clock or Clock()
+    """A server over `engine` that runs for the length of the block; yields its base URL."""
+    clock, used = clock or Clock(), await engine.open()
     if settings.data_dir is not None:
         await to_thread.run_sync(make_folder, settings.data_dir)
     await to_thread.run_sync(sweep, clock, settings.data_dir)
@@ -137,7 +138,7 @@ async def serving(
         locked(Path(folder), clock=clock),
     ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall, settings.keep) for name in ("inputs", "outputs"))
-        work = partial(render, Cpu(threads=settings.workers), network, settings.limits)
+        work = partial(render, Cpu(threads=settings.workers), engine, settings.limits)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
             Jobs(work, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
@@ -146,7 +147,7 @@ async def serving(
             async def fetched(url: str) -> bytes:
                 return (await fetch.get(session, url, fetching=settings.fetching)).body
 
-            state = State(jobs, fetched, model, clock.wall(), settings.token, settings.max_file, network.used)
+            state = State(jobs, fetched, model, clock.wall(), settings.token, settings.max_file, used)
             async with _listening(make_app(state), settings.host, settings.port, asked) as url:
                 yield url
 

@@ -10,14 +10,16 @@ import anyio
 
 from batch_removebg.cli.console import Console, logged
 from batch_removebg.engine import network, weights
+from batch_removebg.server import listen
 from batch_removebg.server.listen import ServeSettings, serve
-from tests.support.local_doubles import MODEL, LeftHalf
+from tests.support.local_doubles import MODEL, Here, LeftHalf
 
 
 def main() -> None:
     """Serve until a signal comes."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
-    network.load = lambda *args, **kwargs: LeftHalf()
+    network.ensure_weights = lambda *args, **kwargs: None
+    listen.NetworkProcess = lambda load, cpu: Here(LeftHalf)
     weights.MODELS["stub"] = MODEL
     say = partial(print, flush=True)
     with logged(Console()):

@@ -13,7 +13,6 @@ from batch_removebg.engine import cutout
 from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import ProxySpec
-from batch_removebg.resources import Cpu
 from tests.support.local_doubles import GivesUp, LeftHalf, picture
 
 
@@ -75,11 +74,3 @@ def test_a_runtime_that_gives_up_fails_the_prediction() -> None:
 
 def test_the_proxy_is_what_the_network_wants() -> None:
     assert ProxySpec(square=320, encoding="bmp") == cutout.PROXY
-
-
-@pytest.mark.anyio
-async def test_a_render_is_the_same_cutout_with_decoders_and_encoders_in_other_processes() -> None:
-    cpu, network = Cpu(threads=1), LeftHalf()
-    assert await cutout.render(cpu, network, Limits(), picture()) == cutout.cutout(network, Limits(), picture())
-    with pytest.raises(SourceError, match="the image is empty"):
-        await cutout.render(cpu, network, Limits(), b"")

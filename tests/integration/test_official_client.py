@@ -23,7 +23,7 @@ from batch_removebg.engine.network import Network
 from batch_removebg.model import REMOVE_BG as REMOVE_BG_VERSION
 from batch_removebg.server.listen import ServeSettings, serving
 from batch_removebg.server.protocol import REMOVE_BG
-from tests.support.local_doubles import BEGIN, MODEL, Hands, LeftHalf, Stalled, picture, real_engine
+from tests.support.local_doubles import BEGIN, MODEL, Hands, Here, LeftHalf, Stalled, picture, real_engine
 
 pytestmark = pytest.mark.anyio
 
@@ -46,8 +46,9 @@ async def run(
         with client._client:
             return script(client)
 
+    engine = Here(lambda: network or LeftHalf())
     run_settings = ServeSettings(port=0, workers=2, token="r8_secret", **settings)
-    async with serving(run_settings, network=network or LeftHalf(), model=model, clock=Hands().clock) as base:
+    async with serving(run_settings, engine=engine, model=model, clock=Hands().clock) as base:
         try:
             with anyio.fail_after(50):
                 return await to_thread.run_sync(with_client, base)

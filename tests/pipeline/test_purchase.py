@@ -25,6 +25,7 @@ from batch_removebg.pipeline.work import Predicted, Todo
 from batch_removebg.providers.budget import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
+from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble
 from batch_removebg.run.settings import Settings
 from tests.support.doubles import FakeClock, ScriptedProvider, encoded
@@ -47,6 +48,7 @@ class Bench:
             provider,
             ledger,
             None,  # type: ignore[arg-type]  # nothing is fetched by URL
+            cpu=Cpu(),
             clock=clock,
             listener=ignore,
         )

@@ -13,7 +13,7 @@ from batch_removebg.providers.local import LocalProvider
 from batch_removebg.providers.replicate import Endpoint, Replicate
 from batch_removebg.server.listen import ServeSettings, serving
 from tests.support.fake_api import FakeApi, connected
-from tests.support.local_doubles import MODEL, LeftHalf
+from tests.support.local_doubles import MODEL, Here, LeftHalf
 from tests.support.provider_contract import CHECKS, Check
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ KEY = "r8_secret"
 @asynccontextmanager
 async def our_own_server() -> AsyncIterator[Provider]:
     async with (
-        serving(ServeSettings(port=0, workers=2, token=KEY), network=LeftHalf(), model=MODEL) as base,
+        serving(ServeSettings(port=0, workers=2, token=KEY), engine=Here(LeftHalf), model=MODEL) as base,
         aiohttp.ClientSession() as session,
     ):
         yield Replicate(session, Endpoint(base=base, version=MODEL.sha256, key=KEY))
@@ -45,7 +45,7 @@ async def a_gateway() -> AsyncIterator[Provider]:
 
 @asynccontextmanager
 async def the_network_in_this_process() -> AsyncIterator[Provider]:
-    provider = LocalProvider(MODEL, LeftHalf)
+    provider = LocalProvider(MODEL, Here(LeftHalf))
     yield provider
     await provider.aclose()
 

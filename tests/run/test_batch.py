@@ -12,19 +12,19 @@ import pytest
 import batch_removebg
 from batch_removebg import LockedError, ManifestError, SettingsError, run_batch, run_batch_sync
 from batch_removebg.clock import Clock
-from batch_removebg.engine import network
+from batch_removebg.engine import network, process
 from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.run.batch import run
 from batch_removebg.storage.lock import locked
 from tests.support.doubles import photo
-from tests.support.local_doubles import LeftHalf
+from tests.support.local_doubles import Here, LeftHalf
 
 
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
-    monkeypatch.setattr(network, "load", lambda name, **asked: LeftHalf())
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 
 def test_the_sync_twin_does_the_same_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,10 +25,10 @@ from batch_removebg import (
     run_batch_sync,
     stream_batch,
 )
-from batch_removebg.engine import network
+from batch_removebg.engine import network, process
 from batch_removebg.run import library
 from tests.support.doubles import ScriptedProvider, encoded, photo
-from tests.support.local_doubles import LeftHalf
+from tests.support.local_doubles import Here, LeftHalf
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +36,7 @@ def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     library._network.cache_clear()
     monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
     monkeypatch.setattr(network, "load", lambda name, **asked: LeftHalf())
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 
 def items(out: Path) -> dict[str, Any]:

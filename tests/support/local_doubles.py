@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from batch_removebg.clock import Clock
+from batch_removebg.engine import cutout, weights
 from batch_removebg.engine import network as engine
-from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Precision
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.finish.options import Finished
 from batch_removebg.model import Matte
+from batch_removebg.resources import Cpu
 from batch_removebg.server.blob_store import BlobStore
 from batch_removebg.server.jobs import Jobs
 from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serving
@@ -82,6 +83,22 @@ class GivesUp:
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         raise PredictionFailed("onnxruntime gave up: no memory")
+
+
+class Here:
+    """An engine whose network works in threads of this process, loaded at the first call."""
+
+    def __init__(self, load: Callable[[], engine.Network], cpu: Cpu | None = None) -> None:
+        self._network = functools.cache(load)
+
+    async def open(self) -> str:
+        return self._network().used
+
+    async def matte(self, small: bytes) -> Matte:
+        return await anyio.to_thread.run_sync(cutout.matte, self._network(), small)
+
+    def close(self) -> None:
+        self._network.cache_clear()
 
 
 class Stalled:
@@ -184,7 +201,7 @@ async def api_server(network: engine.Network | None = None, **settings: Any) -> 
     # Inputs of these tests lie on loopback, which the server itself would not fetch from.
     run = ServeSettings(**{"port": 0, "workers": 1, "fetching": replace(INPUT_POLICY, public_only=False), **settings})
     async with (
-        serving(run, network=network or LeftHalf(), model=MODEL, clock=hands.clock) as base,
+        serving(run, engine=Here(lambda: network or LeftHalf()), model=MODEL, clock=hands.clock) as base,
         aiohttp.ClientSession() as session,
     ):
         try:

@@ -1,0 +1,80 @@
+"""The network in a process of its own: what hangs or crashes there costs one picture at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Protocol
+
+from batch_removebg.finish.finish import finish
+from batch_removebg.finish.options import Finished
+from batch_removebg.imaging import probe
+from batch_removebg.imaging.decode import proxy
+from batch_removebg.imaging.format import Limits
+from batch_removebg.model import Matte
+from batch_removebg.resources import Cpu, Resident, patience
+
+from .cutout import CUTOUT, PROXY, matte, naming_the_image
+from .network import Network
+
+Load = Callable[[], Network]
+_PATIENCE = 120.0  # seconds for a picture, and for loading the network, which takes most where it must be compiled
+_loading = Lock()
+_loaded: list[Network] = []  # in the process: the network, once it is there
+
+
+class Engine(Protocol):
+    """Gives mattes of proxies, several at a time."""
+
+    async def open(self) -> str:
+        """What the network runs on, such as `openvino CPU bf16`; raises SettingsError where it can't be loaded."""
+
+    async def matte(self, small: bytes) -> Matte:
+        """The matte of an encoded proxy; raises SourceError, PredictionFailed, WorkFailed, and Stopping at the end."""
+
+    def close(self) -> None:
+        """Free all memory; what still works raises Stopping."""
+
+
+class NetworkProcess:
+    """An Engine in a process that begins at the first call, and is replaced where it ends."""
+
+    def __init__(self, load: Load, cpu: Cpu) -> None:
+        """`load` is called in the process: a function that can be pickled, which finds the weights on the disk."""
+        self._load, self._process = load, Resident(cpu)
+        self.close = self._process.close
+
+    async def open(self) -> str:
+        """See Engine."""
+        return await self._process.run(_PATIENCE, _used, self._load)
+
+    async def matte(self, small: bytes) -> Matte:
+        """See Engine."""
+        return await self._process.run(_PATIENCE, _matte, self._load, small)
+
+
+async def render(cpu: Cpu, engine: Engine, limits: Limits, data: bytes) -> Finished:
+    """What `cutout` gives, with decoders, network and encoders in other processes."""
+    with naming_the_image():
+        measured = await cpu.isolated(patience(0), probe.measure, data, limits)
+        pixels = measured.width * measured.height
+        async with cpu.memory(measured.cost):
+            small = await cpu.isolated(patience(pixels), proxy, data, PROXY, limits)
+            found = await engine.matte(small.data)
+            seconds = patience(pixels, CUTOUT.encoding.effort)
+            return await cpu.isolated(seconds, finish, data, found, CUTOUT, limits)
+
+
+def _network(load: Load) -> Network:
+    with _loading:
+        if not _loaded:
+            _loaded.append(load())
+        return _loaded[0]
+
+
+def _used(load: Load) -> str:
+    return _network(load).used
+
+
+def _matte(load: Load, small: bytes) -> Matte:
+    return matte(_network(load), small)
