@@ -7,11 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 from batch_removebg.errors import RouteFailed
@@ -86,6 +84,9 @@ def _size_of(folder: Path) -> int:
 
 def from_url(url: str, size: int, progress: Progress) -> bytes:
     """The `size` bytes behind a URL; raises RouteFailed, also if there are more."""
+    import urllib.request  # not needed where the weights are there, as they are most times
+    from http.client import HTTPException
+
     data = bytearray()
     try:
         with urllib.request.build_opener().open(url, timeout=_READ_TIMEOUT) as answer:

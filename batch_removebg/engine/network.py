@@ -1,7 +1,9 @@
-"""The network: a picture in, its matte out."""
+"""The network: a proxy in, its matte out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.model import Matte
+from batch_removebg.errors import SourceError
+from batch_removebg.imaging.arrays import to_8_bits
+from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.format import Limits
+from batch_removebg.model import Matte, ProxySpec
 
 from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
 from .runtimes.opening import Runtime, open_runtime, require
+
+PROXY = ProxySpec(square=320, encoding="bmp")  # lossless and cheap to encode, since it isn't sent anywhere
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -30,10 +38,17 @@ def load(
 ) -> Network:
     """The network of that model, its weights downloaded if they are missing; blocks; raises SettingsError."""
     path = ensure_weights(name, progress=progress, device=device, precision=precision)
+    return opened(path, name, device, precision)
+
+
+def opened(path: Path, name: str, device: Device, precision: Precision) -> Network:
+    """The network of that model, whose weights in a file are known to be right; blocks; raises SettingsError."""
     return Network(open_runtime(path, device, precision), weights.known(name))
 
 
-def ensure_weights(name: str, *, progress: Progress, device: Device = "auto", precision: Precision = "auto") -> Path:
+def ensure_weights(
+    name: str, *, progress: Progress = lambda done, total: None, device: Device = "auto", precision: Precision = "auto"
+) -> Path:
     """The weights of that model, downloaded if they are missing and a runtime is there; blocks; raises as `load`."""
     weights.known(name)
     require(device, precision)
@@ -75,3 +90,19 @@ def stretch(found: NDArray[np.float32]) -> Matte:
         return Matte(np.zeros(found.shape, np.uint8), peak)
     unit = (found - low) / (peak - low) if peak > low else found.clip(0.0, 1.0)
     return Matte(np.rint(unit * 255.0).astype(np.uint8), peak)
+
+
+def matte(network: Network, proxy: bytes) -> Matte:
+    """The matte of an encoded proxy, at the network's size; raises SourceError, PredictionFailed."""
+    with naming_the_image():
+        pixels = to_8_bits(read(proxy, Limits()).pixels)
+        return network.matte(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+
+
+@contextmanager
+def naming_the_image() -> Iterator[None]:
+    """Complete the text of a SourceError about pixels ("is empty") to a sentence."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(f"the image {error}") from error

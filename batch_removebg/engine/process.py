@@ -6,16 +6,10 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
-from batch_removebg.finish.finish import finish
-from batch_removebg.finish.options import Finished
-from batch_removebg.imaging import probe
-from batch_removebg.imaging.decode import proxy
-from batch_removebg.imaging.format import Limits
 from batch_removebg.model import Matte
-from batch_removebg.resources import Cpu, Resident, patience
+from batch_removebg.resources import Cpu, Resident
 
-from .cutout import CUTOUT, PROXY, matte, naming_the_image
-from .network import Network
+from .network import Network, matte
 
 Load = Callable[[], Network]
 _PATIENCE = 120.0  # seconds for a picture, and for loading the network, which takes most where it must be compiled
@@ -51,18 +45,6 @@ class NetworkProcess:
     async def matte(self, small: bytes) -> Matte:
         """See Engine."""
         return await self._process.run(_PATIENCE, _matte, self._load, small)
-
-
-async def render(cpu: Cpu, engine: Engine, limits: Limits, data: bytes) -> Finished:
-    """What `cutout` gives, with decoders, network and encoders in other processes."""
-    with naming_the_image():
-        measured = await cpu.isolated(patience(0), probe.measure, data, limits)
-        pixels = measured.width * measured.height
-        async with cpu.memory(measured.cost):
-            small = await cpu.isolated(patience(pixels), proxy, data, PROXY, limits)
-            found = await engine.matte(small.data)
-            seconds = patience(pixels, CUTOUT.encoding.effort)
-            return await cpu.isolated(seconds, finish, data, found, CUTOUT, limits)
 
 
 def _network(load: Load) -> Network:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from batch_removebg.errors import DiskError, RouteFailed, SettingsError, SourceError, WeightsMissing
 from batch_removebg.storage import atomic
 
@@ -101,6 +99,8 @@ def ensure(name: str, *, progress: Progress) -> Path:
     if path := find(name):
         return path
     path = cache_dir() / model.file
+    from filelock import FileLock  # not needed where the weights are there, as they are most times
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{model.file}.lock")):

@@ -8,7 +8,7 @@ from secrets import token_hex
 
 import anyio
 
-from batch_removebg.engine.cutout import PROXY
+from batch_removebg.engine.network import PROXY
 from batch_removebg.engine.process import Engine
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import ItemError, OutputBroken, PredictionLost, SourceError, WorkFailed

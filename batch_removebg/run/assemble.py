@@ -77,9 +77,10 @@ async def provider(
             from batch_removebg.engine import network, process, weights
             from batch_removebg.providers.local import LocalProvider
 
-            load = partial(network.load, settings.model, device=settings.device, precision=settings.precision)
-            engine = process.NetworkProcess(load, cpu)
-            async with aclosing(LocalProvider(weights.known(settings.model), engine, loaded=loaded)) as local:
+            name, device, precision = settings.model, settings.device, settings.precision
+            path = network.ensure_weights(name, device=device, precision=precision)
+            engine = process.NetworkProcess(partial(network.opened, path, name, device, precision), cpu)
+            async with aclosing(LocalProvider(weights.known(name), engine, loaded=loaded)) as local:
                 yield local, foreign
             return
         remote = Replicate(
@@ -107,7 +108,7 @@ def recipe_of(settings: Settings) -> Recipe:
         return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits)
     if settings.local:
         from batch_removebg.engine import weights
-        from batch_removebg.engine.cutout import PROXY
+        from batch_removebg.engine.network import PROXY
 
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.

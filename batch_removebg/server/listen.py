@@ -22,8 +22,9 @@ from anyio import from_thread, to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.engine import devices, network, weights
+from batch_removebg.engine.cutout import render
 from batch_removebg.engine.fetch_weights import Progress
-from batch_removebg.engine.process import Engine, NetworkProcess, render
+from batch_removebg.engine.process import Engine, NetworkProcess
 from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.events import ignore
 from batch_removebg.imaging.format import Limits
@@ -97,13 +98,13 @@ async def serve(
 
     device, precision = settings.device, settings.precision
     download = partial(network.ensure_weights, progress=cancellable, device=device, precision=precision)
-    load = partial(network.load, model.name, device=device, precision=precision)
-    with anyio.CancelScope() as scope, _on_signals(scope.cancel), closing(NetworkProcess(load, Cpu())) as engine:
-        await to_thread.run_sync(download, model.name)
-        async with serving(settings, engine=engine, model=model, asked=asked) as url:
-            ready(url)  # first: scripts wait for its line
-            loaded(await engine.open())
-            await anyio.sleep_forever()
+    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
+        path = await to_thread.run_sync(download, model.name)
+        with closing(NetworkProcess(partial(network.opened, path, model.name, device, precision), Cpu())) as engine:
+            async with serving(settings, engine=engine, model=model, asked=asked) as url:
+                ready(url)  # first: scripts wait for its line
+                loaded(await engine.open())
+                await anyio.sleep_forever()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.engine import cutout
+from batch_removebg.engine import cutout, network
 from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import ProxySpec
@@ -17,7 +17,7 @@ from tests.support.local_doubles import GivesUp, LeftHalf, picture
 
 
 def test_a_matte_is_of_the_networks_size() -> None:
-    alpha = cutout.matte(LeftHalf(), picture(320, 320, kind="BMP")).alpha
+    alpha = network.matte(LeftHalf(), picture(320, 320, kind="BMP")).alpha
     assert (alpha.dtype, alpha.shape) == (np.uint8, (320, 320))
     assert (alpha[:, :160] == 255).all()
     assert (alpha[:, 160:] == 0).all()
@@ -44,7 +44,7 @@ def test_a_photo_taken_sideways_comes_out_upright() -> None:
 def test_grey_pictures_reach_the_network_in_three_channels() -> None:
     network = LeftHalf()
     cutout.cutout(network, Limits(), picture(mode="L"))
-    cutout.matte(network, picture(320, 320, mode="L", kind="BMP"))
+    network.matte(network, picture(320, 320, mode="L", kind="BMP"))
     assert network.seen == [(320, 320, 3)] * 2
 
 
@@ -57,7 +57,7 @@ def test_grey_pictures_reach_the_network_in_three_channels() -> None:
     ],
 )
 def test_what_is_no_picture_is_said_of_the_image(data: bytes, said: str) -> None:
-    for attempt in (partial(cutout.cutout, LeftHalf(), Limits()), partial(cutout.matte, LeftHalf())):
+    for attempt in (partial(cutout.cutout, LeftHalf(), Limits()), partial(network.matte, LeftHalf())):
         with pytest.raises(SourceError, match=f"^({said})"):
             attempt(data)
 
@@ -73,4 +73,4 @@ def test_a_runtime_that_gives_up_fails_the_prediction() -> None:
 
 
 def test_the_proxy_is_what_the_network_wants() -> None:
-    assert ProxySpec(square=320, encoding="bmp") == cutout.PROXY
+    assert ProxySpec(square=320, encoding="bmp") == network.PROXY

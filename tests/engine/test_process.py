@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batch_removebg.engine import cutout
 from batch_removebg.engine.network import Network
-from batch_removebg.engine.process import NetworkProcess, render
+from batch_removebg.engine.process import NetworkProcess
 from batch_removebg.errors import PredictionFailed, SettingsError, SourceError, Stopping, WorkFailed
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import CreateRequest, Matte
@@ -93,9 +93,9 @@ def when(mark: Path) -> Cpu:
 
 async def test_a_render_is_the_same_cutout_made_by_other_processes() -> None:
     cpu, engine = Cpu(threads=1), NetworkProcess(LeftHalf, Cpu())
-    assert await render(cpu, engine, Limits(), picture()) == cutout.cutout(LeftHalf(), Limits(), picture())
+    assert await cutout.render(cpu, engine, Limits(), picture()) == cutout.cutout(LeftHalf(), Limits(), picture())
     with pytest.raises(SourceError, match="the image is empty"):
-        await render(cpu, engine, Limits(), b"")
+        await cutout.render(cpu, engine, Limits(), b"")
     engine.close()
 
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from batch_removebg.clock import Clock
-from batch_removebg.engine import cutout, weights
 from batch_removebg.engine import network as engine
+from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Precision
 from batch_removebg.errors import PredictionFailed
 from batch_removebg.finish.options import Finished
@@ -95,7 +95,7 @@ class Here:
         return self._network().used
 
     async def matte(self, small: bytes) -> Matte:
-        return await anyio.to_thread.run_sync(cutout.matte, self._network(), small)
+        return await anyio.to_thread.run_sync(engine.matte, self._network(), small)
 
     def close(self) -> None:
         self._network.cache_clear()
