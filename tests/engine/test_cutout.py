@@ -42,10 +42,10 @@ def test_a_photo_taken_sideways_comes_out_upright() -> None:
 
 
 def test_grey_pictures_reach_the_network_in_three_channels() -> None:
-    network = LeftHalf()
-    cutout.cutout(network, Limits(), picture(mode="L"))
-    network.matte(network, picture(320, 320, mode="L", kind="BMP"))
-    assert network.seen == [(320, 320, 3)] * 2
+    double = LeftHalf()
+    cutout.cutout(double, Limits(), picture(mode="L"))
+    network.matte(double, picture(320, 320, mode="L", kind="BMP"))
+    assert double.seen == [(320, 320, 3)] * 2
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import pytest
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network
 from batch_removebg.engine.fetch_weights import Progress
-from batch_removebg.engine.network import Network
 from batch_removebg.errors import SettingsError
 from batch_removebg.server import listen
 from batch_removebg.server.listen import ServeSettings, serve, serving, sweep
@@ -94,7 +93,7 @@ async def test_a_signal_while_weights_are_downloaded_ends_the_download(
 ) -> None:
     looks = 0
 
-    def endless(name: str, progress: Progress, **asked: str) -> Network:
+    def endless(name: str, progress: Progress, **asked: str) -> Path:
         nonlocal looks
         os.kill(os.getpid(), signal.SIGINT)
         while True:
@@ -102,7 +101,7 @@ async def test_a_signal_while_weights_are_downloaded_ends_the_download(
             progress(0, None)
             time.sleep(0.001)
 
-    monkeypatch.setattr(network, "load", endless)
+    monkeypatch.setattr(network, "ensure_weights", endless)
     with anyio.fail_after(20):
         await serve(ServeSettings(port=0), ready=lambda url: pytest.fail("serves without weights"), progress=silent)
     assert looks > 0
