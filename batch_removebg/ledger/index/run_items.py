@@ -24,7 +24,7 @@ from .schema import GONE, MOVED, rows
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
 _FEW = 500  # items that are looked up together
-_BLOCK = 1 << 18  # bytes of rows that are looked up together, about
+_BLOCK = 1 << 16  # bytes of rows that are looked up together, about
 
 
 class RunItems:
