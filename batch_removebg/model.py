@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,14 @@ class UrlRow:
     problem: ClassVar[None] = None
     own_id: ClassVar[bool] = True
     suffix: ClassVar[str] = ""
+
+
+class Lot(NamedTuple):
+    """Rows that were read together, as they stand in their manifest, and the ids of their items."""
+
+    names: Sequence[str]  # of the columns
+    rows: Sequence[Sequence[Any]]  # cells in this order; those missing at the end are empty
+    ids: Sequence[str] = ()  # one for each row, or all those of a single row, which may be none
 
 
 def nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
@@ -16,13 +16,14 @@ from typing import Any, cast
 import anyio
 import anyio.to_thread
 
+from batch_removebg.net.urls import scrubbed
 from batch_removebg.storage.atomic import signature, write_atomic
 from batch_removebg.storage.layout import CSV
 
 from .codec import encode
 from .events import RunFinished
 from .index.indexed_state import IndexedFold
-from .index.run_items import RunItems
+from .index.run_items import RunItems, told_apart
 from .journal import Ledger
 from .state import ItemState
 
@@ -40,24 +41,29 @@ async def write_snapshot(path: Path, ledger: Ledger, end: RunFinished | None = N
             said = await anyio.to_thread.run_sync(_write, path, ledger.run_items.frozen(fold))
             if said is not None:
                 with suppress(sqlite3.Error):  # it will be written once more, that is all
-                    await anyio.to_thread.run_sync(ledger.fold.database.put_meta, "results", [*said, signature(path)])
+                    await anyio.to_thread.run_sync(ledger.fold.database.put_meta, "results", said)
 
 
 def _write(path: Path, run_items: RunItems) -> list[object] | None:
-    """Write it, of what is there already the head alone; returns what the rest follows from, None if it will change."""
+    """Write both, of what is there already the head alone.
+
+    Returns what the rest follows from, None if it will change: the items, then of the table the rows.
+    """
     fold, table, says = run_items.fold, path.with_name(CSV), None
+    known, rows = fold.database.meta("results") or [None], [run_items.table.digest, fold.run.reason]
     if not fold.items.live and not fold.counts()["pending"] and next(run_items.unknown(), None) is None:
         says = [fold.database.meta("changes"), *(getattr(fold, name) for name in (*_ABOUT, *_BOUGHT))]
-        if path.exists() and table.exists() and fold.database.meta("results") == [*says, signature(path)]:
-            with path.open("rb") as file:
-                file.readline()
-                write_atomic(path, chain([_bytes(_head(run_items))], iter(partial(file.read, 1 << 20), b"")))
-            return says
-    write(path, render(run_items))
+    if says is not None and path.exists() and known[:2] == [says, signature(path)]:
+        with path.open("rb") as file:
+            file.readline()
+            write_atomic(path, chain([_bytes(_head(run_items))], iter(partial(file.read, 1 << 20), b"")))
+    else:
+        write(path, render(run_items))
     if fold.run.state is None:
-        return None
-    write(table, _table(run_items))
-    return says
+        rows = known[2:] if known[0] == says else []
+    elif says is None or [known[0], *known[2:]] != [says, *rows] or not table.exists():
+        write(table, _table(run_items))
+    return says and [says, signature(path), *rows]
 
 
 def write(path: Path, parts: Iterable[str]) -> None:
@@ -92,23 +98,52 @@ def head(fold: IndexedFold, counts: dict[str, int], *, held: bool = True) -> dic
 
 
 def _table(run_items: RunItems) -> Iterator[str]:
-    """The manifest's items as CSV: id, source, further cells as they were, and what became of them."""
+    """The rows of the manifests as they were read, without what lets somebody in, and what became of them.
+
+    Of a row with several pictures each cell has what became of each, divided by ` | `; its status is the worst one.
+    """
     line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
-    of_manifest = chain.from_iterable(entry.get("meta", ()) for entry in _rows(run_items))
-    waits = f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}"
-    columns = dict.fromkeys(chain(("id", "source"), of_manifest))
-    yield line((*columns, *(f"{name}_" if name in columns else name for name in _COLUMNS)))
-    for entry in _rows(run_items):
-        cells = {**entry.get("meta", {}), "id": entry["id"], "source": entry["source"]}
-        found = [cells.get(name, "") for name in columns]
-        flags, error = " ".join(entry.get("flags", ())), (entry["error"] or {}).get("message")
-        error = waits if entry["status"] == "pending" else error
-        ends = (entry["output"], entry["status"], flags, error)
-        yield line((*(cell if isinstance(cell, str) else encode(cell).decode() for cell in found), *ends))
+    columns, waits = (
+        run_items.table.columns,
+        f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}",
+    )
+    names = [name for name, _ in columns]
+    yield line((*map(scrubbed, names), *(f"{name}_" if name in names else name for name in _COLUMNS)))
+    for lots in run_items.table.blocks():
+        states = run_items.fold.items.several([key for lot in lots for key in lot.ids])
+        for lot in lots:
+            places = [columns[column] for column in told_apart(tuple(lot.names))]
+            for cells, ids in zip(lot.rows, zip(lot.ids) if len(lot.rows) > 1 else [lot.ids], strict=True):
+                row = [""] * len(columns)
+                for place, cell in zip(places, cells, strict=False):
+                    row[place] = _shown(cell)
+                *became, error = _became([states.get(key, _NO_PICTURE) for key in ids], waits)
+                yield line((*row, *became, error if lot.names else f"{ids[0]}: {error}"))
 
 
-def _rows(run_items: RunItems) -> Iterator[dict[str, Any]]:
-    return (entry for entry in _entries(run_items) if entry["status"] != "gone")
+def _shown(cell: object) -> str:
+    return "" if cell is None else scrubbed(cell if isinstance(cell, str) else encode(cell).decode())
+
+
+def _became(states: Sequence[ItemState], waits: str) -> tuple[str, ...]:
+    """What stands in `_COLUMNS` of a row with these pictures; `waits`: what is said of pending ones."""
+    if not states:
+        return "", "no picture", "", ""
+    outputs, outcomes, flags, errors = zip(*(_ended(state, waits) for state in states), strict=True)
+    worst = max(outcomes, key=("saved", "pending", "failed").index)
+    return _joined(outputs), worst, _joined(flags), " | ".join(dict.fromkeys(filter(None, errors)))
+
+
+def _ended(state: ItemState, waits: str) -> tuple[str, str, str, str]:
+    if state.gone or state.outcome == "pending":
+        return "", "pending", "", waits
+    if state.outcome == "failed":
+        return "", "failed", "", state.error_message or ""
+    return state.output or "", "saved", " ".join(state.flags), ""
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return " | ".join(texts) if any(texts) else ""
 
 
 def _entries(run_items: RunItems) -> Iterator[dict[str, Any]]:

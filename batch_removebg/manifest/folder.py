@@ -112,7 +112,9 @@ def _components(glob: str) -> tuple[str, ...]:
 class _Listing:
     def __init__(self, root: Path, folders: Folders) -> None:
         self._root, self._folders, self._real_root, self._folder = root, folders, os.path.realpath(root), ""
-        self._include, self._exclude = ([*map(_components, globs)] for globs in (folders.include, folders.exclude))
+        self._include, self._exclude = (
+            [_components(glob.lower()) for glob in globs] for globs in (folders.include, folders.exclude)
+        )
         self._picks, self._follow = bool(self._include or self._exclude or folders.only), folders.follow_links
         self._followed: set[str] = set()  # real folders, so that links in circles end
 
@@ -147,7 +149,8 @@ class _Listing:
 
     def _is_picked(self, entry: os.DirEntry[str]) -> bool:
         parts = f"{self._folder}{entry.name}".split("/")
-        ways = [parts[: depth + 1] for depth in range(len(parts))]  # the folders on the way, and itself
+        lower = [part.lower() for part in parts]
+        ways = [lower[: depth + 1] for depth in range(len(parts))]  # the folders on the way, and itself
         within = [any(matches(way, glob) for glob in globs for way in ways) for globs in (self._exclude, self._include)]
         if within[0] or entry.is_dir():
             return not within[0]

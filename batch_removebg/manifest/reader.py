@@ -15,13 +15,13 @@ from typing import BinaryIO, cast
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
-from batch_removebg.model import Item, UrlRow
+from batch_removebg.model import Item, Lot, UrlRow
 
 from .columns import Choice, RowError, as_item, path_item, row_items, value_item
 from .folder import Folders, left_out_text, walk
 from .identity import Identity, numbered
 from .inputs import Input, InputKind, resolve
-from .roots import Roots
+from .roots import Roots, Rows
 from .rows import Parser, parser_for, read_mixed, read_txt
 from .seen import Earlier, Marks, Seen
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
@@ -38,6 +38,7 @@ class Reading:
     identity: Identity = field(default_factory=Identity)
     root: str | None = None  # what ids and names of files are relative to; by default the folder they have in common
     warn: Callable[[str], None] = ignore
+    keep: Callable[[Lot], None] = ignore  # told each row, also those without a picture
 
 
 def read_rows(inputs: Sequence[str], reading: Reading, stdin: BinaryIO | None = None) -> Iterator[Item | UrlRow]:
@@ -84,7 +85,7 @@ def _stream(data: bytes) -> Stream:
 
 
 def _silent(reading: Reading) -> Reading:
-    return replace(reading, warn=ignore, choice=replace(reading.choice, note=ignore))
+    return replace(reading, warn=ignore, keep=ignore, choice=replace(reading.choice, note=ignore))
 
 
 def _nothing_to_do(inputs: Sequence[str], folders: Folders) -> ManifestError:
@@ -120,15 +121,20 @@ class _Reader:
         with closing(self._seen), closing(self._files):
             for each in self._found:
                 by_file = len(self._found) > 1 and each.kind not in {InputKind.MANIFEST, InputKind.STDIN}
-                for rows in self._identified(each):
-                    if self._marks is not None and not self._marks.add([row.id for row in rows]):
-                        self._passed += len(rows)
-                        yield from rows
+                for lots, many in self._identified(each):
+                    ids = [row.id for row in many]
+                    if self._marks is not None and not self._marks.add(ids):
+                        self._passed += len(many)
+                        self._keep(lots, many, ids)
+                        yield from many
                         continue
                     if self._marks is not None:  # an id may have come before
                         self._record_passed()
-                    new = (self._new(as_item(row), by_file=by_file) for row in rows)
-                    yield from (item for item in new if item is not None)
+                    for lot, rows in _one_by_one(lots, many):
+                        found = [self._new(as_item(row), by_file=by_file) for row in rows]
+                        new = [item for _, item in found if item is not None]
+                        self._keep(lot, new, [key for key, _ in found])
+                        yield from new
             if times := self._empty.times:
                 rows_have = "1 row has" if times == 1 else f"{times} rows have"
                 self._reading.warn(f"{rows_have} no picture, the first in {self._empty.first}; passed by.")
@@ -136,11 +142,17 @@ class _Reader:
                 more = f" ({times} such rows)" if times > 1 else ""
                 self._reading.warn(f"{self._again.first}{more}; --strict stops there.")
 
-    def _identified(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
-        """The rows, one or several at a time, under ids of their own."""
-        return map(self._reading.identity.of_all, self._read(each))
+    def _keep(self, lot: Lot | None, rows: Sequence[Item | UrlRow], ids: Sequence[str]) -> None:
+        if lot is not None:
+            self._reading.keep(lot._replace(ids=ids))
+        elif rows:
+            self._reading.keep(Lot(("id", "source"), [(row.id, row.source) for row in rows], [row.id for row in rows]))
 
-    def _read(self, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
+    def _identified(self, each: Input) -> Rows:
+        """The rows, one or several at a time, under ids of their own."""
+        return ((lot, self._reading.identity.of_all(rows)) for lot, rows in self._read(each))
+
+    def _read(self, each: Input) -> Rows:
         path = Path(each.value)
         match each.kind:
             case InputKind.MANIFEST:
@@ -155,28 +167,28 @@ class _Reader:
                     held = stdin.read()  # to its end, to know what its paths have in common
                     yield from self._roots.below(lambda: self._lines(_stream(held)))
             case InputKind.FOLDER:
-                yield from ([item] for item in self._folder(path, each))
+                yield from ((None, [item]) for item in self._folder(path, each))
             case InputKind.FILE:
                 name = self._roots.name(path) if each.base is None else path.relative_to(each.base).as_posix()
-                yield [replace(path_item(each.value, path, each.origin), name=nameable(name) or name)]
+                yield None, [replace(path_item(each.value, path, each.origin), name=nameable(name) or name)]
             case InputKind.URL:
-                yield [value_item(each.value, each.origin, Path())]
+                yield None, [value_item(each.value, each.origin, Path())]
 
-    def _manifest(self, path: Path, each: Input) -> Iterator[Sequence[Item | UrlRow]]:
+    def _manifest(self, path: Path, each: Input) -> Rows:
         name, base = (printable(path), path.parent) if each.url is None else (each.origin, each.url or Path())
         with opened(path) as stream:
             yield from self._rows(stream, name, parser_for(path) or read_txt, base)
 
-    def _lines(self, stream: Stream) -> Iterator[Sequence[Item | UrlRow]]:
+    def _lines(self, stream: Stream) -> Rows:
         """The rows of stdin, each in a line or, as `find -print0` writes them, up to a NUL."""
-        yield from ([value_item(path, "stdin", Path())] for path in between_nuls(stream))
+        yield from ((None, [value_item(path, "stdin", Path())]) for path in between_nuls(stream))
         yield from self._rows(stream, "stdin", read_mixed, Path())
 
-    def _rows(self, stream: Stream, name: str, parser: Parser, base: Path | str) -> Iterator[Sequence[Item | UrlRow]]:
+    def _rows(self, stream: Stream, name: str, parser: Parser, base: Path | str) -> Rows:
         choice = self._reading.choice
-        for row in parser(stream, name, choice):
+        for lot, row in parser(stream, name, choice):
             if isinstance(row, list):
-                yield row
+                yield lot, row
                 continue
             try:
                 if isinstance(row, RowError):
@@ -188,7 +200,7 @@ class _Reader:
                 items = [Item(error.origin, error.origin, error.origin, problem=error.problem)]
             if not items:
                 self._empty.add(row.origin)
-            yield items
+            yield lot, items
 
     def _folder(self, root: Path, each: Input) -> Iterator[Item]:
         others: Sequence[str] = ()
@@ -212,12 +224,12 @@ class _Reader:
         self._marks = None
         again = copy.copy(self)
         again._reading, again._empty = _silent(self._reading), _Tally()
-        rows = itertools.chain.from_iterable(map(again._identified, self._found))
-        for item in map(as_item, itertools.islice(itertools.chain.from_iterable(rows), self._passed)):
+        rows = (row for each in self._found for _, rows in again._identified(each) for row in rows)
+        for item in map(as_item, itertools.islice(rows, self._passed)):
             self._seen.add(item.id, self._seen.source(item), _first(item))
 
-    def _new(self, item: Item, *, by_file: bool) -> Item | None:
-        """The item if it has to be processed; numbered where its id belongs to another picture."""
+    def _new(self, item: Item, *, by_file: bool) -> tuple[str, Item | None]:
+        """The item's id, numbered where that belongs to another picture; and the item if it has to be processed."""
         source = self._seen.source(item)
         earlier = self._seen.add(item.id, source, _first(item))
         if earlier is not None and not earlier.same_source:
@@ -225,10 +237,10 @@ class _Reader:
         if earlier is None and by_file:
             earlier = self._files.add(source, source, item.origin)
         if earlier is None:
-            return item
+            return item.id, item
         before = earlier.origin.removeprefix(_NUMBERED)
         self._reading.warn(f"{item.origin}: {item.source} was named before ({before}); it is done once.")
-        return None
+        return item.id, None
 
     def _numbered(self, item: Item, source: str, first: Earlier) -> tuple[Item, Earlier | None]:
         """The item under the next id of its kind; raises ManifestError if that is not wanted."""
@@ -237,14 +249,23 @@ class _Reader:
             raise ManifestError(
                 f"{what}; give each its own in an id column, or rename one of two folders with the same name."
             )
-        new, earlier = item, self._seen.add(f"{item.id}\0{source}", source, item.origin)
-        if earlier is not None:
-            return item, earlier
+        new, key = item, f"{item.id}\0{source}"
+        if (earlier := self._seen.add(key, source, item.origin)) is not None:
+            again = self._seen.add(f"{key}\0", "", "")
+            return (numbered(item, int(again.origin)) if again is not None else item), earlier
         while self._seen.add(new.id, source, _first(new)) is not None:  # or a row has that for its own id
-            new = numbered(item, self._seen.times(item.id))
+            new = numbered(item, number := self._seen.times(item.id))
+        self._seen.add(f"{key}\0", "", str(number))
         say = self._reading.warn if first.origin.startswith(_NUMBERED) and not item.suffix else self._again.add
         say(f"{what}: this one is {new.id!r}")
         return new, None
+
+
+def _one_by_one(lot: Lot | None, rows: Sequence[Item | UrlRow]) -> Rows:
+    """A lot of several rows as one for each."""
+    if lot is None or len(lot.rows) == 1:
+        return iter([(lot, rows)])
+    return ((lot._replace(rows=[cells]), [row]) for cells, row in zip(lot.rows, rows, strict=True))
 
 
 def _first(item: Item) -> str:

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.model import Item, UrlRow
+from batch_removebg.model import Item, Lot, UrlRow
 
 from .inputs import Input, InputKind
 from .text import printable
 
-Rows = Iterator[Sequence[Item | UrlRow]]
+Rows = Iterator[tuple[Lot | None, Sequence[Item | UrlRow]]]
+"""Rows read together: as they stand in a manifest, if they are of one, and what is made of them."""
 
 
 class Roots:
@@ -48,12 +49,11 @@ class Roots:
         To find that, unless it is given, the manifest is read a second time.
         """
         root = self.given
-        for rows in read():
-            if not any(map(_loose, rows)):
-                yield rows
-                continue
-            root = root or _common(_folders(read()))
-            yield [_relative(row, root) for row in rows]
+        for lot, rows in read():
+            if any(map(_loose, rows)):
+                root = root or _common(_folders(read()))
+                rows = [_relative(row, root) for row in rows]
+            yield lot, rows
 
 
 def _loose(row: Item | UrlRow) -> Path | None:
@@ -64,7 +64,7 @@ def _loose(row: Item | UrlRow) -> Path | None:
 def _folders(rows: Rows) -> Iterator[Path]:
     """The folders of such rows, up to one that makes no sense, which is said when its turn comes."""
     with suppress(ManifestError):
-        yield from (path.parent for some in rows for row in some if (path := _loose(row)) is not None)
+        yield from (path.parent for _, some in rows for row in some if (path := _loose(row)) is not None)
 
 
 def _relative(row: Item | UrlRow, root: Path | None) -> Item | UrlRow:

@@ -10,9 +10,10 @@ import msgspec
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.ledger.events import writable
+from batch_removebg.model import Lot
 
 from .columns import Choice, Row, RowError, columns_of, find_columns
-from .table import HEAD, MANY, Rows, Table, header_at, table_rows
+from .table import HEAD, MANY, NOTHING, Rows, Table, header_at, table_rows
 from .text import Flawed, Stream, lines
 
 DEEPEST = 64  # levels to which JSON may be nested
@@ -48,9 +49,10 @@ def _one_a_line(lines: Iterator[str], name: str, choice: Choice, *, objects: boo
     """Rows of one path or URL a line, or with `objects` a JSON object that starts with `{`; `#` starts a comment."""
     for number, line in enumerate(lines, 1):
         if isinstance(line, Flawed) or (objects and line.startswith("{")):
-            yield _json_row(line, f"{name}:{number}")
+            row = _json_row(line, f"{name}:{number}")
+            yield _standing(row) if objects else (None, row)
         elif line.strip() and not line.startswith("#"):
-            yield Row(f"{name}:{number}", {choice.image or "image": line.rstrip("\r\n")})
+            yield None, Row(f"{name}:{number}", {choice.image or "image": line.rstrip("\r\n")})
 
 
 def read_json(stream: Stream, name: str, choice: Choice) -> Rows:
@@ -67,7 +69,7 @@ def read_json(stream: Stream, name: str, choice: Choice) -> Rows:
     return _told(rows, name, choice)
 
 
-def _told(rows: Rows, name: str, choice: Choice) -> Rows:
+def _told(rows: Iterator[Row | RowError], name: str, choice: Choice) -> Rows:
     """The rows; told are the columns of the first with a picture, as objects leave out what they don't have."""
     first, told = None, False
     for row in rows:
@@ -75,12 +77,16 @@ def _told(rows: Rows, name: str, choice: Choice) -> Rows:
             first, cells = first or row, tuple(row.cells)
             if told := columns_of(cells, choice) is not None:
                 choice.note(find_columns(cells, row.origin, choice).told(name))
-        yield row
+        yield _standing(row)
     if first is not None and not told:
         find_columns(tuple(first.cells), first.origin, choice)
 
 
-def _json_rows(lines: Iterable[str], name: str) -> Rows:
+def _standing(row: Row | RowError) -> tuple[Lot, Row | RowError]:
+    return Lot(tuple(row.cells), [tuple(row.cells.values())]) if isinstance(row, Row) else NOTHING, row
+
+
+def _json_rows(lines: Iterable[str], name: str) -> Iterator[Row | RowError]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _json_row(line, f"{name}:{number}")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import chain, count, repeat
 
 from batch_removebg.errors import ManifestError
-from batch_removebg.model import UrlRow
+from batch_removebg.model import Lot, UrlRow
 
 from .columns import Choice, Row, RowError, columns_of, find_columns
 from .text import LONGEST_LINE, Flawed, Stream, lines
@@ -21,7 +21,9 @@ HEAD = 10  # lines or rows in which the header is looked for
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEP = re.compile(r'\s*"?sep=([^"\r\n])"?\s*', re.IGNORECASE)  # as Excel understands it
 _HTTP = ("https://", "http://")
-Rows = Iterator[Row | list[UrlRow] | RowError]
+Rows = Iterator[tuple[Lot | None, Row | list[UrlRow] | RowError]]
+"""As it stands in the manifest, None for a line of a plain list, and what is made of it."""
+NOTHING = Lot((), [()])  # of a row that can't be read
 
 
 def table_rows(
@@ -50,7 +52,7 @@ def table_rows(
             continue
         before, end, held = end, end + len(some), deque[str]()
         for number, last, found in _records(chain(some, source), before, delimiter, held):
-            yield RowError(f"{name}:{number}", found) if isinstance(found, str) else table.row(found, number)
+            yield (NOTHING, RowError(f"{name}:{number}", found)) if isinstance(found, str) else table.row(found, number)
             end = max(end, last)
             if last >= end and not held:
                 break
@@ -173,25 +175,26 @@ class Table:
     def rows(self, many: Sequence[Sequence[str]], number: int) -> Rows:
         """The rows that aren't blank, of one line each, the first in line `number`."""
         if urls := self.url_rows(many, number):
-            yield urls
+            yield Lot(self._header, many), urls
             return
         for line, cells in enumerate(many, number):
             if any(map(str.strip, cells)):
                 yield self.row(cells, line)
 
-    def row(self, cells: Sequence[str], number: int) -> Row | list[UrlRow] | RowError:
+    def row(self, cells: Sequence[str], number: int) -> tuple[Lot, Row | list[UrlRow] | RowError]:
         """The row that starts in line `number`; cells that are missing at its end are empty."""
         width, origin = len(self._header), f"{self._name}:{number}"
         cells = [*cells, *[""] * (width - len(cells))]
+        lot = Lot(self._header, [cells[:width]])
         if urls := self.url_rows([cells], number):
-            return urls
+            return lot, urls
         if any(cell.strip() for cell in cells[width:]):
-            return RowError(
+            return lot, RowError(
                 origin,
                 f"the row has {len(cells)} cells where the header has {width}; "
                 "a cell that holds the delimiter must stand in quotes.",
             )
-        return Row(origin, {name: cells[nth] for name, nth in self._at.items()})
+        return lot, Row(origin, {name: cells[nth] for name, nth in self._at.items()})
 
     def url_rows(self, rows: Sequence[Sequence[str]], line: int) -> list[UrlRow] | None:
         """The rows as they are, or None where `row_item` has to check one; column by column, which is quick."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -68,6 +69,12 @@ class Reader:
             if not shape.stream:
                 # Small chunks where there is something to do, so that it begins soon; large ones where there isn't.
                 size = shape.chunk if plan.todos else min(2 * size, shape.longest_chunk)
+
+    def read_on(self, deadline: float) -> None:
+        """Read what is left of the manifest, which tells of its rows, until this moment of the clock; blocks."""
+        with suppress(BatchError):
+            while self.context.clock.monotonic() < deadline and next(self.rows, None) is not None:
+                pass
 
     def _read(self, size: int, room: int | None) -> tuple[Plan, BatchError | None]:
         """The plan for the next rows; a manifest that fails further down gives what came before, and the error."""

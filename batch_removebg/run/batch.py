@@ -32,6 +32,7 @@ from .settings import Settings
 from .summary import Summary, failures, flagged
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
+_READ_ON = 5.0  # seconds for the rest of the manifest, about a million rows
 Progress = Callable[[int, int | None], None]
 
 
@@ -82,6 +83,8 @@ async def run(
             if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
                 pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
             summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
+        if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
+            await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
         return await _close(ledger, summary, clock)
 
 

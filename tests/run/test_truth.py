@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
@@ -215,37 +214,3 @@ async def test_prune_keeps_other_formats_of_what_is_there_and_moves_earlier_name
     assert (await bench.run(name="{stem}", prune=True)).pruned == 1
     assert bench.saved() == ["a.png", "b.png"]
     assert sorted(path.name for path in bench.out.rglob("*.webp")) == ["a.webp", "b.webp"]
-
-
-# results.csv
-
-
-async def test_the_table_has_the_manifests_cells_and_what_became_of_them(bench: Bench) -> None:
-    bench.add("a.jpg", 'b,"x".jpg', "c.jpg")
-    (bench.photos / "c.jpg").write_bytes(b"")
-    path = bench.photos / "list.jsonl"
-    given: list[dict[str, Any]] = [
-        {"image": "a.jpg", "title": "=1+1", "status": "active"},
-        {"image": 'b,"x".jpg', "title": "zwei\nZeilen, größer", "price": 7.5, "tags": ["x"]},
-        {"image": "c.jpg"},
-    ]
-    path.write_text("\n".join(map(json.dumps, given)))
-    await bench.run(str(path))
-    data = (bench.out / "results.csv").read_bytes()
-    header = data.partition(b"\r\n")[0].decode().split(",")
-    assert (header[:2], header[-4:]) == (["id", "source"], ["output", "status_", "flags", "error"])
-    assert sorted(header[2:-4]) == ["price", "status", "tags", "title"]
-    table = {row["id"]: row for row in csv.DictReader(data.decode().splitlines(keepends=True))}
-    a, b, c = (table[str(row["image"])] for row in given)
-    assert (a["title"], a["status"], a["output"], a["status_"], a["price"]) == ("=1+1", "active", "a.png", "saved", "")
-    assert (b["title"], b["price"], b["tags"]) == ("zwei\nZeilen, größer", "7.5", '["x"]')
-    [error] = (item["error"]["message"] for item in bench.results()["items"] if item["error"])
-    assert (c["output"], c["status_"], c["error"]) == ("", "failed", error)
-
-
-async def test_the_table_says_of_pending_rows_what_they_wait_for(bench: Bench) -> None:
-    bench.add("a.jpg")
-    bench.on_event = lambda event: bench.stop() if event.kind is Kind.STARTED else None
-    summary = await bench.run()
-    [row] = csv.DictReader((bench.out / "results.csv").read_text().splitlines())
-    assert (row["status"], row["error"]) == ("pending", f"not done yet: {summary.stopped}")

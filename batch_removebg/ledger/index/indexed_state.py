@@ -72,6 +72,13 @@ class States(Mapping[str, ItemState]):
             (Held(n, state) for n, found, state in self.database.find(hash64(unsigned(key))) if found == key), None
         )
 
+    def several(self, keys: Sequence[str]) -> dict[str, ItemState]:
+        """The states of those among them that there are, looked up together."""
+        numbers = (n for _, n, _ in self.database.chosen([hash64(unsigned(key)) for key in keys]))
+        found = {key: state for _, key, state in self.database.numbered(numbers)}
+        late = ((key, self.live.get(key) or self.moving.get(key)) for key in keys)
+        return found | {key: held.state for key, held in late if held is not None}
+
     def change(self, key: str) -> ItemState:
         """The state, to be changed; a new one where there is none."""
         held = self.live.get(key)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from hashlib import sha256
 from itertools import chain, islice, takewhile
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 from batch_removebg.hashing import hash64
+from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState, unsigned
-from batch_removebg.model import Item
+from batch_removebg.model import Item, Lot
+from batch_removebg.storage.atomic import disk_errors
 
 from .bitset import Bitset
 from .database import Database, Found
@@ -18,6 +24,7 @@ from .schema import GONE, MOVED, rows
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
 _FEW = 500  # items that are looked up together
+_BLOCK = 1 << 16  # bytes of rows that are looked up together, about
 
 
 class RunItems:
@@ -30,7 +37,12 @@ class RunItems:
         self._disk = Database.build(cache=_CACHE)
         self._spilled = 0
         self.names = Names(fold.database, self._disk)
-        self.close = self._disk.close
+        self.table = Table(fold.database.path)
+
+    def close(self) -> None:
+        """Give up what is on the disk."""
+        self._disk.close()
+        self.table.close()
 
     def frozen(self, fold: IndexedFold) -> RunItems:
         """The same as it is, over a frozen fold."""
@@ -93,6 +105,53 @@ class RunItems:
 def _item(found: Found) -> Item:
     _, key, state = found
     return Item(key, state.source, "", meta=state.meta or {})
+
+
+class Table:
+    """The rows that this run has read, as they stand in their manifests."""
+
+    def __init__(self, index: Path | None) -> None:
+        """`index`: beside it is the file, one without a name, that more of them than fit into memory go to."""
+        self._path, self._folder = index or Path(), str(index.parent) if index else None
+        self._names: object = None
+        self._digest = sha256()
+        self.columns: dict[tuple[str, int], int] = {}  # of all manifests, with their places
+
+    @functools.cached_property
+    def _file(self) -> SpooledTemporaryFile[bytes]:
+        return SpooledTemporaryFile(_BLOCK, dir=self._folder)
+
+    def close(self) -> None:
+        """Give up the file."""
+        self._file.close()
+
+    @property
+    def digest(self) -> str:
+        """A hash of it all."""
+        return self._digest.hexdigest()
+
+    def keep(self, lot: Lot) -> None:
+        """Add some rows; raises DiskError."""
+        if lot.names != self._names:
+            self._names = lot.names
+            for column in told_apart(tuple(lot.names)):
+                self.columns.setdefault(column, len(self.columns))
+        line = encode(lot) + b"\n"
+        self._digest.update(line)
+        with disk_errors(self._path):
+            self._file.write(line)
+
+    def blocks(self) -> Iterator[list[Lot]]:
+        """All rows in order, some at a time."""
+        self._file.seek(0)
+        while lines := self._file.readlines(_BLOCK):
+            yield [Lot(*decode(line)) for line in lines]
+
+
+@functools.lru_cache
+def told_apart(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Each name, and which of the equal ones it is."""
+    return [(name, names[:nth].count(name)) for nth, name in enumerate(names)]
 
 
 class Names:
