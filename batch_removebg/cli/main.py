@@ -47,7 +47,7 @@ def run_command(argv: Sequence[str]) -> int:
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
-        return _COMMANDS[args.command](args, argv, console)
+        return _COMMANDS[args.command](args, console)
     except BatchError as error:
         for line in (str(error), *getattr(error, "__notes__", [])):
             console.error(line)
@@ -62,7 +62,7 @@ def run_command(argv: Sequence[str]) -> int:
         return BUG
 
 
-def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _run(args: argparse.Namespace, console: Console) -> int:
     settings = _settings(args)
     if args.dry_run:
         return _dry_run(args, settings, console)
@@ -74,7 +74,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
         batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
         summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
-    console.info(report.closing(summary, settings, argv))
+    console.info(report.closing(summary, settings))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
@@ -113,14 +113,14 @@ def _settings(args: argparse.Namespace) -> Any:
     return Settings(out=Path(args.out), **given)
 
 
-def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _status(args: argparse.Namespace, console: Console) -> int:
     from . import status
 
     status.show(args)
     return 0
 
 
-def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _repair(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.ledger.repair import repair
     from batch_removebg.storage.lock import locked
 
@@ -135,7 +135,7 @@ def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     return 0
 
 
-def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _serve(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.imaging.format import Limits
     from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
 
@@ -166,7 +166,7 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
     return 0
 
 
-def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _models(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.engine import weights
 
     if args.action == "list":
@@ -180,7 +180,7 @@ def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     return 0
 
 
-def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _bench_engine(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.engine import benchmark
 
     report = benchmark.measure(args.model, args.device, args.seconds, say=console.info)
