@@ -86,7 +86,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     from batch_removebg.engine.runtimes.opening import require
-    from batch_removebg.run.dry_run import preview
+    from batch_removebg.run.dry_run import ENDINGS, preview
     from batch_removebg.run.feeds import downloaded
 
     from . import report
@@ -96,7 +96,8 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     download = downloaded(args.inputs, settings, Clock())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as inputs:
         found = preview(inputs, settings, Silent(console))
-    result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
+    plain = {name: found[name] for name in ("total", *ENDINGS)} | {"billed": not settings.local}
+    result(json.dumps(plain) if args.progress == "json" else report.preview(found, settings))
     return 0
 
 

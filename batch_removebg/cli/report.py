@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.manifest.folder import left_out_text
-from batch_removebg.run.dry_run import Preview
+from batch_removebg.run.dry_run import ENDINGS
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
 from batch_removebg.storage import layout
@@ -97,25 +97,15 @@ def _next(summary: Summary) -> str:
     return "to try the failed ones again, run the same command with --retry-failed" if summary.failed else ""
 
 
-def preview(found: Preview, settings: Settings) -> str:
+def preview(found: Mapping[str, int], settings: Settings) -> str:
     """The text of `--dry-run`."""
-    lines = [f"{found.total} items, and nothing is done about them (--dry-run)"]
-    rows = [
-        (found.done, "are saved and unchanged"),
-        (found.left, "failed before and aren't tried again (--retry-failed does that)"),
-        (found.kept, "would be made from the results of earlier predictions, without a new one"),
-        (found.copies, "have the same content as one before them, and would be made from its prediction"),
-        (found.taken_up, "have a prediction in flight that would be collected"),
-        (found.bad, "would fail: the source can't be read"),
-        (found.spent, "would fail: what was bought is left in a format that can't give this one (--buy-again buys)"),
-        (found.bought, "would need a new prediction"),
-        (found.beyond, "would have to wait for another run: the budget is reached"),
-    ]
-    lines += [f"{count:>9} {what}" for count, what in rows if count]
-    where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"
-    price = f", {found.bought * settings.price:.4g} USD" if found.billed and settings.price is not None else ""
-    time = f", in {duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
-    lines.append(f"predictions: {found.bought} would be {where}{price}{time}")
+    lines = [f"{found['total']} items, and nothing is done about them (--dry-run)"]
+    lines += [f"{found[name]:>9} {what}" for name, what in ENDINGS.items() if found[name]]
+    bought, billed = found["bought"], not settings.local
+    where = f"bought from {settings.base}" if billed else "made on this machine, nothing billed"
+    price = f", {bought * settings.price:.4g} USD" if billed and settings.price is not None else ""
+    time = f", in {duration(60 * bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    lines.append(f"predictions: {bought} would be {where}{price}{time}")
     return "\n".join(lines)
 
 

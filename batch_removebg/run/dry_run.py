@@ -27,33 +27,30 @@ from .settings import Settings
 CHUNK = 500  # items planned together
 
 
-@dataclass(slots=True)
-class Preview:
-    """How many items a run would find and how they would end, see `report.preview`; named as in `--progress json`."""
-
-    total: int = 0
-    done: int = 0
-    left: int = 0
-    kept: int = 0
-    copies: int = 0
-    taken_up: int = 0
-    bought: int = 0
-    beyond: int = 0
-    bad: int = 0
-    spent: int = 0
-    billed: bool = False  # whether a prediction costs money
+ENDINGS = {
+    "done": "are saved and unchanged",
+    "left": "failed before and aren't tried again (--retry-failed does that)",
+    "kept": "would be made from the results of earlier predictions, without a new one",
+    "copies": "have the same content as one before them, and would be made from its prediction",
+    "taken_up": "have a prediction in flight that would be collected",
+    "bad": "would fail: the source can't be read",
+    "spent": "would fail: what was bought is left in a format that can't give this one (--buy-again buys)",
+    "bought": "would need a new prediction",
+    "beyond": "would have to wait for another run: the budget is reached",
+}
+"""How items would end: by the name in `--progress json`, and for people."""
 
 
 @dataclass(slots=True)
 class _Sorter:
-    """Finds for each item the count of `Preview` that it belongs to."""
+    """Finds for each item which of `ENDINGS` it has."""
 
     recipe: Recipe
     on_hand: OnHand
     in_flight: set[str]  # fingerprints of billed predictions that earlier runs have begun
     predicted: set[int] = field(default_factory=set)  # hashes of those that a prediction was counted for
 
-    def count_of(self, todo: Todo) -> str:
+    def ending(self, todo: Todo) -> str:
         item = todo.item
         if item.problem is not None:
             return "bad"
@@ -82,9 +79,12 @@ class _Sorter:
         return "taken_up" if fingerprint in self.in_flight else "bought"
 
 
-def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
-    """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
-    recipe, billed = assemble.recipe_of(settings), not settings.local
+def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Counter[str]:
+    """How many items a run would find (`total`), and how many with each of `ENDINGS`.
+
+    Reads the manifest, and every file that isn't known to be done. Blocks.
+    """
+    recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
@@ -92,13 +92,13 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
         on_hand = OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again)
-        sorter = _Sorter(recipe, on_hand, unsettled if billed else set())
+        sorter = _Sorter(recipe, on_hand, set() if settings.local else unsettled)
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
             if not plan.read:
                 break
             counts.update(total=plan.read, done=plan.done, left=plan.left)
-            counts.update(map(sorter.count_of, plan.todos))
+            counts.update(map(sorter.ending, plan.todos))
             begun += len(plan.todos)
         earlier = fold.billed
     if how.folders.left_out:
@@ -106,4 +106,4 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     allowed, _ = settings.budget(earlier)
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
-    return Preview(**counts, billed=billed)
+    return counts

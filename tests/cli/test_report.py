@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 
 from batch_removebg.cli import report
 from batch_removebg.errors import BatchError, BudgetReached, Interrupted, KeyRejected, ManifestError
-from batch_removebg.run.dry_run import Preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
 
@@ -156,7 +156,7 @@ def test_durations_read_like_a_clock(seconds: float, text: str) -> None:
 
 
 def test_preview_of_a_first_run() -> None:
-    assert report.preview(Preview(total=12, bought=12, billed=True), API) == (
+    assert report.preview(Counter(total=12, bought=12), API) == (
         "12 items, and nothing is done about them (--dry-run)\n"
         "       12 would need a new prediction\n"
         "predictions: 12 would be bought from https://api.replicate.com/v1"
@@ -164,12 +164,12 @@ def test_preview_of_a_first_run() -> None:
 
 
 def test_a_preview_says_the_price_and_the_time_where_they_are_known() -> None:
-    said = report.preview(Preview(total=600, bought=600, billed=True), replace(API, price=0.0005, rate=300.0))
+    said = report.preview(Counter(total=600, bought=600), replace(API, price=0.0005, rate=300.0))
     assert said.endswith("https://api.replicate.com/v1, 0.3 USD, in 2 min 0 s at --rate 300")
 
 
 def test_preview_of_everything() -> None:
-    found = Preview(total=21, done=1, left=2, kept=3, taken_up=4, bad=5, bought=6)
+    found = Counter(total=21, done=1, left=2, kept=3, taken_up=4, bad=5, bought=6)
     assert report.preview(found, LOCAL) == (
         "21 items, and nothing is done about them (--dry-run)\n"
         "        1 are saved and unchanged\n"
