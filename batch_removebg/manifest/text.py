@@ -10,9 +10,9 @@ import re
 import select
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from batch_removebg.errors import ManifestError
 
@@ -117,28 +117,24 @@ def between_nuls(stream: Stream) -> Iterator[str]:
     yield from [os.fsdecode(rest)] if rest else []
 
 
-class Endable(io.FileIO):
-    """The bytes of a file descriptor, up to its end or to `end()`, so that a run which waits for more can be stopped.
-
-    On Windows, where `select` doesn't accept pipes, `end` takes effect with the next line.
-    """
-
-    _ended = False
+class _Endable(io.FileIO):
     readall = io.RawIOBase.readall  # by `readinto`
+
+    def __init__(self, descriptor: int, ended: Callable[[], bool]) -> None:
+        super().__init__(descriptor, closefd=False)
+        self._ended = ended
 
     def readinto(self, buffer: Buffer, /) -> int | None:
         """Read bytes as they arrive; returns their number, 0 at the end."""
-        while not self._ended:
+        while not self._ended():
             if sys.platform == "win32" or select.select([self], [], [], _GLANCE)[0]:
                 return super().readinto(buffer)
         return 0
 
-    def end(self) -> None:
-        """Make the current read and all later ones return the end."""
-        self._ended = True
 
+def endable_stdin(ended: Callable[[], bool]) -> io.BufferedReader:
+    """Standard input, at its end once `ended` says so, so that a run which waits for more can be stopped.
 
-def endable_stdin() -> tuple[BinaryIO, Endable]:
-    """Standard input for reading, and the object that ends it."""
-    raw = Endable(sys.stdin.fileno(), closefd=False)
-    return io.BufferedReader(raw), raw
+    On Windows, where `select` doesn't accept pipes, that takes effect with the next line.
+    """
+    return io.BufferedReader(_Endable(sys.stdin.fileno(), ended))
