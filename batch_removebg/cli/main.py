@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -47,7 +47,7 @@ def run_command(argv: Sequence[str]) -> int:
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
-        return _COMMANDS[args.command](args, argv, console)
+        return _COMMANDS[args.command](args, console) or 0
     except BatchError as error:
         for line in (str(error), *getattr(error, "__notes__", [])):
             console.error(line)
@@ -62,10 +62,11 @@ def run_command(argv: Sequence[str]) -> int:
         return BUG
 
 
-def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _run(args: argparse.Namespace, console: Console) -> int:
     settings = _settings(args)
     if args.dry_run:
-        return _dry_run(args, settings, console)
+        _dry_run(args, settings, console)
+        return 0
     from batch_removebg.run.batch import run
 
     from . import report
@@ -74,7 +75,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
         batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
         summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
-    console.info(report.closing(summary, settings, argv))
+    console.info(report.closing(summary, settings))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
@@ -84,9 +85,9 @@ def _run(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int
     return summary.exit_code
 
 
-def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
+def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> None:
     from batch_removebg.engine.runtimes.opening import require
-    from batch_removebg.run.dry_run import preview
+    from batch_removebg.run.dry_run import ENDINGS, preview
     from batch_removebg.run.feeds import downloaded
 
     from . import report
@@ -96,8 +97,8 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> int:
     download = downloaded(args.inputs, settings, Clock())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as inputs:
         found = preview(inputs, settings, Silent(console))
-    result(json.dumps(asdict(found)) if args.progress == "json" else report.preview(found, settings))
-    return 0
+    plain = {name: found[name] for name in ("total", *ENDINGS)} | {"billed": not settings.local}
+    result(json.dumps(plain) if args.progress == "json" else report.preview(found, settings))
 
 
 def _settings(args: argparse.Namespace) -> Any:
@@ -113,14 +114,13 @@ def _settings(args: argparse.Namespace) -> Any:
     return Settings(out=Path(args.out), **given)
 
 
-def _status(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _status(args: argparse.Namespace, console: Console) -> None:
     from . import status
 
     status.show(args)
-    return 0
 
 
-def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _repair(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.ledger.repair import repair
     from batch_removebg.storage.lock import locked
 
@@ -132,10 +132,9 @@ def _repair(args: argparse.Namespace, argv: Sequence[str], console: Console) -> 
     with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
         found = repair(out, clock.stamp(), dry_run=args.dry_run)
     result(report.repaired(found, dry_run=args.dry_run))
-    return 0
 
 
-def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _serve(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.imaging.format import Limits
     from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
 
@@ -163,32 +162,29 @@ def _serve(args: argparse.Namespace, argv: Sequence[str], console: Console) -> i
             "asked": console.info,
         }
         anyio.run(partial(serve, settings, progress=shown.weights, **said))
-    return 0
 
 
-def _models(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _models(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import weights
 
     if args.action == "list":
         for name, model in weights.MODELS.items():
             place = weights.find(name) or "not here yet"
             result(f"{name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
-        return 0
+        return
     with listener("auto", console) as shown:
         path = weights.ensure(args.name, progress=shown.weights)
     result(str(path))
-    return 0
 
 
-def _bench_engine(args: argparse.Namespace, argv: Sequence[str], console: Console) -> int:
+def _bench_engine(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import benchmark
 
     report = benchmark.measure(args.model, args.device, args.seconds, say=console.info)
     result(json.dumps(asdict(report)) if args.json else report.table())
-    return 0
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "status": _status,
     "repair": _repair,

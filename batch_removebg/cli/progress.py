@@ -185,8 +185,13 @@ class JsonLines(Silent):
     def __call__(self, event: Event) -> None:
         """Count one event, and write it."""
         super().__call__(event)
+        fields: dict[str, Any] = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
+        if not event.item and event.kind in (Kind.FOUND, Kind.SKIPPED):
+            fields["count"] = event.count
+        said = {name: value for name, value in fields.items() if value}
+        reached = {name: getattr(self.tally, name) for name in ("total", "done", "failed", "in_flight")}
         with suppress(DiskError):  # the run continues; the last `put` raises it again
-            self.put({"t": Clock().stamp(), **self._described(event)})
+            self.put({"t": Clock().stamp(), "event": event.kind.value, **said, **reached})
 
     def put(self, record: dict[str, Any]) -> None:
         """Write one object; raises DiskError if this one or one before it couldn't be written."""
@@ -197,16 +202,6 @@ class JsonLines(Silent):
                 self._unwritten = error
         if self._unwritten is not None:
             raise self._unwritten
-
-    def _described(self, event: Event) -> dict[str, Any]:
-        fields: dict[str, Any] = {"item": event.item, "text": event.text, "error_kind": event.error_kind}
-        if not event.item and event.kind in (Kind.FOUND, Kind.SKIPPED):
-            fields["count"] = event.count
-        return {
-            "event": event.kind.value,
-            **{name: value for name, value in fields.items() if value},
-            **{name: getattr(self.tally, name) for name in ("total", "done", "failed", "in_flight")},
-        }
 
 
 def listener(choice: str, console: Console) -> Silent:

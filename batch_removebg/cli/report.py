@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError
 from batch_removebg.manifest.folder import left_out_text
-from batch_removebg.net.urls import scrubbed
-from batch_removebg.run.dry_run import Preview
+from batch_removebg.run.dry_run import ENDINGS
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
 from batch_removebg.storage import layout
@@ -16,8 +14,8 @@ from batch_removebg.storage import layout
 from .console import printable
 
 
-def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
-    """The lines under a finished run; `argv`: its command line, from which the one to run next is made."""
+def closing(summary: Summary, settings: Settings) -> str:
+    """The lines under a finished run."""
     hint = "" if settings.prune or not summary.left else " (--prune moves aside what there is of them)"
     lines = [
         f"{_counts(summary)} in {duration(summary.seconds)}",
@@ -38,7 +36,7 @@ def closing(summary: Summary, settings: Settings, argv: Sequence[str]) -> str:
         lines.append(f"limited: --limit {settings.limit} is reached; run the same command again for the next ones")
     elif summary.unread:
         lines.append("the manifest was not read to its end: there may be more items than these")
-    return "\n".join(filter(None, [*lines, _next(summary, [_shown(each, settings) for each in argv])]))
+    return "\n".join(filter(None, [*lines, _next(summary)]))
 
 
 def outcome(summary: Summary) -> str:
@@ -91,46 +89,23 @@ def flags(groups: Sequence[Group]) -> str:
     return f"worth a look: {', '.join(parts)}" if parts else ""
 
 
-def _next(summary: Summary, argv: Sequence[str]) -> str:
-    again = ["batch-removebg", *argv]
+def _next(summary: Summary) -> str:
     if isinstance(summary.stopped, UsageError):
         return ""
     if isinstance(summary.stopped, AbortError | Interrupted) or summary.pending:
-        return f"to go on where this stopped: {shlex.join(again)}"
-    if summary.failed:
-        # Right after `run`: at the end it could follow a `--`, and would be taken for an INPUT.
-        again[2:2] = [] if "--retry-failed" in argv else ["--retry-failed"]
-        return f"to try the failed ones again: {shlex.join(again)}"
-    return ""
+        return "to go on where this stopped, run the same command again"
+    return "to try the failed ones again, run the same command with --retry-failed" if summary.failed else ""
 
 
-def _shown(argument: str, settings: Settings) -> str:
-    """An argument without what lets somebody in: the values of headers, passwords and signatures."""
-    for given, (_, _, value) in zip(settings.header, settings.headers(), strict=True):
-        if argument.endswith(given):
-            return argument[: argument.rindex(value)] + "…"
-    return scrubbed(argument)
-
-
-def preview(found: Preview, settings: Settings) -> str:
+def preview(found: Mapping[str, int], settings: Settings) -> str:
     """The text of `--dry-run`."""
-    lines = [f"{found.total} items, and nothing is done about them (--dry-run)"]
-    rows = [
-        (found.done, "are saved and unchanged"),
-        (found.left, "failed before and aren't tried again (--retry-failed does that)"),
-        (found.kept, "would be made from the results of earlier predictions, without a new one"),
-        (found.copies, "have the same content as one before them, and would be made from its prediction"),
-        (found.taken_up, "have a prediction in flight that would be collected"),
-        (found.bad, "would fail: the source can't be read"),
-        (found.spent, "would fail: what was bought is left in a format that can't give this one (--buy-again buys)"),
-        (found.bought, "would need a new prediction"),
-        (found.beyond, "would have to wait for another run: the budget is reached"),
-    ]
-    lines += [f"{count:>9} {what}" for count, what in rows if count]
-    where = f"bought from {settings.base}" if found.billed else "made on this machine, nothing billed"
-    price = f", {found.bought * settings.price:.4g} USD" if found.billed and settings.price is not None else ""
-    time = f", in {duration(60 * found.bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
-    lines.append(f"predictions: {found.bought} would be {where}{price}{time}")
+    lines = [f"{found['total']} items, and nothing is done about them (--dry-run)"]
+    lines += [f"{found[name]:>9} {what}" for name, what in ENDINGS.items() if found[name]]
+    bought, billed = found["bought"], not settings.local
+    where = f"bought from {settings.base}" if billed else "made on this machine, nothing billed"
+    price = f", {bought * settings.price:.4g} USD" if billed and settings.price is not None else ""
+    time = f", in {duration(60 * bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    lines.append(f"predictions: {bought} would be {where}{price}{time}")
     return "\n".join(lines)
 
 

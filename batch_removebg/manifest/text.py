@@ -10,9 +10,9 @@ import re
 import select
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from batch_removebg.errors import ManifestError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONGEST_LINE = 1_000_000  # characters
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ESCAPED = re.compile("[\ud800-\udfff]")  # bytes that are not UTF-8, or half a surrogate pair
+_GLANCE = 0.2  # seconds between two looks whether reading is to end
 _SAVE_AS = "save it as UTF-8 (in Excel: “CSV UTF-8”)"
 Stream = io.BufferedReader | gzip.GzipFile
 """Binary streams with `peek`, which needs no further buffer: one would hold back a slow pipe's lines."""
@@ -116,46 +117,24 @@ def between_nuls(stream: Stream) -> Iterator[str]:
     yield from [os.fsdecode(rest)] if rest else []
 
 
-class Endable(io.RawIOBase):
-    """The bytes of a file descriptor, up to its end or to `end()`, so that a run which waits for more can be stopped.
+class _Endable(io.FileIO):
+    readall = io.RawIOBase.readall  # by `readinto`
 
-    On Windows, where `select` doesn't accept pipes, `end` takes effect with the next line.
-    """
+    def __init__(self, descriptor: int, ended: Callable[[], bool]) -> None:
+        super().__init__(descriptor, closefd=False)
+        self._ended = ended
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._woken, self._wake = os.pipe()
-        self._ended = False
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: Buffer, /) -> int | None:
         """Read bytes as they arrive; returns their number, 0 at the end."""
-        if sys.platform != "win32":
-            select.select([self._descriptor, self._woken], [], [])
-        if self._ended:
-            return 0
-        view = memoryview(buffer).cast("B")
-        data = os.read(self._descriptor, len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def end(self) -> None:
-        """Make the current read and all later ones return the end."""
-        self._ended = True
-        os.write(self._wake, b"\0")
-
-    def close(self) -> None:
-        """Close the wake-up pipe; the descriptor itself stays open."""
-        if not self.closed:
-            os.close(self._woken)
-            os.close(self._wake)
-        super().close()
+        while not self._ended():
+            if sys.platform == "win32" or select.select([self], [], [], _GLANCE)[0]:
+                return super().readinto(buffer)
+        return 0
 
 
-def endable_stdin() -> tuple[BinaryIO, Endable]:
-    """Standard input for reading, and the object that ends it."""
-    raw = Endable(sys.stdin.fileno())
-    return cast(BinaryIO, io.BufferedReader(raw)), raw
+def endable_stdin(ended: Callable[[], bool]) -> io.BufferedReader:
+    """Standard input, at its end once `ended` says so, so that a run which waits for more can be stopped.
+
+    On Windows, where `select` doesn't accept pipes, that takes effect with the next line.
+    """
+    return io.BufferedReader(_Endable(sys.stdin.fileno(), ended))

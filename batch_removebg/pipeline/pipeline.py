@@ -75,7 +75,7 @@ class Pipeline:
         async with anyio.create_task_group() as beside:
             if self.handle_signals:
                 await beside.start(watch_signals, context, beside.cancel_scope)
-            beside.start_soon(watch_gate, context, beside.cancel_scope, self.reader.stop)
+            beside.start_soon(watch_gate, context, beside.cancel_scope)
             beside.start_soon(write_snapshots, context, self.snapshot)
             beside.start_soon(self.slots.adapt, context.shape.steer)
             beside.start_soon(self.purchaser.lost.watch)

@@ -31,7 +31,6 @@ class Reader:
     planner: Planner
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
     left_out: LeftOut = field(default_factory=dict)  # by the rows so far
-    stop: Callable[[], None] = lambda: None  # ends a manifest that is still being written (stdin)
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = (0, "")  # items to do whose plain names are taken, and what is said of the first
     whole: bool = False  # the manifest was read to its end

@@ -31,11 +31,10 @@ async def watch_signals(context: Context, run: CancelScope, *, task_status: Task
             context.cpu.hurry()
 
 
-async def watch_gate(context: Context, run: CancelScope, stop_reading: Callable[[], None]) -> None:
+async def watch_gate(context: Context, run: CancelScope) -> None:
     """End the run a grace period after the gate has closed."""
     await context.gate.closed.wait()
     context.notify(Event(Kind.STOPPING, text=str(context.gate.reason)))
-    stop_reading()
     await context.clock.sleep(context.shape.grace)
     run.cancel()
 

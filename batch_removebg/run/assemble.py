@@ -183,7 +183,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
-    stdin, ending = endable_stdin() if context.shape.stream else (None, None)
+    stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
     return Pipeline(
         context,
         Reader(
@@ -191,7 +191,6 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
             planner(settings, ledger.run_items, context.recipe, context.clock),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
-            stop=ending.end if ending is not None else lambda: None,
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),

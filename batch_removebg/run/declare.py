@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from math import inf
 from types import NoneType
@@ -24,23 +24,21 @@ class Option:
     most: float | None = None  # needs `least`
     above: float | None = None  # what a finite number must exceed
     read: Callable[[str], Any] | None = None  # from text to value where the type can't; raises ArgumentTypeError
-    collect: Callable[[list[Any]], Any] | None = None  # from the values of a repeated flag to the option's
     many: bool = False  # one flag takes any number of values
-    choices: tuple[str, ...] | None = None  # those of a Literal need not be repeated
     flag: str = ""
     name: str = ""
     default: Any = None
-    kind: Any = str
+    choices: tuple[str, ...] = ()  # of a Literal
+    collect: Callable[[list[Any]], Any] | None = None  # from the values of a repeated flag to a tuple or dict
 
     def add_to(self, parser: Any, **changes: Any) -> None:
         """Add the flag to a parser or group, with `changes` to `add_argument`'s arguments; None means "not given"."""
         how: dict[str, Any] = {"dest": self.name, "help": self.help, "default": None}
-        if self.kind is bool:
+        if self.default is False:
             how["action"] = "store_true"
         else:
-            how |= {"type": self.read, "choices": self.choices, "metavar": self.metavar}
-            how["action"] = "append" if self.collect and not self.many else "store"
-            how |= {"nargs": "*"} if self.many else {}
+            how |= {"type": self.read, "choices": self.choices or None, "metavar": self.metavar}
+            how |= {"nargs": "*"} if self.many else {"action": "append" if self.collect else "store"}
         parser.add_argument(self.flag, **how | changes)
 
     def check(self, value: Any) -> None:
@@ -76,17 +74,18 @@ def declared(table: type) -> dict[str, Option]:
         default = one.default if one.default_factory is MISSING else one.default_factory()
         if NoneType in get_args(hint):
             [hint] = set(get_args(hint)) - {NoneType}
-        literal = get_origin(hint) is Literal
+        kind = get_origin(hint)
+        choices, collect = get_args(hint) if kind is Literal else (), {tuple: tuple, Mapping: dict}.get(kind)
         stated = isinstance(default, bool | NoneType | dict) or "default" in entry.help
         found[one.name] = replace(
             entry,
             help=entry.help if stated else f"{entry.help} (default `{_plain(default)}`)",
-            choices=(choices := get_args(hint) if literal else entry.choices),
-            read=entry.read or (str.lower if choices else hint),
+            choices=choices,
+            collect=collect,
+            read=entry.read or (str.lower if choices else str if collect else hint),
             flag=entry.flag or f"--{one.name.replace('_', '-')}",
             name=one.name,
             default=default,
-            kind=str if literal else hint,
         )
     return found
 

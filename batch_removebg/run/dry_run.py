@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import islice
 
 from batch_removebg.clock import Clock
@@ -27,64 +26,60 @@ from .settings import Settings
 CHUNK = 500  # items planned together
 
 
-@dataclass(slots=True)
-class Preview:
-    """How many items a run would find and how they would end, see `report.preview`; named as in `--progress json`."""
-
-    total: int = 0
-    done: int = 0
-    left: int = 0
-    kept: int = 0
-    copies: int = 0
-    taken_up: int = 0
-    bought: int = 0
-    beyond: int = 0
-    bad: int = 0
-    spent: int = 0
-    billed: bool = False  # whether a prediction costs money
+ENDINGS = {
+    "done": "are saved and unchanged",
+    "left": "failed before and aren't tried again (--retry-failed does that)",
+    "kept": "would be made from the results of earlier predictions, without a new one",
+    "copies": "have the same content as one before them, and would be made from its prediction",
+    "taken_up": "have a prediction in flight that would be collected",
+    "bad": "would fail: the source can't be read",
+    "spent": "would fail: what was bought is left in a format that can't give this one (--buy-again buys)",
+    "bought": "would need a new prediction",
+    "beyond": "would have to wait for another run: the budget is reached",
+}
+"""How items would end: by the name in `--progress json`, and for people."""
 
 
-@dataclass(slots=True)
-class _Sorter:
-    """Finds for each item the count of `Preview` that it belongs to."""
+def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], predicted: set[int]) -> str:
+    """Which of `ENDINGS` an item has.
 
-    recipe: Recipe
-    on_hand: OnHand
-    in_flight: set[str]  # fingerprints of billed predictions that earlier runs have begun
-    predicted: set[int] = field(default_factory=set)  # hashes of those that a prediction was counted for
-
-    def count_of(self, todo: Todo) -> str:
-        item = todo.item
-        if item.problem is not None:
+    `in_flight`: fingerprints of billed predictions that earlier runs have begun; `predicted`: hashes of those that an
+    item before needs, to which this one's is added.
+    """
+    item = todo.item
+    if item.problem is not None:
+        return "bad"
+    if todo.known is not None:  # what its host will say isn't known, and mostly is that nothing has changed
+        return "done"
+    if item.path is not None:
+        try:
+            source = digest(item.path)
+        except (OSError, ItemError):
             return "bad"
-        if todo.known is not None:  # what its host will say isn't known, and mostly is that nothing has changed
+        if todo.finished_if_same and source == todo.state.source_sha256:
             return "done"
-        if item.path is not None:
-            try:
-                source = digest(item.path)
-            except (OSError, ItemError):
-                return "bad"
-            if todo.finished_if_same and source == todo.state.source_sha256:
-                return "done"
-        elif self.recipe.passes_urls:
-            source = item.source
-        else:
-            return "bought"  # the content of a URL isn't known before it is fetched
-        fingerprint = self.recipe.fingerprint(source)
-        key = int(fingerprint[:16], 16)
-        if key in self.predicted:
-            return "copies"
-        if item.path is None and (found := self.on_hand.passed(fingerprint)[0]) is not None:
-            return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
-        if item.path is not None and self.on_hand.alphas.has(fingerprint):
-            return "kept"
-        self.predicted.add(key)
-        return "taken_up" if fingerprint in self.in_flight else "bought"
+    elif recipe.passes_urls:
+        source = item.source
+    else:
+        return "bought"  # the content of a URL isn't known before it is fetched
+    fingerprint = recipe.fingerprint(source)
+    key = int(fingerprint[:16], 16)
+    if key in predicted:
+        return "copies"
+    if item.path is None and (found := on_hand.passed(fingerprint)[0]) is not None:
+        return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
+    if item.path is not None and on_hand.alphas.has(fingerprint):
+        return "kept"
+    predicted.add(key)
+    return "taken_up" if fingerprint in in_flight else "bought"
 
 
-def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
-    """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
-    recipe, billed = assemble.recipe_of(settings), not settings.local
+def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Counter[str]:
+    """How many items a run would find (`total`), and how many with each of `ENDINGS`.
+
+    Reads the manifest, and every file that isn't known to be done. Blocks.
+    """
+    recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
@@ -92,13 +87,13 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
         on_hand = OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again)
-        sorter = _Sorter(recipe, on_hand, unsettled if billed else set())
+        in_flight, predicted = set() if settings.local else unsettled, set[int]()
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
             if not plan.read:
                 break
             counts.update(total=plan.read, done=plan.done, left=plan.left)
-            counts.update(map(sorter.count_of, plan.todos))
+            counts.update(_ending(todo, recipe, on_hand, in_flight, predicted) for todo in plan.todos)
             begun += len(plan.todos)
         earlier = fold.billed
     if how.folders.left_out:
@@ -106,4 +101,4 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Pr
     allowed, _ = settings.budget(earlier)
     if allowed is not None and counts["bought"] > allowed:
         counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
-    return Preview(**counts, billed=billed)
+    return counts

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from batch_removebg.imaging.pil import Image
 
 _PROVIDER = ("name", "version", "capabilities", "proxy", "create")  # what each Provider has
+_NAMES = {option.flag: name for name, option in declared(Options).items()}  # of arguments, by flag
 Inputs = str | PathLike[str] | Iterable[str | PathLike[str] | Row]
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -224,5 +225,4 @@ def _in_arguments() -> Iterator[None]:
 
 def in_arguments(text: str) -> str:
     """A message with the names of arguments in the place of flags: `--max-cost` is `max_cost`."""
-    names = {option.flag: name for name, option in declared(Options).items()}
-    return re.sub(r"--[a-z][a-z-]*[a-z]", lambda flag: names.get(flag[0], flag[0].lstrip("-").replace("-", "_")), text)
+    return re.sub(r"--[a-z][a-z-]*[a-z]", lambda flag: _NAMES.get(flag[0], flag[0].lstrip("-").replace("-", "_")), text)

@@ -60,7 +60,7 @@ class Options:
     input_field: str = option("image", PROVIDER, "the model's input for the picture", metavar="FIELD")
     model_inputs: Mapping[str, Any] = option(
         {}, PROVIDER, "a further input of the model; may be repeated",
-        flag="--input", metavar="KEY=VALUE", read=_pair, collect=dict)
+        flag="--input", metavar="KEY=VALUE", read=_pair)
     model: str = option("u2netp", PROVIDER, "weights of the local engine: `u2netp` or `u2net`", metavar="NAME")
     device: Device = option(
         "auto", PROVIDER, "where the local engine runs: `auto` (default) is the fastest that is available; "
@@ -87,19 +87,19 @@ class Options:
         False, READING, "stop at a row that makes no sense (default: it fails alone, and the others are done)")
     ignore_query: tuple[str, ...] = option(
         (), READING, "a parameter of URLs that doesn't tell pictures apart, such as a token; those of pre-signed URLs "
-        "are known; may be repeated", metavar="NAME", read=str, collect=tuple)
+        "are known; may be repeated", metavar="NAME")
     root: str | None = option(
         None, READING, "folder that ids and names of files are relative to (default: their common one; for that, a "
         "list of absolute paths on stdin is read to its end)", metavar="DIR")
     include: tuple[str, ...] = option(
-        (), READING, "of folders, take only what matches; may be repeated", metavar="GLOB", read=str, collect=tuple)
+        (), READING, "of folders, take only what matches; may be repeated", metavar="GLOB")
     exclude: tuple[str, ...] = option(
-        (), READING, "of folders, leave out what matches; may be repeated", metavar="GLOB", read=str, collect=tuple)
+        (), READING, "of folders, leave out what matches; may be repeated", metavar="GLOB")
     follow_links: bool = option(False, READING, "in folders, follow links that lead out of them")
 
     header: tuple[str, ...] = option(
         (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST[:PORT]=NAME: VALUE`; never sent to the API, "
-        "never written; may be repeated", metavar="HEADER", read=str, collect=tuple, secret=True)
+        "never written; may be repeated", metavar="HEADER", secret=True)
     refresh: Literal["auto", "never", "always"] = option(
         "auto", WEB, "whether pictures that were downloaded are asked for again: `auto` (default) asks hosts that say "
         "whether one has changed, `always` downloads all, `never` none")
@@ -168,7 +168,7 @@ class Options:
         False, AGAIN, "try items again that failed for good (passing faults are tried again by every run)")
     force: tuple[str, ...] | None = option(
         None, AGAIN, "make the items with these ids anew, from kept masks where there are any; without an ID: all; "
-        "give it after the INPUTs", metavar="ID", read=str, collect=tuple, many=True)
+        "give it after the INPUTs", metavar="ID", many=True)
     buy_again: bool = option(
         False, AGAIN, "buy what a saved picture could give, such as another format of a URL's cutout")
     prune: bool = option(False, AGAIN, "move pictures of rows aside that have left the manifest")

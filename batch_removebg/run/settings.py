@@ -17,7 +17,7 @@ from batch_removebg.engine import devices
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
-from batch_removebg.manifest.columns import Choice
+from batch_removebg.manifest.columns import Choice, url_problem
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import Reading
@@ -29,7 +29,7 @@ from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
-from batch_removebg.storage.naming import check_template
+from batch_removebg.storage.naming import check_template, is_url
 
 from .declare import declared
 from .options import Options
@@ -230,14 +230,9 @@ def _faults(settings: Settings) -> Iterator[str]:
 
 
 def _faults_of_url(url: str) -> Iterator[str]:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or parts.query or parts.fragment or not url.isprintable() or " " in url:
+    if not is_url(url) or url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable():
         yield "--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1"
-    elif parts.username or parts.password:
+    elif "@" in urlsplit(url).netloc:
         yield "--base-url must not hold a user or password; put the key into the environment"
-    elif parts.path.rstrip("/").endswith("/predictions"):
+    elif url.rstrip("/").endswith("/predictions"):
         yield "--base-url is the part before /predictions; leave that off"

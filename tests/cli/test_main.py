@@ -121,12 +121,12 @@ def test_some_items_failed_is_3_and_the_next_command_tries_them_again(
     code, _, err = said("run", "in", "--out", "out", *API)
     assert code == 3
     assert "failed, source: 1\n    b.jpg: " in err
-    again = shlex.split(err.splitlines()[-1].partition(": ")[2])
-    assert again == ["batch-removebg", "run", "--retry-failed", "in", "--out", "out", *API]
-    code, _, err = said(*again[1:])
+    assert err.splitlines()[-1] == "to try the failed ones again, run the same command with --retry-failed"
+    again = ("run", "in", "--out", "out", *API, "--retry-failed")
+    code, _, err = said(*again)
     assert (code, provider.bill) == (3, 2)
     (shop / "in" / "b.jpg").write_bytes(photo())
-    assert said(*again[1:])[0] == 0
+    assert said(*again)[0] == 0
 
 
 def test_an_aborted_run_is_4_and_says_how_to_go_on(shop: Path, provider: ScriptedProvider, said: Said) -> None:
@@ -134,7 +134,7 @@ def test_an_aborted_run_is_4_and_says_how_to_go_on(shop: Path, provider: Scripte
     code, out, err = said("run", "in", "--out", "out", "--concurrency", "1", *API)
     assert (code, out) == (4, "out/results.json\n")
     assert "stopped: the server does not accept the key in REPLICATE_API_TOKEN\n" in err
-    assert err.splitlines()[-1].startswith("to go on where this stopped: batch-removebg run in --out out")
+    assert err.splitlines()[-1] == "to go on where this stopped, run the same command again"
     code, _, err = said("run", "in", "--out", "spent", "--max-predictions", "2", *API)
     assert (code, provider.bill) == (4, 2)
     assert "--max-predictions 2 is reached" in err

@@ -305,5 +305,5 @@ async def test_creates_of_a_crashed_run_at_a_gateway_are_sent_once_more_and_coun
     assert (summary.saved, summary.possible_duplicates) == (ITEMS, ITEMS)
     gateway.check(summary, billed=2 * ITEMS, duplicates=ITEMS)
     assert f"{ITEMS} sent again after an answer was lost" in report.closing(
-        summary, Settings(out=gateway.out, provider="gateway", base_url=gateway.api.base), []
+        summary, Settings(out=gateway.out, provider="gateway", base_url=gateway.api.base)
     )

@@ -66,7 +66,7 @@ async def run(tmp_path: Path, api: FakeApi, *inputs: str, **given: Any) -> Summa
         summary = await batch.run(
             inputs or [str(tmp_path / "in")], settings, listener=shown, clock=FakeClock(1_900_000_000.0).clock
         )
-    console.info(report.closing(summary, settings, ["run"]))
+    console.info(report.closing(summary, settings))
     return summary
 
 

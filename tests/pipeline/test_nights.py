@@ -223,7 +223,7 @@ async def test_an_old_out_whose_photos_stand_under_several_signatures_is_taken_o
         lambda _: None,
     )
     summary = await bench.run(manifest, **given)
-    assert (summary.saved, summary.failed, bench.provider.bill, preview.bought) == (3, 0, 4, 0)
+    assert (summary.saved, summary.failed, bench.provider.bill, preview["bought"]) == (3, 0, 4, 0)
     names = {item: output for item, status, output in shown(bench) if status == "saved"}
     made = {"format": ("", "jpg"), "name": ("pic-", "png")}.get(next(iter(given), ""), ("", "png"))
     assert names == {sku: f"{made[0]}{sku}.{made[1]}" for sku in "ABC"}

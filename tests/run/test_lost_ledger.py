@@ -147,7 +147,7 @@ async def test_a_dry_run_is_refused_as_the_run_would_be_and_goes_on_as_it_would(
     with pytest.raises(LedgerDamaged):
         preview([str(finished.photos)], Settings(**given), lambda event: None)
     found = preview([str(finished.photos)], Settings(**given, start_over=True), lambda event: None)
-    assert (found.total, found.kept, found.bought) == (2, 2, 0)
+    assert (found["total"], found["kept"], found["bought"]) == (2, 2, 0)
 
 
 def test_the_command_says_what_it_would_do_does_it_and_says_so(

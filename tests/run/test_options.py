@@ -25,7 +25,7 @@ class Shaded(Settings):
     shadow: int = option(3, PICTURES, "pixels of shadow under `it`", metavar="PX", least=0, most=9)
     shade: Literal["soft", "hard"] | None = option(None, PICTURES, "of the shadow")
     per_class: Mapping[str, Any] = option(
-        {}, PICTURES, "one for each", metavar="K=V", flag="--class", collect=dict, read=lambda text: text.split("=")
+        {}, PICTURES, "one for each", metavar="K=V", flag="--class", read=lambda text: text.split("=")
     )
 
 
