@@ -93,7 +93,7 @@ class Planner:
         # In a long list most are done, and asked for together.
         with self.fold.database.steady() if len(rows) <= _FEW else nullcontext():
             found = Plan()
-            numbers = self.fold.done(self._keys(rows), [row.id for row in rows])
+            numbers = self.fold.done(self._keys(rows))
             looked = len(rows)
             for nth in (nth for nth, number in enumerate(numbers) if number is None):
                 self._add(found, as_item(rows[nth]))

@@ -59,7 +59,7 @@ class Oracle(Fold):
     def change(self, item: str) -> ItemState:
         return self.items.setdefault(item, ItemState())
 
-    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[None]:
+    def done(self, keys: Sequence[int | None]) -> list[None]:
         """Nothing is found quickly: each item is looked at."""
         return [None for _ in keys]
 

@@ -99,12 +99,6 @@ class Database:
             self.close()
             raise
 
-    def pinned(self) -> Database | None:
-        """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
-        with contextlib.suppress(sqlite3.Error, IndexDamaged, OSError):
-            return self.look(self.path) if self.path is not None else None
-        return None
-
     def _check(self) -> None:
         if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
             raise IndexDamaged("not an index of this format")
@@ -157,23 +151,17 @@ class Database:
         """The items with that hash of their ids, or by another column with that short key: one, but for chance."""
         return list(map(self._found, self._select("n, id, state, crc", f"by_{column}", f"{column} = ?", (key,))))
 
-    def chosen(self, hashes: Sequence[int]) -> list[tuple[int, int, int | None]]:
-        """(Hash, n, what it is done with if it is saved) of the items with these hashes."""
-        found: list[Any] = []
-        for start in range(0, len(hashes), _SELECT_MANY):
-            some = hashes[start : start + _SELECT_MANY]
-            found += self._select("h, n, done", "by_h", f"h IN ({','.join('?' * len(some))})", some)
-        return found
+    def chosen(self, column: str, values: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+        """(Value, n) of the items that have one of these in the column `h` or `done`."""
+        for start in range(0, len(values), _SELECT_MANY):
+            some = values[start : start + _SELECT_MANY]
+            yield from self._select(f"{column}, n", f"by_{column}", f"{column} IN ({','.join('?' * len(some))})", some)
 
     def numbered(self, numbers: Iterable[int]) -> Iterator[Found]:
         """The items with these numbers."""
         numbers = iter(numbers)
         while some := list(islice(numbers, _SELECT_MANY)):
             yield from map(self._found, self._all(f"{_FOUND} WHERE n IN ({','.join('?' * len(some))})", some))
-
-    def finished(self, first: int, most: int) -> list[tuple[int, int]]:
-        """(What it is done with, n) of the next saved items, from number `first` on."""
-        return self._select("done, n", "by_done", "n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?", (first, most))
 
     def marked(self, mask: int) -> list[tuple[int, int]]:
         """(n, mark) of every item with one of these marks."""

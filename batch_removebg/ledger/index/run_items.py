@@ -40,7 +40,7 @@ class RunItems:
 
     def begin(self, item: Item) -> None:
         """Record an item that is to be done."""
-        held = self.fold.items.expect(item.id)
+        held = self.fold.items.held(item.id)
         if held is not None:
             self.numbers.add(held.n)
         if len(self._waiting) >= _AT_HAND:
@@ -69,8 +69,8 @@ class RunItems:
         fold, spilled = self.fold, takewhile(lambda each: each[0] <= self._spilled, self._disk.every())
         items = chain(map(_item, spilled), self._waiting.values())
         while some := list(islice(items, _FEW)):
-            late = fold.items.waiting()
-            hashes = {h for h, _, _ in fold.database.chosen([hash64(unsigned(item.id)) for item in some])}
+            late = dict(fold.items.live)
+            hashes = {h for h, _ in fold.database.chosen("h", [hash64(unsigned(item.id)) for item in some])}
             for item in some:
                 if item.id not in late and (hash64(unsigned(item.id)) not in hashes or item.id not in fold.items):
                     yield item
