@@ -163,7 +163,7 @@ class Ledger:
         self.path, self._index, self._start_over = path, index, start_over
         self._clock = clock or Clock()
         self._changing = anyio.Lock()  # held while the fold changes, or is committed
-        self._readers, self._due = 0, COMMIT
+        self._readers, self._due = 0, COMMIT  # of the file that is written to: there are no commits meanwhile
         self._fd = -1
         self._flushed = GroupCommit(self._flush)
         self._broken: BatchError | None = None
@@ -184,26 +184,30 @@ class Ledger:
         async with self._changing:
             await self._commit()
 
-    async def _commit(self) -> None:
-        fold = self.fold
+    async def _commit(self) -> bool:
+        fold, written = self.fold, False
         if self._readers:
-            return  # they read from the file, too: what changes meanwhile stays in memory
+            return False
         fold.checkpoint = fold.checkpoint.stamped(os.fstat(self._fd))
         with suppress(sqlite3.Error), anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(fold.commit)
+            written = True
         self._due = len(fold.items.live) + COMMIT
+        return written
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[IndexedFold]:
         """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
         async with self._changing:
-            await self._commit()
-            fold = self.fold.frozen()
-            self._readers += 1
+            written = await self._commit()
+            pinned = await anyio.to_thread.run_sync(self.fold.database.pinned) if written else None
+            self._readers += pinned is None
         try:
-            yield fold
+            yield self.fold.frozen() if pinned is None else IndexedFold(pinned)
         finally:
-            self._readers -= 1
+            self._readers -= pinned is None
+            if pinned is not None:
+                pinned.close()
 
     async def append(self, entry: Entry) -> None:
         """Put an entry on disk, stamped unless it is, even if the caller is cancelled; returns once it is durable.

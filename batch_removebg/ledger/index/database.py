@@ -33,8 +33,6 @@ class Database:
         self.path, self.ours = path, ours
         self._connection, self._lock = connection, threading.RLock()
         self._spoilt = False
-        self._missing = dict[str, str]()
-        """SQLite's indexes that don't exist yet: in a file until it is built, in a temporary one until first used."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -60,35 +58,27 @@ class Database:
 
     @classmethod
     def build(cls, path: Path | None = None, cache: int = _BUILDING_CACHE) -> Self:
-        """A new index to be filled, then `built`; temporary without a `path`. Raises sqlite3.Error."""
+        """A new index to be filled, then `built`; without a `path` one that is temporary. Raises sqlite3.Error."""
         if path is not None:
             remove(path)
         database = cls(_connect(path.absolute().as_uri() if path is not None else "", cache), path)
+        tables = SCHEMA if path is not None else SCHEMA + INDEXES
         with database.closed_on_error():
             database._connection.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {SCHEMA}"
+                f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {tables}"
             )
-            database._missing, database._spoilt = dict(INDEXES), True  # until it is complete
+            database._spoilt = True  # until it is complete
         return database
 
     def built(self) -> None:
         """Finish what `build` began; where it has a file, that is complete and durable."""
-        with self._lock:
-            for name in list(self._missing) if self.path is not None else ():
-                self._need(name)
-            self._execute("COMMIT")
-            self._execute(f"PRAGMA cache_size = -{_CACHE}")
-            self._execute("PRAGMA shrink_memory")
         if self.path is not None:
+            with self._lock:
+                self._connection.executescript(INDEXES)  # which commits first
             with self.path.open("rb+") as file:
                 os.fsync(file.fileno())
         self._spoilt = False
-
-    def _need(self, name: str) -> None:
-        with self._lock:
-            if columns := self._missing.pop(name, None):
-                self._execute(f"CREATE INDEX {name} ON {columns}")
 
     @contextlib.contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -98,6 +88,12 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    def pinned(self) -> Database | None:
+        """The index as it is now, for reading while it is written to; None where it has no file to be opened again."""
+        with contextlib.suppress(sqlite3.Error, IndexDamaged, OSError):
+            return self.look(self.path) if self.path is not None else None
+        return None
 
     def _check(self) -> None:
         if (self._number("PRAGMA application_id"), self._number("PRAGMA user_version")) != (_OURS, FORMAT):
@@ -185,7 +181,6 @@ class Database:
 
     def owner(self, h: int) -> int | None:
         """The hash of the item that a name on record belongs to."""
-        self._need("by_name")
         of_old = "(SELECT owner FROM old_name WHERE h = ?1)"
         of_item = "(SELECT h FROM item WHERE name = ?1 ORDER BY coalesce(mark, 0) & ?2, n LIMIT 1)"
         found: int | None = self._all(f"SELECT coalesce({of_item}, {of_old})", (h, GONE))[0][0]  # no input
@@ -199,7 +194,6 @@ class Database:
         return self._connection.execute(sql, values)
 
     def _select(self, columns: str, index: str, where: str, values: Sequence[Any]) -> list[Any]:
-        self._need(index)
         return self._all(f"SELECT {columns} FROM item INDEXED BY {index} WHERE {where}", values)  # noqa: S608
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:

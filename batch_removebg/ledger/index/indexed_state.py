@@ -6,7 +6,7 @@ import heapq
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from itertools import islice
+from itertools import islice, starmap
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +21,7 @@ from batch_removebg.storage.naming import folders_of, name_key
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, row, short_key
 
 _AT_HAND = 2048  # items under way that a commit leaves in memory: they change soon again
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
@@ -143,7 +143,7 @@ class IndexedFold(Fold):
         folders = {folder for name in nested for folder in folders_of(name)}
         more = {"changes": (self.database.meta("changes") or 0) + 1} if changed else {}
         told = {"totals": self._totals(), "checkpoint": self.checkpoint, **more}
-        self.database.write(rows(changed), earlier, folders, **told)
+        self.database.write(starmap(row, changed), earlier, folders, **told)
         under_way = ((key, held) for key, held in live.items() if mark(held.state) & PENDING)
         self.items.live, self.saved_for = dict(islice(under_way, _AT_HAND)), {}
 

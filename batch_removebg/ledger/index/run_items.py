@@ -13,7 +13,7 @@ from batch_removebg.model import Item
 from .bitset import Bitset
 from .database import Database, Found
 from .indexed_state import IndexedFold
-from .schema import GONE, MOVED, rows
+from .schema import GONE, MOVED, row
 
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
@@ -52,7 +52,7 @@ class RunItems:
         left = {key: item for key, item in self._waiting.items() if states[key].outcome == "pending"}
         if len(left) > _AT_HAND // 2:
             made = ((key, ItemState(source=item.source, meta=item.meta)) for key, item in left.items())
-            self._disk.write(rows([(n, *each) for n, each in enumerate(made, self._spilled + 1)]), (), ())
+            self._disk.write([row(n, *each) for n, each in enumerate(made, self._spilled + 1)], (), ())
             self._spilled += len(left)
             left = {}
         self._waiting = left

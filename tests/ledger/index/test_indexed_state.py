@@ -22,7 +22,7 @@ from batch_removebg.ledger.index.bitset import Bitset
 from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.index.schema import FAILED, FORMAT, rows, unpack
+from batch_removebg.ledger.index.schema import FAILED, FORMAT, row, unpack
 from batch_removebg.ledger.journal import Ledger, look, open_indexed
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
@@ -508,10 +508,10 @@ def test_a_state_comes_back_as_it_was() -> None:
         lenient({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
     )
     for key, state in [*fold.each(), ("new", ItemState())]:
-        [[*_, name, data, crc]] = rows([(1, key, state)])
+        *_, name, data, crc = row(1, key, state)
         assert unpack(name, data, crc) == state
         with pytest.raises(IndexDamaged):
-            unpack(name, rows([(1, key, ItemState(source="x"))])[0][-2], crc)
+            unpack(name, row(1, key, ItemState(source="x"))[-2], crc)
 
 
 @given(st.sets(st.integers(0, 100_000), max_size=30))
