@@ -121,23 +121,15 @@ class Database:
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
         """Write all of it, or nothing; `names`: (hash, owner) of earlier ones."""
-        with self.steady("BEGIN IMMEDIATE"):
+        with self._lock, contextlib.ExitStack() as transaction:
+            if not self._connection.in_transaction:  # while it is built, all is one
+                self._execute("BEGIN IMMEDIATE")
+                transaction.enter_context(self._connection)  # commits, or rolls back where that or the block fails
             self._connection.executemany(_INSERT, rows)
             self._connection.executemany("INSERT OR REPLACE INTO old_name VALUES (?, ?)", names)
             self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
             for key, value in meta.items():
                 self.put_meta(key, value)
-
-    @contextlib.contextmanager
-    def steady(self, begin: str = "BEGIN") -> Iterator[None]:
-        """The block is one transaction: it locks the file once, instead of for each query; other threads wait."""
-        with self._lock:
-            if self._connection.in_transaction:  # while it is built, all is one
-                yield
-                return
-            self._execute(begin)
-            with self._connection:  # commits, or rolls back where that or the block fails
-                yield
 
     def last(self) -> int:
         """The highest number of an item; 0 where there is none."""
