@@ -61,10 +61,6 @@ class Lot(NamedTuple):
     ids: Sequence[str] = ()  # one for each row, or all those of a single row, which may be none
 
 
-def nothing() -> None:
-    """Do nothing."""
-
-
 class Status(enum.Enum):
     """State of a prediction."""
 
@@ -101,7 +97,7 @@ class Prediction:
     wait_honoured: bool = field(default=False, compare=False)  # the answer says that the server applied `Prefer: wait`
     exhausted: float | None = field(default=None, compare=False)
     """Seconds until the next create is allowed, where the answer says that the limit is used up."""
-    disown: Callable[[], None] = field(default=nothing, compare=False, repr=False)
+    disown: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
     """Close the connection that it came over: it turned out to be another's answer."""
 
 

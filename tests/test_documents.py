@@ -88,5 +88,5 @@ def test_the_architecture_lists_the_folders_in_the_order_of_their_imports() -> N
 
 def test_the_architecture_shows_the_wrappers_in_their_order() -> None:
     wrappers = re.findall(r"lambda inner: (\w+)\(", inspect.getsource(assemble.wrapped))
-    assert len(wrappers) == 6
+    assert len(wrappers) == 5
     assert f"\n{' ▸ '.join(reversed(wrappers))} ▸ the provider." in (PACKAGE / "README.md").read_text(encoding="utf-8")

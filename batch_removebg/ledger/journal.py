@@ -162,7 +162,8 @@ class Ledger:
         """`index`: where the fold is kept between runs; `start_over`: in place of a damaged ledger begin a new one."""
         self.path, self._index, self._start_over = path, index, start_over
         self._clock = clock or Clock()
-        self._committing, self._due = anyio.Lock(), anyio.Event()
+        self._changing = anyio.Lock()  # held while the fold changes, or is committed
+        self._readers, self._due = 0, COMMIT  # of the file that is written to: there are no commits meanwhile
         self._fd = -1
         self._flushed = GroupCommit(self._flush)
         self._broken: BatchError | None = None
@@ -180,39 +181,33 @@ class Ledger:
 
     async def commit(self) -> None:
         """Commit what has changed to the index; where that fails it stays in memory, and is in the ledger anyway."""
-        async with self._committing:
+        async with self._changing:
             await self._commit()
 
     async def _commit(self) -> bool:
-        fold = self.fold
-        fold.checkpoint = fold.checkpoint.stamped(os.fstat(self._fd))
-        try:
-            with fold.committing() as write, anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(write)
-        except sqlite3.Error:
+        fold, written = self.fold, False
+        if self._readers:
             return False
-        return True
+        fold.checkpoint = fold.checkpoint.stamped(os.fstat(self._fd))
+        with suppress(sqlite3.Error), anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(fold.commit)
+            written = True
+        self._due = len(fold.items.live) + COMMIT
+        return written
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[IndexedFold]:
         """The fold as it is now, to be read in a thread for the length of the block; the run goes on meanwhile."""
-        async with self._committing:
+        async with self._changing:
             written = await self._commit()
             pinned = await anyio.to_thread.run_sync(self.fold.database.pinned) if written else None
-            if pinned is None:  # no commit may come between, and what changes meanwhile has to stay in memory
-                yield self.fold.frozen()
-                return
+            self._readers += pinned is None
         try:
-            yield IndexedFold(pinned)
+            yield self.fold.frozen() if pinned is None else IndexedFold(pinned)
         finally:
-            pinned.close()
-
-    async def keep_index(self) -> None:
-        """Commit whenever enough has changed; for ever."""
-        while True:
-            await self._due.wait()
-            self._due = anyio.Event()
-            await self.commit()
+            self._readers -= pinned is None
+            if pinned is not None:
+                pinned.close()
 
     async def append(self, entry: Entry) -> None:
         """Put an entry on disk, stamped unless it is, even if the caller is cancelled; returns once it is durable.
@@ -230,11 +225,12 @@ class Ledger:
         except BatchError as error:
             self._broken = error
             raise
-        for _, entry in group:
-            self.fold.apply(entry)
-        self.fold.checkpoint = self.fold.checkpoint.longer([line for line, _ in group])
-        if len(self.fold.items.live) >= COMMIT:
-            self._due.set()
+        async with self._changing:
+            for _, entry in group:
+                self.fold.apply(entry)
+            self.fold.checkpoint = self.fold.checkpoint.longer([line for line, _ in group])
+            if len(self.fold.items.live) >= self._due:
+                await self._commit()
         return [None] * len(group)
 
     def _open(self) -> None:

@@ -79,7 +79,6 @@ class Pipeline:
             beside.start_soon(write_snapshots, context, self.snapshot)
             beside.start_soon(self.slots.adapt, context.shape.steer)
             beside.start_soon(self.purchaser.lost.watch)
-            beside.start_soon(context.ledger.keep_index)
             async with anyio.create_task_group() as self._stages:
                 self._start()
             beside.cancel_scope.cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,8 +28,6 @@ from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffi
 
 from .cache_key import Recipe
 from .work import Todo
-
-_FEW = 64  # items up to which the index is locked once for all questions instead of for each
 
 
 @dataclass(slots=True)
@@ -90,19 +88,17 @@ class Planner:
 
         An item that no name is free for is to do, with that as its problem.
         """
-        # In a long list most are done, and asked for together.
-        with self.fold.database.steady() if len(rows) <= _FEW else nullcontext():
-            found = Plan()
-            numbers = self.fold.done(self._keys(rows), [row.id for row in rows])
-            looked = len(rows)
-            for nth in (nth for nth, number in enumerate(numbers) if number is None):
-                self._add(found, as_item(rows[nth]))
-                if len(found.todos) == most:
-                    looked = nth + 1
-                    break
-            done = [number for number in numbers[:looked] if number is not None]
-            found.done += len(done)
-            self.reading.numbers.add(*done)
+        found = Plan()
+        numbers = self.fold.done(self._keys(rows))
+        looked = len(rows)
+        for nth in (nth for nth, number in enumerate(numbers) if number is None):
+            self._add(found, as_item(rows[nth]))
+            if len(found.todos) == most:
+                looked = nth + 1
+                break
+        done = [number for number in numbers[:looked] if number is not None]
+        found.done += len(done)
+        self.reading.numbers.add(*done)
         return found
 
     def _add(self, found: Plan, item: Item) -> None:

@@ -21,7 +21,7 @@ from batch_removebg.ledger.events import Cleared, Rejected, Submitted
 from batch_removebg.ledger.state import Lost
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.providers import wire
-from batch_removebg.providers.budget import Budget
+from batch_removebg.providers.journaled import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates
 

@@ -1,7 +1,7 @@
-"""Every create is on record before it is sent, and its answer before it is used: invariant 2 of the ledger.
+"""Every create is within the budget, on record before it is sent, and its answer before it is used.
 
-From `submitting` to the end of the exchange the task is shielded: a cancellation there would lose an answer that had
-arrived.
+That is invariant 2 of the ledger. From `submitting` to the end of the exchange the task is shielded: a cancellation
+there would lose an answer that had arrived.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch_removebg.clock import Clock, stamp
-from batch_removebg.errors import BatchError, CreateLost, PageInstead, UploadExpired
+from batch_removebg.errors import BatchError, BudgetReached, CreateLost, PageInstead, UploadExpired
 from batch_removebg.ledger.events import Rejected, Submitted, Submitting
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction
@@ -20,6 +20,25 @@ from batch_removebg.stop import Gate
 
 from .base import Wrapper
 from .wire import key_of
+
+
+@dataclass(slots=True)
+class Budget:
+    """The predictions that a run may buy, and those it has bought."""
+
+    limit: int | None = None
+    reached: str = ""  # what to say once it is
+    bought: int = 0
+
+    def take(self) -> None:
+        """Count one as bought; raises BudgetReached where none is left."""
+        if self.limit is not None and self.bought >= self.limit:
+            raise BudgetReached(self.reached)
+        self.bought += 1
+
+    def give_back(self) -> None:
+        """Count one less: the server did not accept the create."""
+        self.bought -= 1
 
 
 @dataclass(eq=False)
@@ -30,10 +49,14 @@ class Journaled(Wrapper):
     gate: Gate
     clock: Clock = field(default_factory=Clock)
     key: Callable[[str], str] = key_of
+    budget: Budget = field(default_factory=Budget)
     _arriving: set[str | None] = field(default_factory=set, init=False)  # ids of answers that aren't on record yet
 
     async def create(self, request: CreateRequest) -> Prediction:
-        """Create, on record; raises Stopping where the gate is closed, UploadExpired where the input is gone."""
+        """Create, on record; a lost one counts as bought until it is known not to exist.
+
+        Raises Stopping where the gate is closed, UploadExpired where the input is gone, BudgetReached.
+        """
         self.gate.check()
         until = request.until.timestamp() if request.until is not None else None
         if until is not None and until <= self.clock.wall():
@@ -48,6 +71,7 @@ class Journaled(Wrapper):
             # An upload whose URL is a secret can't be used again from the ledger.
             until=stamp(until) if until is not None and self.key(request.image) == request.image else None,
         )
+        self.budget.take()
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
             try:
@@ -55,6 +79,7 @@ class Journaled(Wrapper):
             except (CreateLost, PageInstead):
                 raise
             except BatchError as refused:
+                self.budget.give_back()
                 await self.ledger.append(Rejected(request.item, refused.kind))
                 raise
             try:

@@ -43,7 +43,6 @@ from batch_removebg.model import (
     PredictionPage,
     ProxySpec,
     Upload,
-    nothing,
 )
 from batch_removebg.net import fetch, proxies
 from batch_removebg.net.patience import Patience
@@ -260,7 +259,7 @@ class Replicate:
                 status = answer.status
                 if status < 300 and (stated := refusals.stated(parsed)) and wire.prediction(parsed) is None:
                     status = stated
-                return _Answer(status, answer.headers, parsed, getattr(answer, "drop", nothing))
+                return _Answer(status, answer.headers, parsed, getattr(answer, "drop", lambda: None))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             said = f"{doing}: no connection to {fetch.redacted(self._base)} ({fetch.one_line(error)})"
             failure: BatchError = Unreachable(said)

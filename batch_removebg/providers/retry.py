@@ -6,13 +6,11 @@ and wakes at the end of the run.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import OutOfReach, RateLimited, RetryError
-from batch_removebg.model import CreateRequest, Prediction
 
 from .base import Once, Operation, Pause, T, Wrapper
 
@@ -43,17 +41,12 @@ class RetryPolicy:
 
 @dataclass(eq=False)
 class Retrying(Wrapper):
-    """Tries every operation again as the policy says; raises the last error."""
+    """Tries every operation again as the policy says; raises the last error. A lost create passes through."""
 
     policy: RetryPolicy
     clock: Clock
     pause: Pause
     waiting: Callable[[str], None]  # gets the reason of each wait
-
-    async def create(self, request: CreateRequest) -> Prediction:
-        """Create, again while it is refused for certain; CreateLost passes through."""
-        attempt = itertools.count(request.attempt)
-        return await self.around("create", lambda: self.inner.create(replace(request, attempt=next(attempt))))
 
     async def around(self, operation: Operation, once: Once[T]) -> T:
         """See Wrapper."""

@@ -33,11 +33,10 @@ from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import BUYING, Operation
-from batch_removebg.providers.budget import Budget, Budgeted
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking, Hosts, may_buy
-from batch_removebg.providers.journaled import Journaled
+from batch_removebg.providers.journaled import Budget, Journaled
 from batch_removebg.providers.polling import RunTimes
-from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
+from batch_removebg.providers.prefer_wait import PreferWait
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.replicate import GATEWAY_CAN, HOSTED_CAN, Replicate
 from batch_removebg.providers.retry import Retrying, RetryPolicy
@@ -226,9 +225,8 @@ def wrapped(context: Context, pace: Pace) -> Provider:
     warn, wait = _teller(context.notify, Kind.WARNING), _teller(context.notify, Kind.WAITING)
     breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
-        lambda inner: PreferWait(inner, WaitPolicy(), pace.times),
-        lambda inner: Journaled(inner, ledger, gate, clock, pace.key),
-        lambda inner: Budgeted(inner, pace.budget),
+        lambda inner: PreferWait(inner, pace.times),
+        lambda inner: Journaled(inner, ledger, gate, clock, pace.key, pace.budget),
         lambda inner: Throttled(
             inner,
             pace.creates,

@@ -22,7 +22,7 @@ from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.work import Predicted, Todo
-from batch_removebg.providers.budget import Budget
+from batch_removebg.providers.journaled import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.resources import Cpu

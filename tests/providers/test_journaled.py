@@ -29,7 +29,7 @@ from batch_removebg.errors import (
 )
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.model import CreateRequest, Prediction, Status
-from batch_removebg.providers.journaled import Journaled
+from batch_removebg.providers.journaled import Budget, Journaled
 from batch_removebg.providers.wire import key_of
 from batch_removebg.stop import Gate
 from tests.support.doubles import FakeClock, ScriptedProvider
@@ -55,8 +55,10 @@ def events(ledger: Ledger) -> list[str]:
     return [line["event"] for line in lines(ledger)]
 
 
-def journaled(inner: ScriptedProvider, ledger: Ledger, gate: Gate | None = None) -> Journaled:
-    return Journaled(inner, ledger, gate or Gate(FakeClock().clock))
+def journaled(
+    inner: ScriptedProvider, ledger: Ledger, gate: Gate | None = None, budget: Budget | None = None
+) -> Journaled:
+    return Journaled(inner, ledger, gate or Gate(FakeClock().clock), budget=budget or Budget())
 
 
 async def test_submitting_is_on_disk_before_the_create_is_sent_and_submitted_before_it_returns(ledger: Ledger) -> None:
@@ -246,3 +248,67 @@ async def test_of_two_answers_with_one_id_at_once_one_counts(ledger: Ledger) -> 
 async def test_a_server_may_answer_the_same_item_with_the_same_prediction_again(ledger: Ledger) -> None:
     provider = journaled(answers("p1", "p1"), ledger)
     assert [(await provider.create(REQUEST)).id for _ in range(2)] == ["p1", "p1"]
+
+
+# The budget
+
+
+async def test_the_budget_is_spent_to_the_last_and_no_further(ledger: Ledger) -> None:
+    inner = ScriptedProvider()
+    provider = journaled(inner, ledger, budget=Budget(2, "spent"))
+    await provider.create(REQUEST)
+    await provider.create(REQUEST)
+    with pytest.raises(BudgetReached, match="spent"):
+        await provider.create(REQUEST)
+    assert (inner.bill, inner.calls) == (2, ["create", "create"])
+
+
+async def test_a_budget_of_nothing_buys_nothing(ledger: Ledger) -> None:
+    inner = ScriptedProvider()
+    with pytest.raises(BudgetReached):
+        await journaled(inner, ledger, budget=Budget(0)).create(REQUEST)
+    assert inner.calls == []
+
+
+async def test_without_a_limit_everything_passes_and_is_counted(ledger: Ledger) -> None:
+    provider = journaled(ScriptedProvider(), ledger, budget=(budget := Budget(None)))
+    for _ in range(20):
+        await provider.create(REQUEST)
+    assert budget.bought == 20
+
+
+@pytest.mark.parametrize("kind", [RateLimited, ServerError, InputRejected, KeyRejected])
+async def test_a_refused_create_is_given_back(ledger: Ledger, kind: type[BatchError]) -> None:
+    inner = ScriptedProvider(creates=[kind("x")] * 5)
+    provider = journaled(inner, ledger, budget=(budget := Budget(1)))
+    for _ in range(5):
+        with pytest.raises(kind):
+            await provider.create(REQUEST)
+    await provider.create(REQUEST)
+    assert (budget.bought, inner.bill) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", [CreateLost, PageInstead])
+async def test_a_create_that_may_have_been_accepted_counts_as_bought(ledger: Ledger, kind: type[BatchError]) -> None:
+    provider = journaled(ScriptedProvider(creates=[kind("x")]), ledger, budget=Budget(1))
+    with pytest.raises(kind):
+        await provider.create(REQUEST)
+    with pytest.raises(BudgetReached):
+        await provider.create(REQUEST)
+
+
+async def test_creates_at_the_same_time_do_not_slip_through_together(ledger: Ledger) -> None:
+    inner = ScriptedProvider()
+    provider, refused = journaled(inner, ledger, budget=Budget(3)), 0
+
+    async def buy() -> None:
+        nonlocal refused
+        try:
+            await provider.create(REQUEST)
+        except BudgetReached:
+            refused += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(buy)
+    assert (inner.bill, refused) == (3, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,11 @@ from aiohttp import web
 from batch_removebg.errors import BatchError, CreateLost
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status
 from batch_removebg.providers.polling import RunTimes
-from batch_removebg.providers.prefer_wait import PreferWait, WaitPolicy
+from batch_removebg.providers.prefer_wait import PreferWait
 from tests.support.doubles import ScriptedProvider
 from tests.support.fake_api import FakeApi, connected
+
+pytestmark = pytest.mark.anyio
 
 REQUEST = CreateRequest(item="a", image="https://x/a.jpg", output="a.png")
 WAITS = Capabilities(files=True, list=True, cancel=True, wait=True)
@@ -23,49 +26,48 @@ TOO_LATE = Prediction("p", Status.PROCESSING, held=5.0)
 SAID_SO = replace(EARLY, wait_honoured=True)
 
 
-def asked(policy: WaitPolicy, *answers: Prediction) -> bool:
-    """Whether it still asks after such answers."""
-    for answer in answers:
-        policy.answered(5, answer)
-    return policy.seconds(None) is not None
+async def waits(*answers: Prediction | BatchError, plain: int = 0, usual: float | None = None) -> list[int | None]:
+    """What creates with such answers, and one more, ask for."""
+    times = RunTimes()
+    for _ in range(4 if usual is not None else 0):
+        times.add(usual or 0.0)
+    inner = ScriptedProvider(creates=answers, capabilities=WAITS)
+    provider = PreferWait(inner, times, plain)
+    for _ in range(len(answers) + 1):
+        with suppress(CreateLost):
+            await provider.create(REQUEST)
+    return [request.wait for request in inner.requests]
 
 
-def test_the_first_few_creates_are_plain_and_tell_how_quick_the_server_is() -> None:
-    policy = WaitPolicy()
-    assert [policy.seconds(None) for _ in range(6)] == [None, None, None, None, 5, 5]
+async def test_the_first_few_creates_are_plain_and_tell_how_quick_the_server_is() -> None:
+    assert await waits(*[IN_TIME] * 5, plain=4) == [None, None, None, None, 5, 5]
 
 
 @pytest.mark.parametrize(
     ("usual", "seconds"), [(None, 5), (0.0, 1), (0.2, 1), (2.0, 3), (3.1, 5), (6.0, 9), (60.0, 10)]
 )
-def test_it_waits_for_what_is_usual_and_half_as_much_and_ten_seconds_at_most(usual: float | None, seconds: int) -> None:
-    assert WaitPolicy(plain=0).seconds(usual) == seconds
+async def test_it_waits_for_what_is_usual_and_half_as_much_and_ten_seconds_at_most(
+    usual: float | None, seconds: int
+) -> None:
+    assert await waits(usual=usual) == [seconds]
 
 
 @pytest.mark.parametrize("answer", [IN_TIME, TOO_LATE, SAID_SO])
-def test_it_is_used_as_long_as_the_server_shows_that_it_honours_it(answer: Prediction) -> None:
-    assert asked(WaitPolicy(plain=0), EARLY, EARLY, answer, EARLY, EARLY, answer)
+async def test_it_is_used_as_long_as_the_server_shows_that_it_honours_it(answer: Prediction) -> None:
+    assert await waits(EARLY, EARLY, answer, EARLY, EARLY, answer) == [5] * 7
 
 
-def test_it_is_given_up_after_a_few_early_answers_without_a_result() -> None:
-    policy = WaitPolicy(plain=0)
-    assert asked(policy, EARLY, EARLY)
-    assert not asked(policy, EARLY)
+async def test_it_is_given_up_after_a_few_early_answers_without_a_result() -> None:
+    assert await waits(EARLY, EARLY, EARLY) == [5, 5, 5, None]
 
 
-def test_it_is_given_up_where_long_requests_get_lost() -> None:
-    policy = WaitPolicy(plain=0)
-    policy.lost()
-    policy.answered(5, IN_TIME)
-    policy.lost()
-    assert policy.seconds(None) == 5
-    policy.lost()
-    assert policy.seconds(None) is None
+async def test_it_is_given_up_where_long_requests_get_lost() -> None:
+    lost = CreateLost("cut")
+    assert await waits(lost, IN_TIME, lost, lost) == [5, 5, 5, 5, None]
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("capabilities", "image", "waits"),
+    ("capabilities", "image", "seconds"),
     [
         (WAITS, "https://x/a.jpg", 3),
         (WAITS, "data:image/jpeg;base64,AAAA", None),
@@ -74,30 +76,16 @@ def test_it_is_given_up_where_long_requests_get_lost() -> None:
     ],
 )
 async def test_it_is_asked_only_where_a_lost_create_can_be_found(
-    capabilities: Capabilities, image: str, waits: int | None
+    capabilities: Capabilities, image: str, seconds: int | None
 ) -> None:
     times = RunTimes()
     for _ in range(4):
         times.add(2.0)
     inner = ScriptedProvider(capabilities=capabilities)
-    await PreferWait(inner, WaitPolicy(plain=0), times).create(replace(REQUEST, image=image))
-    assert inner.requests[0].wait == waits
+    await PreferWait(inner, times, plain=0).create(replace(REQUEST, image=image))
+    assert inner.requests[0].wait == seconds
 
 
-@pytest.mark.anyio
-async def test_lost_answers_are_counted_and_passed_on() -> None:
-    inner = ScriptedProvider(creates=[CreateLost("cut"), CreateLost("cut")], capabilities=WAITS)
-    policy = WaitPolicy(plain=0)
-    provider = PreferWait(inner, policy, RunTimes())
-    for _ in range(2):
-        with pytest.raises(BatchError):
-            await provider.create(REQUEST)
-    assert policy.seconds(None) is None
-    await provider.create(REQUEST)
-    assert [request.wait for request in inner.requests] == [5, 5, None]
-
-
-@pytest.mark.anyio
 @pytest.mark.parametrize("applied", [True, False])
 async def test_the_wish_travels_as_a_header_and_what_becomes_of_it_is_seen(applied: bool) -> None:
     async with FakeApi(polls=0) as api, connected(api) as provider:

@@ -32,8 +32,7 @@ from batch_removebg.model import Capabilities, CreateRequest, Item, Prediction, 
 from batch_removebg.pipeline.brake import Brake
 from batch_removebg.pipeline.purchase import Purchaser
 from batch_removebg.pipeline.work import Prepared, Todo, Turn
-from batch_removebg.providers.budget import Budget
-from batch_removebg.providers.journaled import Journaled
+from batch_removebg.providers.journaled import Budget, Journaled
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
 from batch_removebg.providers.retry import Retrying, RetryPolicy
 from batch_removebg.providers.wire import key_of

@@ -59,7 +59,7 @@ class Oracle(Fold):
     def change(self, item: str) -> ItemState:
         return self.items.setdefault(item, ItemState())
 
-    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[None]:
+    def done(self, keys: Sequence[int | None]) -> list[None]:
         """Nothing is found quickly: each item is looked at."""
         return [None for _ in keys]
 
@@ -170,7 +170,11 @@ def same(fold: Any, known: Oracle) -> None:
     for name in [*filter(None, (state.prediction_id for state in known.items.values())), "p3"]:
         assert fold.has_prediction(name) or not known.has_prediction(name)  # what an item had before may count, too
     assert not fold.has_prediction("nobody's")
+    waiting = {
+        repr(held.state) for held in fold.items.live.values()
+    }  # of these made for one thing, the latest is enough
     for name in [*known.saved_for, "f3"]:
-        assert sorted(map(repr, fold.made(name))) == sorted(map(repr, known.made(name)))
+        made = set(map(repr, known.made(name)))
+        assert made - waiting <= set(map(repr, fold.made(name))) <= made
     told = ("provider", "version", "engine", "predictions", "billed", "possible_duplicates", "run")
     assert [getattr(fold, name) for name in told] == [getattr(known, name) for name in told]

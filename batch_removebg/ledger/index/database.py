@@ -33,8 +33,6 @@ class Database:
         self.path, self.ours = path, ours
         self._connection, self._lock = connection, threading.RLock()
         self._spoilt = False
-        self._missing = dict[str, str]()
-        """SQLite's indexes that don't exist yet: in a file until it is built, in a temporary one until first used."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -60,35 +58,27 @@ class Database:
 
     @classmethod
     def build(cls, path: Path | None = None, cache: int = _BUILDING_CACHE) -> Self:
-        """A new index to be filled, then `built`; temporary without a `path`. Raises sqlite3.Error."""
+        """A new index to be filled, then `built`; without a `path` one that is temporary. Raises sqlite3.Error."""
         if path is not None:
             remove(path)
         database = cls(_connect(path.absolute().as_uri() if path is not None else "", cache), path)
+        tables = SCHEMA if path is not None else SCHEMA + INDEXES
         with database.closed_on_error():
             database._connection.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {SCHEMA}"
+                f"PRAGMA application_id = {_OURS}; PRAGMA user_version = {FORMAT}; BEGIN; {tables}"
             )
-            database._missing, database._spoilt = dict(INDEXES), True  # until it is complete
+            database._spoilt = True  # until it is complete
         return database
 
     def built(self) -> None:
         """Finish what `build` began; where it has a file, that is complete and durable."""
-        with self._lock:
-            for name in list(self._missing) if self.path is not None else ():
-                self._need(name)
-            self._execute("COMMIT")
-            self._execute(f"PRAGMA cache_size = -{_CACHE}")
-            self._execute("PRAGMA shrink_memory")
         if self.path is not None:
+            with self._lock:
+                self._connection.executescript(INDEXES)  # which commits first
             with self.path.open("rb+") as file:
                 os.fsync(file.fileno())
         self._spoilt = False
-
-    def _need(self, name: str) -> None:
-        with self._lock:
-            if columns := self._missing.pop(name, None):
-                self._execute(f"CREATE INDEX {name} ON {columns}")
 
     @contextlib.contextmanager
     def closed_on_error(self) -> Iterator[None]:
@@ -131,23 +121,15 @@ class Database:
 
     def write(self, rows: Iterable[Row], names: Iterable[tuple[int, int]], folders: Iterable[int], **meta: Any) -> None:
         """Write all of it, or nothing; `names`: (hash, owner) of earlier ones."""
-        with self.steady("BEGIN IMMEDIATE"):
+        with self._lock, contextlib.ExitStack() as transaction:
+            if not self._connection.in_transaction:  # while it is built, all is one
+                self._execute("BEGIN IMMEDIATE")
+                transaction.enter_context(self._connection)  # commits, or rolls back where that or the block fails
             self._connection.executemany(_INSERT, rows)
             self._connection.executemany("INSERT OR REPLACE INTO old_name VALUES (?, ?)", names)
             self._connection.executemany("INSERT OR IGNORE INTO folder VALUES (?)", ((h,) for h in folders))
             for key, value in meta.items():
                 self.put_meta(key, value)
-
-    @contextlib.contextmanager
-    def steady(self, begin: str = "BEGIN") -> Iterator[None]:
-        """The block is one transaction: it locks the file once, instead of for each query; other threads wait."""
-        with self._lock:
-            if self._connection.in_transaction:  # while it is built, all is one
-                yield
-                return
-            self._execute(begin)
-            with self._connection:  # commits, or rolls back where that or the block fails
-                yield
 
     def last(self) -> int:
         """The highest number of an item; 0 where there is none."""
@@ -157,23 +139,17 @@ class Database:
         """The items with that hash of their ids, or by another column with that short key: one, but for chance."""
         return list(map(self._found, self._select("n, id, state, crc", f"by_{column}", f"{column} = ?", (key,))))
 
-    def chosen(self, hashes: Sequence[int]) -> list[tuple[int, int, int | None]]:
-        """(Hash, n, what it is done with if it is saved) of the items with these hashes."""
-        found: list[Any] = []
-        for start in range(0, len(hashes), _SELECT_MANY):
-            some = hashes[start : start + _SELECT_MANY]
-            found += self._select("h, n, done", "by_h", f"h IN ({','.join('?' * len(some))})", some)
-        return found
+    def chosen(self, column: str, values: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+        """(Value, n) of the items that have one of these in the column `h` or `done`."""
+        for start in range(0, len(values), _SELECT_MANY):
+            some = values[start : start + _SELECT_MANY]
+            yield from self._select(f"{column}, n", f"by_{column}", f"{column} IN ({','.join('?' * len(some))})", some)
 
     def numbered(self, numbers: Iterable[int]) -> Iterator[Found]:
         """The items with these numbers."""
         numbers = iter(numbers)
         while some := list(islice(numbers, _SELECT_MANY)):
             yield from map(self._found, self._all(f"{_FOUND} WHERE n IN ({','.join('?' * len(some))})", some))
-
-    def finished(self, first: int, most: int) -> list[tuple[int, int]]:
-        """(What it is done with, n) of the next saved items, from number `first` on."""
-        return self._select("done, n", "by_done", "n >= ? AND done IS NOT NULL ORDER BY n LIMIT ?", (first, most))
 
     def marked(self, mask: int) -> list[tuple[int, int]]:
         """(n, mark) of every item with one of these marks."""
@@ -197,7 +173,6 @@ class Database:
 
     def owner(self, h: int) -> int | None:
         """The hash of the item that a name on record belongs to."""
-        self._need("by_name")
         of_old = "(SELECT owner FROM old_name WHERE h = ?1)"
         of_item = "(SELECT h FROM item WHERE name = ?1 ORDER BY coalesce(mark, 0) & ?2, n LIMIT 1)"
         found: int | None = self._all(f"SELECT coalesce({of_item}, {of_old})", (h, GONE))[0][0]  # no input
@@ -211,7 +186,6 @@ class Database:
         return self._connection.execute(sql, values)
 
     def _select(self, columns: str, index: str, where: str, values: Sequence[Any]) -> list[Any]:
-        self._need(index)
         return self._all(f"SELECT {columns} FROM item INDEXED BY {index} WHERE {where}", values)  # noqa: S608
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from functools import partial
-from itertools import repeat
+from itertools import islice, starmap
 from operator import itemgetter
 from typing import Any
 
@@ -23,9 +21,9 @@ from batch_removebg.storage.naming import folders_of, name_key
 from .bitset import Bitset
 from .checkpoint import Checkpoint
 from .database import Database, Found
-from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, rows, short_key
+from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, row, short_key
 
-_NEAR = 4096  # states that are kept at hand for what is to change soon
+_AT_HAND = 2048  # items under way that a commit leaves in memory: they change soon again
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
 _TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
 
@@ -37,40 +35,24 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     state: ItemState
 
 
-_NOT_NEAR = Held(0, ItemState())
-
-
 class States(Mapping[str, ItemState]):
     """Item states by id; the event loop changes them, another thread may look them up."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.live: dict[str, Held] = {}  # what has changed, until a commit has written it to the file
-        self.moving: dict[str, Held] = {}  # being written to the file, and not to be changed any more
-        self.near: dict[str, Held | None] = {}  # what will change soon, as the file has it; None where it has nothing
+        self.live: dict[str, Held] = {}
+        """What has changed, at least until a commit has written it to the file; so looked at before the file."""
         self.touched: Bitset | None = None  # receives the numbers of the items that change, if somebody asks for them
         self.last = database.last()
         self.seen: set[int] | None = None
         """While an index is built: hashes of all ids so far, which saves looking for what is not there."""
 
-    def expect(self, key: str) -> Held | None:
-        """The state with its number, kept at hand for the event loop; only of an item that isn't under way yet."""
-        held = self.held(key)
-        if key not in self.live and key not in self.moving:
-            if len(self.near) >= _NEAR:
-                self.near = {}
-            self.near[key] = held
-        return held
-
     def held(self, key: str) -> Held | None:
         """The state with its number."""
-        if held := self.live.get(key) or self.moving.get(key):
+        if held := self.live.get(key):
             return held
-        if (near := self.near.get(key, _NOT_NEAR)) is not _NOT_NEAR:
-            return near
-        return next(
-            (Held(n, state) for n, found, state in self.database.find(hash64(unsigned(key))) if found == key), None
-        )
+        kept = self.database.find(hash64(unsigned(key)))
+        return next((Held(n, state) for n, found, state in kept if found == key), None)
 
     def several(self, keys: Sequence[str]) -> dict[str, ItemState]:
         """The states of those among them that there are, looked up together."""
@@ -91,10 +73,7 @@ class States(Mapping[str, ItemState]):
         if held is None:
             self.last += 1
             held = Held(self.last, ItemState())
-        elif key in self.moving:
-            held = Held(held.n, copy(held.state))
         self.live[key] = held
-        self.near.pop(key, None)
         if self.touched is not None:
             self.touched.add(held.n)
         return held.state
@@ -111,55 +90,13 @@ class States(Mapping[str, ItemState]):
     def __len__(self) -> int:
         return self.last
 
-    def waiting(self) -> dict[str, Held]:
-        """What the file may not have yet."""
-        live = dict(self.live)  # looked at first: what leaves it meanwhile is found in `moving`, or in the file by then
-        return {**self.moving, **live}
-
     def every(self, mask: int | None = None) -> Iterator[Found]:
         """(n, id, state) of the items in order, as `Database.every`."""
-        waiting = sorted(((held.n, key, held.state) for key, held in self.waiting().items()), key=itemgetter(0))
+        waiting = sorted(((held.n, key, held.state) for key, held in dict(self.live).items()), key=itemgetter(0))
         numbers = {n for n, _, _ in waiting}
         kept = (found for found in self.database.every(mask) if found[0] not in numbers)
         late = (found for found in waiting if mask is None or mark(found[2]) & mask)
         return heapq.merge(kept, late, key=itemgetter(0))
-
-
-class Lookahead:
-    """Finds the items of a manifest's rows without a query for each: most manifests have the order of the ledger.
-
-    It reads ahead the keys of the next finished items, which may have run in another order: unmatched ones are kept.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._next = 1
-        self._numbers: dict[int | None, int] = {}
-
-    def find(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """For each of `done_keys` the number of the saved item with that key and id, None where there is none."""
-        most = 2 * len(keys)
-        if len(self._numbers) < most and (rows := self._database.finished(self._next, most)):
-            self._next = rows[-1][1] + 1
-            self._numbers.update(rows)
-        found: list[int | None] = list(map(self._numbers.pop, keys, repeat(None)))
-        if missed := [nth for nth, n in enumerate(found) if n is None and keys[nth] is not None]:
-            self._look_up(missed, keys, ids, found)
-        return found
-
-    def _look_up(
-        self, missed: Sequence[int], keys: Sequence[int | None], ids: Sequence[str], found: list[int | None]
-    ) -> None:
-        """Find the others by their ids; continue from there if the manifest does."""
-        hashes = [hash64(unsigned(ids[nth])) for nth in missed]
-        hints = {h: (n, done) for h, n, done in self._database.chosen(hashes) if done is not None}
-        met, by_id = sum(n is not None for n in found), 0
-        for nth, h in zip(missed, hashes, strict=True):
-            n, key = hints.get(h, (None, None))
-            if n is not None and key == keys[nth]:
-                found[nth], by_id, last = n, by_id + 1, n
-        if by_id > met:
-            self._numbers, self._next = {}, last + 1
 
 
 class IndexedFold(Fold):
@@ -174,8 +111,6 @@ class IndexedFold(Fold):
         self.change = self.items.change
         self.close = database.close
         self._bought: OrderedDict[str, None] = OrderedDict()  # the latest predictions: more than the file lacks
-        self._all_bought = not self.items.last
-        self._lookahead = Lookahead(database)
         self._today: Mapping[str, str] = {}
         self._older: dict[str, list[str]] = {}
         try:
@@ -200,43 +135,24 @@ class IndexedFold(Fold):
             self._bought[entry.prediction_id] = None
             if len(self._bought) > _BOUGHT:
                 self._bought.popitem(last=False)
-                self._all_bought = False
-
-    @contextmanager
-    def committing(self) -> Iterator[Callable[[], None]]:
-        """Gives what writes all that has changed, or nothing; it blocks, in any thread, and may raise sqlite3.Error.
-
-        The block itself is the event loop's; its error leaves the changes in memory.
-        """
-        items = self.items
-        moving, items.moving, items.live = items.live, items.live, {}
-        try:
-            yield partial(self._write, moving, self._totals(), self.checkpoint)
-        except BaseException:
-            items.live = {**moving, **items.live}
-            raise
-        else:
-            for key, held in moving.items():
-                if held.state.outcome != "saved" and key not in items.live and len(items.near) < _NEAR:
-                    items.near[key] = held
-            self.saved_for = {made: key for made, key in self.saved_for.items() if key in items.live}
-        finally:
-            items.moving = {}
 
     def commit(self) -> None:
-        """Commit, where nobody else has the fold."""
-        with self.committing() as write:
-            write()
+        """Write all that has changed to the file, or nothing, which raises sqlite3.Error.
 
-    def _write(self, moving: Mapping[str, Held], totals: dict[str, Any], checkpoint: Checkpoint) -> None:
-        changed = [(held.n, key, held.state) for key, held in moving.items()]
+        It blocks, in any thread; others may read meanwhile, and nothing is applied.
+        """
+        live = self.items.live
+        changed = [(held.n, key, held.state) for key, held in live.items()]
         earlier = [
             (hash64(name_key(name)), hash64(unsigned(key))) for _, key, state in changed for name in state.others
         ]
         nested = [name for _, _, state in changed for name in names_of(state) if "/" in name]
         folders = {folder for name in nested for folder in folders_of(name)}
         more = {"changes": (self.database.meta("changes") or 0) + 1} if changed else {}
-        self.database.write(rows(changed), earlier, folders, totals=totals, checkpoint=checkpoint, **more)
+        told = {"totals": self._totals(), "checkpoint": self.checkpoint, **more}
+        self.database.write(starmap(row, changed), earlier, folders, **told)
+        under_way = ((key, held) for key, held in live.items() if mark(held.state) & PENDING)
+        self.items.live, self.saved_for = dict(islice(under_way, _AT_HAND)), {}
 
     def _totals(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _TOTALS}
@@ -280,8 +196,8 @@ class IndexedFold(Fold):
 
     def has_prediction(self, prediction_id: str) -> bool:
         """Whether the prediction belongs to an item already."""
-        if prediction_id in self._bought or self._all_bought:
-            return prediction_id in self._bought
+        if prediction_id in self._bought:
+            return True
         kept = self.database.find(short_key(prediction_id), "bought")
         return any(state.prediction_id == prediction_id for _, _, state in kept)
 
@@ -297,8 +213,8 @@ class IndexedFold(Fold):
             states = map(self.items.__getitem__, keys)
             yield from (one for one in states if one.is_made and one.fingerprint == filed)
 
-    def done(self, keys: Sequence[int | None], ids: Sequence[str]) -> list[int | None]:
-        """For each of `done_keys` the number of the saved item of that id that is done so, and hasn't changed since."""
-        changing = {held.n for held in self.items.waiting().values()}
-        found = self._lookahead.find(keys, ids)
-        return [None if n in changing else n for n in found] if changing else found
+    def done(self, keys: Sequence[int | None]) -> list[int | None]:
+        """For each of `done_keys` the number of the saved item that is done so, and hasn't changed since."""
+        changing = {held.n for held in dict(self.items.live).values()}
+        found: dict[int | None, int] = dict(self.database.chosen("done", keys))
+        return [None if (n := found.get(key)) in changing else n for key in keys]

@@ -19,7 +19,7 @@ from batch_removebg.storage.atomic import disk_errors
 from .bitset import Bitset
 from .database import Database, Found
 from .indexed_state import IndexedFold
-from .schema import GONE, MOVED, rows
+from .schema import GONE, MOVED, row
 
 _AT_HAND = 4096  # items, or names, in memory; more of them, where they aren't on record, go to a temporary file
 _CACHE = 2000  # kiB of such a file in memory
@@ -52,7 +52,7 @@ class RunItems:
 
     def begin(self, item: Item) -> None:
         """Record an item that is to be done."""
-        held = self.fold.items.expect(item.id)
+        held = self.fold.items.held(item.id)
         if held is not None:
             self.numbers.add(held.n)
         if len(self._waiting) >= _AT_HAND:
@@ -64,7 +64,7 @@ class RunItems:
         left = {key: item for key, item in self._waiting.items() if states[key].outcome == "pending"}
         if len(left) > _AT_HAND // 2:
             made = ((key, ItemState(source=item.source, meta=item.meta)) for key, item in left.items())
-            self._disk.write(rows([(n, *each) for n, each in enumerate(made, self._spilled + 1)]), (), ())
+            self._disk.write([row(n, *each) for n, each in enumerate(made, self._spilled + 1)], (), ())
             self._spilled += len(left)
             left = {}
         self._waiting = left
@@ -81,8 +81,8 @@ class RunItems:
         fold, spilled = self.fold, takewhile(lambda each: each[0] <= self._spilled, self._disk.every())
         items = chain(map(_item, spilled), self._waiting.values())
         while some := list(islice(items, _FEW)):
-            late = fold.items.waiting()
-            hashes = {h for h, _, _ in fold.database.chosen([hash64(unsigned(item.id)) for item in some])}
+            late = dict(fold.items.live)
+            hashes = {h for h, _ in fold.database.chosen("h", [hash64(unsigned(item.id)) for item in some])}
             for item in some:
                 if item.id not in late and (hash64(unsigned(item.id)) not in hashes or item.id not in fold.items):
                     yield item

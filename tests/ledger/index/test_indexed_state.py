@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from batch_removebg.ledger.index.bitset import Bitset
 from batch_removebg.ledger.index.database import Database
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.index.schema import FAILED, FORMAT, rows, unpack
+from batch_removebg.ledger.index.schema import FAILED, FORMAT, row, unpack
 from batch_removebg.ledger.journal import Ledger, look, open_indexed
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
@@ -98,28 +99,25 @@ def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
 
 @given(STEPS)
 @settings(max_examples=60, deadline=None)
-def test_what_changes_while_a_commit_is_under_way_comes_with_the_next(steps: list[Any]) -> None:
+def test_what_could_not_be_committed_comes_with_the_next_commit(steps: list[Any]) -> None:
     database, known = new_database(), Oracle()
     fold = IndexedFold(database)
-    committing, write = None, None
+    write = database.write
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
     for step in steps:
         if isinstance(step, dict):
             fold.apply(lenient(step))
             known.apply(lenient(step))
-        elif committing is None:
-            committing = fold.committing()
-            write = committing.__enter__()
-        else:
-            if step == "commit":
-                write()
-                committing.__exit__(None, None, None)
-            else:
-                committing.__exit__(OSError, OSError(), None)
-            committing = None
+            continue
+        database.write = write if step == "commit" else fails  # type: ignore[method-assign]
+        with contextlib.suppress(sqlite3.Error):
+            fold.commit()
         assert {key: fold.items.get(key) for key in IDS} == {key: known.items.get(key) for key in IDS}
-    if committing is not None:
-        committing.__exit__(OSError, OSError(), None)
     same(fold, known)
+    database.write = write  # type: ignore[method-assign]
     fold.commit()
     same(fold, known)
     database.close()
@@ -131,7 +129,7 @@ def test_an_index_built_from_a_ledger_says_what_a_fold_in_memory_says(steps: lis
     """Also of items that the ledger comes back to after they were written to the new file."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("batch_removebg.ledger.journal._LINES", lines)
-        patch.setattr("batch_removebg.ledger.index.indexed_state._NEAR", 1)
+        patch.setattr("batch_removebg.ledger.index.indexed_state._AT_HAND", 1)
         out = Path(folder)
         (out / LEDGER).write_bytes(b"".join(line(**step) for step in steps))
         agrees(out)
@@ -150,7 +148,7 @@ def test_a_look_beside_a_change_keeps_nothing_of_the_state_before() -> None:
         fold.commit()
         return found
 
-    fold.items.near.clear()
+    fold.items.live.clear()
     fold.database.find = changed_meanwhile  # type: ignore[method-assign]
     assert not fold.items["a"].in_flight  # as it was when the look began
     assert fold.items["a"].in_flight
@@ -510,10 +508,10 @@ def test_a_state_comes_back_as_it_was() -> None:
         lenient({"event": "failed", "item": "b", "kind": "x", "message": "\ud800", "notes": ["n"], "retryable": True})
     )
     for key, state in [*fold.each(), ("new", ItemState())]:
-        [[*_, name, data, crc]] = rows([(1, key, state)])
+        *_, name, data, crc = row(1, key, state)
         assert unpack(name, data, crc) == state
         with pytest.raises(IndexDamaged):
-            unpack(name, rows([(1, key, ItemState(source="x"))])[0][-2], crc)
+            unpack(name, row(1, key, ItemState(source="x"))[-2], crc)
 
 
 @given(st.sets(st.integers(0, 100_000), max_size=30))
@@ -562,7 +560,7 @@ class Sizes:
                 fold.commit()
         fold.commit()
         states = fold.items
-        self.held = len(states.live) + len(states.moving) + len(states.near) + len(reading._waiting)
+        self.held = len(states.live) + len(reading._waiting)
         self.counts = reading.counts()
         self.unknown = [item.id for item in reading.unknown()]
         reading.close()
@@ -571,7 +569,7 @@ class Sizes:
 
 def test_memory_does_not_grow_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_removebg.ledger.index.run_items._AT_HAND", 64)
-    monkeypatch.setattr("batch_removebg.ledger.index.indexed_state._NEAR", 64)
+    monkeypatch.setattr("batch_removebg.ledger.index.indexed_state._AT_HAND", 64)
     small, large = Sizes(400), Sizes(1600)
     assert large.held <= 3 * 64
     assert small.held <= 3 * 64
@@ -637,17 +635,14 @@ async def test_the_index_is_told_again_and_again_also_after_a_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batch_removebg.ledger.journal.COMMIT", 10)
-    async with Ledger(tmp_path / LEDGER, index=tmp_path / "index.sqlite") as ledger, anyio.create_task_group() as tasks:
-        tasks.start_soon(ledger.keep_index)
+    async with Ledger(tmp_path / LEDGER, index=tmp_path / "index.sqlite") as ledger:
         most = 0
         for n in range(60):
-            await ledger.append(entry("claimed", item=str(n), output=f"{n}.png"))
-            await anyio.wait_all_tasks_blocked()
+            await ledger.append(entry("saved", item=str(n), output=f"{n}.png"))
             if n == 25:
                 async with ledger.still() as fold:
                     assert fold.counts()["total"] == 26
             most = max(most, len(ledger.fold.items.live))
-        tasks.cancel_scope.cancel()
     assert most <= 12
 
 

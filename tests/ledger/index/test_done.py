@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from batch_removebg.finish.options import Finish
 from batch_removebg.ledger.events import lenient
-from batch_removebg.ledger.index.indexed_state import IndexedFold, Lookahead
+from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.model import Item, ProxySpec, UrlRow
@@ -112,44 +112,6 @@ def test_what_is_found_quickly_is_what_a_look_at_each_finds(
             patch.setattr(IndexedFold, "done", Oracle.done)
             one_by_one = planned(fold, rows, out, chunk)
     assert quickly == one_by_one
-
-
-@pytest.mark.parametrize("skipped", [0, 25])
-def test_what_comes_in_the_order_of_the_ledger_is_not_looked_up(skipped: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = sorted(range(MANY), key=lambda number: number + number * 5 % 8)
-    keys = {n: 1000 + n for n in range(MANY)}
-    looked_up: list[int] = []
-    with closing(new_database()) as database:
-        fold = IndexedFold(database)
-        for number in order:
-            fold.apply(lenient(saved(url_row(number), 3)))
-        fold.commit()
-        database._execute("UPDATE item SET done = 1000 + CAST(substr(id, 2) AS INTEGER)")
-        chosen = database.chosen
-
-        def spied(hashes: Sequence[int]) -> list[tuple[int, int, int | None]]:
-            looked_up.extend(hashes)
-            return chosen(hashes)
-
-        monkeypatch.setattr(database, "chosen", spied)
-        ahead = Lookahead(database)
-        for start in range(skipped, MANY - 4, 5):
-            some = range(start, start + 5)
-            if start > skipped:
-                looked_up.clear()
-            found = ahead.find([keys[n] for n in some], [f"p{n}" for n in some])
-            assert found == [order.index(n) + 1 for n in some]
-            assert not looked_up or start == skipped > 0
-
-
-def test_an_item_is_found_by_its_id_where_the_manifest_has_another_order() -> None:
-    with finished(list(range(MANY))) as fold:
-        database = fold.database
-        database._execute("UPDATE item SET done = 1000 + n WHERE done IS NOT NULL")
-        ahead = Lookahead(database)
-        assert ahead.find([1041], ["p40"]) == [41]
-        assert ahead.find([1003, None, 7], ["p2", "p3", "new"]) == [3, None, None]
-        assert database.finished(ahead._next, 2) == [(1004, 4), (1005, 5)]  # and goes on from there
 
 
 def test_what_is_done_is_not_looked_at_closely_and_nothing_is_said_of_what_follows_the_last_to_do(
