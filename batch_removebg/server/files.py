@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, web
 from . import protocol
 from .answers import STATE, base_url, body, found, readable
 from .blob_store import Blob, write
-from .protocol import Refusal
+from .protocol import Fault, Refusal
 
 _CHUNK = 1 << 16
 _MAX_METADATA = 1 << 11  # bytes; kept in memory for as long as the file
@@ -80,8 +80,8 @@ async def _form(request: web.Request, file: BinaryIO) -> dict[str, Any]:
                 metadata = b"".join([chunk async for chunk in body(request, read, _MAX_METADATA)]) or metadata
         fields = protocol.parse_json(metadata)
     if upload is None:
-        raise protocol.invalid("content is required")
+        raise protocol.invalid(Fault("required", "", "content is required"))
     if not isinstance(fields, dict):
-        raise protocol.invalid("Expected an object", "metadata")
+        raise protocol.invalid(Fault("invalid_type", "metadata", "Invalid type. Expected: object"))
     sha256 = digest.hexdigest()
     return {**upload, "etag": sha256, "checksums": {"sha256": sha256}, "metadata": fields}

@@ -47,6 +47,7 @@ class Job:
     version: str
     input: dict[str, str]
     logs: str = ""
+    cancel_after: float = math.inf  # seconds from its creation, unless it has ended by then
     once: str | None = None  # the id of an input that is removed once the job has ended
     id: str = field(default_factory=partial(token_hex, 13))
     number: int = 0  # counts the jobs from 1; the list is ordered by it
@@ -59,6 +60,15 @@ class Job:
     removed: bool = False  # the hour is over: input, output and logs have been removed
     scope: CancelScope | None = None  # of the work on it, once that has begun
     done: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first, and the cursors of the neighbouring pages: `o150` is of jobs older than 150, `n150` newer."""
+
+    jobs: tuple[Job, ...]
+    older: str | None
+    newer: str | None
 
 
 class Jobs:
@@ -122,14 +132,22 @@ class Jobs:
         """The job of that id, or None."""
         return self._jobs.get(job_id)
 
-    def page(
-        self, cursor: int | None = None, *, after: float = -math.inf, before: float = math.inf
-    ) -> tuple[list[Job], int | None]:
-        """The latest 100 jobs created in `after` ≤ t < `before`, and the cursor of those before them."""
+    def page(self, cursor: str = "", *, after: float = -math.inf, before: float = math.inf) -> Page:
+        """Up to 100 of the jobs created in `after` ≤ t < `before`, from the cursor on."""
         jobs = [job for job in reversed(self._jobs.values()) if after <= job.created < before]
-        if cursor is not None:
-            jobs = [job for job in jobs if job.number < cursor]
-        return jobs[:PAGE], jobs[PAGE - 1].number if len(jobs) > PAGE else None
+        start, end = 0, PAGE
+        if cursor.startswith("n"):
+            end = sum(job.number > int(cursor[1:]) for job in jobs)
+            start = max(0, end - PAGE)
+        elif cursor:
+            start = sum(job.number >= int(cursor[1:]) for job in jobs)
+            end = start + PAGE
+        chosen = jobs[start:end]
+        return Page(
+            tuple(chosen),
+            older=f"o{chosen[-1].number}" if chosen and end < len(jobs) else None,
+            newer=f"n{chosen[0].number}" if chosen and start > 0 else None,
+        )
 
     def cancel(self, job_id: str) -> Job | None:
         """Stop a job, unless it has ended, and its work."""
@@ -141,10 +159,13 @@ class Jobs:
         return self.get(job_id)
 
     def sweep(self) -> None:
-        """Remove the data of the jobs whose hour is over."""
+        """Cancel the jobs whose Cancel-After is over, and remove the data of those whose hour is over."""
         now = self._clock.wall()
         self.inputs.sweep()
         self.outputs.sweep()
+        for job in list(self._open.values()):
+            if job.created + job.cancel_after <= now:
+                self.cancel(job.id)
         for job in self._jobs.values():
             removed_early = job.output is not None and self.outputs.get(job.output) is None
             over = job.completed is not None and (removed_early or job.completed + self.outputs.keep_for <= now)

@@ -38,10 +38,11 @@ async def create(request: web.Request) -> web.Response:
     state.jobs.require_room()  # before the body is read
     version = version_of(request) if "owner" in request.match_info else None
     wanted = protocol.parse_create(await _json_body(request, state), state.served, version)
+    cancel_after = protocol.cancel_after(request.headers.get("Cancel-After"))
     source, once = await _source(wanted.image, base, state)
     given = {} if once is not None else {"image": wanted.image}
     logs = "".join(f"ignored the input {key!r}: the model has only `image`\n" for key in wanted.ignored)
-    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], once)
+    job = Job(source, wanted.model, wanted.version, given, logs[:_MAX_LOGS], cancel_after, once)
     state.jobs.create(job)
     connection(request).held = 0
     if wait is None:
@@ -54,14 +55,17 @@ async def create(request: web.Request) -> web.Response:
 
 @routes.get("/v1/predictions", allow_head=False)
 async def list_predictions(request: web.Request) -> web.Response:
-    """A page of predictions, newest first, with the URL of the next."""
+    """A page of predictions, newest first, with the URLs of the pages around it."""
     times = {key: request.query[key] for key in ("created_after", "created_before") if request.query.get(key)}
     bounds = {key.removeprefix("created_"): protocol.parse_time(key, text) for key, text in times.items()}
-    jobs, cursor = request.app[STATE].jobs.page(protocol.parse_cursor(request.query.get("cursor", "")), **bounds)
-    query = request.rel_url.with_query(times | {"cursor": str(cursor)})
-    following = f"{base_url(request)}{str(query).removeprefix('/v1')}" if cursor is not None else None
-    results = [protocol.prediction(job, base_url(request)) for job in jobs]
-    return web.json_response({"previous": None, "next": following, "results": results})
+    page = request.app[STATE].jobs.page(protocol.check_cursor(request.query.get("cursor", "")), **bounds)
+
+    def link(cursor: str | None) -> str | None:
+        query = request.rel_url.with_query(times | {"cursor": cursor or ""})
+        return cursor and f"{base_url(request)}{str(query).removeprefix('/v1')}"
+
+    results = [protocol.prediction(job, base_url(request)) for job in page.jobs]
+    return web.json_response({"previous": link(page.newer), "next": link(page.older), "results": results})
 
 
 @routes.get("/v1/predictions/{id}", allow_head=False)

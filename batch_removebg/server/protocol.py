@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
 
 from batch_removebg.model import Status
 
@@ -21,11 +19,12 @@ from .jobs import Job
 REMOVE_BG = "lucataco/remove-bg"
 _MAX_WAIT = 60.0  # seconds
 _MAX_URL = 8192  # characters
-_MAX_FAULT = 200  # characters of what is said of one: it may quote a key
+_MAX_KEY = 200  # characters of one that are shown
 _MAX_VALUES = 1000  # in a body: tiny ones take thirty times their bytes in memory
 _IMAGE = re.compile(r"(https?|data):.", re.IGNORECASE | re.DOTALL)
 _WAIT = re.compile(r"\s*wait\s*(?:=\s*(\d+)\s*)?", re.ASCII | re.IGNORECASE)
-_CURSOR = re.compile(r"\d{0,15}", re.ASCII)
+_SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.ASCII)
+_CURSOR = re.compile(r"([on]\d{1,15})?", re.ASCII)
 _FILE_PATH = re.compile(r"/v1/files/([0-9a-f]{26})(?:/download)?")
 
 
@@ -39,21 +38,23 @@ class Refusal(Exception):
         self.body = {"title": title, "detail": detail, "status": status, **more}
 
 
-def invalid(description: str, field: str = "") -> Refusal:
-    """The 422 that says what is wrong with a field, or with the whole."""
-    title, named = "Input validation failed", f"{field}: " if field else ""
-    faults = [{"type": "invalid", "field": field, "description": description}]
-    return Refusal(422, title, f"- {named}{description}\n", invalid_fields=faults)
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request's fields."""
+
+    type: str
+    field: str
+    description: str
 
 
-class _Input(msgspec.Struct):
-    image: str
-
-
-class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    version: str
-    input: _Input
-    stream: Any = None
+def invalid(*faults: Fault) -> Refusal:
+    """The 422 that names every fault."""
+    return Refusal(
+        422,
+        "Input validation failed",
+        "".join(f"- {fault.field}{': ' if fault.field else ''}{fault.description}\n" for fault in faults),
+        invalid_fields=[asdict(fault) for fault in faults],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +74,49 @@ def parse_json(body: bytes) -> object:
     return json.loads(body)
 
 
-def parse_create(body: Any, served: Mapping[str, str], version: str | None = None) -> Create:
+def parse_create(body: object, served: Mapping[str, str], version: str | None = None) -> Create:
     """The create in a JSON body; `served` maps version ids to `owner/name`. Raises Refusal (422).
 
     `version`: of the model in the URL, where it names one.
     """
     body = {"version": version, **body} if version is not None and isinstance(body, dict) else body
-    if isinstance(body, dict) and any(key.startswith("webhook") for key in body):
-        raise invalid("webhooks are not offered by this server; poll, or send Prefer: wait", "webhook")
-    try:
-        wanted = msgspec.convert(body, _Body)
-    except (msgspec.MsgspecError, ValueError) as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise invalid(what[:_MAX_FAULT], where[:_MAX_FAULT].rstrip("`")) from None
-    image = wanted.input.image
-    if not _IMAGE.match(image):
-        raise invalid("Does not match format 'uri' (http, https or data)", "input.image")
-    if len(image) > _MAX_URL and not is_data(image):
-        raise invalid(f"URL length must be less than or equal to {_MAX_URL}", "input.image")
-    model, _, version = wanted.version.rpartition(":")
+    if not isinstance(body, dict):
+        raise invalid(Fault("invalid_type", "", "Invalid type. Expected: object"))
+    if any(key in body for key in ("webhook", "webhook_completed", "webhook_events_filter")):
+        detail = "webhooks are not offered by this server; poll, or send Prefer: wait"
+        raise invalid(Fault("not_offered", "webhook", detail))
+    faults = [Fault("required", "", f"{key} is required") for key in ("version", "input") if key not in body]
+    faults += [
+        Fault("additional_property_not_allowed", "", f"Additional property {key[:_MAX_KEY]} is not allowed")
+        for key in body
+        if key not in ("version", "input", "stream")
+    ]
+    faults += _input_faults(body["input"]) if "input" in body else []
+    if "version" in body and not isinstance(body["version"], str):
+        faults.append(Fault("invalid_type", "version", "Invalid type. Expected: string"))
+    if faults:
+        raise invalid(*faults)
+    model, _, version = body["version"].rpartition(":")
     if version not in served or model not in ("", served[version]):
         detail = "The specified version does not exist (or perhaps you don't have permission to use it?)"
         raise Refusal(422, "Invalid version or not permitted", detail)
-    return Create(served[version], version, image, tuple(key for key in body["input"] if key != "image"))
+    given = body["input"]
+    return Create(served[version], version, given["image"], tuple(key for key in given if key != "image"))
+
+
+def _input_faults(given: object) -> list[Fault]:
+    if not isinstance(given, dict):
+        return [Fault("invalid_type", "input", "Invalid type. Expected: object")]
+    if "image" not in given:
+        return [Fault("required", "input", "image is required")]
+    image = given["image"]
+    if not isinstance(image, str):
+        return [Fault("invalid_type", "input.image", "Invalid type. Expected: string")]
+    if not _IMAGE.match(image):
+        return [Fault("format", "input.image", "Does not match format 'uri' (http, https or data)")]
+    if len(image) > _MAX_URL and not is_data(image):
+        return [Fault("string_lte", "input.image", f"URL length must be less than or equal to {_MAX_URL}")]
+    return []
 
 
 def is_data(image: str) -> bool:
@@ -111,20 +132,34 @@ def prefer_wait(header: str | None) -> float | None:
     return None
 
 
+def cancel_after(header: str | None) -> float:
+    """Seconds in a `Cancel-After` header such as `30`, `30s`, `5m`, `1h30m45s`; raises Refusal (422) below 5, too."""
+    if header is None:
+        return inf
+    found = _SPAN.fullmatch(header.strip())
+    if not found or not any(found.groups()):
+        raise invalid(Fault("format", "Cancel-After", f"{header!r} is not a duration such as 30, 30s, 5m or 1h30m45s"))
+    hours, minutes, seconds = (float(group or 0) for group in found.groups())
+    span = hours * 3600 + minutes * 60 + seconds
+    if span < 5:
+        raise invalid(Fault("number_gte", "Cancel-After", "must be at least 5 seconds"))
+    return span
+
+
 def parse_time(field: str, text: str) -> float:
     """An ISO 8601 time in seconds since 1970, UTC where it names no zone; raises Refusal (422)."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise invalid("Does not match format 'date-time'", field) from None
+        raise invalid(Fault("format", field, "Does not match format 'date-time'")) from None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
-def parse_cursor(text: str) -> int | None:
-    """The number in a cursor, None in an empty one; raises Refusal (400) for other texts."""
+def check_cursor(text: str) -> str:
+    """A cursor as `Page` has them, or none; raises Refusal (400) for other texts."""
     if not _CURSOR.fullmatch(text):
         raise Refusal(400, "Bad request", "the cursor is not one that this server gave out")
-    return int(text) if text else None
+    return text
 
 
 def file_id(url: str) -> str | None:

@@ -241,10 +241,11 @@ async def test_a_list_is_walked_by_its_links_and_keeps_its_bounds(monkeypatch: p
             api.hands.now += 1
         query = "created_after=2026-01-01T00:00:01Z&created_before=2026-01-01T00:00:05Z"
         _, page = await api.ask("GET", f"/predictions?{query}")
-        assert [job["id"] for job in page["results"]] == [ids[4], ids[3]]
+        assert ([job["id"] for job in page["results"]], page["previous"]) == ([ids[4], ids[3]], None)
         assert page["next"].startswith(f"{api.base}/predictions?created_after=2026-01-01T00:00:01Z&")
         _, last = await api.ask("GET", page["next"].removeprefix(api.base))
         assert ([job["id"] for job in last["results"]], last["next"]) == ([ids[2], ids[1]], None)
+        assert (await api.ask("GET", last["previous"].removeprefix(api.base)))[1] == page
 
 
 async def test_a_prediction_can_be_canceled() -> None:
@@ -253,6 +254,16 @@ async def test_a_prediction_can_be_canceled() -> None:
         status, canceled = await api.ask("POST", f"/predictions/{made['id']}/cancel")
         assert (status, canceled["status"]) == (200, "canceled")
         assert (await api.ask("GET", f"/predictions/{made['id']}"))[1] == canceled
+
+
+async def test_cancel_after_is_honoured() -> None:
+    async with api_server(Stalled()) as api:
+        made = await api.create(data_uri(picture()), wait=False, Cancel_After="1m")
+        await anyio.wait_all_tasks_blocked()
+        api.hands.advance(60)
+        await anyio.wait_all_tasks_blocked()
+        seen = (await api.ask("GET", f"/predictions/{made['id']}"))[1]
+        assert (seen["status"], seen["completed_at"]) == ("canceled", "2026-01-01T00:01:00.000000Z")
 
 
 async def test_after_an_hour_the_output_is_gone_and_says_so(api: Api) -> None:

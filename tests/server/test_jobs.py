@@ -208,7 +208,7 @@ async def test_an_input_of_one_job_goes_however_the_job_ends(hands: Hands, tmp_p
         with pytest.raises(Busy):
             create(jobs, once=blob.id)
         assert len(list((tmp_path / "inputs").iterdir())) == 2
-        for job in jobs.page()[0]:
+        for job in jobs.page().jobs:
             jobs.cancel(job.id)
         assert list((tmp_path / "inputs").iterdir()) == []
         stalled.released.set()
@@ -222,7 +222,7 @@ async def test_of_too_many_jobs_the_oldest_that_have_ended_are_forgotten_before_
         ids = [create(jobs).id for _ in range(5)]
         await ended(jobs.get(ids[-1]))
         jobs.sweep()
-        assert [job.id for job in jobs.page()[0]] == ids[:0:-1]
+        assert [job.id for job in jobs.page().jobs] == ids[:0:-1]
         assert len(list((tmp_path / "outputs").iterdir())) == 4
 
 
@@ -234,6 +234,19 @@ async def test_canceling_what_has_ended_or_never_was_changes_nothing(hands: Hand
         assert (done.status, done.completed) == (Status.SUCCEEDED, BEGIN)
         assert jobs.cancel("nobody") is None
         assert jobs.get("nobody") is None
+
+
+async def test_cancel_after_stops_a_job_at_its_moment_and_not_before(
+    hands: Hands, tmp_path: Path, stalled: Stalled
+) -> None:
+    async with running(stalled, tmp_path, hands) as jobs:
+        job = create(jobs, cancel_after=30)
+        hands.now += 29.9
+        jobs.sweep()
+        assert not _status(jobs, job).terminal
+        hands.now += 0.1
+        jobs.sweep()
+        assert _status(jobs, job) is Status.CANCELED
 
 
 async def test_after_an_hour_input_logs_and_output_are_gone(hands: Hands, tmp_path: Path) -> None:
@@ -273,8 +286,8 @@ async def test_an_output_that_was_crowded_out_is_reported_as_removed(
         await ended(create(jobs))
         await ended(create(jobs))
         jobs.sweep()
-        assert [job.removed for job in jobs.page()[0]] == [False, True]
-        assert jobs.page()[0][1].output is None
+        assert [job.removed for job in jobs.page().jobs] == [False, True]
+        assert jobs.page().jobs[1].output is None
 
 
 async def test_the_sweep_comes_round_by_itself(hands: Hands, tmp_path: Path) -> None:
@@ -296,10 +309,10 @@ async def test_the_oldest_wiped_jobs_are_forgotten_in_the_end(
         ids = [create(jobs).id for _ in range(3)]
         await ended(jobs.get(ids[-1]))
         jobs.sweep()
-        assert len(jobs.page()[0]) == 3
+        assert len(jobs.page().jobs) == 3
         hands.now += 3600
         jobs.sweep()
-        assert [job.id for job in jobs.page()[0]] == [ids[2], ids[1]]
+        assert [job.id for job in jobs.page().jobs] == [ids[2], ids[1]]
 
 
 async def test_leaving_the_store_cancels_what_has_not_ended(hands: Hands, tmp_path: Path, stalled: Stalled) -> None:
@@ -320,22 +333,30 @@ async def many(hands: Hands, tmp_path: Path, stalled: Stalled) -> AsyncIterator[
         yield jobs
 
 
-async def test_pages_lead_through_all_jobs_newest_first(many: Jobs) -> None:
-    first, cursor = many.page()
-    assert ([job.number for job in first], cursor) == (list(range(250, 150, -1)), 151)
-    second, cursor = many.page(cursor)
-    assert [job.number for job in second] == list(range(150, 50, -1))
-    third, end = many.page(cursor)
-    assert ([job.number for job in third], end) == (list(range(50, 0, -1)), None)
+async def test_pages_lead_through_all_jobs_newest_first_and_back(many: Jobs) -> None:
+    first = many.page()
+    assert [job.number for job in first.jobs] == list(range(250, 150, -1))
+    assert (first.newer, first.older) == (None, "o151")
+    second = many.page(first.older)
+    assert [job.number for job in second.jobs] == list(range(150, 50, -1))
+    third = many.page(second.older)
+    assert [job.number for job in third.jobs] == list(range(50, 0, -1))
+    assert third.older is None
+    assert third.newer is not None
+    assert many.page(third.newer) == second
+    assert second.newer is not None
+    assert many.page(second.newer) == first
 
 
 async def test_a_page_after_the_last_is_empty(many: Jobs) -> None:
-    assert many.page(1) == ([], None)
+    assert many.page("o1").jobs == ()
+    assert many.page("n250").jobs == ()
 
 
 async def test_bounds_take_in_their_beginning_and_leave_out_their_end(many: Jobs) -> None:
-    jobs, cursor = many.page(after=BEGIN + 10, before=BEGIN + 13)
-    assert ([job.number for job in jobs], cursor) == ([13, 12, 11], None)
+    page = many.page(after=BEGIN + 10, before=BEGIN + 13)
+    assert [job.number for job in page.jobs] == [13, 12, 11]
+    assert (page.newer, page.older) == (None, None)
 
 
 def _status(jobs: Jobs, job: Job) -> Status:

@@ -93,7 +93,7 @@ VERSION = {"version": MODEL.sha256}
         (b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n", 404),
         # URLs
         (get(b"/v1/predictions?cursor=%00"), 400),
-        (get(b"/v1/predictions?cursor=" + b"9" * 400), 400),
+        (get(b"/v1/predictions?cursor=o" + b"9" * 400), 400),
         (get(b"/v1/predictions?cursor=%ff%fe"), 400),
         (get(b"/v1/predictions?created_before=2026-01-01T00:00:00%2B99:99"), 422),
         (get(b"/v1/predictions?created_after=%00"), 422),
@@ -121,6 +121,7 @@ VERSION = {"version": MODEL.sha256}
         (create(VERSION | {"input": {"image": "data:,"}, "\ud800": 1}), 422),
         (post(b"predictions", HOST + b"Content-Type: application/json; charset=punycode\r\n", b"{"), 400),
         (post(b"predictions", HOST + b"Content-Type: application/json; charset=none-such\r\n", b"{"), 400),
+        (post(b"predictions", JSON + b"Cancel-After: 99999999999999999999h\r\n", b'{"version":"x","input":{}}'), 422),
         # forms
         (post(b"files", HOST + b"Content-Type: multipart/form-data\r\n", b"x"), 400),
         (post(b"files", HOST + b"Content-Type: multipart/form-data; boundary=" + b"b" * 80 + b"\r\n", b"x"), 400),
