@@ -26,6 +26,7 @@ from batch_removebg.engine import network, weights
 from batch_removebg.errors import INSTALL, KeyRejected, LockedError, PredictionFailed
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import CreateRequest, Prediction
+from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble, batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.server import listen
@@ -45,7 +46,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
 
     @asynccontextmanager
     async def provided(
-        settings: Settings, clock: Clock, loaded: object
+        settings: Settings, clock: Clock, cpu: Cpu, loaded: object
     ) -> AsyncIterator[tuple[ScriptedProvider, None]]:
         yield made, None
 

@@ -56,9 +56,9 @@ class States(Mapping[str, ItemState]):
 
     def several(self, keys: Sequence[str]) -> dict[str, ItemState]:
         """The states of those among them that there are, looked up together."""
-        numbers = (n for _, n, _ in self.database.chosen([hash64(unsigned(key)) for key in keys]))
+        numbers = (n for _, n in self.database.chosen("h", [hash64(unsigned(key)) for key in keys]))
         found = {key: state for _, key, state in self.database.numbered(numbers)}
-        late = ((key, self.live.get(key) or self.moving.get(key)) for key in keys)
+        late = ((key, self.live.get(key)) for key in keys)
         return found | {key: held.state for key, held in late if held is not None}
 
     def change(self, key: str) -> ItemState:
