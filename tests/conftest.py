@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are no garbage: looking through them again and again would take a tenth of the time."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -147,14 +147,14 @@ def pillows(pixels: np.ndarray) -> int:
     return len(encoded(Image.fromarray(pixels)))
 
 
-def cutouts():
+def cutouts(large):
     """Real cutouts (photographs with other tool's masks), and samples under a made-up mask, at several sizes."""
     photos = sorted(PHOTOS.glob("*.jpg")) + sorted(SAMPLES.glob("*.jpg"))
     for path in photos:
         mask = PHOTOS / "rembg-u2netp" / f"{path.stem}.png"
         rgb = Image.open(path).convert("RGB")
         alpha = Image.open(mask).convert("L") if mask.exists() else _ellipse(rgb.size)
-        for longest in (max(rgb.size), 1600):
+        for longest in (max(rgb.size), large):
             scale = longest / max(rgb.size)
             size = (round(rgb.width * scale), round(rgb.height * scale))
             yield f"{path.stem} at {longest}", np.asarray(rgb.resize(size)), np.asarray(alpha.resize(size))
@@ -170,7 +170,7 @@ def _ellipse(size):
 
 def test_cutouts_are_no_larger_than_a_seventh_more_than_pillows():
     seen = 0
-    for name, rgb, alpha in cutouts():
+    for name, rgb, alpha in cutouts(large=1000):
         pixels = compose(Picture(rgb), alpha, Finish()).pixels
         size = len(write_png(pixels, effort=2))
         assert size <= 1.15 * pillows(pixels), name
@@ -188,7 +188,7 @@ def test_more_effort_is_smaller_and_most_of_it_beats_pillow():
 
 
 def test_more_effort_makes_masks_as_small_as_pillows():
-    masks = [alpha for _, _, alpha in cutouts()]
+    masks = [alpha for _, _, alpha in cutouts(large=1600)]
     ratios = [len(write_png(mask, effort=7)) / pillows(mask) for mask in masks]
     assert sum(ratios) <= len(ratios)
 
