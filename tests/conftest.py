@@ -18,9 +18,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(autouse=True)
-def _no_keys_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_keys_from_outside() -> None:
     """No test may find, or send, a key of the machine it runs on, nor ask its proxy."""
     for name in list(os.environ):
         if name.upper().endswith(("_API_TOKEN", "_API_KEY", "_PROXY")):
-            monkeypatch.delenv(name)
+            del os.environ[name]

@@ -42,10 +42,10 @@ def test_the_content_decides_the_format(kind):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_is_the_upright_one(kind, orientation):
-    probe = look(encoded(noise(6, 8), kind, exif=exif(orientation)), LIMITS)
-    assert probe.upright == ((6, 8) if orientation >= 5 else (8, 6))
+def test_the_size_is_the_upright_one(kind):
+    for orientation in range(1, 9):
+        probe = look(encoded(noise(6, 8), kind, exif=exif(orientation)), LIMITS)
+        assert probe.upright == ((6, 8) if orientation >= 5 else (8, 6)), orientation
 
 
 @pytest.mark.parametrize(
