@@ -156,9 +156,16 @@ def test_a_locked_out_is_11_and_nothing_is_touched(shop: Path, provider: Scripte
     ("argv", "words"),
     [
         (["gone.csv", "--out", "out"], "gone.csv"),
+        (["empty", "--out", "out"], "nothing to do"),
+        (["in", "--out", "in"], "in is the output folder itself"),
+        (["bad.csv", "--out", "out"], "bad.csv:1"),
+        (["up.csv", "--out", "out", "--strict"], "up.csv:2"),
+        (["twice.csv", "--out", "out", "--strict"], "twice.csv:3"),
         (["in", "--out", "out", "--quality", "0"], "--quality 0"),
+        (["in", "--out", "out", "--background", "puce-ish"], "puce-ish"),
         (["in", "--out", "out", "--name", "{nosuch}"], "{nosuch}"),
         (["in", "--out", "out", "--provider", "gateway"], "--base-url"),
+        (["in", "--out", "out", "--provider", "replicate"], "REPLICATE_API_TOKEN"),
         (["in", "--out", "out", "--provider", "replicate", "--token-env", "UNSET"], "UNSET"),
         (["in", "--out", "out", "--model", "u3net"], "u3net"),
     ],
@@ -166,6 +173,10 @@ def test_a_locked_out_is_11_and_nothing_is_touched(shop: Path, provider: Scripte
 def test_usage_settings_and_manifest_are_2_before_anything_is_made(
     shop: Path, said: Said, argv: list[str], words: str
 ) -> None:
+    (shop / "empty").mkdir()
+    (shop / "bad.csv").write_text("name,price\nshoe,3\n")
+    (shop / "up.csv").write_text("image,output\nin/a.jpg,../a\n")
+    (shop / "twice.csv").write_text("image,id\nin/a.jpg,1\nin/b.jpg,1\n")
     before = tree(shop)
     code, out, err = said("run", *argv)
     assert (code, out) == (2, "")
@@ -285,6 +296,19 @@ def test_the_key_is_nowhere_in_what_a_run_says_or_writes(shop: Path, provider: S
     assert KEY.encode() not in written
 
 
+def test_odd_file_names_survive(shop: Path, provider: ScriptedProvider, said: Said) -> None:
+    names = ["with space.jpg", "two\nlines.jpg", "椅子.jpg", "🪑.jpg", "quo'te\".jpg", "-dash.jpg", "[x].jpg"]
+    (shop / "odd").mkdir()
+    for number, name in enumerate(names):
+        (shop / "odd" / name).write_bytes(photo(30 + number, 20))
+    code, _, err = said("run", "odd", "--out", "out", *API)
+    assert code == 0, err
+    found = json.loads((shop / "out" / "results.json").read_text(encoding="utf-8"))["items"]
+    assert sorted(item["id"] for item in found) == sorted(names)
+    assert all((shop / "out" / item["output"]).is_file() for item in found)
+    assert "two\nlines" not in err
+
+
 def test_control_characters_in_a_name_never_reach_the_terminal(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
@@ -360,15 +384,17 @@ def test_a_name_that_cannot_be_written_fails_alone(
     assert "ö.jpg: 'ascii' codec can't encode" in err
 
 
-@pytest.mark.parametrize("name", ["-photo.jpg", "-q.jpg", "--photo.jpg", "-h.jpg"])
 def test_a_file_that_was_taken_for_a_flag_is_told_how_to_be_written(
-    shop: Path, provider: ScriptedProvider, said: Said, name: str
+    shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
-    (shop / name).write_bytes(photo())
-    advice = f"error: {name} is a file, and was taken for a flag: write ./{name}, or -- before the INPUTs"
-    assert advice in said("run", name, "--out", "out", *API)[2].splitlines()
-    assert said("run", f"./{name}", "--out", "out", *API)[0] == 0
-    assert said("run", "--out", "more", *API, "--", name)[0] == 0
+    names = ["-photo.jpg", "-q.jpg", "--photo.jpg", "-h.jpg"]
+    for number, name in enumerate(names):
+        (shop / name).write_bytes(photo(30 + number))
+        advice = f"error: {name} is a file, and was taken for a flag: write ./{name}, or -- before the INPUTs"
+        assert advice in said("run", name, "--out", "out", *API)[2].splitlines()
+    assert said("run", *(f"./{name}" for name in names), "--out", "out", *API)[0] == 0
+    assert said("run", "--out", "more", *API, "--", *names)[0] == 0
+    assert provider.bill == 2 * len(names)
 
 
 def test_file_names_are_utf8_whatever_the_locale(shop: Path) -> None:
@@ -621,14 +647,16 @@ def test_the_module_is_the_command_and_a_closed_stdout_is_no_trouble(shop: Path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell that can close a stream")
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_stream_that_was_closed_before_the_start_is_no_trouble(shop: Path, closed: str) -> None:
+@pytest.mark.parametrize(
+    ("argv", "closed", "code"),
+    [("status .", ">&-", 0), ("status nowhere", "2>&-", 2), ("status .", "<&- >&- 2>&-", 0)],
+)
+def test_a_stream_that_was_closed_before_the_start_is_no_trouble(shop: Path, argv: str, closed: str, code: int) -> None:
     (shop / "ledger.jsonl").write_bytes(line("saved", item="a"))
-    for argv in ("status .", "status nowhere"):
-        command = f"exec {shlex.quote(sys.executable)} -m batch_removebg {argv} {closed}"
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-        assert done.returncode == (2 if "nowhere" in argv else 0), done.stderr
-        assert "Traceback" not in done.stderr
+    command = f"exec {shlex.quote(sys.executable)} -m batch_removebg {argv} {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, "1"), ("3", "3")])

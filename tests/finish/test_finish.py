@@ -56,13 +56,13 @@ def test_source_pixels_profile_and_size_survive_from_file_to_file(kind):
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff", "jpeg"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_result_is_upright_and_says_nothing_of_turning(kind, orientation):
-    source = encoded(noise(20, 30), exif=exif(orientation))
-    result = finish(source, ramp(8, 8), Finish(kind), LIMITS)
-    image = opened(result.data)
-    assert image.size == (result.width, result.height) == ((20, 30) if orientation >= 5 else (30, 20))
-    assert image.getexif().get(0x0112, 1) == 1
+def test_the_result_is_upright_and_says_nothing_of_turning(kind):
+    for orientation in range(1, 9):
+        source = encoded(noise(20, 30), exif=exif(orientation))
+        result = finish(source, ramp(8, 8), Finish(kind), LIMITS)
+        image = opened(result.data)
+        assert image.size == (result.width, result.height) == ((20, 30) if orientation >= 5 else (30, 20)), orientation
+        assert image.getexif().get(0x0112, 1) == 1, orientation
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "tiff", "jpeg"])
@@ -103,18 +103,16 @@ def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decod
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)
-@pytest.mark.parametrize(
-    "fields", [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossless": True}]
-)
-def test_the_extension_is_that_of_the_bytes(name, fields):
-    wanted = Finish(name, **fields)
-    for data in (
-        finish(encoded(noise(20, 30)), ramp(8, 8), wanted, LIMITS).data,
-        finish_cutout(encoded(cutout()), wanted, LIMITS).data,
-        finish_cutout(encoded(cutout(), "WEBP", lossless=True), wanted, LIMITS).data,
-    ):
-        kind = opened(data).format
-        assert Image.registered_extensions()[f".{wanted.extension}"] == kind == name.upper()
+def test_the_extension_is_that_of_the_bytes(name):
+    for fields in [{}, {"mask_only": True}, {"background": (1, 2, 3)}, {"quality": 50, "lossless": True}]:
+        wanted = Finish(name, **fields)
+        for data in (
+            finish(encoded(noise(20, 30)), ramp(8, 8), wanted, LIMITS).data,
+            finish_cutout(encoded(cutout()), wanted, LIMITS).data,
+            finish_cutout(encoded(cutout(), "WEBP", lossless=True), wanted, LIMITS).data,
+        ):
+            kind = opened(data).format
+            assert Image.registered_extensions()[f".{wanted.extension}"] == kind == name.upper(), fields
 
 
 def test_notes_of_reading_and_composing_come_together():
@@ -200,17 +198,17 @@ def test_an_output_that_is_no_cutout_is_the_providers_fault(data, message):
 
 @pytest.mark.parametrize("source", ["png", "tiff"])
 @pytest.mark.parametrize("kind", ["png", "tiff"])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_sixteen_bits_survive_from_file_to_file(source, kind, channels):
-    pixels = noise(20, 30, 2 * channels).view(np.uint16)
-    profile = grey_profile() if channels < 3 else swapped_profile()
-    data = deep_tiff(pixels, icc=profile) if source == "tiff" else write_png(pixels, effort=2, icc=profile)
-    opaque = np.full((20, 30), 255, np.uint8)
-    result = finish(data, opaque, Finish(kind), LIMITS)
-    again = decode.read(result.data, LIMITS)
-    colours = pixels[..., 0] if channels < 3 else pixels[..., :3]
-    alpha = pixels[..., -1] if channels in (2, 4) else opaque * np.uint16(257)
-    assert np.array_equal(again.pixels, np.where(alpha[(..., None)[: colours.ndim - 1]], colours, 0))
-    assert np.array_equal(again.alpha, alpha)
-    assert again.icc == profile
-    assert result.notes == (("source had transparency: kept",) if channels in (2, 4) else ())
+def test_sixteen_bits_survive_from_file_to_file(source, kind):
+    for channels in [1, 2, 3, 4]:
+        pixels = noise(20, 30, 2 * channels).view(np.uint16)
+        profile = grey_profile() if channels < 3 else swapped_profile()
+        data = deep_tiff(pixels, icc=profile) if source == "tiff" else write_png(pixels, effort=2, icc=profile)
+        opaque = np.full((20, 30), 255, np.uint8)
+        result = finish(data, opaque, Finish(kind), LIMITS)
+        again = decode.read(result.data, LIMITS)
+        colours = pixels[..., 0] if channels < 3 else pixels[..., :3]
+        alpha = pixels[..., -1] if channels in (2, 4) else opaque * np.uint16(257)
+        assert np.array_equal(again.pixels, np.where(alpha[(..., None)[: colours.ndim - 1]], colours, 0)), channels
+        assert np.array_equal(again.alpha, alpha), channels
+        assert again.icc == profile, channels
+        assert result.notes == (("source had transparency: kept",) if channels in (2, 4) else ()), channels

@@ -66,11 +66,11 @@ def test_grey_of_16_bits_stays_and_nothing_is_said() -> None:
     assert probe(data, Limits()).notes == ()
 
 
-@pytest.mark.parametrize("cut", range(0, 60, 7))
 @pytest.mark.parametrize("kind", ["AVIF", "HEIF", "JPEG2000", None])
-def test_a_file_cut_short_anywhere_says_nothing_wrong(kind: str | None, cut: int) -> None:
-    for data in (b"pixi\0\0\0\0\x03\x0a\x0a\x0a", SIZ + bytes(36) + b"\0\x01" + b"\x0b\0\0"):
-        assert stored_bits(kind, data[:cut]) in (8, 10, 12)
+def test_a_file_cut_short_anywhere_says_nothing_wrong(kind: str | None) -> None:
+    for cut in range(0, 60, 7):
+        for data in (b"pixi\0\0\0\0\x03\x0a\x0a\x0a", SIZ + bytes(36) + b"\0\x01" + b"\x0b\0\0"):
+            assert stored_bits(kind, data[:cut]) in (8, 10, 12), cut
 
 
 def box(kind: bytes, body: bytes) -> bytes:

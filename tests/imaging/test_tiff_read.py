@@ -160,14 +160,14 @@ def test_32_bits_of_grey_are_whole_numbers_without_a_sign() -> None:
     assert (picture.pixels.tolist(), picture.notes) == ([[0, 1, 128, 255]], ("32 bits reduced to 8",))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_the_proxy_of_a_deep_tiff_has_the_shape_of_the_upright_picture(orientation: int, channels: int) -> None:
-    data = deep_tiff(words(channels, 40, 20).transpose(1, 2, 0), orientation=orientation)
-    seen = probe(data, Limits())
-    made = proxy(data, ProxySpec(longest=20), Limits())
-    assert (made.width * 2, made.height * 2) == seen.upright
-    assert read(data, Limits()).pixels.shape[:2] == seen.upright[::-1]
+def test_the_proxy_of_a_deep_tiff_has_the_shape_of_the_upright_picture(channels: int) -> None:
+    for orientation in range(1, 9):
+        data = deep_tiff(words(channels, 40, 20).transpose(1, 2, 0), orientation=orientation)
+        seen = probe(data, Limits())
+        made = proxy(data, ProxySpec(longest=20), Limits())
+        assert (made.width * 2, made.height * 2) == seen.upright, orientation
+        assert read(data, Limits()).pixels.shape[:2] == seen.upright[::-1], orientation
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lzma"])

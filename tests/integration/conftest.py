@@ -31,19 +31,24 @@ def real_weights() -> Path:
 def run(tmp_path: Path) -> Run:
     """Run the command in a folder of the test's own, and return what it came to."""
 
-    def command(*words: str | Path, env: dict[str, str] | None = None, stdin: str | None = None) -> Any:
-        return subprocess.run(
-            [*COMMAND, *map(str, words)],
-            cwd=tmp_path,
-            env=environment(env),
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+    def command(*words: str | Path, env: dict[str, str] | None = None) -> Any:
+        return called(tmp_path, *words, env=env)
 
     return command
+
+
+def called(folder: Path, *words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """What the command came to in a folder."""
+    return subprocess.run(
+        [*COMMAND, *map(str, words)],
+        cwd=folder,
+        env=environment(env),
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The real command against a predictions API: our own server, in a process of its own."""
+"""The command against a predictions API: our own server, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,23 +12,36 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT, Run
+from batch_removebg.cli import main
+from tests.integration.conftest import COMMAND, Run, environment
+from tests.support.doubles import photo
 
-pytestmark = pytest.mark.usefixtures("real_weights")
-PHOTOS = ROOT / "samples" / "photos"
+Said = Callable[..., tuple[int, str]]
 KEY = "r8_this-is-a-key-of-the-test"
 
 
-@pytest.fixture
-def base(start: Callable[..., subprocess.Popen[str]]) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def base(real_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of a server that wants the key."""
-    process = start("serve", "--port", "0", "--token-env", "SERVER_KEY", env={"SERVER_KEY": KEY})
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "listening on http://127.0.0.1:" in line, line
-    yield line.split("listening on ")[1].split(";")[0]
-    process.terminate()
-    assert process.wait(timeout=20) in (0, 143)
+    words = [*COMMAND, "serve", "--port", "0", "--token-env", "SERVER_KEY"]
+    env, folder = environment({"SERVER_KEY": KEY}), tmp_path_factory.mktemp("server")
+    with subprocess.Popen(words, cwd=folder, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "listening on http://127.0.0.1:" in line, line
+        yield line.split("listening on ")[1].split(";")[0]
+        process.terminate()
+        assert process.wait(timeout=20) in (0, 143)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two photos."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.jpg").write_bytes(photo(60 + number, 40))
+    return folder
 
 
 def bill(base: str) -> list[dict[str, Any]]:
@@ -44,60 +57,68 @@ def everything_written(out: Path) -> str:
     return "".join(p.read_bytes().decode("latin-1") for p in out.rglob("*") if p.is_file())
 
 
-def test_a_hosted_run_uploads_buys_once_and_resumes_for_nothing(run: Run, tmp_path: Path, base: str) -> None:
-    words = ["run", PHOTOS, "--out", "out", "--provider", "replicate", "--base-url", base]
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """The exit code and stderr of a command that runs here, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str | Path) -> tuple[int, str]:
+        return main.run_command(list(map(str, words))), capsys.readouterr().err
+
+    return command
+
+
+def test_a_hosted_run_uploads_buys_once_and_resumes_for_nothing(
+    run: Run, said: Said, tmp_path: Path, photos: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(bill(base))
+    words = ["run", photos, "--out", "out", "--provider", "replicate", "--base-url", base]
     done = run(*words, "-v", env={"REPLICATE_API_TOKEN": KEY})
     assert done.returncode == 0, done.stderr
-    assert len(bill(base)) == 5
-    assert "predictions: 5 bought" in done.stderr
-    again = run(*words, env={"REPLICATE_API_TOKEN": KEY})
-    assert again.returncode == 0
-    assert len(bill(base)) == 5
-    webp = run(*words, "--format", "webp", env={"REPLICATE_API_TOKEN": KEY})
-    assert "5 made without one" in webp.stderr
-    assert len(bill(base)) == 5
-    for text in (done.stderr, done.stdout, again.stderr, webp.stderr, everything_written(tmp_path / "out")):
+    assert len(bill(base)) == before + 2
+    assert "predictions: 2 bought" in done.stderr
+    monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
+    again, webp = said(*words), said(*words, "--format", "webp")
+    assert again[0] == 0
+    assert "2 made without one" in webp[1]
+    assert len(bill(base)) == before + 2
+    for text in (done.stderr, done.stdout, again[1], webp[1], everything_written(tmp_path / "out")):
         assert KEY not in text
 
 
-def test_a_gateway_run_sends_data_uris(run: Run, tmp_path: Path, base: str) -> None:
-    words = ["run", PHOTOS / "coffee.jpg", "--out", "out", "--provider", "gateway", "--base-url", base]
-    done = run(*words, "--token-env", "OTHER", env={"OTHER": KEY})
-    assert done.returncode == 0, done.stderr
-    assert len(bill(base)) == 1
-    assert (tmp_path / "out" / "coffee.png").is_file()
+def test_a_gateway_run_sends_data_uris(
+    said: Said, tmp_path: Path, photos: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(bill(base))
+    monkeypatch.setenv("OTHER", KEY)
+    words = ["run", photos / "1.jpg", "--out", "out", "--provider", "gateway", "--base-url", base]
+    assert said(*words, "--token-env", "OTHER")[0] == 0
+    assert len(bill(base)) == before + 1
+    assert (tmp_path / "out" / "1.png").is_file()
 
 
-def test_a_wrong_key_stops_the_run_and_says_where_to_look(run: Run, tmp_path: Path, base: str) -> None:
-    words = ["run", PHOTOS, "--out", "out", "--provider", "replicate", "--base-url", base]
-    done = run(*words, env={"REPLICATE_API_TOKEN": "r8_wrong"})
-    assert done.returncode == 4
-    assert "401" in done.stderr
-    assert "--token-env" in done.stderr
-    assert "5 pending" in done.stderr
-    assert bill(base) == []
-    assert "r8_wrong" not in done.stderr + everything_written(tmp_path / "out")
+def test_a_wrong_key_stops_the_run_and_says_where_to_look(
+    said: Said, tmp_path: Path, photos: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(bill(base))
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_wrong")
+    code, err = said("run", photos, "--out", "out", "--provider", "replicate", "--base-url", base)
+    assert code == 4
+    assert "401" in err
+    assert "--token-env" in err
+    assert "2 pending" in err
+    assert len(bill(base)) == before
+    assert "r8_wrong" not in err + everything_written(tmp_path / "out")
 
 
 @pytest.mark.parametrize("fault", ["html", "redirect"])
 def test_a_base_url_where_no_api_answers_stops_the_run_and_names_the_flag(
-    run: Run, tmp_path: Path, fault: str, elsewhere: Callable[[str], str]
+    said: Said, photos: Path, fault: str, elsewhere: Callable[[str], str]
 ) -> None:
-    words = [
-        "run",
-        PHOTOS,
-        "--out",
-        "out",
-        "--provider",
-        "gateway",
-        "--base-url",
-        elsewhere(fault),
-        "--on-lost",
-        "fail",
-    ]
-    done = run(*words)
-    assert done.returncode in (3, 4)
-    assert "--base-url" in done.stderr
+    words = ["run", photos, "--out", "out", "--provider", "gateway", "--on-lost", "fail"]
+    code, err = said(*words, "--base-url", elsewhere(fault))
+    assert code in (3, 4)
+    assert "--base-url" in err
 
 
 @pytest.fixture
@@ -121,7 +142,7 @@ def elsewhere() -> Iterator[Callable[[str], str]]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield lambda fault: f"http://127.0.0.1:{server.server_port}/{fault}/v1"
     server.shutdown()

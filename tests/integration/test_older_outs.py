@@ -11,22 +11,25 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import os
-import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from batch_removebg.run import batch
+from batch_removebg.run.settings import Settings
+from batch_removebg.run.summary import Summary
 from batch_removebg.storage.atomic import signature
-from tests.integration.conftest import COMMAND, DEADLINE, Run, environment
+from tests.integration.conftest import DEADLINE
+from tests.support.doubles import FakeClock
 from tests.support.fake_api import FakeApi, Made
 
 pytestmark = pytest.mark.anyio
 OUTS = Path(__file__).parent / "outs"
+Resume = Callable[..., Awaitable[Summary]]
 
 
 @pytest.fixture
@@ -55,27 +58,29 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-async def resumed(api: FakeApi, folder: Path, *words: str) -> tuple[int, str]:
-    with anyio.fail_after(DEADLINE):
-        done = await anyio.run_process(
-            [*COMMAND, "run", *words, "--out", "out", "--base-url", api.base],
-            cwd=folder,
-            env=environment({"PATH": os.environ["PATH"]}),
-            check=False,
-        )
-    return done.returncode, done.stderr.decode()
+@pytest.fixture
+def resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resume:
+    """Go on with the OUT, in the folder where it was made."""
+    monkeypatch.chdir(tmp_path)
+
+    async def run(*inputs: str, **settings: Any) -> Summary:
+        given = Settings(out=Path("out"), **settings)
+        with anyio.fail_after(DEADLINE):
+            return await batch.run(inputs, given, clock=FakeClock(1_900_000_000.0).clock)
+
+    return run
 
 
 async def test_what_was_in_flight_or_lost_is_taken_up_and_only_the_rest_is_bought(
-    older: Callable[[str], Path], tmp_path: Path
+    older: Callable[[str], Path], resumed: Resume, tmp_path: Path
 ) -> None:
     out = older("killed")
     accepted = json.loads((tmp_path / "api.json").read_text())["bill"]
     async with FakeApi() as api:
         for made in accepted:
             api.bill.append(Made(made["id"], made["input"], made["created"], base64.b64decode(made["picture"]), 1))
-        code, said = await resumed(api, tmp_path, "in", "urls.csv", "--provider", "replicate")
-        assert code == 0, said
+        summary = await resumed("in", "urls.csv", provider="replicate", base_url=api.base)
+        assert summary.exit_code == 0
         bought = [made.input["image"] for made in api.bill[len(accepted) :]]
     assert sorted(bought) == ["https://shop.example/4.jpg", "https://shop.example/5.jpg"]
     found = results(out)
@@ -87,14 +92,15 @@ async def test_what_was_in_flight_or_lost_is_taken_up_and_only_the_rest_is_bough
     }
 
 
-async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[str], Path], tmp_path: Path) -> None:
+async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[str], Path], resumed: Resume) -> None:
     out = older("failed")
     before = (out / "0.png").read_bytes()
     async with FakeApi(gateway=True, numbers=itertools.count(1001)) as api:  # ids that no prediction had before
-        assert (await resumed(api, tmp_path, "in", "--provider", "gateway"))[0] == 3
+        gateway = {"provider": "gateway", "base_url": api.base}
+        assert (await resumed("in", **gateway)).exit_code == 3
         assert api.bill == []
         assert results(out)["counts"] == {"total": 5, "saved": 3, "failed": 2, "pending": 0}
-        assert (await resumed(api, tmp_path, "in", "--provider", "gateway", "--retry-failed"))[0] == 3
+        assert (await resumed("in", **gateway, retry_failed=True)).exit_code == 3
         assert len(api.bill) == 1
     found = results(out)
     assert found["counts"] == {"total": 5, "saved": 4, "failed": 1, "pending": 0}
@@ -103,12 +109,13 @@ async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "items"),
+    ("name", "inputs", "settings", "items"),
     [
-        ("named", ["shop.csv", "--name", "{sku}"], {"A": "A.png", "B": "B.png", "C": "C.png", "D": "D.png"}),
+        ("named", ["shop.csv"], {"name": "{sku}"}, {"A": "A.png", "B": "B.png", "C": "C.png", "D": "D.png"}),
         (
             "signed",
             ["outputs.csv", "ids.csv", "list.txt"],
+            {},
             {
                 "red/a": "red/a.png",
                 "red/b": "red/b.png",
@@ -121,14 +128,22 @@ async def test_what_failed_is_left_alone_until_it_is_asked_for(older: Callable[[
 )
 @pytest.mark.parametrize("night", ["the same", "signed anew"])
 async def test_a_catalogue_is_taken_over_by_its_rows_and_nothing_is_bought(
-    older: Callable[[str], Path], tmp_path: Path, name: str, words: list[str], items: dict[str, str], night: str
+    older: Callable[[str], Path],
+    resumed: Resume,
+    tmp_path: Path,
+    name: str,
+    inputs: list[str],
+    settings: dict[str, str],
+    items: dict[str, str],
+    night: str,
 ) -> None:
     out = older(name)
     for manifest in (*tmp_path.glob("*.csv"), *tmp_path.glob("*.txt")):
         manifest.write_text(manifest.read_text().replace("feed1", "feed1" if night == "the same" else "feed2"))
     async with FakeApi() as api:
         for _ in range(2):
-            assert (await resumed(api, tmp_path, *words, "--provider", "replicate"))[0] == 0
+            summary = await resumed(*inputs, **settings, provider="replicate", base_url=api.base)
+            assert summary.exit_code == 0
             assert api.bill == []
             assert {item["id"]: item["output"] for item in results(out)["items"]} == items
             assert results(out)["counts"] == {"total": len(items), "saved": len(items), "failed": 0, "pending": 0}
@@ -137,28 +152,27 @@ async def test_a_catalogue_is_taken_over_by_its_rows_and_nothing_is_bought(
 
 
 async def test_a_picture_that_changed_since_replaces_the_one_that_an_older_version_made_for_the_row(
-    older: Callable[[str], Path], tmp_path: Path
+    older: Callable[[str], Path], resumed: Resume, tmp_path: Path
 ) -> None:
     out = older("named")
     (tmp_path / "shop.csv").write_text("sku,image\nA,https://shop.example/3.jpg\n")
     async with FakeApi() as api:
-        assert (await resumed(api, tmp_path, "shop.csv", "--name", "{sku}", "--provider", "replicate"))[0] == 0
+        summary = await resumed("shop.csv", name="{sku}", provider="replicate", base_url=api.base)
+        assert summary.exit_code == 0
         assert len(api.bill) == 1
     [found] = [item for item in results(out)["items"] if item["id"] == "A"]
     assert (found["source"], found["output"]) == ("https://shop.example/3.jpg", "A.png")
 
 
-@pytest.mark.usefixtures("real_weights")
-def test_what_is_finished_stays_and_another_format_comes_from_the_kept_alphas(
-    older: Callable[[str], Path], run: Run
+async def test_what_is_finished_stays_and_another_format_comes_from_the_kept_alphas(
+    older: Callable[[str], Path], resumed: Resume
 ) -> None:
     out = older("finished")
     before = {path.name: path.read_bytes() for path in out.rglob("*.png")}
-    done = run("run", "in", "--out", "out")
-    assert (done.returncode, results(out)["counts"]["saved"]) == (0, 3), done.stderr
+    summary = await resumed("in")
+    assert (summary.exit_code, results(out)["counts"]["saved"]) == (0, 3)
     assert {path.name: path.read_bytes() for path in out.rglob("*.png")} == before
-    done = run("run", "in", "--out", "out", "--format", "webp")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"predictions: 0\b", done.stderr) or "without one" in done.stderr, done.stderr
+    summary = await resumed("in", format="webp")
+    assert (summary.exit_code, summary.predictions) == (0, 0)
     assert len(list(out.rglob("*.webp"))) == 3
     assert results(out)["predictions"] == 2

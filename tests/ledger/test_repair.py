@@ -308,14 +308,12 @@ def test_a_results_json_that_says_nothing_is_no_evidence(out: Path, text: str) -
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
-async def test_starting_over_keeps_what_there_was_and_begins_a_new_ledger(
-    out: Path, lose: Callable[[Path], object]
-) -> None:
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not loss.startswith("line ")] + ["line 1 damaged"])
+async def test_starting_over_keeps_what_there_was_and_begins_a_new_ledger(out: Path, loss: str) -> None:
     await with_results(out)
     (out / ALPHAS / "5e").mkdir(parents=True)
     (out / ALPHAS / "5e" / "5eed.png").write_bytes(b"png")
-    lose(out / LEDGER)
+    LOSSES[loss](out / LEDGER)
     before = tree(out)
     with pytest.raises(LedgerDamaged):
         await Ledger(out / LEDGER, index=out / INDEX, clock=FakeClock().clock).__aenter__()
@@ -354,7 +352,7 @@ def test_whoever_looks_ahead_at_starting_over_sees_an_empty_ledger(out: Path) ->
 # Anything at all
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ENTRIES, min_size=1, max_size=20), st.data())
 def test_whatever_happens_to_a_ledger_no_prediction_and_no_picture_is_forgotten(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Any], data: st.DataObject
@@ -390,7 +388,7 @@ def test_whatever_happens_to_a_ledger_no_prediction_and_no_picture_is_forgotten(
     look(out / LEDGER, out / INDEX).close()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=60) | st.sampled_from([*LINES, b"{" * 5000, b'{"event":' * 3000, b'{"event":[]}\n']))
 @example(b'\xff\xfe{\x00"')
 def test_any_bytes_are_mended_or_are_a_ledger_error(out: Path, noise: bytes) -> None:

@@ -268,9 +268,9 @@ def test_whole_seconds_are_a_float() -> None:
 @pytest.mark.parametrize(
     "field", ["output", "sha256", "bytes", "width", "height", "prediction_id", "recipe", "source_sha256", "signature"]
 )
-@pytest.mark.parametrize("value", [True, 1.5, ["x"], {"x": 1}])
-def test_a_field_of_the_wrong_type_is_unknown(field: str, value: Any) -> None:
-    assert getattr(shoe({**SAVED, field: value}), field) is None
+def test_a_field_of_the_wrong_type_is_unknown(field: str) -> None:
+    for value in [True, 1.5, ["x"], {"x": 1}]:
+        assert getattr(shoe({**SAVED, field: value}), field) is None, value
 
 
 @pytest.mark.parametrize(

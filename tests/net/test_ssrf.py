@@ -23,9 +23,9 @@ PRIVATE = [
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"]
 
 
-@pytest.mark.parametrize("address", PRIVATE)
-def test_private_and_special_addresses_are_not_public(address: str) -> None:
-    assert not ssrf.is_public(address)
+def test_private_and_special_addresses_are_not_public() -> None:
+    for address in PRIVATE:
+        assert not ssrf.is_public(address), address
 
 
 @pytest.mark.parametrize("address", PUBLIC)
@@ -52,14 +52,15 @@ async def api() -> AsyncIterator[FakeApi]:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("host", SPELLINGS)
-async def test_no_spelling_of_a_private_host_reaches_it_through_the_real_session(api: FakeApi, host: str) -> None:
+async def test_no_spelling_of_a_private_host_reaches_it_through_the_real_session(api: FakeApi) -> None:
     port = urlsplit(api.origin).port
-    at = f"{host}:{port}" if "#" not in host and "\\" not in host else host.replace("127.0.0.1", f"127.0.0.1:{port}")
-    async with fetch.open_session(public_only=True) as session:
-        with pytest.raises((SourceError, ConnectionFailed)):
-            await fetch.get(session, f"http://{at}/secret", fetching=fetch.FetchPolicy(seconds=5))
-    assert api.requests == []
+    for host in SPELLINGS:
+        plain = "#" not in host and "\\" not in host
+        at = f"{host}:{port}" if plain else host.replace("127.0.0.1", f"127.0.0.1:{port}")
+        async with fetch.open_session(public_only=True) as session:
+            with pytest.raises((SourceError, ConnectionFailed)):
+                await fetch.get(session, f"http://{at}/secret", fetching=fetch.FetchPolicy(seconds=5))
+        assert api.requests == [], host
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batch_removebg.providers.adaptive_rate import Pacer, RateLimit, StatedLimit, Ticket
 from tests.support.server_model import Bucket, Liar, Network, Seen, Server, Unlimited, Windows, simulate
 
-SEEDS = range(1, 6)
+SEEDS = range(1, 4)
 HOUR = 3600.0
 
 

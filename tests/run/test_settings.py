@@ -37,14 +37,14 @@ def made(**given: Any) -> Settings:
 # One table of options
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-def test_every_setting_has_its_flag(name: str) -> None:
+def test_every_setting_has_its_flag() -> None:
     commands = next(action for action in parser()._actions if action.dest == "command")
     run = commands.choices["run"]  # type: ignore[index]  # argparse types it as any iterable
-    flag = "--input" if name == "model_inputs" else f"--{name.replace('_', '-')}"
-    [action] = [action for action in run._actions if action.dest == name]
-    assert action.option_strings == [flag]
-    assert action.default is None  # what is not given is for Settings to say
+    for name in OPTIONS:
+        flag = "--input" if name == "model_inputs" else f"--{name.replace('_', '-')}"
+        [action] = [action for action in run._actions if action.dest == name]
+        assert action.option_strings == [flag], name
+        assert action.default is None, name  # what is not given is for Settings to say
 
 
 @pytest.mark.anyio

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from batch_removebg.cli.main import run_command
 from batch_removebg.events import Event, Kind
 from batch_removebg.run.summary import Summary
 from tests.pipeline.test_pipeline import Bench, bench
@@ -24,9 +27,10 @@ COUNTS = ("total", "saved", "failed", "pending")
 
 
 def status(out: Path) -> dict[str, Any]:
-    """What another process says."""
-    command = [sys.executable, "-m", "batch_removebg", "status", str(out), "--json"]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    """What the command says."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert run_command(["status", str(out), "--json"]) == 0
+    found: dict[str, Any] = json.loads(said.getvalue())
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -9,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import filelock
 import pytest
 
 from batch_removebg.errors import DiskError, LockedError
@@ -79,12 +82,18 @@ def test_it_is_released_however_the_block_ends(state: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("found", [None, b"", b"[]", b'"x"', b"{", b'{"pid": 1}', b"\xff"])
-def test_a_holder_that_has_left_no_readable_name_still_holds(state: Path, found: bytes | None) -> None:
+def test_a_holder_that_has_left_no_readable_name_still_holds(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("filelock.FileLock", functools.partial(impatient, filelock.FileLock))
     with locked(state, clock=CLOCK):
-        (state / "holder.json").unlink() if found is None else (state / "holder.json").write_bytes(found)
-        with pytest.raises(LockedError, match=r"in use by another run \(process unknown\)"), locked(state, clock=CLOCK):
-            pytest.fail("two writers")
+        for found in (None, b"", b"[]", b'"x"', b"{", b'{"pid": 1}', b"\xff"):
+            (state / "holder.json").unlink() if found is None else (state / "holder.json").write_bytes(found)
+            with pytest.raises(LockedError, match=r"another run \(process unknown\)"), locked(state, clock=CLOCK):
+                pytest.fail("two writers")
+
+
+def impatient(real: type[filelock.BaseFileLock], path: Path, **given: Any) -> filelock.BaseFileLock:
+    """The lock that waits for nobody."""
+    return real(path, **{**given, "timeout": 0.0})
 
 
 def test_a_holder_file_that_cannot_be_removed_hides_no_error_and_keeps_no_lock(

@@ -252,7 +252,7 @@ def test_ids_that_share_their_eight_digits_still_get_names_of_their_own() -> Non
     assert len(set(naming)) == 3
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(HOSTILE, unique=True, max_size=20), st.sampled_from(["{id}", "{stem}", "same", "{parent}/{name}"]))
 def test_no_two_items_ever_share_a_name_or_a_folder(ids: list[str], template: str) -> None:
     claims = namer("png", template)
@@ -282,7 +282,7 @@ PARTS = [
 PARTS += ["", " ", "é", "\\", ":", "\n", ".batch-removebg", "x" * 150, "y" * 151, "z" * 201]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(PARTS), max_size=8).map("/".join) | HOSTILE)
 def test_a_name_told_at_one_glance_is_the_one_a_close_look_gives(text: str) -> None:
     def found() -> tuple[str, str]:

@@ -84,7 +84,7 @@ CHANGES: dict[str, Callable[[int], UrlRow | Item]] = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.randoms(use_true_random=False),
     st.sampled_from(["ledger", "near", "any"]),

@@ -78,7 +78,7 @@ ENTRIES = st.builds(
 STEPS = st.lists(ENTRIES | st.sampled_from(["commit", "reopen"]), max_size=25)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +98,7 @@ def test_an_index_says_what_a_fold_in_memory_says(steps: list[Any]) -> None:
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_could_not_be_committed_comes_with_the_next_commit(steps: list[Any]) -> None:
     database, known = new_database(), Oracle()
     fold = IndexedFold(database)
@@ -123,7 +123,7 @@ def test_what_could_not_be_committed_comes_with_the_next_commit(steps: list[Any]
     database.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(ENTRIES, max_size=25), st.integers(1, 5))
 def test_an_index_built_from_a_ledger_says_what_a_fold_in_memory_says(steps: list[Any], lines: int) -> None:
     """Also of items that the ledger comes back to after they were written to the new file."""
@@ -624,7 +624,7 @@ def test_what_is_on_its_way_is_found_without_a_look_at_every_item() -> None:
 
 def test_an_index_is_smaller_than_its_ledger(out: Path) -> None:
     with (out / LEDGER).open("ab") as ledger:
-        ledger.writelines(bought(f"n{number}") for number in range(2000))
+        ledger.writelines(bought(f"n{number}") for number in range(600))
     agrees(out)
     assert index(out).stat().st_size < 1.2 * (out / LEDGER).stat().st_size
     assert json.loads((out / LEDGER).read_bytes().splitlines()[0])["v"] == 1
