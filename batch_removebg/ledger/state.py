@@ -146,7 +146,7 @@ class Fold:
     """What the local engine ran on when it was last loaded; None where the last run's provider is another."""
 
     def __init__(self) -> None:
-        self.saved_for: dict[str, str] = {}
+        self.saved_for: dict[str, list[str]] = {}
         """Saved items by the fingerprint that their `saved` lines name; an index keeps only recent ones."""
 
     def apply(self, entry: Entry) -> None:
@@ -249,7 +249,7 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     if entry.prediction_id is not None and not entry.reused:
         fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:
-        fold.saved_for[entry.fingerprint] = on_record(entry.item)
+        fold.saved_for.setdefault(entry.fingerprint, []).append(on_record(entry.item))
     _named(state, entry.output)
     state.error_kind, state.error_message, state.retryable = None, None, False
 
@@ -287,7 +287,7 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
             setattr(target, name, value)
     state.gone = False
     if state.outcome == "saved" and state.fingerprint is not None:
-        fold.saved_for[state.fingerprint] = entry.item
+        fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
 
 
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:

@@ -208,8 +208,8 @@ class IndexedFold(Fold):
     def made(self, fingerprint: str) -> Iterator[ItemState]:
         """The states of items with a picture that was bought for `fingerprint`, where their `saved` lines say so."""
         for filed in (fingerprint, *self._older.get(fingerprint, ())):
-            of_late, found = self.saved_for.get(filed), self.database.find(short_key(filed), "made")
-            keys = dict.fromkeys((*(() if of_late is None else (of_late,)), *(key for _, key, _ in found)))
+            found = self.database.find(short_key(filed), "made")
+            keys = dict.fromkeys((*reversed(self.saved_for.get(filed, ())), *(key for _, key, _ in found)))
             states = map(self.items.__getitem__, keys)
             yield from (one for one in states if one.is_made and one.fingerprint == filed)
 
