@@ -84,6 +84,7 @@ class _Sorter:
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Preview:
     """Go through the manifest without doing anything; reads every file that isn't known to be done. Blocks."""
+    settings = assemble.going_on(settings, listener)
     recipe, billed = assemble.recipe_of(settings), not settings.local
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)

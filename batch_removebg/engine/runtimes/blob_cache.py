@@ -21,6 +21,7 @@ FOLDER = "compiled"  # beside the weights
 _SUFFIX = ".blob"
 _KEPT = 4  # blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade
 _MAX_WEIGHTS = 32 << 20  # bytes above which a blob doesn't pay: u2net's 176 MB load in 1.3 s, and compile in 1.5 s
+# One that is made for another size first does: isnet's loads in half the time.
 _CHECKSUM = hashlib.sha256().digest_size  # bytes at the beginning of a file, of all that follows
 
 T = TypeVar("T")
@@ -31,16 +32,17 @@ log = logging.getLogger(__name__)
 class BlobCache:
     """The place of one compiled network."""
 
-    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
-        """`path`: the weights; `facts`: all else that the compiled network depends on, as JSON values."""
-        self._weights = path
-        self._folder = path.parent / FOLDER
-        self._facts = facts
+    def __init__(self, model: weights.Weights, facts: Mapping[str, object]) -> None:
+        """`facts`: all that the compiled network depends on beside the weights, as JSON values."""
+        self._weights = model.path
+        self._folder = self._weights.parent / FOLDER
+        self._facts = {**facts, "size": model.size, "output": model.output}
+        self._pays = bool(model.exported) or self._weights.stat().st_size <= _MAX_WEIGHTS
 
     def read(self, load: Callable[[bytes], T]) -> T | None:
         """What `load` makes of the blob kept for these weights and facts; None if there is none that works."""
         try:
-            if self._weights.stat().st_size > _MAX_WEIGHTS or not self._is_private():
+            if not self._pays or not self._is_private():
                 return None
             path = self._path()
             if not path.is_file():  # a pipe would block the run
@@ -59,7 +61,7 @@ class BlobCache:
     def write(self, export: Callable[[], bytes]) -> None:
         """Keep the blob that `export` returns, if that is possible and pays; raises nothing."""
         try:
-            if self._weights.stat().st_size > _MAX_WEIGHTS:
+            if not self._pays:
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not self._is_private() or not os.access(self._folder, os.W_OK):
