@@ -59,4 +59,4 @@ def _verified(model: Weights) -> tuple[str, bool]:
         return f"{model.name}: not here; download it with: batch-removebg models pull {model.name}", True
     if weights.find(model) is not None:
         return f"{model.name}: right ({path})", True
-    return f"{model.name}: damaged ({path}); it is downloaded anew when it is used", False
+    return f"{model.name}: damaged ({path}); move it away, and it is downloaded anew", False

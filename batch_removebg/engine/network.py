@@ -63,13 +63,11 @@ class _Look:
 
     def found(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's map S×S of a picture H×W×3; raises PredictionFailed."""
-        found = self.runtime.run(prepare(rgb, self.model))
-        found = found[..., 0] if self.model.layout == "NHWC" and found.ndim > 2 else found
-        try:
-            found = found.reshape(found.shape[-2:])
-        except ValueError as error:
-            raise PredictionFailed(f"{self.model.name} gives {found.shape} instead of one map") from error
-        return np.reciprocal(1 + np.exp(-found)) if self.model.sigmoid else found
+        output = self.runtime.run(prepare(rgb, self.model))
+        found = output.squeeze()
+        if found.ndim != 2:
+            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one map")
+        return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
 
 
 class Network:

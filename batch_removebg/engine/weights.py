@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -28,6 +28,7 @@ Class = Literal["fast", "good", "best"]
 _RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SIDECAR = ("size", "mean", "deviation", "sigmoid", "output", "layout")  # what is said of a network of one's own
+Above0 = Annotated[float, msgspec.Meta(gt=0)]
 Three = tuple[float, float, float]
 
 
@@ -39,15 +40,15 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     bytes: int = 0
     sha256: str
     md5: str = ""
-    code: str = ""  # licence of what it was made with
-    weights: str = ""  # their licence
+    code: str = "not known"  # licence of what it was made with
+    weights: str = "not known"  # their licence
     told: str = ""  # what is to be known of the licences
     measured: str = ""  # its error, and on which set
     class_: Class | None = msgspec.field(name="class", default=None)
-    size: int = 320  # width and height of the network's input, in pixels
+    size: Annotated[int, msgspec.Meta(ge=1)] = 320  # width and height of the network's input, in pixels
     exported: int = 0  # the size that the file is for, where that is another one
     mean: Three = _IMAGENET[0]  # of the input's channels, once divided by its maximum
-    deviation: Three = _IMAGENET[1]  # likewise
+    deviation: tuple[Above0, Above0, Above0] = _IMAGENET[1]  # likewise
     sigmoid: bool = False  # whether the output still has to pass one
     output: int | str = 0  # the number or the name of the output that is the map
     layout: Literal["NCHW", "NHWC"] = "NCHW"
@@ -115,11 +116,13 @@ def _own(path: Path, sha256: str) -> Weights:
     """A network whose input is told by the TOML file of its name beside it."""
     sidecar = path.with_suffix(".toml")
     try:
-        told = tomllib.loads(sidecar.read_text("utf-8")) if sidecar.exists() else {}
+        text = sidecar.read_text("utf-8") if sidecar.exists() else ""
+        told = tomllib.loads(text)
         if unknown := sorted(set(told) - set(_SIDECAR)):
             raise ValueError(f"{unknown[0]} isn't known; what may be said is {', '.join(_SIDECAR)}")
-        entry: dict[str, Any] = {**told, "name": path.stem, "sha256": sha256}
-        return msgspec.structs.replace(msgspec.convert(entry, Weights), own=path)
+        # What the file is told to expect makes another network of it: masks of the one aren't the other's.
+        told |= {"name": path.stem, "sha256": hashlib.sha256((sha256 + text).encode()).hexdigest()}
+        return msgspec.structs.replace(msgspec.convert(told, Weights), own=path, told="A network of your own.")
     except (ValueError, OSError) as error:
         raise SettingsError(f"{sidecar}: {error}") from error
 
@@ -142,7 +145,9 @@ def cache_dir() -> Path:
 
 
 def find(model: Weights) -> Path | None:
-    """A single network's file, or None where it is missing or damaged."""
+    """A single network's file, or None where it is missing or damaged; one of the user's own is as it is."""
+    if model.own is not None:
+        return model.own
     try:
         return model.path if digest(model.path) == model.sha256 else None
     except (OSError, SourceError):  # missing, unreadable, or not a file

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.parity`: masks of small networks under every name that rembg and we know, by its code and by ours.
+"""`python -m tests.bench.parity`: masks of small networks under every name that rembg knows, too, by its code and by ours.
 
 The networks have the inputs and outputs of those they stand for, so that preparation, sigmoid and min–max are compared
 also where the weights can't be had. rembg runs in its own environment, with its checksums switched off.
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -80,8 +79,8 @@ def network(model: Weights) -> bytes:
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (first, "other")],
         [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.array([1, 1], np.int64), "halves")],
     )
-    made: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
-    return made
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
 
 
 def photos() -> list[Image.Image]:

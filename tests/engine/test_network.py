@@ -70,16 +70,16 @@ def test_a_map_at_the_threshold_counts_as_an_object() -> None:
 def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
+    monkeypatch.setattr(weights, "ensure", lambda model, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"pip install '\.\[local\]'"):
-        engine.load("u2netp", progress=lambda done, total: None)
+        engine.load(MODEL)
 
 
 def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
+    monkeypatch.setattr(weights, "ensure", lambda model, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
-        engine.load("u2netp", progress=lambda done, total: None, device="cuda")
+        engine.load(MODEL, device="cuda")
 
 
 @pytest.mark.parametrize("shade", [(255, 255, 255), (128, 128, 128), (30, 60, 200)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ROOT, Run
+from tests.integration.conftest import FAST, ROOT, Run
 
 pytestmark = pytest.mark.usefixtures("real_weights")
 PHOTOS = ROOT / "samples" / "photos"
@@ -22,7 +22,7 @@ KEY = "r8_this-is-a-key-of-the-test"
 @pytest.fixture
 def base(start: Callable[..., subprocess.Popen[str]]) -> Iterator[str]:
     """Base URL of a server that wants the key."""
-    process = start("serve", "--port", "0", "--token-env", "SERVER_KEY", env={"SERVER_KEY": KEY})
+    process = start("serve", *FAST, "--port", "0", "--token-env", "SERVER_KEY", env={"SERVER_KEY": KEY})
     assert process.stderr is not None
     line = process.stderr.readline()
     assert "listening on http://127.0.0.1:" in line, line

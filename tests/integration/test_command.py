@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import DEADLINE, ROOT, Run, until
+from tests.integration.conftest import DEADLINE, FAST, ROOT, Run, until
 from tests.support.doubles import encoded, photo
 
 pytestmark = pytest.mark.usefixtures("real_weights")
@@ -27,7 +27,7 @@ def results(out: Path) -> dict[str, Any]:
 
 
 def test_a_folder_becomes_cutouts_of_its_own_size_beside_ledger_and_results(run: Run, tmp_path: Path) -> None:
-    done = run("run", PHOTOS, "--out", "out")
+    done = run("run", PHOTOS, "--out", "out", *FAST)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out/results.json\n"
     assert "5 saved, 0 failed" in done.stderr
@@ -40,11 +40,12 @@ def test_a_folder_becomes_cutouts_of_its_own_size_beside_ledger_and_results(run:
             alpha = np.asarray(picture.getchannel("A"))
             assert alpha.min() == 0
             assert alpha.max() == 255
-    again = run("run", PHOTOS, "--out", "out")
+    again = run("run", PHOTOS, "--out", "out", *FAST)
     assert "5 saved (5 of them by an earlier run), 0 failed" in again.stderr
     assert "predictions: 0" in again.stderr
 
 
+@pytest.mark.usefixtures("default_weights")
 def test_the_picture_in_the_readme_is_what_the_command_makes(run: Run, tmp_path: Path) -> None:
     assert run("run", PHOTOS / "coffee.jpg", "--out", "out").returncode == 0
     with Image.open(tmp_path / "out/coffee.png") as made, Image.open(ROOT / "samples/shown/coffee.png") as shown:
@@ -56,7 +57,7 @@ def test_the_picture_in_the_readme_is_what_the_command_makes(run: Run, tmp_path:
 
 @pytest.mark.parametrize("manifest", ["catalogue.csv", "catalogue.jsonl"])
 def test_the_sample_catalogues_run(run: Run, tmp_path: Path, manifest: str) -> None:
-    done = run("run", ROOT / "samples" / manifest, "--out", "out", "--format", "webp", "--name", "{title}")
+    done = run("run", ROOT / "samples" / manifest, "--out", "out", *FAST, "--format", "webp", "--name", "{title}")
     assert done.returncode == 0, done.stderr
     found = {item["id"]: item for item in results(tmp_path / "out")["items"]}
     assert found["CUP-01"]["output"] == "Cup, with saucer.webp"
@@ -65,7 +66,7 @@ def test_the_sample_catalogues_run(run: Run, tmp_path: Path, manifest: str) -> N
 
 
 def test_colours_under_opaque_alpha_are_the_sources_own(run: Run, tmp_path: Path) -> None:
-    assert run("run", PHOTOS / "coffee.jpg", "--out", "out").returncode == 0
+    assert run("run", PHOTOS / "coffee.jpg", "--out", "out", *FAST).returncode == 0
     with Image.open(PHOTOS / "coffee.jpg") as source, Image.open(tmp_path / "out/coffee.png") as made:
         before, after = np.asarray(source.convert("RGB")), np.asarray(made)
     opaque = after[..., 3] == 255
@@ -78,7 +79,7 @@ def test_odd_file_names_survive(run: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number, name in enumerate(names):
         (tmp_path / "in" / name).write_bytes(photo(30 + number, 20))
-    done = run("run", "in", "--out", "out")
+    done = run("run", "in", "--out", "out", *FAST)
     assert done.returncode == 0, done.stderr
     found = results(tmp_path / "out")["items"]
     assert sorted(item["id"] for item in found) == sorted(names)
@@ -115,7 +116,7 @@ def test_bad_pictures_fail_with_their_reason_and_odd_ones_are_done(run: Run, tmp
         (folder / name).write_bytes(data)
     (folder / "loop.jpg").symlink_to("loop.jpg")
     (folder / "outside.jpg").symlink_to(PHOTOS / "coffee.jpg")
-    done = run("run", "in", "--out", "out")
+    done = run("run", "in", "--out", "out", *FAST)
     assert done.returncode == 3, done.stderr
     items = {item["id"]: item for item in results(tmp_path / "out")["items"]}
     assert {name for name, item in items.items() if item["status"] == "saved"} == set(good)
@@ -142,9 +143,11 @@ def test_bad_pictures_fail_with_their_reason_and_odd_ones_are_done(run: Run, tmp
         (["run", "in", "--out", "out", "--provider", "gateway"], 2, "--base-url"),
         (["run", "in", "--out", "out", "--background", "puce-ish"], 2, "puce-ish"),
         (["run", "in", "--out", "out", "--model", "nope"], 2, "nope"),
+        (["run", "in", "--out", "out", "--model", "u2net", *FAST], 2, "--class fast and --model u2net: give one of"),
         (["status", "in"], 2, "ledger.jsonl"),
         (["models", "pull", "nope"], 2, "nope"),
         (["serve", "--host", "0.0.0.0"], 2, "--token-env"),
+        (["serve", "--model", "u2net", *FAST], 2, "--class: not allowed with argument --model"),
     ],
 )
 def test_what_cannot_be_right_stops_before_anything_is_done(
@@ -170,7 +173,7 @@ def test_an_interrupt_brings_home_what_is_in_flight_and_the_next_run_goes_on(
     (tmp_path / "in").mkdir()
     for number in range(7):
         (tmp_path / "in" / f"{number}.jpg").write_bytes(photo(60 + number, 40))
-    process = start("run", "in", "--out", "out", "--progress", "json", "--concurrency", "2")
+    process = start("run", "in", "--out", "out", *FAST, "--progress", "json", "--concurrency", "2")
     until(process, "saved")
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=DEADLINE)
@@ -178,7 +181,7 @@ def test_an_interrupt_brings_home_what_is_in_flight_and_the_next_run_goes_on(
     assert process.returncode == 130
     assert summary["saved"] + summary["pending"] == 7
     assert 0 < summary["pending"] < 7
-    done = run("run", "in", "--out", "out")
+    done = run("run", "in", "--out", "out", *FAST)
     assert done.returncode == 0
     assert f"7 saved ({summary['saved']} of them by an earlier run)" in done.stderr
 
@@ -190,11 +193,11 @@ def test_a_killed_run_is_continued_and_leaves_no_temporary_files(
     for number in range(4):
         (tmp_path / "in" / f"{number}.jpg").write_bytes(photo(60 + number, 40))
     for _ in range(2):
-        process = start("run", "in", "--out", "out", "--progress", "json")
+        process = start("run", "in", "--out", "out", *FAST, "--progress", "json")
         until(process, "saved")
         process.kill()
         process.communicate(timeout=DEADLINE)
-    assert run("run", "in", "--out", "out").returncode == 0
+    assert run("run", "in", "--out", "out", *FAST).returncode == 0
     assert results(tmp_path / "out")["counts"] == {"total": 4, "saved": 4, "failed": 0, "pending": 0}
     assert [path for path in (tmp_path / "out").rglob("*") if path.name.endswith(".tmp")] == []
 
@@ -203,12 +206,12 @@ def test_a_second_run_over_the_same_out_is_told_who_holds_it(
     start: Callable[..., subprocess.Popen[str]], run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
-    first = start("run", "-", "--out", "out", "--progress", "json")
+    first = start("run", "-", "--out", "out", *FAST, "--progress", "json")
     assert first.stdin is not None
     first.stdin.write("a.jpg\n")
     first.stdin.flush()
     until(first, "saved")  # and stdin stays open: the run goes on
-    second = run("run", "a.jpg", "--out", "out")
+    second = run("run", "a.jpg", "--out", "out", *FAST)
     assert second.returncode == 11
     assert str(first.pid) in second.stderr
     first.stdin.close()
@@ -219,7 +222,7 @@ def test_an_interrupt_ends_a_run_that_waits_for_stdin(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
-    process = start("run", "-", "--out", "out", "--progress", "json")
+    process = start("run", "-", "--out", "out", *FAST, "--progress", "json")
     assert process.stdin is not None
     process.stdin.write("a.jpg\n")
     process.stdin.flush()

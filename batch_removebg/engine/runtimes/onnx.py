@@ -51,7 +51,10 @@ class OnnxRuntime:
         self._one_at_a_time = threading.Lock()
         self._input = self._session.get_inputs()[0].name
         names = [output.name for output in self._session.get_outputs()]
-        self._output = model.output if isinstance(model.output, str) else names[model.output]
+        known: dict[int | str, str] = {**dict(enumerate(names)), **dict(zip(names, names, strict=True))}
+        if model.output not in known:
+            raise SettingsError(f"{model.path} has no output {model.output}; it has {', '.join(names)}")
+        self._output = known[model.output]
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output for its input, both float32; raises PredictionFailed if the runtime fails."""
