@@ -159,5 +159,7 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
                 if len(data) > size:
                     raise RouteFailed(f"{url}: more than the expected {size:,} bytes")
     except (OSError, HTTPException) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, urllib.request.HTTPError):
+            error.close()  # it holds the connection
         raise RouteFailed(f"{url}: {getattr(error, 'reason', None) or error}") from error
     return bytes(data)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,7 +50,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     mean: Three = _IMAGENET[0]  # of the input's channels, once divided by its maximum
     deviation: tuple[Above0, Above0, Above0] = _IMAGENET[1]  # likewise
     sigmoid: bool = False  # whether the output still has to pass one
-    output: int | str = 0  # the number or the name of the output that is the map
+    output: Annotated[int, msgspec.Meta(ge=0)] | str = 0  # the number or the name of the output that is the map
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     looks: tuple[Weights, ...] = ()
     wheel: fetch_weights.Wheel | None = None
@@ -111,7 +111,6 @@ def known(name: str) -> Weights:
         raise SettingsError(f"--model {name}: {getattr(error, 'strerror', None) or error}") from error
 
 
-@cache
 def _own(path: Path, sha256: str) -> Weights:
     """A network whose input is told by the TOML file of its name beside it."""
     sidecar = path.with_suffix(".toml")

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.parity`: masks of small networks under every name that rembg knows, too, by its code and by ours.
+"""`python -m tests.bench.parity`: masks of small networks under every name that rembg knows too, by both programs.
 
 The networks have the inputs and outputs of those they stand for, so that preparation, sigmoid and min–max are compared
 also where the weights can't be had. rembg runs in its own environment, with its checksums switched off.
@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import helper
 from PIL import Image
 
 from batch_removebg.engine import weights
@@ -23,6 +24,7 @@ from batch_removebg.engine.devices import Device
 from batch_removebg.engine.network import opened
 from batch_removebg.engine.weights import Weights
 from tests.bench.report import ROOT
+from tests.support import networks
 
 PEER = ROOT / ".venv-rembg" / "bin" / "python"
 NAMES: Mapping[str, str] = {
@@ -60,8 +62,6 @@ class Compared:
 
 def network(model: Weights) -> bytes:
     """A network that blurs and mixes the channels: 1×3×S×S to maps 1×1×S×S, the first the one that counts."""
-    from onnx import TensorProto, helper, numpy_helper
-
     rng, side = np.random.default_rng(5), model.exported or model.size
     kernel = rng.normal(0.0, 0.2, (2, 3, 7, 7)).astype(np.float32)
     kernel[0] += 0.02
@@ -70,17 +70,8 @@ def network(model: Weights) -> bytes:
         helper.make_node("Split", ["both", "halves"], ["logits", "other"], axis=1),
         *([] if model.sigmoid else [helper.make_node("Sigmoid", ["logits"], ["map"])]),
     ]
-    first = "logits" if model.sigmoid else "map"
-    shape = [1, 1, side, side]
-    graph = helper.make_graph(
-        nodes,
-        "small",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, side, side])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (first, "other")],
-        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.array([1, 1], np.int64), "halves")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return bytes(model.SerializeToString())
+    found = dict.fromkeys(("logits" if model.sigmoid else "map", "other"), (1, 1, side, side))
+    return networks.network(nodes, (1, 3, side, side), found, kernel=kernel, halves=np.array([1, 1]))
 
 
 def photos() -> list[Image.Image]:

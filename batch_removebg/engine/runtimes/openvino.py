@@ -64,7 +64,7 @@ class OpenVino:
             compiled = cached or _compile(module, core, model, options)
             devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
             requests = [compiled.create_infer_request() for _ in range(streams)]
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, IndexError) as error:
             raise SettingsError(f"OpenVINO can't load the weights in {model.path}: {error}") from error
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
