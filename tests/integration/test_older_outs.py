@@ -156,6 +156,7 @@ def test_what_is_finished_stays_and_another_format_comes_from_the_kept_alphas(
     before = {path.name: path.read_bytes() for path in out.rglob("*.png")}
     done = run("run", "in", "--out", "out")
     assert (done.returncode, results(out)["counts"]["saved"]) == (0, 3), done.stderr
+    assert "goes on with u2netp, which out was begun with" in done.stderr
     assert {path.name: path.read_bytes() for path in out.rglob("*.png")} == before
     done = run("run", "in", "--out", "out", "--format", "webp")
     assert done.returncode == 0, done.stderr
