@@ -98,7 +98,8 @@ def _tarball(source: Npm) -> str:
     for registry in filter(None, [own, *named]):
         plain = source.package.rpartition("/")[2]
         return f"{registry.rstrip('/')}/{source.package}/-/{plain}-{source.version}.tgz"
-    raise RouteFailed(f"npm pack {source.package}: npm isn't installed; install Node.js, or set npm_config_registry")
+    remedy = "install Node.js, or set npm_config_registry=https://registry.npmjs.org"
+    raise RouteFailed(f"npm pack {source.package}: npm isn't installed; {remedy}")
 
 
 def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:

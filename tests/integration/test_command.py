@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import zlib
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from batch_removebg.engine.weights import FOLDER_VARIABLE
 from tests.integration.conftest import DEADLINE, FAST, ROOT, Run, until
 from tests.support.doubles import encoded, photo
+from tests.support.local_doubles import SMALL
 
 pytestmark = pytest.mark.usefixtures("real_weights")
 PHOTOS = ROOT / "samples" / "photos"
@@ -165,6 +168,19 @@ def test_what_cannot_be_right_stops_before_anything_is_done(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
+
+
+def test_without_the_networks_weights_a_run_stops_and_takes_no_other_network(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo())
+    (tmp_path / "models").mkdir()
+    shutil.copy(SMALL.path, tmp_path / "models")
+    nowhere = {"PATH": "", "HOME": str(tmp_path), "npm_config_registry": "", FOLDER_VARIABLE: str(tmp_path / "models")}
+    done = run("run", "a.jpg", "--out", "out", env=nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    for way in ("npm isn't installed; install Node.js", "put isnet.onnx (88,188,479 bytes, ", "--class fast"):
+        assert way in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert run("run", "a.jpg", "--out", "out", *FAST, env=nowhere).returncode == 0
 
 
 def test_an_interrupt_brings_home_what_is_in_flight_and_the_next_run_goes_on(
