@@ -62,8 +62,8 @@ class Options:
         {}, PROVIDER, "a further input of the model; may be repeated",
         flag="--input", metavar="KEY=VALUE", read=_pair, collect=dict)
     model_class: Literal["fast", "good", "best"] | None = option(
-        None, PROVIDER, "the local engine's network: `fast`, `good` (default), or `best`; a folder that was begun with "
-        "another goes on with that", flag="--class")
+        None, PROVIDER, "the local engine's network: `fast`, `good` (default), or `best`; OUT goes on with the one "
+        "that it was begun with", flag="--class")
     model: str | None = option(
         None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME")
     device: Device = option(
