@@ -74,9 +74,10 @@ def test_another_network_that_is_asked_for_makes_all_anew_and_is_gone_on_with(as
     assert (summary.predictions, notes, versions()[-1]) == (0, [], "isnet")
 
 
-def test_a_network_that_is_not_known_any_more_gives_way_to_the_default() -> None:
-    Path("own.onnx").write_bytes(b"a network of one's own")
-    made(model="own.onnx")
+@pytest.mark.parametrize("name", ["own", "u2netp"])
+def test_a_network_that_is_not_known_gives_way_to_the_default_whatever_its_name(name: str) -> None:
+    Path(f"{name}.onnx").write_bytes(b"a network of one's own")
+    made(model=f"{name}.onnx")
     summary, notes = made()
     assert (summary.predictions, notes) == (2, [])
-    assert versions() == ["own", "isnet"]
+    assert versions() == [name, "isnet"]
