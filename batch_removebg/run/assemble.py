@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
 from batch_removebg.clock import Clock, stamp
+from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.journal import Ledger, refiled
+from batch_removebg.ledger.journal import Ledger, look, refiled
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.manifest.text import endable_stdin
@@ -73,13 +74,12 @@ async def provider(
             yield settings.own, foreign
             return
         if settings.local:
-            from batch_removebg.engine import network, process, weights
+            from batch_removebg.engine import network, process
             from batch_removebg.providers.local import LocalProvider
 
-            name, device, precision = settings.model, settings.device, settings.precision
-            path = network.ensure_weights(name, device=device, precision=precision)
-            engine = process.NetworkProcess(partial(network.opened, path, name, device, precision), cpu)
-            async with aclosing(LocalProvider(weights.known(name), engine, loaded=loaded)) as local:
+            load = partial(network.opened, settings.network, settings.device, settings.precision)
+            engine = process.NetworkProcess(load, cpu)
+            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
             return
         remote = Replicate(
@@ -98,6 +98,19 @@ async def provider(
         yield remote, foreign
 
 
+def going_on(settings: Settings, listener: Listener) -> Settings:
+    """The settings with the network that OUT was begun with, where none is asked for."""
+    if not settings.local or settings.model is not None or settings.model_class is not None or settings.start_over:
+        return settings
+    with closing(look(settings.out / layout.LEDGER, settings.out / layout.INDEX)) as fold:
+        name = weights.going_on(fold.version or "") if fold.provider == "local" else None
+    if name is None or name == settings.network.name:
+        return settings
+    text = f"goes on with {name}, which {settings.out} was begun with; the default is {settings.network.name} now: "
+    listener(Event(Kind.NOTE, text=f"{text}--class {weights.DEFAULT} makes all pictures anew"))
+    return replace(settings, model=name)
+
+
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
     finish = settings.finish()
@@ -106,13 +119,10 @@ def recipe_of(settings: Settings) -> Recipe:
     if (own := settings.own) is not None:
         return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits)
     if settings.local:
-        from batch_removebg.engine import weights
-        from batch_removebg.engine.network import PROXY
-
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.
-        version = weights.known(settings.model).version
-        return Recipe("local", version, {}, PROXY, finish, passes_urls=False, limits=limits)
+        model = settings.network
+        return Recipe("local", model.version, {}, model.proxy, finish, passes_urls=False, limits=limits)
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)

@@ -53,6 +53,7 @@ async def run(
         count = await anyio.to_thread.run_sync(check, inputs, settings)
         if count is not None:
             listener(Event(Kind.TOTAL, count=count))
+        settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
         if settings.local:
             await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
@@ -140,4 +141,4 @@ async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
 def _download_weights(settings: Settings, progress: Progress) -> None:
     from batch_removebg.engine import network
 
-    network.ensure_weights(settings.model, progress=progress, device=settings.device, precision=settings.precision)
+    network.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)

@@ -79,6 +79,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
 
     Reads the manifest, and every file that isn't known to be done. Blocks.
     """
+    settings = assemble.going_on(settings, listener)
     recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)

@@ -36,6 +36,7 @@ from .summary import Summary
 if TYPE_CHECKING:
     from batch_removebg.engine.devices import Device, Precision
     from batch_removebg.engine.network import Network
+    from batch_removebg.engine.weights import Weights
     from batch_removebg.imaging.pil import Image
 
 _PROVIDER = ("name", "version", "capabilities", "proxy", "create")  # what each Provider has
@@ -154,11 +155,11 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
 
     data = picture_bytes(image)
     with _in_arguments():
-        return cut(_network(wanted.model, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
+        return cut(_network(wanted.network, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
 
 
 @cache
-def _network(model: str, device: Device, precision: Precision) -> Network:
+def _network(model: Weights, device: Device, precision: Precision) -> Network:
     from batch_removebg.engine import network
 
     return network.load(model, device=device, precision=precision)

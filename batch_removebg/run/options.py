@@ -61,7 +61,11 @@ class Options:
     model_inputs: Mapping[str, Any] = option(
         {}, PROVIDER, "a further input of the model; may be repeated",
         flag="--input", metavar="KEY=VALUE", read=_pair)
-    model: str = option("u2netp", PROVIDER, "weights of the local engine: `u2netp` or `u2net`", metavar="NAME")
+    model_class: Literal["fast", "good", "best"] | None = option(
+        None, PROVIDER, "the local engine's network: `fast`, `good` (default), or `best`; OUT goes on with the one "
+        "that it was begun with", flag="--class")
+    model: str | None = option(
+        None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME")
     device: Device = option(
         "auto", PROVIDER, "where the local engine runs: `auto` (default) is the fastest that is available; "
         "`cpu` is onnxruntime; naming one that isn't available is an error")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batch_removebg.engine import devices
+from batch_removebg.engine import devices, weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.format import Limits, parse_colour
@@ -111,6 +111,11 @@ class Settings(Options):
     def local(self) -> bool:
         """Whether the engine on this machine makes the predictions."""
         return self.own is None and self.provider == "local"
+
+    @property
+    def network(self) -> weights.Weights:
+        """The local engine's network; raises SettingsError where it isn't known."""
+        return weights.known(self.model or weights.CLASSES[self.model_class or weights.DEFAULT])
 
     @property
     def public_only(self) -> bool:
@@ -222,6 +227,8 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "--input-field is empty; name the model's input for the picture, such as image"
     if settings.input_field in settings.model_inputs:
         yield f"--input {settings.input_field}=…: that field takes the picture itself"
+    if settings.model is not None and settings.model_class is not None:
+        yield f"--class {settings.model_class} and --model {settings.model}: give one of them"
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"

@@ -58,7 +58,7 @@ class ServeSettings:
     host: str = "127.0.0.1"
     port: int = 5055  # 0 takes any free port
     token: str | None = field(default=None, repr=False)  # that clients must send; None: no key, on loopback only
-    model: str = weights.DEFAULT
+    model: weights.Weights = field(default_factory=lambda: weights.known(weights.CLASSES[weights.DEFAULT]))
     device: devices.Device = "auto"
     precision: devices.Precision = "auto"
     workers: int = field(default_factory=cores)  # predictions computed at a time
@@ -90,7 +90,6 @@ async def serve(
     `ready` gets the base URL (`http://HOST:PORT/v1`) once it answers, `loaded` what the network runs on, `asked` a line
     for each request once it is answered.
     """
-    model = weights.known(settings.model)
 
     def cancellable(done: int, total: int | None) -> None:
         from_thread.check_cancelled()
@@ -99,9 +98,9 @@ async def serve(
     device, precision = settings.device, settings.precision
     download = partial(network.ensure_weights, progress=cancellable, device=device, precision=precision)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
-        path = await to_thread.run_sync(download, model.name)
-        with closing(NetworkProcess(partial(network.opened, path, model.name, device, precision), Cpu())) as engine:
-            async with serving(settings, engine=engine, model=model, asked=asked) as url:
+        await to_thread.run_sync(download, settings.model)
+        with closing(NetworkProcess(partial(network.opened, settings.model, device, precision), Cpu())) as engine:
+            async with serving(settings, engine=engine, asked=asked) as url:
                 ready(url)  # first: scripts wait for its line
                 loaded(await engine.open())
                 await anyio.sleep_forever()
@@ -125,7 +124,6 @@ async def serving(
     settings: ServeSettings,
     *,
     engine: Engine,
-    model: weights.Weights,
     clock: Clock | None = None,
     asked: Say = ignore,
 ) -> AsyncIterator[str]:
@@ -139,7 +137,7 @@ async def serving(
         locked(Path(folder), clock=clock),
     ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall, settings.keep) for name in ("inputs", "outputs"))
-        work = partial(render, Cpu(threads=settings.workers), engine, settings.limits)
+        work = partial(render, Cpu(threads=settings.workers), engine, settings.model.proxy, settings.limits)
         async with (
             fetch.open_session(public_only=settings.fetching.public_only) as session,
             Jobs(work, inputs, outputs, workers=settings.workers, clock=clock, room=settings.room) as jobs,
@@ -148,7 +146,7 @@ async def serving(
             async def fetched(url: str) -> bytes:
                 return (await fetch.get(session, url, fetching=settings.fetching)).body
 
-            state = State(jobs, fetched, model, clock.wall(), settings.token, settings.max_file, used)
+            state = State(jobs, fetched, settings.model, clock.wall(), settings.token, settings.max_file, used)
             async with _listening(make_app(state), settings.host, settings.port, asked) as url:
                 yield url
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -544,7 +543,7 @@ def test_a_result_that_cannot_be_kept_is_4_and_no_bug(
     assert capsys.readouterr().err == "error: stdout can't be written: No space left on device\n"
 
 
-# serve, models
+# serve
 
 
 @pytest.fixture
@@ -576,16 +575,16 @@ def test_serve_hands_its_flags_on_and_says_where_it_listens(
     assert said("serve") == (
         0,
         "",
-        "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\nu2netp runs on a double\na request\n",
+        "listening on http://127.0.0.1:5055/v1; Ctrl-C ends it\nisnet runs on a double\na request\n",
     )
     monkeypatch.setenv("SERVER_KEY", f"{KEY}\n")
     flags = "--host 0.0.0.0 --port 8080 --model u2net --device openvino --precision float32"
     flags += " --token-env SERVER_KEY --max-pixels 1000 --data-dir kept --keep forever"
     assert said("serve", "-q", *flags.split()) == (0, "", "")
     assert [
-        (one.host, one.port, one.model, one.device, one.precision, one.token, one.limits) for one in served
+        (one.host, one.port, one.model.name, one.device, one.precision, one.token, one.limits) for one in served
     ] == [
-        ("127.0.0.1", 5055, "u2netp", "auto", "auto", None, Limits()),
+        ("127.0.0.1", 5055, "isnet", "auto", "auto", None, Limits()),
         ("0.0.0.0", 8080, "u2net", "openvino", "float32", KEY, Limits(max_pixels=1000)),
     ]  # fmt: skip
     assert [(one.data_dir, one.keep) for one in served] == [(None, 3600.0), (Path("kept"), math.inf)]
@@ -604,30 +603,6 @@ def test_serve_refuses_what_makes_no_sense(served: list[Any], said: Said, argv: 
     code, out, err = said("serve", *argv)
     assert (code, out, served) == (2, "", [])
     assert words in err
-
-
-def test_models_list_says_what_is_here(monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
-    monkeypatch.setattr(weights, "find", lambda name: Path("/models/u2netp.onnx") if name == "u2netp" else None)
-    assert said("models", "list") == (
-        0,
-        "u2netp         4.6 MB  Apache-2.0   /models/u2netp.onnx\nu2net        176.0 MB  Apache-2.0   not here yet\n",
-        "",
-    )
-
-
-def test_models_pull_says_where_they_are(monkeypatch: pytest.MonkeyPatch, said: Said) -> None:
-    def ensure(name: str, *, progress: Callable[..., None]) -> Path:
-        progress(5, 10)
-        return Path("/models") / replace(weights.MODELS[name]).file
-
-    monkeypatch.setattr(weights, "ensure", ensure)
-    assert said("models", "pull", "u2netp") == (0, "/models/u2netp.onnx\n", "")
-
-
-def test_models_pull_of_an_unknown_name_is_2(said: Said) -> None:
-    code, out, err = said("models", "pull", "u3net")
-    assert (code, out) == (2, "")
-    assert "u2net, u2netp" in err
 
 
 # As a process

@@ -11,6 +11,7 @@ import pytest
 from batch_removebg import __version__
 from batch_removebg.cli.parser import EVERYDAY, parser
 from batch_removebg.engine.devices import DEVICES, Precision
+from batch_removebg.engine.weights import DEFAULT
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Metadata
 from batch_removebg.pipeline.concurrency import CAP
@@ -18,12 +19,12 @@ from batch_removebg.run.settings import Settings
 from tests.support.commands import commands
 
 CONTRACT = {
-    "run": "--out --provider --base-url --token-env --model-version --input-field --input --model --concurrency --rate "
-    "--device --precision --format --mask-only --name --retry-failed --limit --dry-run "
+    "run": "--out --provider --base-url --token-env --model-version --input-field --input --class --model "
+    "--concurrency --rate --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
     "status": "--json",
     "repair": "--dry-run",
-    "serve": "--host --port --model --device --precision --token-env",
+    "serve": "--host --port --class --model --device --precision --token-env",
     "models": "",
     "bench-engine": "--model --device --seconds --json",
 }
@@ -83,7 +84,7 @@ def test_the_defaults_that_the_help_tells_are_those_of_settings() -> None:
     for name, said in [
         ("token_env", f"(default {defaults.token_env})"),
         ("input_field", f"(default {defaults.input_field})"),
-        ("model", f"(default {defaults.model})"),
+        ("class", f"`{DEFAULT}` (default)".replace("`", "")),
         ("proxy_size", f"(default {defaults.proxy_size})"),
         ("quality", f"(default {defaults.finish().quality})"),
         ("effort", f"(default {defaults.effort}: "),

@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 
 from batch_removebg.cli.console import Console, logged
-from batch_removebg.engine import network, weights
+from batch_removebg.engine import network
 from batch_removebg.server import listen
 from batch_removebg.server.listen import ServeSettings, serve
 from tests.support.local_doubles import MODEL, Here, LeftHalf
@@ -20,10 +20,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
     network.ensure_weights = lambda *args, **kwargs: None
     listen.NetworkProcess = lambda load, cpu: Here(LeftHalf)
-    weights.MODELS["stub"] = MODEL
     say = partial(print, flush=True)
     with logged(Console()):
-        anyio.run(partial(serve, ServeSettings(port=0, model="stub"), ready=say, progress=lambda done, total: None))
+        anyio.run(partial(serve, ServeSettings(port=0, model=MODEL), ready=say, progress=lambda done, total: None))
 
 
 if __name__ == "__main__":

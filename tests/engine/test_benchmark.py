@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.engine import benchmark, weights
+from batch_removebg.engine import benchmark, network, weights
 from batch_removebg.engine.benchmark import Report, Timing
 from batch_removebg.engine.devices import Choice, Device, Installed, Precision
 from batch_removebg.engine.runtimes.opening import Runtime
@@ -44,7 +44,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
     def look(device: Device) -> Installed:
         return Installed((CPU,), ("BF16", "FP32"))
 
-    def open_runtime(path: Path, device: Device, precision: Precision) -> Runtime:
+    def open_runtime(model: weights.Weights, device: Device, precision: Precision) -> Runtime:
         assert precision != "auto"
         found.append(Choice(device, precision))
         return Plain(found[-1])
@@ -53,10 +53,10 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
         work()
         return 5.0
 
-    monkeypatch.setattr(weights, "find", lambda name: tmp_path / "x.onnx" if name == "u2netp" else None)
+    monkeypatch.setattr(weights, "find", lambda model: tmp_path / "x.onnx" if model.name == "u2netp" else None)
     monkeypatch.setattr(weights, "ensure", lambda *_, **__: pytest.fail("downloaded weights"))
     monkeypatch.setattr(benchmark, "look", look)
-    monkeypatch.setattr(benchmark, "open_runtime", open_runtime)
+    monkeypatch.setattr(network, "open_runtime", open_runtime)
     monkeypatch.setattr(benchmark, "pace", pace)
     monkeypatch.setattr(benchmark, "SIZES", (60, 90))
     return found
@@ -74,7 +74,7 @@ def test_every_device_and_precision_that_is_here_is_measured(opened: list[Choice
 
 def test_missing_weights_are_reported_and_not_downloaded(opened: list[Choice]) -> None:
     report = benchmark.measure(None, "cpu", 1.0, say=lambda text: None)
-    assert [row.model for row in report.rows] == ["u2netp", "u2net"]
+    assert [row.model for row in report.rows] == list(weights.MODELS)
     assert report.rows[1].why_not == "not on this machine; download it with: batch-removebg models pull u2net"
     assert opened == [CPU32]
 

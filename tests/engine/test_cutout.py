@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.engine import cutout, network
+from batch_removebg.engine import cutout, network, weights
 from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import ProxySpec
@@ -73,4 +73,5 @@ def test_a_runtime_that_gives_up_fails_the_prediction() -> None:
 
 
 def test_the_proxy_is_what_the_network_wants() -> None:
-    assert ProxySpec(square=320, encoding="bmp") == network.PROXY
+    assert weights.MODELS["isnet"].proxy == ProxySpec(square=512, encoding="bmp")
+    assert weights.MODELS["best"].proxy == ProxySpec(square=1024, encoding="bmp")  # as the largest of its looks

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
-from batch_removebg.engine.devices import Installed
+from batch_removebg.engine.devices import Choice, Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import SettingsError
+from batch_removebg.model import Matte
 from tests.support.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
@@ -63,6 +65,34 @@ def test_a_map_without_an_object_gives_an_empty_mask(below: list[list[float]]) -
     assert matte.peak == pytest.approx(max(map(max, below)))
 
 
+def test_of_several_looks_the_median_counts_at_the_size_of_the_largest() -> None:
+    looks = [np.array(alpha, np.uint8) for alpha in ([[0, 255], [10, 200]], [[40, 0], [20, 100]], [[20, 90], [250, 0]])]
+    found = engine.combined([Matte(alpha, peak) for alpha, peak in zip(looks, (0.3, 0.9, 0.5), strict=True)])
+    assert found.alpha.tolist() == [[20, 90], [20, 100]]
+    assert found.peak == 0.9
+    flat = [Matte(np.full((size, size), level, np.uint8), 1.0) for size, level in ((2, 10), (4, 30), (8, 90))]
+    assert engine.combined(flat).alpha.tolist() == [[30] * 8] * 8
+
+
+def test_a_network_of_several_looks_shows_each_the_picture_at_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[str, tuple[int, ...]] = {}
+
+    class Runtime:
+        used = Choice("cpu", "float32")
+
+        def __init__(self, model: weights.Weights, *_: str) -> None:
+            self.model = model
+
+        def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+            shown[self.model.name] = tensor.shape
+            return np.full((1, 1, 8, 8), {"u2netp": 0.2, "isnet": 0.9, "isnet-1024": 0.6}[self.model.name], np.float32)
+
+    monkeypatch.setattr(engine, "open_runtime", Runtime)
+    matte = engine.opened(weights.MODELS["best"]).matte(np.full((30, 40, 3), 200, np.uint8))
+    assert shown == {"u2netp": (1, 3, 320, 320), "isnet": (1, 3, 512, 512), "isnet-1024": (1, 3, 1024, 1024)}
+    assert (set(matte.alpha.flat), matte.peak, matte.engine) == ({153}, pytest.approx(0.9), "onnxruntime CPU float32")
+
+
 def test_a_map_at_the_threshold_counts_as_an_object() -> None:
     assert engine.stretch(np.array([[0.0, engine.EMPTY_BELOW + 1e-6]], np.float32)).alpha.tolist() == [[0, 255]]
 
@@ -70,16 +100,16 @@ def test_a_map_at_the_threshold_counts_as_an_object() -> None:
 def test_a_missing_extra_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
+    monkeypatch.setattr(weights, "ensure", lambda model, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"pip install '\.\[local\]'"):
-        engine.load("u2netp", progress=lambda done, total: None)
+        engine.load(MODEL)
 
 
 def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "look", lambda device: Installed(providers=("CPUExecutionProvider",)))
-    monkeypatch.setattr(weights, "ensure", lambda name, progress: pytest.fail("downloaded weights that can't be run"))
+    monkeypatch.setattr(weights, "ensure", lambda model, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
-        engine.load("u2netp", progress=lambda done, total: None, device="cuda")
+        engine.load(MODEL, device="cuda")
 
 
 @pytest.mark.parametrize("shade", [(255, 255, 255), (128, 128, 128), (30, 60, 200)])

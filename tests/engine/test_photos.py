@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.engine import weights
 from batch_removebg.imaging.decode import proxy as make_proxy
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
 from batch_removebg.model import CreateRequest
 from batch_removebg.providers import wire
 from batch_removebg.providers.local import LocalProvider
-from tests.support.local_doubles import Here, real_engine
+from tests.support.local_doubles import SMALL, Here, real_engine
 
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 TOLERANCE = 0.012  # mean absolute difference, 0–1: the other tool decodes at full size and rounds down
@@ -30,7 +29,7 @@ pytestmark = [
 async def alpha_by_us(data: bytes) -> np.ndarray:
     """The alpha at the photo's own size, 0–1, as the pipeline would make it."""
     # The other tool computes in float32; what bf16 changes beside it is measured in test_local_runtimes.
-    provider = LocalProvider(weights.MODELS["u2netp"], Here(partial(real_engine, "float32")))
+    provider = LocalProvider(SMALL, Here(partial(real_engine, precision="float32")))
     proxy = make_proxy(data, provider.proxy, Limits())
     upload = await provider.upload(proxy.data, filename="x.bmp", content_type=proxy.content_type)
     made = await provider.create(CreateRequest(item="x", image=upload.url, output="x.png", fingerprint="x"))

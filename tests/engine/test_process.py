@@ -93,9 +93,10 @@ def when(mark: Path) -> Cpu:
 
 async def test_a_render_is_the_same_cutout_made_by_other_processes() -> None:
     cpu, engine = Cpu(threads=1), NetworkProcess(LeftHalf, Cpu())
-    assert await cutout.render(cpu, engine, Limits(), picture()) == cutout.cutout(LeftHalf(), Limits(), picture())
+    made = await cutout.render(cpu, engine, MODEL.proxy, Limits(), picture())
+    assert made == cutout.cutout(LeftHalf(), Limits(), picture())
     with pytest.raises(SourceError, match="the image is empty"):
-        await cutout.render(cpu, engine, Limits(), b"")
+        await cutout.render(cpu, engine, MODEL.proxy, Limits(), b"")
     engine.close()
 
 

@@ -13,18 +13,26 @@ from typing import Any
 import pytest
 
 from batch_removebg.engine import weights
+from tests.support.local_doubles import SMALL, brought
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "batch_removebg"]
+FAST = ("--class", "fast")  # where any network will do
 DEADLINE = 50  # seconds; no command of these tests may hang
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
-def real_weights() -> Path:
-    """The weights of u2netp, brought once to where the command finds them."""
-    return weights.ensure("u2netp", progress=lambda done, total: None)
+def real_weights() -> None:
+    """The weights of the smallest network, brought once to where the command finds them with FAST."""
+    brought(SMALL)
+
+
+@pytest.fixture(scope="session")
+def default_weights() -> None:
+    """Those of the network that is used where none is asked for."""
+    brought(weights.MODELS[weights.CLASSES[weights.DEFAULT]])
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.cli import main
-from tests.integration.conftest import COMMAND, Run, environment
+from tests.integration.conftest import COMMAND, FAST, Run, environment
 from tests.support.doubles import photo
 
 Said = Callable[..., tuple[int, str]]
@@ -23,7 +23,7 @@ KEY = "r8_this-is-a-key-of-the-test"
 @pytest.fixture(scope="module")
 def base(real_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of a server that wants the key."""
-    words = [*COMMAND, "serve", "--port", "0", "--token-env", "SERVER_KEY"]
+    words = [*COMMAND, "serve", *FAST, "--port", "0", "--token-env", "SERVER_KEY"]
     env, folder = environment({"SERVER_KEY": KEY}), tmp_path_factory.mktemp("server")
     with subprocess.Popen(words, cwd=folder, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import DEADLINE, ROOT, Run, called, until
+from tests.integration.conftest import DEADLINE, FAST, ROOT, Run, called, until
 from tests.support.doubles import encoded, photo
 
 pytestmark = pytest.mark.usefixtures("real_weights")
@@ -32,7 +32,7 @@ def results(out: Path) -> dict[str, Any]:
 def made(tmp_path_factory: pytest.TempPathFactory, real_weights: Path) -> Made:
     """The folder in which the samples were cut out to `out`, and what the command said."""
     folder = tmp_path_factory.mktemp("samples")
-    return folder, called(folder, "run", PHOTOS, "--out", "out")
+    return folder, called(folder, "run", PHOTOS, "--out", "out", *FAST)
 
 
 def test_a_folder_becomes_cutouts_of_its_own_size_beside_ledger_and_results(made: Made) -> None:
@@ -51,8 +51,10 @@ def test_a_folder_becomes_cutouts_of_its_own_size_beside_ledger_and_results(made
             assert alpha.max() == 255
 
 
-def test_the_picture_in_the_readme_is_what_the_command_makes(made: Made) -> None:
-    with Image.open(made[0] / "out/coffee.png") as cutout, Image.open(ROOT / "samples/shown/coffee.png") as shown:
+@pytest.mark.usefixtures("default_weights")
+def test_the_picture_in_the_readme_is_what_the_command_makes(run: Run, tmp_path: Path) -> None:
+    assert run("run", PHOTOS / "coffee.jpg", "--out", "out").returncode == 0
+    with Image.open(tmp_path / "out/coffee.png") as cutout, Image.open(ROOT / "samples/shown/coffee.png") as shown:
         difference = np.abs(np.asarray(cutout, dtype=float) - np.asarray(shown, dtype=float)) / 255
         opaque = (np.asarray(cutout)[..., 3] == 255) & (np.asarray(shown)[..., 3] == 255)
     assert difference[..., 3].mean() <= 0.004
@@ -71,7 +73,7 @@ def test_the_sample_catalogues_run_and_need_no_prediction_for_pictures_that_were
     made: Made, run: Run, tmp_path: Path
 ) -> None:
     shutil.copytree(made[0] / "out", tmp_path / "out")
-    words = ["--out", "out", "--format", "webp", "--name", "{title}"]
+    words = ["--out", "out", *FAST, "--format", "webp", "--name", "{title}"]
     for manifest, saved in (
         ("catalogue.csv", "5 saved, 0"),
         ("catalogue.jsonl", "5 saved (5 of them by an earlier run), 0"),
@@ -115,7 +117,7 @@ def test_bad_pictures_fail_with_their_reason_and_odd_ones_are_done(run: Run, tmp
         (folder / name).write_bytes(data)
     (folder / "loop.jpg").symlink_to("loop.jpg")
     (folder / "outside.jpg").symlink_to(PHOTOS / "coffee.jpg")
-    done = run("run", "in", "--out", "out")
+    done = run("run", "in", "--out", "out", *FAST)
     assert done.returncode == 3, done.stderr
     items = {item["id"]: item for item in results(tmp_path / "out")["items"]}
     assert {name for name, item in items.items() if item["status"] == "saved"} == set(good)
@@ -132,7 +134,7 @@ def test_what_a_kill_and_an_interrupt_leave_is_done_by_the_next_run_and_no_tempo
     (tmp_path / "in").mkdir()
     for number in range(6):
         (tmp_path / "in" / f"{number}.jpg").write_bytes(photo(60 + number, 40))
-    words = ["run", "in", "--out", "out", "--concurrency", "1"]
+    words = ["run", "in", "--out", "out", *FAST, "--concurrency", "1"]
     killed = start(*words, "--progress", "json")
     until(killed, "saved")
     killed.kill()
@@ -156,12 +158,12 @@ def test_a_run_that_waits_for_stdin_holds_its_out_until_an_interrupt_ends_it(
     start: Callable[..., subprocess.Popen[str]], run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
-    first = start("run", "-", "--out", "out", "--progress", "json")
+    first = start("run", "-", "--out", "out", *FAST, "--progress", "json")
     assert first.stdin is not None
     first.stdin.write("a.jpg\n")
     first.stdin.flush()
     until(first, "failed")  # and stdin stays open: the run goes on
-    second = run("run", "a.jpg", "--out", "out")
+    second = run("run", "a.jpg", "--out", "out", *FAST)
     assert second.returncode == 11
     assert str(first.pid) in second.stderr
     first.send_signal(signal.SIGTERM)

@@ -47,8 +47,8 @@ async def run(
             return script(client)
 
     engine = Here(lambda: network or LeftHalf())
-    run_settings = ServeSettings(port=0, workers=2, token="r8_secret", **settings)
-    async with serving(run_settings, engine=engine, model=model, clock=Hands().clock) as base:
+    run_settings = ServeSettings(port=0, workers=2, token="r8_secret", model=model, **settings)
+    async with serving(run_settings, engine=engine, clock=Hands().clock) as base:
         try:
             with anyio.fail_after(50):
                 return await to_thread.run_sync(with_client, base)

@@ -24,7 +24,7 @@ KEY = "r8_secret"
 @asynccontextmanager
 async def our_own_server() -> AsyncIterator[Provider]:
     async with (
-        serving(ServeSettings(port=0, workers=2, token=KEY), engine=Here(LeftHalf), model=MODEL) as base,
+        serving(ServeSettings(port=0, workers=2, token=KEY, model=MODEL), engine=Here(LeftHalf)) as base,
         aiohttp.ClientSession() as session,
     ):
         yield Replicate(session, Endpoint(base=base, version=MODEL.sha256, key=KEY))

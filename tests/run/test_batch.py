@@ -23,7 +23,7 @@ from tests.support.local_doubles import Here, LeftHalf
 
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
+    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 

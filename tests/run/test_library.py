@@ -34,8 +34,8 @@ from tests.support.local_doubles import Here, LeftHalf
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     library._network.cache_clear()
-    monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
-    monkeypatch.setattr(network, "load", lambda name, **asked: LeftHalf())
+    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(network, "load", lambda model, **asked: LeftHalf())
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 
@@ -211,10 +211,10 @@ def test_one_picture_is_cut_out_upright_from_a_path_bytes_or_an_image(tmp_path: 
 
 def test_the_network_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
-    monkeypatch.setattr(network, "load", lambda name, **asked: loads.append(name) or LeftHalf())
+    monkeypatch.setattr(network, "load", lambda model, **asked: loads.append(model.name) or LeftHalf())
     for _ in range(3):
         remove(encoded(Image.new("L", (9, 9)), "PNG"))
-    assert loads == ["u2netp"]
+    assert loads == ["isnet"]
 
 
 def test_where_there_is_no_cutout_an_error_is_raised() -> None:

@@ -24,8 +24,8 @@ class Shaded(Settings):
 
     shadow: int = option(3, PICTURES, "pixels of shadow under `it`", metavar="PX", least=0, most=9)
     shade: Literal["soft", "hard"] | None = option(None, PICTURES, "of the shadow")
-    per_class: Mapping[str, Any] = option(
-        {}, PICTURES, "one for each", metavar="K=V", flag="--class", read=lambda text: text.split("=")
+    for_each: Mapping[str, Any] = option(
+        {}, PICTURES, "one for each", metavar="K=V", flag="--each", read=lambda text: text.split("=")
     )
 
 
@@ -37,15 +37,13 @@ def test_an_option_that_is_added_to_the_table_is_a_flag_with_its_help_and_defaul
     text = run.format_help()
     assert "--shadow PX           pixels of shadow under it (default 3)\n" in text
     assert text.index("pictures:") < text.index("  --shadow PX") < text.index("how much, how fast:")
-    given = parser(Shaded).parse_args(
-        ["run", "in", "--out", "out", "--shadow", "7", "--class", "a=b", "--class", "c=d"]
-    )
+    given = parser(Shaded).parse_args(["run", "in", "--out", "out", "--shadow", "7", "--each", "a=b", "--each", "c=d"])
     assert (given.shadow, given.shade) == (7, None)
-    assert declared(Shaded)["per_class"].collect(given.per_class) == {"a": "b", "c": "d"}  # type: ignore[misc]
+    assert declared(Shaded)["for_each"].collect(given.for_each) == {"a": "b", "c": "d"}  # type: ignore[misc]
 
 
 def test_an_option_that_is_added_to_the_table_is_a_setting_and_recorded_where_it_is_not_the_default() -> None:
-    assert (Shaded(out=OUT).shadow, Shaded(out=OUT).per_class, Shaded(out=OUT).shown()) == (3, {}, {})
+    assert (Shaded(out=OUT).shadow, Shaded(out=OUT).for_each, Shaded(out=OUT).shown()) == (3, {}, {})
     assert Shaded(out=OUT, shadow=4).shown() == {"shadow": 4}
 
 

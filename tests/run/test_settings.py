@@ -40,8 +40,9 @@ def made(**given: Any) -> Settings:
 def test_every_setting_has_its_flag() -> None:
     commands = next(action for action in parser()._actions if action.dest == "command")
     run = commands.choices["run"]  # type: ignore[index]  # argparse types it as any iterable
+    flags = {"model_inputs": "--input", "model_class": "--class"}
     for name in OPTIONS:
-        flag = "--input" if name == "model_inputs" else f"--{name.replace('_', '-')}"
+        flag = flags.get(name, f"--{name.replace('_', '-')}")
         [action] = [action for action in run._actions if action.dest == name]
         assert action.option_strings == [flag], name
         assert action.default is None, name  # what is not given is for Settings to say
@@ -55,6 +56,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "model_version": "95fc",
         "input_field": "picture",
         "model_inputs": {"threshold": 0.5},
+        "model_class": "fast",
         "model": "u2net",
         "device": "openvino",
         "precision": "float32",
@@ -113,9 +115,13 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         raise SettingsError("enough")
 
     monkeypatch.setattr(library, "run", run)
-    with pytest.raises(SettingsError, match="enough"):
-        await library.run_batch([Path("in"), "list.csv"], out="made", **given)
-    assert seen == [["in", "list.csv"], Settings(out=Path("made"), **given)]
+    for left_out in ("model_class", "model"):
+        some = {name: value for name, value in given.items() if name != left_out}
+        with pytest.raises(SettingsError, match="enough"):
+            await library.run_batch([Path("in"), "list.csv"], out="made", **some)
+        assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]
+    with pytest.raises(SettingsError, match=r"^model_class fast and model u2net: give one of them$"):
+        await library.run_batch("in", out="made", **given)
 
 
 def test_settings_cannot_be_changed_once_checked() -> None:

@@ -18,10 +18,11 @@ import pytest
 from batch_removebg.clock import Clock
 from batch_removebg.engine import network
 from batch_removebg.engine.fetch_weights import Progress
+from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.server import listen
 from batch_removebg.server.listen import ServeSettings, serve, serving, sweep
-from tests.support.local_doubles import MODEL, Here, LeftHalf
+from tests.support.local_doubles import Here, LeftHalf
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without weights."""
-    monkeypatch.setattr(network, "ensure_weights", lambda name, **asked: Path("u2netp.onnx"))
+    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 
@@ -93,7 +94,7 @@ async def test_a_signal_while_weights_are_downloaded_ends_the_download(
 ) -> None:
     looks = 0
 
-    def endless(name: str, progress: Progress, **asked: str) -> Path:
+    def endless(model: Weights, progress: Progress, **asked: str) -> None:
         nonlocal looks
         os.kill(os.getpid(), signal.SIGINT)
         while True:
@@ -119,15 +120,15 @@ def left_by_a_killed_server(folder: Path) -> Path:
 @pytest.mark.anyio
 async def test_a_start_sweeps_what_a_killed_server_has_left(temp: Path) -> None:
     left = left_by_a_killed_server(temp / "batch-removebg-abcd")
-    async with serving(ServeSettings(port=0), engine=Here(LeftHalf), model=MODEL):
+    async with serving(ServeSettings(port=0), engine=Here(LeftHalf)):
         assert not left.exists()
 
 
 @pytest.mark.anyio
 async def test_a_start_leaves_the_folder_of_a_server_that_runs(temp: Path) -> None:
-    async with serving(ServeSettings(port=0), engine=Here(LeftHalf), model=MODEL):
+    async with serving(ServeSettings(port=0), engine=Here(LeftHalf)):
         [first] = temp.iterdir()
-        async with serving(ServeSettings(port=0), engine=Here(LeftHalf), model=MODEL):
+        async with serving(ServeSettings(port=0), engine=Here(LeftHalf)):
             assert first in temp.iterdir()
             assert sorted(path.name for path in first.iterdir()) == ["holder.json", "inputs", "lock", "outputs"]
     assert list(temp.iterdir()) == []
@@ -151,7 +152,7 @@ def test_a_sweep_touches_nothing_that_is_not_surely_ours(temp: Path, monkeypatch
 async def test_a_data_folder_takes_the_files_and_is_swept(temp: Path) -> None:
     data = temp / "data"
     left = left_by_a_killed_server(data / "batch-removebg-abcd")
-    async with serving(ServeSettings(port=0, data_dir=data), engine=Here(LeftHalf), model=MODEL):
+    async with serving(ServeSettings(port=0, data_dir=data), engine=Here(LeftHalf)):
         [folder] = data.iterdir()
         assert folder != left
         assert list(temp.iterdir()) == [data]
@@ -164,7 +165,7 @@ async def test_every_request_leaves_a_line_refused_ones_too_and_no_key() -> None
     settings = ServeSettings(port=0, token="s3cret")
     asked = ["/v1/account?token=s3cret", "/healthz", "/v1/outputs/0123456789/output.png"]
     async with (
-        serving(settings, engine=Here(LeftHalf), model=MODEL, asked=said.append) as base,
+        serving(settings, engine=Here(LeftHalf), asked=said.append) as base,
         aiohttp.ClientSession(headers={"Authorization": "Bearer wrong-s3cret"}) as session,
     ):
         for path in asked:
@@ -188,15 +189,9 @@ def test_files_are_kept_for_a_while_at_least(keep: float) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="unknown model 'bria'"):
-        await serve(ServeSettings(model="bria"), ready=lambda url: pytest.fail("serves nothing"), progress=silent)
-
-
-@pytest.mark.anyio
 async def test_an_error_of_the_block_passes_by_as_it_is(temp: Path) -> None:
     with pytest.raises(KeyError, match="mine"):
-        async with serving(ServeSettings(port=0), engine=Here(LeftHalf), model=MODEL):
+        async with serving(ServeSettings(port=0), engine=Here(LeftHalf)):
             raise KeyError("mine")
 
 
@@ -204,7 +199,7 @@ async def test_an_error_of_the_block_passes_by_as_it_is(temp: Path) -> None:
 async def test_a_host_that_does_not_exist_is_named(temp: Path) -> None:
     settings = ServeSettings(host="no such host", port=0, token="s3cret")
     with pytest.raises(SettingsError, match="can't listen on no such host:0: "):
-        async with serving(settings, engine=Here(LeftHalf), model=MODEL):
+        async with serving(settings, engine=Here(LeftHalf)):
             pytest.fail("listens nowhere")
 
 
@@ -217,6 +212,6 @@ async def test_a_port_that_is_taken_is_named(temp: Path) -> None:
         with pytest.raises(
             SettingsError, match=f"can't listen on 127.0.0.1:{port}: Address already in use; choose another"
         ):
-            async with serving(ServeSettings(port=port), engine=Here(LeftHalf), model=MODEL):
+            async with serving(ServeSettings(port=port), engine=Here(LeftHalf)):
                 pytest.fail("listens on a taken port")
     assert list(temp.iterdir()) == []

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import anyio
 import anyio.to_thread
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Precision
-from batch_removebg.errors import PredictionFailed
+from batch_removebg.errors import PredictionFailed, SettingsError
 from batch_removebg.finish.options import Finished
 from batch_removebg.model import Matte
 from batch_removebg.resources import Cpu
@@ -33,8 +34,9 @@ from batch_removebg.server.blob_store import BlobStore
 from batch_removebg.server.jobs import Jobs
 from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serving
 
+SMALL = weights.MODELS["u2netp"]
 BEGIN = 1_767_225_600.0  # 2026-01-01T00:00:00Z
-MODEL = replace(weights.MODELS["u2netp"], name="stub", sha256="5" * 64)
+MODEL = msgspec.structs.replace(SMALL, name="stub", sha256="5" * 64)
 
 
 class Hands:
@@ -64,7 +66,7 @@ class Hands:
 class LeftHalf:
     """A network that sees the object in the left half of every picture."""
 
-    used = "a double"
+    used, model = "a double", MODEL
 
     def __init__(self) -> None:
         self.seen: list[tuple[int, ...]] = []
@@ -79,7 +81,7 @@ class LeftHalf:
 class GivesUp:
     """A network whose runtime fails."""
 
-    used = "a double"
+    used, model = "a double", MODEL
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         raise PredictionFailed("onnxruntime gave up: no memory")
@@ -152,13 +154,19 @@ async def running(
                 render.released.set()
 
 
-@functools.cache
-def real_engine(precision: Precision = "auto") -> engine.Network:
-    """The network with its true weights, downloaded the first time; the test is skipped where they can't be."""
+def brought(model: weights.Weights) -> weights.Weights:
+    """A network whose weights are here now; the test is skipped where they can't be had."""
     try:
-        return engine.load("u2netp", progress=lambda done, total: None, precision=precision)
-    except weights.WeightsMissing as error:
+        weights.ensure(model, progress=lambda done, total: None)
+    except SettingsError as error:
         pytest.skip(str(error))
+    return model
+
+
+@functools.cache
+def real_engine(model: weights.Weights = SMALL, precision: Precision = "auto") -> engine.Network:
+    """A network with its true weights, downloaded the first time; the test is skipped where they can't be."""
+    return engine.load(brought(model), precision=precision)
 
 
 @dataclass
@@ -199,9 +207,10 @@ async def api_server(network: engine.Network | None = None, **settings: Any) -> 
     """A server on loopback, and a client of it; a stalled network is let go at the end."""
     hands = Hands()
     # Inputs of these tests lie on loopback, which the server itself would not fetch from.
-    run = ServeSettings(**{"port": 0, "workers": 1, "fetching": replace(INPUT_POLICY, public_only=False), **settings})
+    fixed = {"port": 0, "workers": 1, "model": MODEL, "fetching": replace(INPUT_POLICY, public_only=False)}
+    run = ServeSettings(**fixed | settings)
     async with (
-        serving(run, engine=Here(lambda: network or LeftHalf()), model=MODEL, clock=hands.clock) as base,
+        serving(run, engine=Here(lambda: network or LeftHalf()), clock=hands.clock) as base,
         aiohttp.ClientSession() as session,
     ):
         try:

@@ -20,7 +20,9 @@ from batch_removebg.storage import atomic
 FOLDER = "compiled"  # beside the weights
 _SUFFIX = ".blob"
 _KEPT = 4  # blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade
+_KEPT_LARGE = 2  # of those made for another size: isnet's take 177 MB each, and `best` has two
 _MAX_WEIGHTS = 32 << 20  # bytes above which a blob doesn't pay: u2net's 176 MB load in 1.3 s, and compile in 1.5 s
+# One that is made for another size first does: isnet's loads in half the time.
 _CHECKSUM = hashlib.sha256().digest_size  # bytes at the beginning of a file, of all that follows
 
 T = TypeVar("T")
@@ -31,16 +33,18 @@ log = logging.getLogger(__name__)
 class BlobCache:
     """The place of one compiled network."""
 
-    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
-        """`path`: the weights; `facts`: all else that the compiled network depends on, as JSON values."""
-        self._weights = path
-        self._folder = path.parent / FOLDER
-        self._facts = facts
+    def __init__(self, model: weights.Weights, facts: Mapping[str, object]) -> None:
+        """`facts`: all that the compiled network depends on beside the weights, as JSON values."""
+        self._weights = model.path
+        self._folder = self._weights.parent / FOLDER
+        self._facts = {**facts, "size": model.size, "output": model.output}
+        self._pays = bool(model.exported) or self._weights.stat().st_size <= _MAX_WEIGHTS
+        self._kept = _KEPT_LARGE if model.exported else _KEPT
 
     def read(self, load: Callable[[bytes], T]) -> T | None:
         """What `load` makes of the blob kept for these weights and facts; None if there is none that works."""
         try:
-            if self._weights.stat().st_size > _MAX_WEIGHTS or not self._is_private():
+            if not self._pays or not self._is_private():
                 return None
             path = self._path()
             if not path.is_file():  # a pipe would block the run
@@ -59,7 +63,7 @@ class BlobCache:
     def write(self, export: Callable[[], bytes]) -> None:
         """Keep the blob that `export` returns, if that is possible and pays; raises nothing."""
         try:
-            if self._weights.stat().st_size > _MAX_WEIGHTS:
+            if not self._pays:
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not self._is_private() or not os.access(self._folder, os.W_OK):
@@ -68,7 +72,7 @@ class BlobCache:
             blob = export()
             atomic.write_atomic(self._path(), hashlib.sha256(blob).digest() + blob)
             blobs = self._folder.glob(f"{self._weights.stem}-{'[0-9a-f]' * 64}{_SUFFIX}")
-            for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[_KEPT:]:
+            for old in sorted(blobs, key=lambda path: path.stat().st_mtime_ns, reverse=True)[self._kept :]:
                 old.unlink()
         except Exception as error:  # noqa: BLE001  # a faster next run is no reason to fail this one
             log.info("the compiled network can't be kept for the next run: %s", error)

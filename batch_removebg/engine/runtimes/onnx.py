@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batch_removebg.engine import resize
 from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
+from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def providers() -> tuple[str, ...] | None:
 class OnnxRuntime:
     """A network in a session of onnxruntime, which runs one picture at a time; threads that come meanwhile wait."""
 
-    def __init__(self, path: Path, choice: Choice) -> None:
+    def __init__(self, model: Weights, choice: Choice) -> None:
         """Raises SettingsError if the session can't be opened, or falls back to another device."""
         module = _module()
         if module is None:
@@ -38,25 +39,32 @@ class OnnxRuntime:
         # TF32 has ten bits of mantissa: not the float32 that is reported.
         provider = (PROVIDERS[choice.device], {"use_tf32": "0"} if choice.device == "cuda" else {})
         try:
-            self._session = module.InferenceSession(path, options, providers=[provider])
+            source = resize.for_size(model.path.read_bytes(), model.size) if model.exported else model.path
+            self._session = module.InferenceSession(source, options, providers=[provider])
+        except SettingsError:
+            raise
         except Exception as error:  # its own have no base class
-            raise SettingsError(f"onnxruntime can't load the weights in {path}: {error}") from error
+            raise SettingsError(f"onnxruntime can't load the weights in {model.path}: {error}") from error
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
         # instead of 370; OpenVINO is the better way to gain that.
         self._one_at_a_time = threading.Lock()
         self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
+        names = [output.name for output in self._session.get_outputs()]
+        known: dict[int | str, str] = {**dict(enumerate(names)), **dict(zip(names, names, strict=True))}
+        if model.output not in known:
+            raise SettingsError(f"{model.path} has no output {model.output}; it has {', '.join(names)}")
+        self._output = known[model.output]
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The map S×S of a picture 1×3×S×S, both float32; raises PredictionFailed if the runtime fails."""
+        """The network's output for its input, both float32; raises PredictionFailed if the runtime fails."""
         try:
             with self._one_at_a_time:
                 [found] = self._session.run([self._output], {self._input: tensor})
         except Exception as error:  # its own have no base class
             raise PredictionFailed(f"onnxruntime gave up: {error}") from error
-        found_map: NDArray[np.float32] = found[0, 0]
-        return found_map
+        output: NDArray[np.float32] = found
+        return output
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:

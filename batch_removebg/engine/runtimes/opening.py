@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from importlib.util import find_spec
-from pathlib import Path
 
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve
+from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 
 from . import onnx, openvino
@@ -33,16 +33,16 @@ def look(device: Device) -> Installed:
     )
 
 
-def open_runtime(path: Path, device: Device = "auto", precision: Precision = "auto") -> Runtime:
-    """The network in an ONNX file on the device or, with `auto`, the best that works; raises SettingsError."""
+def open_runtime(model: Weights, device: Device = "auto", precision: Precision = "auto") -> Runtime:
+    """A single network on the device or, with `auto`, the best that works; raises SettingsError."""
     *before, last = resolve(device, precision, look(device))
     for choice in before:
         try:
-            return _open(path, choice)
+            return _open(model, choice)
         except SettingsError as error:
             log.info("%s does not work here, so the next is tried: %s", choice, error)
-    return _open(path, last)
+    return _open(model, last)
 
 
-def _open(path: Path, choice: Choice) -> Runtime:
-    return openvino.OpenVino(path, choice) if choice.device == "openvino" else onnx.OnnxRuntime(path, choice)
+def _open(model: Weights, choice: Choice) -> Runtime:
+    return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)

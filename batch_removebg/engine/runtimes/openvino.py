@@ -7,12 +7,13 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from batch_removebg.engine import resize
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice
+from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 from batch_removebg.resources import cores, memory
 
@@ -42,7 +43,7 @@ def capabilities() -> tuple[str, ...] | None:
 class OpenVino:
     """A network compiled by OpenVINO; each of its streams runs one picture on one core, and further threads wait."""
 
-    def __init__(self, path: Path, choice: Choice) -> None:
+    def __init__(self, model: Weights, choice: Choice) -> None:
         """Raises SettingsError if the weights can't be loaded, or another precision or device is used."""
         module = _module()
         if module is None:
@@ -58,13 +59,13 @@ class OpenVino:
         }
         try:
             core = module.Core()
-            blobs = BlobCache(path, _facts(module, core, options))
+            blobs = BlobCache(model, _facts(module, core, options))
             cached = blobs.read(lambda blob: core.import_model(BytesIO(blob), "CPU", options))
-            compiled = cached or _compile(module, core, path, options)
+            compiled = cached or _compile(module, core, model, options)
             devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
             requests = [compiled.create_infer_request() for _ in range(streams)]
-        except RuntimeError as error:
-            raise SettingsError(f"OpenVINO can't load the weights in {path}: {error}") from error
+        except (RuntimeError, OSError, IndexError) as error:
+            raise SettingsError(f"OpenVINO can't load the weights in {model.path}: {error}") from error
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
             blobs.write(lambda: bytes(compiled.export_model().getvalue()))
@@ -73,7 +74,7 @@ class OpenVino:
             self._idle.put(request)
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The map S×S of a picture 1×3×S×S, both float32; raises PredictionFailed if the runtime fails."""
+        """The network's output for its input, both float32; raises PredictionFailed if the runtime fails."""
         request = self._idle.get()
         try:
             return _infer(request, tensor)
@@ -106,16 +107,20 @@ def _facts(module: Any, core: Any, options: Mapping[str, str]) -> dict[str, obje
     }
 
 
-def _compile(module: Any, core: Any, path: Path, options: Mapping[str, str]) -> Any:
-    model = core.read_model(str(path))
-    # Nobody reads the side outputs.
-    main = module.Model([model.outputs[0]], model.get_parameters(), model.get_friendly_name())
+def _compile(module: Any, core: Any, model: Weights, options: Mapping[str, str]) -> Any:
+    if model.exported:
+        network = core.read_model(resize.for_size(model.path.read_bytes(), model.size))
+    else:
+        network = core.read_model(str(model.path))
+    # Nobody reads the other outputs.
+    wanted = network.output(model.output)
+    main = module.Model([wanted], network.get_parameters(), network.get_friendly_name())
     return core.compile_model(main, "CPU", options)
 
 
 def _infer(request: Any, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
     request.infer({0: tensor}, share_inputs=True)
-    found: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the next picture overwrites it
+    found: NDArray[np.float32] = request.get_output_tensor(0).data.copy()  # the next picture overwrites it
     return found
 
 

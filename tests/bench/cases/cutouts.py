@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_removebg.engine import weights
 from tests.bench.figures import Bench, Case, Figure, Measured, at_least, at_most
 from tests.bench.material import photographs
 from tests.bench.matting import methods
@@ -38,16 +37,15 @@ class Done:
 
 def rembg(photos: Path, out: Path) -> Ran:
     """Its own batch command, over our weights."""
-    home = weights.ensure(MODEL, progress=lambda done, total: None).parent
     program = methods.PEER / "bin" / "rembg"
     if not program.exists():
         raise CaseFailed("rembg is not here; `make bench` brings it")
-    return measured(["env", f"U2NET_HOME={home}", program, "p", "-m", MODEL, photos, out], limit=LIMIT)
+    return measured(["env", f"U2NET_HOME={methods.home()}", program, "p", "-m", MODEL, photos, out], limit=LIMIT)
 
 
 def ours(photos: Path, out: Path, *flags: str) -> Ran:
-    """The command as it is."""
-    return command("run", photos, "--out", out, "--progress", "none", "-q", *flags, limit=LIMIT)
+    """The command as it is, but for the network."""
+    return command("run", photos, "--out", out, "--model", MODEL, "--progress", "none", "-q", *flags, limit=LIMIT)
 
 
 def done(ran: Ran, photos: Path, out: Path) -> Done:
@@ -125,8 +123,8 @@ CASE = Case(
     "9",
     "Cutouts here",
     "Folders of JPEGs made from the samples with a sensor's grain, 24 of 1000 px on their longest side, 16 of 2400, 8 "
-    "of 4000; `run` as it is against `rembg p -m u2netp` 2.0.86 on the same weights, whole processes in turn, start-up "
-    "included. Pace once started: 168 photographs less 24. The network alone: `bench-engine`, the quickest of what is "
-    "here.",
+    "of 4000; `run --model u2netp` against `rembg p -m u2netp` 2.0.86 on the same weights, whole processes in turn, "
+    "start-up included. Pace once started: 168 photographs less 24. The network alone: `bench-engine`, the quickest of "
+    "what is here.",
     run,
 )

@@ -87,8 +87,7 @@ def run(name: str, photos: Sequence[Path], out: Path, limit: float) -> Timed:
         for photo in photos:
             os.link(photo, given / photo.name)
         if method.peer:
-            home = weights.ensure(MODEL, progress=lambda done, total: None).parent
-            words = ["env", f"U2NET_HOME={home}", _rembg(), "p", "-m", MODEL, *method.flags, given, made]
+            words = ["env", f"U2NET_HOME={home()}", _rembg(), "p", "-m", MODEL, *method.flags, given, made]
             ran = measured(words, limit=limit)
         else:
             ran = command(
@@ -101,6 +100,12 @@ def run(name: str, photos: Sequence[Path], out: Path, limit: float) -> Timed:
     if ran.code or missing:
         why = f"exit code {ran.code}, {len(missing)} of {len(photos)} pictures missing: {ran.said.strip()[-300:]}"
     return Timed(len(photos), ran.seconds, ran.rss, ran.cpu, why)
+
+
+def home() -> Path:
+    """The folder of the weights, which are there now."""
+    weights.ensure(weights.MODELS[MODEL], progress=lambda done, total: None)
+    return weights.cache_dir()
 
 
 def warm(name: str, photo: Path, out: Path) -> None:

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Choice, Device, Installed
 from batch_removebg.engine.runtimes import onnx, opening, openvino
 from batch_removebg.engine.runtimes.opening import Runtime, look, open_runtime
+from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
+from tests.support.local_doubles import SMALL, brought
 
 CPU, CUDA = Choice("cpu", "float32"), Choice("cuda", "float32")
 OV32, OV16 = Choice("openvino", "float32"), Choice("openvino", "bf16")
-PATH = Path("u2netp.onnx")
 
 
 class Loaded:
@@ -46,7 +46,7 @@ class Machine:
         monkeypatch.setattr(opening, "resolve", lambda device, precision, installed: choices)
         monkeypatch.setattr(opening, "_open", self.open)
 
-    def open(self, path: Path, choice: Choice) -> Runtime:
+    def open(self, model: Weights, choice: Choice) -> Runtime:
         self.tried.append(choice)
         if choice in self.broken:
             raise SettingsError(f"no {choice}")
@@ -57,8 +57,7 @@ class Machine:
 def real(choice: Choice) -> Runtime:
     """The true weights on a runtime; skipped where either can't be had."""
     try:
-        path = weights.ensure("u2netp", progress=lambda done, total: None)
-        return open_runtime(path, choice.device, choice.precision)
+        return open_runtime(brought(SMALL), choice.device, choice.precision)
     except SettingsError as error:
         pytest.skip(str(error))
 
@@ -82,20 +81,20 @@ def tensor(seed: int) -> NDArray[np.float32]:
 
 def test_the_first_choice_that_works_is_taken_and_no_other_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CUDA, OV16, CPU, broken=(CUDA,))
-    assert open_runtime(PATH).used == OV16
+    assert open_runtime(SMALL).used == OV16
     assert machine.tried == [CUDA, OV16]
 
 
 def test_where_none_works_the_last_ones_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, CUDA, CPU, broken=(CUDA, CPU))
     with pytest.raises(SettingsError, match=r"^no onnxruntime CPU float32$"):
-        open_runtime(PATH)
+        open_runtime(SMALL)
 
 
 def test_a_named_device_that_fails_to_load_is_not_replaced_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CUDA, broken=(CUDA,))
     with pytest.raises(SettingsError, match=r"^no onnxruntime CUDA float32$"):
-        open_runtime(PATH, "cuda")
+        open_runtime(SMALL, "cuda")
     assert machine.tried == [CUDA]
 
 
@@ -119,7 +118,7 @@ def test_onnxruntime_that_offers_cuda_and_uses_the_processor_is_found_out(monkey
     needs(onnx.providers())
     monkeypatch.setattr(onnx, "_module", lambda: RuntimeThatFallsBackSilently)
     with pytest.raises(SettingsError, match="fell back to CPUExecutionProvider"):
-        onnx.OnnxRuntime(PATH, CUDA)
+        onnx.OnnxRuntime(SMALL, CUDA)
 
 
 GOOD_AT = ("BF16", "FP32")
@@ -149,15 +148,11 @@ def test_weights_that_openvino_can_not_load_go_to_onnxruntime(
     needs(openvino.capabilities())
     needs(onnx.providers())
 
-    def broken(path: Path, choice: Choice) -> Runtime:
+    def broken(model: Weights, choice: Choice) -> Runtime:
         raise SettingsError("OpenVINO can't load the weights")
 
-    try:
-        path = weights.ensure("u2netp", progress=lambda done, total: None)
-    except SettingsError as error:
-        pytest.skip(str(error))
     monkeypatch.setattr(openvino, "OpenVino", broken)
-    assert open_runtime(path).used.device in ("cpu", "cuda", "directml")
+    assert open_runtime(brought(SMALL)).used.device in ("cpu", "cuda", "directml")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +176,7 @@ def test_a_file_that_holds_no_network_is_named(choice: Choice, tmp_path: Path) -
     needs(openvino.capabilities() if choice is OV32 else onnx.providers())
     (tmp_path / "x.onnx").write_bytes(b"not a network")
     with pytest.raises(SettingsError, match=r"(onnxruntime|OpenVINO) can't load the weights in .*x\.onnx"):
-        open_runtime(tmp_path / "x.onnx", choice.device, choice.precision)
+        open_runtime(Weights(name="x", sha256="", own=tmp_path / "x.onnx"), choice.device, choice.precision)
 
 
 @pytest.mark.parametrize("choice", [CPU, OV32, OV16], ids=str)
@@ -189,7 +184,7 @@ def test_a_real_runtime_says_what_it_was_asked_for_and_gives_a_map(choice: Choic
     runtime = real(choice)
     assert runtime.used == choice
     found = runtime.run(tensor(1))
-    assert (found.shape, found.dtype) == ((320, 320), np.float32)
+    assert (found.shape, found.dtype) == ((1, 1, 320, 320), np.float32)
     assert 0.0 <= found.min() <= found.max() <= 1.0
 
 

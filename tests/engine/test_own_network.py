@@ -1,0 +1,167 @@
+"""A network of one's own: an ONNX file, and a TOML file beside it that says what it expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import helper
+
+from batch_removebg.engine import network as engine
+from batch_removebg.engine import weights
+from batch_removebg.engine.devices import Device
+from batch_removebg.errors import PredictionFailed, SettingsError
+from tests.support.networks import Shape, network
+
+PLAIN = "size = 16\nmean = [0, 0, 0]\ndeviation = [1, 1, 1]\n"
+MEAN = helper.make_node("ReduceMean", ["input"], ["map"], axes=[1])
+PICTURE: NDArray[np.uint8] = np.repeat(np.repeat(np.array([[[255], [51]]], np.uint8), 16, 0), 8, 1).repeat(3, 2)
+LEFT = np.repeat(np.array([[255] * 8 + [0] * 8], np.uint8), 16, 0)
+DEVICES: list[Device] = ["cpu", "openvino"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file that gives the mean of the channels, told so."""
+    return told(tmp_path, PLAIN)
+
+
+def told(folder: Path, text: str | None, *nodes: object, given: Shape = (1, 3, 16, 16), **found: Shape) -> Path:
+    """A file with these nodes, and what is said of it."""
+    path = folder / "own.onnx"
+    path.write_bytes(network(nodes or (MEAN,), given, found or {"map": (1, 1, 16, 16)}))
+    if text is not None:
+        path.with_suffix(".toml").write_text(text, encoding="utf-8")
+    return path
+
+
+def alpha(path: Path, device: Device = "cpu") -> NDArray[np.uint8]:
+    return engine.load(weights.known(str(path)), device=device, precision="float32").matte(PICTURE).alpha
+
+
+def test_all_that_may_be_said_of_it_is_taken(tmp_path: Path) -> None:
+    said = 'size = 48\nmean = [0.1, 0.2, 0.3]\ndeviation = [1, 2, 3]\nsigmoid = true\noutput = "map"\nlayout = "NHWC"\n'
+    model = weights.known(str(told(tmp_path, said)))
+    assert (model.name, model.path, model.size, model.sigmoid) == ("own", tmp_path / "own.onnx", 48, True)
+    assert (model.mean, model.deviation) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    assert (model.output, model.layout) == ("map", "NHWC")
+
+
+def test_of_one_that_nothing_is_said_of_what_u2net_expects_is_taken(tmp_path: Path) -> None:
+    model, known = weights.known(str(told(tmp_path, None))), weights.MODELS["u2net"]
+    for name in ("size", "mean", "deviation", "sigmoid", "output", "layout"):
+        assert getattr(model, name) == getattr(known, name)
+
+
+def test_nothing_is_downloaded_and_the_folder_stays_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_download", lambda *_: pytest.fail("downloaded"))
+    weights.ensure(weights.known(str(path)), progress=lambda done, total: None)
+    assert sorted(each.name for each in path.parent.iterdir()) == ["own.onnx", "own.toml"]
+
+
+def test_another_file_and_other_words_are_another_version(path: Path) -> None:
+    versions = {weights.known(str(path)).version}
+    path.with_suffix(".toml").write_text(PLAIN + "sigmoid = true\n")
+    versions.add(weights.known(str(path)).version)
+    path.write_bytes(path.read_bytes() + b"\n")
+    versions.add(weights.known(str(path)).version)
+    assert len(versions) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sise = 16", "sise isn't known; what may be said is size, mean, deviation, sigmoid, output, layout"),
+        ('sha256 = "0"', "sha256 isn't known"),
+        ("size = 0", "Expected `int` >= 1 - at `$.size`"),
+        ("deviation = [1, 0, 1]", "Expected `float` > 0.0 - at `$.deviation[1]`"),
+        ("output = -1", "Expected `int` >= 0 - at `$.output`"),
+        ("mean = [0.5]", "Expected `array` of length 3"),
+        ('layout = "HWC"', "Invalid enum value 'HWC'"),
+        ("size 16", "Expected '='"),
+    ],
+)
+def test_what_is_said_wrong_is_answered_with_the_file_and_the_place(path: Path, text: str, said: str) -> None:
+    path.with_suffix(".toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        weights.known(str(path))
+    assert str(caught.value).startswith(f"{path.with_suffix('.toml')}: ")
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--model gone\.onnx: No such file or directory$"):
+        weights.known("gone.onnx")
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(SettingsError, match=r"^--model .*folder\.onnx: "):
+        weights.known(str(tmp_path / "folder.onnx"))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_its_map_is_the_matte(path: Path, device: Device) -> None:
+    np.testing.assert_array_equal(alpha(path, device), LEFT)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(1, 16, 16, 1), (1, 16, 16)])
+def test_it_may_have_the_channels_last(tmp_path: Path, device: Device, shape: Shape) -> None:
+    mean = helper.make_node("ReduceMean", ["input"], ["map"], axes=[3], keepdims=len(shape) - 3)
+    path = told(tmp_path, PLAIN + 'layout = "NHWC"', mean, given=(1, 16, 16, 3), map=shape)
+    np.testing.assert_array_equal(alpha(path, device), LEFT)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("output", ['"map"', "1"])
+def test_any_output_may_be_the_map(tmp_path: Path, device: Device, output: str) -> None:
+    other = helper.make_node("Neg", ["input"], ["other"])
+    path = told(tmp_path, f"{PLAIN}output = {output}", other, MEAN, other=(1, 3, 16, 16), map=(1, 1, 16, 16))
+    np.testing.assert_array_equal(alpha(path, device), LEFT)
+
+
+@pytest.mark.parametrize("output", ['"mask"', "2"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_output_that_it_does_not_have_is_named_before_any_picture(
+    tmp_path: Path, device: Device, output: str
+) -> None:
+    path = told(tmp_path, f"{PLAIN}output = {output}")
+    with pytest.raises(SettingsError, match=r"own\.onnx"):
+        alpha(path, device)
+
+
+def test_logits_pass_a_sigmoid_however_large_they_are(tmp_path: Path) -> None:
+    # A channel is 1.0 on the left and 0.2 on the right: 4e4 and -4e4, whose exponentials are beyond float32.
+    mean = helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1])
+    nodes = [
+        mean,
+        helper.make_node("Sub", ["mean", "half"], ["low"]),
+        helper.make_node("Div", ["low", "tiny"], ["map"]),
+    ]
+    path = tmp_path / "own.onnx"
+    constants = {"half": np.float32(0.6), "tiny": np.float32(1e-5)}
+    path.write_bytes(network(nodes, (1, 3, 16, 16), {"map": (1, 1, 16, 16)}, **constants))
+    path.with_suffix(".toml").write_text(f"{PLAIN}sigmoid = true")
+    loaded = engine.load(weights.known(str(path)), device="cpu")
+    assert loaded.matte(PICTURE).peak == 1.0
+    np.testing.assert_array_equal(loaded.matte(PICTURE).alpha, LEFT)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape"),
+    [
+        (helper.make_node("Identity", ["input"], ["map"]), (1, 3, 16, 16)),
+        (helper.make_node("ReduceMean", ["input"], ["map"], axes=[1, 2], keepdims=0), (1, 16)),
+    ],
+    ids=["three maps", "a row"],
+)
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_what_is_no_map_fails_the_prediction_with_its_shape(
+    tmp_path: Path, node: object, shape: Shape, layout: str
+) -> None:
+    given = (1, 3, 16, 16) if layout == "NCHW" else (1, 16, 16, 3)
+    shape = (1, 16, 16, 3) if len(shape) == 4 and layout == "NHWC" else (1, 3) if layout == "NHWC" else shape
+    path = told(tmp_path, f'{PLAIN}layout = "{layout}"', node, given=given, map=shape)
+    with pytest.raises(PredictionFailed) as caught:
+        alpha(path)
+    assert str(caught.value) == f"own gives {shape} instead of one map"
