@@ -61,7 +61,7 @@ def test_a_dry_run_says_the_same() -> None:
     made(model_class="fast")
     events: list[Event] = []
     found = preview(["in"], Settings(out=Path("out")), events.append)
-    assert (found.done, found.bought) == (2, 0)
+    assert (found["done"], found["bought"]) == (2, 0)
     assert [event.text for event in events if event.kind is Kind.NOTE] == [SAID.format("--class good")]
 
 
