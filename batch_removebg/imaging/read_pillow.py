@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from batch_removebg.errors import INSTALL, SourceError
 
-from . import tiff
+from . import read_psd, tiff
 from .arrays import fit
 from .colour import lab_to_srgb, srgb_profile
 from .declared import by_nclx, embedded_profile, has_gain_map, stored_bits
@@ -26,7 +26,7 @@ _X, _Y = ExifTags.Base.XResolution, ExifTags.Base.YResolution
 
 def open_header(name: str, data: bytes, page: tiff.Page | None) -> Header:
     """The header of a picture in a format that Pillow reads; `page` of a TIFF. Raises SourceError."""
-    image = _opened(name, data)
+    image = _opened(name, read_psd.for_pillow(data) if name == "PSD" else data)
     xmp = image.info.pop("xmp", None)  # of which the orientation counts nowhere but for Pillow
     if page is None:
         # The base class's method: a plugin's own may decode the picture in search of it.
@@ -37,9 +37,9 @@ def open_header(name: str, data: bytes, page: tiff.Page | None) -> Header:
         if tags.get(ExifTags.Base.Orientation, 1) >= 5 and _X in tags and _Y in tags:
             tags[_X], tags[_Y] = tags[_Y], tags[_X]
         tags[ExifTags.Base.Orientation] = 1
-    deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+    deep = (name == "PSD" and data[22:24] == b"\0\x10") or image.mode in ("I", "F") or image.mode.startswith("I;16")
     with decoding():
-        frames = int(getattr(image, "n_frames", 1))
+        frames = 1 if name == "PSD" else int(getattr(image, "n_frames", 1))  # which are layers
     return Header(
         format=name,
         data=data,
@@ -62,6 +62,8 @@ def open_header(name: str, data: bytes, page: tiff.Page | None) -> Header:
 def stored(header: Header) -> Stored:
     """The pixels, decoded."""
     image = header.source
+    if header.format == "PSD" and (merged := read_psd.stored(header.data, *header.size)):
+        return merged
     with unheard() if header.tags else contextlib.nullcontext():
         image.load()
     if header.deep:
