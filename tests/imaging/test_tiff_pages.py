@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging.colour import srgb_profile
 from batch_removebg.imaging.decode import proxy, read
+from batch_removebg.imaging.directories import Directories
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
 from batch_removebg.model import ProxySpec
@@ -95,12 +96,12 @@ def test_pictures_inside_of_each_other_end_and_few_are_looked_at(monkeypatch: py
     many = {330: (LONG, list(range(8, 8 + 4 * 5000, 4)))}
     data = tiff_of(*(Page(SMALL, {**REDUCED, **many}) for _ in range(40)))
     looked = []
-    from batch_removebg.imaging.directories import Directories
-
     tags = Directories.tags
     monkeypatch.setattr(Directories, "tags", lambda self, at: looked.append(at) or tags(self, at))
     assert np.array_equal(read(data, LIMITS).pixels, SMALL)
     assert len(looked) <= 10 * 11
+    crowded = Directories(tiff_of(Page(SMALL, {tag: (SHORT, [1]) for tag in range(1000, 6000)})))
+    assert len(tags(crowded, next(crowded.chain(1)))) == 1024
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of its own about damaged EXIF
@@ -222,6 +223,12 @@ def test_cmyk_with_alpha_is_read_and_its_proxy_lies_on_white(bits: int) -> None:
     assert (picture.pixels[0, 0].tolist(), np.unique(picture.alpha).tolist()) == ([0, 255, 255], [0, 128])
     seen = np.asarray(opened(proxy(data, ProxySpec(longest=16, encoding="bmp"), LIMITS).data))
     assert (seen[0, 0].tolist(), seen[-1, -1].tolist()) == ([255, 255, 255], [127, 255, 255])
+
+
+def test_inks_of_16_bits_multiplied_by_alpha_are_refused_since_libvips_divides_them_wrongly() -> None:
+    inks = np.full((12, 16, 5), 30_000, np.uint16)
+    with pytest.raises(SourceError, match="pixels of a kind that can't be read here"):
+        probe(tiff_of(Page(inks, {262: (SHORT, [5]), 338: (SHORT, [1])})), LIMITS)
 
 
 @pytest.mark.parametrize("kinds", [[2, 0], [0, 0]])
