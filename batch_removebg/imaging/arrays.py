@@ -86,21 +86,37 @@ def to_8_bits(values: Samples) -> npt.NDArray[np.uint8]:
     return narrow
 
 
-def fit(values: npt.NDArray[Any], bits: int = 16) -> tuple[Samples, tuple[str, ...]]:
-    """Grey (H×W, any number type) as uint8, or as uint16 where it has up to 16 `bits`, and what to note."""
+def fit(values: npt.NDArray[Any], bits: int = 16, *, profiled: bool = True) -> tuple[Samples, tuple[str, ...]]:
+    """Channels of any number type (H×W or H×W×C), of up to 16 `bits`, as uint16, bytes as uint8; and what to note.
+
+    Floating point above white is light, and without a profile becomes sRGB.
+    """
     if values.dtype.kind == "f":
-        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
-        peak = float(values.max())
-        white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white), peak)
-        note = f"floating point: 0 to {white:g} taken for black to white"
-        return np.rint(values * (255 / white)).astype(np.uint8), (note,)
+        return _of_floats(values, profiled=profiled)
     if values.dtype.itemsize == 1:  # with a sign, which nothing else minds
         return values.view(np.uint8), ()
     signed = values.dtype.kind == "i"
     if values.dtype.itemsize > 2 and values.max() > 0xFFFF:
-        return (values.clip(min=0) >> (23 if signed else 24)).astype(np.uint8), ("32 bits reduced to 8",)
+        return (values.clip(min=0) >> (15 if signed else 16)).astype(np.uint16), ("32 bits reduced to 16",)
     values = (values.clip(min=0) if signed else values).astype(np.uint16)
     if bits < 16:
         white = (1 << bits) - 1
         values = ((values.astype(np.uint32) * 0xFFFF + white // 2) // white).astype(np.uint16)
     return values, ()
+
+
+def _of_floats(values: npt.NDArray[Any], *, profiled: bool) -> tuple[Samples, tuple[str, ...]]:
+    fitted, peak, total = np.empty(values.shape, np.uint16), 0.0, 0.0
+    for rows in strips(values):
+        part = np.nan_to_num(values[rows], nan=0.0, posinf=0.0, neginf=0.0)
+        peak, total = max(peak, float(part.max())), total + float(part.sum(dtype=np.float64))
+    bright = total > 2 * values.size
+    white = next((white for white in (1.0, 255.0, 65535.0) if peak <= white or not bright), peak)
+    light = peak > white and not profiled
+    for rows in strips(values):
+        part = (np.nan_to_num(values[rows], nan=0.0, posinf=0.0, neginf=0.0) / white).clip(0, 1)
+        if light:  # IEC 61966-2-1
+            part = np.where(part <= 0.0031308, part * 12.92, 1.055 * part ** (1 / 2.4) - 0.055)
+        fitted[rows] = np.rint(part * 65535)
+    above = f"{' in linear light' * light}, what is above is white" * (peak > white)
+    return fitted, (f"floating point: 0 to {white:g} taken for black to white{above}",)

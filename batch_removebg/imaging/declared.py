@@ -19,6 +19,8 @@ _COLR = re.compile(rb"(.{4})colr[\2\3]..", re.DOTALL)
 _NCLX = re.compile(rb"colrnclx(..)(..)", re.DOTALL)  # primaries and curve (ISO/IEC 14496-12, 12.1.5)
 _BMP = struct.Struct("<14xI52x4s52xII")
 """The header's size, bV5CSType, bV5ProfileData (counted from behind the file's own 14 bytes) and bV5ProfileSize."""
+_GAIN_MAP = re.compile(rb"infe.{4}..\0\0tmap|:aux:hdrgainmap\0", re.DOTALL)
+"""An item that is derived by one (ISO/IEC 23008-12, amendment 1), and an auxiliary picture as Apple writes it."""
 _PRIMARIES = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # of ITU-T H.273, table 2; 1 are sRGB's, and 2 are not told
 _SRGB = 1, 13  # its primaries and its curve there
 _CURVES = {8: "linear light", 16: "PQ", 18: "HLG"}  # of its table 3, those that look nothing like sRGB's
@@ -64,6 +66,11 @@ def _named(primaries: int, curve: int) -> str | None:
     """What two numbers of ITU-T H.273 stand for; None where that is about sRGB."""
     name, bent = _PRIMARIES.get(primaries), _CURVES.get(curve)
     return f"{name or 'RGB'} in {bent}" if bent else name
+
+
+def has_gain_map(name: str, data: bytes) -> bool:
+    """Whether an AVIF or HEIC holds a map of how much brighter a screen may show each place."""
+    return name in ("AVIF", "HEIF") and _GAIN_MAP.search(data, 0, _HEAD) is not None
 
 
 def by_chunks(found: dict[bytes, bytes]) -> str | None:

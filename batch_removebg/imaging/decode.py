@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,24 +16,32 @@ from .colour import convert, fit_profile, mode_of
 from .format import Limits
 from .header import decoding
 from .metadata import collect
+from .png_write import write
 from .probe import probe, unpack
 from .vips import as_array, as_image
 
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
+_HOLLOW = "its alpha is 0 everywhere, a tool's mistake: taken for opaque"
 _LEAST = 1.5  # times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 is several times faster than all
 _GAP = 3  # times the wanted size that averaged boxes of pixels leave for the filter; the difference can't be seen
 
 
-def read(data: bytes, limits: Limits, *, metadata: bool = False) -> Picture:
-    """The first frame of a picture, upright, in grey or RGB of 8 or 16 bits; raises SourceError if it can't be read."""
+def read(data: bytes, limits: Limits, *, metadata: bool = False, hollow: bool = False) -> Picture:
+    """The first frame of a picture, upright, in grey or RGB of 8 or 16 bits; raises SourceError if it can't be read.
+
+    An alpha that is 0 everywhere is left out as a tool's mistake, unless the picture may be `hollow`.
+    """
     header = probe(data, limits)
     with decoding():
         stored = unpack(header)
         pixels, alpha = upright(as_array(stored.pixels), header.orientation), None
+        notes = header.notes + stored.notes
         if stored.alpha:
             pixels, alpha = split(pixels, pixels.shape[2] - 1)
+            if not (hollow or alpha.any()):
+                alpha, notes = None, (*notes, _HOLLOW)
         icc, as_rgb, more = fit_profile(mode_of(pixels), header.icc)
-        notes = header.notes + stored.notes + more
+        notes += more
         if as_rgb:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
         elif mode_of(pixels) == "CMYK":
@@ -63,10 +71,12 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
         shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
         stored = unpack(header, shrink)
         image = as_image(stored.pixels)
-        if stored.alpha:  # white in every RGB and grey profile
+        if stored.alpha:  # white in every RGB and grey profile, and no ink
             white = 255 if image.format == "uchar" else 65535
-            image = image.flatten(background=[white] * (image.bands - 1), max_alpha=white)
+            image = image.flatten(background=[white * (image.bands < 5)] * (image.bands - 1), max_alpha=white)
         small = lanczos(image, size)
+        if stored.alpha and small.min() == small.max() and (whole := read(data, limits)).alpha is None:
+            return replace(proxy(write(whole, 0), spec, limits), notes=whole.notes)
         icc, _, more = fit_profile(mode_of(small), header.icc)
         rgb, _, notes = convert(small, icc)
         pixels = upright(rgb, header.orientation)

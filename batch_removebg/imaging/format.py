@@ -3,7 +3,8 @@
 JPEG      libvips  Pillow           AVIF                         Pillow  Pillow
 PNG       libvips  png_write        GIF BMP JPEG2000 PPM PSD     Pillow  —
 WEBP      libvips  Pillow           HEIF                         a plugin of Pillow's  —
-TIFF      libvips  tiff             CIELAB and old-JPEG TIFF     Pillow  (tiff)
+TIFF      libvips  tiff             some TIFF (`is_for_pillow`)  Pillow  (tiff)
+RAW       LibRaw, an extra  —
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Format = Literal["png", "webp", "jpeg", "tiff", "avif"]
 QUALITY = range(1, 101)
 EFFORT = range(10)
 STARTS = {
+    # Of cameras, other than by the tags of a TIFF:
+    "RAW": rb"II\*\0....CR|FUJIFILMCCD-RAW|II(R[OS]|U\0)|MMOR|\0MRM|FOVb|II....HEAPCCDR|....ftypcrx ",  # by LibRaw
     # Read by libvips (`read_vips.LOADERS`):
     "JPEG": rb"\xff\xd8\xff",  # which it decodes at a fraction of the size for the proxy
     "PNG": rb"\x89PNG\r\n\x1a\n",  # 16 bits in colour; half of Pillow's time
@@ -37,9 +40,14 @@ STARTS = {
     "AVIF": rb"....ftyp(....)*?avi[fs]",
     "JPEG2000": rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
     "PPM": rb"P[0-6fy]",
-    "PSD": rb"8BPS",
+    "PSD": rb"8BPS\0\x01",
 }
 """How a file of each format begins; others stay closed: some start programs (EPS) or hide a picture in one (ICO)."""
+UNREAD = {
+    "JPEG XL": rb"\xff\n|\0\0\0\x0cJXL ", "JPEG XR": b"II\xbc", "OpenEXR": rb"v/1\x01", "Radiance's HDR": rb"#\?R",
+    "PSB": rb"8BPS\0\x02", "ICO": rb"\0\0\x01\0", "DDS": b"DDS ", "PAM": rb"P7\n", "colour PFM": rb"PF\s",
+}  # fmt: skip
+"""How files begin that are pictures, and nothing here reads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from PIL import ExifTags, Image
 
 from batch_removebg.errors import SourceError
 
+from .directories import Tags
 from .vips import vips
 
 _PYTHONS = OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, RuntimeError
 # What Pillow raises for damaged data:
 UNREADABLE: tuple[type[Exception], ...] = (*_PYTHONS, struct.error, zlib.error, Image.DecompressionBombError)
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+_ONE_AT_A_TIME = threading.Lock()
 T = TypeVar("T")
 _NO_MEMORY = "needs more memory to decode than there is: lower the concurrency"
 
@@ -39,6 +43,10 @@ class Header:
     deep: bool = False  # more than 8 bits a channel are handed over
     lost_bits: int = 8  # bits a channel in the file where the library hands over 8
     other_colours: str | None = None  # what the file says of its colours, other than by a profile, unless it is sRGB
+    gain_map: bool = False  # whether one of the pictures says how much brighter a screen may show the first
+    remarks: tuple[str, ...] = ()  # what was wrong with the file, or chosen of it, in words
+    tags: Tags = field(default_factory=dict)  # of a TIFF's page
+    fail_on: str = "error"  # what libvips refuses
 
     @property
     def orientation(self) -> int:
@@ -71,11 +79,16 @@ class Header:
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the picture won't reach the result, as far as the header says."""
-        notes = []
+        notes = [*self.remarks]
+        map_note = "an HDR gain map is left out"
         if self.frames > 1 and self.format in _ANIMATED:
             notes.append(f"animated, first of {self.frames} frames taken")
         elif self.frames > 1 and self.format == "TIFF":
             notes.append(f"first of {self.frames} pages taken")
+        elif self.frames > 1 and self.format == "JPEG":
+            notes.append(f"first of {self.frames} pictures taken" + f" ({map_note})" * self.gain_map)
+        elif self.gain_map:
+            notes.append(map_note)
         if self.lost_bits > 8:
             notes.append(f"{self.lost_bits} bits a channel reduced to 8")
         if self.other_colours and not self.icc:
@@ -105,6 +118,19 @@ def decoding() -> Iterator[None]:
         said = complaint(error)
         why = _NO_MEMORY if "out of memory" in said.lower() else f"is damaged or cut short: {said}"
         raise SourceError(why) from error
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keep what a library prints from the terminal, and what else is printed meanwhile."""
+    with _ONE_AT_A_TIME, open(os.devnull, "wb") as nowhere:  # noqa: PTH123  # no path of ours
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def complaint(error: Exception) -> str:

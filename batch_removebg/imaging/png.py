@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batch_removebg.errors import SourceError
 
+Chunk = tuple[bytes, int, int]
+"""Kind, start and end of the body."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHUNKS = 1 << 17  # chunks that are walked through: a picture of 120 megapixels in pieces of 8 kB has half as many
 TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _LARGEST = 1 << 24  # bytes that the compressed profile may unpack to, and all texts together
 
 
-def walk(data: bytes, most: int = CHUNKS) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the body of each chunk, up to IEND, `most` or the first one that isn't whole."""
+def walk(data: bytes, most: int = CHUNKS) -> Iterator[Chunk]:
+    """Each chunk, up to IEND, `most` or the first one that isn't whole."""
     end = len(SIGNATURE) - 4
     for _ in range(most):
         start = end + 12
@@ -39,19 +41,22 @@ def require_sound(data: bytes) -> None:
                 raise SourceError(f"is damaged or cut short: a checksum is wrong ({kind!r})")
 
 
-def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-    """The bodies of the sound chunks other than pixels by kind, and the texts by keyword.
+def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes], tuple[Chunk, ...]]:
+    """The bodies of the sound chunks other than pixels by kind, the texts by keyword, and the chunks that are damaged.
 
-    Raises SourceError for chunks damaged before the pixels (behind, they are left out), and for texts too large.
+    Raises SourceError for a damaged one that the pixels need, and for texts too large.
     """
     chunks: dict[bytes, bytes] = {}
     texts: dict[bytes, bytes] = {}
+    damaged: list[Chunk] = []
     behind, room = False, _LARGEST
     for kind, start, end in walk(data):
         if kind in (b"IDAT", b"fdAT"):
             behind = True
         elif not is_sound(data, start, end):
-            if not behind:
+            if kind[0] & 0x20:  # a small letter: a picture can be shown without it (5.4)
+                damaged.append((kind, start, end))
+            elif not behind:
                 wrong = f"a checksum is wrong ({kind!r})"
                 raise SourceError(f"looks like PNG, but its header is damaged or cut short: {wrong}")
         elif kind in TEXTS:
@@ -68,7 +73,14 @@ def read_chunks(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
             texts.setdefault(keyword, text)
         else:
             chunks.setdefault(kind, data[start:end])
-    return chunks, texts
+    return chunks, texts, tuple(damaged)
+
+
+def without(data: bytes, left_out: Sequence[Chunk]) -> bytes:
+    """The file without some of its chunks, which are in order."""
+    starts = [0, *(end + 4 for _, _, end in left_out)]
+    ends = [*(start - 8 for _, start, _ in left_out), len(data)]
+    return b"".join(data[start:end] for start, end in zip(starts, ends, strict=True)) if left_out else data
 
 
 def profile(chunks: dict[bytes, bytes]) -> bytes | None:

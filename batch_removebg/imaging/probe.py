@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from PIL import Image
@@ -9,8 +10,8 @@ from PIL import Image
 from batch_removebg.errors import SourceError
 from batch_removebg.net import instead
 
-from . import bounds, read_pillow, read_vips, tiff
-from .format import STARTS, Limits, identify
+from . import bounds, read_pillow, read_raw, read_vips, tiff
+from .format import STARTS, UNREAD, Limits, identify
 from .header import Header, Stored
 
 _BYTES_PER_PIXEL = 20
@@ -26,13 +27,19 @@ def probe(data: bytes, limits: Limits) -> Header:
         raise SourceError("is empty (0 bytes)")
     name = identify(data)
     if name is None:
-        names = ", ".join(name for name in STARTS if name != "HEIF")
+        names = ", ".join(name for name in STARTS if name not in ("HEIF", "RAW"))
+        if other := next((other for other, start in UNREAD.items() if re.match(start, data)), None):
+            raise SourceError(f"is a picture in {other}, which can't be read here: save it as PNG or TIFF")
         unknown = f"is not a picture (it starts with {data[:8]!r}); readable are {names} and HEIC"
         raise SourceError(instead.named(data) or unknown)
     bounds.require_few(name, data)
-    tags = tiff.read_tags(data) if name == "TIFF" else None
-    by_vips = name in read_vips.LOADERS and not (tags is not None and tiff.is_for_pillow(tags))
-    header = read_vips.open_header(name, data, tags) if by_vips else read_pillow.open_header(name, data, tags)
+    page = tiff.find_page(data) if name == "TIFF" else None
+    if name == "RAW" or (name == "TIFF" and page is None):
+        header = read_raw.open_header(data)
+    elif name in read_vips.LOADERS and not (page and tiff.is_for_pillow(page.tags)):
+        header = read_vips.open_header(name, page.data if page else data, page)
+    else:
+        header = read_pillow.open_header(name, page.data if page else data, page)
     width, height = header.size
     if width * height > limits.max_pixels:
         limit = (
@@ -62,4 +69,6 @@ def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
 
 def unpack(header: Header, shrink: int = 1) -> Stored:
     """The pixels, to be taken within `header.decoding`; of a JPEG at 1/2, 1/4 or 1/8 of its size where asked for."""
+    if header.format == "RAW":
+        return read_raw.stored(header)
     return read_pillow.stored(header) if isinstance(header.source, Image.Image) else read_vips.stored(header, shrink)

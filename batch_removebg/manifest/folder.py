@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from batch_removebg.storage.layout import LEDGER, STATE
-from batch_removebg.storage.naming import PICTURE_SUFFIXES
+from batch_removebg.storage.naming import PICTURE_SUFFIXES, RAW_SUFFIXES
 
 from .text import printable
 
@@ -22,10 +23,10 @@ _APART = re.compile(
 )
 """Folders with pictures that are no photos of their own; others of the kind are hidden."""
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
-_RAW = "3fr|arw|cr[23w]|dcr|dng|erf|fff|gpr|iiq|kdc|mef|mos|mrw|n[er]f|nrw|orf|pef|ra[fw]|rw[2l]|sr[2fw]|x3f"
+TAKEN = PICTURE_SUFFIXES | (RAW_SUFFIXES if importlib.util.find_spec("rawpy") else set())
 _OTHERS = "ai|cdr|dds|eps|exr|hdr|ico|indd|jxl|jxr|pcx|pdf|psb|qoi|sketch|svgz?|tga|xcf"
 _REMEDIES = {
-    " (camera raw files: develop them to TIFF or JPEG first)": rf"\.({_RAW})",
+    " (camera raw files: install the extra `raw`, or develop them to TIFF or JPEG)": "|".join((*RAW_SUFFIXES, ".raw")),
     " (not readable here: export them as PNG or TIFF first)": rf"\.({_OTHERS})",
     " (--follow-links takes them)": r"link\(s\) (to folders|out of the folder)",
     "": ".*",
@@ -133,7 +134,7 @@ class _Listing:
         if name.startswith(".") or (self._picks and not self._is_picked(entry)):
             return None
         ending = name[name.rfind(".") :].lower()
-        picture = ending in PICTURE_SUFFIXES
+        picture = ending in TAKEN
         what = self._refused_link(entry.path, picture) if entry.is_symlink() else None  # "": without a word
         if what is None and entry.is_dir():
             name += "/"

@@ -28,7 +28,7 @@ def read_output(data: bytes, limits: Limits) -> Picture:
     """A picture that came from a provider; raises OutputBroken if it is refused, cut short or damaged."""
     try:
         png.require_sound(data)
-        return read(data, limits)
+        return read(data, limits, hollow=True)
     except SourceError as error:
         raise OutputBroken(f"the output {error}") from error
 

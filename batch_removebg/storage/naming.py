@@ -21,6 +21,10 @@ PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
     ".heics .heifs .hif .avif .avifs .jp2 .j2k .j2c .jpc .jpf .jpx .ppm .pgm .pbm .pnm .pfm .psd".split()
 )
+RAW_SUFFIXES = frozenset(  # of cameras
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 .rwl "  # noqa: SIM905
+    ".sr2 .srf .srw .x3f".split()
+)
 RESERVED = frozenset({STATE, LEDGER, RESULTS, CSV})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
@@ -120,7 +124,7 @@ def by_row(template: str) -> bool:
 def without_suffix(path: str) -> str:
     """`path` without its extension if that is a picture's; other extensions stay."""
     stem, dot, suffix = path.rpartition(".")
-    if stem and dot + suffix.lower() in PICTURE_SUFFIXES and not stem.endswith(("/", "\\")):
+    if stem and dot + suffix.lower() in PICTURE_SUFFIXES | RAW_SUFFIXES and not stem.endswith(("/", "\\")):
         return stem
     return path
 

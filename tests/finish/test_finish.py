@@ -116,7 +116,7 @@ def test_the_extension_is_that_of_the_bytes(name):
 
 
 def test_notes_of_reading_and_composing_come_together():
-    source = png(1, 1, 16, 6, bytes(9))
+    source = png(1, 1, 16, 6, bytes(8) + b"\1")
     result = finish(source, np.full((1, 1), 9, np.uint8), Finish("webp"), LIMITS)
     assert result.notes == (
         "16 bits a channel reduced to 8, which is what webp holds",

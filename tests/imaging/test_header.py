@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import pytest
-from PIL import ExifTags, Image
 
 from batch_removebg.errors import SourceError
 from batch_removebg.imaging.colour import srgb_profile
@@ -19,10 +18,6 @@ PICTURE = noise(20, 30)
 JFIF = encoded(PICTURE, "JPEG", dpi=(240, 240))
 START, APP0, REST = JFIF[:2], JFIF[2:20], JFIF[20:]
 COMMENT = b"\xff\xfe" + struct.pack(">H", 7) + b"hello"
-XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
-)
 
 
 @pytest.mark.parametrize(
@@ -32,14 +27,6 @@ XMP = (
 )
 def test_a_jpegs_resolution_is_read_wherever_its_segment_stands(data: bytes) -> None:
     assert probe(data, LIMITS).dpi == (240.0, 240.0)
-
-
-def test_a_tiff_is_turned_as_its_xmp_says_where_its_tags_say_nothing() -> None:
-    tags = Image.Exif()
-    tags[700] = XMP
-    assert probe(encoded(PICTURE, "TIFF", exif=tags), LIMITS).orientation == 6
-    tags[ExifTags.Base.Orientation] = 1
-    assert probe(encoded(PICTURE, "TIFF", exif=tags), LIMITS).orientation == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -14,25 +14,11 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import measure
 from batch_removebg.imaging.probe import probe as look
 from tests.support.pictures import encoded, exif, noise, opened, png, write_png
+from tests.support.tiffs import Page, tiff_of
 
 LIMITS = Limits()
 FRAMES = [Image.fromarray(noise(6, 8, seed=seed)) for seed in range(3)]
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(40)
-
-
-def tiff_of_floats() -> bytes:
-    """One pixel of RGB in floating point: three samples of 32 bits whose SampleFormat (tag 339) is 3."""
-    short, long, behind = 3, 4, 8 + 2 + 8 * 12 + 4
-    tags = [(256, short, 1, 1), (257, short, 1, 1), (258, short, 3, behind), (262, short, 1, 2)]
-    tags += [(273, long, 1, behind + 12), (277, short, 1, 3), (279, long, 1, 12), (339, short, 3, behind + 6)]
-    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
-    values = struct.pack("<6H3f", *[32] * 3, *[3] * 3, 0, 0, 0)
-    return struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4) + values
-
-
-def psd_of_16_bits() -> bytes:
-    """The header of a PSD of three channels in RGB (colour mode 3), 16 bits each."""
-    return struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 2, 2, 16, 3) + bytes(12)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM"])
@@ -54,8 +40,11 @@ def test_the_size_is_the_upright_one(kind):
         (b"", r"^is empty \(0 bytes\)$"),
         (b"%QQQ-1.7 not a picture", r"^is not a picture \(it starts with b'%QQQ-1\.7'\); readable are JPEG, PNG"),
         (b"%PDF-1.7", "^is not a picture but a PDF: save its page as PNG$"),
-        (tiff_of_floats(), "^is a TIFF with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
-        (psd_of_16_bits(), "^is a PSD with pixels of a kind that can't be read here: save it as grey or RGB of 8 or"),
+        (
+            tiff_of(Page(noise(6, 8).astype(float))),
+            "^is a TIFF with pixels of a kind that can't be read here: save it as grey or RGB of 8 or",
+        ),
+        (b"\xff\n\xfa\x1f", "^is a picture in JPEG XL, which can't be read here: save it as PNG or TIFF$"),
         (b"GIF89a", "^looks like GIF, but its header is damaged or cut short"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "^looks like PNG, but its header is damaged or cut short"),
     ],
@@ -107,7 +96,7 @@ def test_programs_and_pictures_in_pictures_stay_closed():
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
     with pytest.raises(SourceError, match="is not a picture"):
         look(postscript, LIMITS)
-    with pytest.raises(SourceError, match="is not a picture"):
+    with pytest.raises(SourceError, match="is a picture in ICO, which can't be read here"):
         look(encoded(noise(16, 16), "ICO"), LIMITS)
 
 
@@ -136,18 +125,13 @@ def test_heic_is_opened_by_the_plugin_where_there_is_one(monkeypatch):
         ("PNG", ("animated, first of 3 frames taken",)),
         ("AVIF", ("animated, first of 3 frames taken",)),
         ("TIFF", ("first of 3 pages taken",)),
+        ("MPO", ("first of 3 pictures taken",)),
     ],
 )
 def test_more_than_one_frame_is_noted(kind, note):
     first, *others = (frame.copy() for frame in FRAMES)  # Pillow leaves an encoder's settings on what it has saved
     probe = look(encoded(first, kind, save_all=True, append_images=others), LIMITS)
-    assert (probe.format, probe.frames, probe.notes) == (kind, 3, note)
-
-
-def test_a_phones_second_picture_is_not_noted():
-    first, *others = (frame.copy() for frame in FRAMES)
-    probe = look(encoded(first, "MPO", save_all=True, append_images=others), LIMITS)
-    assert (probe.format, probe.frames, probe.notes) == ("JPEG", 1, ())
+    assert (probe.format, probe.frames, probe.notes) == ("JPEG" if kind == "MPO" else kind, 3, note)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of its own about damaged EXIF

@@ -157,7 +157,7 @@ def test_12_bits_of_grey_reach_from_black_to_white() -> None:
 def test_32_bits_of_grey_are_whole_numbers_without_a_sign() -> None:
     stored = np.array([[[0, 1 << 24, 1 << 31, (1 << 32) - 1]]], np.uint32)
     picture = read(by_hand(stored, 32, photometric=1, planes_apart=False), Limits())
-    assert (picture.pixels.tolist(), picture.notes) == ([[0, 1, 128, 255]], ("32 bits reduced to 8",))
+    assert (picture.pixels.tolist(), picture.notes) == ([[0, 256, 32768, 65535]], ("32 bits reduced to 16",))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

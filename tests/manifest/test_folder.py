@@ -13,14 +13,15 @@ from batch_removebg.imaging.format import STARTS
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.manifest.folder import Folders, left_out_text
 from batch_removebg.manifest.reader import Reading, check, read_rows
-from batch_removebg.storage.naming import PICTURE_SUFFIXES, Claims
+from batch_removebg.storage.naming import PICTURE_SUFFIXES, RAW_SUFFIXES, Claims
 from tests.support.items import read
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a current folder of its own."""
+    """Every test has a current folder of its own, and no reader of raw files."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("batch_removebg.manifest.folder.TAKEN", PICTURE_SUFFIXES)
 
 
 def make(*names: str) -> None:
@@ -47,13 +48,19 @@ def test_every_ending_of_a_readable_format_is_a_pictures() -> None:
     assert taken("p") == (["b.HIF", "c.psd", "d.Jpx", "e.pnm"], {})
 
 
+def test_raw_files_are_taken_where_they_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_removebg.manifest.folder.TAKEN", PICTURE_SUFFIXES | RAW_SUFFIXES)
+    make("p/a.CR3", "p/b.dng", "p/c.raw")
+    assert taken("p") == (["a.CR3", "b.dng"], {".raw": 1})
+
+
 def test_other_files_are_counted_by_ending_but_for_hidden_ones_and_those_of_systems() -> None:
     make("p/a.jpg", "p/b.CR2", "p/s/c.cr2", "p/d.dng", "p/e.svg", "p/f.txt", "p/README", "p/g.jpg~", "p/.h.cr2")
     make("p/Thumbs.db", "p/desktop.ini", "p/s/.git/i.txt")
     folders = Folders()
     assert [row.id for row in read_rows(["p"], Reading(folders=folders))] == ["a.jpg"]
     assert left_out_text(folders.left_out) == (
-        "left out: 2 .cr2, 1 .dng (camera raw files: develop them to TIFF or JPEG first), "
+        "left out: 2 .cr2, 1 .dng (camera raw files: install the extra `raw`, or develop them to TIFF or JPEG), "
         "1 .svg (not readable here: export them as PNG or TIFF first), "
         f"2 other file(s) such as {folders.left_out['other file(s)'][1]}, 1 .txt"
     )

@@ -121,6 +121,7 @@ def test_a_long_path_keeps_its_ends() -> None:
         ("shoe.JPEG", "shoe"),
         ("SKU-1.2", "SKU-1.2"),
         ("shoe.psd", "shoe"),
+        ("shoe.NEF", "shoe"),
         ("shoe.svg", "shoe.svg"),
         ("shoe.jpg.png", "shoe.jpg"),
         (".jpg", ".jpg"),
