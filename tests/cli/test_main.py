@@ -333,14 +333,14 @@ def test_a_reader_who_goes_away_changes_neither_the_work_nor_the_exit_code(
 def test_what_is_left_out_of_folders_is_in_the_closing_words_the_summary_and_the_dry_run(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
-    for name in ("in/d.cr2", "in/#recycle/e.jpg"):
+    for name in ("in/d.psb", "in/#recycle/e.jpg"):
         (shop / name).parent.mkdir(exist_ok=True)
         (shop / name).write_bytes(photo())
-    text = "left out: 1 .cr2 (camera raw files: develop them to TIFF or JPEG first), 1 #recycle such as in/#recycle"
+    text = "left out: 1 .psb (not readable here: export them as PNG or TIFF first), 1 #recycle such as in/#recycle"
     assert said("run", "in", "--out", "out", "--dry-run", *API)[2] == f"warning: {text}\n"
     _, out, err = said("run", "in", "--out", "out", "--progress", "json", *API)
     assert text in err.splitlines()
-    assert json.loads(out.splitlines()[-1])["left_out"] == {"#recycle": 1, ".cr2": 1}
+    assert json.loads(out.splitlines()[-1])["left_out"] == {"#recycle": 1, ".psb": 1}
     assert provider.bill == 3
     assert said("run", "in", "--out", "other", "--exclude", "b.*", "--exclude", "#recycle", *API)[0] == 0
     assert sorted(path.name for path in (shop / "other").glob("*.png")) == ["a.png", "c.png"]

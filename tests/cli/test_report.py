@@ -49,7 +49,8 @@ def test_all_saved() -> None:
 def test_what_was_left_out_is_one_line_whatever_it_is_called() -> None:
     found = summary(left_out={".cr2": (3, "x.cr2"), "@eaDir": (1, "a\nb/@eaDir"), ".dng": (2, "y.dng")})
     assert report.closing(found, LOCAL).splitlines()[2] == (
-        "left out: 3 .cr2, 2 .dng (camera raw files: develop them to TIFF or JPEG first), 1 @eaDir such as a\\nb/@eaDir"
+        "left out: 3 .cr2, 2 .dng (camera raw files: install the extra `raw`, or develop them to TIFF or JPEG), "
+        "1 @eaDir such as a\\nb/@eaDir"
     )
     assert found.as_json()["left_out"] == {".cr2": 3, "@eaDir": 1, ".dng": 2}
 
