@@ -30,7 +30,7 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
     """The source's own pixels with an alpha of any size, as a file; raises SourceError, or ItemError from encoding."""
     composed = compose(read(data, limits, metadata=finish.metadata == "keep"), matte.alpha, finish)
     height, width = composed.pixels.shape[:2]
-    quality = measure(matte.alpha, matte.peak)
+    quality = measure(matte)
     return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, matte.engine)
 
 
@@ -46,7 +46,7 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     own = replace(finish, edges="keep", refine="none", clean_below=0)
     composed = compose(replace(picture, alpha=None), alpha, own)
     height, width = alpha.shape
-    return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(to_8_bits(alpha)))
+    return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(Matte(to_8_bits(alpha))))
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:
