@@ -160,8 +160,8 @@ class Matte:
     alpha: NDArray[np.uint8]  # H×W, 0 background to 255 subject
     peak: float | None = None  # the network's confidence: the maximum of its map, 0–1
     engine: str | None = None  # runtime, device and precision, such as `openvino CPU bf16`
-    doubt: float | None = None  # of the subject, where several looks disagree, 0–1; None where there was one
-    suspect: tuple[Box, ...] = ()  # where they do, the largest part first
+    doubt: float | None = None  # how far the looks that agree most still disagree, 0–1; None where there was one look
+    suspect: tuple[Box, ...] = ()  # where looks disagree, the largest part first: 3 at most
 
 
 class Provider(Protocol):

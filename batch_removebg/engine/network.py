@@ -14,7 +14,8 @@ from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
-from batch_removebg.matting.doubt import doubt
+from batch_removebg.matting.doubt import disagreement, undecided
+from batch_removebg.matting.matte import MOST_BOXES
 from batch_removebg.model import Matte
 
 from . import weights
@@ -95,8 +96,9 @@ def combined(mattes: Sequence[Matte]) -> Matte:
     size = max(matte.alpha.shape for matte in mattes)
     alphas = [np.asarray(Image.fromarray(each.alpha).resize(size, Image.Resampling.BICUBIC)) for each in mattes]
     median = np.rint(np.median(alphas, axis=0)).astype(np.uint8)
-    share, boxes = doubt([matte.alpha for matte in mattes])
-    return Matte(median, max(each.peak or 0.0 for each in mattes), doubt=share, suspect=boxes)
+    suspect = tuple(box for _, box in undecided(alphas))[:MOST_BOXES]
+    peak = max(each.peak or 0.0 for each in mattes)
+    return Matte(median, peak, doubt=disagreement([matte.alpha for matte in mattes]), suspect=suspect)
 
 
 def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float32]:

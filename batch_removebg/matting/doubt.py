@@ -1,38 +1,59 @@
-"""Where looks at a picture are undecided, or disagree: parts of the subject may be missing there, or too much left."""
+"""Parts of a cutout that may be wrong: where looks disagree or are undecided, and small pieces that lie apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from batch_removebg.model import Box
 
 from .matte import Alpha
-from .regions import regions
+from .regions import Mask, regions
 
-SIZE = 320  # pixels squared at which looks are compared
-BAND = 7  # pixels of these: what is narrower is an edge, or hair
-DECIDED = 0.2  # mean alpha up to which, and from 1 less this on, the looks say the same
-LEAST = 0.01  # share of the subject below which a region isn't told
-SHOWN = 3  # regions that are told at most
+SIZE = 320  # pixels squared at which alphas are examined
+BAND = 7  # of these pixels: what is undecided and narrower is an edge, or hair
+DECIDED = 0.15  # alpha up to which, and from 1 less this on, a pixel is decided
+LEAST = 1e-3  # share of the subject below which a region is a speck
+PIECE = 0.05  # share of the subject below which a piece that lies apart is more likely a wrong one
+
+Regions = tuple[tuple[float, Box], ...]
+"""Each region's share of the subject, and its box; the largest first."""
 
 
-def doubt(looks: Sequence[Alpha]) -> tuple[float, tuple[Box, ...]]:
-    """The largest connected region where the mean of looks is undecided, as a share of the subject, and boxes.
+def disagreement(looks: Sequence[Alpha]) -> float:
+    """0 where two of the looks agree on what the subject is, 1 where none do: 1 less the highest IoU of two."""
+    pairs = combinations([_small(look) >= 0.5 for look in looks], 2)
+    return round(1 - max(float((one & other).sum() / max(1, (one | other).sum())) for one, other in pairs), 4)
 
-    Each look is H×W, of any size; the share is 1 at most.
-    """
-    small = [Image.fromarray(look).resize((SIZE, SIZE), Image.Resampling.BOX) for look in looks]
-    mean = np.mean([np.asarray(look, np.float32) for look in small], axis=0) / 255
+
+def undecided(looks: Iterable[Alpha]) -> Regions:
+    """Where the mean of looks (H×W, of any size) says neither subject nor background."""
+    mean = np.mean([_small(look) for look in looks], axis=0)
     unsure = Image.fromarray((abs(mean - 0.5) < 0.5 - DECIDED).astype(np.uint8))
     wide = unsure.filter(ImageFilter.MinFilter(BAND)).filter(ImageFilter.MaxFilter(BAND))
-    sizes, boxes = regions(np.asarray(wide) > 0)
-    shares = np.minimum(1.0, sizes / max(1, int((mean >= 0.5).sum())))
-    largest = [at for at in np.argsort(-shares, kind="stable")[:SHOWN] if shares[at] >= LEAST]
-    told = tuple(_box(*(boxes[at] / SIZE).tolist()) for at in largest)
-    return round(float(shares.max(initial=0.0)), 4), told
+    return _regions(np.asarray(wide) > 0, mean >= 0.5)
+
+
+def loose(alpha: Alpha) -> Regions:
+    """Small pieces that lie apart from the subject."""
+    solid = _small(alpha) >= 0.5
+    return tuple((share, box) for share, box in _regions(solid, solid) if share < PIECE)
+
+
+def _small(alpha: Alpha) -> npt.NDArray[np.float32]:
+    small = Image.fromarray(alpha).resize((SIZE, SIZE), Image.Resampling.BOX)
+    return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _regions(mask: Mask, subject: Mask) -> Regions:
+    sizes, boxes = regions(mask)
+    shares = np.minimum(1.0, sizes / max(1, int(subject.sum())))
+    largest = [at for at in np.argsort(-shares, kind="stable") if shares[at] >= LEAST]
+    return tuple((float(shares[at]), _box(*(boxes[at] / SIZE).tolist())) for at in largest)
 
 
 def _box(left: float, top: float, right: float, bottom: float) -> Box:

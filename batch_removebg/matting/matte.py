@@ -23,7 +23,7 @@ _KEYWORDS = _PEAK, _ENGINE, _DOUBT, _SUSPECT = tuple(
 """Of the PNG's tEXt chunks."""
 _NUMBER = re.compile(r"\d+(\.\d+)?(e-\d+)?", re.ASCII)
 _BOX = re.compile(" ".join([r"([01]\.\d{3})"] * 4), re.ASCII)
-_MOST_BOXES = 3
+MOST_BOXES = 3  # that are kept
 _LONGEST_NAME = 100
 _EFFORT = 0  # for cached PNGs: a quarter of the time that the default takes, for a sixth more bytes
 _ASPECT_TOLERANCE = 0.02
@@ -80,4 +80,4 @@ def _number(text: str) -> float | None:
 
 
 def _boxes(text: str) -> tuple[Box, ...]:
-    return tuple((float(x), float(y), float(w), float(h)) for x, y, w, h in _BOX.findall(text)[:_MOST_BOXES])
+    return tuple((float(x), float(y), float(w), float(h)) for x, y, w, h in _BOX.findall(text)[:MOST_BOXES])

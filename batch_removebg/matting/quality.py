@@ -12,7 +12,8 @@ from PIL import Image
 
 from batch_removebg.model import Box, Matte
 
-from .doubt import doubt
+from .doubt import loose, undecided
+from .matte import MOST_BOXES
 from .regions import areas
 
 FLAGS = EMPTY, FULL, SUSPECT, FAINT, FRAGMENTED, CUT_OFF = "empty", "full", "suspect", "faint", "fragmented", "cut-off"
@@ -24,7 +25,8 @@ CONTACT = 0.02  # share of a side of the frame above which the subject touches i
 LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
 UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, and below which a cutout is faint
 HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
-DOUBT = 0.02  # share of the subject above which an undecided part makes the cutout suspect
+DOUBT = 0.05  # disagreement of the looks that agree most, above which a cutout is suspect
+UNSURE_PART, LOOSE = 0.003, 0.004  # shares of the subject above which an undecided part, and loose ones, are suspect
 FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 
@@ -37,8 +39,10 @@ class Quality:
     undecided: float  # share of the frame whose alpha lies between 0.1 and 0.9
     components: int  # connected areas of more than half an alpha, of 0.1 % of the frame at least
     touches: tuple[str, ...]  # of top, right, bottom, left: where the subject takes more than 2 % of the side
-    doubt: float = 0.0  # the largest part that is undecided, or that looks disagree about, as a share of the subject
-    suspect: tuple[Box, ...] = ()  # where that is, and the next largest
+    doubt: float | None = None  # how far the looks that agree most still disagree, 0–1; None where there was one look
+    unsure: float = 0.0  # the largest part that is neither subject nor background, as a share of the subject
+    loose: float = 0.0  # small pieces that lie apart, as a share of the subject
+    suspect: tuple[Box, ...] = ()  # where looks disagree or are unsure, and loose pieces; 3 at most
 
 
 def measure(matte: Matte) -> Quality:
@@ -47,7 +51,8 @@ def measure(matte: Matte) -> Quality:
     factor = -(-max(alpha.shape) // LONGEST)
     small = alpha if factor == 1 else np.asarray(Image.fromarray(alpha).reduce(factor))
     solid = small >= 128
-    share, boxes = doubt([alpha]) if matte.doubt is None else (matte.doubt, matte.suspect)
+    unsure, pieces = undecided([alpha]), loose(alpha)
+    boxes = (matte.suspect or tuple(box for _, box in unsure)) + tuple(box for _, box in pieces)
     sides = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
     return Quality(
         coverage=round(float(alpha.mean(dtype=np.float64)) / 255, 4),
@@ -55,8 +60,10 @@ def measure(matte: Matte) -> Quality:
         undecided=round(float(((small >= UNDECIDED[0]) & (small <= UNDECIDED[1])).mean()), 4),
         components=int((areas(solid) >= max(1.0, SPECK * solid.size)).sum()),
         touches=tuple(side for side, line in sides.items() if line.mean() > CONTACT),
-        doubt=share,
-        suspect=boxes,
+        doubt=matte.doubt,
+        unsure=round(max((share for share, _ in unsure), default=0.0), 4),
+        loose=round(sum(share for share, _ in pieces), 4),
+        suspect=boxes[:MOST_BOXES],
     )
 
 
@@ -68,7 +75,8 @@ def flags(quality: Quality) -> tuple[str, ...]:
     decided = max(0.0, quality.coverage - quality.undecided / 2)
     found = {
         FULL: quality.coverage > MOST,
-        SUSPECT: quality.doubt > DOUBT,
+        SUSPECT: (quality.unsure > UNSURE_PART if quality.doubt is None else quality.doubt > DOUBT)
+        or quality.loose > LOOSE,
         FAINT: peak < UNSURE or quality.undecided > HESITANT * (quality.undecided + decided),
         FRAGMENTED: quality.components >= FRAGMENTS,
         CUT_OFF: bool(set(quality.touches) - {"bottom"}),

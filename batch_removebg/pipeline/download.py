@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import takewhile
@@ -189,14 +189,16 @@ class Downloader:
         limits, wanted = self.context.limits, self.context.recipe.finish
         if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not wanted.loses_nothing:
             await self._keep(predicted, cutout)  # before the file that it is in may be replaced
-        notes = await self._put(predicted, partial(as_it_is, cutout, wanted, limits))
-        if notes is None:
-            from batch_removebg.finish import finish
+        from batch_removebg.finish import finish
 
-            seconds = patience(limits.max_pixels, wanted.encoding.effort)
-            remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
-            notes = await self._put(predicted, lambda: remade)
-        return notes or ()
+        seconds = patience(limits.max_pixels, wanted.encoding.effort)
+        finished = await self.context.cpu.run(as_it_is, cutout, wanted, limits)
+        if finished is None:
+            finished = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
+        else:
+            with suppress(WorkFailed):  # what can't be judged is good enough to keep
+                finished = replace(finished, quality=await self._of_output(seconds, finish.judged, cutout))
+        return await self._put(predicted, lambda: finished) or ()
 
     async def _put(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
         """Write and record the draft's picture; None where it gives none."""

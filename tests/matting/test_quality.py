@@ -97,17 +97,34 @@ def test_a_wide_part_that_is_undecided_is_suspect_and_told_where() -> None:
     alpha = frame((20, 80, 20, 80))
     alpha[20:30, 40:60] = 128
     quality = measure(alpha, peak=0.98)
-    assert quality.doubt == pytest.approx(10 * 20 / 60**2, abs=0.002)
+    assert quality.unsure == pytest.approx(10 * 20 / 60**2, abs=0.002)
     assert quality.suspect == ((0.4, 0.2, 0.2, 0.1),)
     assert flags(quality) == ("suspect",)
 
 
-def test_what_looks_disagreed_about_counts_before_what_the_alpha_shows() -> None:
-    sure = frame((20, 80, 20, 80))
-    quality = judging.measure(Matte(sure, 0.98, doubt=0.4, suspect=((0.1, 0.2, 0.3, 0.4),)))
-    assert (quality.doubt, quality.suspect, flags(quality)) == (0.4, ((0.1, 0.2, 0.3, 0.4),), ("suspect",))
+def test_a_small_piece_that_lies_apart_is_suspect_and_a_large_one_is_not() -> None:
+    quality = measure(frame((20, 80, 20, 80), (30, 35, 90, 95)), peak=0.98)
+    assert (quality.loose, quality.suspect) == (pytest.approx(25 / 3625, abs=1e-4), ((0.9, 0.3, 0.05, 0.05),))
+    assert flags(quality) == ("suspect",)
+    pair = measure(frame((20, 80, 10, 40), (20, 80, 60, 90)), peak=0.98)
+    assert (pair.loose, flags(pair)) == (0.0, ())
+
+
+@pytest.mark.parametrize(("doubt", "told"), [(0.05, ()), (0.051, ("suspect",))])
+def test_where_several_looks_were_taken_their_disagreement_counts_and_not_an_undecided_part(
+    doubt: float, told: tuple[str, ...]
+) -> None:
+    alpha = frame((20, 80, 20, 80))
+    alpha[20:30, 40:60] = 128
+    quality = judging.measure(Matte(alpha, 0.98, doubt=doubt, suspect=((0.1, 0.2, 0.3, 0.4),)))
+    assert (quality.doubt, quality.suspect, flags(quality)) == (doubt, ((0.1, 0.2, 0.3, 0.4),), told)
+
+
+def test_three_places_are_told_at_most() -> None:
+    pieces = [(10 * n, 10 * n + 4, 5, 9) for n in range(1, 9)]
+    assert len(measure(frame((10, 90, 20, 90), *pieces)).suspect) == 3
 
 
 def test_flags_are_told_in_their_order() -> None:
-    bad = Quality(coverage=0.99, peak=0.4, undecided=0.6, components=9, touches=("top", "left"), doubt=0.5)
+    bad = Quality(coverage=0.99, peak=0.4, undecided=0.6, components=9, touches=("top", "left"), unsure=0.5)
     assert flags(bad) == FLAGS[1:]
