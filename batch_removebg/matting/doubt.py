@@ -7,7 +7,8 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 
 from batch_removebg.model import Box
 
@@ -33,9 +34,8 @@ def disagreement(looks: Sequence[Alpha]) -> float:
 def undecided(looks: Iterable[Alpha]) -> Regions:
     """Where the mean of looks (H×W, of any size) says neither subject nor background."""
     mean = np.mean([_small(look) for look in looks], axis=0)
-    unsure = Image.fromarray((abs(mean - 0.5) < 0.5 - DECIDED).astype(np.uint8))
-    wide = unsure.filter(ImageFilter.MinFilter(BAND)).filter(ImageFilter.MaxFilter(BAND))
-    return _regions(np.asarray(wide) > 0, mean >= 0.5)
+    unsure = abs(mean - 0.5) < 0.5 - DECIDED
+    return _regions(~_shrunk(~_shrunk(unsure)), mean >= 0.5)
 
 
 def loose(alpha: Alpha) -> Regions:
@@ -47,6 +47,14 @@ def loose(alpha: Alpha) -> Regions:
 def _small(alpha: Alpha) -> npt.NDArray[np.float32]:
     small = Image.fromarray(alpha).resize((SIZE, SIZE), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / np.float32(255)
+
+
+def _shrunk(mask: Mask) -> Mask:
+    """Without the pixels that are within half a band of another's, the frame's edge aside."""
+    for axis in 0, 1:
+        wide = np.pad(mask, [(BAND // 2,) * 2 if axis == along else (0, 0) for along in (0, 1)], constant_values=True)
+        mask = np.logical_and.reduce(sliding_window_view(wide, BAND, axis), axis=-1)
+    return mask
 
 
 def _regions(mask: Mask, subject: Mask) -> Regions:

@@ -26,7 +26,7 @@ LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above wh
 UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, and below which a cutout is faint
 HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
 DOUBT = 0.05  # disagreement of the looks that agree most, above which a cutout is suspect
-UNSURE_PART, LOOSE = 0.003, 0.004  # shares of the subject above which an undecided part, and loose ones, are suspect
+UNSURE_PART, LOOSE = 0.002, 0.004  # shares of the subject above which an undecided part, and loose ones, are suspect
 FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 

@@ -93,7 +93,10 @@ class Downloader:
         if isinstance(output, tuple):
             output = await self._used(predicted, self._matte)
             await self._keep(predicted, output)
-        finished = output if isinstance(output, Finished) else await self._finish(predicted, output)
+        if isinstance(output, Finished):
+            finished = await self._with_quality(output)
+        else:
+            finished = await self._finish(predicted, output)
         return await self._put(predicted, lambda: finished) or ()
 
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
@@ -196,9 +199,18 @@ class Downloader:
         if finished is None:
             finished = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
         else:
-            with suppress(WorkFailed):  # what can't be judged is good enough to keep
-                finished = replace(finished, quality=await self._of_output(seconds, finish.judged, cutout))
+            finished = await self._with_quality(finished)
         return await self._put(predicted, lambda: finished) or ()
+
+    async def _with_quality(self, cutout: Finished) -> Finished:
+        """A provider's cutout that is passed on; it is kept also where it can't be judged."""
+        from batch_removebg.finish.finish import judged
+
+        with suppress(WorkFailed):
+            return replace(
+                cutout, quality=await self._of_output(patience(cutout.width * cutout.height), judged, cutout.data)
+            )
+        return cutout
 
     async def _put(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
         """Write and record the draft's picture; None where it gives none."""
