@@ -87,18 +87,14 @@ class Network:
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:
-    """The median of several looks at each pixel, at the size of the largest, and where they disagree.
-
-    Its confidence is the highest of them.
-    """
+    """The median of several looks at each pixel, at the size of the largest; their highest peak, and their doubt."""
     if len(mattes) == 1:
         return mattes[0]
     size = max(matte.alpha.shape for matte in mattes)
     alphas = [np.asarray(Image.fromarray(each.alpha).resize(size, Image.Resampling.BICUBIC)) for each in mattes]
     median = np.rint(np.median(alphas, axis=0)).astype(np.uint8)
     suspect = tuple(box for _, box in undecided(alphas))[:MOST_BOXES]
-    peak = max(each.peak or 0.0 for each in mattes)
-    return Matte(median, peak, doubt=disagreement([matte.alpha for matte in mattes]), suspect=suspect)
+    return Matte(median, max(each.peak or 0.0 for each in mattes), doubt=disagreement(alphas), suspect=suspect)
 
 
 def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float32]:

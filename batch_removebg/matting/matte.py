@@ -13,14 +13,12 @@ from batch_removebg.imaging.arrays import Picture, to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.png_write import write
-from batch_removebg.model import Box, Matte
+from batch_removebg.model import Matte
 
 Alpha = npt.NDArray[np.uint8]  # H×W, 0 background to 255 subject
 
-_KEYWORDS = _PEAK, _ENGINE, _DOUBT, _SUSPECT = tuple(
-    f"batch-removebg:{name}" for name in ("peak", "engine", "doubt", "suspect")
-)
-"""Of the PNG's tEXt chunks."""
+# Keywords of the PNG's tEXt chunks.
+_KEYWORDS = _PEAK, _ENGINE, _DOUBT, _SUSPECT = [f"batch-removebg:{n}" for n in ("peak", "engine", "doubt", "suspect")]
 _NUMBER = re.compile(r"\d+(\.\d+)?(e-\d+)?", re.ASCII)
 _BOX = re.compile(" ".join([r"([01]\.\d{3})"] * 4), re.ASCII)
 MOST_BOXES = 3  # that are kept
@@ -72,12 +70,9 @@ def decode_matte(data: bytes) -> Matte:
     texts = png.read_chunks(data)[1]
     peak, engine, doubt, suspect = (texts.get(name.encode(), b"").decode("latin-1") for name in _KEYWORDS)
     sound = engine.isascii() and engine.isprintable() and 0 < len(engine) <= _LONGEST_NAME
-    return Matte(to_8_bits(alpha), _number(peak), engine if sound else None, _number(doubt), _boxes(suspect))
+    boxes = tuple((float(x), float(y), float(w), float(h)) for x, y, w, h in _BOX.findall(suspect)[:MOST_BOXES])
+    return Matte(to_8_bits(alpha), _number(peak), engine if sound else None, _number(doubt), boxes)
 
 
 def _number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def _boxes(text: str) -> tuple[Box, ...]:
-    return tuple((float(x), float(y), float(w), float(h)) for x, y, w, h in _BOX.findall(text)[:MOST_BOXES])
