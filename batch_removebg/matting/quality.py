@@ -62,7 +62,7 @@ def measure(matte: Matte) -> Quality:
         touches=tuple(side for side, line in sides.items() if line.mean() > CONTACT),
         doubt=matte.doubt,
         unsure=round(max((share for share, _ in unsure), default=0.0), 4),
-        loose=round(sum(share for share, _ in pieces), 4),
+        loose=round(sum((share for share, _ in pieces), 0.0), 4),
         suspect=boxes[:MOST_BOXES],
     )
 
