@@ -153,6 +153,10 @@ class ProxySpec:
     quality: int = 92  # of JPEG, 1–95, without chroma subsampling
 
 
+Box = tuple[float, float, float, float]
+"""A part of a picture: left, top, width and height, in shares of the picture's."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Matte:
     """The alpha of a picture, and how it was made, where that is known."""
@@ -160,6 +164,8 @@ class Matte:
     alpha: NDArray[np.uint8]  # H×W, 0 background to 255 subject
     peak: float | None = None  # the network's confidence: the maximum of its map, 0–1
     engine: str | None = None  # runtime, device and precision, such as `openvino CPU bf16`
+    doubt: float | None = None  # how far the looks that agree most still disagree, 0–1; None where there was one look
+    suspect: tuple[Box, ...] = ()  # where looks disagree, the largest part first: 3 at most
 
 
 class Provider(Protocol):

@@ -14,6 +14,8 @@ from batch_removebg.errors import PredictionFailed, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
+from batch_removebg.matting.doubt import disagreement, undecided
+from batch_removebg.matting.matte import MOST_BOXES
 from batch_removebg.model import Matte
 
 from . import weights
@@ -85,13 +87,14 @@ class Network:
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:
-    """The median of several looks at each pixel, at the size of the largest; its confidence is the highest of them."""
+    """The median of several looks at each pixel, at the size of the largest; their highest peak, and their doubt."""
     if len(mattes) == 1:
         return mattes[0]
     size = max(matte.alpha.shape for matte in mattes)
     alphas = [np.asarray(Image.fromarray(each.alpha).resize(size, Image.Resampling.BICUBIC)) for each in mattes]
     median = np.rint(np.median(alphas, axis=0)).astype(np.uint8)
-    return Matte(median, max(each.peak or 0.0 for each in mattes))
+    suspect = tuple(box for _, box in undecided(alphas))[:MOST_BOXES]
+    return Matte(median, max(each.peak or 0.0 for each in mattes), doubt=disagreement(alphas), suspect=suspect)
 
 
 def prepare(rgb: NDArray[np.uint8], model: weights.Weights) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.errors import NoAlpha
+from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, srgb_profile
 from batch_removebg.imaging.decode import read
@@ -17,7 +17,7 @@ from batch_removebg.imaging.format import Colour, Limits
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.matte import read_output
-from batch_removebg.matting.quality import measure
+from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.matting.refine import refine, resized
 from batch_removebg.model import Matte
 
@@ -30,7 +30,7 @@ def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finishe
     """The source's own pixels with an alpha of any size, as a file; raises SourceError, or ItemError from encoding."""
     composed = compose(read(data, limits, metadata=finish.metadata == "keep"), matte.alpha, finish)
     height, width = composed.pixels.shape[:2]
-    quality = measure(matte.alpha, matte.peak)
+    quality = measure(matte)
     return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, matte.engine)
 
 
@@ -46,7 +46,16 @@ def finish_cutout(data: bytes, finish: Finish, limits: Limits) -> Finished:
     own = replace(finish, edges="keep", refine="none", clean_below=0)
     composed = compose(replace(picture, alpha=None), alpha, own)
     height, width = alpha.shape
-    return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(to_8_bits(alpha)))
+    return Finished(encode(composed, finish.encoding), width, height, composed.notes, measure(Matte(to_8_bits(alpha))))
+
+
+def judged(data: bytes, limits: Limits) -> Quality | None:
+    """The quality of a provider's cutout that is passed on as it is; None where that can't be decoded."""
+    try:
+        alpha = read_output(data, limits).alpha
+    except OutputBroken:
+        return None
+    return None if alpha is None else measure(Matte(to_8_bits(alpha)))
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:

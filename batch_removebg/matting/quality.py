@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .matte import Alpha
+from batch_removebg.model import Box, Matte
+
+from .doubt import loose, undecided
+from .matte import MOST_BOXES
 from .regions import areas
 
-EMPTY, FULL, FAINT, FRAGMENTED, CUT_OFF = FLAGS = ("empty", "full", "faint", "fragmented", "cut-off")
+FLAGS = EMPTY, FULL, SUSPECT, FAINT, FRAGMENTED, CUT_OFF = "empty", "full", "suspect", "faint", "fragmented", "cut-off"
 """Faults that a cutout may have, and that a person should check."""
 LONGEST = 512  # longest side in pixels at which an alpha is examined; a larger one is reduced
 UNDECIDED = 26, 229  # first and last undecided level of 255: from 0.1 to 0.9
@@ -22,6 +25,8 @@ CONTACT = 0.02  # share of a side of the frame above which the subject touches i
 LEAST, MOST = 1e-3, 0.98  # coverage below which a cutout is empty, and above which it is full
 UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, and below which a cutout is faint
 HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
+DOUBT = 0.05  # disagreement of the looks that agree most, above which a cutout is suspect
+UNSURE_PART, LOOSE = 0.002, 0.004  # shares of the subject above which an undecided part, and loose ones, are suspect
 FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 
@@ -34,13 +39,20 @@ class Quality:
     undecided: float  # share of the frame whose alpha lies between 0.1 and 0.9
     components: int  # connected areas of more than half an alpha, of 0.1 % of the frame at least
     touches: tuple[str, ...]  # of top, right, bottom, left: where the subject takes more than 2 % of the side
+    doubt: float | None = None  # how far the looks that agree most still disagree, 0–1; None where there was one look
+    unsure: float = 0.0  # the largest part that is neither subject nor background, as a share of the subject
+    loose: float = 0.0  # small pieces that lie apart, as a share of the subject
+    suspect: tuple[Box, ...] = ()  # where looks disagree or are unsure, and loose pieces; 3 at most
 
 
-def measure(alpha: Alpha, peak: float | None = None) -> Quality:
-    """The quality of an alpha (H×W, 0–255) as it was bought; `peak` is 0–1, None where it isn't known."""
+def measure(matte: Matte) -> Quality:
+    """The quality of an alpha as it was bought."""
+    alpha, peak = matte.alpha, matte.peak
     factor = -(-max(alpha.shape) // LONGEST)
     small = alpha if factor == 1 else np.asarray(Image.fromarray(alpha).reduce(factor))
     solid = small >= 128
+    unsure, pieces = undecided([alpha]), loose(alpha)
+    boxes = (matte.suspect or tuple(box for _, box in unsure)) + tuple(box for _, box in pieces)
     sides = {"top": solid[0], "right": solid[:, -1], "bottom": solid[-1], "left": solid[:, 0]}
     return Quality(
         coverage=round(float(alpha.mean(dtype=np.float64)) / 255, 4),
@@ -48,6 +60,10 @@ def measure(alpha: Alpha, peak: float | None = None) -> Quality:
         undecided=round(float(((small >= UNDECIDED[0]) & (small <= UNDECIDED[1])).mean()), 4),
         components=int((areas(solid) >= max(1.0, SPECK * solid.size)).sum()),
         touches=tuple(side for side, line in sides.items() if line.mean() > CONTACT),
+        doubt=matte.doubt,
+        unsure=round(max((share for share, _ in unsure), default=0.0), 4),
+        loose=round(sum((share for share, _ in pieces), 0.0), 4),
+        suspect=boxes[:MOST_BOXES],
     )
 
 
@@ -59,6 +75,8 @@ def flags(quality: Quality) -> tuple[str, ...]:
     decided = max(0.0, quality.coverage - quality.undecided / 2)
     found = {
         FULL: quality.coverage > MOST,
+        SUSPECT: (quality.unsure > UNSURE_PART if quality.doubt is None else quality.doubt > DOUBT)
+        or quality.loose > LOOSE,
         FAINT: peak < UNSURE or quality.undecided > HESITANT * (quality.undecided + decided),
         FRAGMENTED: quality.components >= FRAGMENTS,
         CUT_OFF: bool(set(quality.touches) - {"bottom"}),

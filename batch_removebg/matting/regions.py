@@ -18,6 +18,11 @@ def span(line: npt.NDArray[np.bool_], margin: int) -> slice:
 
 def areas(mask: Mask) -> npt.NDArray[np.int64]:
     """Sizes in pixels of the regions connected by sides or corners, in no order."""
+    return regions(mask)[0]
+
+
+def regions(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The regions connected by sides or corners: their sizes in pixels, and their left, top, right and bottom, n×4."""
     # By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
     height, width = mask.shape
     flat = np.zeros((height, width + 2), np.int8)  # a gap at both ends, so that no run continues in the next row
@@ -30,8 +35,13 @@ def areas(mask: Mask) -> npt.NDArray[np.int64]:
     number = np.maximum(past - first, 0)
     lower = np.repeat(np.arange(len(starts)), number)
     upper = np.arange(len(lower)) - np.repeat(np.cumsum(number) - number - first, number)
-    labels = _joined(len(starts), lower, upper)
-    return np.bincount(labels, ends - starts)[np.unique(labels)].astype(np.int64) if len(starts) else labels
+    names, run_of = np.unique(_joined(len(starts), lower, upper), return_inverse=True)
+    sizes = np.bincount(run_of, ends - starts, len(names)).astype(np.int64)
+    rows, columns = np.divmod(starts, reach)
+    boxes = np.tile((width, height, 0, 0), (len(names), 1))
+    np.minimum.at(boxes[:, :2], run_of, np.stack((columns, rows), axis=1))
+    np.maximum.at(boxes[:, 2:], run_of, np.stack((columns + ends - starts, rows + 1), axis=1))
+    return sizes, boxes
 
 
 def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from itertools import takewhile
@@ -31,7 +31,7 @@ from batch_removebg.model import Matte
 from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.resources import patience
-from batch_removebg.storage.outputs import Draft, Outputs
+from batch_removebg.storage.outputs import Outputs
 
 from .context import Context
 from .on_hand import OnHand
@@ -77,7 +77,7 @@ class Downloader:
     policy: RefetchPolicy = RefetchPolicy()
 
     def __post_init__(self) -> None:
-        self._outputs: Outputs[Finished] = Outputs(self.out)
+        self._outputs = Outputs(self.out)
         self._largest = 0  # bytes of the largest output so far
 
     async def save(self, predicted: Predicted) -> Notes:
@@ -93,8 +93,8 @@ class Downloader:
         if isinstance(output, tuple):
             output = await self._used(predicted, self._matte)
             await self._keep(predicted, output)
-        finished = output if isinstance(output, Finished) else await self._finish(predicted, output)
-        return await self._put(predicted, lambda: finished) or ()
+        made = self._with_quality(output) if isinstance(output, Finished) else self._finish(predicted, output)
+        return await self._put(predicted, await made)
 
     async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
         from batch_removebg.finish import finish
@@ -189,17 +189,25 @@ class Downloader:
         limits, wanted = self.context.limits, self.context.recipe.finish
         if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not wanted.loses_nothing:
             await self._keep(predicted, cutout)  # before the file that it is in may be replaced
-        notes = await self._put(predicted, partial(as_it_is, cutout, wanted, limits))
-        if notes is None:
-            from batch_removebg.finish import finish
+        from batch_removebg.finish import finish
 
-            seconds = patience(limits.max_pixels, wanted.encoding.effort)
-            remade = await self._of_output(seconds, partial(finish.finish_cutout, finish=wanted), cutout)
-            notes = await self._put(predicted, lambda: remade)
-        return notes or ()
+        seconds = patience(limits.max_pixels, wanted.encoding.effort)
+        remake = partial(finish.finish_cutout, finish=wanted)
+        passed = await self.context.cpu.run(as_it_is, cutout, wanted, limits)
+        finished = await (self._with_quality(passed) if passed else self._of_output(seconds, remake, cutout))
+        return await self._put(predicted, finished)
 
-    async def _put(self, predicted: Predicted, draft: Draft[Finished]) -> Notes | None:
-        """Write and record the draft's picture; None where it gives none."""
+    async def _with_quality(self, cutout: Finished) -> Finished:
+        """A provider's cutout that is passed on; it is kept also where it can't be judged."""
+        from batch_removebg.finish.finish import judged
+
+        with suppress(WorkFailed):
+            seconds = patience(cutout.width * cutout.height)
+            return replace(cutout, quality=await self._of_output(seconds, judged, cutout.data))
+        return cutout
+
+    async def _put(self, predicted: Predicted, finished: Finished) -> Notes:
+        """Write and record the picture."""
         prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self.context.ledger
         with anyio.CancelScope(shield=True):
             if predicted.reused:
@@ -207,17 +215,14 @@ class Downloader:
                 await ledger.append(Claimed(todo.item.id, todo.output))
             if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
-            kept = await self._outputs.put(todo.output, draft)
-            if kept is None:
-                return None
-            finished = kept.picture
+            digest = await self._outputs.put(todo.output, finished.data)
             notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
             await ledger.append(
                 Saved(
                     **described(todo, self.context.recipe.digest_of(todo.item)),
                     source_sha256=prepared.sha256 or None,
                     output=todo.output,
-                    sha256=kept.sha256,
+                    sha256=digest,
                     bytes=len(finished.data),
                     width=finished.width,
                     height=finished.height,

@@ -101,7 +101,7 @@ def test_every_item_saved_is_0_with_the_result_on_stdout_and_words_on_stderr(
     assert re.fullmatch(
         r"3 saved, 0 failed in \d+\.\d s\n"
         r"predictions: 3 bought from http://127\.0\.0\.1:9/v1\n"
-        r"worth a look: 3 cut-off \([abc.jpg, ]+\), 3 faint \([abc.jpg, ]+\)\n"
+        r"worth a look: 3 cut-off \([abc.jpg, ]+\), 3 faint \([abc.jpg, ]+\), 3 suspect \([abc.jpg, ]+\)\n"
         r"pictures  out/\nledger    out/ledger\.jsonl\nresults   out/results\.json\n",
         err,
     )
@@ -513,7 +513,7 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
         "predictions": 2,
         "possible_duplicates": 0,
         "failures": [{"kind": "source", "count": 1}],
-        "flags": [{"flag": "cut-off", "count": 2}, {"flag": "faint", "count": 2}],
+        "flags": [{"flag": flag, "count": 2} for flag in ("cut-off", "faint", "suspect")],
         "finished": True,
     }
     assert tree(shop) == before

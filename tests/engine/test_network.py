@@ -74,6 +74,16 @@ def test_of_several_looks_the_median_counts_at_the_size_of_the_largest() -> None
     assert engine.combined(flat).alpha.tolist() == [[30] * 8] * 8
 
 
+def test_what_several_looks_disagree_about_is_told_with_their_median() -> None:
+    left, right, whole = (np.zeros((320, 320), np.uint8) for _ in range(3))
+    left[:, :80], right[:, 240:], whole[:, :] = 255, 255, 255
+    found = engine.combined([Matte(left, 1.0), Matte(right, 1.0), Matte(whole, 1.0)])
+    assert found.doubt == 0.75
+    assert found.suspect == ((0.0, 0.0, 1.0, 1.0),)
+    alone = engine.combined([Matte(left, 1.0)])
+    assert (alone.doubt, alone.suspect) == (None, ())
+
+
 def test_a_network_of_several_looks_shows_each_the_picture_at_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: dict[str, tuple[int, ...]] = {}
 

@@ -95,11 +95,18 @@ def test_a_finished_picture_is_judged_by_the_alpha_that_was_bought():
     assert finish(encoded(noise(200, 300)), alpha, Finish(), LIMITS).quality.peak is None
 
 
-def test_a_providers_cutout_keeps_its_edges_and_is_judged_only_where_it_is_decoded():
+def test_a_providers_cutout_keeps_its_edges_and_is_judged():
     made = opened(finish_cutout(encoded(cutout(200, 300)), Finish("tiff"), LIMITS).data)
     assert np.array_equal(np.asarray(made), cutout(200, 300))
     assert finish_cutout(encoded(cutout()), Finish("tiff"), LIMITS).quality is not None
-    assert finish_cutout(encoded(cutout()), Finish(), LIMITS).quality is None
+    passed = finish_cutout(encoded(cutout()), Finish(), LIMITS)
+    assert passed.quality is None
+    assert module.judged(passed.data, LIMITS) == module.finish_cutout(passed.data, Finish("tiff"), LIMITS).quality
+
+
+@pytest.mark.parametrize("data", [encoded(noise(4, 4)), encoded(cutout())[:-20], b"<html>"])
+def test_a_cutout_that_cannot_be_judged_is_not_refused(data):
+    assert module.judged(data, LIMITS) is None
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)

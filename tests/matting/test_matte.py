@@ -149,6 +149,25 @@ def test_a_kept_alpha_still_knows_its_peak(given, told):
     assert np.array_equal(decode_matte(data).alpha, alpha)
 
 
+def test_a_kept_alpha_still_knows_where_looks_disagreed():
+    boxes = ((0.0, 0.5, 1.0, 0.025), (0.125, 0.25, 0.5, 0.75))
+    again = decode_matte(encode_matte(Matte(noise(3, 5, 1), doubt=0.125, suspect=boxes)))
+    assert (again.doubt, again.suspect) == (0.125, boxes)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("", ()), ("0.1 0.2 0.3 0.4", ()), ("nan nan nan nan", ()), ("2.000 0.000 0.000 0.000", ()), ("0.100 " * 40, 3)],
+)
+def test_boxes_that_are_none_are_left_out_and_three_kept_at_most(said, told):
+    info = PngInfo()
+    info.add_text("batch-removebg:suspect", said)
+    buffer = io.BytesIO()
+    Image.fromarray(noise(3, 5, 1)).save(buffer, "PNG", pnginfo=info)
+    again = decode_matte(buffer.getvalue())
+    assert (again.doubt, again.suspect) == (None, told if told == () else ((0.1,) * 4,) * told)
+
+
 @pytest.mark.parametrize(
     ("keyword", "said"),
     [

@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from batch_removebg.matting.quality import FLAGS, Quality, flags, measure
+from batch_removebg.matting import quality as judging
+from batch_removebg.matting.quality import FLAGS, Quality, flags
+from batch_removebg.model import Matte
 
 SOUND = Quality(coverage=0.3, peak=0.99, undecided=0.02, components=1, touches=())
 
@@ -16,6 +18,10 @@ def frame(*boxes: tuple[int, int, int, int], level: int = 255, size: int = 100) 
     for top, bottom, left, right in boxes:
         alpha[top:bottom, left:right] = level
     return alpha
+
+
+def measure(alpha: npt.NDArray[np.uint8], peak: float | None = None) -> Quality:
+    return judging.measure(Matte(alpha, peak))
 
 
 def test_a_sound_cutout_has_no_flag() -> None:
@@ -43,13 +49,13 @@ def test_an_alpha_that_covers_all_is_full() -> None:
 
 
 def test_an_alpha_that_has_not_made_up_its_mind_is_faint() -> None:
-    assert flags(measure(frame((20, 80, 20, 80), level=128), peak=0.9)) == ("faint",)
+    assert flags(measure(frame((20, 80, 20, 80), level=128), peak=0.9)) == ("suspect", "faint")
     assert flags(replace(SOUND, peak=0.3)) == ("faint",)
 
 
 def test_hair_and_soft_edges_are_not_faint() -> None:
     alpha = frame((30, 70, 30, 70))
-    alpha[25:75, 25:30] = alpha[25:75, 70:75] = 128
+    alpha[30:70, 28:30] = alpha[30:70, 70:72] = 128
     assert flags(measure(alpha, peak=0.97)) == ()
 
 
@@ -87,6 +93,38 @@ def test_without_a_peak_none_is_made_up() -> None:
     assert measure(frame((20, 80, 20, 80))).peak is None
 
 
+def test_a_wide_part_that_is_undecided_is_suspect_and_told_where() -> None:
+    alpha = frame((20, 80, 20, 80))
+    alpha[20:30, 40:60] = 128
+    quality = measure(alpha, peak=0.98)
+    assert quality.unsure == pytest.approx(10 * 20 / 60**2, abs=0.002)
+    assert quality.suspect == ((0.4, 0.2, 0.2, 0.1),)
+    assert flags(quality) == ("suspect",)
+
+
+def test_a_small_piece_that_lies_apart_is_suspect_and_a_large_one_is_not() -> None:
+    quality = measure(frame((20, 80, 20, 80), (30, 35, 90, 95)), peak=0.98)
+    assert (quality.loose, quality.suspect) == (pytest.approx(25 / 3625, abs=1e-4), ((0.9, 0.3, 0.05, 0.05),))
+    assert flags(quality) == ("suspect",)
+    pair = measure(frame((20, 80, 10, 40), (20, 80, 60, 90)), peak=0.98)
+    assert (pair.loose, flags(pair)) == (0.0, ())
+
+
+@pytest.mark.parametrize(("doubt", "told"), [(0.05, ()), (0.051, ("suspect",))])
+def test_where_several_looks_were_taken_their_disagreement_counts_and_not_an_undecided_part(
+    doubt: float, told: tuple[str, ...]
+) -> None:
+    alpha = frame((20, 80, 20, 80))
+    alpha[20:30, 40:60] = 128
+    quality = judging.measure(Matte(alpha, 0.98, doubt=doubt, suspect=((0.1, 0.2, 0.3, 0.4),)))
+    assert (quality.doubt, quality.suspect, flags(quality)) == (doubt, ((0.1, 0.2, 0.3, 0.4),), told)
+
+
+def test_three_places_are_told_at_most() -> None:
+    pieces = [(10 * n, 10 * n + 4, 5, 9) for n in range(1, 9)]
+    assert len(measure(frame((10, 90, 20, 90), *pieces)).suspect) == 3
+
+
 def test_flags_are_told_in_their_order() -> None:
-    bad = Quality(coverage=0.99, peak=0.4, undecided=0.6, components=9, touches=("top", "left"))
+    bad = Quality(coverage=0.99, peak=0.4, undecided=0.6, components=9, touches=("top", "left"), unsure=0.5)
     assert flags(bad) == FLAGS[1:]

@@ -523,18 +523,19 @@ async def test_a_manifest_that_breaks_further_down_stops_the_run_and_keeps_what_
 URL = "https://shop.example/b.jpg"
 
 
-async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_is_not(bench: Bench) -> None:
+async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_too(bench: Bench) -> None:
     bench.add("a.jpg")
     summary = await bench.run(str(bench.photos), URL)
     file, url = sorted(
         (line for line in bench.ledger() if line["event"] == "saved"), key=lambda line: line["item"] == URL
     )
-    assert file["quality"].keys() == {"coverage", "peak", "undecided", "components", "touches"}
-    assert not {"quality", "flags"} & url.keys()
+    told = {"coverage", "peak", "undecided", "components", "touches", "doubt", "unsure", "loose", "suspect"}
+    assert file["quality"].keys() == url["quality"].keys() == told
+    assert (url["quality"]["peak"], url["flags"]) == (None, file["flags"])
     listed = {item["id"]: item for item in bench.results()["items"]}
     assert listed[file["item"]]["quality"] == file["quality"]
     assert [group.kind for group in summary.flags] == sorted(file["flags"])
-    assert all([item for item, _ in group.examples] == [file["item"]] for group in summary.flags)
+    assert all(sorted(item for item, _ in group.examples) == sorted([file["item"], URL]) for group in summary.flags)
 
 
 async def test_other_edges_are_made_from_kept_alphas_and_nothing_is_bought_not_even_for_a_url(bench: Bench) -> None:

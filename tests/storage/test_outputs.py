@@ -9,27 +9,17 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_removebg.errors import DiskError, OutputBroken, SourceError
-from batch_removebg.finish.options import Finished
+from batch_removebg.errors import DiskError, SourceError
 from batch_removebg.storage import atomic
-from batch_removebg.storage.outputs import Outputs, Written
+from batch_removebg.storage.outputs import Outputs
 
 pytestmark = pytest.mark.anyio
 
 
-def finished(data: bytes) -> Finished:
-    return Finished(data, 2, 1)
-
-
 async def test_a_picture_lies_under_its_name_with_its_digest_known(tmp_path: Path) -> None:
-    written = await Outputs(tmp_path).put("sub/a.png", lambda: finished(b"abc"))
-    assert written == Written(finished(b"abc"), hashlib.sha256(b"abc").hexdigest())
+    digest = await Outputs(tmp_path).put("sub/a.png", b"abc")
+    assert digest == hashlib.sha256(b"abc").hexdigest()
     assert (tmp_path / "sub/a.png").read_bytes() == b"abc"
-
-
-async def test_a_draft_that_gives_nothing_writes_nothing(tmp_path: Path) -> None:
-    assert await Outputs(tmp_path).put("a.png", lambda: None) is None
-    assert list(tmp_path.iterdir()) == []
 
 
 async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate(
@@ -42,21 +32,10 @@ async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate
         folders.append(path.name)
         real(path)
 
-    def broken() -> Finished:
-        raise OutputBroken("the output is damaged")
-
     monkeypatch.setattr(atomic, "fsync_dir", noted)
     (tmp_path / "folder.png").mkdir()
-    drafts = [
-        ("a.png", lambda: finished(b"a")),
-        ("b.png", broken),
-        ("folder.png", lambda: finished(b"c")),
-        ("../out.png", lambda: finished(b"d")),
-        ("e.png", lambda: finished(b"e")),
-        ("f.png", lambda: None),
-    ]
-    results = Outputs(tmp_path)._write(drafts)
-    assert [type(one) for one in results] == [Written, OutputBroken, SourceError, SourceError, Written, type(None)]
+    results = Outputs(tmp_path)._write([("a.png", b"a"), ("folder.png", b"c"), ("../out.png", b"d"), ("e.png", b"e")])
+    assert [type(one) for one in results] == [str, SourceError, SourceError, str]
     assert folders == [tmp_path.name]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png"]
 
@@ -72,7 +51,7 @@ async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
 
     async def put(name: str) -> None:
         with pytest.raises(DiskError):
-            await outputs.put(name, lambda: finished(b"x"))
+            await outputs.put(name, b"x")
         raised.append(name)
 
     async with anyio.create_task_group() as tasks:
@@ -97,5 +76,5 @@ async def test_bytes_and_names_are_durable_before_the_picture_is_kept(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
-    await Outputs(tmp_path).put("a.png", lambda: finished(b"a"))
+    await Outputs(tmp_path).put("a.png", b"a")
     assert calls == ["bytes", "rename", "folder"]
