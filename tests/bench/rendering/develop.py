@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tests.bench.rendering.catalogue import Picture
 
 Floats = NDArray[np.float32]
-BRIGHT = {"white_on_white": 0.9, "black_on_black": 0.3}
-"""How bright the brightest parts become, in linear light; otherwise 0.78."""
+BRIGHT = {"white_on_white": 0.95, "black_on_black": 0.15, "sweep": 0.92}
+"""How bright the brightest parts become, in linear light, by kind or place; otherwise 0.78."""
 SHOULDER = 0.75
 
 
@@ -20,7 +20,9 @@ def box(plane: Floats, radius: int) -> Floats:
     around = [(radius + 1, radius), (radius + 1, radius), *[(0, 0)] * (plane.ndim - 2)]
     sums = np.pad(plane.astype(np.float64), around, mode="edge").cumsum(0).cumsum(1)
     side = 2 * radius + 1
-    return ((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2).astype(np.float32)
+    return ((sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2).astype(
+        np.float32
+    )
 
 
 def encoded(light: Floats) -> Floats:
@@ -28,14 +30,20 @@ def encoded(light: Floats) -> Floats:
     light = np.maximum(light, 0)
     over = (light - SHOULDER) / (1 - SHOULDER)
     light = np.where(over > 0, SHOULDER + (1 - SHOULDER) * (1 - np.exp(-np.maximum(over, 0))), light)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055).astype(np.float32)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055).astype(
+        np.float32
+    )
 
 
 def exposure(everything: Floats, picture: Picture) -> Floats:
     """Factors of red, green and blue."""
     dice = Random(f"exposure {picture.name}")
     bright = box(everything @ np.array((0.21, 0.72, 0.07), np.float32), 4)
-    gain = BRIGHT.get(picture.kind, 0.78) * dice.uniform(0.88, 1.08) / float(np.percentile(bright, 96))
+    gain = (
+        BRIGHT.get(picture.kind, BRIGHT.get(picture.place, 0.78))
+        * dice.uniform(0.88, 1.08)
+        / float(np.percentile(bright, 96))
+    )
     warm = dice.uniform(-0.05, 0.06)
     return np.array((gain * (1 + warm), gain, gain * (1 - warm)), np.float32)
 
@@ -48,6 +56,7 @@ def alpha_of(subject: Floats, picture: Picture) -> Floats:
         calm = edge_keeping(alpha, 2, 0.004)
         inside = box((alpha > 0.004).astype(np.float32), 2) > 0.999
         alpha = np.where(part & inside, calm, alpha)
+        alpha = np.maximum(alpha, np.clip(subject[..., :3].max(axis=2), 0, 1))
     return np.where(alpha > 0.997, 1, np.where(alpha < 0.003, 0, alpha)).astype(np.float32)
 
 
@@ -69,7 +78,9 @@ def foreground(everything: Floats, subject: Floats, alpha: Floats) -> Floats:
     return np.where((alpha >= 1)[..., None], everything, np.clip(found, 0, 4)).astype(np.float32)
 
 
-def developed(everything: Floats, subject: Floats, picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8]]:
+def developed(
+    everything: Floats, subject: Floats, picture: Picture
+) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.uint8]]:
     """Photograph, alpha (65535 is opaque) and foreground."""
     gain = exposure(everything, picture)
     alpha = alpha_of(np.dstack([subject[..., :3] * gain, subject[..., 3]]), picture)

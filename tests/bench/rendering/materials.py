@@ -44,10 +44,11 @@ class Stuff:
     def join(self, source: Any, target: Any) -> None:
         self.links.new(source, target)
 
-    def places(self, stretch: Sequence[float] = (1, 1, 1)) -> Any:
-        """Where a point of the object is, each axis stretched."""
+    def places(self, stretch: Sequence[float] = (1, 1, 1), turn: float = 0.0) -> Any:
+        """Where a point of the object is, each axis stretched, turned about z."""
         where, scaled = self.node("TexCoord"), self.node("Mapping")
         scaled.inputs["Scale"].default_value = stretch
+        scaled.inputs["Rotation"].default_value = (0, 0, turn)
         self.join(where.outputs["Object"], scaled.inputs["Vector"])
         return scaled.outputs["Vector"]
 
@@ -80,6 +81,10 @@ class Stuff:
 
     def blended(self, source: Any, colours: Sequence[Colour], low: float = 0.3, high: float = 0.7) -> Stuff:
         """Coloured by a value, the first colour where it is low."""
+        self.join(self.tones(source, colours, low, high), self.body.inputs["Base Color"])
+        return self
+
+    def tones(self, source: Any, colours: Sequence[Colour], low: float = 0.3, high: float = 0.7) -> Any:
         ramp = self.node("ValToRGB")
         stops = ramp.color_ramp.elements
         while len(stops) < len(colours):
@@ -88,8 +93,7 @@ class Stuff:
             stops[i].position = low + (high - low) * i / max(1, len(colours) - 1)
             stops[i].color = linear(colour)
         self.join(source, ramp.inputs["Fac"])
-        self.join(ramp.outputs["Color"], self.body.inputs["Base Color"])
-        return self
+        return ramp.outputs["Color"]
 
     def banded(self, colours: Sequence[Colour], scale: float, direction: str = "X", bend: float = 3.0) -> Stuff:
         made = self.node("TexWave", {"bands_direction": direction}, Scale=scale, Distortion=bend, Detail=3)
@@ -154,8 +158,11 @@ def wood(colours: Sequence[Colour], scale: float = 6, rough: float = 0.45, along
     return stuff.rough(scale * 5, 0.002, stretch).made
 
 
-def hair(colour: Colour, melanin: bool = False) -> Any:
-    stuff = Stuff(colour, 0.6)
-    strand = stuff.node("BsdfHairPrincipled", {"parametrization": "COLOR"}, Color=linear(colour), Roughness=0.4)
-    stuff.join(strand.outputs["BSDF"], stuff.end.inputs["Surface"])
+def hair(colour: Colour) -> Any:
+    """Of strands: matt, and half of the light goes through; a truer model takes minutes."""
+    stuff = Stuff(colour, 0.7, Sheen_Weight=0.2)
+    through, mixed = stuff.node("BsdfTranslucent", Color=linear(colour)), stuff.node("MixShader", Fac=0.45)
+    stuff.join(stuff.body.outputs["BSDF"], mixed.inputs[1])
+    stuff.join(through.outputs["BSDF"], mixed.inputs[2])
+    stuff.join(mixed.outputs["Shader"], stuff.end.inputs["Surface"])
     return stuff.made

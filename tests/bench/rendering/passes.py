@@ -8,8 +8,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.bench.rendering import stage
 from tests.bench.rendering.catalogue import Picture
-from tests.bench.rendering.stage import AROUND, things
+from tests.bench.rendering.stage import AROUND, SUBJECT, things
 
 Linear = NDArray[np.float32]
 
@@ -22,51 +23,71 @@ def settings(seed: int, threads: int = 2) -> None:
     render.image_settings.file_format, render.image_settings.color_mode = "OPEN_EXR", "RGBA"
     render.image_settings.color_depth = "32"
     cycles.device, cycles.seed = "CPU", seed
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 9, 2, 3
-    cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 16
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 7, 1, 2
+    cycles.use_light_tree = False
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 7, 12
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.sample_clamp_indirect, cycles.use_auto_tile = 5.0, False
-    cycles.denoiser, cycles.use_denoising = "OPENIMAGEDENOISE", True
-    cycles.denoising_quality = "BALANCED"
+    cycles.denoiser, cycles.denoising_quality = "OPENIMAGEDENOISE", "BALANCED"
+    bpy.context.scene.cycles_curves.shape = "RIBBONS"
 
 
-def everything(picture: Picture, folder: Path) -> Linear:
+def everything(picture: Picture, folder: Path, denoised: bool = True) -> Linear:
     """The photograph in linear light, H×W×3, its noise taken out."""
     scene = bpy.context.scene
-    scene.render.film_transparent = False
-    cycles = scene.cycles
-    cycles.samples, cycles.use_adaptive_sampling = picture.samples, True
-    cycles.adaptive_threshold, cycles.adaptive_min_samples = 0.04, 12
+    scene.render.film_transparent = scene.render.use_border = False
+    scene.render.use_persistent_data = True
+    _samples(picture.samples, denoised)
     return _traced(folder / "everything.exr")[..., :3]
 
 
-def subject(picture: Picture, folder: Path) -> Linear:
-    """The subject in the same light, H×W×4, colours multiplied with alpha; what lies about it is cut out of the film.
+def subject(picture: Picture, folder: Path, denoised: bool = True) -> Linear:
+    """The subject in the same light, H×W×4: its colours, multiplied with alpha, and alpha.
 
-    Things around are holdouts: they light, mirror in and hide the subject as before, but leave no trace of their own. Alpha
-    is counted by the same rays that see the subject, and no noise is taken out of it.
+    Things around are holdouts: they light, mirror in and hide the subject as before, but leave no trace of their own on
+    the film. Alpha is counted by rays of its own, many of them, in the dark, and no noise is taken out of it.
     """
     scene = bpy.context.scene
     scene.render.film_transparent = True
-    cycles = scene.cycles
-    cycles.film_transparent_glass, cycles.film_transparent_roughness = picture.see_through, 0.2
-    cycles.use_adaptive_sampling = False
-    cycles.samples = int(picture.samples * (3 if picture.see_through else 1.2))
+    render = scene.render
+    render.use_border = True
+    render.border_min_x, render.border_min_y, render.border_max_x, render.border_max_y = stage.bounds()
+    scene.cycles.film_transparent_glass, scene.cycles.film_transparent_roughness = picture.see_through, 0.2
     for thing in things(AROUND):
         thing.is_holdout = True
-    return _traced(folder / "subject.exr")
+    _samples(picture.samples if picture.see_through else picture.samples // 2, denoised)
+    colours = _traced(folder / "colours.exr")
+    _darken(flat=not picture.see_through)
+    _samples(picture.samples * (6 if picture.see_through else 4), False)
+    colours[..., 3] = _traced(folder / "alpha.exr")[..., 3]
+    return colours
 
 
-def plate(picture: Picture, folder: Path) -> Linear:
-    """The background without the subject's own light on the film, but with its shadow: H×W×3."""
-    scene = bpy.context.scene
-    scene.render.film_transparent = False
-    scene.cycles.samples = picture.samples
-    for thing in things(AROUND):
-        thing.is_holdout = False
-    for thing in things("subject"):
+def plate(picture: Picture, folder: Path, denoised: bool = True) -> Linear:
+    """The place with the subject's shadow on it, but without the subject, H×W×3; before `subject`, which darkens it."""
+    for thing in things(SUBJECT):
         thing.visible_camera = False
-    return _traced(folder / "plate.exr")[..., :3]
+    found = everything(picture, folder, denoised)
+    for thing in things(SUBJECT):
+        thing.visible_camera = True
+    return found
+
+
+def _samples(count: int, denoised: bool) -> None:
+    cycles = bpy.context.scene.cycles
+    cycles.samples, cycles.use_denoising, cycles.use_adaptive_sampling = count, denoised, denoised
+    cycles.adaptive_threshold, cycles.adaptive_min_samples = 0.08, 6
+
+
+def _darken(flat: bool) -> None:
+    """No light, and where nothing is see-through one flat material: what is left is what covers the film."""
+    scene = bpy.context.scene
+    scene.world.node_tree.nodes.clear()
+    for thing in things(AROUND):
+        thing.hide_render = thing.type == "LIGHT"
+    if flat:
+        bpy.context.view_layer.material_override = bpy.data.materials.new("flat")
+        scene.cycles.max_bounces = 0
 
 
 def _traced(path: Path) -> Linear:

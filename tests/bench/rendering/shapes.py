@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import atan2, ceil, copysign, cos, hypot, pi, sin
+from math import ceil, copysign, cos, hypot, pi, sin
 from random import Random
 from typing import Any
 
@@ -25,7 +25,9 @@ def put(data: Any, material: Any, at: Point = ORIGIN, turn: Point = ORIGIN, stre
     return thing
 
 
-def solid(points: Sequence[Point], faces: Sequence[Sequence[int]], material: Any, sharp: float = 0.7, **where: Any) -> Any:
+def solid(
+    points: Sequence[Point], faces: Sequence[Sequence[int]], material: Any, sharp: float = 0.7, **where: Any
+) -> Any:
     """A mesh, smooth but for edges that turn by more than `sharp` radians; double points become one."""
     mesh = bpy.data.meshes.new("mesh")
     mesh.from_pydata(points, [], faces)
@@ -59,14 +61,23 @@ def rounded(points: Sequence[Flat], radius: float, steps: int = 6) -> list[Flat]
             t = step / steps
             weights = ((1 - t) ** 2, 2 * t * (1 - t), t * t)
             three = (ends[0], corner, ends[1])
-            found.append((sum(w * p[0] for w, p in zip(weights, three, strict=True)),
-                          sum(w * p[1] for w, p in zip(weights, three, strict=True))))
+            found.append(
+                (
+                    sum(w * p[0] for w, p in zip(weights, three, strict=True)),
+                    sum(w * p[1] for w, p in zip(weights, three, strict=True)),
+                )
+            )
     return [*found, points[-1]]
 
 
 def turned(
-    profile: Sequence[Flat], material: Any, radius: float = 0.0, sides: int = 96,
-    span: Flat = (0, 2 * pi), squash: float = 1.0, **where: Any,
+    profile: Sequence[Flat],
+    material: Any,
+    radius: float = 0.0,
+    sides: int = 96,
+    span: Flat = (0, 2 * pi),
+    squash: float = 1.0,
+    **where: Any,
 ) -> Any:
     """A profile of (distance from the axis, height), turned about it; U goes round, V up."""
     line = rounded(profile, radius) if radius else list(profile)
@@ -119,8 +130,13 @@ def rod(length: float, radius: float, material: Any, tip: float | None = None, b
 
 
 def tube(
-    points: Sequence[Point], radius: float, material: Any, closed: bool = False,
-    widths: Sequence[float] = (), round_: bool = True, **where: Any,
+    points: Sequence[Point],
+    radius: float,
+    material: Any,
+    closed: bool = False,
+    widths: Sequence[float] = (),
+    round_: bool = True,
+    **where: Any,
 ) -> Any:
     """Round stuff along a line; `widths` are factors of the radius at its points."""
     curve = bpy.data.curves.new("tube", "CURVE")
@@ -152,8 +168,12 @@ def hoop(radius: float, thick: float, material: Any, oval: float = 1.0, plane: s
 
 
 def plate(
-    outline: Sequence[Flat], thick: float, material: Any, holes: Sequence[Sequence[Flat]] = (),
-    bevel: float = 0.005, **where: Any,
+    outline: Sequence[Flat],
+    thick: float,
+    material: Any,
+    holes: Sequence[Sequence[Flat]] = (),
+    bevel: float = 0.005,
+    **where: Any,
 ) -> Any:
     """A flat piece in the plane of x and y, its middle at z = 0."""
     curve = bpy.data.curves.new("plate", "CURVE")
@@ -174,11 +194,15 @@ def oblong(width: float, height: float, corner: float, steps: int = 10) -> list[
     for x, y, start in ((1, 1, 0.0), (-1, 1, pi / 2), (-1, -1, pi), (1, -1, 1.5 * pi)):
         for step in range(steps + 1):
             angle = start + pi / 2 * step / steps
-            found.append((x * (width / 2 - corner) + corner * cos(angle), y * (height / 2 - corner) + corner * sin(angle)))
+            found.append(
+                (x * (width / 2 - corner) + corner * cos(angle), y * (height / 2 - corner) + corner * sin(angle))
+            )
     return found
 
 
-def skin(rings: Sequence[Sequence[Point]], material: Any, capped: bool = True, closed: bool = False, **where: Any) -> Any:
+def skin(
+    rings: Sequence[Sequence[Point]], material: Any, capped: bool = True, closed: bool = False, **where: Any
+) -> Any:
     """The hull through rings of equally many points; `closed` joins the last ring to the first."""
     sides = len(rings[0])
     points = [point for ring in rings for point in ring]
@@ -210,7 +234,12 @@ def pillow(size: Point, material: Any, edge: float = 0.5, top: float = 0.7, coun
 
 
 def sheet(
-    width: float, depth: float, material: Any, form: Callable[[float, float], Point], cells: int = 90, thick: float = 0.0,
+    width: float,
+    depth: float,
+    material: Any,
+    form: Callable[[float, float], Point],
+    cells: int = 90,
+    thick: float = 0.0,
     **where: Any,
 ) -> Any:
     """A surface: `form` says where (u, v), each -1…1, lies when it is told the flat place."""
@@ -260,18 +289,20 @@ def curved(points: Sequence[Point], steps: int = 12) -> list[Point]:
     for a, b, c, d in zip(p, p[1:], p[2:], p[3:], strict=False):
         for step in range(steps):
             t = step / steps
-            found.append(tuple(((1 + 2 * t) * b + t * (c - a) / 2) * (1 - t) ** 2 + t * t * ((3 - 2 * t) * c + (t - 1) * (d - b) / 2)))
+            found.append(
+                tuple(
+                    ((1 + 2 * t) * b + t * (c - a) / 2) * (1 - t) ** 2
+                    + t * t * ((3 - 2 * t) * c + (t - 1) * (d - b) / 2)
+                )
+            )
     return [*found, tuple(p[-1])]
 
 
 def wave(dice: Random, size: float, height: float, count: int = 7) -> Callable[[float, float], float]:
     """A soft, random relief over a plane: bumps about `size` wide, up to about `height` high."""
     waves = [
-        (dice.gauss(0, 2 / size), dice.gauss(0, 2 / size), dice.uniform(0, 2 * pi), dice.uniform(0.4, 1)) for _ in range(count)
+        (dice.gauss(0, 2 / size), dice.gauss(0, 2 / size), dice.uniform(0, 2 * pi), dice.uniform(0.4, 1))
+        for _ in range(count)
     ]
     total = sum(w[3] ** 2 for w in waves) ** 0.5
     return lambda x, y: height * sum(a * sin(p * x + q * y + f) for p, q, f, a in waves) / total
-
-
-def heading(x: float, y: float) -> float:
-    return atan2(y, x)

@@ -17,7 +17,7 @@ from mathutils import Vector
 
 from tests.bench.rendering.catalogue import Picture
 from tests.bench.rendering.look import WOODS, Look
-from tests.bench.rendering.materials import Stuff, linear, paint, wood
+from tests.bench.rendering.materials import Stuff, linear, paint
 from tests.bench.rendering.shapes import Point, brick, put, sheet, wave
 
 SUBJECT, AROUND = "subject", "around"
@@ -118,7 +118,9 @@ def sweep(stuff: Any, back: float = 1.6, bend: float = 1.2) -> Any:
 def place(name: str, dice: Random, look: Look, kind: str) -> None:
     if name == "sweep":
         tone = {"white_on_white": "#f3f3f2", "black_on_black": "#151517"}.get(kind)
-        sweep(paint(tone or dice.choice(("#f2f2f0", "#e4e3e0", "#c9cac9", "#ffffff", "#8c8f93")), 0.7), dice.uniform(1, 2))
+        sweep(
+            paint(tone or dice.choice(("#f2f2f0", "#e4e3e0", "#c9cac9", "#ffffff", "#8c8f93")), 0.7), dice.uniform(1, 2)
+        )
     elif name == "coloured":
         sweep(paint(dice.choice(("#e8c9bd", "#b9cfc4", "#d8d2b0", "#aebfd3", "#e2b8a0", "#98a88f", "#d9c6dd")), 0.75))
     elif name == "two_tone":
@@ -137,8 +139,20 @@ def place(name: str, dice: Random, look: Look, kind: str) -> None:
 
 
 def planks(dice: Random) -> Any:
-    turn = dice.choice(("X", "Y"))
-    return wood(dice.choice(WOODS), dice.uniform(5, 9), dice.uniform(0.3, 0.6), turn)
+    """Boards of three tones with dark seams, grain along them."""
+    colours, turn = dice.choice(WOODS), dice.choice((0.0, pi / 2))
+    stuff = Stuff(colours[0], dice.uniform(0.3, 0.6))
+    wide = dice.uniform(0.25, 0.5)
+    boards = stuff.node("TexBrick", {"offset": 0.37}, Scale=1, Mortar_Size=0.004, Brick_Width=8 * wide, Row_Height=wide)
+    for name, colour in zip(("Color1", "Color2", "Mortar"), (colours[0], colours[2], "#2a1d12"), strict=True):
+        boards.inputs[name].default_value = linear(colour)
+    stuff.join(stuff.places(turn=turn), boards.inputs["Vector"])
+    grain = stuff.node("MixRGB", {"blend_type": "MULTIPLY"}, Fac=0.7)
+    stretch = (0.25, 4, 1) if turn == 0 else (4, 0.25, 1)
+    stuff.join(boards.outputs["Color"], grain.inputs["Color1"])
+    stuff.join(stuff.tones(stuff.noise(5, 8, stretch), ("#8f7f70", "#ffffff")), grain.inputs["Color2"])
+    stuff.join(grain.outputs["Color"], stuff.body.inputs["Base Color"])
+    return stuff.rough(40, 0.001, stretch).made
 
 
 def marble(dice: Random) -> Any:
@@ -153,7 +167,9 @@ def concrete(dice: Random) -> Any:
 
 def tiles(dice: Random) -> Any:
     stuff = Stuff("#ffffff", 0.2)
-    grout = stuff.node("TexBrick", {"offset": 0.0}, Scale=dice.uniform(2.5, 4), Mortar_Size=0.012, Brick_Width=1, Row_Height=1)
+    grout = stuff.node(
+        "TexBrick", {"offset": 0.0}, Scale=dice.uniform(2.5, 4), Mortar_Size=0.012, Brick_Width=1, Row_Height=1
+    )
     pair = dice.choice((("#dfe5e3", "#cfd9d6"), ("#c7d3dc", "#b4c4d0"), ("#efe8dc", "#e3d8c6")))
     for name, colour in zip(("Color1", "Color2", "Mortar"), (*pair, "#8f918e"), strict=True):
         grout.inputs[name].default_value = linear(colour)
@@ -164,7 +180,7 @@ def tiles(dice: Random) -> Any:
 
 def room(dice: Random) -> None:
     """A floor, a wall with a skirting board and a picture, and furniture out of focus at its foot."""
-    ground(wood(dice.choice(WOODS), dice.uniform(3, 6), 0.4, "X"))
+    ground(planks(dice))
     away = dice.uniform(1.6, 2.8)
     wall(paint(dice.choice(("#e5e0d6", "#b7c3c0", "#cdbfae", "#dadde0")), 0.85), away)
     brick((30, 0.05, 0.22), paint("#f0efec", 0.4), 0.01, at=(0, away - 0.03, 0.11))
@@ -174,14 +190,20 @@ def room(dice: Random) -> None:
         colour = dice.choice(("#6b5644", "#3f5560", "#a2553f", "#d9d2c5", "#55624c"))
         brick(size, paint(colour, 0.5), 0.02, at=(side * dice.uniform(0.9, 2.2), away - 0.3, tall / 2))
     high = dice.uniform(1.1, 1.6)
-    brick((dice.uniform(0.5, 0.9), 0.04, 0.6), paint(dice.choice(("#d4a373", "#3d405b", "#81b29a")), 0.5), 0.01,
-          at=(dice.uniform(-1, 1), away - 0.03, high))
+    brick(
+        (dice.uniform(0.5, 0.9), 0.04, 0.6),
+        paint(dice.choice(("#d4a373", "#3d405b", "#81b29a")), 0.5),
+        0.01,
+        at=(dice.uniform(-1, 1), away - 0.03, high),
+    )
 
 
 # Light
 
 
-def softbox(at: Point, size: float, watts: float, colour: str = "#ffffff", deep: float = 0.0, aim: Point = (0, 0, 0.4)) -> Any:
+def softbox(
+    at: Point, size: float, watts: float, colour: str = "#ffffff", deep: float = 0.0, aim: Point = (0, 0, 0.4)
+) -> Any:
     lamp = bpy.data.lights.new("light", "AREA")
     lamp.shape, lamp.size, lamp.size_y, lamp.energy = "RECTANGLE", size, deep or size, watts
     lamp.color = linear(colour)[:3]
@@ -203,7 +225,7 @@ def light(name: str, dice: Random) -> None:
         softbox((-side * 2.4, -1.0, 1.4), 1.8, 60)
         softbox((0, 1.0, 2.8), 1.4, 60)
     elif name == "window":
-        surround("#fff1de", 0.25)
+        surround("#fff8ee", 0.25)
         softbox((side * 3.0, -0.4, 1.6), 2.0, 260, "#eef4ff", 2.6)
     elif name == "overhead":
         surround("#ffffff", 0.5)
@@ -212,9 +234,9 @@ def light(name: str, dice: Random) -> None:
         surround("#dbe8ff", 0.9)
         softbox((side * 3.5, -3.0, 4.5), 0.5, 500, "#fff0d8")
     else:
-        surround("#ffe2bd", 0.3)
-        softbox((side * 1.5, -1.2, 2.4), 0.35, 110, "#ffd9a8")
-        softbox((-side * 3.0, -2.0, 1.5), 2.0, 40, "#cfdcff")
+        surround("#fff2e2", 0.3)
+        softbox((side * 1.5, -1.2, 2.4), 0.35, 110, "#ffe7cc")
+        softbox((-side * 3.0, -2.0, 1.5), 2.0, 40, "#e2eaff")
 
 
 # Camera
@@ -243,7 +265,9 @@ def camera(picture: Picture, dice: Random) -> Any:
         aim = aim + (right * (x.min() + x.max()) + above * (y.min() + y.max())) / 2 * distance
         distance *= max((x.max() - x.min()) / 2 / wide, (y.max() - y.min()) / 2 / high) / picture.fill
     room_left = 1 - picture.fill
-    aim = aim + (right * wide * dice.uniform(-1, 1) + above * high * dice.uniform(-0.6, 0.8)) * distance * room_left * 0.5
+    aim = (
+        aim + (right * wide * dice.uniform(-1, 1) + above * high * dice.uniform(-0.6, 0.8)) * distance * room_left * 0.5
+    )
     thing.location = aim + back * distance
     thing.rotation_euler = Vector(back).to_track_quat("Z", "Y").to_euler()
     lens.clip_start = 0.01
@@ -253,3 +277,22 @@ def camera(picture: Picture, dice: Random) -> Any:
         lens.dof.aperture_fstop = picture.lens / 1000 / (picture.depth * distance)
     return thing
 
+
+def bounds(margin: float = 0.04) -> tuple[float, float, float, float]:
+    """The part of the frame that the subject lies in, blur included: left, bottom, right, top as shares of it."""
+    scene = bpy.context.scene
+    lens, render = scene.camera.data, scene.render
+    frame = np.array(scene.camera.matrix_world.inverted())
+    seen = cloud(20_000) @ frame[:3, :3].T + frame[:3, 3]
+    wide = lens.sensor_width / 2 / lens.lens
+    x, y = (
+        seen[:, 0] / -seen[:, 2] / wide,
+        seen[:, 1] / -seen[:, 2] / (wide * render.resolution_y / render.resolution_x),
+    )
+    edges = (
+        x.min() / 2 + 0.5 - margin,
+        y.min() / 2 + 0.5 - margin,
+        x.max() / 2 + 0.5 + margin,
+        y.max() / 2 + 0.5 + margin,
+    )
+    return tuple(float(min(max(edge, 0.0), 1.0)) for edge in edges)  # type: ignore[return-value]

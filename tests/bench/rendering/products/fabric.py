@@ -6,8 +6,19 @@ from math import cos, pi, sin
 from random import Random
 
 from tests.bench.rendering.look import Look
-from tests.bench.rendering.materials import Stuff, cloth, metal, paint
-from tests.bench.rendering.shapes import Point, ball, circle, curved, hoop, pillow, rod, sheet, skin, subdivide, thicken, tube, wave
+from tests.bench.rendering.materials import Stuff, cloth, paint
+from tests.bench.rendering.shapes import (
+    Point,
+    ball,
+    circle,
+    curved,
+    hoop,
+    sheet,
+    skin,
+    thicken,
+    tube,
+    wave,
+)
 
 
 def towel(dice: Random, look: Look) -> None:
@@ -25,18 +36,27 @@ def towel(dice: Random, look: Look) -> None:
             way = 1 if layer % 2 == 0 else -1
             line += [(way * wide * (2 * k / 24 - 1), z) for k in range(1, 24)]
             if layer < layers - 1:
-                line += [(way * (wide + thick / 2 * sin(pi * k / 8)), z + thick / 2 * (1 - cos(pi * k / 8))) for k in range(1, 8)]
+                line += [
+                    (way * (wide + thick / 2 * sin(pi * k / 8)), z + thick / 2 * (1 - cos(pi * k / 8)))
+                    for k in range(1, 8)
+                ]
         rings = []
         for row in range(41):
             y = -deep + 2 * deep * row / 40
             ring = []
             for side in (1, -1):
-                for k, (x, z) in (enumerate(line) if side == 1 else reversed(list(enumerate(line)))):
+                for k, (x, z) in enumerate(line) if side == 1 else reversed(list(enumerate(line))):
                     a, b = line[max(0, k - 1)], line[min(len(line) - 1, k + 1)]
                     dx, dz = b[0] - a[0], b[1] - a[1]
                     size = (dx * dx + dz * dz) ** 0.5
                     half = side * thick * 0.47
-                    ring.append((x - dz / size * half, y * (1 + 0.02 * sin(9 * x + number)) , low + z + dx / size * half + relief(x, y)))
+                    ring.append(
+                        (
+                            x - dz / size * half,
+                            y * (1 + 0.02 * sin(9 * x + number)),
+                            low + z + dx / size * half + relief(x, y),
+                        )
+                    )
             rings.append(ring)
         skin(rings, stuff, sharp=1.2, turn=(0, 0, dice.uniform(-0.08, 0.08)))
         low += layers * thick + 0.004
@@ -48,20 +68,32 @@ def cap(dice: Random, look: Look) -> None:
     rings = []
     for i in range(25):
         a = pi / 2 * i / 24
-        rings.append([(0.42 * cos(a) ** 0.85 * cos(t) * (1 + 0.01 * cos(6 * t)), 0.48 * cos(a) ** 0.85 * sin(t) * (1 + 0.01 * cos(6 * t)), 0.02 + 0.38 * sin(a)) for t in (2 * pi * k / 96 for k in range(96))])
+        rings.append(
+            [
+                (
+                    0.42 * cos(a) ** 0.85 * cos(t) * (1 + 0.01 * cos(6 * t)),
+                    0.48 * cos(a) ** 0.85 * sin(t) * (1 + 0.01 * cos(6 * t)),
+                    0.02 + 0.38 * sin(a),
+                )
+                for t in (2 * pi * k / 96 for k in range(96))
+            ]
+        )
     thicken(skin(rings, stuff, capped=False, sharp=3.2), 0.012)
     ball(0.032, stuff, at=(0, 0, 0.405), stretch=(1, 1, 0.6))
 
     def peak(x: float, y: float) -> Point:
         s, t = x / 0.42, (y + 0.2) / 0.4
         reach = 0.46 + 0.33 * t * (1 - 0.25 * s * s)
-        angle = -pi / 2 + 1.15 * s
+        angle = -pi / 2 + 0.8 * s
         return 0.9 * reach * cos(angle), reach * sin(angle) * 1.02, 0.03 - 0.10 * t * t * 0.5 + 0.07 * (1 - s * s) * t
 
     sheet(0.84, 0.4, cloth(look.accent if dice.random() < 0.5 else look.main, 170, 0.003), peak, 50, 0.018)
     for k in range(6):
         a = pi / 6 + 2 * pi * k / 6
-        line = [(0.425 * cos(b) ** 0.85 * cos(a), 0.485 * cos(b) ** 0.85 * sin(a), 0.022 + 0.385 * sin(b)) for b in (pi / 2 * j / 16 for j in range(17))]
+        line = [
+            (0.425 * cos(b) ** 0.85 * cos(a), 0.485 * cos(b) ** 0.85 * sin(a), 0.022 + 0.385 * sin(b))
+            for b in (pi / 2 * j / 16 for j in range(17))
+        ]
         tube(line, 0.004, stuff)
 
 
@@ -71,15 +103,35 @@ def lace(dice: Random, look: Look) -> None:
     petals, thick, up = dice.choice((12, 16, 18)), 0.006, 0.008
     for r in (0.08, 0.2, 0.33, 0.47, 0.62, 0.77):
         hoop(r, thick, thread, at=(0, 0, up))
-    for low, high, count in ((0.0, 0.08, 12), (0.08, 0.2, petals), (0.2, 0.33, 2 * petals), (0.33, 0.47, 2 * petals), (0.47, 0.62, 3 * petals), (0.62, 0.77, 3 * petals)):
+    for low, high, count in (
+        (0.0, 0.08, 12),
+        (0.08, 0.2, petals),
+        (0.2, 0.33, 2 * petals),
+        (0.33, 0.47, 2 * petals),
+        (0.47, 0.62, 3 * petals),
+        (0.62, 0.77, 3 * petals),
+    ):
         for k in range(count):
             a, b = 2 * pi * k / count, 2 * pi * (k + 1) / count
-            for one, other in (((low, a), (high, b)), ((low, b), (high, a))) if dice.random() < 2 else ():
-                tube([(one[0] * cos(one[1]), one[0] * sin(one[1]), up), (other[0] * cos(other[1]), other[0] * sin(other[1]), up)], thick * 0.7, thread, round_=False)
+            for one, other in (((low, a), (high, b)), ((low, b), (high, a))):
+                tube(
+                    [
+                        (one[0] * cos(one[1]), one[0] * sin(one[1]), up),
+                        (other[0] * cos(other[1]), other[0] * sin(other[1]), up),
+                    ],
+                    thick * 0.7,
+                    thread,
+                    round_=False,
+                )
     for k in range(petals):
         a = 2 * pi * k / petals
         for size in (0.1, 0.06):
-            tube(circle(size, 24, (0.77 * cos(a) + size * cos(a), 0.77 * sin(a) + size * sin(a), up)), thick, thread, closed=True)
+            tube(
+                circle(size, 24, (0.77 * cos(a) + size * cos(a), 0.77 * sin(a) + size * sin(a), up)),
+                thick,
+                thread,
+                closed=True,
+            )
     for k in range(6):
         a = 2 * pi * k / 6
         tube(circle(0.055, 20, (0.4 * cos(a), 0.4 * sin(a), up)), thick * 1.3, thread, closed=True)
@@ -88,7 +140,12 @@ def lace(dice: Random, look: Look) -> None:
 def cushion(dice: Random, look: Look) -> None:
     """Square, standing on an edge, with piping."""
     if dice.random() < 0.5:
-        stuff = Stuff(look.main, 0.9, Sheen_Weight=0.4).banded((look.main, look.second), dice.uniform(2, 5), "X", 0.0).woven(140, 0.003).made
+        stuff = (
+            Stuff(look.main, 0.9, Sheen_Weight=0.4)
+            .banded((look.main, look.second), dice.uniform(2, 5), "X", 0.0)
+            .woven(140, 0.003)
+            .made
+        )
     else:
         stuff = cloth(look.main, 130, 0.004)
     lean = pi / 2 - 0.25
@@ -109,7 +166,15 @@ def cushion(dice: Random, look: Look) -> None:
     for u, v in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
         for k in range(20):
             t = -1 + 2 * k / 20
-            x, y = (t, v) if (u, v) == (-1, -1) else (u, t) if (u, v) == (1, -1) else (-t, v) if (u, v) == (1, 1) else (u, -t)
+            x, y = (
+                (t, v)
+                if (u, v) == (-1, -1)
+                else (u, t)
+                if (u, v) == (1, -1)
+                else (-t, v)
+                if (u, v) == (1, 1)
+                else (u, -t)
+            )
             edge.append((0.5 * x * (1 - 0.08 * (1 - y * y) * x * x), 0.5 * y * (1 - 0.08 * (1 - x * x) * y * y), 0.0))
     tube(edge, 0.013, paint(look.accent, 0.8), closed=True, round_=False, at=(0, 0, 0.46), turn=(lean, 0, 0))
 
@@ -125,13 +190,29 @@ def tote(dice: Random, look: Look) -> None:
             a = 2 * pi * k / 88
             x = 0.42 * (1 - 0.05 * t) * (abs(cos(a)) ** 0.4) * (1 if cos(a) > 0 else -1)
             y = 0.16 * (1 - 0.6 * t) * (abs(sin(a)) ** 0.6) * (1 if sin(a) > 0 else -1)
-            ring.append((x, y + relief(x, t) * (0.4 + sin(pi * t)) * (1 if y > 0 else -1) * min(1.0, abs(y) * 20), t * 0.92))
+            ring.append(
+                (x, y + relief(x, t) * (0.4 + sin(pi * t)) * (1 if y > 0 else -1) * min(1.0, abs(y) * 20), t * 0.92)
+            )
         rings.append(ring)
     rings.insert(0, [(x * 0.05, y * 0.05, 0.001) for x, y, _ in rings[0]])
     thicken(skin(rings, stuff, capped=False, sharp=2.5), 0.012)
     strap = cloth(look.accent, 200, 0.002)
     for y, lean in ((-0.07, -0.05), (0.07, 0.08)):
-        line = curved([(-0.19, y, 0.75), (-0.19, y, 0.95), (-0.14, y + lean, 1.2), (0, y + 1.4 * lean, 1.32), (0.14, y + lean, 1.2), (0.19, y, 0.95), (0.19, y, 0.75)], 10)
-        skin([[(px - 0.0 * w, py + d, pz) if False else (px + w * cos(pi * j / (len(line) - 1)), py + d, pz + w * sin(pi * j / (len(line) - 1))) for w, d in ((-0.03, -0.008), (0.03, -0.008), (0.03, 0.008), (-0.03, 0.008))]
-              for j, (px, py, pz) in enumerate(line)], strap, sharp=0.6)
-    _ = (hoop, metal, pillow, rod, subdivide)
+        line = curved(
+            [
+                (-0.19, y, 0.75),
+                (-0.19, y, 0.95),
+                (-0.14, y + lean, 1.2),
+                (0, y + 1.4 * lean, 1.32),
+                (0.14, y + lean, 1.2),
+                (0.19, y, 0.95),
+                (0.19, y, 0.75),
+            ],
+            10,
+        )
+        rings = []
+        for j, (px, py, pz) in enumerate(line):
+            across, up = cos(pi * j / (len(line) - 1)), sin(pi * j / (len(line) - 1))
+            corners = ((-0.03, -0.008), (0.03, -0.008), (0.03, 0.008), (-0.03, 0.008))
+            rings.append([(px + w * across, py + d, pz + w * up) for w, d in corners])
+        skin(rings, strap, sharp=0.6)

@@ -13,7 +13,7 @@ from mathutils import Vector
 
 from tests.bench.rendering.look import Look
 from tests.bench.rendering.materials import Stuff, hair, metal, paint, wood
-from tests.bench.rendering.shapes import Point, ball, brick, pillow, put, rod, skin, turned
+from tests.bench.rendering.shapes import Point, ball, pillow, put, rod, skin, turned
 
 STEPS = 5
 
@@ -30,7 +30,14 @@ def strands(lines: list[list[Point]], thick: float, material: Any, tip: float = 
 
 
 def coat(
-    body: Any, count: int, length: float, colour: str, dice: Random, thick: float = 0.0022, curl: float = 0.25, droop: float = 0.2,
+    body: Any,
+    count: int,
+    length: float,
+    colour: str,
+    dice: Random,
+    thick: float = 0.0022,
+    curl: float = 0.25,
+    droop: float = 0.2,
     keep: Callable[[Vector], bool] = lambda at: True,
 ) -> None:
     """Fur all over a mesh, as it lies in the scene."""
@@ -59,7 +66,12 @@ def coat(
         line = []
         for step in range(STEPS):
             t = step / (STEPS - 1)
-            at = root + way * (long_ * t) + side * (long_ * curl * t * sin(phase + 4 * t)) + Vector((0, 0, -droop * long_ * t * t))
+            at = (
+                root
+                + way * (long_ * t)
+                + side * (long_ * curl * t * sin(phase + 4 * t))
+                + Vector((0, 0, -droop * long_ * t * t))
+            )
             line.append((at.x, at.y, max(at.z, 0.001)))
         lines.append(line)
     strands(lines, thick, hair(colour))
@@ -73,7 +85,10 @@ def plush(dice: Random, look: Look) -> None:
         ball(0.3, skin_, at=(0, 0, 0.32), stretch=(1, 0.9, 1.08)),
         ball(0.24, skin_, at=(0, -0.03, 0.8), stretch=(1.08, 0.95, 0.95)),
         *(ball(0.09, skin_, at=(x * 0.2, 0, 0.98), stretch=(1, 0.55, 1)) for x in (-1, 1)),
-        *(ball(0.11, skin_, at=(x * 0.32, -0.1, 0.45), stretch=(0.85, 0.9, 1.7), turn=(0.5, -x * 0.5, 0)) for x in (-1, 1)),
+        *(
+            ball(0.11, skin_, at=(x * 0.32, -0.1, 0.45), stretch=(0.85, 0.9, 1.7), turn=(0.5, -x * 0.5, 0))
+            for x in (-1, 1)
+        ),
         *(ball(0.13, skin_, at=(x * 0.2, -0.3, 0.13), stretch=(0.9, 1.7, 0.95), turn=(0, 0, x * 0.3)) for x in (-1, 1)),
     ]
     length = dice.uniform(0.035, 0.07)
@@ -93,8 +108,18 @@ def brush(dice: Random, look: Look) -> None:
     wide = dice.uniform(0.12, 0.2)
     squash = 0.35 if flat else 1.0
     handle = wood(look.wood, 8, along="Z") if dice.random() < 0.5 else paint(look.main, 0.2, Coat_Weight=0.7)
-    turned([(0, 0), (0.05, 0), (0.07, 0.2), (0.045, 0.42), (wide * 0.6, 0.55), (0, 0.55)], handle, 0.04, squash=max(squash, 0.6))
-    turned([(wide * 0.62, 0.53), (wide * 0.66, 0.6), (wide * 0.8, 0.78), (0, 0.78)], metal("#cfa868" if dice.random() < 0.5 else "#cfd2d6", 0.2), 0.01, squash=squash)
+    turned(
+        [(0, 0), (0.05, 0), (0.07, 0.2), (0.045, 0.42), (wide * 0.6, 0.55), (0, 0.55)],
+        handle,
+        0.04,
+        squash=max(squash, 0.6),
+    )
+    turned(
+        [(wide * 0.62, 0.53), (wide * 0.66, 0.6), (wide * 0.8, 0.78), (0, 0.78)],
+        metal("#cfa868" if dice.random() < 0.5 else "#cfd2d6", 0.2),
+        0.01,
+        squash=squash,
+    )
     colour = dice.choice(("#3a2a20", "#d9b98a", "#1b1b1d", "#e9e2d6", look.accent))
     lines = []
     for _ in range(4500):
@@ -103,7 +128,16 @@ def brush(dice: Random, look: Look) -> None:
         spread = dice.gauss(0, 0.03)
         high = long_ * (1 - 0.5 * (r / wide) ** 2) * dice.uniform(0.92, 1.04)
         out = 1 + (0.55 if not flat else 0.2)
-        lines.append([(x * (1 + (out - 1) * t) + spread * t * t * 0.6, y * (1 + (out - 1) * t) + dice.gauss(0, 0.004), 0.77 + high * t) for t in (0, 0.25, 0.5, 0.75, 1)])
+        lines.append(
+            [
+                (
+                    x * (1 + (out - 1) * t) + spread * t * t * 0.6,
+                    y * (1 + (out - 1) * t) + dice.gauss(0, 0.004),
+                    0.77 + high * t,
+                )
+                for t in (0, 0.25, 0.5, 0.75, 1)
+            ]
+        )
     strands(lines, 0.0032, hair(colour))
 
 
@@ -118,7 +152,12 @@ def pompom(dice: Random, look: Look) -> None:
             z = low + (high - low) * t
             r = 0.4 + 0.02 * (1 - part) if z < 0.25 else 0.4 * max(0.05, 1 - ((z - 0.25) / 0.42) ** 2) ** 0.6
             ribs = 0.012 if part == 0 else 0.008
-            rings.append([(r * (1 + ribs * 2 * cos(44 * a)) * cos(a), r * (1 + ribs * 2 * cos(44 * a)) * sin(a), z) for a in (2 * pi * k / 352 for k in range(352))])
+            rings.append(
+                [
+                    (r * (1 + ribs * 2 * cos(44 * a)) * cos(a), r * (1 + ribs * 2 * cos(44 * a)) * sin(a), z)
+                    for a in (2 * pi * k / 352 for k in range(352))
+                ]
+            )
         skin(rings, stuff, capped=part == 1, sharp=3.2)
     bobble = ball(0.06, paint(look.accent, 0.9), at=(0, 0, 0.7))
     coat(bobble, 7000, 0.13, look.accent, dice, 0.003, 0.2, 0.1)
@@ -131,12 +170,11 @@ def slipper(dice: Random, look: Look) -> None:
     for x in (-0.24, 0.24):
         turn = (0, 0, dice.uniform(-0.15, 0.15))
         pillow((0.19, 0.5, 0.035), paint("#3b342e", 0.8), 0.75, 0.3, at=(x, 0, 0.035), turn=turn)
-        toe = pillow((0.185, 0.26, 0.15), felt, 0.8, 0.85, at=(x, -0.22, 0.14), turn=turn)
+        pillow((0.185, 0.26, 0.15), felt, 0.8, 0.85, at=(x, -0.22, 0.14), turn=turn)
         inside = pillow((0.17, 0.46, 0.02), paint(wool, 0.9), 0.75, 0.4, at=(x, 0.02, 0.085), turn=turn)
         coat(inside, 6000, 0.05, wool, dice, 0.0025)
         collar = pillow((0.17, 0.05, 0.05), paint(wool, 0.9), 0.9, 0.9, at=(x, 0.0, 0.22), turn=turn)
         coat(collar, 5000, 0.07, wool, dice, 0.0025)
-        _ = toe
 
 
 def chick(dice: Random, look: Look) -> None:
@@ -154,4 +192,3 @@ def chick(dice: Random, look: Look) -> None:
         rod(0.16, 0.02, paint("#e08a2c", 0.5), at=(x * 0.12, 0, 0.0))
         pillow((0.07, 0.12, 0.02), paint("#e08a2c", 0.5), at=(x * 0.12, -0.06, 0.02))
     rod(0.13, 0.06, paint("#e08a2c", 0.4), tip=0.004, at=(0, -0.42, 0.84), turn=(pi / 2 + 0.1, 0, 0))
-    _ = brick

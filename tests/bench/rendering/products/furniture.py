@@ -8,7 +8,20 @@ from typing import Any
 
 from tests.bench.rendering.look import Look
 from tests.bench.rendering.materials import cloth, metal, paint, wood
-from tests.bench.rendering.shapes import ball, brick, curved, hoop, oblong, pillow, plate, rod, sheet, thicken, tube, turned
+from tests.bench.rendering.shapes import (
+    ball,
+    brick,
+    curved,
+    hoop,
+    oblong,
+    pillow,
+    plate,
+    rod,
+    sheet,
+    thicken,
+    tube,
+    turned,
+)
 
 
 def _leg(foot: tuple[float, float], head: tuple[float, float], high: float, thick: float, stuff: Any) -> None:
@@ -24,22 +37,58 @@ def chair(dice: Random, look: Look) -> None:
     splay = dice.uniform(0.02, 0.07)
     for x in (-1, 1):
         for y in (-1, 1):
-            _leg((x * (wide / 2 - 0.03 + splay), y * (0.19 + splay)), (x * (wide / 2 - 0.05), y * 0.17), seat, 0.018, stuff)
+            _leg(
+                (x * (wide / 2 - 0.03 + splay), y * (0.19 + splay)),
+                (x * (wide / 2 - 0.05), y * 0.17),
+                seat,
+                0.018,
+                stuff,
+            )
     plate(oblong(wide, 0.43, 0.06), 0.03, stuff, bevel=0.012, at=(0, 0, seat))
     back, style = seat + dice.uniform(0.36, 0.48), dice.choice(("spindles", "slats", "shell"))
     for x in (-1, 1):
-        tube(curved([(x * (wide / 2 - 0.04), 0.19, seat), (x * (wide / 2 - 0.03), 0.24, (seat + back) / 2), (x * (wide / 2 - 0.04), 0.28, back)], 6), 0.015, stuff)
+        tube(
+            curved(
+                [
+                    (x * (wide / 2 - 0.04), 0.19, seat),
+                    (x * (wide / 2 - 0.03), 0.24, (seat + back) / 2),
+                    (x * (wide / 2 - 0.04), 0.28, back),
+                ],
+                6,
+            ),
+            0.015,
+            stuff,
+        )
     if style == "spindles":
         for k in range(1, 6):
             x = (wide - 0.1) * (k / 6 - 0.5)
             tube([(x, 0.19, seat), (x, 0.275, back)], 0.008, stuff, round_=False)
-        tube(curved([(-wide / 2 + 0.03, 0.27, back), (0, 0.31, back + 0.03), (wide / 2 - 0.03, 0.27, back)], 8), 0.022, stuff)
+        tube(
+            curved([(-wide / 2 + 0.03, 0.27, back), (0, 0.31, back + 0.03), (wide / 2 - 0.03, 0.27, back)], 8),
+            0.022,
+            stuff,
+        )
     elif style == "slats":
         for k in range(3):
             z = seat + (back - seat) * (0.45 + 0.25 * k)
-            brick((wide - 0.06, 0.016, 0.06), stuff, 0.006, at=(0, 0.19 + 0.09 * (z - seat) / (back - seat), z), turn=(-0.2, 0, 0))
+            brick(
+                (wide - 0.06, 0.016, 0.06),
+                stuff,
+                0.006,
+                at=(0, 0.19 + 0.09 * (z - seat) / (back - seat), z),
+                turn=(-0.2, 0, 0),
+            )
     else:
-        thicken(sheet(wide, back - seat - 0.08, cloth(look.main), lambda x, y: (x, 0.25 + 0.1 * y - 0.5 * x * x, (seat + back) / 2 + 0.03 + y), 40), 0.03)
+        thicken(
+            sheet(
+                wide,
+                back - seat - 0.08,
+                cloth(look.main),
+                lambda x, y: (x, 0.25 + 0.1 * y - 0.5 * x * x, (seat + back) / 2 + 0.03 + y),
+                40,
+            ),
+            0.03,
+        )
     if dice.random() < 0.4:
         pillow((wide / 2 - 0.02, 0.2, 0.03), cloth(look.accent), 0.5, 0.6, at=(0, 0, seat + 0.04))
 
@@ -68,7 +117,12 @@ def table(dice: Random, look: Look) -> None:
             u, v = (0.33, 0.33) if is_round else (0.42, 0.27)
             if thin:
                 for d in (-0.035, 0.035):
-                    tube([(x * wide * u + d, y * wide * v, high), (x * wide * (u + 0.03), y * wide * (v + 0.03), 0.006)], 0.006, wire, round_=False)
+                    tube(
+                        [(x * wide * u + d, y * wide * v, high), (x * wide * (u + 0.03), y * wide * (v + 0.03), 0.006)],
+                        0.006,
+                        wire,
+                        round_=False,
+                    )
             else:
                 _leg((x * wide * u * 1.1, y * wide * v * 1.1), (x * wide * u, y * wide * v), high, 0.02, top)
     if not is_round and dice.random() < 0.4:
@@ -79,9 +133,21 @@ def lamp(dice: Random, look: Look) -> None:
     """With a shade on a foot, or one with joints."""
     if dice.random() < 0.5:
         foot = dice.choice((paint(look.main, 0.15, Coat_Weight=0.8), metal("#c8a765", 0.25)))
-        profile = [(0, 0), (0.15, 0), (0.15, 0.02), (0.06, 0.05), (0.11, 0.18), (0.1, 0.28), (0.03, 0.4), (0.02, 0.5), (0, 0.5)]
+        profile = [
+            (0, 0),
+            (0.15, 0),
+            (0.15, 0.02),
+            (0.06, 0.05),
+            (0.11, 0.18),
+            (0.1, 0.28),
+            (0.03, 0.4),
+            (0.02, 0.5),
+            (0, 0.5),
+        ]
         turned(profile, foot, 0.04)
-        shade = turned([(dice.uniform(0.22, 0.27), 0.44), (dice.uniform(0.13, 0.2), 0.78)], cloth(look.second, 200, 0.002))
+        shade = turned(
+            [(dice.uniform(0.22, 0.27), 0.44), (dice.uniform(0.13, 0.2), 0.78)], cloth(look.second, 200, 0.002)
+        )
         thicken(shade, 0.006)
         rod(0.3, 0.01, metal("#c8a765", 0.25), at=(0, 0, 0.5))
         hoop(0.03, 0.006, metal("#c8a765", 0.25), at=(0, 0, 0.8))
@@ -94,7 +160,16 @@ def lamp(dice: Random, look: Look) -> None:
         tube([(elbow[0], y, elbow[2]), (head[0], y, head[2])], 0.008, stuff, round_=False)
     ball(0.03, metal(), at=elbow)
     ball(0.025, metal(), at=head)
-    thicken(turned([(0.045, 0.0), (0.05, 0.06), (0.13, 0.2)], stuff, 0.02, at=(head[0] - 0.02, 0, head[2] + 0.02), turn=(0, pi + 0.6, 0)), 0.006)
+    thicken(
+        turned(
+            [(0.045, 0.0), (0.05, 0.06), (0.13, 0.2)],
+            stuff,
+            0.02,
+            at=(head[0] - 0.02, 0, head[2] + 0.02),
+            turn=(0, pi + 0.6, 0),
+        ),
+        0.006,
+    )
     ball(0.05, paint("#f7f2e2", 0.3), at=(head[0] - 0.09, 0, head[2] - 0.1))
 
 
@@ -110,4 +185,3 @@ def shelf(dice: Random, look: Look) -> None:
         brick((wide + 0.02, deep + 0.02, 0.022), stuff, 0.004, at=(0, 0, z))
     for x in (-1, 1):
         tube([(x * wide / 2, -deep / 2, 0.1), (x * wide / 2, deep / 2, high - 0.05)], 0.006, frame, round_=False)
-    _ = sin

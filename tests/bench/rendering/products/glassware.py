@@ -7,7 +7,7 @@ from random import Random
 
 from tests.bench.rendering.look import Look, label
 from tests.bench.rendering.materials import glass, metal, paint, printed
-from tests.bench.rendering.shapes import brick, hoop, oblong, plate, rod, skin, tube, turned
+from tests.bench.rendering.shapes import Point, brick, hoop, oblong, plate, rod, skin, tube, turned
 
 
 def _liquid(dice: Random) -> str:
@@ -18,18 +18,36 @@ def goblet(dice: Random, look: Look) -> None:
     """A wine glass."""
     bowl, stem = dice.uniform(0.2, 0.27), dice.uniform(0.32, 0.45)
     high = stem + dice.uniform(0.38, 0.5)
-    outer = [(0, 0), (0.21, 0), (0.21, 0.012), (0.03, 0.03), (0.017, 0.09), (0.017, stem - 0.06), (0.04, stem), (bowl, stem + 0.17), (bowl * 0.82, high)]
+    outer = [
+        (0, 0),
+        (0.21, 0),
+        (0.21, 0.012),
+        (0.03, 0.03),
+        (0.017, 0.09),
+        (0.017, stem - 0.06),
+        (0.04, stem),
+        (bowl, stem + 0.17),
+        (bowl * 0.82, high),
+    ]
     inner = [(bowl * 0.82 - 0.008, high), (bowl - 0.009, stem + 0.172), (0.04, stem + 0.018), (0, stem + 0.015)]
     turned([*outer, *inner], glass(), 0.05, 96)
     if dice.random() < 0.6:
         level = stem + 0.17
-        turned([(0, stem + 0.0155), (0.04, stem + 0.0185), (bowl - 0.0095, level), (0, level)], glass(_liquid(dice), bends=1.34), 0.012)
+        turned(
+            [(0, stem + 0.0155), (0.04, stem + 0.0185), (bowl - 0.0095, level), (0, level)],
+            glass(_liquid(dice), bends=1.34),
+            0.012,
+        )
 
 
 def tumbler(dice: Random, look: Look) -> None:
     """A drinking glass, water and ice in it or not."""
     foot, top, high = dice.uniform(0.24, 0.3), dice.uniform(0.28, 0.36), dice.uniform(0.6, 0.9)
-    turned([(0, 0), (foot, 0), (top, high), (top - 0.018, high), (foot - 0.02, 0.06), (0, 0.06)], glass(dice.choice(("#ffffff", "#f0fbf8"))), 0.012)
+    turned(
+        [(0, 0), (foot, 0), (top, high), (top - 0.018, high), (foot - 0.02, 0.06), (0, 0.06)],
+        glass(dice.choice(("#ffffff", "#f0fbf8"))),
+        0.012,
+    )
     if dice.random() < 0.7:
         level = high * dice.uniform(0.4, 0.75)
         rim = foot - 0.021 + (top - foot) * level / high
@@ -42,19 +60,31 @@ def flacon(dice: Random, look: Look) -> None:
     """Scent in a heavy bottle, the cap opaque."""
     wide, deep, high = dice.uniform(0.45, 0.65), dice.uniform(0.2, 0.28), dice.uniform(0.5, 0.75)
 
-    def block(shrink: float, low: float, top: float) -> list[list[tuple[float, float, float]]]:
-        corner = 0.05 if dice.random() < 1 else 0.0
-        return [[(x, y, z) for x, y in oblong(wide - shrink - less, deep - shrink - less, corner)]
-                for z, less in ((low, 0.03), (low + 0.015, 0.0), (top - 0.03, 0.0), (top, 0.05))]
+    def block(shrink: float, low: float, top: float) -> list[list[Point]]:
+        return [
+            [(x, y, z) for x, y in oblong(wide - shrink - less, deep - shrink - less, 0.05)]
+            for z, less in ((low, 0.03), (low + 0.015, 0.0), (top - 0.03, 0.0), (top, 0.05))
+        ]
 
     skin(block(0, 0, high), glass(), sharp=0.6)
-    skin(block(0.09, 0.06, high * dice.uniform(0.6, 0.85)), glass(dice.choice(("#f2d7a6", "#f6cdd2", "#cfe6ec")), bends=1.36), sharp=0.6)
+    skin(
+        block(0.09, 0.06, high * dice.uniform(0.6, 0.85)),
+        glass(dice.choice(("#f2d7a6", "#f6cdd2", "#cfe6ec")), bends=1.36),
+        sharp=0.6,
+    )
     rod(0.07, 0.075, metal("#c9a45c", 0.2), at=(0, 0, high - 0.002))
     if dice.random() < 0.5:
         brick((0.2, 0.17, 0.22), paint(look.accent, 0.2, Coat_Weight=0.6), 0.02, at=(0, 0, high + 0.17))
     else:
         rod(0.24, 0.12, metal("#d8d8da", 0.18), bevel=0.02, at=(0, 0, high + 0.06))
-    plate(oblong(wide * 0.5, high * 0.3, 0.01), 0.004, paint("#f6f2ea", 0.5), bevel=0.001, at=(0, -deep / 2 - 0.002, high * 0.42), turn=(pi / 2, 0, 0))
+    plate(
+        oblong(wide * 0.5, high * 0.3, 0.01),
+        0.004,
+        paint("#f6f2ea", 0.5),
+        bevel=0.001,
+        at=(0, -deep / 2 - 0.002, high * 0.42),
+        turn=(pi / 2, 0, 0),
+    )
 
 
 def water(dice: Random, look: Look) -> None:
@@ -80,8 +110,14 @@ def vase(dice: Random, look: Look) -> None:
         for step in steps:
             t = step / 40
             r = 0.2 + (waist - 0.2) * sin(pi * min(1, t * 1.1)) + 0.12 * max(0.0, t - 0.6) - (0.014 if inside else 0)
-            rings.append([(r * (1 + 0.05 * t * cos(folds * a)) * cos(a), r * (1 + 0.05 * t * cos(folds * a)) * sin(a), t * high)
-                          for a in (2 * pi * i / 96 for i in range(96))])
+            rings.append(
+                [
+                    (
+                        r * (1 + 0.05 * t * cos(folds * a)) * cos(a),
+                        r * (1 + 0.05 * t * cos(folds * a)) * sin(a),
+                        t * high,
+                    )
+                    for a in (2 * pi * i / 96 for i in range(96))
+                ]
+            )
     skin(rings, glass(tint), sharp=0.9)
-
-

@@ -16,13 +16,20 @@ def carton(dice: Random, look: Look) -> None:
     board = paint(look.main, 0.45)
     brick((wide, deep, high), board, 0.006, at=(0, 0, high / 2))
     if not look.plain:
-        card(wide * 0.985, high * 0.985, printed(label(dice, look, int(800 * wide / high), 800), 0.4), at=(0, -deep / 2 - 0.001, high / 2))
+        card(
+            wide * 0.985,
+            high * 0.985,
+            printed(label(dice, look, int(800 * wide / high), 800), 0.4),
+            at=(0, -deep / 2 - 0.001, high / 2),
+        )
         side = printed(label(dice, look, int(800 * deep / high), 800, look.main), 0.4)
         for x in (-1, 1):
             card(deep * 0.985, high * 0.985, side, at=(x * (wide / 2 + 0.001), 0, high / 2), turn=(0, 0, x * pi / 2))
     brick((wide, 0.5 * deep, 0.004), board, 0.0015, at=(0, -0.24 * deep, high + 0.004), turn=(0.03, 0, 0))
     if dice.random() < 0.3:
-        brick((wide * 0.98, 0.003, deep * 0.8), board, 0.001, at=(0, deep / 2 + 0.1, high + deep * 0.3), turn=(-0.5, 0, 0))
+        brick(
+            (wide * 0.98, 0.003, deep * 0.8), board, 0.001, at=(0, deep / 2 + 0.1, high + deep * 0.3), turn=(-0.5, 0, 0)
+        )
 
 
 def pouch(dice: Random, look: Look) -> None:
@@ -36,7 +43,11 @@ def pouch(dice: Random, look: Look) -> None:
         def form(x: float, y: float) -> Point:
             s, t = 2 * x / wide, y / high + 0.5
             puff = 0.17 * (1 - t) ** 0.55 * (1 - s**4) ** 0.5 * min(1.0, 0.6 + 4 * t) + 0.004
-            return x * (1 - 0.03 * sin(pi * t)), sign * (puff + relief(x, y + 5 * sign) * min(1.0, puff * 9)), t * high + 0.03 * (1 - s * s) * (1 - t) ** 6 * 0
+            return (
+                x * (1 - 0.03 * sin(pi * t)),
+                sign * (puff + relief(x, y + 5 * sign) * min(1.0, puff * 9)),
+                t * high + 0.03 * (1 - s * s) * (1 - t) ** 6 * 0,
+            )
 
         return form
 
@@ -69,10 +80,21 @@ def blister(dice: Random, look: Look) -> None:
             rod(0.03, 0.042, paint("#161617", 0.7), at=(x, -0.13, middle - 0.04), turn=(pi / 2, 0, 0))
     else:
         for x in (-0.1, 0.0, 0.1):
-            rod(0.36, 0.025, paint(dice.choice((look.main, look.accent)), 0.3), bevel=0.006, at=(x, -0.07, middle - 0.18))
-    dome = film("#f6f8f8", 0.06, 0.3)
-    rings = [[(x, -d - 0.01, middle + y) for x, y in oblong(0.5 - less, 0.42 - less, 0.05)] for d, less in ((0.0, -0.03), (0.004, 0.0), (0.15, 0.03), (0.17, 0.08))]
-    skin([*rings, [(x * 0.02, y, middle + (z - middle) * 0.02) for x, y, z in rings[-1]]], dome, capped=False, sharp=0.8)
+            rod(
+                0.36,
+                0.025,
+                paint(dice.choice((look.main, look.accent)), 0.3),
+                bevel=0.006,
+                at=(x, -0.07, middle - 0.18),
+            )
+    dome = film("#fafcfc", 0.06, 0.12)
+    rings = [
+        [(x, -d - 0.01, middle + y) for x, y in oblong(0.5 - less, 0.42 - less, 0.05)]
+        for d, less in ((0.0, -0.03), (0.004, 0.0), (0.15, 0.03), (0.17, 0.08))
+    ]
+    skin(
+        [*rings, [(x * 0.02, y, middle + (z - middle) * 0.02) for x, y, z in rings[-1]]], dome, capped=False, sharp=0.8
+    )
     brick((wide * 0.7, 0.22, 0.012), back, 0.002, at=(0, 0.06, 0.006))
 
 
@@ -85,7 +107,9 @@ def tin(dice: Random, look: Look) -> None:
     face = printed(label(dice, look, int(700 * 2 * pi * wide / high / 2), 700), 0.35, Coat_Weight=0.3)
     for half in (0, 1):
         start = -pi + half * pi
-        turned([(wide + 0.0015, 0.03), (wide + 0.0015, high - 0.035)], face, span=(start - pi / 2 + 0.01, start + pi / 2))
+        turned(
+            [(wide + 0.0015, 0.03), (wide + 0.0015, high - 0.035)], face, span=(start - pi / 2 + 0.01, start + pi / 2)
+        )
     for z in (0.012, high - 0.012):
         hoop(wide, 0.014, steel, at=(0, 0, z))
     if not flat:
