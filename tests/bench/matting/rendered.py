@@ -79,14 +79,13 @@ class Marks:
 
 
 def truth(folder: Path, name: str) -> Truth:
-    """Of a rendered picture: NAME.jpg, and beside it NAME.alpha.png (of 16 or 8 bits) and NAME.fg.png."""
+    """Of a rendered picture: NAME.jpg, and beside it NAME.alpha.png (of 16 or 8 bits) and NAME.fg.png or .fg.jpg."""
     with Image.open(folder / f"{name}.alpha.png") as opened:
         alpha = np.asarray(opened)
     if alpha.dtype == np.uint8:
         alpha = alpha.astype(np.uint16) * 257
-    photo = _colours(folder / f"{name}.jpg")
-    flat = folder / f"{name}.fg.png"
-    return Truth(alpha.astype(np.uint16), _colours(flat) if flat.exists() else photo, photo)
+    flat = next(folder.glob(f"{name}.fg.*"))
+    return Truth(alpha.astype(np.uint16), _colours(flat), _colours(folder / f"{name}.jpg"))
 
 
 def _colours(path: Path) -> NDArray[np.uint8]:

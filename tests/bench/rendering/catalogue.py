@@ -96,7 +96,7 @@ class Picture:
     """Deviation, levels of 255, where it is darkest."""
     quality: int
     subsampling: str
-    samples: int = 8
+    samples: int = 6
 
     @property
     def name(self) -> str:
@@ -132,7 +132,7 @@ def quick(seed: int = SEED) -> list[Picture]:
     small = []
     for one in few:
         values = {k: v for k, v in asdict(one).items() if k not in keep}
-        small.append(Picture(**values, width=one.width * 2 // 5, height=one.height * 2 // 5, samples=6))
+        small.append(Picture(**values, width=one.width * 2 // 5, height=one.height * 2 // 5, samples=4))
     return small
 
 

@@ -58,7 +58,7 @@ class Stuff:
         return made.outputs["Fac"]
 
     def rough(self, scale: float, height: float, stretch: Sequence[float] = (1, 1, 1)) -> Stuff:
-        return self.relief(self.noise(scale, 3, stretch), height)
+        return self.relief(self.noise(scale, 1, stretch), height)
 
     def relief(self, source: Any, height: float, strength: float = 0.6) -> Stuff:
         bump = self.node("Bump", Strength=strength, Distance=height)
@@ -154,7 +154,7 @@ def wood(colours: Sequence[Colour], scale: float = 6, rough: float = 0.45, along
     """Grain along an axis of the object."""
     stretch = {"X": (0.12, 1.6, 1.6), "Y": (1.6, 0.12, 1.6), "Z": (1.6, 1.6, 0.12)}[along]
     stuff = Stuff(colours[0], rough)
-    stuff.blended(stuff.noise(scale, 8, stretch), colours, 0.3, 0.7)
+    stuff.blended(stuff.noise(scale, 4, stretch), colours, 0.3, 0.7)
     return stuff.rough(scale * 5, 0.002, stretch).made
 
 

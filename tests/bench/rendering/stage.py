@@ -150,19 +150,19 @@ def planks(dice: Random) -> Any:
     grain = stuff.node("MixRGB", {"blend_type": "MULTIPLY"}, Fac=0.7)
     stretch = (0.25, 4, 1) if turn == 0 else (4, 0.25, 1)
     stuff.join(boards.outputs["Color"], grain.inputs["Color1"])
-    stuff.join(stuff.tones(stuff.noise(5, 8, stretch), ("#8f7f70", "#ffffff")), grain.inputs["Color2"])
+    stuff.join(stuff.tones(stuff.noise(5, 3, stretch), ("#8f7f70", "#ffffff")), grain.inputs["Color2"])
     stuff.join(grain.outputs["Color"], stuff.body.inputs["Base Color"])
     return stuff.rough(40, 0.001, stretch).made
 
 
 def marble(dice: Random) -> Any:
     stuff = Stuff("#eceae6", 0.15, Coat_Weight=0.3)
-    return stuff.blended(stuff.noise(2.2, 9, (1, 2.5, 1)), ("#8b8a88", "#e2e0dc", "#f2f1ee"), 0.38, 0.6).made
+    return stuff.blended(stuff.noise(2.2, 5, (1, 2.5, 1)), ("#8b8a88", "#e2e0dc", "#f2f1ee"), 0.38, 0.6).made
 
 
 def concrete(dice: Random) -> Any:
     stuff = Stuff("#9b9a97", 0.8)
-    return stuff.blended(stuff.noise(3, 10), ("#84837f", "#a9a8a3", "#bab8b2")).rough(60, 0.002).made
+    return stuff.blended(stuff.noise(3, 4), ("#84837f", "#a9a8a3", "#bab8b2")).rough(60, 0.002).made
 
 
 def tiles(dice: Random) -> Any:

@@ -32,63 +32,44 @@ def _stuff(dice: Random, look: Look) -> Any:
     return dice.choice((wood(look.wood, 6), wood(look.wood, 6), paint(look.main, 0.4), paint("#222325", 0.4)))
 
 
+def _back(dice: Random, look: Look, wide: float, seat: float, stuff: Any) -> None:
+    """Two posts, and between them spindles, slats or a shell."""
+    top, style = seat + dice.uniform(0.36, 0.48), dice.choice(("spindles", "slats", "shell"))
+    for x in (-1, 1):
+        side = [(wide / 2 - 0.04, 0.19, seat), (wide / 2 - 0.03, 0.24, (seat + top) / 2), (wide / 2 - 0.04, 0.28, top)]
+        tube(curved([(x * u, y, z) for u, y, z in side], 6), 0.015, stuff)
+    if style == "spindles":
+        for k in range(1, 6):
+            x = (wide - 0.1) * (k / 6 - 0.5)
+            tube([(x, 0.19, seat), (x, 0.275, top)], 0.008, stuff, round_=False)
+        ends = wide / 2 - 0.03
+        tube(curved([(-ends, 0.27, top), (0, 0.31, top + 0.03), (ends, 0.27, top)], 8), 0.022, stuff)
+    elif style == "slats":
+        for k in range(3):
+            z = seat + (top - seat) * (0.45 + 0.25 * k)
+            y = 0.19 + 0.09 * (z - seat) / (top - seat)
+            brick((wide - 0.06, 0.016, 0.06), stuff, 0.006, at=(0, y, z), turn=(-0.2, 0, 0))
+    else:
+        middle = (seat + top) / 2 + 0.03
+        shell = sheet(
+            wide,
+            top - seat - 0.08,
+            cloth(look.main),
+            lambda x, y: (x, 0.25 + 0.1 * y - 0.5 * x * x, middle + y),
+            40,
+        )
+        thicken(shell, 0.03)
+
+
 def chair(dice: Random, look: Look) -> None:
     stuff, wide, seat = _stuff(dice, look), dice.uniform(0.42, 0.5), dice.uniform(0.42, 0.47)
     splay = dice.uniform(0.02, 0.07)
     for x in (-1, 1):
         for y in (-1, 1):
-            _leg(
-                (x * (wide / 2 - 0.03 + splay), y * (0.19 + splay)),
-                (x * (wide / 2 - 0.05), y * 0.17),
-                seat,
-                0.018,
-                stuff,
-            )
+            foot = (x * (wide / 2 - 0.03 + splay), y * (0.19 + splay))
+            _leg(foot, (x * (wide / 2 - 0.05), y * 0.17), seat, 0.018, stuff)
     plate(oblong(wide, 0.43, 0.06), 0.03, stuff, bevel=0.012, at=(0, 0, seat))
-    back, style = seat + dice.uniform(0.36, 0.48), dice.choice(("spindles", "slats", "shell"))
-    for x in (-1, 1):
-        tube(
-            curved(
-                [
-                    (x * (wide / 2 - 0.04), 0.19, seat),
-                    (x * (wide / 2 - 0.03), 0.24, (seat + back) / 2),
-                    (x * (wide / 2 - 0.04), 0.28, back),
-                ],
-                6,
-            ),
-            0.015,
-            stuff,
-        )
-    if style == "spindles":
-        for k in range(1, 6):
-            x = (wide - 0.1) * (k / 6 - 0.5)
-            tube([(x, 0.19, seat), (x, 0.275, back)], 0.008, stuff, round_=False)
-        tube(
-            curved([(-wide / 2 + 0.03, 0.27, back), (0, 0.31, back + 0.03), (wide / 2 - 0.03, 0.27, back)], 8),
-            0.022,
-            stuff,
-        )
-    elif style == "slats":
-        for k in range(3):
-            z = seat + (back - seat) * (0.45 + 0.25 * k)
-            brick(
-                (wide - 0.06, 0.016, 0.06),
-                stuff,
-                0.006,
-                at=(0, 0.19 + 0.09 * (z - seat) / (back - seat), z),
-                turn=(-0.2, 0, 0),
-            )
-    else:
-        thicken(
-            sheet(
-                wide,
-                back - seat - 0.08,
-                cloth(look.main),
-                lambda x, y: (x, 0.25 + 0.1 * y - 0.5 * x * x, (seat + back) / 2 + 0.03 + y),
-                40,
-            ),
-            0.03,
-        )
+    _back(dice, look, wide, seat, stuff)
     if dice.random() < 0.4:
         pillow((wide / 2 - 0.02, 0.2, 0.03), cloth(look.accent), 0.5, 0.6, at=(0, 0, seat + 0.04))
 
