@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +14,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from tests.bench.rendering import catalogue
 from tests.bench.rendering.catalogue import Picture
@@ -30,13 +31,11 @@ LIMIT = 900.0
 
 def cache(seed: int, quick: bool = False) -> Path:
     """Where pictures are kept unless a folder is named."""
-    from platformdirs import user_cache_path
-
     return user_cache_path("batch-removebg", appauthor=False) / "rendered" / (f"{seed}-quick" if quick else str(seed))
 
 
 def render_all(pictures: Sequence[Picture], folder: Path, quick: bool = False) -> list[Picture]:
-    """Those that are there in the end, the others having been said; what other versions of this code made is kept."""
+    """Those that are there in the end, the others having been said; to have them made anew, delete the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [one for one in pictures if not (folder / f"{one.name}.jpg").exists()]
     if missing and not BLENDER.exists():
@@ -48,7 +47,7 @@ def render_all(pictures: Sequence[Picture], folder: Path, quick: bool = False) -
             said = f"{number} of {len(missing)}: {one.name}{why and ': ' + why}; {left:.0f} min left"
             print(time.strftime("%H:%M:%S"), said, file=sys.stderr, flush=True)
     there = [one for one in pictures if (folder / f"{one.name}.jpg").exists()]
-    listed = {"seed": pictures[0].seed, "code": fingerprint(), "pictures": [one.as_json() for one in there]}
+    listed = {"seed": pictures[0].seed, "pictures": [one.as_json() for one in there]}
     (folder / "catalogue.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
     return there
 
@@ -69,15 +68,6 @@ def _made(one: Picture, folder: Path, quick: bool) -> str:
         return f"not done in {LIMIT:.0f} s"
     last = (ran.stderr.strip() or ran.stdout.strip() or "no output").splitlines()[-1]
     return f"exit code {ran.returncode}: {last}" if ran.returncode else ""
-
-
-def fingerprint() -> str:
-    """Of the code that makes the pictures."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        if path.name != "render.py":
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def main() -> int:
