@@ -151,7 +151,7 @@ def pompom(dice: Random, look: Look) -> None:
             t = i / (rows - 1)
             z = low + (high - low) * t
             r = 0.4 + 0.02 * (1 - part) if z < 0.25 else 0.4 * max(0.05, 1 - ((z - 0.25) / 0.42) ** 2) ** 0.6
-            ribs = 0.012 if part == 0 else 0.008
+            ribs = 0.005 if part == 0 else 0.008
             rings.append(
                 [
                     (r * (1 + ribs * 2 * cos(44 * a)) * cos(a), r * (1 + ribs * 2 * cos(44 * a)) * sin(a), z)
