@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
         metavar="DIR",
         help="of one seed: pictures and cutouts stay there; default: the system's cache",
     )
-    add("--there", action="store_true", help="take the pictures that are there, and render none; writes no results")
+    add("--there", action="store_true", help="take the pictures that are there, and render none")
     add("--methods", nargs="+", metavar="NAME", choices=METHODS, default=list(RUN), help="default: %(default)s")
     add("--reuse", action="store_true", help="run no method whose cutouts are there")
     add("--score", nargs="+", metavar="[NAME=]DIR", help="score folders of RGBA PNGs instead of running methods")
@@ -78,7 +78,7 @@ def main() -> int:
     marks = Marks({}, {}, {}, machine(PACKAGES), methods.peer_version())
     ended = [measure(given, seed, marks) for seed in given.seeds]
     print(markdown(marks, RESULTS / "truth.json"))
-    if given.quick or given.only or given.there or given.score or given.no_write:
+    if given.quick or given.only or given.score or given.no_write:
         say("nothing was written")
     else:
         marks.write(RESULTS / "rendered.json")
