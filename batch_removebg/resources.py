@@ -122,9 +122,13 @@ class Cpu:
             tasks.cancel_scope.cancel()
         if not late or not isinstance(answer, int):
             return answer
+        self.go_on()
+        raise WorkFailed(f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG")
+
+    def go_on(self) -> None:
+        """Raise Stopping once there is a hurry: nothing is begun anew any more."""
         if self._longest < math.inf:
             raise Stopping("the run is stopping")
-        raise WorkFailed(f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG")
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
@@ -146,6 +150,7 @@ class Resident:
             crashes = 0
             while not self._closed:
                 if self._worker is None or self._worker.code is not None:
+                    self._cpu.go_on()
                     self._worker = Shared(cores())
                 worker = self._worker
                 answer = await self._cpu.answer(worker, seconds, function, args)

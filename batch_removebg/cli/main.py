@@ -155,6 +155,8 @@ def _serve(args: argparse.Namespace, console: Console) -> None:
         data_dir=Path(args.data_dir) if args.data_dir else None,
         keep=args.keep,
     )
+    if text := weights.notice(settings.model):
+        console.info(text)
     warnings.filterwarnings("ignore", module="aiohttp")  # about odd headers of clients
     with listener("auto", console) as shown, logged(console):
         said = {

@@ -147,7 +147,9 @@ def _serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--port", type=int, default=5055, help="default 5055; 0 takes a free one")
     options, network = declared(Options), serve.add_mutually_exclusive_group()
     for name in ("model_class", "model", "device", "precision", "max_pixels"):
-        options[name].add_to(network if name.startswith("model") else serve, default=options[name].default)
+        words = {"help": "the network: `fast`, `good` (default), or `best`"} if name == "model_class" else {}
+        where = network if name.startswith("model") else serve
+        options[name].add_to(where, default=options[name].default, **words)
     serve.add_argument(
         "--data-dir",
         metavar="DIR",

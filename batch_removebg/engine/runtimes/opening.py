@@ -45,4 +45,7 @@ def open_runtime(model: Weights, device: Device = "auto", precision: Precision =
 
 
 def _open(model: Weights, choice: Choice) -> Runtime:
-    return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)
+    try:
+        return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)
+    except MemoryError as error:
+        raise SettingsError(f"there isn't memory enough for {model.name}; choose --class fast") from error

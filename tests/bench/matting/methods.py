@@ -25,7 +25,7 @@ OURS = "ours"
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A program and its flags, over the same weights."""
+    """A program and its flags, over the same weights unless they name a class."""
 
     peer: bool
     flags: Sequence[str] = ()
@@ -36,6 +36,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         BASELINE: Method(True),
         "rembg -a": Method(True, ("-a",)),
         OURS: Method(False),
+        "ours --class good": Method(False, ("--class", "good")),
+        "ours --class best": Method(False, ("--class", "best")),
         "ours --precision float32": Method(False, ("--precision", "float32")),
         "ours --refine none": Method(False, ("--refine", "none")),
         "ours --edges keep": Method(False, ("--edges", "keep")),
@@ -90,9 +92,8 @@ def run(name: str, photos: Sequence[Path], out: Path, limit: float) -> Timed:
             words = ["env", f"U2NET_HOME={home()}", _rembg(), "p", "-m", MODEL, *method.flags, given, made]
             ran = measured(words, limit=limit)
         else:
-            ran = command(
-                "run", given, "--out", made, "--model", MODEL, "--progress", "none", "-q", *method.flags, limit=limit
-            )
+            network = () if "--class" in method.flags else ("--model", MODEL)
+            ran = command("run", given, "--out", made, *network, "--progress", "none", "-q", *method.flags, limit=limit)
         for path in sorted(made.glob("*.png")):
             shutil.move(path, out / path.name)
     missing = [photo.stem for photo in photos if not (out / f"{photo.stem}.png").exists()]
