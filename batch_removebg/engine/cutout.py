@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from batch_removebg.finish.finish import compose, finish
+from batch_removebg.finish.finish import compose_matte, finish
 from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.imaging import probe
 from batch_removebg.imaging.decode import proxy, read
@@ -32,7 +32,7 @@ def cut(network: Network, data: bytes, wanted: Finish, limits: Limits) -> Image:
     """The same as a PIL image of 8 bits a channel, as `wanted`, its profile beside it."""
     with naming_the_image():
         found = matte(network, proxy(data, network.model.proxy, limits).data)
-        made = compose(read(data, limits), found.alpha, wanted)
+        made = compose_matte(read(data, limits), found, wanted)
     return image_of(made)
 
 

@@ -18,7 +18,7 @@ from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
-from batch_removebg.matting.refine import refine, resized
+from batch_removebg.matting.refine import reduced, refine, resized
 from batch_removebg.model import Matte
 
 from .options import Finish, Finished
@@ -28,7 +28,7 @@ _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, b
 
 def finish(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Finished:
     """The source's own pixels with an alpha of any size, as a file; raises SourceError, or ItemError from encoding."""
-    composed = compose(read(data, limits, metadata=finish.metadata == "keep"), matte.alpha, finish)
+    composed = compose_matte(read(data, limits, metadata=finish.metadata == "keep"), matte, finish)
     height, width = composed.pixels.shape[:2]
     quality = measure(matte)
     return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, matte.engine)
@@ -56,6 +56,12 @@ def judged(data: bytes, limits: Limits) -> Quality | None:
     except OutputBroken:
         return None
     return None if alpha is None else measure(Matte(to_8_bits(alpha)))
+
+
+def compose_matte(picture: Picture, matte: Matte, finish: Finish) -> Picture:
+    """What `compose` gives of a matte; one of our own networks is refined at the size that is best for that."""
+    ours = matte.engine is not None and finish.refine != "none"
+    return compose(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
 
 
 def compose(picture: Picture, alpha: Samples, finish: Finish) -> Picture:

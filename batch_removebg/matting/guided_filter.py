@@ -4,7 +4,8 @@
    the guided filter (He, Sun and Tang, TPAMI 2013), in its fast form on a grid of half the size.
 2. Where colours scatter, such a model reaches neither 0 nor 1: it is stretched until sure background gives 0, and sure
    subject 1. Where colours can't tell the two apart, it gives what the alpha was, somewhat crisper at an edge.
-3. The alpha that the models give, or rather more of the same change (over-relaxation), begins the next round.
+3. In hair and fur the alpha that the models give, or rather more of the same change (over-relaxation), begins the next
+   round. At a crisp edge it doesn't: from round to round, a highlight of the background's colour would become a hole.
 4. What they take for background must be connected with what the alpha took for it: a white letter on a dark box in
    front of a white wall is no hole.
 """
@@ -20,9 +21,11 @@ RADIUS = 8  # of the windows in pixels of the alpha, even: as far as U²-Net's e
 ROUNDS = 3
 FORWARD = np.float32(1.5)  # a round starts so many times the last change beyond its result; 3 equal 6 without that
 NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
+SOFT = 0.1, 0.3  # mean of 4α(1 − α) in a window up to which its edges are crisp, and from which on all is hair or fur
 SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background and as subject, …
 CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
-SCATTER = 1.35, 0.9  # deviations from their means within which colours still are background, and subject
+SCATTER = 1.35  # deviations from their means within which colours still are background, or subject, …
+HAIR_SCATTER = 0.75  # … and subject in hair, which networks take for more opaque than it is
 CRISPER, MODELS_CRISPER = 1.3, 1.2  # contrast around 0.5 added to an alpha, and to one given by a model
 
 # When a model is trusted: not at all at the first of two numbers, fully from the second on, and partly between.
@@ -30,7 +33,7 @@ EXPLAINED = 0.15, 0.4  # share of alpha's variance that the colours explain
 APART = 0.1, 0.2  # difference between subject and background before it is stretched to 1, …
 LEFT = 0.3, 0.6  # … and the share of it that lies beyond their scatter
 STEEP = 30.0, 14.0  # alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain
-ENDS = 0.05, 0.1  # share of a window of twice the size that was sure background, and sure subject, at first
+ENDS = 0.02, 0.05  # share of a window of twice the size that was sure background, and sure subject, at first
 REACH = 3  # pixels of the alpha that an edge may be away from where the alpha is undecided
 HOLE = np.float32(0.8)  # alpha given by a model below which background shows
 CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for it
@@ -39,11 +42,16 @@ CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for
 def models_of(colours: Floats, alpha: Floats) -> Floats:
     """The models of an alpha (h×w, 0–1): 4×h×w, the factors of red, green and blue (3×h×w, 0–1) and the constant."""
     plain = guess = _crisp(alpha)
-    regression = _Regression(colours)
+    coarse = _grade(means(halved((4 * alpha * (1 - alpha))[None]), RADIUS // 2), SOFT)
+    soft = doubled(coarse, alpha.shape)[0]
+    regression = _Regression(colours, coarse[0])
     models = regression.models(guess, plain)
-    for _ in range(ROUNDS - 1):
+    for _ in range(ROUNDS - 1 if soft.any() else 0):
         fitted = _evaluated(models, colours)
         guess = _crisp((fitted + FORWARD * (fitted - guess)).clip(0, 1))
+        guess -= plain
+        guess *= soft
+        guess += plain
         models = regression.models(guess, plain)
     trust = _reach(alpha)
     trust *= ~apart(_evaluated(models, colours) < HOLE, alpha < np.float32(0.5))
@@ -79,8 +87,9 @@ def _evaluated(models: Floats, colours: Floats) -> Floats:
 class _Regression:
     """Regression of alphas on the same colours (3×h×w): means on a grid of half the size, of products at full size."""
 
-    def __init__(self, colours: Floats) -> None:
-        self._colours, self._coarse = colours, halved(colours)
+    def __init__(self, colours: Floats, soft: Floats) -> None:
+        """`soft` is how soft the edges around are, 0 to 1 (see `SOFT`): h/2×w/2."""
+        self._colours, self._coarse, self._soft = colours, halved(colours), soft
         self._centre = means(self._coarse, RADIUS // 2)
         pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
         products = means(halved(np.stack([colours[i] * colours[j] for i, j in pairs])), RADIUS // 2)
@@ -98,7 +107,7 @@ class _Regression:
         np.multiply(self._colours, guess, out=planes[2:])
         coarse = halved(planes)
         models, trust = self._fit(coarse)
-        _stretch(models, _evaluated(models, self._coarse), coarse[0], trust)
+        _stretch(models, _evaluated(models, self._coarse), coarse[0], self._soft, trust)
         *_, trust = fine = doubled(np.concatenate([models, trust[None]]), guess.shape)
         fine[3] += (1 - trust) * plain
         return fine[:4]
@@ -125,7 +134,7 @@ def _inverse(symmetric: Floats) -> Floats:
     return np.asarray(cofactors[[[0, 1, 2], [1, 3, 4], [2, 4, 5]],])
 
 
-def _stretch(models: Floats, fitted: Floats, guess: Floats, trust: Floats) -> None:
+def _stretch(models: Floats, fitted: Floats, guess: Floats, soft: Floats, trust: Floats) -> None:
     """Make models that give `fitted` give 0 where `guess` is sure of background, 1 where of subject; in place.
 
     Trust is lowered where a model doesn't tell the two apart, and the models are weighed by it.
@@ -136,7 +145,8 @@ def _stretch(models: Floats, fitted: Floats, guess: Floats, trust: Floats) -> No
     moments = moments.reshape(3, 2, *fitted.shape)
     centre = moments[1] / moments[0]
     scatter = np.sqrt((moments[2] / moments[0] - centre * centre).clip(0))
-    zero, one = centre[0] + SCATTER[0] * scatter[0], centre[1] - SCATTER[1] * scatter[1]
+    zero = centre[0] + np.float32(SCATTER) * scatter[0]
+    one = centre[1] - (SCATTER + np.float32(HAIR_SCATTER - SCATTER) * soft) * scatter[1]
     distance = centre[1] - centre[0]
     trust *= _grade(distance, APART)
     trust *= _grade((one - zero) / np.maximum(distance, np.float32(NOISE)), LEFT)

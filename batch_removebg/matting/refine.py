@@ -21,7 +21,7 @@ from .matte import Alpha
 from .regions import Mask, span
 
 LARGER = 1.5  # how many times its alpha's size a photo must have: a larger alpha has seen the edges itself
-SMALL, LARGE = 1 << 17, 1 << 20  # pixels up to which an alpha is refined in any case, and above which never
+SMALL, LARGE = 1 << 18, 1 << 20  # pixels up to which an alpha is refined in any larger photo, and above which never
 TILE = 16  # side of what is worked on at once, pixels of the small grid
 ENDS = 3  # levels of 255 that count as 0 and as 255: nobody sees them, and they would be two fifths of the mixed pixels
 _GAIN = np.float32(255 * 255 / (255 - 2 * ENDS))
@@ -44,6 +44,16 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
         models[:, *part] = models_of(small, alpha[part].astype(np.float32) / np.float32(255))
     sure = np.where(alpha[::TILE, ::TILE] < 128, 0, 255).astype(np.uint8)
     return _evaluated(models, guide, sure, active)
+
+
+def reduced(alpha: Alpha) -> Alpha:
+    """A network's alpha (h×w) as it is refined best, of `SMALL` pixels at most: its edges are soft at any size."""
+    rows, columns = alpha.shape
+    factor = (SMALL / (rows * columns)) ** 0.5
+    if factor >= 1:
+        return alpha
+    size = max(1, int(columns * factor)), max(1, int(rows * factor))
+    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BOX))
 
 
 def resized(alpha: Alpha, height: int, width: int) -> Alpha:

@@ -8,6 +8,7 @@ from batch_removebg.finish import finish as finishing
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.arrays import Picture, joined
 from batch_removebg.imaging.colour import srgb_profile
+from batch_removebg.model import Matte
 from tests.matting.test_refine import RED as CRIMSON
 from tests.matting.test_refine import as_the_network_sees_it, disc, photo
 from tests.support.pictures import grey_profile, noise, ramp, swapped_profile
@@ -199,6 +200,17 @@ def test_a_mask_alone_is_refined_too():
     pixels, _, small = small_and_soft(300, 340)
     cutout = composed(picture(pixels), small, Finish()).pixels
     assert np.array_equal(composed(picture(pixels), small, Finish(mask_only=True)).pixels, cutout[..., 3])
+
+
+def test_a_networks_alpha_is_refined_however_large_and_a_providers_of_the_photos_size_is_its_own():
+    truth = disc(600, 640)
+    source, soft = picture(photo(truth)), as_the_network_sees_it(truth, size=(640, 600), blur=3)
+    theirs, ours = (
+        finishing.compose_matte(source, Matte(soft, engine=engine), Finish(mask_only=True)).pixels
+        for engine in (None, "onnxruntime CPU")
+    )
+    assert np.array_equal(theirs, soft)
+    assert np.abs(ours / 255 - truth).mean() < 0.6 * np.abs(soft / 255 - truth).mean()
 
 
 def test_the_sources_own_transparency_multiplies_the_refined_alpha():

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from batch_removebg.matting import guided_filter
 from batch_removebg.matting import refine as refining
-from batch_removebg.matting.refine import refine, resized
+from batch_removebg.matting.refine import reduced, refine, resized
 
 RED, GREEN = (200, 60, 50), (60, 140, 80)
 
@@ -47,6 +47,20 @@ def test_an_edge_that_is_soft_and_off_goes_where_the_photo_has_it(off: int) -> N
     truth = disc(420, 500)
     small = as_the_network_sees_it(truth, off=off)
     assert apart(refine(photo(truth), small), truth) < 0.2 * apart(resized(small, 420, 500), truth)
+
+
+@pytest.mark.parametrize(("light", "dark"), [(230, 40), (200, 110), (180, 90)])
+@pytest.mark.parametrize("glossy", [False, True])
+def test_an_edge_is_moved_neither_out_nor_in(light: int, dark: int, glossy: bool) -> None:
+    truth = disc(480, 480)
+    small = as_the_network_sees_it(truth, size=(160, 160))
+    edge = np.abs(np.hypot(*(np.mgrid[0:480, 0:480] + 0.5 - 240)) - 144) < 6
+    for front, back in ((light, dark), (dark, light)):
+        colours = photo(truth, (front,) * 3, (back,) * 3)
+        if glossy:  # reflections up to the edge, in colours between the subject's and the background's
+            stripes = np.arange(480) % 96 < 24
+            colours[:, stripes] = photo(truth, (round(0.4 * front + 0.6 * back),) * 3, (back,) * 3)[:, stripes]
+        assert abs(float((refine(colours, small) / 255 - truth)[edge].mean())) < 0.01, (front, back)
 
 
 def test_in_grey_and_in_16_bits_edges_are_found_too() -> None:
@@ -122,10 +136,19 @@ def test_the_result_has_the_photos_size_whatever_the_alphas(height: int, width: 
 
 
 def test_an_alpha_that_has_seen_the_edges_itself_is_resized_alone() -> None:
-    truth = disc(400, 480)
-    for size in [(480, 400), (440, 370), (960, 800)]:
+    truth = disc(600, 640)
+    for size in [(640, 600), (600, 560), (960, 800)]:
         alpha = as_the_network_sees_it(truth, size=size)
-        assert (refine(photo(truth), alpha) == resized(alpha, 400, 480)).all()
+        assert (refine(photo(truth), alpha) == resized(alpha, 600, 640)).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "to"), [((1024, 1024), (512, 512)), ((2048, 512), (1024, 256)), ((512, 512), (512, 512))]
+)
+def test_a_networks_large_alpha_is_reduced_to_what_is_refined(size: tuple[int, int], to: tuple[int, int]) -> None:
+    alpha = np.full(size[::-1], 77, np.uint8)
+    assert reduced(alpha).shape == to[::-1]
+    assert (reduced(alpha) == 77).all()
 
 
 def test_a_small_alpha_is_refined_in_a_small_photo_too() -> None:
