@@ -108,7 +108,7 @@ async def create(self, request):
     sys.stdout.flush()
     os._exit(0)
 
-batch._download_weights = lambda settings, progress: None
+batch._download_weights = lambda *_: None
 LocalProvider.create = create
 run_command(["run", sys.argv[1], "--out", sys.argv[2]])
 """

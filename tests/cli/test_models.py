@@ -49,14 +49,14 @@ def test_list_has_a_line_for_each_network_with_class_size_licences_measurement_a
     code, out, err = said("models", "list")
     head, *lines = out.splitlines()
     assert (code, err, len(lines)) == (0, "", len(weights.MODELS))
-    columns = [head.index(word) for word in ("name", "class", "size", "input", "licence", "measured", "here")]
+    columns = [head.index(word) for word in ("name", "class", "size", "input", "from", "licence", "measured", "here")]
     cells = {}
     for line in lines:
         name, *rest = (line[a:b].strip() for a, b in zip(columns, [*columns[1:], None], strict=True))
         cells[name.partition(" ")[0]] = rest
-    assert cells["u2netp"][:4] == ["fast", "4.6 MB", "320 px", "Apache-2.0, Apache-2.0"]
+    assert cells["u2netp"][:5] == ["fast", "4.6 MB", "320 px", "pip, rembg's release", "Apache-2.0, Apache-2.0"]
     assert cells["isnet"] == [
-        *("good", "88.2 MB", "512 px", "Apache-2.0, unclear"),
+        *("good", "88.2 MB", "512 px", "npm", "Apache-2.0, unclear"),
         *("34 rendered products: composite error 3.22", "no"),
     ]
     assert cells["silueta"][-2] == "not by us"

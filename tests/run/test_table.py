@@ -20,7 +20,7 @@ from tests.pipeline.test_pipeline import Bench, bench
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
 ENDS = ["output", "status", "flags", "error"]
-FLAGS = "faint cut-off"  # of every picture
+FLAGS = "suspect faint cut-off"  # of every picture
 SAVED = ["saved", FLAGS, ""]
 
 
