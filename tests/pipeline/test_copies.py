@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bench import Bench, bench, processing, stop_after
 
 from batch_removebg.cli.progress import Tally
 from batch_removebg.errors import BatchError, KeyRejected, RateLimited, SourceError
@@ -18,7 +19,6 @@ from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.resources import Cpu
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import atomic, outputs
-from tests.pipeline.test_pipeline import Bench, bench, processing, stop_after
 from tests.pipeline.test_sharing import INTERRUPTED, copies, urls
 from tests.support.doubles import ScriptedProvider
 

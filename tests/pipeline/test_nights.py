@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bench import Bench, bench
 
 from batch_removebg.errors import ConnectionFailed, SourceError
 from batch_removebg.events import Kind
@@ -21,7 +22,6 @@ from batch_removebg.providers import wire
 from batch_removebg.run import assemble, dry_run
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
-from tests.pipeline.test_pipeline import Bench, bench
 from tests.support.doubles import cutout, photo
 
 __all__ = ["bench"]
