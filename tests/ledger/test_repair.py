@@ -17,8 +17,8 @@ from batch_removebg.ledger.repair import repair
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.ledger.state import Lost
 from batch_removebg.storage.layout import ALPHAS, INDEX, LEDGER, RESULTS, STATE
-from tests.ledger.index.test_indexed_state import ENTRIES
 from tests.support.doubles import FakeClock
+from tests.support.indexes import ENTRIES
 from tests.support.oracle import Oracle, entry, line, replay
 
 STAMP = "2027-01-15T08:00:00.000Z"
