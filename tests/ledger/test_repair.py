@@ -11,68 +11,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from batch_removebg.errors import LedgerDamaged, LedgerError
-from batch_removebg.ledger.journal import Ledger, look, open_indexed
+from batch_removebg.errors import LedgerError
+from batch_removebg.ledger.journal import look, open_indexed
 from batch_removebg.ledger.repair import repair
-from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.ledger.state import Lost
-from batch_removebg.storage.layout import ALPHAS, INDEX, LEDGER, RESULTS, STATE
-from tests.support.doubles import FakeClock
+from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS, STATE
+from tests.support.damage import ASIDE, LINES, LOSSES, WHOLE, out, purchase, refused, tree, with_results
 from tests.support.indexes import ENTRIES
-from tests.support.oracle import Oracle, entry, line, replay
+from tests.support.oracle import Oracle, line, replay
+
+__all__ = ["out"]
 
 STAMP = "2027-01-15T08:00:00.000Z"
-ASIDE = "cut-20270115T080000000Z"
-
-
-def purchase(name: str, number: int = 1, **saved: Any) -> list[dict[str, Any]]:
-    """What is recorded of an item from its create to its picture; every time is its own."""
-    picture = {"output": f"{name}.png", "sha256": f"{name}{number}", "bytes": 9, "width": 4, "height": 3}
-    bought = {"prediction_id": f"p{name}{number}", "attempts": number, "recipe": "r", "source": f"in/{name}"}
-    return [
-        {"event": "submitting", "item": name, "key": f"k{name}{number}", "output": f"{name}.png", "fingerprint": "f"},
-        {"event": "submitted", "item": name, "prediction_id": f"p{name}{number}"},
-        {"event": "saved", "item": name, **picture, **bought, "source_sha256": "5e", "meta": {"sku": "ä"}, **saved},
-    ]
-
-
-STEPS = [
-    {"event": "run_started", "provider": "replicate", "version": "v1", "settings": {}},
-    *purchase("a"),
-    *purchase("b"),
-    {"event": "failed", "item": "c", "source": "in/c", "recipe": "r", "kind": "source", "message": "is empty"},
-    *purchase("d")[:2],
-    *purchase("e")[:1],
-    {"event": "claimed", "item": "f", "output": "f.png"},
-    *purchase("b", 2, output="b.webp", sha256="b2"),
-]
-LINES = [line(at=1_800_000_000 + nth, **step) for nth, step in enumerate(STEPS)]
-WHOLE = b"".join(LINES)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """An OUT with a ledger of items in all states, and its index."""
-    (tmp_path / STATE).mkdir()
-    (tmp_path / LEDGER).write_bytes(WHOLE)
-    open_indexed(tmp_path / LEDGER, tmp_path / INDEX).close()
-    return tmp_path
-
-
-async def with_results(out: Path) -> Path:
-    async with Ledger(out / LEDGER, index=out / INDEX) as ledger:
-        await write_snapshot(out / RESULTS, ledger)
-    return out
-
-
-def tree(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-
-
-def refused(out: Path) -> str:
-    with pytest.raises(LedgerDamaged) as error:
-        look(out / LEDGER, out / INDEX)
-    return str(error.value)
 
 
 def mended(out: Path) -> Oracle:
@@ -118,27 +68,6 @@ def test_a_ledger_that_was_laid_out_anew_is_read_again_value_by_value(
         assert (out / f"{LEDGER}.{ASIDE}").read_bytes() == layout(WHOLE)
     else:  # without an index nothing looks wrong
         assert (out / LEDGER).read_bytes() == layout(WHOLE)
-
-
-LOSSES: dict[str, Callable[[Path], object]] = {
-    "gone": lambda ledger: ledger.unlink(),
-    "empty": lambda ledger: ledger.write_bytes(b""),
-    "pointer": lambda ledger: ledger.write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 5303\n"),
-    "halved": lambda ledger: ledger.write_bytes(WHOLE[: len(WHOLE) // 2]),
-    "zeros": lambda ledger: ledger.write_bytes(bytes(len(WHOLE))),
-    "an older one": lambda ledger: ledger.write_bytes(b"".join(LINES[:5])),
-    "of another OUT": lambda ledger: ledger.write_bytes(line("claimed", item="x", output="x.png") * 99),
-    **{f"line {nth} damaged": lambda ledger, nth=nth: _spoilt(ledger, nth) for nth in range(1, len(LINES))},
-    **{f"line {nth} deleted": lambda ledger, nth=nth: _deleted(ledger, nth) for nth in range(1, len(LINES))},
-}
-
-
-def _spoilt(ledger: Path, nth: int) -> None:
-    ledger.write_bytes(b"".join([*LINES[:nth], LINES[nth][:30] + b"\xff\n", *LINES[nth + 1 :]]))
-
-
-def _deleted(ledger: Path, nth: int) -> None:
-    ledger.write_bytes(b"".join(LINES[:nth] + LINES[nth + 1 :]))
 
 
 @pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
@@ -262,91 +191,6 @@ def test_a_repair_that_was_cut_off_is_begun_again(out: Path, monkeypatch: pytest
     fold = mended(out)
     assert {item: state.outcome for item, state in fold.each()} == {item: state.outcome for item, state in known.each()}
     assert fold.items["e"].lost == known.items["e"].lost
-
-
-# What else is evidence
-
-
-@pytest.mark.parametrize("ledger", [None, b"", b'{"v":1,"t":"2027', b"version https://git-lfs.github.com/spec/v1"])
-def test_masks_without_a_line_are_evidence(tmp_path: Path, ledger: bytes | None) -> None:
-    (tmp_path / ALPHAS / "5e").mkdir(parents=True)
-    if ledger is not None:
-        (tmp_path / LEDGER).write_bytes(ledger)
-    look(tmp_path / LEDGER, tmp_path / INDEX).close()
-    (tmp_path / ALPHAS / "5e" / "5eed.png").write_bytes(b"png")
-    assert "it has no lines, and .batch-removebg/alpha has masks" in refused(tmp_path)
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("reformatted", [False, True])
-@pytest.mark.parametrize("left", [None, 0, 4, len(LINES) - 1])
-async def test_results_that_tell_of_more_than_the_lines_are_evidence(
-    out: Path, left: int | None, reformatted: bool
-) -> None:
-    await with_results(out)
-    (out / INDEX).unlink()
-    look(out / LEDGER, out / INDEX).close()
-    if reformatted:
-        (out / RESULTS).write_text(json.dumps(json.loads((out / RESULTS).read_text()), indent=1))
-    if left is None:
-        (out / LEDGER).unlink()
-    else:
-        (out / LEDGER).write_bytes(b"".join(LINES[:left]))
-    if left == len(LINES) - 1:  # the last line adds neither an item nor a prediction: that can't be seen
-        look(out / LEDGER, out / INDEX).close()
-    else:
-        assert "results.json tells of 3 finished items and 4 predictions" in refused(out)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"counts": 7}', '{"counts": {"saved": []}}', "[" * 9999])
-def test_a_results_json_that_says_nothing_is_no_evidence(out: Path, text: str) -> None:
-    (out / RESULTS).write_text(text)
-    look(out / LEDGER, out / INDEX).close()
-
-
-# Starting over
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not loss.startswith("line ")] + ["line 1 damaged"])
-async def test_starting_over_keeps_what_there_was_and_begins_a_new_ledger(out: Path, loss: str) -> None:
-    await with_results(out)
-    (out / ALPHAS / "5e").mkdir(parents=True)
-    (out / ALPHAS / "5e" / "5eed.png").write_bytes(b"png")
-    LOSSES[loss](out / LEDGER)
-    before = tree(out)
-    with pytest.raises(LedgerDamaged):
-        await Ledger(out / LEDGER, index=out / INDEX, clock=FakeClock().clock).__aenter__()
-    assert tree(out) == before
-    async with Ledger(out / LEDGER, index=out / INDEX, clock=FakeClock().clock, start_over=True) as ledger:
-        assert len(ledger.fold.items) == 0
-        assert {path.relative_to(out).as_posix() for path in ledger.aside} == {
-            f"{name}.{ASIDE}" for name in (LEDGER, INDEX, RESULTS) if name in before
-        }
-        await ledger.append(entry("run_started", provider="local"))
-    after = tree(out)
-    for name in (LEDGER, INDEX, RESULTS):
-        assert after.get(f"{name}.{ASIDE}") == before.get(name)
-    assert after[f"{ALPHAS}/5e/5eed.png"] == b"png"
-    look(out / LEDGER, out / INDEX).close()  # and the new one is believed
-
-
-@pytest.mark.anyio
-async def test_starting_over_goes_on_with_a_ledger_that_is_well(out: Path) -> None:
-    """The same command is run again after a crash, and must not begin anew each time."""
-    async with Ledger(out / LEDGER, index=out / INDEX, start_over=True) as ledger:
-        assert ledger.aside == ()
-        assert len(ledger.fold.items) == 6
-    assert (out / LEDGER).read_bytes() == WHOLE
-
-
-def test_whoever_looks_ahead_at_starting_over_sees_an_empty_ledger(out: Path) -> None:
-    (out / LEDGER).unlink()
-    before = tree(out)
-    fold = look(out / LEDGER, out / INDEX, start_over=True)
-    assert fold.counts()["total"] == 0
-    fold.close()
-    assert tree(out) == before
 
 
 # Anything at all
