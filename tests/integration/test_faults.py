@@ -26,7 +26,8 @@ from batch_removebg.run.summary import Summary
 from tests.support import wire
 from tests.support.doubles import FakeClock, photo
 from tests.support.fake_api import FakeApi
-from tests.support.faults import FAULTS, ITEMS, STOPS, VICTIM, Fault
+from tests.support.faults import FAULTS, ITEMS, VICTIM, Fault
+from tests.support.odd_answers import STOPS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash]
 

@@ -97,16 +97,3 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
     # SQLite's shared memory is no file to keep: whoever looks may leave a mark in it.
     found = (path for path in folder.iterdir() if not path.name.endswith("-shm"))
     return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:6000])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()

@@ -17,7 +17,7 @@ from batch_removebg.ledger.index.schema import FORMAT
 from batch_removebg.ledger.journal import Ledger, look, open_indexed
 from batch_removebg.storage.layout import LEDGER
 from tests.support.doubles import FakeClock
-from tests.support.indexes import agrees, bought, cut, empty, folder, index, out, tree
+from tests.support.indexes import agrees, bought, index, out, tree
 from tests.support.oracle import entry, line
 
 __all__ = ["out"]
@@ -123,6 +123,19 @@ def garbage(path: Path) -> None:
 
 def text(path: Path) -> None:
     path.write_text("not a database at all\n" * 99)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
 def foreign(path: Path) -> None:
