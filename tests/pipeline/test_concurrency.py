@@ -125,6 +125,14 @@ def test_trouble_shrinks_it_once_for_all_that_fail_together_and_it_grows_back() 
     assert seen.widths[-1][1] >= START
 
 
+def test_trouble_shrinks_it_for_a_while_also_where_the_limit_is_known() -> None:
+    width = Concurrency()
+    assert width.target(100.0, 100.0) == START
+    for _ in range(6):
+        width.trouble(100.0)
+    assert [width.target(now, 100.0) for now in (104.9, 105.0)] == [int(0.7 * START), START]
+
+
 @pytest.mark.parametrize("rate", [None, 10.0])
 def test_items_for_which_nothing_is_bought_change_nothing(rate: float | None) -> None:
     plain, mixed = Concurrency(), Concurrency()
