@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, bench
 
 from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.storage import layout
+from tests.support.bench import Bench, bench
 from tests.support.doubles import ScriptedProvider
 from tests.support.long_report import LONG, note
 from tests.support.oracle import replay

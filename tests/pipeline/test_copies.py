@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, bench, processing, stop_after
 
 from batch_removebg.cli.progress import Tally
 from batch_removebg.errors import BatchError, KeyRejected, RateLimited, SourceError
@@ -20,6 +19,7 @@ from batch_removebg.resources import Cpu
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import atomic, outputs
 from tests.pipeline.test_sharing import INTERRUPTED, copies, urls
+from tests.support.bench import Bench, bench, processing, stop_after
 from tests.support.doubles import ScriptedProvider
 
 __all__ = ["bench"]

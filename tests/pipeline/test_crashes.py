@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.support.bench import Bench, bench
 
 from batch_removebg.clock import Clock
 from batch_removebg.finish import finish as finishing
@@ -20,6 +19,7 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.matting import matte as mattes
 from batch_removebg.pipeline.watchers import watch_signals
 from batch_removebg.stop import Gate
+from tests.support.bench import Bench, bench
 
 __all__ = ["bench"]
 pytestmark = [

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.support.bench import Bench, bench
 
 from batch_removebg.model import Prediction, Status
 from tests.pipeline.test_sharing import urls
+from tests.support.bench import Bench, bench
 from tests.support.doubles import cutout
 
 __all__ = ["bench"]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, bench
 
 from batch_removebg.errors import ConnectionFailed, SourceError
 from batch_removebg.events import Kind
@@ -22,6 +21,7 @@ from batch_removebg.providers import wire
 from batch_removebg.run import assemble, dry_run
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
+from tests.support.bench import Bench, bench
 from tests.support.doubles import cutout, photo
 
 __all__ = ["bench"]

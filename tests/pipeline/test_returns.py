@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import GATEWAY, Bench, bench
 
 from batch_removebg.errors import CreateLost, ServerError
 from batch_removebg.events import Kind
 from batch_removebg.model import CreateRequest, Prediction, PredictionPage
 from tests.pipeline.test_copies import rows
 from tests.pipeline.test_sharing import urls
+from tests.support.bench import GATEWAY, Bench, bench
 from tests.support.doubles import ScriptedProvider
 
 __all__ = ["bench"]

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.bench import Bench, bench, processing, stop_after
 
 from batch_removebg.errors import CreateLost
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status, Upload
 from batch_removebg.run.summary import Summary
+from tests.support.bench import Bench, bench, processing, stop_after
 from tests.support.doubles import FakeClock, ScriptedProvider
 
 __all__ = ["bench"]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.bench import Bench, bench, processing, stop_after
 
 from batch_removebg.cli.main import run_command
 from batch_removebg.errors import LedgerDamaged
@@ -16,6 +15,7 @@ from batch_removebg.ledger.repair import repair
 from batch_removebg.run.dry_run import preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS
+from tests.support.bench import Bench, bench, processing, stop_after
 
 __all__ = ["bench"]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, bench
 
 from batch_removebg.events import Kind
 from batch_removebg.ledger.index.run_items import Table
 from batch_removebg.model import Lot
+from tests.support.bench import Bench, bench
 
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio

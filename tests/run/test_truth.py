@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bench import Bench, bench
 
 from batch_removebg.cli.main import run_command
 from batch_removebg.events import Event, Kind
 from batch_removebg.run.summary import Summary
+from tests.support.bench import Bench, bench
 from tests.support.doubles import photo
 
 __all__ = ["bench"]
