@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from batch_removebg.finish.finish import compose_matte, finish
+from batch_removebg.finish.cut import cut_out
+from batch_removebg.finish.finish import compose, finish
 from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.imaging import probe
 from batch_removebg.imaging.decode import proxy, read
@@ -25,14 +26,14 @@ def cutout(network: Network, limits: Limits, data: bytes) -> Finished:
     """An RGBA PNG of the picture, upright and at its own size; raises SourceError, PredictionFailed."""
     with naming_the_image():
         found = matte(network, proxy(data, network.model.proxy, limits).data)
-        return finish(data, found, _CUTOUT, limits)
+        return finish(data, found, [_CUTOUT], limits)[0]
 
 
 def cut(network: Network, data: bytes, wanted: Finish, limits: Limits) -> Image:
     """The same as a PIL image of 8 bits a channel, as `wanted`, its profile beside it."""
     with naming_the_image():
         found = matte(network, proxy(data, network.model.proxy, limits).data)
-        made = compose_matte(read(data, limits), found, wanted)
+        made = compose(cut_out(read(data, limits), found, wanted), wanted)
     return image_of(made)
 
 
@@ -45,4 +46,5 @@ async def render(cpu: Cpu, engine: Engine, spec: ProxySpec, limits: Limits, data
             small = await cpu.isolated(patience(pixels), proxy, data, spec, limits)
             found = await engine.matte(small.data)
             seconds = patience(pixels, _CUTOUT.encoding.effort)
-            return await cpu.isolated(seconds, finish, data, found, _CUTOUT, limits)
+            [made] = await cpu.isolated(seconds, finish, data, found, [_CUTOUT], limits)
+            return made

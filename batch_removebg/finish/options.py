@@ -54,6 +54,11 @@ class Finish:
         return fields | {name: True for name, told in more.items() if told}
 
     @property
+    def cut(self) -> tuple[object, ...]:
+        """What decides about colours and mask: of finishes that have it in common these are made once."""
+        return self.mask_only, self.encoding.deep, self.srgb, self.edges, self.refine, self.clean_below
+
+    @property
     def srgb(self) -> bool:
         """Whether colours are converted to sRGB; else they stay in the source's own profile."""
         return self.colours == "srgb" or (self.colours == "auto" and self.format in _SHOPS)

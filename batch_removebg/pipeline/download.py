@@ -103,7 +103,8 @@ class Downloader:
         seconds = patience(prepared.width * prepared.height, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
-            return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
+            [made] = await cpu.isolated(seconds, finish.finish, data, matte, [wanted], self.context.limits)
+            return made
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
@@ -192,9 +193,12 @@ class Downloader:
         from batch_removebg.finish import finish
 
         seconds = patience(limits.max_pixels, wanted.encoding.effort)
-        remake = partial(finish.finish_cutout, finish=wanted)
+        remake = partial(finish.finish_cutout, finishes=[wanted])
         passed = await self.context.cpu.run(as_it_is, cutout, wanted, limits)
-        finished = await (self._with_quality(passed) if passed else self._of_output(seconds, remake, cutout))
+        if passed:
+            finished = await self._with_quality(passed)
+        else:
+            [finished] = await self._of_output(seconds, remake, cutout)
         return await self._put(predicted, finished)
 
     async def _with_quality(self, cutout: Finished) -> Finished:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 
 from batch_removebg.engine import weights
 from batch_removebg.engine.network import combined, opened
-from batch_removebg.finish.finish import compose
+from batch_removebg.finish.cut import cut
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import proxy, read
@@ -105,9 +105,8 @@ def judged(picture: Picture, looks: Looks, name: str) -> Judged:
     """The cutout of a picture by a network, as a run makes and flags it."""
     model = weights.known(name)
     matte = combined([looks.of(picture, part) for part in model.parts])
-    made = compose(read(picture.photo.read_bytes(), Limits()), matte.alpha, Finish("png"))
-    assert made.alpha is not None
-    return Judged(*error(to_8_bits(made.alpha) >= 128, picture.solid()), flags(measure(matte)))
+    made = cut(read(picture.photo.read_bytes(), Limits()), matte.alpha, Finish("png"))
+    return Judged(*error(to_8_bits(made.mask) >= 128, picture.solid()), flags(measure(matte)))
 
 
 def counts(found: Iterable[Judged], flag: str | None) -> tuple[int, int, int]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batch_removebg.finish import finish as finishing
+from batch_removebg.finish.cut import cut, cut_out
+from batch_removebg.finish.finish import compose
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging.arrays import Picture, joined
 from batch_removebg.imaging.colour import srgb_profile
@@ -25,7 +26,7 @@ def picture(pixels, **fields):
 
 def composed(source, alpha, finish):
     """The finished picture, its alpha as a last channel as in the file."""
-    result = finishing.compose(replace(source, pixels=source.pixels.copy()), alpha, finish)
+    result = compose(cut(replace(source, pixels=source.pixels.copy()), alpha, finish), finish)
     return replace(result, pixels=joined(result.pixels, result.alpha), alpha=None)
 
 
@@ -206,8 +207,7 @@ def test_a_networks_alpha_is_refined_however_large_and_a_providers_of_the_photos
     truth = disc(600, 640)
     source, soft = picture(photo(truth)), as_the_network_sees_it(truth, size=(640, 600), blur=3)
     theirs, ours = (
-        finishing.compose_matte(source, Matte(soft, engine=engine), Finish(mask_only=True)).pixels
-        for engine in (None, "onnxruntime CPU")
+        cut_out(source, Matte(soft, engine=engine), Finish(mask_only=True)).mask for engine in (None, "onnxruntime CPU")
     )
     assert np.array_equal(theirs, soft)
     assert np.abs(ours / 255 - truth).mean() < 0.6 * np.abs(soft / 255 - truth).mean()

@@ -30,11 +30,11 @@ PLAIN = Finish(**OWN)
 
 
 def finish(data, alpha, how, limits, *, peak=None):
-    return module.finish(data, Matte(alpha, peak), how, limits)
+    return module.finish(data, Matte(alpha, peak), [how], limits)[0]
 
 
 def finish_cutout(data, how, limits):
-    return as_it_is(data, how, limits) or module.finish_cutout(data, how, limits)
+    return as_it_is(data, how, limits) or module.finish_cutout(data, [how], limits)[0]
 
 
 def cutout(height=20, width=30):
@@ -101,7 +101,7 @@ def test_a_providers_cutout_keeps_its_edges_and_is_judged():
     assert finish_cutout(encoded(cutout()), Finish("tiff"), LIMITS).quality is not None
     passed = finish_cutout(encoded(cutout()), Finish(), LIMITS)
     assert passed.quality is None
-    assert module.judged(passed.data, LIMITS) == module.finish_cutout(passed.data, Finish("tiff"), LIMITS).quality
+    assert module.judged(passed.data, LIMITS) == module.finish_cutout(passed.data, [Finish("tiff")], LIMITS)[0].quality
 
 
 @pytest.mark.parametrize("data", [encoded(noise(4, 4)), encoded(cutout())[:-20], b"<html>"])

@@ -143,7 +143,7 @@ def test_what_real_encoders_write_ends_as_the_decoder_would_see_it(kind: str, or
     assert passthrough.as_it_is(plain, PLAIN, LIMITS) == Finished(plain, 30, 20)
     written = encoded(image, exif=exif(orientation), **options)
     assert passthrough.as_it_is(written, PLAIN, LIMITS) is None
-    result = finish.finish_cutout(written, PLAIN, LIMITS)
+    [result] = finish.finish_cutout(written, [PLAIN], LIMITS)
     assert b"Camera" not in result.data
     assert (result.width, result.height) == ((30, 20) if orientation == 1 else (20, 30))
 
@@ -151,7 +151,7 @@ def test_what_real_encoders_write_ends_as_the_decoder_would_see_it(kind: str, or
 def test_what_follows_the_end_of_a_picture_is_cut_off() -> None:
     data = encoded(CUTOUT) + b"something else"
     assert passthrough.as_it_is(data, PLAIN, LIMITS) is None
-    result = finish.finish_cutout(data, PLAIN, LIMITS)
+    [result] = finish.finish_cutout(data, [PLAIN], LIMITS)
     assert b"something else" not in result.data
     shown = CUTOUT * (CUTOUT[..., 3:] > 0)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(result.data))), shown)

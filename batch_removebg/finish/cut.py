@@ -1,0 +1,115 @@
+"""What stays of a source: its own colours without background spill, and the mask that fits them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
+from batch_removebg.imaging.colour import convert, flaw, means_srgb, srgb_profile
+from batch_removebg.matting.dust import cleaned
+from batch_removebg.matting.foreground import foreground
+from batch_removebg.matting.refine import reduced, refine, resized
+from batch_removebg.model import Matte
+
+from .options import Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A picture and its mask, before anything is laid out."""
+
+    picture: Picture  # without alpha
+    mask: Samples  # H×W, as deep as the picture
+
+
+def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
+    """The source with a matte; one of our own networks is refined at the size that is best for that.
+
+    To save memory, the picture's own pixels may be changed.
+    """
+    ours = matte.engine is not None and finish.refine != "none"
+    return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
+
+
+def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
+    """The source with an alpha fitted to it: H×W, uint8 of any size, or uint16 of the picture's.
+
+    It has the source's own pixels, size and, where the format can, its depth. To save memory, the picture's own pixels
+    may be changed.
+    """
+    if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
+        own = None if picture.alpha is None else to_8_bits(picture.alpha)
+        lost = () if finish.mask_only else (f"16 bits a channel reduced to 8, which is what {finish.format} holds",)
+        picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
+    if not finish.mask_only:
+        picture = _in_colour_space(picture, finish)
+    height, width = picture.pixels.shape[:2]
+    fitted = alpha
+    if alpha.shape != (height, width):
+        small = to_8_bits(alpha)
+        fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
+    if finish.clean_below:
+        fitted = cleaned(to_8_bits(fitted), finish.clean_below)
+    if finish.edges == "clean" and not finish.mask_only:
+        # Before the source's own transparency counts: no background shines through that.
+        picture = replace(picture, pixels=foreground(picture.pixels, fitted))
+    mask, notes = _with_own_alpha(fitted, picture)
+    return Cut(replace(picture, alpha=None, notes=picture.notes + notes), mask)
+
+
+def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
+    pixels, icc, notes = picture.pixels, picture.icc, picture.notes
+    if finish.srgb and icc is not None and not means_srgb(icc):
+        pixels, icc, more = convert(pixels, icc)
+        notes += more
+    elif not finish.srgb and icc is not None and (wrong := flaw(icc)):
+        notes += (f"colour profile kept, though it is broken ({wrong})",)
+    if finish.srgb:
+        icc = srgb_profile() if pixels.ndim == 3 else None  # grey without a profile has sRGB's tones
+    return replace(picture, pixels=pixels, icc=icc, notes=notes)
+
+
+def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
+    """The alpha times the source's own, as deep as the picture, and notes for people."""
+    alpha = _as_deep(alpha, picture.pixels)
+    notes = []
+    if picture.alpha is not None and picture.alpha.min() < white_of(picture.alpha):
+        fitted, own = alpha, _as_deep(picture.alpha, picture.pixels)
+        alpha = np.empty_like(fitted)
+        for rows in strips(alpha):
+            alpha[rows] = over_white(wide(fitted[rows]) * own[rows], alpha)
+        notes.append("source had transparency: kept")
+    if alpha.max() == 0:
+        notes.append("nothing is left of the picture: the alpha is 0 everywhere")
+    return alpha, tuple(notes)
+
+
+def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
+    """An alpha of the pixels' depth: 255 becomes 65535."""
+    if alpha.dtype == pixels.dtype:
+        return alpha
+    return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
+
+
+def white_of(samples: Samples) -> int:
+    """The largest value that samples of this type have."""
+    return int(np.iinfo(samples.dtype).max)
+
+
+def wide(samples: Samples) -> npt.NDArray[Any]:
+    """The samples with twice the bits, so that a product fits."""
+    return samples.astype(np.uint16 if samples.dtype == np.uint8 else np.uint32)
+
+
+def over_white(product: npt.NDArray[Any], samples: Samples) -> npt.NDArray[Any]:
+    """A product of two samples, or a sum weighted with such, divided by their white and rounded exactly; in place."""
+    # x / (2^n − 1), for x up to (2^n − 1)², is (y + (y >> n)) >> n with y = x + 2^(n−1).
+    bits = 8 * samples.itemsize
+    product += product.dtype.type(1 << (bits - 1))
+    product += product >> bits
+    product >>= bits
+    return product
