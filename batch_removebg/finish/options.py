@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
@@ -10,7 +11,7 @@ from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-_LATER = {"metadata": "strip", "clean_below": 10}
+_LATER = {"metadata": "strip", "clean_below": 10, "preset": ""}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 _QUALITY = 90
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
@@ -35,6 +36,7 @@ class Finish:
     edges: str = "clean"  # one of `Edges`
     refine: str = "auto"  # one of `Refine`
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
+    preset: str = ""  # that it comes from
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
@@ -94,3 +96,5 @@ class Finished:
     notes: tuple[str, ...] = ()
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
+    flags: tuple[str, ...] = ()  # what is worth a look in the picture itself, with its preset before a colon
+    checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset

@@ -97,10 +97,24 @@ class Claimed(Entry, tag="claimed", frozen=True):
 
     item: str
     output: str | None
+    others: tuple[str, ...] = ()
+
+
+class Rendition(Struct, frozen=True, omit_defaults=True, gc=False):
+    """One of the pictures that are made of an item, each for another preset."""
+
+    preset: str
+    output: str
+    recipe: str | None  # of this picture alone
+    sha256: str | None
+    bytes: int | None
+    width: int | None
+    height: int | None
+    checks: Mapping[str, str] | None = None  # what became of each rule of the preset
 
 
 class Saved(Entry, tag="saved", frozen=True, kw_only=True):
-    """The picture is durable under its final name."""
+    """The picture is durable under its final name, and so are those for other presets."""
 
     item: str
     source: str
@@ -117,6 +131,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     attempts: int
     seconds: Seconds | None
     reused: bool
+    outputs: tuple[Rendition, ...] = ()
     fingerprint: str | None = None
     notes: tuple[str, ...] = ()
     engine: str | None = None
@@ -230,6 +245,7 @@ _NOTHING: Final[Mapping[Any, Any]] = {
     int: 0,
     bool: False,
     tuple[str, ...]: (),
+    tuple[Rendition, ...]: (),
     Mapping[str, Any]: {},
 }
 """What a value of the wrong type is read as; None for the other types."""

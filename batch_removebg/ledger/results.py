@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import anyio
 import anyio.to_thread
+from msgspec import to_builtins
 
 from batch_removebg.net.urls import scrubbed
 from batch_removebg.storage.atomic import signature, write_atomic
@@ -139,7 +140,7 @@ def _ended(state: ItemState, waits: str) -> tuple[str, str, str, str]:
         return "", "pending", "", waits
     if state.outcome == "failed":
         return "", "failed", "", state.error_message or ""
-    return state.output or "", "saved", " ".join(state.flags), ""
+    return _joined([one.output for one in state.renditions]), "saved", " ".join(state.flags), ""
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -162,8 +163,9 @@ _NO_PICTURE = ItemState()
 def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any]) -> dict[str, Any]:
     failed = state.outcome == "failed"
     picture = state if state.outcome == "saved" else _NO_PICTURE
-    extras = {"meta": meta, "notes": state.notes, "engine": picture.engine}
+    extras: dict[str, Any] = {"meta": meta, "notes": state.notes, "engine": picture.engine}
     extras |= {"quality": picture.quality, "flags": picture.flags}
+    extras |= {"outputs": [to_builtins(one) for one in picture.outputs]}
     return {
         "id": key,
         "source": source or state.source,

@@ -17,7 +17,19 @@ from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
 
 from . import events
-from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
+from .events import (
+    Claimed,
+    Entry,
+    Failed,
+    Rejected,
+    Renamed,
+    Rendition,
+    Saved,
+    Submitted,
+    Submitting,
+    Unchanged,
+    writable,
+)
 
 Outcome = Literal["pending", "saved", "failed"]
 _PASSING = passing()
@@ -74,6 +86,14 @@ class ItemState(Struct, array_like=True, gc=False):
     modified: str | None = None
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
+    outputs: tuple[Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+
+    @property
+    def renditions(self) -> tuple[Rendition, ...]:
+        """The pictures on record, presets or not."""
+        if self.outputs or self.output is None:
+            return self.outputs
+        return (Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
 
     @property
     def is_made(self) -> bool:
@@ -174,17 +194,25 @@ class Fold:
 
 def names_of(state: ItemState) -> Iterator[str]:
     """The output names that an item holds, or has held."""
-    return (name for name in (state.output, *state.others) if name is not None)
+    return (name for name in (state.output, *further(state)) if name is not None)
 
 
-def _named(state: ItemState, output: str | None) -> None:
-    if state.output is not None and state.output != output:
-        state.others = (*(name for name in state.others if name != output), state.output)
-    state.output = output
+def further(state: ItemState) -> tuple[str, ...]:
+    """Those of its output names but `output`."""
+    return (*(one.output for one in state.outputs[1:]), *state.others)
+
+
+def _named(state: ItemState, output: str | None, outputs: tuple[Rendition, ...] = ()) -> None:
+    now = {output, *(one.output for one in outputs)}
+    state.others = tuple(name for name in dict.fromkeys((*further(state), state.output)) if name and name not in now)
+    state.output, state.outputs = output, outputs
 
 
 def _claimed(_fold: Fold, state: ItemState, entry: Claimed | Submitting) -> None:
-    _named(state, entry.output or state.output)
+    same = entry.output in (None, state.output)
+    _named(state, entry.output or state.output, state.outputs if same else ())
+    if isinstance(entry, Claimed):
+        state.others = tuple(dict.fromkeys((*state.others, *entry.others)))
     state.outcome, state.gone = "pending", False
 
 
@@ -250,7 +278,7 @@ def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
         fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:
         fold.saved_for.setdefault(entry.fingerprint, []).append(on_record(entry.item))
-    _named(state, entry.output)
+    _named(state, entry.output, entry.outputs)
     state.error_kind, state.error_message, state.retryable = None, None, False
 
 
@@ -267,6 +295,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
         return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
     state.notes, state.quality, state.flags, state.engine = (), None, (), None
+    _named(state, state.output)
 
 
 def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
@@ -300,7 +329,8 @@ def _writable(value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 
 _TAKEN = {
-    event: set(ItemState.__struct_fields__) & set(event.__struct_fields__) - {"output"} for event in (Saved, Failed)
+    event: set(ItemState.__struct_fields__) & set(event.__struct_fields__) - {"output", "outputs"}
+    for event in (Saved, Failed)
 }
 """Fields that an item has as its last such line has them."""
 _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
@@ -326,7 +356,13 @@ class Step(enum.Enum):
 
 
 def plan(
-    state: ItemState | None, *, recipe: str, output: str, retry_failed: bool, same_source: bool, output_intact: bool
+    state: ItemState | None,
+    *,
+    recipe: str | None,
+    output: str | None,
+    retry_failed: bool,
+    same_source: bool,
+    output_intact: bool,
 ) -> Step:
     """What is left to do for one item; what has failed by trouble that passes is tried again.
 

@@ -26,20 +26,38 @@ class Recipe:
     finish: Finish
     passes_urls: bool  # the API fetches URLs itself, and its cutout is the picture
     limits: tuple[int | bool, ...] = ()  # bounds of sources: they decide whether an item fails, not how a picture looks
+    others: tuple[Finish, ...] = ()  # further pictures of each item, for other presets
+
+    @property
+    def finishes(self) -> tuple[Finish, ...]:
+        """One for each picture of an item."""
+        return self.finish, *self.others
 
     @cached_property
     def digest(self) -> str:
         """Of the whole recipe: under another one, saved pictures are made again, from kept alphas where possible."""
-        return _digest([self._bought, self.finish.look(), self.passes_urls])
+        return _whole(self._digests)
 
     @cached_property
     def passed(self) -> str:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
-        return _digest([self._bought, self.finish.look(passed=True), self.passes_urls])
+        return _whole(self._passed)
 
     def digest_of(self, item: Item | UrlRow) -> str:
-        """The digest of the item's picture."""
+        """The digest of the item's pictures together."""
         return self.passed if item.path is None and self.passes_urls else self.digest
+
+    def digests_of(self, item: Item | UrlRow) -> tuple[str, ...]:
+        """The digest of each of the item's pictures."""
+        return self._passed if item.path is None and self.passes_urls else self._digests
+
+    @cached_property
+    def _digests(self) -> tuple[str, ...]:
+        return tuple(_digest([self._bought, finish.look(), self.passes_urls]) for finish in self.finishes)
+
+    @cached_property
+    def _passed(self) -> tuple[str, ...]:
+        return tuple(_digest([self._bought, finish.look(passed=True), self.passes_urls]) for finish in self.finishes)
 
     @cached_property
     def tried(self) -> str:
@@ -53,6 +71,10 @@ class Recipe:
     @cached_property
     def _bought(self) -> list[Any]:
         return [self.provider, self.version, dict(self.inputs), asdict(self.proxy)]
+
+
+def _whole(digests: tuple[str, ...]) -> str:
+    return digests[0] if len(digests) == 1 else _digest(digests)
 
 
 def _digest(value: Any) -> str:

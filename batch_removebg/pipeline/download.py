@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,10 +23,10 @@ from batch_removebg.errors import (
     SpentPicture,
     WorkFailed,
 )
-from batch_removebg.finish.options import Finished
+from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging.format import identify
-from batch_removebg.ledger.events import Claimed, Saved
+from batch_removebg.ledger.events import Claimed, Rendition, Saved
 from batch_removebg.model import Matte
 from batch_removebg.net import fetch
 from batch_removebg.providers import wire
@@ -93,18 +93,23 @@ class Downloader:
         if isinstance(output, tuple):
             output = await self._used(predicted, self._matte)
             await self._keep(predicted, output)
-        made = self._with_quality(output) if isinstance(output, Finished) else self._finish(predicted, output)
-        return await self._put(predicted, await made)
+        if isinstance(output, Finished):
+            return await self._put(predicted, [await self._with_quality(output)])
+        return await self._put(predicted, await self._finish(predicted, output))
 
-    async def _finish(self, predicted: Predicted, matte: Matte) -> Finished:
+    async def _finish(self, predicted: Predicted, matte: Matte) -> list[Finished]:
         from batch_removebg.finish import finish
 
-        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self.context.recipe.finish
-        seconds = patience(prepared.width * prepared.height, wanted.encoding.effort)
+        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._wanted(predicted)
+        seconds = sum(patience(prepared.width * prepared.height, one.encoding.effort) for one in wanted)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
-            [made] = await cpu.isolated(seconds, finish.finish, data, matte, [wanted], self.context.limits)
-            return made
+            return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
+
+    def _wanted(self, predicted: Predicted) -> list[Finish]:
+        """How the pictures are made that aren't there."""
+        finishes = self.context.recipe.finishes
+        return [finishes[nth] for nth in predicted.prepared.todo.missing]
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
@@ -181,25 +186,24 @@ class Downloader:
         with suppress(OutputBroken):
             if not found.lossy:
                 return await self._pass_on(predicted, found.data)
-        what = f"was bought, and the picture that is left of it can't give this {self.context.recipe.finish.format}"
+        formats = " and ".join(dict.fromkeys(finish.format for finish in self._wanted(predicted)))
+        what = f"was bought, and the picture that is left of it can't give this {formats}"
         raise SpentPicture(f"{what}: it has lost transparency or detail; --buy-again buys another")
 
     async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
-        limits, wanted = self.context.limits, self.context.recipe.finish
-        if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not wanted.loses_nothing:
+        limits, wanted = self.context.limits, self._wanted(predicted)
+        alone = len(self.context.recipe.finishes) == 1 and wanted[0].loses_nothing
+        if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not alone:
             await self._keep(predicted, cutout)  # before the file that it is in may be replaced
+        if alone and (passed := await self.context.cpu.run(as_it_is, cutout, wanted[0], limits)):
+            return await self._put(predicted, [await self._with_quality(passed)])
         from batch_removebg.finish import finish
 
-        seconds = patience(limits.max_pixels, wanted.encoding.effort)
-        remake = partial(finish.finish_cutout, finishes=[wanted])
-        passed = await self.context.cpu.run(as_it_is, cutout, wanted, limits)
-        if passed:
-            finished = await self._with_quality(passed)
-        else:
-            [finished] = await self._of_output(seconds, remake, cutout)
-        return await self._put(predicted, finished)
+        seconds = sum(patience(limits.max_pixels, one.encoding.effort) for one in wanted)
+        made = await self._of_output(seconds, partial(finish.finish_cutout, finishes=wanted), cutout)
+        return await self._put(predicted, made)
 
     async def _with_quality(self, cutout: Finished) -> Finished:
         """A provider's cutout that is passed on; it is kept also where it can't be judged."""
@@ -210,39 +214,58 @@ class Downloader:
             return replace(cutout, quality=await self._of_output(seconds, judged, cutout.data))
         return cutout
 
-    async def _put(self, predicted: Predicted, finished: Finished) -> Notes:
-        """Write and record the picture."""
+    async def _put(self, predicted: Predicted, made: list[Finished]) -> Notes:
+        """Write and record the pictures."""
         prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self.context.ledger
+        names, missing = todo.names or (todo.output,), todo.missing
         with anyio.CancelScope(shield=True):
-            if predicted.reused:
-                # No `submitting` line names the output; on record, a file left by a crash is known to be ours.
-                await ledger.append(Claimed(todo.item.id, todo.output))
+            if predicted.reused or len(names) > 1:
+                # No `submitting` line names them all; on record, files left by a crash are known to be ours.
+                await ledger.append(Claimed(todo.item.id, todo.output, names[1:]))
             if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
-            digest = await self._outputs.put(todo.output, finished.data)
-            notes = tuple(dict.fromkeys((*prepared.notes, *finished.notes)))
-            await ledger.append(
-                Saved(
-                    **described(todo, self.context.recipe.digest_of(todo.item)),
-                    source_sha256=prepared.sha256 or None,
-                    output=todo.output,
-                    sha256=digest,
-                    bytes=len(finished.data),
-                    width=finished.width,
-                    height=finished.height,
-                    prediction_id=predicted.prediction_id,
-                    attempts=predicted.attempts,
-                    seconds=round(self.context.clock.monotonic() - prepared.started, 3),
-                    reused=predicted.reused,
-                    # Where no alpha is kept, another item with the same source is made from this one's file.
-                    fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
-                    notes=(*todo.notes, *notes),
-                    engine=finished.engine,
-                    **asdict(prepared.validators),
-                    **_judged(finished.quality),
-                )
+            written = [(names[nth], one.data) for nth, one in zip(missing, made, strict=True)]
+            digests = await self._outputs.put(written)
+            there = {one.output: one for one in todo.kept}
+            for nth, one, digest in zip(missing, made, digests, strict=True):
+                there[names[nth]] = self._rendition(todo, nth, one, digest)
+            outputs = *(there.pop(name) for name in names), *there.values()
+            first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
+            saved = Saved(
+                **described(todo, self.context.recipe.digest_of(todo.item)),
+                source_sha256=prepared.sha256 or None,
+                output=first.output,
+                sha256=first.sha256,
+                bytes=first.bytes,
+                width=first.width,
+                height=first.height,
+                prediction_id=predicted.prediction_id,
+                attempts=predicted.attempts,
+                seconds=round(self.context.clock.monotonic() - prepared.started, 3),
+                reused=predicted.reused,
+                outputs=outputs if len(outputs) > 1 or first.preset else (),
+                # Where no alpha is kept, another item with the same source is made from this one's file.
+                fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
+                notes=tuple(dict.fromkeys((*todo.notes, *notes))),
+                engine=made[0].engine,
+                **asdict(prepared.validators),
+                **_judged(made[0].quality, _flags(todo, outputs, made)),
             )
-        return notes
+            await ledger.append(saved)
+        return saved.notes[len(todo.notes) :]
+
+    def _rendition(self, todo: Todo, nth: int, made: Finished, digest: str) -> Rendition:
+        recipe = self.context.recipe
+        return Rendition(
+            preset=recipe.finishes[nth].preset,
+            output=(todo.names or (todo.output,))[nth],
+            recipe=recipe.digests_of(todo.item)[nth],
+            sha256=digest,
+            bytes=len(made.data),
+            width=made.width,
+            height=made.height,
+            checks=made.checks or None,
+        )
 
 
 def _alike(signs: list[bytes], urls: int) -> int:
@@ -251,13 +274,20 @@ def _alike(signs: list[bytes], urls: int) -> int:
     return 1 + sum(1 for _ in same) // urls
 
 
-def _judged(quality: Quality | None) -> dict[str, Any]:
-    """The fields of Saved that say how far the cutout can be trusted, where its alpha was at hand."""
+def _judged(quality: Quality | None, flags: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of Saved that say how far the pictures can be trusted, where the alpha was at hand."""
     if quality is None:
-        return {}
-    from batch_removebg.matting.quality import flags
+        return {"flags": flags}
+    from batch_removebg.matting import quality as judge
 
-    return {"quality": asdict(quality), "flags": tuple(flags(quality))}
+    return {"quality": asdict(quality), "flags": (*judge.flags(quality), *flags)}
+
+
+def _flags(todo: Todo, outputs: tuple[Rendition, ...], made: list[Finished]) -> tuple[str, ...]:
+    """What is worth a look in the pictures themselves, with their preset before a colon: of those that stay, too."""
+    kept = {one.preset for one in outputs if one in todo.kept}
+    stay = [flag for flag in todo.state.flags if flag.rpartition(":")[0] in kept - {""}]
+    return tuple(dict.fromkeys((*stay, *chain(*(one.flags for one in made)))))
 
 
 def described(todo: Todo, recipe: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from typing import Literal
 
 from batch_removebg.errors import ItemError
 from batch_removebg.hashing import hash64
-from batch_removebg.ledger.events import Renamed, Unchanged
+from batch_removebg.ledger.events import Renamed, Rendition, Unchanged
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import Done, done_keys
@@ -82,6 +82,7 @@ class Planner:
     recipe: Recipe
     again: Again
     reading: RunItems  # records every item
+    more_claims: tuple[Claims, ...] = ()  # for further pictures of each item
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.
@@ -126,28 +127,23 @@ class Planner:
         if (known is None or known.nameless) and (was := self._former(item)):
             known = self.fold.items[was]
         state = copy(known) or ItemState()
-        # What lies under a name isn't ours if the ledger doesn't know it.
         over: list[ItemState] = []
-        output = self.claims.claim(
-            item,
-            was=unsigned(was),
-            exists=lambda name: os.path.lexists(self.out / name),
-            passes=lambda holder, name: self._passes(holder, name, over),
-        )
+        names = self._claim(item, unsigned(was), over)
         with suppress(OSError):
             mark = signature(item.path) if item.path is not None else None
+        whole = len(kept := self._kept(state, item, names)) == len(names)
         step_if = partial(
             plan,
             state,
-            recipe=self.recipe.tried if state.outcome == "failed" else self.recipe.digest_of(item),
-            output=output,
+            recipe=self.recipe.tried if state.outcome == "failed" or not whole else state.recipe,
+            output=state.output if whole else names[0],
             retry_failed=self.again.failed,
-            output_intact=state.outcome == "saved" and self._intact(state),
+            output_intact=whole,
         )
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
         same_url = state.source in (item.source, clean(item.url or item.source))
-        step = step_if(same_source=same_file if item.path is not None else same_url)
+        step = step_if(same_source=(same_source := same_file if item.path is not None else same_url))
         forced, asks, same = self.again.forces(item.id), None, False
         if forced:
             step = Step.DO
@@ -157,10 +153,34 @@ class Planner:
             same = (asks := self.again.asks(state)) is not None
             step = Step.DO if same else step
         plain = self.claims.plain(item)
-        notes = () if output == plain else (f"is named {output}, since {plain} is taken",)
-        return step, Todo(
-            item, output, state, mark, same, notes, was, asks, forced, over[-1] if over else self.fold.filed(state)
+        notes = () if names[0] == plain else (f"is named {names[0]}, since {plain} is taken",)
+        stay = () if forced or whole or not same_source else (*kept, *self._further(state))
+        replaced = over[-1] if over else self.fold.filed(state)
+        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names, stay)
+
+    def _claim(self, item: Item, was: str, over: list[ItemState]) -> tuple[str, ...]:
+        """The names of the item's pictures; `over` receives the items whose pictures are replaced."""
+        # What lies under a name isn't ours if the ledger doesn't know it.
+        claim = partial(
+            Claims.claim,
+            item=item,
+            was=was,
+            exists=lambda name: os.path.lexists(self.out / name),
+            passes=lambda holder, name: self._passes(holder, name, over),
         )
+        return tuple(map(claim, (self.claims, *self.more_claims)))
+
+    def _kept(self, state: ItemState, item: Item, names: Sequence[str]) -> list[Rendition]:
+        """Of the wanted pictures those that are on record as they would be made, and there; a recipe may be unknown."""
+        there = {one.output: one for one in state.renditions if self._intact(one)}
+        wanted = zip(names, self.recipe.digests_of(item), strict=True)
+        found = [(there.get(name), digest) for name, digest in wanted]
+        return [one for one, digest in found if one is not None and one.recipe in (None, digest)]
+
+    def _further(self, state: ItemState) -> Iterator[Rendition]:
+        """Pictures on record for presets that aren't wanted now: they stay as they are."""
+        wanted = {finish.preset for finish in self.recipe.finishes}
+        return (one for one in state.renditions if one.preset not in wanted and self._intact(one))
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
@@ -188,7 +208,8 @@ class Planner:
         for state in map(self.fold.items.__getitem__, keys):
             if state.gone and state.output == name:
                 over.append(self.fold.filed(state))
-            if not (state.gone or (state.outcome == "saved" and earlier(name, state.output))):
+            now = any(one.output == name for one in state.outputs)
+            if not (state.gone or (state.outcome == "saved" and earlier(name, state.output) and not now)):
                 return False
         return bool(keys)
 
@@ -197,6 +218,7 @@ class Planner:
         there: list[Done] = []
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
+        further = [claims.plain for claims in self.more_claims]
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
             if (asks and row.path is None) or self.again.forces(row.id):
@@ -205,6 +227,8 @@ class Planner:
             try:
                 output = plain(row)
                 size = stat(prefix + output).st_size  # quicker than a Path for each of a million
+                for name in further:
+                    size += stat(prefix + name(row)).st_size
                 mark = signature(row.path) if row.path is not None else None
             except (OSError, UnicodeEncodeError, ItemError):
                 missing.append(nth)
@@ -215,9 +239,9 @@ class Planner:
             keys.insert(nth, None)
         return keys
 
-    def _intact(self, state: ItemState) -> bool:
+    def _intact(self, picture: Rendition) -> bool:
         try:
-            return state.output is not None and (self.out / state.output).stat().st_size == state.bytes
+            return (self.out / picture.output).stat().st_size == picture.bytes
         except OSError:
             return False
 

@@ -98,7 +98,8 @@ class Reader:
             if todo.item.problem is not None:
                 continue
             try:  # known before a prediction is bought: the picture's name can be written
-                inside(self.planner.out, todo.output, self._folders)
+                for name in todo.names:
+                    inside(self.planner.out, name, self._folders)
             except (ItemError, UnicodeEncodeError) as error:
                 plan.todos[nth] = replace(todo, item=replace(todo.item, problem=str(error)))
             except BatchError as error:

@@ -8,6 +8,7 @@ from math import inf
 
 from batch_removebg.errors import BatchError
 from batch_removebg.finish.options import Finished
+from batch_removebg.ledger.events import Rendition
 from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Item, Matte, Upload
 from batch_removebg.net.fetch import UNKNOWN, Validators
@@ -28,6 +29,14 @@ class Todo:
     known: Validators | None = None  # what the host of a finished item is asked with, whether its picture has changed
     forced: bool = False  # to be made anew, whatever is on record
     over: ItemState | None = None  # of the item whose picture has the name, and is replaced
+    names: tuple[str, ...] = ()  # of all its pictures, `output` first
+    kept: tuple[Rendition, ...] = ()  # of the pictures on record those that stay
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Which of `names` are to be made."""
+        kept = {one.output for one in self.kept}
+        return tuple(nth for nth, name in enumerate(self.names or (self.output,)) if name not in kept)
 
 
 @dataclass(frozen=True, slots=True)

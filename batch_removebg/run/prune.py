@@ -22,15 +22,21 @@ def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
     Pictures in other formats serve an item still. A file stays where it isn't what the last `saved` line of its name
     says: then it is somebody else's.
     """
-    aside, moved, written = out / PRUNED / re.sub(r"[^0-9TZ]", "", stamp), 0, dict[str, str | None]()
+    aside, moved, written = out / PRUNED / re.sub(r"[^0-9TZ]", "", stamp), 0, dict[str | None, str | None]()
     stale = {name for _, state in fold.each() for name in names_of(state) if state.gone or earlier(name, state.output)}
     if stale:
-        stale.difference_update(state.output or "" for _, state in fold.each() if not state.gone)
+        stale.difference_update(one.output for _, state in fold.each() if not state.gone for one in state.renditions)
         lines = (line for line, _ in read(out / LEDGER) if isinstance(line, Saved))
-        written = {line.output: line.sha256 for line in lines if line.output in stale}
+        made = (pair for line in lines for pair in _files(line))
+        written = {name: digest for name, digest in made if name in stale}
     for name in sorted(stale):
         with suppress(OSError, BatchError):  # it isn't there, or can't be moved
             if digest(out / name) == written.get(name):
                 move(out, name, aside)
                 moved += 1
     return moved
+
+
+def _files(line: Saved) -> list[tuple[str | None, str | None]]:
+    """Names and digests of the pictures of a line."""
+    return [(line.output, line.sha256), *((one.output, one.sha256) for one in line.outputs)]

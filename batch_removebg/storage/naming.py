@@ -6,7 +6,7 @@ import functools
 import re
 import string
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -181,11 +181,25 @@ class Claims:
     plain one is free: its item is on record as gone, or as saved under another name of that format.
     """
 
-    def __init__(self, extension: str, template: str = DEFAULT_TEMPLATE, *, owners: _Owners) -> None:
-        """`owners`: the names given by earlier runs, which stay theirs, and by this one."""
+    def __init__(
+        self,
+        extension: str,
+        template: str = DEFAULT_TEMPLATE,
+        *,
+        owners: _Owners,
+        folder: str = "",
+        first: str = "",
+        patterns: Sequence[str] = (),
+    ) -> None:
+        """`owners`: the names given by earlier runs, which stay theirs, and by this one.
+
+        `folder`: where all lie; `first`: a template for items that have its columns, in any case; `patterns`: of names
+        that a shop takes, by which blanks and signs become hyphens where that is enough.
+        """
         check_template(template)
         self._extension = extension.lower().lstrip(".")
-        self._template = template
+        self._template, self._first, self._folder = template, first, f"{folder}/" if folder else ""
+        self._patterns = [re.compile(pattern) for pattern in patterns]
         self._owners = owners
 
     def owner(self, item: Item) -> int | None:
@@ -224,16 +238,37 @@ class Claims:
 
     def plain(self, item: Item | UrlRow) -> str:
         """The name of an item that is the first to ask."""
-        quick = self._template == DEFAULT_TEMPLATE and item.output is None and item.name is None
+        quick = not self._folder and self._template == DEFAULT_TEMPLATE and item.output is None and item.name is None
         if quick and _WORDS.fullmatch(item.id):
             return f"{item.id}.{self._extension}"  # the same as below
         return f"{self._plain(item)}.{self._extension}"
 
     def _plain(self, item: Item | UrlRow) -> str:
+        return self._folder + (self._fitting(self._named(item)) if self._folder else self._named(item))
+
+    def _named(self, item: Item | UrlRow) -> str:
         if item.problem is not None:  # it may lack what the template asks for, and won't be written
             return safe_name(item.id)
+        if name := self._by_columns(item):
+            return name + item.suffix
         name = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
         return name + item.suffix
+
+    def _by_columns(self, item: Item | UrlRow) -> str:
+        """The name by the first template; empty where the item lacks a column of that."""
+        cells = {column.lower(): str(cell or "").strip() for column, cell in item.meta.items()} if self._first else {}
+        pieces = _parse(self._first) if cells else ()
+        if not pieces or not all(field is None or cells.get(field.lower()) for _, field in pieces):
+            return ""
+        return safe_name("".join(literal + (cells[field.lower()] if field else "") for literal, field in pieces))
+
+    def _fitting(self, name: str) -> str:
+        """The name as a pattern of the shop wants it, where a few hyphens do that."""
+        parent, slash, last = name.rpartition("/")
+        plain = re.sub("[^A-Za-z0-9]+", "-", last).strip("-")
+        fits = any(pattern.fullmatch(plain) for pattern in self._patterns)
+        asis = not self._patterns or any(pattern.fullmatch(last) for pattern in self._patterns)
+        return name if asis or not fits else parent + slash + plain
 
     def _candidates(self, item: Item) -> Iterator[str]:
         plain = self._plain(item)
@@ -242,7 +277,8 @@ class Claims:
         yield f"{plain}-{digest[:8]}.{self._extension}"
         # Two ids may share eight digits, and a file may be in the way of a folder.
         yield f"{plain}-{digest[:32]}.{self._extension}"
-        yield f"{safe_name(plain.replace('/', '_'))}-{digest[:32]}.{self._extension}"
+        below = plain.removeprefix(self._folder).replace("/", "_")
+        yield f"{self._folder}{safe_name(below)}-{digest[:32]}.{self._extension}"
 
     def _free(self, name: str) -> bool:
         key = hash64(name_key(name))

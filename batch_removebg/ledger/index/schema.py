@@ -36,7 +36,7 @@ CREATE INDEX by_bought ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_made ON item(made) WHERE made IS NOT NULL;
 """
 """Those that nothing asks for while the items come: once they are there it is made in a third of the time."""
-FORMAT = 10  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 11  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of `unsigned` id · done: of a saved item, what
@@ -71,7 +71,7 @@ def row(n: int, item: str, state: ItemState) -> Row:
 
 
 Done = tuple[str, str, int, str, str | None, Mapping[str, Any] | None, str]
-"""Source, output, its size, recipe, signature of the source, meta (None where it is empty), id."""
+"""Source, output, the size of all its pictures, recipe, signature of the source, meta (None where it is empty), id."""
 
 
 def _done(item: str, state: ItemState) -> Done | None:
@@ -79,7 +79,8 @@ def _done(item: str, state: ItemState) -> Done | None:
         return None
     if state.output is None or state.bytes is None or state.recipe is None:
         return None
-    return (state.source, state.output, state.bytes, state.recipe, state.signature, state.meta or None, item)
+    size = sum(one.bytes or 0 for one in state.renditions)
+    return (state.source, state.output, size, state.recipe, state.signature, state.meta or None, item)
 
 
 def done_keys(many: Sequence[Done | None]) -> list[int]:
