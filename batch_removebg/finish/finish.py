@@ -19,6 +19,7 @@ from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
 from .cut import Cut, cut, cut_out, over_white, white_of, wide
+from .geometry import placed
 from .options import Finish, Finished
 
 _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
@@ -72,7 +73,8 @@ def compose(cut: Cut, finish: Finish) -> Picture:
 
     On a background: colours·α + background·(1 − α), rounded. Mask only: the mask as grey of 8 bits.
     """
-    picture, mask = _with_fitting_metadata(cut.picture, finish), cut.mask
+    cut = placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
+    picture, mask = cut.picture, cut.mask
     if finish.mask_only:
         return replace(picture, pixels=mask, icc=None)
     if finish.backdrop is None:
@@ -84,7 +86,8 @@ def compose(cut: Cut, finish: Finish) -> Picture:
 
 def _file(composed: Picture, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
     height, width = composed.pixels.shape[:2]
-    return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, engine)
+    data = encode(composed, finish.encoding)
+    return Finished(data, width, height, composed.notes, composed.flags, quality, engine)
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

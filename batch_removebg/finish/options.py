@@ -6,19 +6,65 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
+
+from .measures import NO_MARGIN, Margin, Size
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-_LATER = {"metadata": "strip", "clean_below": 10, "preset": ""}
-"""Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 _QUALITY = 90
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
 
 Edges = Literal["clean", "keep"]  # colours at soft edges: without background spill, or the photo's own
 Colours = Literal["auto", "srgb", "keep"]  # `auto`: sRGB for `_SHOPS`, else the photo's own profile
 Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
+Align = Literal["centre", "bottom", "centroid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the subject lies in the finished picture; raises SettingsError for what contradicts itself."""
+
+    trim: bool = False  # whether the subject's box is what is laid out, and not the whole photo; all below imply it
+    trim_level: int = 10  # of 255, 0–255: what is fainter doesn't count for the box
+    specks: float = 0.001  # pieces smaller than this share of the subject's area are cleared
+    margin: Margin = NO_MARGIN  # around the subject at least
+    canvas: Size | None = None  # of the output; None: as the subject, its margins and `fill` need it
+    aspect: tuple[float, float] | None = None  # of a canvas without a size: its smaller side is enlarged for it
+    fill: float | None = None  # the subject's box ÷ the canvas, along the side that it takes most of; 0–1
+    align: str = "centre"  # one of `Align`: `bottom` is one base line for all, `centroid` the mean of the alpha
+    enlarge: bool = False  # the subject may become larger than it is in the photo
+    scale: float | None = None  # pixels of the output for one of the photo, at most, that a group has in common
+
+    def __post_init__(self) -> None:
+        given = (self.canvas, self.aspect, self.fill, self.scale, self.margin != NO_MARGIN, self.align != "centre")
+        object.__setattr__(self, "trim", self.trim or any(given))
+        if self.canvas and self.aspect:
+            raise SettingsError("--canvas and --aspect: give one of them; a canvas has its aspect")
+        top, right, bottom, left = self.margin
+        for side, (one, other) in enumerate([(left, right), (top, bottom)]):
+            if one.share + other.share >= 1:
+                raise SettingsError("--margin: two opposite ones of 100% together leave nothing of the picture")
+            if self.canvas and one.of(self.canvas[side]) + other.of(self.canvas[side]) > self.canvas[side] - 1:
+                size = f"{self.canvas[0]}x{self.canvas[1]}"
+                raise SettingsError(
+                    f"--margin leaves nothing of --canvas {size}: give smaller margins, or a larger one"
+                )
+
+
+_LATER: dict[str, Any] = {
+    "metadata": "strip",
+    "clean_below": 10,
+    "preset": "",
+    "geometry": Geometry(),
+    "bytes_most": None,
+    "bytes_least": None,
+    "quality_least": 60,
+    "side_least": 1,
+}
+"""Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +83,20 @@ class Finish:
     refine: str = "auto"  # one of `Refine`
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
     preset: str = ""  # that it comes from
+    preset_file: str = ""  # that the preset comes from, where it is one of the user's own
+    geometry: Geometry = Geometry()
+    bytes_most: int | None = None  # of the file: quality is lowered for it, and then the picture's size
+    bytes_least: int | None = None  # of the file: quality is raised for it
+    quality_least: int = 60  # below which quality isn't lowered
+    side_least: int = 1  # pixels of the longer side, below which the picture isn't made smaller
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "colours", "lossless", *(("edges", "refine", "clean_below") if passed else ())}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
-        fields = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        fields = {
+            name: value for name, value in fields.items() if name not in _LATER or getattr(self, name) != _LATER[name]
+        }
         # What was asked for is told as it always was. What became the default later is another picture, made from the
         # kept alpha; one that was passed on has none, and isn't bought again for that.
         now = not (passed or self.mask_only)
@@ -73,7 +127,8 @@ class Finish:
     @property
     def loses_nothing(self) -> bool:
         """Whether the file is as good as the cutout it is made from."""
-        return self.format == "png" and not (self.mask_only or self.srgb) and self.backdrop is None
+        whole = not (self.mask_only or self.srgb or self.geometry.trim or self.bytes_most)
+        return self.format == "png" and whole and self.backdrop is None
 
     @property
     def encoding(self) -> Encoding:
@@ -94,7 +149,7 @@ class Finished:
     width: int
     height: int
     notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # faults of the finished picture, for a person to look at, its preset before a colon
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
-    flags: tuple[str, ...] = ()  # what is worth a look in the picture itself, with its preset before a colon
     checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset

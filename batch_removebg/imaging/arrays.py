@@ -26,6 +26,7 @@ class Picture:
     notes: tuple[str, ...] = ()  # what did not survive, in words for people
     exif: bytes | None = None  # what is kept of it: TIFF header and directories, without the prefix that JPEG has
     xmp: bytes | None = None  # what is kept of it: a packet in UTF-8
+    flags: tuple[str, ...] = ()  # faults of a finished picture, for a person to look at
 
 
 def strips(rows: npt.NDArray[Any], most: int = 1 << 18) -> Iterator[slice]:

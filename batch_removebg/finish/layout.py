@@ -1,0 +1,133 @@
+"""Where the subject lies on its canvas: planned in plain numbers, before any pixel is touched."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batch_removebg.matting.quality import CUT_OFF, EMPTY
+
+from .measures import Length, Size
+from .options import Geometry
+
+SMALL = "small"
+"""A fault that a layout may have beside two of a cutout's: the subject is smaller than was asked for."""
+
+
+class Subject(NamedTuple):
+    """What is laid out, in pixels of the photo."""
+
+    box: tuple[int, int, int, int]  # left, top, right, bottom
+    centroid: tuple[float, float]  # of its alpha; of the box where that isn't asked for
+    touches: tuple[str, ...] = ()  # of top, right, bottom, left: where the photo's frame cuts it off
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A canvas and the subject's box on it, in pixels."""
+
+    canvas: Size
+    factor: float = 1.0  # pixels of the canvas for one of the photo
+    at: tuple[int, int] = (0, 0)  # the box's left and top
+    size: Size = (0, 0)  # the box's; 0 by 0 where there is no subject
+    notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+class _Axis(NamedTuple):
+    """One direction: what the subject measures, and what has to stay free."""
+
+    length: int
+    centroid: float  # from the box's start
+    before: Length
+    after: Length
+    fill: float
+    cut: tuple[bool, bool]  # whether the photo's frame cuts the subject off at the start, and at the end
+    align: str
+
+    def most(self, side: float) -> float:
+        """How long the subject may be on a canvas of that side."""
+        return max(1.0, min(self.fill * side, side - self.before.of(side) - self.after.of(side)))
+
+    def side(self, length: float) -> float:
+        """How long the canvas must be for a subject of that length."""
+        free = 1 - self.before.share - self.after.share
+        return max(length / self.fill, (length + self.before.px + self.after.px) / free)
+
+    def start(self, side: int, length: int, factor: float) -> int:
+        """Where a subject of that length begins."""
+        first, last = self.before.of(side), side - self.after.of(side) - length
+        if self.cut[0] != self.cut[1]:
+            return 0 if self.cut[0] else side - length
+        at = (first + last) / 2
+        if self.align == "bottom":
+            at = side - max(self.after.of(side), side * (1 - self.fill) / 2) - length
+        elif self.align == "centroid":
+            at = (first + last + length) / 2 - self.centroid * factor
+        # Halves always up, so that a base line is the same row for subjects of any height.
+        return min(max(0, math.floor(max(first, min(last, at)) + 0.5)), side - length)
+
+
+def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
+    """Canvas and place of a subject in a photo of that size (None: it is empty).
+
+    The factor is the largest that `fill`, margins and `scale` allow, and 1 without a canvas. At sides where the
+    subject is cut off it lies at the canvas's edge, whatever margins and `align` say.
+    """
+    if subject is None:
+        return Layout(geometry.canvas or size, notes=("there is no subject to lay out",), flags=(EMPTY,))
+    axes = _axes(subject, geometry)
+    bounds = geometry.scale, geometry.canvas and _fit(axes, geometry.canvas)
+    wanted = min((bound for bound in bounds if bound), default=1.0)
+    factor = wanted if geometry.enlarge else min(wanted, 1.0)
+    lengths = tuple(max(1, math.floor(axis.length * factor + 0.5)) for axis in axes)
+    canvas = geometry.canvas or _canvas(axes, lengths, geometry.aspect)
+    sides = list(zip(axes, canvas, lengths, strict=True))
+    across, down = (axis.start(side, length, factor) for axis, side, length in sides)
+    notes, flags = list[str](), list[str]()
+    if subject.touches and canvas != lengths:
+        notes.append(f"the photo's frame cuts the subject off ({', '.join(subject.touches)}): it lies at that edge")
+        flags.append(CUT_OFF)
+    if factor < wanted:
+        fill, wish = (max(axis.length * by / side for axis, side, _ in sides) for by in (factor, wanted))
+        notes.append(f"source too small: fill {fill:.0%} instead of {wish:.0%}; --enlarge allows it")
+        flags.append(SMALL)
+    if factor > 1:
+        notes.append(f"enlarged {factor:.3g} ×")
+    return Layout(canvas, factor, (across, down), (lengths[0], lengths[1]), tuple(notes), tuple(flags))
+
+
+def largest(size: Size, geometry: Geometry) -> Size:
+    """The largest picture that can come of a photo of that size."""
+    whole = Subject((0, 0, *size), (size[0] / 2, size[1] / 2))
+    return layout(whole, size, geometry).canvas if geometry.trim else size
+
+
+def _axes(subject: Subject, geometry: Geometry) -> tuple[_Axis, _Axis]:
+    left, top, right, bottom = subject.box
+    margin = dict(zip(("top", "right", "bottom", "left"), geometry.margin, strict=True))
+    margin |= dict.fromkeys(subject.touches, Length())
+
+    def axis(length: int, centroid: float, start: str, end: str, align: str) -> _Axis:
+        cut = start in subject.touches, end in subject.touches
+        fill = 1.0 if all(cut) else geometry.fill or 1.0
+        return _Axis(length, centroid, margin[start], margin[end], fill, cut, align)
+
+    (x, y), align = subject.centroid, geometry.align
+    return (
+        axis(right - left, x - left, "left", "right", "centre" if align == "bottom" else align),
+        axis(bottom - top, y - top, "top", "bottom", align),
+    )
+
+
+def _fit(axes: tuple[_Axis, _Axis], canvas: Size) -> float:
+    return min(axis.most(side) / axis.length for axis, side in zip(axes, canvas, strict=True))
+
+
+def _canvas(axes: tuple[_Axis, _Axis], lengths: tuple[int, ...], aspect: tuple[float, float] | None) -> Size:
+    width, height = (axis.side(length) for axis, length in zip(axes, lengths, strict=True))
+    if aspect is not None:
+        ratio = aspect[0] / aspect[1]
+        width, height = max(width, height * ratio), max(height, width / ratio)
+    return math.floor(width + 0.5), math.floor(height + 0.5)
