@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
@@ -10,7 +11,15 @@ from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-_LATER = {"metadata": "strip", "clean_below": 10}
+_LATER: dict[str, Any] = {
+    "metadata": "strip",
+    "clean_below": 10,
+    "geometry": None,
+    "bytes_least": None,
+    "bytes_most": None,
+    "preset": "",
+    "preset_file": "",
+}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 _QUALITY = 90
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
@@ -18,6 +27,18 @@ _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take 
 Edges = Literal["clean", "keep"]  # colours at soft edges: without background spill, or the photo's own
 Colours = Literal["auto", "srgb", "keep"]  # `auto`: sRGB for `_SHOPS`, else the photo's own profile
 Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the subject lies on the canvas."""
+
+    trim: bool = True
+    canvas: tuple[int, int] | None = None  # width and height, in pixels
+    aspect: tuple[float, float] | None = None  # width to height
+    fill: float | None = None  # longest side of the subject's box ÷ the canvas's side along it
+    align: str = "centre"
+    enlarge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +56,21 @@ class Finish:
     edges: str = "clean"  # one of `Edges`
     refine: str = "auto"  # one of `Refine`
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
+    geometry: Geometry | None = None
+    bytes_least: int | None = None
+    bytes_most: int | None = None
+    preset: str = ""  # that it comes from
+    preset_file: str = ""  # that the preset comes from, where it is one of the user's own
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {"effort", "colours", "lossless", *(("edges", "refine", "clean_below") if passed else ())}
+        left_out = {
+            "effort",
+            "colours",
+            "lossless",
+            "preset_file",
+            *(("edges", "refine", "clean_below") if passed else ()),
+        }
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         # What was asked for is told as it always was. What became the default later is another picture, made from the
@@ -94,3 +126,5 @@ class Finished:
     notes: tuple[str, ...] = ()
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
+    flags: tuple[str, ...] = ()  # what is worth a look in the picture itself, with its preset before a colon
+    checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset

@@ -68,7 +68,7 @@ class Settings(Options):
 
     def finish(self) -> Finish:
         """How the pictures are made."""
-        given = {one.name: getattr(self, one.name) for one in fields(Finish)}
+        given = {one.name: getattr(self, one.name) for one in fields(Finish) if hasattr(self, one.name)}
         with _named("--background"):
             given["background"] = parse_colour(self.background) if self.background is not None else None
         if self.quality is None:
