@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 
+from .kinds import Shadow
+
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
-_LATER = {"metadata": "strip", "clean_below": 10}
+_LATER = {"metadata": "strip", "clean_below": 10, "shadow": None}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 _QUALITY = 90
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
@@ -21,12 +23,21 @@ Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo'
 
 
 @dataclass(frozen=True, slots=True)
+class BackdropFile:
+    """A picture behind the cutout."""
+
+    path: str  # absolute
+    sha256: str  # of its bytes: with others in the file, pictures are made anew
+    whole: bool = False  # all of it is seen, on white; else it fills the canvas
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """How a finished picture is written; `Settings` checks the values."""
 
     format: str = "png"  # one of `EXTENSIONS`
     mask_only: bool = False  # write the alpha itself, as a grey picture
-    background: Colour | None = None  # behind the cutout; None: transparent (JPEG, which can't be: white)
+    background: Colour | BackdropFile | None = None  # None: transparent (JPEG: white)
     quality: int = _QUALITY  # 1–100, for lossy files: JPEG, AVIF and WebP
     lossless: bool = False  # write WebP without loss
     colours: str = "auto"  # one of `Colours`
@@ -36,11 +47,15 @@ class Finish:
     refine: str = "auto"  # one of `Refine`
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
 
+    shadow: Shadow | None = None  # under the subject
+
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "colours", "lossless", *(("edges", "refine", "clean_below") if passed else ())}
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
+        if isinstance(self.background, BackdropFile):
+            fields["background"] = {"sha256": self.background.sha256, "whole": self.background.whole}
         # What was asked for is told as it always was. What became the default later is another picture, made from the
         # kept alpha; one that was passed on has none, and isn't bought again for that.
         now = not (passed or self.mask_only)
@@ -71,7 +86,9 @@ class Finish:
     @property
     def loses_nothing(self) -> bool:
         """Whether the file is as good as the cutout it is made from."""
-        return self.format == "png" and not (self.mask_only or self.srgb) and self.backdrop is None
+        return (
+            self.format == "png" and not (self.mask_only or self.srgb) and self.backdrop is None and self.shadow is None
+        )
 
     @property
     def encoding(self) -> Encoding:
@@ -79,8 +96,8 @@ class Finish:
         return Encoding(self.format, self.quality, self.mask_only or self.lossless, self.effort)
 
     @property
-    def backdrop(self) -> Colour | None:
-        """The colour the cutout is composed on; None where it stays transparent."""
+    def backdrop(self) -> Colour | BackdropFile | None:
+        """What the cutout is composed on; None where it stays transparent."""
         return (255, 255, 255) if self.background is None and self.format == "jpeg" else self.background
 
 

@@ -46,7 +46,7 @@ def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     _require_order(kinds, colour)
     plain = plain and at == len(data)  # what follows the end belongs to no picture
     alpha = colour in _WITH_ALPHA or b"tRNS" in kinds
-    wanted = (finish.format, finish.mask_only, finish.background) == ("png", False, None)
+    wanted = (finish.format, finish.mask_only, finish.background, finish.shadow) == ("png", False, None, None)
     small = width * height <= limits.max_pixels
     return Finished(data, width, height) if plain and alpha and wanted and small else None
 

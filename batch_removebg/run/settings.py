@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
 from batch_removebg.errors import SettingsError
-from batch_removebg.finish.options import Finish
-from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.finish.kinds import parse_shadow
+from batch_removebg.finish.options import BackdropFile, Finish
+from batch_removebg.imaging.format import Colour, Limits, parse_colour
 from batch_removebg.manifest.columns import Choice, url_problem
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
@@ -70,10 +71,22 @@ class Settings(Options):
         """How the pictures are made."""
         given = {one.name: getattr(self, one.name) for one in fields(Finish)}
         with _named("--background"):
-            given["background"] = parse_colour(self.background) if self.background is not None else None
+            given["background"] = self._ground(self.background) if self.background is not None else None
+        with _named("--shadow"):
+            given["shadow"] = parse_shadow(self.shadow)
         if self.quality is None:
             del given["quality"]
         return Finish(**given | ({"colours": "srgb"} if self.srgb else {}))
+
+    def _ground(self, text: str) -> Colour | BackdropFile:
+        try:
+            return parse_colour(text)
+        except SettingsError as error:
+            if not Path(text).is_file():
+                raise SettingsError(f"{error}; and no picture is at that path") from error
+        from batch_removebg.finish.ground import backdrop_file  # loads what reads pictures
+
+        return backdrop_file(Path(text), self.limits(), whole=self.background_fit == "fit")
 
     def endpoint(self) -> Endpoint:
         """The API's address and model, with the key; raises SettingsError where a key is needed and none is set."""
