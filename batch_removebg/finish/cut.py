@@ -26,6 +26,16 @@ class Cut:
     mask: Samples  # H×W, as deep as the picture
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What lies under the subject and above the ground: a shadow."""
+
+    pixels: Samples  # h×w×3 or h×w, of the picture's kind
+    opacity: Samples  # h×w, as deep
+    top: int  # of the picture's rows, the one where it begins
+    left: int
+
+
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """The source with a matte; one of our own networks is refined at the size that is best for that.
 

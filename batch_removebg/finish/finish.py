@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-import numpy as np
-
 from batch_removebg.errors import NoAlpha, OutputBroken
-from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
-from batch_removebg.imaging.colour import convert, from_srgb, srgb_profile
+from batch_removebg.imaging.arrays import Picture, to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.encode import encode
-from batch_removebg.imaging.format import Colour, Limits
+from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
-from .cut import Cut, cut, cut_out, over_white, white_of, wide
+from .cut import Cut, cut, cut_out
 from .geometry import placed
+from .ground import laid
 from .options import Finish, Finished
+from .shadow import shade
 
 _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
 
@@ -69,19 +68,14 @@ def judged(data: bytes, limits: Limits) -> Quality | None:
 
 
 def compose(cut: Cut, finish: Finish) -> Picture:
-    """The picture that a cut becomes, to be encoded; the cut stays as it is.
-
-    On a background: colours·α + background·(1 − α), rounded. Mask only: the mask as grey of 8 bits.
-    """
+    """The picture that a cut becomes, to be encoded; the cut stays as it is. Mask only: the mask, grey, of 8 bits."""
     cut = placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
-    picture, mask = cut.picture, cut.mask
     if finish.mask_only:
-        return replace(picture, pixels=mask, icc=None)
-    if finish.backdrop is None:
-        return replace(picture, alpha=mask)
-    pixels, icc = _lay_on(finish.backdrop, picture, mask)
-    # Grey, which has no profile of its own, may have become colour.
-    return replace(picture, pixels=pixels, icc=srgb_profile() if finish.srgb and pixels.ndim == 3 else icc)
+        return replace(cut.picture, pixels=cut.mask, icc=None)
+    layer = None
+    if finish.shadow is not None:
+        cut, layer = shade(cut, finish.shadow)
+    return laid(cut, layer, finish.backdrop, srgb=finish.srgb)
 
 
 def _file(composed: Picture, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
@@ -99,20 +93,3 @@ def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
     if finish.format != "jpeg" or (exif, xmp) == parts:
         return picture
     return replace(picture, exif=exif, xmp=xmp, notes=(*picture.notes, "metadata left out: too long for a JPEG"))
-
-
-def _lay_on(backdrop: Colour, picture: Picture, alpha: Samples) -> tuple[Samples, bytes | None]:
-    pixels, icc = picture.pixels, picture.icc
-    if pixels.ndim == 2 and len(set(backdrop)) > 1:
-        pixels, icc, _ = convert(pixels, icc)
-    white = white_of(pixels)
-    colour = [value * (white // 255) for value in from_srgb(backdrop, icc, "L" if pixels.ndim == 2 else "RGB")]
-    result = np.empty_like(pixels)
-    source, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, result))
-    for rows in strips(pixels):
-        weight = wide(alpha[rows])
-        for channel in range(source.shape[2]):
-            mixed = source[rows, :, channel] * weight
-            mixed += weight.dtype.type(colour[channel]) * (white - weight)
-            target[rows, :, channel] = over_white(mixed, pixels)
-    return result, icc

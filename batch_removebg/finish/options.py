@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
 
+from .kinds import Shadow
 from .measures import NO_MARGIN, Margin, Size
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _LATER: dict[str, Any] = {
     "metadata": "strip",
     "clean_below": 10,
     "preset": "",
+    "shadow": None,
     "geometry": Geometry(),
     "bytes_most": None,
     "bytes_least": None,
@@ -68,12 +70,21 @@ _LATER: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class BackdropFile:
+    """A picture behind the cutout."""
+
+    path: str  # absolute
+    sha256: str  # of its bytes: with others in the file, pictures are made anew
+    whole: bool = False  # all of it is seen, on white; else it fills the canvas
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """How a finished picture is written; `Settings` checks the values."""
 
     format: str = "png"  # one of `EXTENSIONS`
     mask_only: bool = False  # write the alpha itself, as a grey picture
-    background: Colour | None = None  # behind the cutout; None: transparent (JPEG, which can't be: white)
+    background: Colour | BackdropFile | None = None  # None: transparent (JPEG: white)
     quality: int = _QUALITY  # 1–100, for lossy files: JPEG, AVIF and WebP
     lossless: bool = False  # write WebP without loss
     colours: str = "auto"  # one of `Colours`
@@ -89,6 +100,7 @@ class Finish:
     bytes_least: int | None = None  # of the file: quality is raised for it
     quality_least: int = 60  # below which quality isn't lowered
     side_least: int = 1  # pixels of the longer side, below which the picture isn't made smaller
+    shadow: Shadow | None = None  # under the subject
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
@@ -103,6 +115,8 @@ class Finish:
         fields = {
             name: value for name, value in fields.items() if name not in _LATER or getattr(self, name) != _LATER[name]
         }
+        if isinstance(self.background, BackdropFile):
+            fields["background"] = {"sha256": self.background.sha256, "whole": self.background.whole}
         # What was asked for is told as it always was. What became the default later is another picture, made from the
         # kept alpha; one that was passed on has none, and isn't bought again for that.
         now = not (passed or self.mask_only)
@@ -133,8 +147,14 @@ class Finish:
     @property
     def loses_nothing(self) -> bool:
         """Whether the file is as good as the cutout it is made from."""
-        whole = not (self.mask_only or self.srgb or self.geometry.trim or self.bytes_most)
-        return self.format == "png" and whole and self.backdrop is None
+        return self.as_cut and not self.srgb
+
+    @property
+    def as_cut(self) -> bool:
+        """Whether a provider's cutout, which is a PNG, is the picture itself."""
+        return self.format == "png" and not any(
+            (self.mask_only, self.background, self.geometry.trim, self.bytes_most, self.shadow)
+        )
 
     @property
     def encoding(self) -> Encoding:
@@ -142,8 +162,8 @@ class Finish:
         return Encoding(self.format, self.quality, self.mask_only or self.lossless, self.effort)
 
     @property
-    def backdrop(self) -> Colour | None:
-        """The colour the cutout is composed on; None where it stays transparent."""
+    def backdrop(self) -> Colour | BackdropFile | None:
+        """What the cutout is composed on; None where it stays transparent."""
         return (255, 255, 255) if self.background is None and self.format == "jpeg" else self.background
 
 

@@ -46,10 +46,8 @@ def as_it_is(data: bytes, finish: Finish, limits: Limits) -> Finished | None:
     _require_order(kinds, colour)
     plain = plain and at == len(data)  # what follows the end belongs to no picture
     alpha = colour in _WITH_ALPHA or b"tRNS" in kinds
-    own = finish.mask_only, finish.background, finish.geometry.trim, finish.bytes_most
-    wanted = finish.format == "png" and not any(own)
     small = width * height <= limits.max_pixels
-    return Finished(data, width, height) if plain and alpha and wanted and small else None
+    return Finished(data, width, height) if plain and alpha and finish.as_cut and small else None
 
 
 def _header(kind: bytes, body: bytes) -> tuple[int, int, int]:

@@ -118,15 +118,20 @@ def flaw(icc: bytes) -> str | None:
 
 def from_srgb(colour: Colour, icc: bytes | None, mode: str) -> Colour:
     """An sRGB colour in mode RGB, or L (all three are the grey), of a picture's own profile, if that leads there."""
-    if icc is None:
-        return colour
+    dot = in_profile(np.array([[colour]], np.uint8), icc, mode)
+    red, green, blue = dot[0, 0].tolist()
+    return red, green, blue
+
+
+def in_profile(pixels: Samples, icc: bytes | None, mode: str = "RGB") -> Samples:
+    """Pixels in sRGB (H×W×3, 8 bits) in a profile for mode RGB, or L (all three are the grey), if that leads there."""
+    if icc is None or icc == srgb_profile():
+        return pixels
     try:
         transform = _transform(ImageCms.createProfile("sRGB"), io.BytesIO(icc), "RGB", mode)
-        dot = transform.apply(Image.new("RGB", (1, 1), colour))
+        return _by_strips(pixels, lambda strip: transform.apply(strip).convert("RGB"))
     except _BROKEN:
-        return colour
-    red, green, blue = dot.convert("RGB").tobytes()
-    return red, green, blue
+        return pixels
 
 
 def _profile_mode(icc: bytes) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from .png_write import write
 from .probe import probe, unpack
 from .vips import as_array, as_image
 
+Sizing = Callable[[tuple[int, int]], tuple[int, int]]
 _CONTENT_TYPES = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 _HOLLOW = "its alpha is 0 everywhere, a tool's mistake: taken for opaque"
 _LEAST = 1.5  # times the target that a JPEG is decoded at least: 1/2, 1/4 or 1/8 is several times faster than all
@@ -64,8 +67,19 @@ class Proxy:
 
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError."""
+    pixels, notes = reduced(data, partial(_size, spec), limits)
+    height, width = pixels.shape[:2]
+    return Proxy(_encoded(pixels, spec), _CONTENT_TYPES[spec.encoding], width, height, notes)
+
+
+def reduced(data: bytes, size_of: Sizing, limits: Limits) -> tuple[Samples, tuple[str, ...]]:
+    """A picture upright at another size, on white, in sRGB of 8 bits (H×W×3), and notes; raises SourceError.
+
+    `size_of` gets the width and height as people see them, and gives the wanted ones.
+    """
     header = probe(data, limits)
-    size = _size(header.size, spec)
+    wanted = size_of(header.upright)
+    size = wanted if header.upright == header.size else wanted[::-1]
     with decoding():
         spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
         shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
@@ -76,21 +90,18 @@ def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
             image = image.flatten(background=[white * (image.bands < 5)] * (image.bands - 1), max_alpha=white)
         small = lanczos(image, size)
         if stored.alpha and small.min() == small.max() and (whole := read(data, limits)).alpha is None:
-            return replace(proxy(write(whole, 0), spec, limits), notes=whole.notes)
+            pixels, notes = reduced(write(whole, 0), size_of, limits)
+            return pixels, whole.notes + notes
         icc, _, more = fit_profile(mode_of(small), header.icc)
         rgb, _, notes = convert(small, icc)
-        pixels = upright(rgb, header.orientation)
-        encoded = _encoded(pixels, spec)
-    height, width = pixels.shape[:2]
-    return Proxy(encoded, _CONTENT_TYPES[spec.encoding], width, height, header.notes + stored.notes + more + notes)
+        return upright(rgb, header.orientation), header.notes + stored.notes + more + notes
 
 
-def _size(stored: tuple[int, int], spec: ProxySpec) -> tuple[int, int]:
-    """The proxy's size before it is turned upright, which is the same rule in both directions."""
+def _size(spec: ProxySpec, own: tuple[int, int]) -> tuple[int, int]:
     if spec.square is not None:
         return spec.square, spec.square
-    scale = min(1.0, spec.longest / max(stored))
-    width, height = (max(1, round(side * scale)) for side in stored)
+    scale = min(1.0, spec.longest / max(own))
+    width, height = (max(1, round(side * scale)) for side in own)
     return width, height
 
 

@@ -43,6 +43,11 @@ class Recipe:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
         return _whole(self._passed)
 
+    @property
+    def copied(self) -> str:
+        """Of a URL's picture that a copy may be made of as it is; empty where there are presets."""
+        return "" if self.finish.preset else self.passed
+
     def digest_of(self, item: Item | UrlRow) -> str:
         """The digest of the item's pictures together."""
         return self.passed if item.path is None and self.passes_urls else self.digest

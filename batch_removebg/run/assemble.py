@@ -113,28 +113,45 @@ def going_on(settings: Settings, listener: Listener) -> Settings:
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
-    finish = settings.finish()
+    finish, *others = settings.finishes()
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
     passes_urls = not settings.fetch_sources
     if (own := settings.own) is not None:
-        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits)
+        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, tuple(others))
     if settings.local:
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.
         model = settings.network
-        return Recipe("local", model.version, {}, model.proxy, finish, passes_urls=False, limits=limits)
+        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, tuple(others))
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
-    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits)
+    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, tuple(others))
 
 
 def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
     """The planner, which knows the names given by earlier runs."""
-    claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
+    claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
-    return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading)
+    return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading, more_claims=tuple(more))
+
+
+def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
+    """What gives the pictures their names: one for each preset, in a folder of its own, else one."""
+    if not (presets := settings.presets()):
+        return [Claims(recipe.finish.extension, settings.name, owners=reading.names)]
+    return [
+        Claims(
+            finish.extension,
+            settings.name,
+            owners=reading.names,
+            folder=preset.preset,
+            first=preset.name or "",
+            patterns=preset.required.name.any if preset.required.name else (),
+        )
+        for preset, finish in zip(presets, recipe.finishes, strict=True)
+    ]
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -189,7 +206,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
+    on_hand = OnHand(out, ledger.fold.made, context.recipe.copied, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None

@@ -87,7 +87,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        on_hand = OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again)
+        on_hand = OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again)
         in_flight, predicted = set() if settings.local else unsettled, set[int]()
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)

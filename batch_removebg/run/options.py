@@ -115,8 +115,16 @@ class Options:
         "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", read=format_name)
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
     background: str | None = option(
-        None, PICTURES, "compose on a colour: `white`, `#f0f0f0`, `240,240,240`; JPEG is always composed, "
-        "by default on white", metavar="COLOUR")
+        None, PICTURES, "compose on a colour, `white`, `#f0f0f0`, `240,240,240`, or on a picture; JPEG is always "
+        "composed, by default on white", metavar="COLOUR|FILE")
+    background_fit: Literal["fill", "fit"] = option(
+        "fill", PICTURES, "of a background picture: `fill` (default) covers all, cut off where it is too long; `fit` "
+        "shows all of it, on white")
+    shadow: str = option(
+        "none", PICTURES, "under the subject: `none`, `drop`, `contact`, `cast`, `float` or `reflection`, then what "
+        "differs, as in `cast,opacity=0.5,azimuth=160`: `opacity`, `colour`; as parts of the subject's height "
+        "`softness`, `length`, `gap`; of a cast one `elevation` and `azimuth`, where the light comes from (0 behind, "
+        "90 right, 180 before it), `falloff`; the canvas grows for it", metavar="KIND[,KEY=VALUE…]")
     quality: int | None = option(
         None, PICTURES, "of JPEG, WebP and AVIF (default 90)", metavar="1-100", least=QUALITY[0], most=QUALITY[-1])
     lossless: bool = option(False, PICTURES, "write WebP without loss: three to ten times the bytes")
@@ -139,6 +147,9 @@ class Options:
     clean_below: int = option(
         10, PICTURES, "clear what is fainter than this level of 255 and away from the subject; 0 clears nothing",
         metavar="N", least=0, most=255)
+    preset: tuple[str, ...] = option(
+        (), PICTURES, "make the picture that a shop takes, in a folder of its own: a name of `batch-removebg presets "
+        "list`, or a .toml file of yours; may be repeated: one prediction for all", metavar="NAME")
     name: str = option(
         DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
         "and the manifest's columns", metavar="TEMPLATE")

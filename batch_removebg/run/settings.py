@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
 from batch_removebg.errors import SettingsError
-from batch_removebg.finish.options import Finish
-from batch_removebg.imaging.format import Limits, parse_colour
+from batch_removebg.finish.kinds import parse_shadow
+from batch_removebg.finish.options import BackdropFile, Finish
+from batch_removebg.finish.presets import Preset, finish_of, known
+from batch_removebg.imaging.format import Colour, Limits, parse_colour
 from batch_removebg.manifest.columns import Choice, url_problem
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
@@ -58,7 +61,7 @@ class Settings(Options):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
-        self.finish()
+        self.finishes()
         self.headers()
 
     def headers(self) -> tuple[headers.Header, ...]:
@@ -70,10 +73,45 @@ class Settings(Options):
         """How the pictures are made."""
         given = {one.name: getattr(self, one.name) for one in fields(Finish) if hasattr(self, one.name)}
         with _named("--background"):
-            given["background"] = parse_colour(self.background) if self.background is not None else None
+            given["background"] = self._ground(self.background) if self.background is not None else None
+        with _named("--shadow"):
+            given["shadow"] = parse_shadow(self.shadow)
         if self.quality is None:
             del given["quality"]
         return Finish(**given | ({"colours": "srgb"} if self.srgb else {}))
+
+    def presets(self) -> tuple[Preset, ...]:
+        """The presets that pictures are made for; raises SettingsError where one isn't known."""
+        with _named("--preset"):
+            return tuple(map(known, self.preset))
+
+    def finishes(self) -> tuple[Finish, ...]:
+        """How the pictures of each item are made: one for each preset, else one."""
+        base, options = self.finish(), declared(type(self))
+        presets = self.presets()
+        for preset in presets:
+            bound = [options[name].flag for name in preset.bound if name in options and name != "name"]
+            clash = [options[name].flag for name in preset.bound if self._given(name)] + ["--mask-only"] * self.mask_only
+            if clash:
+                what = f"binds {', '.join(bound)}" if clash != ["--mask-only"] else "makes pictures, not masks"
+                raise SettingsError(f"--preset {preset.preset} {what}: leave {clash[0]} out, or copy it to a file of yours")
+        if twice := [name for name, count in Counter(one.preset for one in presets).items() if count > 1]:
+            raise SettingsError(f"--preset {twice[0]} is given twice, and both would write the same pictures")
+        return tuple(finish_of(preset, base) for preset in presets) or (base,)
+
+    def _given(self, name: str) -> bool:
+        option = declared(type(self)).get(name)
+        return option is not None and name != "name" and getattr(self, name) != option.default
+
+    def _ground(self, text: str) -> Colour | BackdropFile:
+        try:
+            return parse_colour(text)
+        except SettingsError as error:
+            if not Path(text).is_file():
+                raise SettingsError(f"{error}; and no picture is at that path") from error
+        from batch_removebg.finish.ground import backdrop_file  # loads what reads pictures
+
+        return backdrop_file(Path(text), self.limits(), whole=self.background_fit == "fit")
 
     def endpoint(self) -> Endpoint:
         """The API's address and model, with the key; raises SettingsError where a key is needed and none is set."""
