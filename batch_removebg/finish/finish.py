@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, to_8_bits
@@ -27,18 +27,18 @@ _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, b
 def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits) -> list[Finished]:
     """The source's own pixels with an alpha of any size, as files; raises SourceError, or ItemError from encoding.
 
-    What finishes have in common is made once: they are best given with those next to each other whose `cut` is alike.
+    What finishes have in common is made once.
     """
     picture = read(data, limits, metadata=any(finish.metadata == "keep" for finish in finishes))
-    groups = [list(group) for _, group in groupby(finishes, key=lambda finish: finish.cut)]
-    quality, made = measure(matte), list[Finished]()
-    for nth, group in enumerate(groups):
-        last = nth == len(groups) - 1  # else the picture's pixels are needed once more
-        own = picture if last else replace(picture, pixels=picture.pixels.copy())
+    alike, made, quality = defaultdict[object, list[Finish]](list), dict[Finish, Finished](), measure(matte)
+    for finish in finishes:
+        alike[finish.cut].append(finish)
+    for nth, group in enumerate(alike.values(), 1):
+        # The pixels may be changed, and all but the last are needed once more.
+        own = picture if nth == len(alike) else replace(picture, pixels=picture.pixels.copy())
         shared = cut_out(own, matte, group[0])
-        for finish in group:
-            made.append(_file(compose(shared, finish), finish, quality, matte.engine))
-    return made
+        made |= {finish: _file(shared, finish, quality, matte.engine) for finish in group}
+    return [made[finish] for finish in finishes]
 
 
 def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> list[Finished]:
@@ -54,7 +54,7 @@ def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> li
         # The provider's own edges stay: the background isn't known here.
         own = replace(finish, edges="keep", refine="none", clean_below=0)
         shared = cut(replace(picture, alpha=None), alpha, own)
-        made.append(_file(compose(shared, own), own, quality))
+        made.append(_file(shared, own, quality))
     return made
 
 
@@ -78,10 +78,14 @@ def compose(cut: Cut, finish: Finish) -> Picture:
     return laid(cut, layer, finish.backdrop, srgb=finish.srgb)
 
 
-def _file(composed: Picture, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+    composed, common = compose(cut, finish), cut.picture.notes
     height, width = composed.pixels.shape[:2]
     data = encode(composed, finish.encoding)
-    return Finished(data, width, height, composed.notes, composed.flags, quality, engine)
+    of_it = f"{finish.preset}: " if finish.preset else ""
+    notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
+    flags = tuple(of_it.strip() + flag for flag in composed.flags)
+    return Finished(data, width, height, notes, flags, quality, engine)
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

@@ -17,7 +17,7 @@ from msgspec import Meta
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import Format, Metadata, parse_colour
 
-from .options import Colours, Finish, Geometry
+from .options import Colours, Finish
 
 Standing = Literal["official", "reported"]
 Level = Literal["required", "recommended"]
@@ -145,7 +145,7 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
     bound = {name: value for name, value in preset.bound.items() if name != "name"}
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if placed:
-        bound["geometry"] = replace(base.geometry or Geometry(), **placed)
+        bound["geometry"] = replace(base.geometry, **placed)
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)

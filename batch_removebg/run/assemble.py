@@ -134,7 +134,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
-    return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading, more_claims=tuple(more))
+    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more))
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from math import inf
@@ -87,21 +86,22 @@ class Settings(Options):
 
     def finishes(self) -> tuple[Finish, ...]:
         """How the pictures of each item are made: one for each preset, else one."""
-        base, options = self.finish(), declared(type(self))
-        presets = self.presets()
-        for preset in presets:
-            bound = [options[name].flag for name in preset.bound if name in options and name != "name"]
-            clash = [options[name].flag for name in preset.bound if self._given(name)] + ["--mask-only"] * self.mask_only
-            if clash:
-                what = f"binds {', '.join(bound)}" if clash != ["--mask-only"] else "makes pictures, not masks"
-                raise SettingsError(f"--preset {preset.preset} {what}: leave {clash[0]} out, or copy it to a file of yours")
-        if twice := [name for name, count in Counter(one.preset for one in presets).items() if count > 1]:
-            raise SettingsError(f"--preset {twice[0]} is given twice, and both would write the same pictures")
+        base, presets = self.finish(), self.presets()
+        for nth, preset in enumerate(presets):
+            if self.mask_only:
+                raise SettingsError(f"--preset {preset.preset} makes pictures, not masks: leave --mask-only out")
+            if clash := self._given(preset.bound):
+                remedy = "leave it out, or write a preset of your own (a .toml file)"
+                raise SettingsError(f"--preset {preset.preset} says itself what {clash} says: {remedy}")
+            if preset.preset in (one.preset for one in presets[:nth]):
+                raise SettingsError(f"--preset {preset.preset} is given twice, and both would write the same pictures")
         return tuple(finish_of(preset, base) for preset in presets) or (base,)
 
-    def _given(self, name: str) -> bool:
-        option = declared(type(self)).get(name)
-        return option is not None and name != "name" and getattr(self, name) != option.default
+    def _given(self, names: Iterable[str]) -> str:
+        """The first flag of these options that isn't at its default; a name's template serves where columns lack."""
+        options = declared(type(self))
+        there = (options[name] for name in names if name in options and name != "name")
+        return next((one.flag for one in there if getattr(self, one.name) != one.default), "")
 
     def _ground(self, text: str) -> Colour | BackdropFile:
         try:
