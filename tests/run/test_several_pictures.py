@@ -1,0 +1,174 @@
+"""One prediction, several pictures: each preset has one of its own, and what has changed alone is made again."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch_removebg.errors import SettingsError
+from batch_removebg.ledger.events import Claimed
+from batch_removebg.ledger.journal import look
+from batch_removebg.run.settings import Settings
+from batch_removebg.storage.layout import INDEX, LEDGER
+from tests.support.bench import Bench, bench
+from tests.support.doubles import photo
+
+__all__ = ["bench"]
+pytestmark = pytest.mark.anyio
+SQUARE = "canvas = [64, 64]\nformat = 'jpeg'\nbackground = 'white'\n"
+TALL = "canvas = [40, 60]\nformat = 'webp'\nbackground = 'grey'\n"
+
+
+@pytest.fixture
+def square(tmp_path: Path) -> str:
+    return preset(tmp_path, "square", SQUARE)
+
+
+@pytest.fixture
+def tall(tmp_path: Path) -> str:
+    return preset(tmp_path, "tall", TALL)
+
+
+def preset(folder: Path, name: str, text: str) -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return str(path)
+
+
+async def run(bench: Bench, *presets: str, **settings: Any) -> dict[str, tuple[int, bytes]]:
+    """Runs, and gives the inode and the bytes of each picture in OUT."""
+    from batch_removebg.finish.presets import known
+
+    known.cache_clear()  # a file may have changed, as between two processes
+    assert (await bench.run(preset=presets, **settings)).exit_code == 0
+    found = [
+        path for form in ("jpg", "png", "webp") for path in bench.out.rglob(f"*.{form}") if ".batch" not in str(path)
+    ]
+    return {path.relative_to(bench.out).as_posix(): (path.stat().st_ino, path.read_bytes()) for path in found}
+
+
+async def test_each_preset_has_its_picture_of_one_prediction_and_the_ledger_names_them(
+    bench: Bench, square: str, tall: str
+) -> None:
+    bench.add("a.jpg", "sub/b.jpg")
+    pictures = await run(bench, square, tall)
+    assert sorted(pictures) == ["square/a.jpg", "square/sub/b.jpg", "tall/a.webp", "tall/sub/b.webp"]
+    assert bench.provider.calls.count("create") == 2
+    [saved, _] = sorted((line for line in bench.ledger() if line["event"] == "saved"), key=lambda line: line["item"])
+    outputs = [(one["preset"], one["output"], one["width"], one["height"]) for one in saved["outputs"]]
+    assert outputs == [("square", "square/a.jpg", 64, 64), ("tall", "tall/a.webp", 40, 60)]
+    assert (saved["output"], saved["width"], saved["sha256"]) == ("square/a.jpg", 64, saved["outputs"][0]["sha256"])
+    assert bench.results()["items"][0]["outputs"] == saved["outputs"]
+    assert "square/a.jpg | tall/a.webp,saved" in (bench.out / "results.csv").read_text()
+
+
+async def test_a_preset_that_comes_later_makes_its_own_pictures_alone_and_buys_nothing(
+    bench: Bench, square: str, tall: str
+) -> None:
+    bench.add("a.jpg")
+    first = await run(bench, square)
+    both = await run(bench, square, tall)
+    assert both["square/a.jpg"] == first["square/a.jpg"]
+    assert sorted(both) == ["square/a.jpg", "tall/a.webp"]
+    assert (await run(bench, square, tall), await run(bench, tall), await run(bench, square)) == (both, both, both)
+    assert bench.provider.calls.count("create") == 1
+    assert [line["event"] for line in bench.ledger()].count("saved") == 2
+
+
+async def test_a_picture_without_preset_stays_beside_those_with_one_and_comes_back_unchanged(
+    bench: Bench, square: str
+) -> None:
+    bench.add("a.jpg")
+    plain = await run(bench)
+    both = await run(bench, square)
+    assert both["a.png"] == plain["a.png"]
+    assert await run(bench) == both
+    assert [one["preset"] for one in bench.results()["items"][0]["outputs"]] == ["square", ""]
+
+
+async def test_what_is_missing_or_has_another_preset_is_made_again_alone(
+    bench: Bench, square: str, tall: str, tmp_path: Path
+) -> None:
+    bench.add("a.jpg")
+    first = await run(bench, square, tall)
+    (bench.out / "tall" / "a.webp").unlink()
+    second = await run(bench, square, tall)
+    assert (second["square/a.jpg"], second["tall/a.webp"][1]) == (first["square/a.jpg"], first["tall/a.webp"][1])
+    preset(tmp_path, "square", SQUARE.replace("white", "black"))
+    third = await run(bench, square, tall)
+    assert third["tall/a.webp"] == second["tall/a.webp"]
+    assert third["square/a.jpg"][1] != second["square/a.jpg"][1]
+    assert bench.provider.calls.count("create") == 1
+
+
+async def test_another_photo_under_the_same_name_makes_all_pictures_again(bench: Bench, square: str, tall: str) -> None:
+    bench.add("a.jpg")
+    first = await run(bench, square, tall)
+    (bench.photos / "a.jpg").write_bytes(photo(50, 40, (200, 10, 10)))
+    second = await run(bench, square, tall)
+    assert all(second[name][1] != first[name][1] for name in first)
+    assert bench.provider.calls.count("create") == 2
+
+
+async def test_what_a_killed_run_had_claimed_is_ours_and_keeps_its_names(bench: Bench, square: str, tall: str) -> None:
+    bench.add("a.jpg")
+    await run(bench, square)
+    with closing(look(bench.out / LEDGER, bench.out / INDEX)) as fold:
+        fold.apply(Claimed("a.jpg", "square/a.jpg", ("tall/a.webp",)))
+        state = fold.items["a.jpg"]
+        assert ([one.output for one in state.outputs], state.others) == (["square/a.jpg"], ("tall/a.webp",))
+    line = '{"v":1,"t":"2026-01-31T02:00:00.123Z","event":"claimed","item":"a.jpg","output":"square/a.jpg",'
+    with (bench.out / LEDGER).open("a") as ledger:
+        ledger.write(line + '"others":["tall/a.webp"]}\n')
+    (bench.out / "tall").mkdir()
+    (bench.out / "tall" / "a.webp").write_bytes(b"written before the kill")
+    pictures = await run(bench, square, tall)
+    assert sorted(pictures) == ["square/a.jpg", "tall/a.webp"]
+    assert pictures["tall/a.webp"][1] != b"written before the kill"
+
+
+async def test_prune_leaves_the_pictures_of_every_preset(bench: Bench, square: str, tall: str) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await run(bench, square, tall)
+    (bench.photos / "b.jpg").unlink()
+    assert sorted(await run(bench, square, tall, prune=True)) == ["square/a.jpg", "tall/a.webp"]
+
+
+async def test_a_url_that_the_api_fetches_gives_all_presets_also_later_from_the_cutout_that_was_bought(
+    bench: Bench, square: str, tall: str, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,image\na,https://shop.example/a.jpg\n")
+    assert (await bench.run(str(manifest), preset=(square,))).exit_code == 0
+    assert (await bench.run(str(manifest), preset=(square, tall))).exit_code == 0
+    assert bench.provider.calls.count("create") == 1
+    assert [one["output"] for one in bench.results()["items"][0]["outputs"]] == ["square/a.jpg", "tall/a.webp"]
+
+
+async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a b.jpg", "c.jpg")
+    manifest = tmp_path / "m.csv"
+    rows = f"id,image,GTIN\na b,{bench.photos}/a b.jpg,0123\nc,{bench.photos}/c.jpg,\n"
+    manifest.write_text(rows)
+    shop = preset(tmp_path, "shop", SQUARE + "name = '{gtin}.MAIN'\n")
+    hyphens = preset(tmp_path, "hyphens", SQUARE + "[required]\nname = { any = ['[A-Za-z0-9-]+'] }\n")
+    assert (await bench.run(str(manifest), preset=(shop, hyphens))).exit_code == 0
+    outputs = sorted([one["output"] for one in item["outputs"]] for item in bench.results()["items"])
+    assert outputs == [["shop/0123.MAIN.jpg", "hyphens/a-b.jpg"], ["shop/c.jpg", "hyphens/c.jpg"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"preset": ("amazn",)}, "--preset: there is no preset 'amazn'; did you mean amazon"),
+        ({"preset": ("amazon", "ebay", "amazon")}, "--preset amazon is given twice"),
+        ({"preset": ("amazon",), "background": "black"}, "--preset amazon says itself what --background says"),
+        ({"preset": ("amazon",), "mask_only": True}, "--preset amazon makes pictures, not masks"),
+    ],
+)
+def test_what_contradicts_a_preset_is_refused_by_name(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{said}"):
+        Settings(out=Path("out"), **settings)
