@@ -12,7 +12,6 @@ from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, from_srgb, srgb_profile
 from batch_removebg.imaging.decode import read
-from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import Colour, Limits
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
@@ -21,6 +20,7 @@ from batch_removebg.model import Matte
 from .cut import Cut, cut, cut_out, over_white, white_of, wide
 from .geometry import placed
 from .options import Finish, Finished
+from .weight import weighed
 
 _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
 
@@ -85,9 +85,9 @@ def compose(cut: Cut, finish: Finish) -> Picture:
 
 
 def _file(composed: Picture, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
-    height, width = composed.pixels.shape[:2]
-    data = encode(composed, finish.encoding)
-    return Finished(data, width, height, composed.notes, composed.flags, quality, engine)
+    made, data = weighed(composed, finish)
+    height, width = made.pixels.shape[:2]
+    return Finished(data, width, height, made.notes, made.flags, quality, engine)
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

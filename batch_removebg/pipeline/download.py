@@ -100,7 +100,7 @@ class Downloader:
         from batch_removebg.finish import finish
 
         prepared, cpu, wanted = predicted.prepared, self.context.cpu, self.context.recipe.finish
-        seconds = patience(prepared.width * prepared.height, wanted.encoding.effort)
+        seconds = patience(prepared.pixels * wanted.encodings, wanted.encoding.effort)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
             [made] = await cpu.isolated(seconds, finish.finish, data, matte, [wanted], self.context.limits)
