@@ -9,7 +9,6 @@ from dataclasses import replace
 from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, to_8_bits
 from batch_removebg.imaging.decode import read
-from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
@@ -20,6 +19,7 @@ from .geometry import placed
 from .ground import laid
 from .options import Finish, Finished
 from .shadow import shade
+from .weight import weighed
 
 _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
 
@@ -79,9 +79,8 @@ def compose(cut: Cut, finish: Finish) -> Picture:
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
-    composed, common = compose(cut, finish), cut.picture.notes
-    height, width = composed.pixels.shape[:2]
-    data = encode(composed, finish.encoding)
+    composed, data = weighed(compose(cut, finish), finish)
+    (height, width), common = composed.pixels.shape[:2], cut.picture.notes
     of_it = f"{finish.preset}: " if finish.preset else ""
     notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
     flags = tuple(of_it.strip() + flag for flag in composed.flags)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from batch_removebg.errors import SettingsError
-from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding
+from batch_removebg.errors import ItemError, SettingsError
+from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding, Limits
 
 from .kinds import Shadow
 from .measures import NO_MARGIN, Margin, Size
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
 _QUALITY = 90
+TRIES = 8  # encodings of one picture at most, to come within limits of bytes
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
 
 Edges = Literal["clean", "keep"]  # colours at soft edges: without background spill, or the photo's own
@@ -144,6 +145,16 @@ class Finish:
         """How the file's name ends, without the dot."""
         return EXTENSIONS[self.format]
 
+    def require_room(self, size: Size, limits: Limits) -> None:
+        """Raise ItemError for a picture of a width and height that its format can't hold, or that `limits` exclude."""
+        self.encoding.require_room(*size)
+        width, height = size
+        if width * height > limits.max_pixels:
+            most = f"the limit of {limits.max_pixels / 1e6:.0f} million (--max-pixels)"
+            raise ItemError(
+                f"would have {width}×{height} pixels ({width * height / 1e6:.0f} million), more than {most}"
+            )
+
     @property
     def loses_nothing(self) -> bool:
         """Whether the file is as good as the cutout it is made from."""
@@ -160,6 +171,11 @@ class Finish:
     def encoding(self) -> Encoding:
         """How its file is written."""
         return Encoding(self.format, self.quality, self.mask_only or self.lossless, self.effort)
+
+    @property
+    def encodings(self) -> int:
+        """How often it is encoded at most."""
+        return TRIES if self.bytes_most or self.bytes_least else 1
 
     @property
     def backdrop(self) -> Colour | BackdropFile | None:

@@ -71,6 +71,11 @@ class Encoding:
         """Whether the format can hold 16 bits a channel."""
         return self.format in ("png", "tiff")
 
+    @property
+    def lossy(self) -> bool:
+        """Whether its quality decides about the file."""
+        return self.format in ("jpeg", "avif") or (self.format == "webp" and not self.lossless)
+
     def require_room(self, width: int, height: int) -> None:
         """Raise ItemError for a picture of more pixels a side than the format can hold."""
         longest = LONGEST.get(self.format, max(width, height))

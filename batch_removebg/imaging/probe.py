@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -59,12 +60,14 @@ class Measured:
     notes: tuple[str, ...]
 
 
-def measure(data: bytes, limits: Limits, form: str = "") -> Measured:
-    """The measures of a picture that is to become a `form`; raises as `probe`."""
+def measure(data: bytes, limits: Limits, forms: Sequence[str] = ()) -> Measured:
+    """The measures of a picture that is to become these `forms`; raises as `probe`."""
     header = probe(data, limits)
     per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
     width, height = header.upright
-    return Measured(width, height, width * height * max(per_pixel, _BYTES_OUT.get(form, 0)), header.notes)
+    return Measured(
+        width, height, width * height * max(per_pixel, *(_BYTES_OUT.get(form, 0) for form in forms)), header.notes
+    )
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:

@@ -101,7 +101,7 @@ class Downloader:
         from batch_removebg.finish import finish
 
         prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._wanted(predicted)
-        seconds = sum(patience(prepared.width * prepared.height, one.encoding.effort) for one in wanted)
+        seconds = sum(patience(prepared.pixels * one.encodings, one.encoding.effort) for one in wanted)
         async with cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
             return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)

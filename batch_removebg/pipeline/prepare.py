@@ -17,7 +17,10 @@ from .sources import EXPECTED
 from .work import Prepared, Todo, Turn
 
 if TYPE_CHECKING:
+    from batch_removebg.finish.options import Finish
     from batch_removebg.imaging.decode import Proxy
+    from batch_removebg.imaging.format import Limits
+    from batch_removebg.imaging.probe import Measured
 
 _LEFT = 600.0  # seconds of life that an upload needs to be used again: a prediction may wait before it reads its input
 _SMALLEST = 256  # longest side below which a proxy isn't made smaller to fit a data URI
@@ -34,14 +37,18 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
     from batch_removebg.imaging import probe
 
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
+    forms = tuple(finish.format for finish in recipe.finishes)
     async with context.cpu.memory(size):
         fetched = await context.sources.read(item, todo.known or UNKNOWN)
         if fetched.unchanged:
             return Prepared(todo, "", todo.state.source_sha256, started, validators=fetched.validators)
         data = fetched.body
         sha256 = await context.cpu.run(sha256_hex, data)
-        measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, recipe.finish.format)
-    recipe.finish.encoding.require_room(measured.width, measured.height)
+        measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, forms)
+    source, made = (
+        measured.width * measured.height,
+        max(_made(one, measured, context.limits) for one in recipe.finishes),
+    )
     context.sources.hold(fingerprint := recipe.fingerprint(sha256), data)
     return Prepared(
         todo=todo,
@@ -50,11 +57,21 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         started=started,
         width=measured.width,
         height=measured.height,
-        cost=measured.cost + len(data),
+        cost=measured.cost * (source + made) // source + len(data),
+        pixels=max(source, made),
         data=data if item.path is None else None,
         notes=measured.notes,
         validators=fetched.validators,
     )
+
+
+def _made(finish: Finish, measured: Measured, limits: Limits) -> int:
+    """Pixels of the largest picture that may be made beside the source; raises ItemError where that is too large."""
+    from batch_removebg.finish.layout import largest
+
+    size = largest((measured.width, measured.height), finish.geometry)
+    finish.require_room(size, limits)
+    return size[0] * size[1] if finish.geometry.trim else 0
 
 
 async def model_input(context: Context, prepared: Prepared, turn: Turn) -> Upload:

@@ -50,6 +50,7 @@ class Prepared:
     width: int = 0
     height: int = 0  # in pixels, with the EXIF orientation applied; 0 where it isn't measured
     cost: int = 0  # bytes of memory that finishing it takes
+    pixels: int = 0  # of the source or the picture, whichever has more
     data: bytes | None = None  # the source, kept only where reading it again would be a second download
     notes: tuple[str, ...] = ()
     validators: Validators = UNKNOWN  # as the source's host gave them

@@ -33,7 +33,7 @@ class Option:
 
     def add_to(self, parser: Any, **changes: Any) -> None:
         """Add the flag to a parser or group, with `changes` to `add_argument`'s arguments; None means "not given"."""
-        how: dict[str, Any] = {"dest": self.name, "help": self.help, "default": None}
+        how: dict[str, Any] = {"dest": self.name, "help": self.help.replace("%", "%%"), "default": None}
         if self.default is False:
             how["action"] = "store_true"
         else:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batch_removebg.engine.devices import Device, Precision
-from batch_removebg.finish.options import Colours, Edges, Refine
+from batch_removebg.finish.options import Align, Colours, Edges, Refine
 from batch_removebg.imaging.format import EFFORT, QUALITY, Format, Limits, Metadata, format_name
 from batch_removebg.model import REMOVE_BG
 from batch_removebg.storage.layout import DEFAULT_TEMPLATE
 
 from .declare import option
 
-PROVIDER, PICTURES, WORK = "provider", "pictures", "how much, how fast"
+PROVIDER, PICTURES, PLACE, WORK = "provider", "pictures", "where the subject lies", "how much, how fast"
 READING, WEB, AGAIN = "what is read", "the web", "runs after the first"
 
 
@@ -150,6 +150,30 @@ class Options:
     preset: tuple[str, ...] = option(
         (), PICTURES, "make the picture that a shop takes, in a folder of its own: a name of `batch-removebg presets "
         "list`, or a .toml file of yours; may be repeated: one prediction for all", metavar="NAME")
+    trim: bool = option(
+        False, PLACE, "lay out the subject's box instead of the whole photo; `--margin` to `--align` imply it")
+    margin: str | None = option(
+        None, PLACE, "free space around the subject at least: `20px`, or `5%` of the output; one, two or four values "
+        "in CSS order; none at sides where the photo cuts the subject off: it lies at that edge", metavar="SIZE")
+    canvas: str | None = option(
+        None, PLACE, "size of the output, `2000x2000`; the subject is reduced to it, enlarged only with `--enlarge`",
+        metavar="WxH")
+    aspect: str | None = option(
+        None, PLACE, "shape of the output, `3:4`: the smaller side grows for it, and no pixel is resampled",
+        metavar="W:H")
+    fill: str | None = option(
+        None, PLACE, "the subject's share of the output, `85%`, along the side that it takes most of; where margins "
+        "leave less, they win", metavar="PCT")
+    align: Align = option(
+        "centre", PLACE, "`centre` (default), `bottom`: all on one base line, or `centroid`: the alpha's mean place in "
+        "the middle")
+    enlarge: bool = option(
+        False, PLACE, "let the subject become larger than in the photo; else it stays smaller, and is flagged `small`")
+    trim_level: int = option(
+        10, PLACE, "what is fainter than this level of 255 doesn't count for the subject's box", metavar="N",
+        least=0, most=255)
+    trim_specks: str = option(
+        "0.1%", PLACE, "clear pieces smaller than this share of the subject's area; 0 clears none", metavar="PCT")
     name: str = option(
         DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
         "and the manifest's columns", metavar="TEMPLATE")

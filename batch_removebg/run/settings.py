@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import ItemError, SettingsError
 from batch_removebg.finish.kinds import parse_shadow
-from batch_removebg.finish.options import BackdropFile, Finish
+from batch_removebg.finish.measures import parse_aspect, parse_canvas, parse_margin, parse_share
+from batch_removebg.finish.options import BackdropFile, Finish, Geometry
 from batch_removebg.finish.presets import Preset, finish_of, known
 from batch_removebg.imaging.format import Colour, Limits, parse_colour
 from batch_removebg.manifest.columns import Choice, url_problem
@@ -39,6 +41,14 @@ from .options import Options
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
 _PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
+_MEASURES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "margin": ("margin", parse_margin),
+    "canvas": ("canvas", parse_canvas),
+    "aspect": ("aspect", parse_aspect),
+    "fill": ("fill", partial(parse_share, least=0.01, most=1)),
+    "trim_specks": ("specks", partial(parse_share, least=0, most=0.5)),
+}
+"""Settings that are written as text: their fields of Geometry, and what reads them."""
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
@@ -77,7 +87,23 @@ class Settings(Options):
             given["shadow"] = parse_shadow(self.shadow)
         if self.quality is None:
             del given["quality"]
-        return Finish(**given | ({"colours": "srgb"} if self.srgb else {}))
+        finish = Finish(**given | ({"colours": "srgb"} if self.srgb else {}), geometry=self._geometry())
+        if finish.geometry.canvas is not None:
+            with _named("--canvas"):
+                finish.require_room(finish.geometry.canvas, self.limits())
+        return finish
+
+    def _geometry(self) -> Geometry:
+        """Where the subject lies."""
+        given = {name: getattr(self, name) for name in ("trim", "align", "enlarge", "trim_level")}
+        for name, (field, read) in _MEASURES.items():
+            if (text := getattr(self, name)) is not None:
+                with _named(f"--{name.replace('_', '-')}"):
+                    given[field] = read(text)
+        geometry = Geometry(**given)
+        if not geometry.trim and geometry != Geometry():
+            raise SettingsError("--enlarge, --trim-level and --trim-specks need --trim, --canvas or the like")
+        return geometry
 
     def presets(self) -> tuple[Preset, ...]:
         """The presets that pictures are made for; raises SettingsError where one isn't known."""
@@ -244,7 +270,7 @@ def _named(flag: str) -> Iterator[None]:
     """Name the flag in errors about its value."""
     try:
         yield
-    except SettingsError as error:
+    except (SettingsError, ItemError) as error:
         raise SettingsError(f"{flag}: {error}") from error
 
 

@@ -73,6 +73,15 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "edges": "keep",
         "refine": "none",
         "clean_below": 0,
+        "trim": True,
+        "margin": "5%",
+        "canvas": "30x20",
+        "aspect": "3:4",
+        "fill": "85%",
+        "align": "bottom",
+        "enlarge": True,
+        "trim_level": 20,
+        "trim_specks": "0",
         "name": "{stem}",
         "max_size": 20,
         "max_pixels": 1000,
@@ -102,7 +111,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(library, "run", run)
     for left_out in ("model_class", "model"):
-        some = {name: value for name, value in given.items() if name != left_out}
+        some = {name: value for name, value in given.items() if name not in (left_out, "aspect")}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
         assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]
@@ -158,6 +167,18 @@ def test_settings_cannot_be_changed_once_checked() -> None:
         ("--background", {"background": "vermilionish"}),
         ("--background", {"background": "#ffff"}),
         ("--background", {"background": ""}),
+        ("--margin", {"margin": "5em"}),
+        ("--margin", {"canvas": "100x100", "margin": "50px"}),
+        ("--canvas", {"canvas": "100"}),
+        ("--canvas", {"canvas": "70000x10", "format": "jpeg"}),
+        ("--canvas", {"canvas": "20000x20000"}),
+        ("--canvas and --aspect", {"canvas": "100x100", "aspect": "1:1"}),
+        ("--aspect", {"aspect": "3"}),
+        ("--fill", {"fill": "110%"}),
+        ("--align", {"align": "left"}),
+        ("--enlarge", {"enlarge": True}),
+        ("--trim-level", {"trim": True, "trim_level": 256}),
+        ("--trim-specks", {"trim": True, "trim_specks": "60%"}),
         ("--name", {"name": ""}),
         ("--name", {"name": "{id"}),
         ("--name", {"name": "../{id}"}),

@@ -13,7 +13,8 @@ import pytest
 from batch_removebg import resources
 from batch_removebg.cli.parser import parser
 from batch_removebg.errors import SettingsError
-from batch_removebg.finish.options import Finish
+from batch_removebg.finish.measures import Length
+from batch_removebg.finish.options import Finish, Geometry
 from batch_removebg.imaging.format import Limits
 from batch_removebg.net.fetch import FetchPolicy
 from batch_removebg.pipeline.context import Shape
@@ -132,6 +133,16 @@ def test_how_pictures_are_made_follows_the_settings() -> None:
     assert settings.finish() == Finish(
         "jpeg", mask_only=True, background=(255, 128, 0), quality=75, effort=9, colours="srgb"
     )
+
+
+def test_where_the_subject_lies_follows_the_settings() -> None:
+    assert made(trim=True).finish().geometry == Geometry(trim=True)
+    settings = made(canvas="2000x1000", margin="10px 5%", fill="85%", align="bottom", enlarge=True, trim_specks="0")
+    margin = (Length(10), Length(share=0.05)) * 2
+    assert settings.finish().geometry == Geometry(
+        canvas=(2000, 1000), margin=margin, fill=0.85, align="bottom", enlarge=True, specks=0
+    )
+    assert made(aspect="3:4", trim_level=0).finish().geometry == Geometry(aspect=(3, 4), trim_level=0)
 
 
 def test_the_quality_is_90_unless_another_is_given_and_webp_without_loss_where_that_is_asked_for() -> None:

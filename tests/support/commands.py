@@ -15,4 +15,5 @@ def row(action: argparse.Action) -> str:
     """The line of README's table of flags for one flag: its names, its values, its help."""
     values = str(action.metavar or "|".join(action.choices or ())).replace("|", r"\|")
     flags = [f"`{flag} {values}`" if values else f"`{flag}`" for flag in action.option_strings]
-    return f"| {', '.join(flags)} | {action.help} |"
+    text = str(action.help).replace("%%", "%")
+    return f"| {', '.join(flags)} | {text} |"

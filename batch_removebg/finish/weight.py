@@ -1,0 +1,70 @@
+"""Files within limits of bytes: by their quality where the format has one, then by fewer pixels."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from math import inf
+
+from batch_removebg.imaging.arrays import Picture
+from batch_removebg.imaging.encode import encode
+from batch_removebg.imaging.format import QUALITY
+
+from .options import TRIES, Finish
+from .resample import resampled, resized
+
+_AIM = 0.97  # of the side that the bytes ask for: they shrink a little slower than the area
+
+
+def weighed(picture: Picture, finish: Finish) -> tuple[Picture, bytes]:
+    """The picture, perhaps with fewer pixels, and its file, which keeps to the limits of bytes or comes nearest.
+
+    The notes say what was changed for that, and which limit isn't kept. Raises ItemError as `encode`.
+    """
+    encoding, most, least = finish.encoding, finish.bytes_most or inf, finish.bytes_least or 0
+    file = cache(lambda quality: encode(picture, replace(encoding, quality=quality)))
+    quality = _quality(lambda quality: len(file(quality)), finish) if encoding.lossy else finish.quality
+    made, data = picture, file(quality)
+    for _ in range(TRIES - file.cache_info().misses):
+        longest = max(made.pixels.shape[:2])
+        if len(data) <= most or longest <= finish.side_least:
+            break
+        side = max(finish.side_least, int(longest * _AIM * (most / len(data)) ** 0.5))
+        made = _reduced(picture, side)
+        data = encode(made, replace(encoding, quality=quality))
+    height, width = made.pixels.shape[:2]
+    notes = []
+    if quality != finish.quality:
+        notes.append(f"quality {quality} instead of {finish.quality}, for the limits of bytes")
+    if made is not picture:
+        notes.append(f"reduced to {width}×{height} pixels, for the limits of bytes")
+    if not least <= len(data) <= most:
+        which, limit = ("more", most) if len(data) > most else ("less", least)
+        notes.append(f"the file has {len(data):,} bytes, {which} than {limit:,}: no nearer one was found")
+    return replace(made, notes=(*made.notes, *notes)), data
+
+
+def _quality(size: Callable[[int], int], finish: Finish) -> int:
+    """The quality nearest to the one wanted whose file, of `size` bytes, keeps to the limits, or comes nearest."""
+    wanted, most, least = finish.quality, finish.bytes_most or inf, finish.bytes_least or 0
+    floor = min(wanted, finish.quality_least)
+    if size(wanted) < least:
+        higher = range(wanted, QUALITY.stop)
+        found = min(bisect_left(higher, True, key=lambda quality: size(quality) >= least), len(higher) - 1)
+        return higher[found if size(higher[found]) <= most else found - 1]
+    if size(wanted) <= most or size(floor) > most:
+        return wanted if size(wanted) <= most else floor
+    lower = range(wanted, floor - 1, -1)
+    return lower[bisect_left(lower, True, key=lambda quality: size(quality) <= most)]
+
+
+def _reduced(picture: Picture, longest: int) -> Picture:
+    """The picture with a longer side of so many pixels."""
+    height, width = picture.pixels.shape[:2]
+    broad, tall = (max(1, round(side * longest / max(width, height))) for side in (width, height))
+    if picture.alpha is None:
+        return replace(picture, pixels=resized(picture.pixels, broad, tall))
+    pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
+    return replace(picture, pixels=pixels, alpha=alpha)
