@@ -65,9 +65,8 @@ def measure(data: bytes, limits: Limits, forms: Sequence[str] = ()) -> Measured:
     header = probe(data, limits)
     per_pixel = _BYTES_PER_DEEP_PIXEL if header.deep else _BYTES_IN.get(header.format, _BYTES_PER_PIXEL)
     width, height = header.upright
-    return Measured(
-        width, height, width * height * max(per_pixel, *(_BYTES_OUT.get(form, 0) for form in forms)), header.notes
-    )
+    per_pixel = max([per_pixel, *(_BYTES_OUT.get(form, 0) for form in forms)])
+    return Measured(width, height, width * height * per_pixel, header.notes)
 
 
 def unpack(header: Header, shrink: int = 1) -> Stored:

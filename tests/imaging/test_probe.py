@@ -155,9 +155,9 @@ def peak():
 
 alpha = Matte(np.full((30, 40), 128, np.uint8))
 small, large = (Path(name).read_bytes() for name in sys.argv[2:])
-finish.finish(small, alpha, Finish(sys.argv[1]), Limits())
+finish.finish(small, alpha, [Finish(sys.argv[1])], Limits())
 before = peak()
-finish.finish(large, alpha, Finish(sys.argv[1]), Limits())
+finish.finish(large, alpha, [Finish(sys.argv[1])], Limits())
 print(peak() - before)
 """
 
@@ -186,6 +186,6 @@ def test_the_estimated_cost_covers_the_measured_peak(tmp_path, kind, source):
     (tmp_path / "small").write_bytes(small)
     command = [sys.executable, "-c", MEASURE, kind, str(tmp_path / "small"), str(tmp_path / "large")]
     measured = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    estimate = measure(large, LIMITS, kind).cost
+    estimate = measure(large, LIMITS, (kind,)).cost
     print(kind, source, measured / 3e6)  # shown with -s, for the record
     assert estimate / 3 < measured < estimate

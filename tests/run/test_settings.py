@@ -64,6 +64,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "format": "webp",
         "mask_only": True,
         "background": "white",
+        "background_fit": "fit",
+        "shadow": "drop",
         "quality": 80,
         "lossless": True,
         "colours": "srgb",
@@ -73,6 +75,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "edges": "keep",
         "refine": "none",
         "clean_below": 0,
+        "preset": ("amazon",),
         "trim": True,
         "margin": "5%",
         "canvas": "30x20",
@@ -111,7 +114,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(library, "run", run)
     for left_out in ("model_class", "model"):
-        some = {name: value for name, value in given.items() if name not in (left_out, "aspect")}
+        some = {name: value for name, value in given.items() if name not in (left_out, "aspect", "preset")}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
         assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]
