@@ -23,6 +23,7 @@ Edges = Literal["clean", "keep"]  # colours at soft edges: without background sp
 Colours = Literal["auto", "srgb", "keep"]  # `auto`: sRGB for `_SHOPS`, else the photo's own profile
 Refine = Literal["auto", "none"]  # small alphas: `auto` fits them to the photo's edges, `none` only enlarges them
 Align = Literal["centre", "bottom", "centroid"]
+Equal = Literal["scale", "area"]  # what subjects of a group have in common: pixels for one of the photo, or their area
 
 
 @dataclass(frozen=True, slots=True)

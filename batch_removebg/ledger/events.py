@@ -141,6 +141,21 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     modified: str | None = None
 
 
+class Measured(Entry, tag="measured", frozen=True, kw_only=True):
+    """The subject of the item was measured, so that a group can be given one scale."""
+
+    item: str
+    source: str
+    recipe: str | None  # of what it was measured with
+    signature: str | None = None
+    meta: Mapping[str, Any] | None = None
+    box: tuple[int, ...] = ()
+    touches: tuple[str, ...] = ()
+    area: float = 0.0
+    size: tuple[int, ...] = ()
+    attempts: int = 0
+
+
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
     """The item has failed."""
 
@@ -246,6 +261,8 @@ _NOTHING: Final[Mapping[Any, Any]] = {
     bool: False,
     tuple[str, ...]: (),
     tuple[Rendition, ...]: (),
+    tuple[int, ...]: (),
+    float: 0.0,
     Mapping[str, Any]: {},
 }
 """What a value of the wrong type is read as; None for the other types."""

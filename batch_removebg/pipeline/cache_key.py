@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,21 @@ class Recipe:
     def passed(self) -> str:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
         return _whole(self._passed)
+
+    def scaled(self, factors: Sequence[float | None]) -> Recipe:
+        """The same with a factor for each picture, which others of a group have, too."""
+        finish, *others = (
+            replace(finish, geometry=replace(finish.geometry, scale=factor))
+            for finish, factor in zip(self.finishes, factors, strict=True)
+        )
+        return replace(self, finish=finish, others=tuple(others))
+
+    @cached_property
+    def measuring(self) -> str:
+        """The digest of what a subject is measured with."""
+        finish = self.finish
+        how = finish.refine, finish.clean_below, finish.geometry.trim_level, finish.geometry.specks
+        return _digest([self._bought, *how])
 
     @property
     def copied(self) -> str:

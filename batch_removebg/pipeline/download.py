@@ -33,6 +33,7 @@ from batch_removebg.providers import wire
 from batch_removebg.resources import patience
 from batch_removebg.storage.outputs import Outputs
 
+from .cache_key import Recipe
 from .context import Context
 from .on_hand import OnHand
 from .sources import EXPECTED
@@ -108,8 +109,11 @@ class Downloader:
 
     def _wanted(self, predicted: Predicted) -> list[Finish]:
         """How the pictures are made that aren't there."""
-        finishes = self.context.recipe.finishes
-        return [finishes[nth] for nth in predicted.prepared.todo.missing]
+        todo = predicted.prepared.todo
+        return [self._recipe(todo).finishes[nth] for nth in todo.missing]
+
+    def _recipe(self, todo: Todo) -> Recipe:
+        return todo.recipe or self.context.recipe
 
     async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
@@ -232,7 +236,7 @@ class Downloader:
             outputs = *(there.pop(name) for name in names), *there.values()
             first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
             saved = Saved(
-                **described(todo, self.context.recipe.digest_of(todo.item)),
+                **described(todo, self._recipe(todo).digest_of(todo.item)),
                 source_sha256=prepared.sha256 or None,
                 output=first.output,
                 sha256=first.sha256,
@@ -255,7 +259,7 @@ class Downloader:
         return saved.notes[len(todo.notes) :]
 
     def _rendition(self, todo: Todo, nth: int, made: Finished, digest: str) -> Rendition:
-        recipe = self.context.recipe
+        recipe = self._recipe(todo)
         return Rendition(
             preset=recipe.finishes[nth].preset,
             output=(todo.names or (todo.output,))[nth],

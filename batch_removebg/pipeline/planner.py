@@ -27,6 +27,7 @@ from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffix
 
 from .cache_key import Recipe
+from .scales import Scales
 from .work import Todo
 
 
@@ -83,6 +84,7 @@ class Planner:
     again: Again
     reading: RunItems  # records every item
     more_claims: tuple[Claims, ...] = ()  # for further pictures of each item
+    scales: Scales | None = None  # of groups
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.
@@ -131,7 +133,8 @@ class Planner:
         names = self._claim(item, unsigned(was), over)
         with suppress(OSError):
             mark = signature(item.path) if item.path is not None else None
-        whole = len(kept := self._kept(state, item, names)) == len(names)
+        recipe = self.recipe if self.scales is None else self.scales.recipe_of(item, state)
+        whole = len(kept := self._kept(state, recipe.digests_of(item), names)) == len(names)
         step_if = partial(
             plan,
             state,
@@ -156,7 +159,8 @@ class Planner:
         notes = () if names[0] == plain else (f"is named {names[0]}, since {plain} is taken",)
         stay = () if forced or whole or not same_source else (*kept, *self._further(state))
         replaced = over[-1] if over else self.fold.filed(state)
-        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names, stay)
+        own = None if recipe is self.recipe else recipe
+        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names, own, stay)
 
     def _claim(self, item: Item, was: str, over: list[ItemState]) -> tuple[str, ...]:
         """The names of the item's pictures; `over` receives the items whose pictures are replaced."""
@@ -170,11 +174,10 @@ class Planner:
         )
         return tuple(map(claim, (self.claims, *self.more_claims)))
 
-    def _kept(self, state: ItemState, item: Item, names: Sequence[str]) -> list[Rendition]:
+    def _kept(self, state: ItemState, digests: Sequence[str], names: Sequence[str]) -> list[Rendition]:
         """Of the wanted pictures those that are on record as they would be made, and there; a recipe may be unknown."""
         there = {one.output: one for one in state.renditions if self._intact(one)}
-        wanted = zip(names, self.recipe.digests_of(item), strict=True)
-        found = [(there.get(name), digest) for name, digest in wanted]
+        found = [(there.get(name), digest) for name, digest in zip(names, digests, strict=True)]
         return [one for one, digest in found if one is not None and one.recipe in (None, digest)]
 
     def _further(self, state: ItemState) -> Iterator[Rendition]:
@@ -221,7 +224,7 @@ class Planner:
         further = [claims.plain for claims in self.more_claims]
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
-            if (asks and row.path is None) or self.again.forces(row.id):
+            if (asks and row.path is None) or self.scales is not None or self.again.forces(row.id):
                 missing.append(nth)
                 continue
             try:

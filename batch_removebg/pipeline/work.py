@@ -13,6 +13,8 @@ from batch_removebg.ledger.state import ItemState, Lost
 from batch_removebg.model import Item, Matte, Upload
 from batch_removebg.net.fetch import UNKNOWN, Validators
 
+from .cache_key import Recipe
+
 
 @dataclass(frozen=True, slots=True)
 class Todo:
@@ -30,6 +32,7 @@ class Todo:
     forced: bool = False  # to be made anew, whatever is on record
     over: ItemState | None = None  # of the item whose picture has the name, and is replaced
     names: tuple[str, ...] = ()  # of all its pictures, `output` first
+    recipe: Recipe | None = None  # of its own, where it has a scale from its group
     kept: tuple[Rendition, ...] = ()  # of the pictures on record those that stay
 
     @property

@@ -26,11 +26,13 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.measuring import Measurer, MeasuringPlanner
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
 from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.reader import Reader
+from batch_removebg.pipeline.scales import Scales
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import BUYING, Operation
@@ -128,13 +130,18 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, tuple(others))
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
-    """The planner, which knows the names given by earlier runs."""
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, *, measuring: bool = False) -> Planner:
+    """The planner, which knows the names given by earlier runs; `measuring`: of what isn't measured yet."""
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
-    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more))
+    parts = reading.fold, claims, settings.out, recipe, again, reading, tuple(more)
+    if measuring or settings.scale_group is None:
+        return (MeasuringPlanner if measuring else Planner)(*parts)
+    scales = Scales(recipe, settings.scale_group, settings.scale_equal)
+    scales.add(state for _, state in reading.fold.each())
+    return Planner(*parts, scales)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -201,12 +208,17 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
-    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
+def pipeline(
+    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool, measuring: bool = False
+) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is.
+
+    `measuring`: subjects are measured, and no pictures made.
+    """
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.copied, buy_again=settings.buy_again)
+    on_hand = OnHand(out, ledger.fold.made, "" if measuring else context.recipe.copied, buy_again=settings.buy_again)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -214,13 +226,13 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock),
+            planner(settings, ledger.run_items, context.recipe, context.clock, measuring=measuring),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
         Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, on_hand, out=out),
+        (Measurer if measuring else Downloader)(context, on_hand, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError
+from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
@@ -20,6 +22,7 @@ from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
+from batch_removebg.model import Item, UrlRow
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
@@ -45,7 +48,58 @@ async def run(
     handle_signals: bool = False,
     clock: Clock | None = None,
 ) -> Summary:
-    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
+    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
+
+    Where groups have one scale it is two: subjects are measured, then pictures are made.
+    """
+    once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
+    if settings.scale_group is None:
+        return await once(settings, listener=listener)
+    if "-" in inputs:
+        raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
+    listener(Event(Kind.NOTE, text=f"subjects are measured first, for one scale in each {settings.scale_group}"))
+    first = await once(replace(settings, force=None, prune=False), listener=_measured(listener), measuring=True)
+    if first.stopped is not None:
+        return first
+    second = await once(_after(settings, first.predictions), listener=listener)
+    seconds, bought = first.seconds + second.seconds, first.predictions + second.predictions
+    reused = max(0, second.reused - first.predictions)
+    doubles = first.possible_duplicates + second.possible_duplicates
+    return replace(second, seconds=seconds, predictions=bought, reused=reused, possible_duplicates=doubles)
+
+
+def _measured(listener: Listener) -> Listener:
+    """The listener of the first pass: items are counted as skipped in it, and then once more."""
+
+    def listen(event: Event) -> None:
+        if event.kind is Kind.SAVED:
+            event = replace(event, kind=Kind.SKIPPED, text="measured")
+        if event.kind is not Kind.TOTAL:
+            listener(event)
+
+    return listen
+
+
+def _after(settings: Settings, bought: int) -> Settings:
+    """The settings of the second pass, in which as much less may be spent."""
+    left: dict[str, Any] = {"retry_failed": False, "start_over": False}
+    if settings.max_predictions is not None:
+        left["max_predictions"] = max(0, settings.max_predictions - bought)
+    if settings.max_cost is not None and settings.price is not None:
+        left["max_cost"] = max(0.0, settings.max_cost - bought * settings.price)
+    return replace(settings, **left)
+
+
+async def _run(
+    inputs: Sequence[str],
+    settings: Settings,
+    *,
+    listener: Listener,
+    weights_progress: Progress,
+    handle_signals: bool,
+    clock: Clock | None,
+    measuring: bool = False,
+) -> Summary:
     clock, out, pruned = clock or Clock(), settings.out, 0
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
@@ -77,7 +131,8 @@ async def run(
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
-        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
+        how = {"measuring": True} if measuring else {}
+        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, **how)
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
@@ -93,8 +148,15 @@ def check(inputs: Sequence[str], settings: Settings) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    look = partial(naming.render, settings.name)
-    return reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=look)
+    return reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings))
+
+
+def _look(settings: Settings, item: Item | UrlRow) -> str:
+    """The item's name; raises SettingsError where it lacks a column that was asked for."""
+    if (column := settings.scale_group) is not None and column not in item.meta:
+        there = ", ".join(item.meta) or "none"
+        raise SettingsError(f"--scale-group {column}: {item.id} has no such column; there are: {there}")
+    return naming.render(settings.name, item)
 
 
 def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:

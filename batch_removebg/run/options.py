@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batch_removebg.engine.devices import Device, Precision
-from batch_removebg.finish.options import Align, Colours, Edges, Refine
+from batch_removebg.finish.options import Align, Colours, Edges, Equal, Refine
 from batch_removebg.imaging.format import EFFORT, QUALITY, Format, Limits, Metadata, format_name
 from batch_removebg.model import REMOVE_BG
 from batch_removebg.storage.layout import DEFAULT_TEMPLATE
@@ -169,6 +169,12 @@ class Options:
         "the middle")
     enlarge: bool = option(
         False, PLACE, "let the subject become larger than in the photo; else it stays smaller, and is flagged `small`")
+    scale_group: str | None = option(
+        None, PLACE, "a column of the manifest: items with the same cell are given one scale and one base line; for "
+        "that, all are measured first", metavar="COLUMN")
+    scale_equal: Equal = option(
+        "scale", PLACE, "what a group has in common: `scale` (default), pixels for one of the photo; or `area`, what "
+        "each subject covers")
     trim_level: int = option(
         10, PLACE, "what is fainter than this level of 255 doesn't count for the subject's box", metavar="N",
         least=0, most=255)

@@ -101,8 +101,10 @@ class Settings(Options):
             if (text := getattr(self, name)) is not None:
                 with _named(f"--{name.replace('_', '-')}"):
                     given[field] = read(text)
+        if self.scale_group is not None and self.align == "centre":
+            given["align"] = "bottom"  # one base line
         geometry = Geometry(**given)
-        if not geometry.trim and geometry != Geometry():
+        if not (geometry.trim or self.preset) and geometry != Geometry():
             raise SettingsError("--enlarge, --trim-level and --trim-specks need --trim, --canvas or the like")
         return geometry
 
@@ -122,7 +124,10 @@ class Settings(Options):
                 raise SettingsError(f"--preset {preset.preset} says itself what {clash} says: {remedy}")
             if preset.preset in (one.preset for one in presets[:nth]):
                 raise SettingsError(f"--preset {preset.preset} is given twice, and both would write the same pictures")
-        return tuple(finish_of(preset, base) for preset in presets) or (base,)
+        finishes = tuple(finish_of(preset, base) for preset in presets) or (base,)
+        if self.scale_group is not None and not any(finish.geometry.canvas for finish in finishes):
+            raise SettingsError("--scale-group needs --canvas, or a preset with one: elsewhere nothing is scaled")
+        return finishes
 
     def _given(self, names: Iterable[str]) -> str:
         """The first flag of these options that isn't at its default; a name's template serves where columns lack."""
