@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from batch_removebg.errors import OutputBroken
-from batch_removebg.finish.extent import Extent, extent, extent_of_cutout
 from batch_removebg.finish.options import Finished
 from batch_removebg.ledger.events import Measured
 from batch_removebg.ledger.state import Step
@@ -17,6 +17,9 @@ from batch_removebg.resources import patience
 from .download import Downloader, Notes
 from .planner import Planner
 from .work import Cutout, Predicted, Todo
+
+if TYPE_CHECKING:
+    from batch_removebg.finish.extent import Extent
 
 
 @dataclass(eq=False)
@@ -45,6 +48,8 @@ class Measurer(Downloader):
 
     async def save(self, predicted: Predicted) -> Notes:
         """Measure the item's subject; raises as Downloader."""
+        from batch_removebg.finish.extent import extent
+
         output, prepared = predicted.output, predicted.prepared
         if isinstance(output, Finished | Cutout):
             found = await self._of_picture(predicted, output.data)
@@ -80,5 +85,7 @@ class Measurer(Downloader):
         return found
 
     async def _of_picture(self, predicted: Predicted, data: bytes) -> Extent:
+        from batch_removebg.finish.extent import extent_of_cutout
+
         seconds, finish = patience(self.context.limits.max_pixels), self.context.recipe.finish
         return await self._of_output(seconds, partial(extent_of_cutout, finish=finish), data)

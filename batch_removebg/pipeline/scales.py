@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import cast
 
-from batch_removebg.finish.layout import Subject, layout
 from batch_removebg.finish.options import Equal, Geometry
 from batch_removebg.ledger.events import Measured
 from batch_removebg.ledger.state import ItemState
@@ -51,6 +50,8 @@ class Scales:
 
     def _most(self, measured: Measured, geometry: Geometry) -> float:
         """The factor, or the area in the picture, that the item allows at most."""
+        from batch_removebg.finish.layout import Subject, layout
+
         box, size = cast("tuple[int, int, int, int]", measured.box), cast("tuple[int, int]", measured.size)
         subject = Subject(box, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), measured.touches)
         factor = layout(subject, size, geometry).factor

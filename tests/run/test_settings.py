@@ -83,6 +83,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "fill": "85%",
         "align": "bottom",
         "enlarge": True,
+        "scale_group": "sku",
+        "scale_equal": "area",
         "trim_level": 20,
         "trim_specks": "0",
         "name": "{stem}",
