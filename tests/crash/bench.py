@@ -36,6 +36,7 @@ class Crashes:
     folder: Path
     api: FakeApi
     out: Path = Path()
+    flags: tuple[str, ...] = ()
     kills: int = 0
     torn: int = 0
     codes: Counter[int] = field(default_factory=Counter)
@@ -56,7 +57,7 @@ class Crashes:
         victim = [sys.executable, str(ROOT / "tests/crash/victim.py"), str(fatal)]
         with anyio.fail_after(DEADLINE):
             process = await anyio.open_process(
-                [*victim, *words, "--concurrency", "2"],
+                [*victim, *words, "--concurrency", "2", *self.flags],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
@@ -152,5 +153,5 @@ def saved_lines(ledger: Path) -> list[tuple[str, str]]:
         except ValueError:
             continue  # the torn tail
         if entry["event"] == "saved":
-            found.append((entry["output"], entry["sha256"]))
+            found += [(one["output"], one["sha256"]) for one in (entry, *entry.get("outputs", ()))]
     return found

@@ -94,3 +94,29 @@ async def test_where_creates_cannot_be_looked_for_a_kill_costs_at_most_what_is_c
         # finish() holds the bill against the items and the possible duplicates.
         kills += (await crash_and_finish(tmp_path / str(number), fatal, gateway=True)).kills
     assert kills >= ROUNDS * IN_A_ROW // 2
+
+
+SHOPS = ("square", "tall", "grey")
+
+
+async def test_several_pictures_of_each_prediction_are_all_there_after_any_kill_and_are_bought_once(
+    tmp_path: Path,
+) -> None:
+    for name, text in zip(SHOPS, ("canvas = [40, 40]", "canvas = [20, 60]", "background = 'grey'"), strict=True):
+        (tmp_path / f"{name}.toml").write_text(f"format = 'jpeg'\n{text}\n")
+    flags = tuple(word for name in SHOPS for word in ("--preset", str(tmp_path / f"{name}.toml")))
+    rng, items = random.Random(5), 200 if LONG else 4
+    async with FakeApi() as api:
+        bench = Crashes(tmp_path, api, flags=flags)
+        bench.prepare(items)
+        for _ in range(30 if LONG else 4):
+            await bench.run(rng.randint(20, 40 if not LONG else 2000))
+            bench.check_ledger()
+        code, said = await bench.run(0)
+        assert code == 0, said
+        bench.check_ledger()
+        assert len(api.bill) == items
+        made = sorted(path.relative_to(bench.out).as_posix() for path in bench.out.rglob("*.jpg"))
+        assert made == sorted(f"{name}/{number}.jpg" for name in SHOPS for number in range(items))
+        assert bench.kills > 0
+        assert [*bench.out.rglob("*.tmp")] == []
