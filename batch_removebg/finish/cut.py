@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class Cut:
 
     picture: Picture  # without alpha
     mask: Samples  # H×W, as deep as the picture
+    found: dict[Any, Any] = field(default_factory=dict)  # what was measured of it for one finish, for the others
 
 
 @dataclass(frozen=True, slots=True)

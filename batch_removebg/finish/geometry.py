@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 from batch_removebg.imaging.arrays import Samples
 from batch_removebg.imaging.vips import as_array, as_image
+from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.quality import CONTACT
 from batch_removebg.matting.regions import Mask, span
 
@@ -27,14 +27,17 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
     if not geometry.trim:
         return cut
     height, width = cut.mask.shape
-    subject, mask = find(cut.mask, geometry)
+    how = geometry.trim_level, geometry.specks, geometry.align == "centroid"
+    if how not in cut.found:
+        cut.found[how] = find(cut.mask, geometry)
+    subject, mask = cut.found[how]
     plan = layout(subject, (width, height), geometry)
     picture = replace(cut.picture, notes=cut.picture.notes + plan.notes, flags=cut.picture.flags + plan.flags)
     if subject is None:
         return _on_canvas(Cut(picture, mask[:0, :0]), plan, (0, 0))
     # What is fainter around the box comes with it, as far as there is room.
-    rows, top, tall = _window(_any(mask, 1), subject.box[1::2], plan, 1)
-    columns, left, broad = _window(_any(mask, 0), subject.box[0::2], plan, 0)
+    rows, top, tall = _window(subject, plan, 1)
+    columns, left, broad = _window(subject, plan, 0)
     pixels, part = picture.pixels[rows, columns], mask[rows, columns]
     if part.shape != (tall, broad):
         pixels, part = resampled(pixels, part, broad, tall)
@@ -44,52 +47,63 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
 def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
     """The subject in a mask (H×W), and the mask without specks; None where nothing reaches the trim level."""
     white = white_of(mask)
-    solid = mask >= max(1, geometry.trim_level * (white // 255))
-    if geometry.specks and (specks := _specks(solid, geometry.specks)) is not None:
-        mask = np.where(specks, mask.dtype.type(0), mask)
-        solid &= ~specks
-    if not solid.any():
+    level = max(1, geometry.trim_level * (white // 255))
+    if geometry.specks and (specks := _specks(mask, level, geometry.specks)) is not None:
+        mask = mask * ~specks
+        if mask.dtype == np.uint8:
+            mask = cleaned(mask.view(np.uint8), level)  # of what is faint around them
+    most = mask.max(axis=0), mask.max(axis=1)  # in half the time of `any`
+    if most[0].max() < level:
         return None, mask
-    down, across = span(_any(solid, 1), 0), span(_any(solid, 0), 0)
-    box = across.start, down.start, across.stop, down.stop
+    (left, right), (top, bottom) = (_ends(line >= level) for line in most)
+    shown = [_ends(line > 0) for line in most]
     sides = {"top": mask[0], "right": mask[:, -1], "bottom": mask[-1], "left": mask[:, 0]}
     touches = tuple(side for side, line in sides.items() if (line > white // 2).mean() > CONTACT)
-    centroid = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    centroid = (left + right) / 2, (top + bottom) / 2
     if geometry.align == "centroid":
         columns, rows = (mask.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
         centroid = _mean_place(columns), _mean_place(rows)
-    return Subject(box, centroid, touches), mask
+    return Subject((left, top, right, bottom), centroid, touches, (shown[0], shown[1])), mask
 
 
-def _specks(solid: Mask, least: float) -> Mask | None:
+def _specks(mask: Samples, level: int, least: float) -> Mask | None:
     """Which pixels (H×W) lie in or next to pieces smaller than that share of all; None where there are none."""
-    side = -(-max(solid.shape) // _CELLS)
-    whole = np.pad(solid, [(0, -length % side) for length in solid.shape])
-    down, across = (length // side for length in whole.shape)
-    counts = whole.reshape(down, side, -1).sum(axis=1, dtype=np.uint16)
-    counts = counts.reshape(down, across, side).sum(axis=2, dtype=np.uint32)
-    near = sliding_window_view(np.pad(counts > 0, 1), (3, 3)).any(axis=(2, 3))
-    labels = as_array(as_image(near.view(np.uint8)).labelregions()).ravel()
-    sizes = np.bincount(labels, counts.ravel())
-    small = ((sizes < least * sizes.sum()) & (sizes < sizes.max()))[labels].reshape(near.shape) & near
+    height, width = mask.shape
+    side = -(-max(height, width) // _CELLS)
+    whole = np.pad(mask, ((0, -height % side), (0, -width % side)))
+    near = np.pad(_by_cells(whole, side, np.maximum) >= level, 1)
+    near = near[:-2] | near[1:-1] | near[2:]
+    near = near[:, :-2] | near[:, 1:-1] | near[:, 2:]
+    labels = as_array(as_image(near.view(np.uint8)).labelregions())
+    sizes = np.bincount(labels.ravel(), _by_cells((whole >= level).astype(np.uint16), side, np.add).ravel())
+    small = ((sizes < least * sizes.sum()) & (sizes < sizes.max()))[labels] & near
     if not small.any():
         return None
-    height, width = solid.shape
     specks: Mask = small.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
     return specks
 
 
-def _any(values: npt.NDArray[Any], axis: int) -> Mask:
-    return np.asarray(values.any(axis=axis))
+def _by_cells(values: Samples, side: int, pick: np.ufunc) -> Samples:
+    """What `pick` makes of all values in each square of that side, which must divide the array's."""
+    # By slices, which numpy does ten times as fast as along an axis that is short.
+    rows: Samples = reduce(pick, (values[at::side] for at in range(side)))
+    cells: Samples = reduce(pick, (rows[:, at::side] for at in range(side)))
+    return cells
 
 
-def _window(shows: Mask, box: tuple[int, ...], plan: Layout, axis: int) -> tuple[slice, int, int]:
+def _ends(line: Mask) -> tuple[int, int]:
+    found = span(line, 0)
+    return found.start, found.stop
+
+
+def _window(subject: Subject, plan: Layout, axis: int) -> tuple[slice, int, int]:
     """Of one direction: what of the photo shows on the canvas, where there it begins, and its length there."""
-    seen, (start, end), at, length = span(shows, 0), box, plan.at[axis], plan.size[axis]
-    before = min(start - seen.start, int(at / plan.factor))
-    after = min(seen.stop - end, int((plan.canvas[axis] - at - length) / plan.factor))
-    first, last = at - round(before * plan.factor), at + length + round(after * plan.factor)
-    return slice(start - before, end + after), first, last - first
+    (first, last), at, length = subject.shown[axis], plan.at[axis], plan.size[axis]
+    start, end = subject.box[axis], subject.box[axis + 2]
+    before = min(start - first, int(at / plan.factor))
+    after = min(last - end, int((plan.canvas[axis] - at - length) / plan.factor))
+    begin, stop = at - round(before * plan.factor), at + length + round(after * plan.factor)
+    return slice(start - before, end + after), begin, stop - begin
 
 
 def _on_canvas(part: Cut, plan: Layout, at: tuple[int, int]) -> Cut:

@@ -21,6 +21,7 @@ class Subject(NamedTuple):
     box: tuple[int, int, int, int]  # left, top, right, bottom
     centroid: tuple[float, float]  # of its alpha; of the box where that isn't asked for
     touches: tuple[str, ...] = ()  # of top, right, bottom, left: where the photo's frame cuts it off
+    shown: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))  # first and past the last column, and row, of all
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 
 from batch_removebg.imaging.arrays import Samples, joined, split, strips
 from batch_removebg.imaging.vips import as_array, as_image
@@ -34,19 +37,26 @@ def resized(pixels: Samples, width: int, height: int) -> Samples:
 
 def _weighted(whole: Samples, alpha: Samples) -> None:
     """Multiply colours with the alpha behind them, in place; they are 0 already where that is."""
-    white = white_of(alpha)
-    for rows in strips(alpha):
-        share, strip = alpha[rows].ravel(), whole[rows].reshape(-1, whole.shape[2])
-        mixed = np.flatnonzero((share != 0) & (share != white))
-        strip[mixed, :-1] = over_white(wide(strip[mixed, :-1]) * share[mixed, None], alpha)
+    for strip, mixed, share in _mixed(whole, alpha):
+        for channel in range(whole.shape[2] - 1):
+            values = strip[:, channel]
+            values[mixed] = over_white(wide(values[mixed]) * share, alpha)
 
 
 def _unweighted(colours: Samples, alpha: Samples) -> None:
-    """Divide colours by their alpha, in place."""
+    """Divide colours (H×W×C or H×W) by their alpha, in place."""
+    white = white_of(alpha)
+    for strip, mixed, share in _mixed(colours, alpha):
+        half = wide(share) // 2
+        for channel in range(strip.shape[1]):
+            values = strip[:, channel]
+            values[mixed] = np.minimum((wide(values[mixed]) * white + half) // share, white)
+
+
+def _mixed(pixels: Samples, alpha: Samples) -> Iterator[tuple[Samples, npt.NDArray[np.intp], Samples]]:
+    """By strip: its pixels, n×C, and of those that are neither opaque nor clear their numbers and their alpha."""
     white = white_of(alpha)
     for rows in strips(alpha):
         share = alpha[rows].ravel()
-        strip = colours[rows].reshape(share.size, -1)
         mixed = np.flatnonzero((share != 0) & (share != white))
-        part = wide(share[mixed, None])
-        strip[mixed] = np.minimum((wide(strip[mixed]) * white + part // 2) // part, white)
+        yield pixels[rows].reshape(share.size, -1), mixed, share[mixed]

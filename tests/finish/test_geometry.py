@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_removebg.finish import finish as module
+from batch_removebg.finish import geometry
 from batch_removebg.finish.cut import Cut
 from batch_removebg.finish.geometry import find, placed
 from batch_removebg.finish.measures import parse_margin
@@ -17,6 +18,8 @@ from batch_removebg.imaging.format import Limits
 from batch_removebg.model import Matte
 from tests.support.pictures import encoded, noise, opened
 
+LIMITS = Limits()
+OWN = {"edges": "keep", "refine": "none", "clean_below": 0}
 SHAPES = {"rgb": (3, np.uint8), "grey": (1, np.uint8), "rgb of 16 bits": (3, np.uint16)}
 
 
@@ -73,14 +76,14 @@ def test_a_soft_edge_keeps_its_colour_and_its_amount_of_light():
 def test_specks_and_what_is_faint_do_not_count_for_the_box_and_specks_are_cleared():
     mask = block()
     mask[5:9, 5:9] = 255  # 16 of 20,000 pixels
-    mask[350:360, 400:410] = 9
+    mask[300:310, 240:250] = 9
     assert box(placed(cut(mask), Geometry(trim=True)).mask) == (0, 0, 100, 200)
     found, clean = find(mask, Geometry(trim=True))
     assert found.box == (150, 100, 250, 300)
-    assert (clean[:20, :20].max(), clean[355, 405]) == (0, 9)
+    assert (clean[:20, :20].max(), clean[305, 245]) == (0, 9)
     assert find(mask, Geometry(trim=True, specks=0.0005))[0].box == (5, 5, 250, 300)
     assert find(mask, Geometry(trim=True, specks=0))[0].box == (5, 5, 250, 300)
-    assert find(mask, Geometry(trim=True, trim_level=0))[0].box == (150, 100, 410, 360)
+    assert find(mask, Geometry(trim=True, trim_level=0))[0].box == (150, 100, 250, 310)
 
 
 def test_pieces_near_each_other_are_one_subject_and_the_largest_piece_is_never_a_speck():
@@ -130,6 +133,14 @@ def test_the_cut_stays_as_it_is():
     assert np.array_equal(source.picture.pixels, before[1])
 
 
+def test_a_subject_is_looked_for_once_for_all_finishes(monkeypatch):
+    looked = []
+    monkeypatch.setattr(geometry, "find", lambda *given: looked.append(given) or find(*given))
+    finishes = [Finish("jpeg", geometry=Geometry(canvas=(side, side)), **OWN) for side in (60, 70)]
+    made = module.finish(encoded(noise(400, 500)), Matte(block()), [*finishes, Finish("jpeg", **OWN)], LIMITS)
+    assert ([one.width for one in made], len(looked)) == ([60, 70, 500], 1)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 300), st.integers(1, 300), st.tuples(st.integers(8, 400), st.integers(8, 400)), st.floats(0.2, 1),
@@ -147,10 +158,6 @@ def test_a_drawn_subject_has_its_fill_to_a_pixel_and_nothing_of_it_is_cut_off(
     factor = factor if enlarge else min(1, factor)
     assert abs(right - left - max(1, width * factor)) <= 1
     assert abs(bottom - top - max(1, height * factor)) <= 1
-
-
-WHOLE = Limits()
-OWN = {"edges": "keep", "refine": "none", "clean_below": 0}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +180,7 @@ def test_every_kind_of_picture_is_laid_out(wanted, source):
     data = encoded(pixels) if source != "16 bits" else deep(pixels)
     finish = replace(wanted, geometry=Geometry(canvas=(120, 100), fill=0.8), **OWN)
     matte = Matte(block(rows=(100, 300), columns=(100, 300)))
-    [made] = module.finish(data, matte, [finish], WHOLE)
+    [made] = module.finish(data, matte, [finish], LIMITS)
     image = opened(made.data)
     assert image.size == (made.width, made.height) == (120, 100)
     shown = np.asarray(image.convert("RGBA"))

@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.finish.options import Finish
+from batch_removebg.finish.options import Finish, Geometry
 from batch_removebg.imaging.format import parse_colour
 
 
@@ -39,3 +41,15 @@ def test_each_format_has_its_extension(name, ending):
 def test_only_jpeg_needs_a_backdrop_and_takes_white():
     assert [Finish(name).backdrop for name in ("png", "webp", "jpeg", "tiff")] == [None, None, (255, 255, 255), None]
     assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
+
+
+def test_what_came_after_the_first_ledgers_is_told_only_where_it_is_used():
+    plain = Finish().look()
+    assert not plain.keys() & {"geometry", "bytes_most", "bytes_least", "quality_least", "side_least"}
+    looks = [plain, Finish(bytes_most=9).look(), *(Finish(geometry=Geometry(fill=fill)).look() for fill in (0.8, 0.9))]
+    assert len({json.dumps(look, sort_keys=True) for look in looks}) == 4
+
+
+def test_a_picture_that_was_laid_out_is_not_as_good_as_its_cutout():
+    assert Finish().loses_nothing
+    assert not Finish(geometry=Geometry(trim=True)).loses_nothing
