@@ -22,7 +22,7 @@ from tests.support.commands import commands, row
 class Shaded(Settings):
     """The settings, and three options that nothing else knows of."""
 
-    shadow: int = option(3, PICTURES, "pixels of shadow under `it`", metavar="PX", least=0, most=9)
+    halo: int = option(3, PICTURES, "pixels of shadow under `it`", metavar="PX", least=0, most=9)
     shade: Literal["soft", "hard"] | None = option(None, PICTURES, "of the shadow")
     for_each: Mapping[str, Any] = option(
         {}, PICTURES, "one for each", metavar="K=V", flag="--each", read=lambda text: text.split("=")
@@ -35,23 +35,23 @@ OUT = Path("out")
 def test_an_option_that_is_added_to_the_table_is_a_flag_with_its_help_and_default() -> None:
     run = commands(parser(Shaded))["run"]
     text = run.format_help()
-    assert "--shadow PX           pixels of shadow under it (default 3)\n" in text
-    assert text.index("pictures:") < text.index("  --shadow PX") < text.index("how much, how fast:")
-    given = parser(Shaded).parse_args(["run", "in", "--out", "out", "--shadow", "7", "--each", "a=b", "--each", "c=d"])
-    assert (given.shadow, given.shade) == (7, None)
+    assert "--halo PX             pixels of shadow under it (default 3)\n" in text
+    assert text.index("pictures:") < text.index("  --halo PX") < text.index("how much, how fast:")
+    given = parser(Shaded).parse_args(["run", "in", "--out", "out", "--halo", "7", "--each", "a=b", "--each", "c=d"])
+    assert (given.halo, given.shade) == (7, None)
     assert declared(Shaded)["for_each"].collect(given.for_each) == {"a": "b", "c": "d"}  # type: ignore[misc]
 
 
 def test_an_option_that_is_added_to_the_table_is_a_setting_and_recorded_where_it_is_not_the_default() -> None:
-    assert (Shaded(out=OUT).shadow, Shaded(out=OUT).for_each, Shaded(out=OUT).shown()) == (3, {}, {})
-    assert Shaded(out=OUT, shadow=4).shown() == {"shadow": 4}
+    assert (Shaded(out=OUT).halo, Shaded(out=OUT).for_each, Shaded(out=OUT).shown()) == (3, {}, {})
+    assert Shaded(out=OUT, halo=4).shown() == {"halo": 4}
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"shadow": 10}, "--shadow 10: give 0 to 9"),
-        ({"shadow": -1}, "--shadow -1: give 0 or more"),
+        ({"halo": 10}, "--halo 10: give 0 to 9"),
+        ({"halo": -1}, "--halo -1: give 0 or more"),
         ({"shade": "grey"}, "--shade grey: choose one of soft, hard"),
     ],
 )
@@ -63,7 +63,7 @@ def test_an_option_that_is_added_to_the_table_is_checked(bad: dict[str, Any], me
 
 def test_an_option_that_is_added_to_the_table_has_its_row_in_the_readme() -> None:
     actions = {action.dest: action for action in commands(parser(Shaded))["run"]._actions}
-    assert row(actions["shadow"]) == "| `--shadow PX` | pixels of shadow under `it` (default `3`) |"
+    assert row(actions["halo"]) == "| `--halo PX` | pixels of shadow under `it` (default `3`) |"
     assert row(actions["shade"]) == r"| `--shade soft\|hard` | of the shadow |"
 
 
