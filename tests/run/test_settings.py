@@ -64,6 +64,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "format": "webp",
         "mask_only": True,
         "background": "white",
+        "background_fit": "fit",
+        "shadow": "drop",
         "quality": 80,
         "lossless": True,
         "colours": "srgb",
