@@ -143,9 +143,17 @@ def test_what_stands_farther_off_has_its_own_foot_and_what_hangs_over_has_none()
     near, far = box(200, 80, at=(100, 50), size=(400, 400)), box(100, 80, at=(60, 250), size=(400, 400))
     opacity, _ = layer(Cut(near.picture, near.mask | far.mask), "contact")
     assert (opacity[300, 90] > 0.3, opacity[160, 290] > 0.3, opacity[300, 290] < 0.05) == (True, True, True)
-    held = box(20, 200, at=(100, 50), size=(400, 400))  # a board on the first one's head
+    held = box(20, 400, at=(100, 50), size=(400, 500))  # a board on the first one's head
+    near = box(200, 80, at=(100, 50), size=(400, 500))
     opacity, _ = layer(Cut(near.picture, near.mask | held.mask), "contact")
-    assert (opacity[300, 90] > 0.3, opacity[125, 220] < 0.02) == (True, True)
+    assert (opacity[300, 90] > 0.3, opacity[121:140, 220:440].max() < 0.02) == (True, True)
+
+
+def test_what_rises_steeply_from_the_floor_is_the_subjects_side():
+    drawn = Image.new("L", (300, 400))
+    ImageDraw.Draw(drawn).polygon([(100, 50), (230, 50), (220, 240), (200, 300), (100, 300)], fill=255)  # 3 to 1
+    opacity, _ = layer(Cut(Picture(np.zeros((400, 300, 3), np.uint8)), np.asarray(drawn)), "contact")
+    assert (opacity[302, 150] > 0.3, opacity[260, 216] < 0.02) == (True, True)
 
 
 def test_a_floating_subject_has_a_pool_of_shade_below_its_gap():
