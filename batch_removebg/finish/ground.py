@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.imaging.arrays import Picture, Samples, strips
-from batch_removebg.imaging.colour import convert, from_srgb, in_profile, srgb_profile
+from batch_removebg.imaging.colour import convert, from_srgb, in_profile, mode_of, srgb_profile
 from batch_removebg.imaging.decode import reduced
 from batch_removebg.imaging.format import Colour, Limits
 from batch_removebg.imaging.probe import probe
@@ -21,7 +21,7 @@ from batch_removebg.imaging.probe import probe
 from .cut import Cut, Layer, over_white, white_of, wide
 from .options import BackdropFile
 
-_KEPT = 16_000_000  # pixels up to which a background stays decoded for the next pictures of its size
+_KEPT = 48 << 20  # bytes up to which a background stays decoded for the next pictures of its size
 _CHECKED = Limits(max_pixels=1 << 62)  # a file with the digest of one that was read within the run's own
 
 
@@ -48,24 +48,20 @@ def laid(cut: Cut, layer: Layer | None, ground: Colour | BackdropFile | None, *,
     pixels, icc, notes = picture.pixels, picture.icc, picture.notes
     if pixels.ndim == 2 and (isinstance(ground, BackdropFile) or len(set(ground)) > 1):
         pixels, icc, _ = convert(pixels, icc)
-    white, under = white_of(pixels), np.empty(0, pixels.dtype)
+    depth, behind = white_of(pixels) // 255, np.empty(0, pixels.dtype)
     if isinstance(ground, BackdropFile):
         rgb, more = _decoded(ground, mask.shape)
-        under = in_profile(rgb, icc).astype(pixels.dtype) * pixels.dtype.type(white // 255)
-        notes += more
+        if rgb.nbytes > _KEPT:
+            _decoded.cache_clear()
+        behind, notes = in_profile(rgb, icc).astype(pixels.dtype) * pixels.dtype.type(depth), notes + more
     else:
-        colour = [value * (white // 255) for value in from_srgb(ground, icc, "L" if pixels.ndim == 2 else "RGB")]
-        if layer is None:
-            result = _mixed(colour, pixels, mask)
-        else:
-            under = np.empty_like(pixels)
-            under[...] = colour if pixels.ndim == 3 else colour[0]
-    if under.size:
-        if layer is not None:
-            part = _part(layer)
-            over = layer.pixels if layer.pixels.ndim == pixels.ndim else np.repeat(layer.pixels[..., None], 3, axis=2)
-            under[part] = _mixed(under[part], over, layer.opacity)
-        result = _mixed(under, pixels, mask)
+        colour = wide(np.array(from_srgb(ground, icc, mode_of(pixels)), pixels.dtype)) * depth
+        behind = np.broadcast_to(colour if pixels.ndim == 3 else colour[0], pixels.shape)
+    if layer is not None:
+        part, behind = _part(layer), behind.astype(pixels.dtype)
+        upper = layer.pixels if layer.pixels.ndim == pixels.ndim else np.repeat(layer.pixels[..., None], 3, axis=2)
+        behind[part] = _mixed(behind[part], upper, layer.opacity)
+    result = _mixed(behind, pixels, mask)
     # Grey, which has no profile of its own, may have become colour.
     return replace(picture, pixels=result, icc=srgb_profile() if srgb and result.ndim == 3 else icc, notes=notes)
 
@@ -75,22 +71,16 @@ def _part(layer: Layer) -> tuple[slice, slice]:
     return slice(layer.top, layer.top + height), slice(layer.left, layer.left + width)
 
 
-def _mixed(ground: Sequence[int] | Samples, pixels: Samples, alpha: Samples) -> Samples:
-    """Pixels with an alpha on a ground: a value for each channel, or a picture of the same shape."""
+def _mixed(ground: npt.NDArray[Any], pixels: Samples, alpha: Samples) -> Samples:
+    """Pixels with an alpha on a ground of their shape."""
     white = white_of(pixels)
     result = np.empty_like(pixels)
-    source, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, result))
+    source, behind, target = (array[..., None] if array.ndim == 2 else array for array in (pixels, ground, result))
     for rows in strips(pixels):
         weight = wide(alpha[rows])
-        rest = white - weight
         for channel in range(source.shape[2]):
-            behind: Any
-            if isinstance(ground, np.ndarray):
-                behind = ground[rows, :, channel] if ground.ndim == 3 else ground[rows]
-            else:
-                behind = weight.dtype.type(ground[channel])
             mixed = source[rows, :, channel] * weight
-            mixed += behind * rest
+            mixed += behind[rows, :, channel] * (white - weight)
             target[rows, :, channel] = over_white(mixed, pixels)
     return result
 
@@ -105,49 +95,31 @@ def _with_layer(picture: Picture, mask: Samples, layer: Layer) -> Picture:
         lower = layer.opacity[rows].astype(np.float32) / white * (1 - upper)
         total = upper + lower
         shares[rows] = np.rint(total * white)
-        both = lower > 0
-        share = np.divide(lower, total, out=np.zeros_like(total), where=both)
-        own, under = colours[rows], layer.pixels[rows]
-        if own.ndim == 3:
-            share = share[..., None]
-        own[both] = np.rint(own + (under.astype(np.float32) - own) * share)[both]
+        share = lower / np.maximum(total, np.float32(1e-9))
+        own, under = (np.atleast_3d(array[rows]) for array in (colours, layer.pixels))
+        own[...] = np.rint(own + (under.astype(np.float32) - own) * share[..., None])
     return replace(picture, pixels=pixels, alpha=alpha)
 
 
+@lru_cache(maxsize=2)
 def _decoded(file: BackdropFile, shape: tuple[int, ...]) -> tuple[Samples, tuple[str, ...]]:
     """The background at a picture's size, in sRGB of 8 bits, and notes; raises SettingsError where it has changed."""
-    height, width = shape
-    decode = _fitted if height * width <= _KEPT else _fitted.__wrapped__
-    return decode(file, width, height)
 
-
-@lru_cache(maxsize=2)
-def _fitted(file: BackdropFile, width: int, height: int) -> tuple[Samples, tuple[str, ...]]:
     def size_of(own: tuple[int, int]) -> tuple[int, int]:
-        ratios = width / own[0], height / own[1]
+        ratios = shape[1] / own[0], shape[0] / own[1]
         scale = min(ratios) if file.whole else max(ratios)
         return max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
 
     try:
         data = Path(file.path).read_bytes()
+        if sha256(data).hexdigest() != file.sha256:
+            raise SettingsError(f"--background: {file.path} has changed since the run began: start it again")
+        rgb, notes = reduced(data, size_of, _CHECKED)
     except OSError as error:
         raise SettingsError(f"--background: {file.path} can't be read any more: {error.strerror}") from error
-    if sha256(data).hexdigest() != file.sha256:
-        raise SettingsError(f"--background: {file.path} has changed since the run began: start it again")
-    try:
-        rgb, notes = reduced(data, size_of, _CHECKED)
     except SourceError as error:
         raise SettingsError(f"--background: {file.path} {error}") from error
-    result = np.full((height, width, 3), 255, np.uint8)
-    # Whole or not, both are centred: a negative place is what is cut off.
-    (top, rows), (left, columns) = (_centred(*sides) for sides in zip(result.shape[:2], rgb.shape[:2], strict=True))
-    result[top, left] = rgb[rows, columns]
-    result.flags.writeable = False
-    return result, tuple(f"background: {note}" for note in notes)
-
-
-def _centred(room: int, size: int) -> tuple[slice, slice]:
-    """Where a size goes in a room of another, and which part of it."""
-    shown, ahead = min(room, size), abs(room - size) // 2
-    place, part = (ahead, 0) if room > size else (0, ahead)
-    return slice(place, place + shown), slice(part, part + shown)
+    room = [max(0, side - own) for side, own in zip(shape, rgb.shape[:2], strict=True)]
+    rgb = np.pad(rgb, [*((part // 2, part - part // 2) for part in room), (0, 0)], constant_values=255)
+    top, left = ((own - side) // 2 for own, side in zip(rgb.shape[:2], shape, strict=True))
+    return rgb[top : top + shape[0], left : left + shape[1]], tuple(f"background: {note}" for note in notes)

@@ -11,9 +11,9 @@ from batch_removebg.imaging.format import Colour, parse_colour
 SHADOWS: dict[str, dict[str, float]] = {
     "drop": {"opacity": 0.35, "softness": 0.03, "length": 0.05, "azimuth": 315},
     "contact": {"opacity": 0.7, "softness": 0.012},
-    "cast": {"opacity": 0.6, "softness": 0.04, "azimuth": 215, "elevation": 45, "falloff": 0.7},
+    "cast": {"opacity": 0.6, "softness": 0.025, "azimuth": 215, "elevation": 45, "falloff": 0.7},
     "float": {"opacity": 0.45, "softness": 0.025, "length": 0.08, "gap": 0.07},
-    "reflection": {"opacity": 0.35, "softness": 0.003, "length": 0.35, "gap": 0},
+    "reflection": {"opacity": 0.35, "length": 0.35, "gap": 0},
 }
 """What each kind takes, beside `colour`, and its defaults."""
 _RANGES = {

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from batch_removebg.imaging.arrays import Samples, split, strips, to_8_bits
+from batch_removebg.imaging.arrays import Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, from_srgb, mode_of
 from batch_removebg.imaging.vips import as_array, as_image
+from batch_removebg.matting.regions import span
 
 from .cut import Cut, Layer, white_of
 from .kinds import Shadow
@@ -23,9 +24,13 @@ _TALL, _WIDE = 512, 1024  # pixels of the subject on the grid at most
 _DEPTH = 0.35  # how far back on the floor is up in the picture: the camera looks down by 20 degrees
 _THINNEST = 0.06  # of its height, that a subject casts where the light comes from the side: it isn't flat
 _FEET = 0.2  # of its height, within which what is lowest in a column stands on the floor
+_STEEP = 1.5  # rows to a column: the most that an edge on the floor rises
 _TOUCH = 0.04  # of its height above the floor, where contact ends
 _REACH = 3  # standard deviations after which a blur ends
-_SHARP = 0.5  # pixels of standard deviation that make no difference
+_UNSEEN = 1e-4  # opacity that no picture shows
+_SEAM = 0.004  # of its height, that a reflection reaches up under the subject
+_NEAR = 0.008  # of its height, the deviation of what is dark where it stands, beside a cast shadow
+_FINER = 3  # parts of a column that are cast one by one: else there were stripes
 _BLURS = 4  # of a cast shadow, from sharp to soft
 
 
@@ -77,27 +82,38 @@ def _subject(mask: Samples) -> _Subject | None:
     alpha = as_array(as_image(even).shrink(step, step)).astype(np.float32) / np.float32(white)
     opaque = alpha > 0.5
     if not opaque.any():  # thinner than the grid shows
-        opaque = alpha >= alpha.max()
-    ground = 1 + int(np.flatnonzero(opaque.sum(axis=1) >= 0.01 * opaque.any(axis=0).sum())[-1])
-    above = len(alpha) - np.argmax(opaque[::-1], axis=0) - 1  # the lowest opaque row of each column
-    below = np.minimum(above + 1, len(alpha) - 1)
-    at = np.arange(alpha.shape[1])
-    bottom = above + alpha[above, at] + np.where(below > above, alpha[below, at], 0)
-    near = opaque.any(axis=0) & (abs(bottom - ground) <= _FEET * ground)
-    sigma = 0.01 * ground
-    ends = math.ceil(_REACH * sigma)
-    foot = np.interp(at, at[near], bottom[near]) if near.any() else np.full(len(at), float(ground))
-    foot = _blurred(np.pad(foot, ends, mode="edge")[None], sigma, 0)[0, ends : ends + len(at)].astype(float)
-    touch = np.where(near, 1 - abs(foot - bottom) / (_TOUCH * ground), 0).clip(0, 1)
-    return _Subject(alpha, foot, touch, ground, step, int(top), int(left))
+        opaque = np.greater_equal(alpha, alpha.max())
+    foot, touch = _floor(opaque)
+    return _Subject(alpha, foot, touch, float(foot.max()), step, int(top), int(left))
+
+
+def _floor(opaque: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """By column, the row where the floor begins, and how much of the subject touches it there (0–1)."""
+    height, width = opaque.shape
+    at, filled = np.arange(width), np.asarray(opaque.any(axis=0))
+    bottom = height - opaque[::-1].argmax(axis=0)  # below the lowest opaque row of each column
+    foot, touch = np.zeros(width), np.zeros(width)
+    # What stands side by side, with nothing between, may stand nearer to the camera, or farther off.
+    for columns in np.split(at, np.flatnonzero(np.diff(filled)) + 1):
+        if filled[columns[0]]:
+            own = bottom[columns]
+            lowest, tall = np.quantile(own, 0.99), height - int(np.argmax(opaque[:, columns].any(axis=1)))
+            # What rises steeply is the subject's side. What is high above is held by other parts.
+            steepest = (own - _STEEP * abs(columns[:, None] - columns)).max(axis=1)
+            near: npt.NDArray[np.bool_] = (abs(own - lowest) <= _FEET * tall) & (steepest - own <= _TOUCH * tall)
+            sigma = 0.01 * tall
+            ends = math.ceil(_REACH * sigma)
+            line = np.pad(np.interp(columns, columns[near], own[near]), ends, mode="edge")
+            foot[columns] = _blurred(line[None], sigma, 0)[0, ends:-ends]
+            touch[columns] = np.where(near, 1 - abs(foot[columns] - own) / (_TOUCH * tall), 0).clip(0)
+    return np.interp(at, at[filled], foot[filled]), touch
 
 
 def _blurred(plane: npt.NDArray[Any], across: float, down: float) -> Plane:
     """A plane through a Gaussian of these standard deviations; it wraps around, so that there must be room."""
     height, width = plane.shape
-    damped = np.exp(-2 * (np.pi * down * np.fft.fftfreq(height)[:, None]) ** 2) * np.exp(
-        -2 * (np.pi * across * np.fft.rfftfreq(width)) ** 2
-    )
+    exponent = (down * np.fft.fftfreq(height)[:, None]) ** 2 + (across * np.fft.rfftfreq(width)) ** 2
+    damped = np.exp(-2 * np.pi**2 * exponent)
     return np.fft.irfft2(np.fft.rfft2(plane) * damped, plane.shape).astype(np.float32)
 
 
@@ -113,39 +129,48 @@ def _drop(subject: _Subject, shadow: Shadow) -> Drawn:
 
 
 def _contact(subject: _Subject, shadow: Shadow) -> Drawn:
-    """A dark line where the subject touches the floor, and a faint one around it, both wider than high."""
+    """A dark line where the subject touches the floor, in a faint one around it, both wider than high."""
     sigma = _sigma(subject, shadow)
     room = math.ceil(_REACH * 6 * sigma)
-    rows = np.arange(len(subject.alpha) + room)[:, None] + 0.5
-    line = (1.5 - abs(rows - subject.foot) / sigma).clip(0, 1) * subject.touch
-    line = np.pad(line, ((room, 0), (room, room)))
-    near, far = (_blurred(line, 2 * wide * sigma, wide * sigma) for wide in (1, 3))
-    near, far = (plane / max(plane.max(), np.float32(1e-6)) for plane in (near, far))
-    plane = np.float32(0.7) * near + np.float32(0.3) * far
+    shape = len(subject.alpha) + 2 * room, len(subject.foot) + 2 * room
+    plane = 0.7 * _line(subject, sigma, shape, -room, -room) + 0.3 * _line(subject, 3 * sigma, shape, -room, -room)
     return np.float32(shadow.opacity) * plane, -room, -room
+
+
+def _line(subject: _Subject, sigma: float, shape: tuple[int, int], top: int, left: int) -> Plane:
+    """Where the subject touches the floor, blurred, 1 where most, on a plane that begins at `top` and `left`."""
+    columns = np.arange(len(subject.foot)) + 0.5 - left
+    plane = _blurred(_scattered(subject.touch, subject.foot - top, columns, shape), 2 * sigma, sigma)
+    return np.asarray(plane / max(plane.max(), np.float32(1e-6)))
 
 
 def _cast(subject: _Subject, shadow: Shadow) -> Drawn:
     """The silhouette laid on the floor, away from the light: blurred more and fainter, the higher what casts it is."""
-    (height, width), tall, alpha = subject.alpha.shape, subject.ground, subject.alpha
+    tall = subject.ground
     azimuth, length = math.radians(shadow.azimuth), 1 / math.tan(math.radians(shadow.elevation))
     aside, back = -math.sin(azimuth) * length, -math.cos(azimuth) * length * _DEPTH
     back = math.copysign(max(abs(back), _THINNEST), back)
-    above = (subject.foot - np.arange(height)[:, None] - 0.5).clip(0)
-    rows, columns = subject.foot - back * above, np.arange(width) + 0.5 + aside * above
-    # How much the map enlarges a pixel: what it weighs, so that an opaque part of the subject casts an opaque shadow.
-    alpha = alpha * abs(back + aside * np.gradient(subject.foot)) if width > 1 else alpha * abs(back)
+    slope = np.gradient(subject.foot).clip(-_STEEP, _STEEP) if len(subject.foot) > 1 else np.zeros(1)
+    at = (np.arange(_FINER * len(slope)) + 0.5) / _FINER
+    foot, slope = (np.interp(at, np.arange(len(slope)) + 0.5, line) for line in (subject.foot, slope))
+    # A pixel weighs what the map enlarges it by: what is opaque casts an opaque shadow.
+    alpha = subject.alpha.repeat(_FINER, axis=1) * abs(back + aside * slope) / _FINER
+    above = (foot - np.arange(len(alpha))[:, None] - 0.5).clip(0)
+    rows, columns = foot - back * above, at + aside * above
     sigma = _sigma(subject, shadow)
-    room = math.ceil(_REACH * sigma) + 1
+    room = math.ceil(_REACH * max(sigma, 2 * _NEAR * tall, 2)) + 1
     top, left = math.floor(rows.min()) - room, math.floor(columns.min()) - room
     shape = math.ceil(rows.max()) + room - top, math.ceil(columns.max()) + room - left
+    hits = _scattered(alpha, rows - top, columns - left, shape).clip(1)
     share = (above / tall).clip(0, 1)
     plane = np.zeros(shape, np.float32)
     for nth in range(_BLURS):
         part = (1 - abs(share * (_BLURS - 1) - nth)).clip(0) * (1 - shadow.falloff * share) * alpha
         wide = max(1.0, sigma * nth / (_BLURS - 1))
-        plane += _blurred(_scattered(part, rows - top, columns - left, shape), wide, wide)
-    return np.float32(shadow.opacity) * plane.clip(0, 1), top, left
+        plane += _blurred(_scattered(part, rows - top, columns - left, shape) / hits, wide, wide)
+    # The floor is dark where the subject stands on it, from wherever the light comes.
+    touching = np.float32(0.5) * _line(subject, max(1.0, _NEAR * tall), shape, top, left)
+    return np.float32(shadow.opacity) * (1 - (1 - plane.clip(0, 1)) * (1 - touching)), top, left
 
 
 def _scattered(
@@ -182,6 +207,9 @@ _DRAWN = {"drop": _drop, "contact": _contact, "cast": _cast, "float": _float}
 def _enlarged(drawn: Drawn, subject: _Subject, dtype: np.dtype[Any]) -> tuple[Samples, int, int]:
     """An opacity as deep as the picture, at the picture's size, and its first row and column in the picture."""
     plane, top, left = drawn
+    shown: npt.NDArray[np.bool_] = plane >= min(_UNSEEN, plane.max())
+    rows, columns = (span(np.asarray(shown.any(axis=axis)), 2) for axis in (1, 0))
+    plane, top, left = plane[rows, columns], top + rows.start, left + columns.start
     # Pictures are mixed as they are stored: black of this opacity leaves as much light there as is worked out here.
     light = 1 - plane.clip(0, 1)
     stored = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)  # IEC 61966-2-1
@@ -194,58 +222,45 @@ def _enlarged(drawn: Drawn, subject: _Subject, dtype: np.dtype[Any]) -> tuple[Sa
 
 def _reflection(cut: Cut, subject: _Subject, shadow: Shadow) -> Layer:
     """The subject upside down below the floor's line, fading out."""
-    pixels, mask, step = cut.picture.pixels, cut.mask, subject.step
-    columns = np.arange(subject.left, min(mask.shape[1], subject.left + len(subject.foot) * step))
-    foot = np.interp((columns - subject.left + 0.5) / step - 0.5, np.arange(len(subject.foot)), subject.foot)
-    foot = foot * step + subject.top
+    pixels, mask, step, at = cut.picture.pixels, cut.mask, subject.step, np.arange(len(subject.foot))
+    columns = np.arange(subject.left, min(mask.shape[1], subject.left + len(at) * step))
+    foot = np.interp((columns - subject.left + 0.5) / step - 0.5, at, subject.foot) * step + subject.top
     tall = subject.ground * step
-    gap, length, sigma = shadow.gap * tall, max(1.0, shadow.length * tall), shadow.softness * tall
-    room = math.ceil(_REACH * sigma)
-    top, left = math.floor(foot.min() + gap) - room, subject.left - room
-    shape = math.ceil(foot.max() + gap + length) + room - top, len(columns) + 2 * room
-    channels = pixels if pixels.ndim == 3 else pixels[..., None]
-    turned = np.zeros((*shape, channels.shape[2] + 1), pixels.dtype)
-    for rows in strips(turned):
-        above = np.arange(rows.start, min(rows.stop, shape[0]))[:, None] + (top + 0.5 - gap) - foot
-        source = np.rint(foot - above - 0.5).astype(int)
-        fade = np.where((above >= 0) & (source >= 0), shadow.opacity * (1 - above / length), 0).clip(0)
+    # It begins higher, and a little inside the subject, so that no ground shows through the soft edge there.
+    gap, length, seam = shadow.gap * tall, max(1.0, shadow.length * tall), _SEAM * tall
+    top = math.floor(foot.min() + gap - seam)
+    opacity = np.zeros((math.ceil(foot.max() + gap + length) - top, len(columns)), mask.dtype)
+    turned = np.zeros(opacity.shape + pixels.shape[2:], pixels.dtype)
+    for rows in strips(opacity):
+        below = np.arange(len(opacity))[rows, None] + (top + 0.5 - gap) - foot
+        source = np.rint(foot - abs(below) - seam - 0.5).astype(int)
+        fade = np.where((below >= -seam) & (source >= 0), 1 - below.clip(0) / length, 0).clip(0)
         source = source.clip(0, len(mask) - 1)
-        strip = turned[rows, room : room + len(columns)]
-        strip[..., :-1] = channels[source, columns]
-        strip[..., -1] = np.rint(mask[source, columns] * fade)
-    image = as_image(turned)
-    if sigma >= _SHARP:
-        white = white_of(mask)
-        image = image.premultiply(max_alpha=white).gaussblur(sigma, precision="float").unpremultiply(max_alpha=white)
-        image = (image + 0.5).cast("uchar" if white == 255 else "ushort")
-    pixels, opacity = split(as_array(image), channels.shape[2])
-    return Layer(pixels, opacity, top, left)
+        turned[rows] = pixels[source, columns]
+        opacity[rows] = np.rint(mask[source, columns] * (shadow.opacity * fade))
+    return Layer(turned, opacity, top, subject.left)
 
 
 def _placed(cut: Cut, layer: Layer, *, fixed: bool) -> tuple[Cut, Layer | None]:
     """The cut on a canvas that holds the layer, unless it is `fixed`, and what the canvas holds of the layer."""
-    rows, columns = (np.flatnonzero(layer.opacity.max(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    seen = white_of(layer.opacity) // 510  # what rounds to 0 in 8 bits isn't
+    shown = [np.flatnonzero(layer.opacity.max(axis=axis) > seen) for axis in (1, 0)]
+    if not len(shown[0]):
         return cut, None
-    height, width = cut.mask.shape
-    top, left = layer.top + int(rows[0]), layer.left + int(columns[0])
-    bottom, right = layer.top + int(rows[-1]) + 1, layer.left + int(columns[-1]) + 1
-    beyond = {"top": -top, "right": right - width, "bottom": bottom - height, "left": -left}
-    beyond = {side: reach for side, reach in beyond.items() if reach > 0}
-    if beyond and not fixed:
-        grown = [(beyond.get("top", 0), beyond.get("bottom", 0)), (beyond.get("left", 0), beyond.get("right", 0))]
-        picture, notes = cut.picture, cut.picture.notes
-        said = "the canvas has grown for the shadow: " + ", ".join(f"{size} px {side}" for side, size in beyond.items())
-        pixels = np.pad(picture.pixels, grown + [(0, 0)] * (picture.pixels.ndim - 2))
-        cut = Cut(replace(picture, pixels=pixels, notes=(*notes, said)), np.pad(cut.mask, grown))
-        layer = replace(layer, top=layer.top + grown[0][0], left=layer.left + grown[1][0])
-    elif beyond:
-        said = f"the shadow is cut off by the canvas: {', '.join(beyond)}"
-        cut = replace(cut, picture=replace(cut.picture, notes=(*cut.picture.notes, said)))
-    return cut, _within(layer, *cut.mask.shape)
-
-
-def _within(layer: Layer, height: int, width: int) -> Layer:
-    top, left = max(0, layer.top), max(0, layer.left)
-    part = slice(top - layer.top, max(0, height - layer.top)), slice(left - layer.left, max(0, width - layer.left))
-    return Layer(layer.pixels[part], layer.opacity[part], top, left)
+    starts, sides = (layer.top, layer.left), cut.mask.shape
+    beyond = [
+        (max(0, -start - int(at[0])), max(0, start + int(at[-1]) + 1 - side))
+        for start, at, side in zip(starts, shown, sides, strict=True)
+    ]
+    picture, mask, (top, left) = cut.picture, cut.mask, starts
+    if any(map(any, beyond)):
+        note = "the shadow is cut off by the canvas"
+        if not fixed:
+            pixels = np.pad(picture.pixels, beyond + [(0, 0)] * (picture.pixels.ndim - 2))
+            mask, top, left = np.pad(mask, beyond), top + beyond[0][0], left + beyond[1][0]
+            picture = replace(picture, pixels=pixels)
+            note = f"{sides[1]}×{sides[0]} pixels have grown to {mask.shape[1]}×{mask.shape[0]} for the shadow"
+        picture = replace(picture, notes=(*picture.notes, note))
+    first = max(0, -top), max(0, -left)
+    part = slice(first[0], max(0, mask.shape[0] - top)), slice(first[1], max(0, mask.shape[1] - left))
+    return Cut(picture, mask), Layer(layer.pixels[part], layer.opacity[part], top + first[0], left + first[1])

@@ -115,8 +115,8 @@ class Options:
         "png", PICTURES, "JPEG has no transparency; AVIF always loses a little", read=format_name)
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
     background: str | None = option(
-        None, PICTURES, "compose on a colour, `white`, `#f0f0f0`, `240,240,240`, or on a picture; JPEG is always "
-        "composed, by default on white", metavar="COLOUR|FILE")
+        None, PICTURES, "compose on `white`, `#f0f0f0`, `240,240,240` or a picture; JPEG always is, by default "
+        "on white", metavar="COLOUR|FILE")
     background_fit: Literal["fill", "fit"] = option(
         "fill", PICTURES, "of a background picture: `fill` (default) covers all, cut off where it is too long; `fit` "
         "shows all of it, on white")

@@ -13,11 +13,12 @@ from PIL import Image
 
 from batch_removebg.errors import OutputBroken
 from batch_removebg.finish import finish, passthrough
+from batch_removebg.finish.kinds import parse_shadow
 from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.imaging.format import Limits
 from tests.support.pictures import chunk, encoded, exif, noise, ramp
 
-LIMITS, PLAIN = Limits(), Finish()
+LIMITS, PLAIN, SHADED = Limits(), Finish(), Finish(shadow=parse_shadow("drop"))
 HEAD = b"\x89PNG\r\n\x1a\n"
 END = chunk(b"IEND", b"")
 PIXELS = chunk(b"IDAT", b"pixels")
@@ -124,7 +125,7 @@ def test_what_has_to_be_looked_at_more_closely_is_not_passed_on(data: bytes) -> 
     assert passthrough.as_it_is(data, PLAIN, LIMITS) is None
 
 
-@pytest.mark.parametrize("wanted", [Finish("webp"), Finish(mask_only=True), Finish(background=(1, 2, 3))])
+@pytest.mark.parametrize("wanted", [Finish("webp"), Finish(mask_only=True), Finish(background=(1, 2, 3)), SHADED])
 def test_another_picture_than_the_cutout_itself_is_made_by_decoding(wanted: Finish) -> None:
     assert passthrough.as_it_is(GOOD, wanted, LIMITS) is None
     assert passthrough.as_it_is(GOOD, PLAIN, Limits(max_pixels=6)) is not None
