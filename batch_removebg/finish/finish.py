@@ -18,8 +18,11 @@ from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
+from .compliance import brief, failed, judge
 from .cut import Cut, cut, cut_out, over_white, white_of, wide
+from .facts import measure_file
 from .options import Finish, Finished
+from .presets import known
 
 _SEGMENT = 65_000  # bytes of EXIF or XMP that fit into one segment of a JPEG, beside the segment's name
 
@@ -37,7 +40,7 @@ def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits
         own = picture if last else replace(picture, pixels=picture.pixels.copy())
         shared = cut_out(own, matte, group[0])
         for finish in group:
-            made.append(_file(compose(shared, finish), finish, quality, matte.engine))
+            made.append(_file(shared, finish, quality, matte.engine))
     return made
 
 
@@ -54,7 +57,7 @@ def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> li
         # The provider's own edges stay: the background isn't known here.
         own = replace(finish, edges="keep", refine="none", clean_below=0)
         shared = cut(replace(picture, alpha=None), alpha, own)
-        made.append(_file(compose(shared, own), own, quality))
+        made.append(_file(shared, own, quality))
     return made
 
 
@@ -82,9 +85,21 @@ def compose(cut: Cut, finish: Finish) -> Picture:
     return replace(picture, pixels=pixels, icc=srgb_profile() if finish.srgb and pixels.ndim == 3 else icc)
 
 
-def _file(composed: Picture, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+    composed = compose(cut, finish)
     height, width = composed.pixels.shape[:2]
-    return Finished(encode(composed, finish.encoding), width, height, composed.notes, quality, engine)
+    data = encode(composed, finish.encoding)
+    made = Finished(data, width, height, composed.notes, quality, engine)
+    return _judged(made, finish, cut.mask) if finish.preset else made
+
+
+def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
+    """With what became of its preset's rules; the flags name those that are required and were not met."""
+    preset = known(finish.preset_file or finish.preset)
+    limits = Limits(made.width * made.height)
+    checks = judge(measure_file(made.data, preset.asked, limits, alpha=mask), preset)
+    flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
+    return replace(made, flags=made.flags + flags, checks=brief(checks))
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:
