@@ -139,6 +139,9 @@ class Options:
     clean_below: int = option(
         10, PICTURES, "clear what is fainter than this level of 255 and away from the subject; 0 clears nothing",
         metavar="N", least=0, most=255)
+    preset: tuple[str, ...] = option(
+        (), PICTURES, "make what a shop takes, see `batch-removebg presets list`; or the .toml file of one of your "
+        "own; may be repeated, for several pictures of one prediction", metavar="NAME")
     name: str = option(
         DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
         "and the manifest's columns", metavar="TEMPLATE")

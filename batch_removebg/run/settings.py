@@ -68,7 +68,8 @@ class Settings(Options):
 
     def finish(self) -> Finish:
         """How the pictures are made."""
-        given = {one.name: getattr(self, one.name) for one in fields(Finish) if hasattr(self, one.name)}
+        common = {one.name for one in fields(Finish)} & declared(type(self)).keys() - {"preset"}
+        given = {name: getattr(self, name) for name in common}
         with _named("--background"):
             given["background"] = parse_colour(self.background) if self.background is not None else None
         if self.quality is None:

@@ -73,6 +73,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "edges": "keep",
         "refine": "none",
         "clean_below": 0,
+        "preset": ("amazon",),
         "name": "{stem}",
         "max_size": 20,
         "max_pixels": 1000,
