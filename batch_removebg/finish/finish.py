@@ -97,7 +97,8 @@ def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
     """With what became of its preset's rules; the flags name those that are required and were not met."""
     preset = known(finish.preset_file or finish.preset)
     limits = Limits(made.width * made.height)
-    checks = judge(measure_file(made.data, preset.asked, limits, alpha=mask), preset)
+    alpha = mask if mask.shape == (made.height, made.width) else None
+    checks = judge(measure_file(made.data, preset.asked, limits, alpha=alpha), preset)
     flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
     return replace(made, flags=made.flags + flags, checks=brief(checks))
 

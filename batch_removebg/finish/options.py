@@ -17,8 +17,8 @@ _LATER: dict[str, Any] = {
     "geometry": None,
     "bytes_least": None,
     "bytes_most": None,
+    "side_least": 1,
     "preset": "",
-    "preset_file": "",
 }
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 _QUALITY = 90
@@ -59,18 +59,14 @@ class Finish:
     geometry: Geometry | None = None
     bytes_least: int | None = None
     bytes_most: int | None = None
+    side_least: int = 1  # pixels of the longer side, below which the picture isn't made smaller
     preset: str = ""  # that it comes from
     preset_file: str = ""  # that the preset comes from, where it is one of the user's own
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {
-            "effort",
-            "colours",
-            "lossless",
-            "preset_file",
-            *(("edges", "refine", "clean_below") if passed else ()),
-        }
+        left_out = {"effort", "colours", "lossless", "preset_file"}
+        left_out |= {"edges", "refine", "clean_below"} if passed else set()
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {name: value for name, value in fields.items() if name not in _LATER or value != _LATER[name]}
         # What was asked for is told as it always was. What became the default later is another picture, made from the

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -122,12 +122,14 @@ def _require_sense(about: str, rule: Rule, where: str) -> None:
 
 def finish_of(preset: Preset, base: Finish) -> Finish:
     """How a picture for the preset is made; what that doesn't bind is as in `base`."""
-    bound = {name: value for name, value in preset.bound.items() if name != "name"}
+    bound = {name: value for name, value in preset.bound.items() if name != "name"}  # which names files alone
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if placed:
         bound["geometry"] = replace(base.geometry or Geometry(), **placed)
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
+    sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
+    bound["side_least"] = int(max([side.least or 1 for side in sides if side], default=1))
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 
@@ -138,7 +140,6 @@ def shipped() -> Mapping[str, Preset]:
     return {name: msgspec.convert({**cells, "preset": name}, Preset) for name, cells in raw.items()}
 
 
-@lru_cache(maxsize=64)
 def known(word: str) -> Preset:
     """The preset of that name, or in that TOML file; raises SettingsError."""
     if word in (presets := shipped()):

@@ -39,3 +39,8 @@ def test_each_format_has_its_extension(name, ending):
 def test_only_jpeg_needs_a_backdrop_and_takes_white():
     assert [Finish(name).backdrop for name in ("png", "webp", "jpeg", "tiff")] == [None, None, (255, 255, 255), None]
     assert Finish("jpeg", background=(1, 2, 3)).backdrop == (1, 2, 3)
+
+
+def test_a_preset_is_told_by_its_name_wherever_its_file_lies() -> None:
+    looks = [Finish(preset="mine", preset_file=file).look() for file in ("a/mine.toml", "b/mine.toml")]
+    assert looks[0] == looks[1] == Finish().look() | {"preset": "mine"}

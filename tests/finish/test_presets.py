@@ -21,7 +21,6 @@ OFFICIAL = {"amazon", "amazon-zoom", "ebay", "google", "google-apparel", "walmar
 def own(tmp_path: Path, text: str) -> Preset:
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    known.cache_clear()
     return known(str(path))
 
 
@@ -96,6 +95,7 @@ def test_a_preset_binds_what_it_names_and_leaves_the_rest_to_the_run() -> None:
         geometry=Geometry(canvas=(800, 800), fill=0.9),
         bytes_least=38_000,
         bytes_most=300_000,
+        side_least=800,
         preset="taobao",
     )
     assert made.cut == finish_of(shipped()["jd"], base).cut, "one cut serves both"
