@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, partialmethod
 from typing import TextIO
@@ -115,6 +115,13 @@ def result(text: str, stream: TextIO | None = None) -> None:
         _silence(stream)
         if not isinstance(error, BrokenPipeError):
             raise DiskError(f"stdout can't be written: {error.strerror or error}") from error
+
+
+def table(lines: Iterable[tuple[str, ...]]) -> str:
+    """Lines of cells, in columns."""
+    lines = list(lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 @contextmanager

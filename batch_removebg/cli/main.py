@@ -174,6 +174,18 @@ def _models(args: argparse.Namespace, console: Console) -> int:
         return models.command(args.action, getattr(args, "name", None), shown.weights, console)
 
 
+def _presets(args: argparse.Namespace, console: Console) -> None:
+    from . import presets
+
+    presets.show(getattr(args, "name", None))
+
+
+def _check(args: argparse.Namespace, console: Console) -> int:
+    from . import check
+
+    return check.command(args.paths, args.preset, console, as_json=args.json)
+
+
 def _bench_engine(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import benchmark
 
@@ -187,5 +199,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "repair": _repair,
     "serve": _serve,
     "models": _models,
+    "presets": _presets,
+    "check": _check,
     "bench-engine": _bench_engine,
 }

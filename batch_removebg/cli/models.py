@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from batch_removebg.engine import weights
 from batch_removebg.engine.weights import Weights
 
-from .console import Console, result
+from .console import Console, result, table
 
 _HEAD = ("name", "class", "size", "input", "from", "licence: code, weights", "measured (lower is better)", "here")
 
@@ -16,7 +16,7 @@ def command(action: str, name: str | None, progress: Callable[[int, int | None],
     """Do what `models ACTION NAME` says; returns the exit code."""
     models = [weights.known(name)] if name is not None else list(weights.MODELS.values())
     if action == "list":
-        result(_table([_HEAD, *map(_cells, models)]))
+        result(table([_HEAD, *map(_cells, models)]))
     elif action == "licence":
         result("\n".join(part.licence for model in models for part in model.parts if not model.looks or name))
     elif action == "pull":
@@ -41,12 +41,6 @@ def _cells(model: Weights) -> tuple[str, ...]:
     name = f"{model.name} = median of {', '.join(part.name for part in model.looks)}" if model.looks else model.name
     about = (f"{size:.1f} MB", f"{model.size} px", ", ".join(named), "; ".join(licences), measured, here)
     return (name, model.class_ or "", *about)
-
-
-def _table(lines: Iterable[tuple[str, ...]]) -> str:
-    lines = list(lines)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _verified(model: Weights) -> tuple[str, bool]:

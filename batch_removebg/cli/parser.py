@@ -93,6 +93,8 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
+    _presets(_command(commands, "presets", "what shops ask of a picture"))
+    _check(_command(commands, "check", "whether pictures are what a shop asks for; exit code 3 where one isn't"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
     return root
 
@@ -177,6 +179,20 @@ def _models(models: argparse.ArgumentParser) -> None:
     what.add_parser("pull", help="download weights to this machine").add_argument("name", metavar="NAME")
     for action, text in (("verify", "whether the weights here are the published ones"), ("licence", "the licences")):
         what.add_parser(action, help=text).add_argument("name", metavar="NAME", nargs="?")
+
+
+def _presets(presets: argparse.ArgumentParser) -> None:
+    what = presets.add_subparsers(dest="action", required=True, metavar="list|show")
+    what.add_parser("list", help="the presets that are known: what a picture for each is like, and by whose word")
+    show = what.add_parser("show", help="what one binds, and its rules, each with its source and the day of that")
+    show.add_argument("name", metavar="NAME", help="a preset, or the .toml file of one of your own")
+
+
+def _check(check: argparse.ArgumentParser) -> None:
+    check.add_argument("paths", nargs="+", metavar="PATH", help="a picture, a folder or a glob")
+    declared(Options)["preset"].add_to(check, required=True, help="to judge by, see `presets list`; may be repeated")
+    check.add_argument("--json", action="store_true", help="as one JSON object, with every rule and its source")
+    _logging(check)
 
 
 def _bench_engine(bench: argparse.ArgumentParser) -> None:

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batch_removebg.errors import NoAlpha, OutputBroken
-from batch_removebg.imaging.arrays import Picture, to_8_bits
+from batch_removebg.imaging.arrays import Picture, Samples, to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
+from .compliance import brief, failed, judge
 from .cut import Cut, cut, cut_out
+from .facts import measure_file
 from .geometry import placed
 from .ground import laid
 from .options import Finish, Finished
+from .presets import known
 from .shadow import shade
 from .weight import weighed
 
@@ -69,22 +72,39 @@ def judged(data: bytes, limits: Limits) -> Quality | None:
 
 def compose(cut: Cut, finish: Finish) -> Picture:
     """The picture that a cut becomes, to be encoded; the cut stays as it is. Mask only: the mask, grey, of 8 bits."""
+    return _composed(cut, finish)[0]
+
+
+def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
+    """The picture, and the subject's mask on it."""
     cut = placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
     if finish.mask_only:
-        return replace(cut.picture, pixels=cut.mask, icc=None)
+        return replace(cut.picture, pixels=cut.mask, icc=None), cut.mask
     layer = None
     if finish.shadow is not None:
         cut, layer = shade(cut, finish.shadow)
-    return laid(cut, layer, finish.backdrop, srgb=finish.srgb)
+    return laid(cut, layer, finish.backdrop, srgb=finish.srgb), cut.mask
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
-    composed, data = weighed(compose(cut, finish), finish)
+    composed, mask = _composed(cut, finish)
+    composed, data = weighed(composed, finish)
     (height, width), common = composed.pixels.shape[:2], cut.picture.notes
     of_it = f"{finish.preset}: " if finish.preset else ""
     notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
     flags = tuple(of_it.strip() + flag for flag in composed.flags)
-    return Finished(data, width, height, notes, flags, quality, engine)
+    made = Finished(data, width, height, notes, flags, quality, engine)
+    return _judged(made, finish, mask) if finish.preset else made
+
+
+def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
+    """With what became of its preset's rules; the flags name those that are required and were not met."""
+    preset = known(finish.preset_file or finish.preset)
+    limits = Limits(made.width * made.height)
+    alpha = mask if mask.shape == (made.height, made.width) else None
+    checks = judge(measure_file(made.data, preset.asked, limits, alpha=alpha), preset)
+    flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
+    return replace(made, flags=made.flags + flags, checks=brief(checks))
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

@@ -106,13 +106,8 @@ class Finish:
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {
-            "effort",
-            "colours",
-            "lossless",
-            "preset_file",
-            *(("edges", "refine", "clean_below") if passed else ()),
-        }
+        left_out = {"effort", "colours", "lossless", "preset_file"}
+        left_out |= {"edges", "refine", "clean_below"} if passed else set()
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {
             name: value for name, value in fields.items() if name not in _LATER or getattr(self, name) != _LATER[name]

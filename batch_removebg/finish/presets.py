@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -21,74 +21,33 @@ from .options import Colours, Finish
 
 Standing = Literal["official", "reported"]
 Level = Literal["required", "recommended"]
+Number = Literal["fill", "longest", "shortest", "width", "height", "megapixels", "bytes", "quality", "frames"]
+Word = Literal["background", "aspect", "format", "suffix", "mode", "profile", "name"]
+"""What a rule may be about: `fill` is the longest side of the subject's box ÷ the frame's side along it."""
+_WORDS = {
+    "background": "white|transparent",
+    "aspect": r"[1-9]\d*(\.\d+)?:[1-9]\d*(\.\d+)?",
+    "format": "jpeg|png|webp|tiff|avif|gif|bmp|heif|psd",
+    "mode": "(RGB|grey|CMYK)( with alpha)?",
+    "profile": "sRGB",
+}
 _GEOMETRY = ("canvas", "aspect", "fill", "align", "enlarge")
 _BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most", "name")
 _Day = Annotated[str, Meta(pattern=r"^(\d{4}-\d\d(-\d\d)?)?$")]
 _Pixels = Annotated[int, Meta(ge=1)]
 _Above0 = Annotated[float, Meta(gt=0)]
-_FORMS = {"aspect": "4:3", "read": "2026-11-27, or 2026-11"}
-T = TypeVar("T")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rule, and where it comes from; None: from where the preset does."""
-
-    standing: Standing | None = None
-    source: str | None = None
-    read: _Day | None = None
-
-
-class Range(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule about a number."""
+    """One rule, about a number or a word, and where it comes from; by default, from where the preset does."""
 
     least: float | None = None
     most: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what says nothing, or what nothing can meet."""
-        if self.least is None and self.most is None:
-            raise ValueError("it needs `least`, `most` or both")
-        if self.least is not None and self.most is not None and self.least > self.most:
-            raise ValueError(f"`least` {self.least:g} is above `most` {self.most:g}")
-
-
-class Words(Rule, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rule about a word, which has to be one of some."""
-
-    any: Annotated[tuple[T, ...], Meta(min_length=1)]
-
-
-class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rules of one level, by what they are about; their order is that of reports."""
-
-    background: Words[Literal["white", "transparent"]] | None = None
-    fill: Range | None = None  # longest side of the subject's box ÷ the frame's side along it
-    longest: Range | None = None  # the longer side, in pixels, as the next three
-    shortest: Range | None = None
-    width: Range | None = None
-    height: Range | None = None
-    megapixels: Range | None = None
-    aspect: Words[Annotated[str, Meta(pattern=r"^[1-9]\d*(\.\d+)?:[1-9]\d*(\.\d+)?$")]] | None = None
-    format: Words[Literal["jpeg", "png", "webp", "tiff", "avif", "gif", "bmp", "heif", "psd"]] | None = None
-    suffix: Words[str] | None = None  # without the dot
-    bytes: Range | None = None
-    quality: Range | None = None  # of JPEG, by its tables
-    mode: Words[Literal["RGB", "grey", "CMYK", "RGB with alpha", "grey with alpha"]] | None = None  # of 8 bits
-    profile: Words[Literal["sRGB"]] | None = None
-    frames: Range | None = None
-    name: Words[str] | None = None  # patterns of the whole name, without its suffix
-
-    def __post_init__(self) -> None:
-        """Refuse patterns that are none."""
-        for pattern in self.name.any if self.name else ():
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no pattern: {error}") from error
-
-    def each(self) -> Iterator[tuple[str, Rule]]:
-        """Those that there are, by name."""
-        return ((name, rule) for name in self.__struct_fields__ if (rule := getattr(self, name)) is not None)
+    any: tuple[str, ...] = ()  # the words that are allowed: of a name, patterns of the whole without its suffix
+    like: str = ""  # an example of a pattern
+    standing: Standing | None = None
+    source: str | None = None
+    read: _Day | None = None
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,8 +72,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bytes_least: _Pixels | None = None
     bytes_most: _Pixels | None = None
     name: str | None = None  # template of names, without suffix
-    required: Rules = Rules()
-    recommended: Rules = Rules()
+    required: dict[Number | Word, Rule] = {}
+    recommended: dict[Number | Word, Rule] = {}
     not_checked: tuple[str, ...] = ()  # rules that no program can decide
 
     def __post_init__(self) -> None:
@@ -123,31 +82,54 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("`canvas` has an aspect already: leave `aspect` out")
         try:
             parse_colour(self.background or "white")
-        except SettingsError as error:
-            raise ValueError(f"`background`: {error}") from error
+            for level, about, rule in self.rules():
+                _require_sense(about, rule, f"{level}.{about}")
+        except (SettingsError, re.error) as error:
+            raise ValueError(str(error)) from error
 
     @property
     def bound(self) -> Mapping[str, Any]:
         """The options of a run that it binds, by name."""
         return {name: value for name in _BINDS if (value := getattr(self, name)) is not None}
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """What its rules are about."""
+        return frozenset((*self.required, *self.recommended))
+
     def rules(self) -> Iterator[tuple[Level, str, Rule]]:
         """Its rules, required ones first, each with where it comes from."""
-        levels: tuple[tuple[Level, Rules], ...] = ("required", self.required), ("recommended", self.recommended)
-        for level, rules in levels:
-            for name, rule in rules.each():
-                about = {key: getattr(rule, key) or getattr(self, key) for key in Rule.__struct_fields__}
-                yield level, name, msgspec.structs.replace(rule, **about)
+        level: Level
+        for level, rules in (("required", self.required), ("recommended", self.recommended)):
+            for about, rule in rules.items():
+                origin = {key: getattr(rule, key) or getattr(self, key) for key in ("standing", "source", "read")}
+                yield level, about, msgspec.structs.replace(rule, **origin)
+
+
+def _require_sense(about: str, rule: Rule, where: str) -> None:
+    if about in get_args(Number) and (rule.any or (rule.least is None and rule.most is None)):
+        raise ValueError(f"{where}: it is about a number: give `least`, `most` or both")
+    if about in get_args(Word) and not rule.any:
+        raise ValueError(f"{where}: it is about a word: give `any`, a list of those that are allowed")
+    if rule.least is not None and rule.most is not None and rule.least > rule.most:
+        raise ValueError(f"{where}: `least` is above `most`")
+    for word in rule.any:
+        if about in _WORDS and not re.fullmatch(_WORDS[about], word):
+            form = "such as 4:3" if about == "aspect" else f"one of {_WORDS[about]}"
+            raise ValueError(f"{where}: {word!r} is not {form}")
+        re.compile(word)
 
 
 def finish_of(preset: Preset, base: Finish) -> Finish:
     """How a picture for the preset is made; what that doesn't bind is as in `base`."""
-    bound = {name: value for name, value in preset.bound.items() if name != "name"}
+    bound = {name: value for name, value in preset.bound.items() if name != "name"}  # which names files alone
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if placed:
         bound["geometry"] = replace(base.geometry, **placed)
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
+    sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
+    bound["side_least"] = int(max([side.least or 1 for side in sides if side], default=1))
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 
@@ -158,33 +140,29 @@ def shipped() -> Mapping[str, Preset]:
     return {name: msgspec.convert({**cells, "preset": name}, Preset) for name, cells in raw.items()}
 
 
-@lru_cache(maxsize=64)
 def known(word: str) -> Preset:
     """The preset of that name, or in that TOML file; raises SettingsError."""
     if word in (presets := shipped()):
         return presets[word]
     path = Path(word).expanduser()
     if path.suffix.lower() != ".toml":
-        near = get_close_matches(word.lower(), presets, 3)
-        remedy = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(presets)}."
+        near = " or ".join(get_close_matches(word.lower(), presets, 3))
+        remedy = f"did you mean {near}?" if near else f"known are {', '.join(presets)}."
         raise SettingsError(f"there is no preset {word!r}; {remedy} One of your own is the path of a .toml file")
     if path.stem in presets:
         raise SettingsError(f"{word}: {path.stem} is the name of a preset that is known; give the file another name")
     try:
         text = path.read_text("utf-8")
-    except (OSError, ValueError) as error:
+        preset = _parsed(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{word} can't be read: {getattr(error, 'strerror', None) or error}") from error
-    preset = _parsed(word, text)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{word}, line {_line(text, str(error))}: {_plain(str(error))}") from error
     return msgspec.structs.replace(preset, preset=path.stem, file=word, source=preset.source or word)
 
 
-def _parsed(file: str, text: str) -> Preset:
-    try:
-        return msgspec.convert(tomllib.loads(text), Preset)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"{file}, line {_line(text, str(error))}: {_plain(str(error))}") from error
+def _parsed(text: str) -> Preset:
+    return msgspec.convert(tomllib.loads(text), Preset)
 
 
 def _line(text: str, said: str) -> int:
@@ -192,7 +170,7 @@ def _line(text: str, said: str) -> int:
     lines = text.splitlines()
     for count in range(1, len(lines)):
         try:
-            msgspec.convert(tomllib.loads("\n".join(lines[:count])), Preset)
+            _parsed("\n".join(lines[:count]))
         except tomllib.TOMLDecodeError:  # within a value of several lines
             continue
         except msgspec.ValidationError as error:
@@ -202,20 +180,14 @@ def _line(text: str, said: str) -> int:
 
 
 def _plain(said: str) -> str:
-    """What msgspec says of a value, in words for people."""
-    what, _, place = re.sub(" [|] null|`", "", said).partition(" - at $")
-    place = place.strip(".")
-    key = re.sub(r"(\.any)?(\[.*)?$", "", place).rpartition(".")[2]
-    if unknown := re.fullmatch("Object contains unknown field (.*)", what):
-        keys = {*Preset.__struct_fields__, *Rules.__struct_fields__, *Range.__struct_fields__, "any"}
-        what = f"there is no key {unknown[1]!r}" + _nearest(unknown[1], keys)
-    elif wrong := re.fullmatch("Invalid enum value '(.*)'", what):
-        hints = get_type_hints(Preset) | (get_type_hints(Rules) if "." in place else {})
-        choice = ", ".join(re.findall("'(.+?)'", str(hints[key])))  # the words of a Literal
-        what = f"{wrong[1]!r} is none of {choice}"
-    what = re.sub("str matching regex .*", "another form, such as " + _FORMS.get(key, ""), what)
-    return f"{place}: " * bool(place) + what
-
-
-def _nearest(word: str, words: Iterable[str]) -> str:
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, words, 1))
+    """What msgspec says of a value, for people."""
+    what, _, place = re.sub(" [|] null|`", "", said).partition(" - at ")
+    if unknown := re.fullmatch("Object contains unknown field (.*)|Invalid enum value '(.*)'", what):
+        word = unknown[1] or unknown[2]
+        known_words = {*Preset.__struct_fields__, *Rule.__struct_fields__}
+        for hint in (Number, Word, Format, Colours, Metadata, Standing):
+            known_words.update(get_args(hint))
+        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, known_words, 1))
+        what = f"there is no {word!r}{near or ' here'}"
+    place = place.removeprefix("key in ").replace("[...]", "").lstrip("$.")
+    return f"{place}: {what}" if place else what

@@ -26,6 +26,7 @@ _PREVIEWS = (0x010001, 0x010002)  # kinds of pictures that only show the first o
 _GAIN_MAP = re.compile(rb"hdrgm:Version|:ts:21496:-1|HDRGainMap|hdrgainmap")
 """Marks of Ultra HDR's, ISO 21496-1's and Apple's maps of how much brighter a screen may show each place."""
 _HEAD = 1 << 16
+_LIGHTNESS = 3688  # sum of the steps in table K.1
 _MOST = 100_000  # segments that are looked at
 
 
@@ -100,3 +101,17 @@ def pictures(data: bytes) -> tuple[int, bool]:
             count = max(1, sum(kind not in _PREVIEWS for kind in kinds))
     gain_map = _GAIN_MAP.search(data, 0, len(data) if count > 1 else _HEAD)
     return count, gain_map is not None
+
+
+def quality(data: bytes) -> int | None:
+    """The quality, 1–100, that libjpeg would have to be asked for to get tables like those of a JPEG; None without any.
+
+    Of the first table, which is that of lightness, scaled from the example in annex K.1.
+    """
+    table = next((body[1:] for body in _header(data, 0xDB) if len(body) > 64), b"")
+    if not table:
+        return None
+    deep = table[0] >> 4  # 16 bits a step, else 8
+    steps = [int.from_bytes(table[at : at + 1 + deep], "big") for at in range(1, 65 * (1 + deep) - deep, 1 + deep)]
+    scale = 100 * sum(steps) / _LIGHTNESS
+    return max(1, min(100, round(100 - scale / 2 if scale <= 100 else 5000 / scale)))

@@ -155,7 +155,7 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
             owners=reading.names,
             folder=preset.preset,
             first=preset.name or "",
-            patterns=preset.required.name.any if preset.required.name else (),
+            patterns=preset.required["name"].any if "name" in preset.required else (),
         )
         for preset, finish in zip(presets, recipe.finishes, strict=True)
     ]

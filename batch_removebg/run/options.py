@@ -148,8 +148,8 @@ class Options:
         10, PICTURES, "clear what is fainter than this level of 255 and away from the subject; 0 clears nothing",
         metavar="N", least=0, most=255)
     preset: tuple[str, ...] = option(
-        (), PICTURES, "make the picture that a shop takes, in a folder of its own: a name of `batch-removebg presets "
-        "list`, or a .toml file of yours; may be repeated: one prediction for all", metavar="NAME")
+        (), PICTURES, "make what a shop takes, see `batch-removebg presets list`; or the .toml file of one of your "
+        "own; may be repeated, for several pictures of one prediction", metavar="NAME")
     trim: bool = option(
         False, PLACE, "lay out the subject's box instead of the whole photo; `--margin` to `--align` imply it")
     margin: str | None = option(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import SourceError
+from batch_removebg.imaging import jpeg
 from batch_removebg.imaging.decode import proxy, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.probe import probe
@@ -179,3 +180,13 @@ def test_an_orientation_that_xmp_alone_tells_turns_nothing_and_the_packet_is_kep
 def test_exif_turns_whatever_xmp_says(kind: str) -> None:
     assert probe(encoded(noise(6, 8), kind, xmp=XMP, exif=exif(8)), LIMITS).orientation == 8
     assert probe(encoded(noise(6, 8), kind, xmp=XMP, exif=exif(1)), LIMITS).orientation == 1
+
+
+def test_the_quality_that_tables_stand_for_is_told_within_one() -> None:
+    picture = Image.new("RGB", (16, 16))
+    for asked in range(20, 101):
+        for options in ({}, {"progressive": True, "subsampling": 0}):
+            told = jpeg.quality(encoded(picture, "JPEG", quality=asked, **options))
+            assert told is not None
+            assert abs(told - asked) <= (asked == 100)
+    assert jpeg.quality(b"\xff\xd8\xff\xd9") is None

@@ -1,0 +1,35 @@
+"""`batch-removebg presets`: what shops ask of a picture."""
+
+from __future__ import annotations
+
+from batch_removebg.finish import presets
+from batch_removebg.finish.compliance import expectation
+from batch_removebg.finish.presets import Preset
+
+from .console import result, table
+
+_HEAD = ("name", "title", "canvas", "background", "fill", "bytes", "standing")
+_RULE = ("level", "about", "asks for", "standing", "read", "source")
+
+
+def show(name: str | None) -> None:
+    """Print all presets, one a line; or what one binds, and its rules."""
+    if name is None:
+        result(table([_HEAD, *map(_cells, presets.shipped().values())]))
+        return
+    preset = presets.known(name)
+    bound = {key: "x".join(map(str, value)) if key == "canvas" else value for key, value in preset.bound.items()}
+    lines = [preset.title or name, *(f"  --{key.replace('_', '-')} {value}" for key, value in bound.items())]
+    rules = (
+        (level, about, expectation(about, rule), rule.standing or "", rule.read or "", rule.source or "")
+        for level, about, rule in preset.rules()
+    )
+    result("\n".join([*lines, table([_RULE, *rules]), *(f"not checked: {each}" for each in preset.not_checked)]))
+
+
+def _cells(preset: Preset) -> tuple[str, ...]:
+    canvas = "×".join(map(str, preset.canvas or ())) or "any"
+    size = [f"{limit / 1e6:g} MB" for limit in (preset.bytes_least, preset.bytes_most) if limit]
+    standing = "/".join(sorted({rule.standing or "" for _, _, rule in preset.rules()}))
+    fill = f"{preset.fill:.0%}" if preset.fill else "any"
+    return (preset.preset, preset.title, canvas, preset.background or "any", fill, "–".join(size) or "any", standing)
