@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from batch_removebg.clock import Clock
 from batch_removebg.errors import InputRejected, ItemError, PredictionLost
 from batch_removebg.events import ignore
-from batch_removebg.imaging.format import LONGEST
+from batch_removebg.finish.options import Finish, Geometry
+from batch_removebg.imaging.format import LONGEST, Limits
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Capabilities, Item, Prediction, Status
@@ -21,7 +23,7 @@ from batch_removebg.pipeline.dedup import Deduplicator, Way
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.purchase import Poller, Purchaser
-from batch_removebg.pipeline.work import Predicted, Todo
+from batch_removebg.pipeline.work import Predicted, Prepared, Todo
 from batch_removebg.providers.journaled import Budget
 from batch_removebg.providers.polling import RunTimes
 from batch_removebg.providers.recovery import LostCreates, LostPolicy
@@ -113,3 +115,27 @@ async def test_what_the_format_can_not_hold_fails_before_anything_is_bought(
         bench = Bench(tmp_path, ledger, ScriptedProvider())
         with pytest.raises(ItemError, match=r"^is 900×700 pixels, and png can't hold more than 899 a side"):
             await bench.predict()
+
+
+async def test_what_is_too_large_once_laid_out_fails_before_anything_is_bought_and_a_canvas_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(LONGEST, "png", 899)
+    async with Ledger(tmp_path / "ledger.jsonl", index=tmp_path / "index.sqlite", clock=FakeClock().clock) as ledger:
+        bench = Bench(tmp_path, ledger, ScriptedProvider())
+        todo, plain = Todo(bench.item, "noise.png", ItemState()), bench.context
+
+        async def prepared(wanted: Geometry, limits: Limits | None = None) -> Prepared:
+            recipe = replace(plain.recipe, finish=Finish(geometry=wanted))
+            return await prepare(replace(plain, recipe=recipe, limits=limits or plain.limits), todo)
+
+        # The photo has 900 pixels, and one too many; what comes of it may have fewer.
+        small, large = [await prepared(Geometry(canvas=(side, side))) for side in (300, 800)]
+        assert (small.pixels, large.pixels) == (900 * 700, 800 * 800)
+        assert large.cost - small.cost == pytest.approx(20 * (800 * 800 - 300 * 300), rel=0.05)
+        with pytest.raises(ItemError, match=r"^is 1000×778 pixels, and png can't hold more than 899 a side"):
+            await prepared(Geometry(fill=0.9))
+        with pytest.raises(
+            ItemError, match=r"^would have 800×800 pixels \(1 million\), more than the limit of 1 million"
+        ):
+            await prepared(Geometry(canvas=(800, 800)), Limits(max_pixels=639_999))
