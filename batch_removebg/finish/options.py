@@ -39,6 +39,7 @@ class Geometry:
     fill: float | None = None  # the subject's box ÷ the canvas, along the side that it takes most of; 0–1
     align: str = "centre"  # one of `Align`: `bottom` is one base line for all, `centroid` the mean of the alpha
     enlarge: bool = False  # the subject may become larger than it is in the photo
+    canvas_least: int | None = None  # longer side down to which a canvas shrinks that the source is too small for
     scale: float | None = None  # pixels of the output for one of the photo, at most, that a group has in common
 
     def __post_init__(self) -> None:

@@ -124,12 +124,11 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
     """How a picture for the preset is made; what that doesn't bind is as in `base`."""
     bound = {name: value for name, value in preset.bound.items() if name != "name"}  # which names files alone
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
-    if placed:
-        bound["geometry"] = replace(base.geometry, **placed)
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
     sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
-    bound["side_least"] = int(max([side.least or 1 for side in sides if side], default=1))
+    bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
+    bound["geometry"] = replace(base.geometry, **placed, canvas_least=least) if placed else base.geometry
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 

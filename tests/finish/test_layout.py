@@ -99,6 +99,21 @@ def test_enlarging_is_refused_and_said_or_allowed_and_said():
     assert (allowed.size, allowed.flags, allowed.notes) == ((567, 1700), (), ("enlarged 2.83 ×",))
 
 
+@pytest.mark.parametrize(
+    ("least", "canvas", "size", "flags"),
+    [
+        (500, (750, 750), (200, 600), ()),
+        (1000, (1000, 1000), (200, 600), ("small",)),
+        (2000, (2000, 2000), (200, 600), ("small",)),
+    ],
+)
+def test_a_shops_canvas_shrinks_for_a_small_source_as_far_as_the_shop_allows(least, canvas, size, flags):
+    found = layout(TALL, PHOTO, Geometry(canvas=(2000, 2000), fill=0.8, canvas_least=least))
+    assert (found.canvas, found.size, found.flags, found.factor) == (canvas, size, flags, 1.0)
+    said = f"source too small: made {canvas[0]}x{canvas[1]} instead of 2000x2000; --enlarge allows it"
+    assert (said in found.notes) == (canvas != (2000, 2000))
+
+
 def test_without_a_subject_there_is_the_canvas_alone():
     found = layout(None, PHOTO, Geometry(canvas=(300, 200), fill=0.8, enlarge=True))
     assert (found.canvas, found.size, found.flags) == ((300, 200), (0, 0), ("empty",))

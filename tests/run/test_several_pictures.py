@@ -40,9 +40,6 @@ def preset(folder: Path, name: str, text: str) -> str:
 
 async def run(bench: Bench, *presets: str, **settings: Any) -> dict[str, tuple[int, bytes]]:
     """Runs, and gives the inode and the bytes of each picture in OUT."""
-    from batch_removebg.finish.presets import known
-
-    known.cache_clear()  # a file may have changed, as between two processes
     assert (await bench.run(preset=presets, **settings)).exit_code == 0
     found = [
         path for form in ("jpg", "png", "webp") for path in bench.out.rglob(f"*.{form}") if ".batch" not in str(path)
