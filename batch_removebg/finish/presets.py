@@ -128,7 +128,9 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
         bound["background"] = parse_colour(bound["background"])
     sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
     bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
-    bound["geometry"] = replace(base.geometry, **placed, canvas_least=least) if placed else base.geometry
+    bound["geometry"] = (
+        replace(base.geometry, **placed, canvas_least=least if least > 1 else None) if placed else base.geometry
+    )
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 

@@ -92,7 +92,7 @@ def test_a_preset_binds_what_it_names_and_leaves_the_rest_to_the_run() -> None:
         effort=7,
         edges="keep",
         refine="none",
-        geometry=Geometry(canvas=(800, 800), fill=0.9),
+        geometry=Geometry(canvas=(800, 800), fill=0.9, canvas_least=800),
         bytes_least=38_000,
         bytes_most=300_000,
         side_least=800,
