@@ -17,7 +17,7 @@ SHADOWS: dict[str, dict[str, float]] = {
 }
 """What each kind takes, beside `colour`, and its defaults."""
 _RANGES = {
-    "opacity": (0, 1), "softness": (0, 0.2), "length": (0, 1), "azimuth": (-360, 360), "elevation": (10, 90),
+    "opacity": (0, 1), "softness": (0, 0.2), "length": (0, 1), "azimuth": (-360, 360), "elevation": (20, 90),
     "falloff": (0, 1), "gap": (0, 1),
 }  # fmt: skip
 

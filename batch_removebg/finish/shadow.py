@@ -48,9 +48,9 @@ class _Subject:
 
 
 def shade(cut: Cut, shadow: Shadow, *, fixed: bool = False) -> tuple[Cut, Layer | None]:
-    """The cut on a canvas that has grown for its shadow, unless that is `fixed`, and the shadow, of the same size.
+    """The cut on a canvas that has grown for its shadow, unless that is `fixed`, and the shadow within it.
 
-    None where there is no subject. Where a shadow grows the canvas, or is clipped by it, the picture's notes say so.
+    None where no shadow shows. Where a shadow grows the canvas, or is clipped by it, the picture's notes say so.
     """
     subject = _subject(cut.mask)
     if subject is None:

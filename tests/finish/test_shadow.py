@@ -262,7 +262,7 @@ def test_a_shadow_is_read_with_what_differs_from_its_defaults():
         ("drop,opacity=40", "opacity=40: give a number from 0 to 1"),
         ("drop,opacity", "opacity=: give a number from 0 to 1"),
         ("drop,opacity=nan", "opacity=nan: give a number from 0 to 1"),
-        ("cast,elevation=0", "elevation=0: give a number from 10 to 90"),
+        ("cast,elevation=0", "elevation=0: give a number from 20 to 90"),
         ("drop,colour=reddish", "'reddish' is not a colour"),
     ],
 )
