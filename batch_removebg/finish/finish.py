@@ -82,7 +82,7 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
         return replace(cut.picture, pixels=cut.mask, icc=None), cut.mask
     layer = None
     if finish.shadow is not None:
-        cut, layer = shade(cut, finish.shadow)
+        cut, layer = shade(cut, finish.shadow, fixed=finish.geometry.canvas is not None)
     return laid(cut, layer, finish.backdrop, srgb=finish.srgb), cut.mask
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from batch_removebg.errors import ItemError
+from batch_removebg.finish.cut import cut
 from batch_removebg.finish.finish import compose
 from batch_removebg.finish.options import Finish
 from batch_removebg.imaging import decode, encode
@@ -78,7 +79,7 @@ def test_place_camera_and_comments_of_the_source_are_not_written(kind):
     source = encoded(noise(16, 16), "JPEG", exif=exif(6), comment=b"Secret of Somebody", xmp=b"<x>Somebody</x>")
     picture = decode.read(source, Limits())
     for finish in (Finish(kind), Finish(kind, background=(1, 2, 3)), Finish(kind, mask_only=True)):
-        data = encode.encode(compose(picture, ramp(16, 16), finish), finish.encoding)
+        data = encode.encode(compose(cut(picture, ramp(16, 16), finish), finish), finish.encoding)
         assert b"Somebody" not in data
         assert dict(Image.open(io.BytesIO(data)).getexif().get_ifd(0x8825)) == {}
         assert 0x0112 not in Image.open(io.BytesIO(data)).getexif()
@@ -87,7 +88,9 @@ def test_place_camera_and_comments_of_the_source_are_not_written(kind):
 @pytest.mark.parametrize("kind", ["tiff", "png"])
 def test_tags_of_a_tiff_source_are_not_written(kind):
     source = encoded(noise(16, 16), "TIFF", exif=exif(1), tiffinfo={270: "Secret of Somebody", 305: "Somebody"})
-    data = encode.encode(compose(decode.read(source, Limits()), ramp(16, 16), Finish(kind)), Finish(kind).encoding)
+    data = encode.encode(
+        compose(cut(decode.read(source, Limits()), ramp(16, 16), Finish(kind)), Finish(kind)), Finish(kind).encoding
+    )
     assert b"Somebody" not in data
 
 

@@ -47,7 +47,9 @@ def photo(kind: str = "JPEG", orientation: int = 6) -> bytes:
 
 
 def made(data: bytes, kind: str, metadata: str = "keep", **fields) -> bytes:
-    return finish(data, Matte(np.full((4, 4), 255, np.uint8)), Finish(kind, metadata=metadata, **fields), LIMITS).data
+    return finish(data, Matte(np.full((4, 4), 255, np.uint8)), [Finish(kind, metadata=metadata, **fields)], LIMITS)[
+        0
+    ].data
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -102,7 +104,7 @@ def test_what_is_too_long_for_a_jpeg_is_left_out_and_said():
     tags = Image.Exif()
     tags[ExifTags.Base.ImageDescription] = "x" * 70_000
     data = encoded(noise(8, 8), exif=tags)
-    result = finish(data, Matte(np.full((4, 4), 255, np.uint8)), Finish("jpeg", metadata="keep"), LIMITS)
+    result = finish(data, Matte(np.full((4, 4), 255, np.uint8)), [Finish("jpeg", metadata="keep")], LIMITS)[0]
     assert result.notes == ("metadata left out: too long for a JPEG",)
     assert ExifTags.Base.ImageDescription in opened(made(data, "png")).getexif()
 
@@ -110,7 +112,7 @@ def test_what_is_too_long_for_a_jpeg_is_left_out_and_said():
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of its own about damaged EXIF
 def test_damaged_exif_and_xmp_are_left_out_and_the_picture_is_made():
     data = encoded(noise(6, 8), "WEBP", exif=b"Exif\x00\x00MM\x00\x2b" + b"\xff" * 30, xmp=b"<x:open")
-    result = finish(data, Matte(np.full((4, 4), 255, np.uint8)), Finish(metadata="keep"), LIMITS)
+    result = finish(data, Matte(np.full((4, 4), 255, np.uint8)), [Finish(metadata="keep")], LIMITS)[0]
     assert "XMP can't be read and was left out" in result.notes
     assert opened(result.data).size == (8, 6)
 

@@ -49,7 +49,7 @@ def exact_srgb(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def made(data: bytes, kind: str = "png", **fields) -> tuple[Image.Image, tuple[str, ...]]:
-    result = finish(data, Matte(OPAQUE), Finish(kind, **fields), LIMITS)
+    result = finish(data, Matte(OPAQUE), [Finish(kind, **fields)], LIMITS)[0]
     return opened(result.data), result.notes
 
 
@@ -75,7 +75,7 @@ def test_srgb_converts_by_the_profiles_own_arithmetic(name):
 @pytest.mark.parametrize("write", [write_png, write_tiff])
 def test_sixteen_bits_are_converted_in_sixteen(name, write):
     pixels = noise(64, 64, 6).view(np.uint16)
-    data = finish(write(pixels, effort=2, icc=WIDE[name]), Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data
+    data = finish(write(pixels, effort=2, icc=WIDE[name]), Matte(OPAQUE), [Finish(colours="srgb")], LIMITS)[0].data
     picture = decode.read(data, LIMITS)
     assert (picture.pixels.dtype, picture.icc) == (np.uint16, srgb_profile())
     expected = exact_srgb(pixels / 65535, name) * 65535
@@ -173,14 +173,14 @@ def test_without_a_profile_srgb_is_what_it_is_taken_for():
 @pytest.mark.parametrize("deep", [False, True])
 def test_grey_is_converted_by_its_profile(deep):
     data = write_png(np.full((4, 4), 55 * 257 if deep else 55, np.uint16 if deep else np.uint8), effort=2)
-    plain = finish(data, Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data
+    plain = finish(data, Matte(OPAQUE), [Finish(colours="srgb")], LIMITS)[0].data
     assert decode.read(plain, LIMITS).pixels[0, 0] == (55 * 257 if deep else 55)
     tagged = write_png(decode.read(data, LIMITS).pixels, effort=2, icc=grey_profile())
-    picture = decode.read(finish(tagged, Matte(OPAQUE), Finish(colours="srgb"), LIMITS).data, LIMITS)
+    picture = decode.read(finish(tagged, Matte(OPAQUE), [Finish(colours="srgb")], LIMITS)[0].data, LIMITS)
     expected = light_to_srgb(np.array(55 / 255)) * (65535 if deep else 255)
     assert np.abs(picture.pixels[0, 0] - expected).max() <= (64 if deep else 1)
     assert picture.icc == srgb_profile()
-    kept = decode.read(finish(tagged, Matte(OPAQUE), Finish(), LIMITS).data, LIMITS)
+    kept = decode.read(finish(tagged, Matte(OPAQUE), [Finish()], LIMITS)[0].data, LIMITS)
     assert (kept.icc, kept.pixels.ndim) == (grey_profile(), 2)
 
 
@@ -198,10 +198,10 @@ def test_cmyk_is_converted_by_its_profile_never_naively(kind, colours):
 def test_a_broken_profile_is_noted_and_nothing_is_made_of_it(deep):
     pixels = noise(8, 8, 6).view(np.uint16) if deep else noise(8, 8)
     data = write_png(pixels, effort=2, icc=BROKEN)
-    kept = finish(data, Matte(OPAQUE), Finish(), LIMITS)
+    kept = finish(data, Matte(OPAQUE), [Finish()], LIMITS)[0]
     assert opened(kept.data).info["icc_profile"] == BROKEN
     assert kept.notes[0].startswith("colour profile kept, though it is broken (")
-    converted = finish(data, Matte(OPAQUE), Finish(colours="srgb"), LIMITS)
+    converted = finish(data, Matte(OPAQUE), [Finish(colours="srgb")], LIMITS)[0]
     assert np.array_equal(decode.read(converted.data, LIMITS).pixels, pixels)
     assert opened(converted.data).info["icc_profile"] == srgb_profile()
     assert converted.notes[0].startswith("colour profile ignored: it is broken (")
@@ -217,5 +217,5 @@ def test_a_mask_has_no_colours_to_convert_or_to_complain_of():
 def test_a_background_looks_as_asked_for_after_conversion():
     data = encoded(noise(4, 4), icc_profile=swapped_profile())
     clear = np.zeros((4, 4), np.uint8)
-    result = finish(data, Matte(clear), Finish(colours="srgb", background=(255, 0, 0)), LIMITS)
+    result = finish(data, Matte(clear), [Finish(colours="srgb", background=(255, 0, 0))], LIMITS)[0]
     assert opened(result.data).getpixel((0, 0)) == (255, 0, 0)
