@@ -231,12 +231,12 @@ def test_the_example_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [example] = re.findall(r"```python\n(from batch_removebg import.*?)```", readme, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples/photos").mkdir(parents=True)
-    (tmp_path / "samples/photos/coffee.jpg").write_bytes(photo())
+    (tmp_path / "samples/photos/oats.jpg").write_bytes(photo())
     names: dict[str, Any] = {}
     exec(example, names)
     assert (names["summary"].saved, names["summary"].exit_code) == (1, 0)
     anyio.run(names["cut_out"])
-    assert {path.name for path in tmp_path.rglob("c*.png")} == {"coffee.png"}
+    assert {path.name for path in tmp_path.rglob("o*.png")} == {"oats.png"}
     assert (tmp_path / "cutouts" / "A1.webp").is_file()
 
 
