@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,8 +49,8 @@ def load(
 
 def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
-    looks = tuple(_Look(open_runtime(part, device, precision), part) for part in model.parts)
-    return Network(looks, model)
+    look = cache(lambda part: _Look(open_runtime(part, device, precision), part))
+    return (Escalating if model.better else Network)(model, look)
 
 
 def ensure_weights(
@@ -77,15 +80,32 @@ class _Look:
 class Network:
     """One network or several, on runtimes; may be used by several threads at once."""
 
-    def __init__(self, looks: tuple[_Look, ...], model: weights.Weights) -> None:
-        """`looks` are the parts of `model`, loaded."""
-        self._looks, self.model = looks, model
-        self.used = str(looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
+    def __init__(self, model: weights.Weights, look: Callable[[weights.Weights], _Look]) -> None:
+        """`look` loads a part of `model`."""
+        self.model, self._look = model, look
+        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=())]]
+        self.used = str(self._looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""
         mattes = [stretch(look.found(rgb)) for look in self._looks]
         return replace(combined(mattes), engine=self.used)
+
+
+class Escalating(Network):
+    """A network, and better ones for what it is in doubt about; each is loaded when the first such picture comes."""
+
+    _loading = Lock()
+
+    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
+        """See Network; `engine` names the network too, where that is a better one."""
+        found = super().matte(rgb)
+        for better in self.model.better:
+            if self.model.doubtful(found):
+                with self._loading:
+                    network = Network(better, self._look)  # at once, where its parts are loaded
+                found = replace(network.matte(rgb), engine=f"{network.used} {better.version}")
+        return found
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:

@@ -68,7 +68,7 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
         return "copies"
     if item.path is None and (found := on_hand.passed(fingerprint)[0]) is not None:
         return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
-    if item.path is not None and on_hand.alphas.has(fingerprint):
+    if item.path is not None and on_hand.serves(fingerprint):
         return "kept"
     predicted.add(key)
     return "taken_up" if fingerprint in in_flight else "bought"
@@ -87,7 +87,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        on_hand = OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again)
+        on_hand = assemble.on_hand(settings, fold, recipe)
         in_flight, predicted = set() if settings.local else unsettled, set[int]()
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
