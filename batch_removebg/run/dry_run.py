@@ -8,6 +8,7 @@ from contextlib import closing
 from itertools import islice
 
 from batch_removebg.clock import Clock
+from batch_removebg.engine import weights
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
@@ -80,6 +81,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     Reads the manifest, and every file that isn't known to be done. Blocks.
     """
     settings = assemble.going_on(settings, listener)
+    if settings.local and (text := weights.notice(settings.network)):
+        listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)

@@ -166,7 +166,7 @@ def test_the_weights_of_all_classes_are_wanted_at_the_start(monkeypatch: pytest.
     monkeypatch.setattr(weights, "find", lambda model: None)
     monkeypatch.setattr(weights, "_fetch", lambda model, progress: fetched.append(model.name))
     model = weights.escalating(weights.MODELS["isnet"])
-    assert weights.notice(model).startswith("downloading 117 MB of weights. Licence of ")
+    assert weights.notice(model).startswith("117 MB of weights aren't here yet, and are downloaded first. Licence of ")
     assert " u2netp: code Apache-2.0" in weights.notice(model)
     weights.ensure(model, progress=lambda done, total: None)
     assert fetched == ["isnet", "u2netp", "isnet", "isnet-1024"]
