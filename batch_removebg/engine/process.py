@@ -6,9 +6,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 
+from batch_removebg.errors import SettingsError, WorkFailed
 from batch_removebg.model import Matte
 from batch_removebg.resources import Cpu, Resident
 
+from .devices import NO_MEMORY
 from .network import Network, matte
 
 Load = Callable[[], Network]
@@ -40,7 +42,10 @@ class NetworkProcess:
 
     async def open(self) -> str:
         """See Engine."""
-        return await self._process.run(_PATIENCE, _used, self._load)
+        try:
+            return await self._process.run(_PATIENCE, _used, self._load)
+        except WorkFailed as error:
+            raise SettingsError(f"the network {str(error).partition(':')[0]}; perhaps {NO_MEMORY}") from error
 
     async def matte(self, small: bytes) -> Matte:
         """See Engine."""

@@ -63,6 +63,7 @@ class Pipeline:
     handle_signals: bool  # only for a process that does nothing but this run
     saved: int = 0
     reused: int = 0  # of the saved: without a prediction
+    escalated: int = 0  # of the saved: by a better network than the run's
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked + self.context.sources.waiting
@@ -286,6 +287,7 @@ class Pipeline:
         self._started.discard(todo.item.id)
         state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
         flags = state.flags if state is not None else ()
+        self.escalated += state is not None and not state.reused and "@" in (state.engine or "")
         self.context.notify(Event(kind, todo.item.id, text, error_kind, 1, started, todo.item.source, flags))
         self._copies.ended()
 

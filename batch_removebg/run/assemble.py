@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger, look, refiled
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.reader import Reading, read_rows
@@ -133,8 +135,17 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     claims = Claims(recipe.finish.extension, settings.name, owners=reading.names)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
-    again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
+    doubted = reading.fold.each(FLAGGED) if settings.escalate else ()
+    doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
+    before = stamp(clock.wall() - _FRESH)
+    again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
     return Planner(reading.fold, claims, out=settings.out, recipe=recipe, again=again, reading=reading)
+
+
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe) -> OnHand:
+    """What there is of earlier predictions, but for alphas that a better network is to make again."""
+    doubtful = settings.network.doubtful if settings.escalate else None
+    return OnHand(settings.out, fold.made, recipe.passed, buy_again=settings.buy_again, doubtful=doubtful)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -189,7 +200,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    on_hand = OnHand(out, ledger.fold.made, context.recipe.passed, buy_again=settings.buy_again)
+    kept = on_hand(settings, ledger.fold, context.recipe)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -201,9 +212,9 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
-        Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
+        Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, on_hand, out=out),
+        Downloader(context, kept, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

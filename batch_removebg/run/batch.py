@@ -106,6 +106,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
         skipped=counts["saved"] - pipeline.saved,
         reused=pipeline.reused,
+        escalated=pipeline.escalated,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,

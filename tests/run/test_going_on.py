@@ -18,6 +18,7 @@ from tests.support.doubles import photo
 from tests.support.local_doubles import Here, LeftHalf
 
 pytestmark = pytest.mark.usefixtures("shop")
+NOTICE = weights.notice
 SAID = "goes on with u2netp, which out was made with; the default is isnet now: {} makes all pictures anew"
 
 
@@ -65,6 +66,15 @@ def test_a_dry_run_says_the_same() -> None:
     found = preview(["in"], Settings(out=Path("out")), events.append)
     assert (found["done"], found["bought"]) == (2, 0)
     assert [event.text for event in events if event.kind is Kind.NOTE] == [SAID.format("--class good")]
+
+
+def test_a_dry_run_says_first_what_would_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "find", lambda model: None)
+    monkeypatch.setattr(weights, "notice", NOTICE)
+    events: list[Event] = []
+    preview(["in"], Settings(out=Path("out")), events.append)
+    [said] = [event.text for event in events if event.kind is Kind.NOTE]
+    assert said.startswith("113 MB of weights aren't here yet, and are downloaded first. Licence of isnet: ")
 
 
 @pytest.mark.parametrize("asked", [{"model_class": "good"}, {"model": "isnet"}, {"start_over": True}], ids=str)

@@ -17,7 +17,7 @@ from typing import TypeVar
 from batch_removebg.engine import weights
 from batch_removebg.storage import atomic
 
-FOLDER = "compiled"  # beside the weights
+FOLDER = "compiled"  # in the folder of weights, also for a network from elsewhere
 _SUFFIX = ".blob"
 _KEPT = 4  # blobs kept for the same weights, the newest: those of an old version go a few runs after an upgrade
 _KEPT_LARGE = 2  # of those made for another size: isnet's take 177 MB each, and `best` has two
@@ -36,7 +36,7 @@ class BlobCache:
     def __init__(self, model: weights.Weights, facts: Mapping[str, object]) -> None:
         """`facts`: all that the compiled network depends on beside the weights, as JSON values."""
         self._weights = model.path
-        self._folder = self._weights.parent / FOLDER
+        self._folder = weights.cache_dir() / FOLDER
         self._facts = {**facts, "size": model.size, "output": model.output}
         self._pays = bool(model.exported) or self._weights.stat().st_size <= _MAX_WEIGHTS
         self._kept = _KEPT_LARGE if model.exported else _KEPT
@@ -65,7 +65,7 @@ class BlobCache:
         try:
             if not self._pays:
                 return
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._is_private() or not os.access(self._folder, os.W_OK):
                 return
             atomic.sweep(self._folder)

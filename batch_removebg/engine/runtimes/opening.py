@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve
+from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve, said
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 
@@ -47,5 +47,7 @@ def open_runtime(model: Weights, device: Device = "auto", precision: Precision =
 def _open(model: Weights, choice: Choice) -> Runtime:
     try:
         return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)
-    except MemoryError as error:
-        raise SettingsError(f"there isn't memory enough for {model.name}; choose --class fast") from error
+    except SettingsError:
+        raise
+    except Exception as error:  # theirs have no base class, nor have those of the libraries beneath them
+        raise SettingsError(f"{choice} can't load the weights in {model.path}: {said(error)}") from error

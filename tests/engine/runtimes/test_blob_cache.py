@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 from batch_removebg.engine.devices import Choice
 from batch_removebg.engine.runtimes import blob_cache, openvino
 from batch_removebg.engine.runtimes.blob_cache import FOLDER, BlobCache
-from batch_removebg.engine.weights import Weights
+from batch_removebg.engine.weights import FOLDER_VARIABLE, Weights
 from batch_removebg.errors import DiskError, SettingsError
 from batch_removebg.storage import atomic
 
 OV32, OV16 = Choice("openvino", "float32"), Choice("openvino", "bf16")
 FACTS = {"openvino": "1", "wanted": {"NUM_STREAMS": "2"}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of weights is that of the tests' networks."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
 
 
 @pytest.fixture
@@ -52,6 +58,17 @@ def test_what_was_kept_is_found_again_for_the_same_weights_and_facts(weights: We
     assert BlobCache(weights, FACTS).read(bytes) is None
     BlobCache(weights, FACTS).write(lambda: b"blob")
     assert BlobCache(weights, dict(FACTS)).read(bytes) == b"blob"
+
+
+def test_beside_a_network_of_the_users_own_nothing_is_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "theirs").mkdir()
+    own = of(tmp_path / "theirs" / "net.onnx", b"weights")
+    BlobCache(own, FACTS).write(lambda: b"blob")
+    assert list(own.path.parent.iterdir()) == [own.path]
+    assert len(list((tmp_path / "cache" / FOLDER).iterdir())) == 1
+    moved = own.path.rename(tmp_path / "net.onnx")
+    assert BlobCache(of(moved, b"weights"), FACTS).read(bytes) == b"blob"  # by its content, wherever it lies
 
 
 @pytest.mark.parametrize("facts", [{}, FACTS | {"openvino": "2"}, FACTS | {"wanted": {"NUM_STREAMS": "4"}}])
