@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Mapping
 from functools import cache
-from io import BytesIO
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -59,8 +58,10 @@ class OpenVino:
         }
         try:
             core = module.Core()
-            blobs = BlobCache(model, _facts(module, core, options))
-            cached = blobs.read(lambda blob: core.import_model(BytesIO(blob), "CPU", options))
+            self._blobs = BlobCache(model, _facts(module, core, options))
+            cached = self._blobs.read(
+                lambda blob: core.import_model(module.Tensor(blob, shared_memory=True), "CPU", options)
+            )
             compiled = cached or _compile(module, core, model, options)
             devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
             requests = [compiled.create_infer_request() for _ in range(streams)]
@@ -68,7 +69,7 @@ class OpenVino:
             raise SettingsError(f"OpenVINO can't load the weights in {model.path}: {error}") from error
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
-            blobs.write(lambda: bytes(compiled.export_model().getvalue()))
+            self._blobs.write(lambda: bytes(compiled.export_model().getvalue()))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
