@@ -21,7 +21,7 @@ from batch_removebg.model import Matte
 from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
-from .runtimes.opening import Runtime, open_runtime, require
+from .runtimes.opening import Runtime, ensure_weights, open_runtime
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -48,14 +48,6 @@ def opened(model: weights.Weights, device: Device = "auto", precision: Precision
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
     looks = tuple(_Look(open_runtime(part, device, precision), part) for part in model.parts)
     return Network(looks, model)
-
-
-def ensure_weights(
-    model: weights.Weights, *, progress: Progress = _silent, device: Device = "auto", precision: Precision = "auto"
-) -> None:
-    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
-    require(device, precision)
-    weights.ensure(model, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
+from batch_removebg.engine import weights
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve
+from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 
@@ -23,6 +25,12 @@ def require(device: Device, precision: Precision) -> None:
         resolve(device, precision, look(device))
     elif not any(find_spec(name) for name in ("openvino", "onnxruntime")):
         raise SettingsError(MISSING_EXTRA)
+
+
+def ensure_weights(model: Weights, *, progress: Progress, device: Device, precision: Precision) -> None:
+    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
+    require(device, precision)
+    weights.ensure(model, progress=progress)
 
 
 def look(device: Device) -> Installed:
