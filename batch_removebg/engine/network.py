@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.errors import PredictionFailed, SettingsError, SourceError, WeightsMissing
+from batch_removebg.errors import PredictionFailed, SettingsError, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
@@ -24,7 +24,7 @@ from batch_removebg.model import Matte
 from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
-from .runtimes.opening import Runtime, open_runtime, require
+from .runtimes.opening import Runtime, ensure_weights, open_runtime
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -51,18 +51,6 @@ def opened(model: weights.Weights, device: Device = "auto", precision: Precision
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
     look = cache(lambda part: _look(part, device, precision))
     return (Escalating if model.better else Network)(model, look)
-
-
-def ensure_weights(
-    model: weights.Weights, *, progress: Progress = _silent, device: Device = "auto", precision: Precision = "auto"
-) -> None:
-    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
-    require(device, precision)
-    try:
-        weights.ensure(model, progress=progress)
-    except WeightsMissing as error:
-        other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
-        raise WeightsMissing(f"{error}{other}") from error
 
 
 @dataclass(frozen=True, slots=True)

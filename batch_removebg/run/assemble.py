@@ -76,10 +76,10 @@ async def provider(
             yield settings.own, foreign
             return
         if settings.local:
-            from batch_removebg.engine import network, process
+            from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            load = partial(network.opened, settings.network, settings.device, settings.precision)
+            load = partial(process.opened, settings.network, settings.device, settings.precision)
             engine = process.NetworkProcess(load, cpu)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
@@ -218,7 +218,16 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
+        warm=_opening(settings, bare.provider),
     )
+
+
+def _opening(settings: Settings, bare: Provider) -> Callable[[], Awaitable[None]] | None:
+    if not settings.local:
+        return None
+    from batch_removebg.providers.local import LocalProvider
+
+    return bare.open if isinstance(bare, LocalProvider) else None
 
 
 class Pace:

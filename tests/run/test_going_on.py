@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from batch_removebg import Event, Kind, run_batch_sync
-from batch_removebg.engine import network, process, weights
+from batch_removebg.engine import process, weights
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import SettingsError
 from batch_removebg.run.dry_run import preview
 from batch_removebg.run.settings import Settings
@@ -26,7 +27,7 @@ SAID = "goes on with u2netp, which out was made with; the default is isnet now: 
 def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The current folder, with two photos, and a network without weights."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda model: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
     Path("in").mkdir()

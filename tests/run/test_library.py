@@ -26,6 +26,7 @@ from batch_removebg import (
     stream_batch,
 )
 from batch_removebg.engine import network, process
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.run import library
 from tests.support.doubles import ScriptedProvider, encoded, photo
 from tests.support.local_doubles import Here, LeftHalf
@@ -34,7 +35,7 @@ from tests.support.local_doubles import Here, LeftHalf
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     library._network.cache_clear()
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "load", lambda model, **asked: LeftHalf())
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Mapping
 from functools import cache
-from io import BytesIO
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -58,14 +57,16 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": _HINTS[choice.precision],
         }
         core = module.Core()
-        blobs = BlobCache(model, _facts(module, core, options))
-        cached = blobs.read(lambda blob: core.import_model(BytesIO(blob), "CPU", options))
+        self._blobs = BlobCache(model, _facts(module, core, options))
+        cached = self._blobs.read(
+            lambda blob: core.import_model(module.Tensor(blob, shared_memory=True), "CPU", options)
+        )
         compiled = cached or _compile(module, core, model, options)
         devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
         requests = [compiled.create_infer_request() for _ in range(streams)]
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
-            blobs.write(lambda: bytes(compiled.export_model().getvalue()))
+            self._blobs.write(lambda: bytes(compiled.export_model().getvalue()))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for request in requests:
             self._idle.put(request)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def test_other_weights_under_the_same_name_find_nothing(weights: Weights) -> Non
     "harm",
     [
         lambda data: b"",
-        lambda data: data[:20],
+        lambda data: data[:10],
         lambda data: data[:-1],
         lambda data: data + b"x",
         lambda data: data[:-1] + bytes([data[-1] ^ 1]),
@@ -280,7 +280,7 @@ def test_a_blob_that_openvino_refuses_is_compiled_anew_and_replaced(
     fresh = loaded(network).run(tensor())
     [path] = blobs(network)
     whole, refused = path.read_bytes(), b"no network, and still its own checksum's"
-    path.write_bytes(hashlib.sha256(refused).digest() + refused)
+    path.write_bytes(refused + zlib.crc32(refused).to_bytes(4, "big"))
     np.testing.assert_array_equal(loaded(network).run(tensor()), fresh)
     assert compilations == [network, network]
     assert len(path.read_bytes()) == len(whole)
