@@ -129,10 +129,10 @@ def test_where_weights_are_wanted_for_pictures_the_smallest_ones_are_a_remedy(
     def missing(model: weights.Weights, progress: object) -> None:
         raise WeightsMissing("the weights are nowhere")
 
-    monkeypatch.setattr(engine, "require", lambda device, precision: None)
+    monkeypatch.setattr(opening, "require", lambda device, precision: None)
     monkeypatch.setattr(weights, "ensure", missing)
     with pytest.raises(WeightsMissing) as caught:
-        engine.ensure_weights(weights.MODELS[name])
+        engine.load(weights.MODELS[name])
     remedy = "\n  or choose the smallest network: --class fast"
     assert str(caught.value) == f"the weights are nowhere{remedy if told else ''}"
 
