@@ -218,16 +218,8 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
-        warm=_opening(settings, bare.provider),
+        warm=getattr(bare.provider, "open", None) if settings.local else None,
     )
-
-
-def _opening(settings: Settings, bare: Provider) -> Callable[[], Awaitable[None]] | None:
-    if not settings.local:
-        return None
-    from batch_removebg.providers.local import LocalProvider
-
-    return bare.open if isinstance(bare, LocalProvider) else None
 
 
 class Pace:

@@ -13,16 +13,12 @@ import mmap
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from isal import isal_zlib
 
 from batch_removebg.engine import weights
 from batch_removebg.storage import atomic
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FOLDER = "compiled"  # in the folder of weights, also for a network from elsewhere
 _SUFFIX = ".blob"
@@ -48,13 +44,8 @@ class BlobCache:
         self._pays = bool(model.exported) or self._weights.stat().st_size <= _MAX_WEIGHTS
         self._kept = _KEPT_LARGE if model.exported else _KEPT
 
-    def read(self, load: Callable[[NDArray[np.uint8]], T]) -> T | None:
-        """What `load` makes of the blob kept for these weights and facts; None if there is none that works.
-
-        It may use the blob's memory, which is the file itself, while this object lives.
-        """
-        import numpy as np
-
+    def read(self, load: Callable[[memoryview], T]) -> T | None:
+        """What `load` makes of the blob kept, to be used while this object lives; None if there is none that works."""
         try:
             if not self._pays or not self._is_private():
                 return None
@@ -63,7 +54,7 @@ class BlobCache:
                 return None
             with path.open("rb") as file:
                 self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # OpenVINO takes no read-only memory
-            blob = np.frombuffer(self._file, np.uint8, len(self._file) - _CHECKSUM)
+            blob = memoryview(self._file)[:-_CHECKSUM]
             if _checksum(blob) != self._file[-_CHECKSUM:]:
                 raise ValueError(f"{path} is damaged")
             loaded = load(blob)
@@ -106,5 +97,5 @@ class BlobCache:
         return self._folder / f"{self._weights.stem}-{key}{_SUFFIX}"
 
 
-def _checksum(blob: bytes | NDArray[np.uint8]) -> bytes:
+def _checksum(blob: bytes | memoryview) -> bytes:
     return isal_zlib.crc32(blob).to_bytes(_CHECKSUM, "big")

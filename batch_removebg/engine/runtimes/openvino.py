@@ -44,6 +44,8 @@ class OpenVino:
 
     def __init__(self, model: Weights, choice: Choice) -> None:
         """Raises SettingsError if another precision or device is used, and what OpenVINO raises."""
+        import numpy as np
+
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -59,7 +61,7 @@ class OpenVino:
         core = module.Core()
         self._blobs = BlobCache(model, _facts(module, core, options))
         cached = self._blobs.read(
-            lambda blob: core.import_model(module.Tensor(blob, shared_memory=True), "CPU", options)
+            lambda blob: core.import_model(module.Tensor(np.frombuffer(blob, np.uint8), True), "CPU", options)
         )
         compiled = cached or _compile(module, core, model, options)
         devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
