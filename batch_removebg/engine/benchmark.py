@@ -27,6 +27,10 @@ from .runtimes.opening import look
 
 SIZES = (1000, 2400, 4000)  # longest sides of the pictures, in pixels; they are 3:2
 _WARM_UP = 1.0  # seconds before each measurement: the first runs allocate memory
+_ABSENT = {
+    "no": "not on this machine; download it with: batch-removebg models pull {}",
+    "damaged": "its file is damaged; see batch-removebg models verify {}",
+}
 _PRECISIONS: tuple[Exact, ...] = ("bf16", "float32")
 
 
@@ -75,9 +79,9 @@ def measure(model: str | None, device: Device, seconds: float, *, say: Callable[
     if not 0 < seconds < math.inf:
         raise SettingsError(f"--seconds {seconds:g}: give a finite number above 0")
     models = [weights.known(model)] if model is not None else list(weights.MODELS.values())
-    missing = {one.name for one in models if not all(map(weights.find, one.parts))}
+    missing = {one.name: _ABSENT[here].format(one.name) for one in models if (here := weights.here(one)) in _ABSENT}
     if model is not None and missing:
-        raise SettingsError(f"--model {model}: {_absent(model)}")
+        raise SettingsError(f"--model {model}: {missing[model]}")
     choices = list(_choices(device))
     if not choices:
         raise SettingsError(devices.MISSING_EXTRA)
@@ -85,7 +89,7 @@ def measure(model: str | None, device: Device, seconds: float, *, say: Callable[
     rows = []
     for one in models:
         if one.name in missing:
-            rows.append(Timing(one.name, "—", why_not=_absent(one.name)))
+            rows.append(Timing(one.name, "—", why_not=missing[one.name]))
             continue
         for choice in choices:
             try:
@@ -104,10 +108,6 @@ def _choices(device: Device) -> Iterator[Choice]:
         for precision in _PRECISIONS:
             with suppress(SettingsError):
                 yield from devices.resolve(one, precision, installed)
-
-
-def _absent(name: str) -> str:
-    return f"not on this machine; download it with: batch-removebg models pull {name}"
 
 
 def _measured(

@@ -25,14 +25,14 @@ Render = Callable[[bytes], Awaitable[Finished]]  # what makes a cutout; may rais
 def cutout(network: Network, limits: Limits, data: bytes) -> Finished:
     """An RGBA PNG of the picture, upright and at its own size; raises SourceError, PredictionFailed."""
     with naming_the_image():
-        found = matte(network, proxy(data, network.model.proxy, limits).data)
+        found = matte(network, proxy(data, network.model.shown, limits).data)
         return finish(data, found, [_CUTOUT], limits)[0]
 
 
 def cut(network: Network, data: bytes, wanted: Finish, limits: Limits) -> Image:
     """The same as a PIL image of 8 bits a channel, as `wanted`, its profile beside it."""
     with naming_the_image():
-        found = matte(network, proxy(data, network.model.proxy, limits).data)
+        found = matte(network, proxy(data, network.model.shown, limits).data)
         made = compose(cut_out(read(data, limits), found, wanted), wanted)
     return image_of(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -43,6 +44,17 @@ _REMEDIES = {
     "cpu": "needs onnxruntime: pip install onnxruntime",
     "openvino": "needs OpenVINO: pip install openvino",
 }
+
+
+_PLACES = re.compile(r"^(Exception from |Check ').*$", re.MULTILINE)
+NO_MEMORY = "there isn't memory enough: close other programs, or choose a smaller network (--class fast)"
+
+
+def said(error: Exception) -> str:
+    """What a runtime says, in one line and without the places in its source."""
+    if isinstance(error, MemoryError) or re.search("alloc|memory|serialize", str(error)):  # there is no other sign
+        return NO_MEMORY
+    return " ".join(_PLACES.sub("", str(error)).split()) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

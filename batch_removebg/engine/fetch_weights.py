@@ -28,6 +28,13 @@ _READ_TIMEOUT = 30.0  # seconds without a byte from the release
 _CHUNK = 1 << 18
 _SCRATCH = ".pull-"
 _KEPT = 86_400.0  # seconds
+_WATCHED = """
+import os, subprocess, sys, threading
+child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+threading.Thread(target=lambda: (sys.stdin.read(), child.kill(), os._exit(1)), daemon=True).start()
+sys.exit(child.wait())
+"""
+"""Runs a program that ends with us, however we end: our end of its stdin is closed then."""
 
 
 class Wheel(msgspec.Struct, frozen=True):
@@ -127,19 +134,17 @@ def _run(command: Sequence[str], folder: Path, size: int, progress: Progress, na
     scratch = folder / "tmp"
     scratch.mkdir()
     env = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))  # so that its progress can be measured
+    watched = [sys.executable, "-I", "-c", _WATCHED, *command]
     with (
         tempfile.TemporaryFile() as output,
         subprocess.Popen(  # noqa: S603  # fixed arguments
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
+            watched, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=env
         ) as process,
     ):
-        try:
-            while process.returncode is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_POLL_EVERY)
-                progress(min(_size_of(folder), size), size)
-        finally:
-            process.kill()  # Ctrl-C must not leave it running; does nothing if it has ended
+        while process.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_EVERY)
+            progress(min(_size_of(folder), size), size)
         if process.returncode != 0:
             output.seek(0)
             said = output.read().decode("utf-8", "replace").strip()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch_removebg.errors import PredictionFailed, SourceError
+from batch_removebg.errors import PredictionFailed, SettingsError, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
@@ -21,7 +24,7 @@ from batch_removebg.model import Matte
 from . import weights
 from .devices import Device, Precision
 from .fetch_weights import Progress
-from .runtimes.opening import Runtime, open_runtime, require
+from .runtimes.opening import Runtime, ensure_weights, open_runtime
 
 EMPTY_BELOW = 0.2
 """A map whose peak is lower shows no object: stretched, it would turn the network's noise into a ghost.
@@ -46,16 +49,8 @@ def load(
 
 def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
-    looks = tuple(_Look(open_runtime(part, device, precision), part) for part in model.parts)
-    return Network(looks, model)
-
-
-def ensure_weights(
-    model: weights.Weights, *, progress: Progress = _silent, device: Device = "auto", precision: Precision = "auto"
-) -> None:
-    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
-    require(device, precision)
-    weights.ensure(model, progress=progress)
+    look = cache(lambda part: _look(part, device, precision))
+    return (Escalating if model.better else Network)(model, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +62,54 @@ class _Look:
         """The network's map S×S of a picture H×W×3; raises PredictionFailed."""
         output = self.runtime.run(prepare(rgb, self.model))
         found = output.squeeze()
-        if found.ndim != 2:
-            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one map")
+        if found.ndim != 2 or found.shape[0] != found.shape[1]:
+            raise PredictionFailed(f"{self.model.name} gives {output.shape} instead of one square map")
         if not np.isfinite(found).all():
             raise PredictionFailed(f"{self.model.name} gives values that are no numbers")
         return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
 
 
+def _look(part: weights.Weights, device: Device, precision: Precision) -> _Look:
+    """The network, loaded; one of the user's has a grey picture to look at first."""
+    look = _Look(open_runtime(part, device, precision), part)
+    if part.own is not None:
+        try:
+            look.found(np.full((part.size, part.size, 3), 128, np.uint8))
+        except PredictionFailed as error:
+            what = f"{part.sidecar}: size, layout or output isn't what {part.own.name} has"
+            raise SettingsError(f"{what}: {error}") from error
+    return look
+
+
 class Network:
     """One network or several, on runtimes; may be used by several threads at once."""
 
-    def __init__(self, looks: tuple[_Look, ...], model: weights.Weights) -> None:
-        """`looks` are the parts of `model`, loaded."""
-        self._looks, self.model = looks, model
-        self.used = str(looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
+    def __init__(self, model: weights.Weights, look: Callable[[weights.Weights], _Look]) -> None:
+        """`look` loads a part of `model`."""
+        self.model, self._look = model, look
+        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=())]]
+        self.used = str(self._looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
         """The matte of a picture H×W×3, uint8, upright and sRGB, at the network's own size; raises PredictionFailed."""
         mattes = [stretch(look.found(rgb)) for look in self._looks]
         return replace(combined(mattes), engine=self.used)
+
+
+class Escalating(Network):
+    """A network, and better ones for what it is in doubt about; each is loaded when the first such picture comes."""
+
+    _loading = Lock()
+
+    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
+        """See Network; `engine` names the network too, where that is a better one."""
+        found = super().matte(rgb)
+        for better in self.model.better:
+            if self.model.doubtful(found):
+                with self._loading:
+                    network = Network(better, self._look)  # at once, where its parts are loaded
+                found = replace(network.matte(rgb), engine=f"{network.used} {better.version}")
+        return found
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from batch_removebg.errors import SettingsError, WorkFailed
 from batch_removebg.model import Matte
 from batch_removebg.resources import Cpu, Resident
 
-from .network import Network, matte
+from .devices import NO_MEMORY, Device, Precision
+from .weights import Weights
 
-Load = Callable[[], Network]
+if TYPE_CHECKING:  # it is heavy, and the process alone needs it
+    from .network import Network
+
+Load = Callable[[], "Network"]
 _PATIENCE = 120.0  # seconds for a picture, and for loading the network, which takes most where it must be compiled
 _loading = Lock()
 _loaded: list[Network] = []  # in the process: the network, once it is there
@@ -40,11 +45,21 @@ class NetworkProcess:
 
     async def open(self) -> str:
         """See Engine."""
-        return await self._process.run(_PATIENCE, _used, self._load)
+        try:
+            return await self._process.run(_PATIENCE, _used, self._load)
+        except WorkFailed as error:
+            raise SettingsError(f"the network {str(error).partition(':')[0]}; perhaps {NO_MEMORY}") from error
 
     async def matte(self, small: bytes) -> Matte:
         """See Engine."""
         return await self._process.run(_PATIENCE, _matte, self._load, small)
+
+
+def opened(model: Weights, device: Device, precision: Precision) -> Network:
+    """See `network.opened`."""
+    from . import network
+
+    return network.opened(model, device, precision)
 
 
 def _network(load: Load) -> Network:
@@ -59,4 +74,6 @@ def _used(load: Load) -> str:
 
 
 def _matte(load: Load, small: bytes) -> Matte:
+    from .network import matte
+
     return matte(_network(load), small)

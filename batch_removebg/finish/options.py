@@ -158,11 +158,14 @@ class Finish:
         return self.as_cut and not self.srgb
 
     @property
+    def laid_out(self) -> bool:
+        """Whether the picture is another than the photo's frame."""
+        return self.geometry.trim or self.shadow is not None
+
+    @property
     def as_cut(self) -> bool:
         """Whether a provider's cutout, which is a PNG, is the picture itself."""
-        return self.format == "png" and not any(
-            (self.mask_only, self.background, self.geometry.trim, self.bytes_most, self.shadow)
-        )
+        return self.format == "png" and not any((self.mask_only, self.background, self.laid_out, self.bytes_most))
 
     @property
     def encoding(self) -> Encoding:

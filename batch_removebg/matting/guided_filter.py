@@ -17,7 +17,7 @@ import numpy as np
 from .box_filter import Floats, doubled, halved, means
 from .regions import apart
 
-RADIUS = 8  # of the windows in pixels of the alpha, even: as far as U²-Net's edges are soft; wider, handles get lost
+RADIUS = 12  # of the windows in pixels of the alpha, even: wider ones know the two sides better, and edges less well
 ROUNDS = 3
 FORWARD = np.float32(1.5)  # a round starts so many times the last change beyond its result; 3 equal 6 without that
 NOISE = 1e-4  # variance of colours (0–1) below which they carry no information: a deviation of 2.5 levels
@@ -26,10 +26,12 @@ SURE = 0.175, 0.825  # alpha below and above which a pixel counts as background 
 CERTAIN = 0.025, 0.975  # … and at which it counts with full weight
 SCATTER = 1.35  # deviations from their means within which colours still are background, or subject, …
 HAIR_SCATTER = 0.75  # … and subject in hair, which networks take for more opaque than it is
-CRISPER, MODELS_CRISPER = 1.3, 1.2  # contrast around 0.5 added to an alpha, and to one given by a model
+CRISPER, HAIR_CRISPER = 1.6, 1.3  # contrast around 0.5 added to an alpha, …
+MODELS_CRISPER = 1.2  # … and to one given by a model
 
 # When a model is trusted: not at all at the first of two numbers, fully from the second on, and partly between.
-EXPLAINED = 0.15, 0.4  # share of alpha's variance that the colours explain
+EXPLAINED = 0.6, 0.9  # share of alpha's variance that the colours explain: little beside shadows like the subject, …
+HAIR_EXPLAINED = np.float32(0.6)  # … and in hair, where models are nearer than networks all the same: so much is added
 APART = 0.1, 0.2  # difference between subject and background before it is stretched to 1, …
 LEFT = 0.3, 0.6  # … and the share of it that lies beyond their scatter
 STEEP = 30.0, 14.0  # alpha per colour (0–1): where the whole difference is 9 levels, most of it is grain
@@ -41,14 +43,15 @@ CLEAR = 5  # levels of 255 that an alpha may be off 0 or 255 and still stand for
 
 def models_of(colours: Floats, alpha: Floats) -> Floats:
     """The models of an alpha (h×w, 0–1): 4×h×w, the factors of red, green and blue (3×h×w, 0–1) and the constant."""
-    plain = guess = _crisp(alpha)
     coarse = _grade(means(halved((4 * alpha * (1 - alpha))[None]), RADIUS // 2), SOFT)
     soft = doubled(coarse, alpha.shape)[0]
+    contrast = np.float32(CRISPER) - np.float32(CRISPER - HAIR_CRISPER) * soft
+    plain = guess = _crisp(alpha, contrast)
     regression = _Regression(colours, coarse[0])
     models = regression.models(guess, plain)
     for _ in range(ROUNDS - 1 if soft.any() else 0):
         fitted = _evaluated(models, colours)
-        guess = _crisp((fitted + FORWARD * (fitted - guess)).clip(0, 1))
+        guess = _crisp((fitted + FORWARD * (fitted - guess)).clip(0, 1), contrast)
         guess -= plain
         guess *= soft
         guess += plain
@@ -60,8 +63,8 @@ def models_of(colours: Floats, alpha: Floats) -> Floats:
     return models
 
 
-def _crisp(alpha: Floats) -> Floats:
-    return np.asarray(((alpha - np.float32(0.5)) * np.float32(CRISPER) + np.float32(0.5)).clip(0, 1))
+def _crisp(alpha: Floats, contrast: Floats) -> Floats:
+    return np.asarray(((alpha - np.float32(0.5)) * contrast + np.float32(0.5)).clip(0, 1))
 
 
 def _grade(value: Floats, span: tuple[float, float]) -> Floats:
@@ -122,7 +125,8 @@ class _Regression:
         models[4] = (models[:3] * shared).sum(axis=0)
         models[5] = squared - level * level
         *_, explained, variance = models = means(models, RADIUS // 2)
-        return models[:4], _grade(explained / (variance + np.float32(NOISE)), EXPLAINED)
+        share = explained / (variance + np.float32(NOISE)) + HAIR_EXPLAINED * self._soft
+        return models[:4], _grade(share, EXPLAINED)
 
 
 def _inverse(symmetric: Floats) -> Floats:

@@ -205,7 +205,7 @@ class Downloader:
             return await self._put(predicted, [await self._with_quality(passed)])
         from batch_removebg.finish import finish
 
-        seconds = sum(patience(limits.max_pixels, one.encoding.effort) for one in wanted)
+        seconds = sum(patience(limits.max_pixels * one.encodings, one.encoding.effort) for one in wanted)
         made = await self._of_output(seconds, partial(finish.finish_cutout, finishes=wanted), cutout)
         return await self._put(predicted, made)
 
@@ -247,7 +247,7 @@ class Downloader:
                 attempts=predicted.attempts,
                 seconds=round(self.context.clock.monotonic() - prepared.started, 3),
                 reused=predicted.reused,
-                outputs=outputs if len(outputs) > 1 or first.preset else (),
+                outputs=outputs if len(outputs) > 1 or first.preset or self._recipe(todo).finish.laid_out else (),
                 # Where no alpha is kept, another item with the same source is made from this one's file.
                 fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
                 notes=tuple(dict.fromkeys((*todo.notes, *notes))),

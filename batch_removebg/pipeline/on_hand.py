@@ -31,22 +31,32 @@ class OnHand:
     """Looks up, by fingerprint, what was bought before; `passed` is for URLs that the API fetched itself."""
 
     def __init__(
-        self, out: Path, saved_for: Callable[[str], Iterable[ItemState]], recipe: str, *, buy_again: bool = False
+        self,
+        out: Path,
+        saved_for: Callable[[str], Iterable[ItemState]],
+        recipe: str,
+        *,
+        buy_again: bool = False,
+        doubtful: Callable[[Matte], bool] | None = None,
     ) -> None:
         """`saved_for`: the items that a fingerprint was bought for; `recipe`: the digest of a picture to be copied.
 
-        `buy_again`: nothing is made from a picture with another one.
+        `buy_again`: nothing is made from a picture with another one. `doubtful`: whether an alpha is to be made again.
         """
         self.alphas = AlphaCache(out / layout.ALPHAS)
         self._out = out
         self._saved_for = saved_for
-        self._recipe, self._buy_again = recipe, buy_again
+        self._recipe, self._buy_again, self._doubtful = recipe, buy_again, doubtful
 
     def has(self, fingerprint: str, *, passed: bool) -> bool:
         """Whether there is something on record; it may turn out to be damaged."""
         if not passed:
             return self.alphas.has(fingerprint)
         return bool(self._states(fingerprint)) or (not self._buy_again and self.alphas.has(fingerprint))
+
+    def serves(self, fingerprint: str) -> bool:
+        """Whether an alpha is kept that needs no other. Blocks."""
+        return self.alphas.has(fingerprint) and (self._doubtful is None or self._matte(fingerprint) is not None)
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
@@ -69,7 +79,7 @@ class OnHand:
         kept = self.alphas.load(fingerprint) or b""
         if not self._buy_again and sha256(bought := kept[_DIGEST:]).digest() == kept[:_DIGEST]:
             return Cutout(bought), states[0] if states else ItemState()
-        best = [(Cutout(data, lossy=not loses_nothing(data)), state) for data, state in there]
+        best = [(Cutout(data, lossy=bool(state.outputs) or not loses_nothing(data)), state) for data, state in there]
         return min(best, key=lambda found: found[0].lossy, default=(None, ItemState()))
 
     def keep(self, fingerprint: str, output: Matte | bytes) -> None:
@@ -83,7 +93,7 @@ class OnHand:
         """Keep what was bought for an item where only its file has it, which is to be replaced; as `keep`."""
         bought = state.fingerprint if state.is_made else None
         data = self._file(state) if bought is not None and not self.alphas.has(bought) else None
-        if bought is not None and data is not None and loses_nothing(data):
+        if bought is not None and data is not None and not state.outputs and loses_nothing(data):
             self.keep(bought, data)
 
     def _states(self, fingerprint: str) -> list[ItemState]:
@@ -104,6 +114,7 @@ class OnHand:
 
         data = self.alphas.load(fingerprint)
         try:
-            return decode_matte(data) if data is not None else None
+            matte = decode_matte(data) if data is not None else None
         except OutputBroken:
             return None
+        return None if matte is not None and self._doubtful is not None and self._doubtful(matte) else matte

@@ -20,6 +20,7 @@ during the grace period, and the rest stays pending for the next run.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,8 +62,10 @@ class Pipeline:
     slots: Slots
     snapshot: Callable[[], Awaitable[None]]  # writes results.json
     handle_signals: bool  # only for a process that does nothing but this run
+    warm: Callable[[], Awaitable[None]] | None = None  # makes the provider ready beside the first reads, if need be
     saved: int = 0
     reused: int = 0  # of the saved: without a prediction
+    escalated: int = 0  # of the saved: by a better network than the run's
 
     def __post_init__(self) -> None:
         most, parked = self.context.shape.copies, lambda: self.dedup.parked + self.context.sources.waiting
@@ -72,7 +75,8 @@ class Pipeline:
     async def run(self) -> None:
         """Do all there is to do; returns when every item is saved, failed or left pending."""
         context = self.context
-        async with anyio.create_task_group() as beside:
+        async with anyio.create_task_group() as self._beside:
+            beside = self._beside
             if self.handle_signals:
                 await beside.start(watch_signals, context, beside.cancel_scope)
             beside.start_soon(watch_gate, context, beside.cancel_scope)
@@ -103,6 +107,9 @@ class Pipeline:
             if self._stopping(todo):
                 self.context.notify(Event(Kind.PENDING, todo.item.id))
             else:
+                if self.warm is not None and todo.state.source_sha256 is None:  # of others there may be an alpha
+                    self._beside.start_soon(self._get_ready, self.warm)
+                    self.warm = None
                 self._copies.began()
                 await todos.send(todo)
 
@@ -112,6 +119,10 @@ class Pipeline:
             text = "{} × a longer name, since the plain one is taken (first: {}); each is noted in results.json"
             self.context.notify(Event(Kind.WARNING, text=text.format(*self.reader.renamed)))
         self._copies.ended()
+
+    async def _get_ready(self, warm: Callable[[], Awaitable[None]]) -> None:
+        with suppress(BatchError):  # the first create will meet the same
+            await warm()
 
     def _stopping(self, todo: Todo, prepared: Prepared | None = None) -> Stopping | None:
         """Why an item can't go on: the run stops, and no prediction is in flight for it."""
@@ -286,6 +297,7 @@ class Pipeline:
         self._started.discard(todo.item.id)
         state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
         flags = state.flags if state is not None else ()
+        self.escalated += state is not None and not state.reused and "@" in (state.engine or "")
         self.context.notify(Event(kind, todo.item.id, text, error_kind, 1, started, todo.item.source, flags))
         self._copies.ended()
 

@@ -53,14 +53,15 @@ class Again:
 
     failed: bool = False  # what failed for good
     forced: Collection[str] | None = None  # the items with these ids; all where it is empty
+    doubtful: Collection[str] = ()  # the items that a better network is to make again
     refresh: Literal["auto", "never", "always"] = "never"  # URLs that were fetched by us
     before: str = ""  # `auto` asks for what was last read or asked for before this: an ISO stamp
     met: set[str] = field(default_factory=set)  # of the forced, if they are named: those that are there
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
-        if not self.forced:
-            return self.forced is not None
+        if item in self.doubtful or not self.forced:
+            return item in self.doubtful or self.forced is not None
         self.met.update({item}.intersection(self.forced))
         return item in self.met
 

@@ -38,7 +38,7 @@ class LocalProvider:
         self, model: Weights, engine: Engine, *, loaded: Callable[[str], Awaitable[object]] | None = None
     ) -> None:
         """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on."""
-        self.version, self.proxy = model.version, model.proxy
+        self.version, self.proxy = model.version, model.shown
         self._engine = engine
         self._loaded = loaded
         self._open = False

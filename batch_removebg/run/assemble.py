@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
+from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger, look, refiled
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest.reader import Reading, read_rows
@@ -76,10 +78,10 @@ async def provider(
             yield settings.own, foreign
             return
         if settings.local:
-            from batch_removebg.engine import network, process
+            from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            load = partial(network.opened, settings.network, settings.device, settings.precision)
+            load = partial(process.opened, settings.network, settings.device, settings.precision)
             engine = process.NetworkProcess(load, cpu)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
@@ -135,7 +137,10 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
-    again = Again(settings.retry_failed, settings.force, settings.refresh, before=stamp(clock.wall() - _FRESH))
+    doubted = reading.fold.each(FLAGGED) if settings.escalate else ()
+    doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
+    before = stamp(clock.wall() - _FRESH)
+    again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
     parts = reading.fold, claims, settings.out, recipe, again, reading, tuple(more)
     if measuring or settings.scale_group is None:
         return (MeasuringPlanner if measuring else Planner)(*parts)
@@ -159,6 +164,13 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
         )
         for preset, finish in zip(presets, recipe.finishes, strict=True)
     ]
+
+
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, *, measuring: bool = False) -> OnHand:
+    """What there is of earlier predictions, but for alphas that a better network is to make again."""
+    doubtful = settings.network.doubtful if settings.escalate else None
+    copied = "" if measuring else recipe.copied
+    return OnHand(settings.out, fold.made, copied, buy_again=settings.buy_again, doubtful=doubtful)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -218,7 +230,7 @@ def pipeline(
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    on_hand = OnHand(out, ledger.fold.made, "" if measuring else context.recipe.copied, buy_again=settings.buy_again)
+    kept = on_hand(settings, ledger.fold, context.recipe, measuring=measuring)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -230,12 +242,13 @@ def pipeline(
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
-        Deduplicator(context, on_hand, unsettled=ledger.fold.unsettled()),
+        Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        (Measurer if measuring else Downloader)(context, on_hand, out=out),
+        (Measurer if measuring else Downloader)(context, kept, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
+        warm=getattr(bare.provider, "open", None) if settings.local else None,
     )
 
 

@@ -168,6 +168,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
         skipped=counts["saved"] - pipeline.saved,
         reused=pipeline.reused,
+        escalated=pipeline.escalated,
         predictions=predictions,
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
@@ -201,8 +202,9 @@ async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
 
 
 def _download_weights(settings: Settings, progress: Progress, listener: Listener) -> None:
-    from batch_removebg.engine import network, weights
+    from batch_removebg.engine import weights
+    from batch_removebg.engine.runtimes import opening
 
     if text := weights.notice(settings.network):
         listener(Event(Kind.NOTE, text=text))
-    network.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)
+    opening.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)

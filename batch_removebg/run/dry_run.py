@@ -8,6 +8,7 @@ from contextlib import closing
 from itertools import islice
 
 from batch_removebg.clock import Clock
+from batch_removebg.engine import weights
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.index.run_items import RunItems
@@ -68,7 +69,7 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
         return "copies"
     if item.path is None and (found := on_hand.passed(fingerprint)[0]) is not None:
         return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
-    if item.path is not None and on_hand.alphas.has(fingerprint):
+    if item.path is not None and on_hand.serves(fingerprint):
         return "kept"
     predicted.add(key)
     return "taken_up" if fingerprint in in_flight else "bought"
@@ -80,6 +81,8 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     Reads the manifest, and every file that isn't known to be done. Blocks.
     """
     settings = assemble.going_on(settings, listener)
+    if settings.local and (text := weights.notice(settings.network)):
+        listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
     items = read_rows(inputs, how)
@@ -87,7 +90,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock())
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        on_hand = OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again)
+        on_hand = assemble.on_hand(settings, fold, recipe)
         in_flight, predicted = set() if settings.local else unsettled, set[int]()
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)

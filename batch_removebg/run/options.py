@@ -66,6 +66,9 @@ class Options:
         "that it was made with", flag="--class")
     model: str | None = option(
         None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME")
+    escalate: bool = option(
+        False, PROVIDER, "let the next classes make again what has the flag `suspect`, `empty` or `full`, by the local "
+        "engine; those of earlier runs too")
     device: Device = option(
         "auto", PROVIDER, "where the local engine runs: `auto` (default) is the fastest that is available; "
         "`cpu` is onnxruntime; naming one that isn't available is an error")

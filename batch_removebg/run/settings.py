@@ -185,7 +185,8 @@ class Settings(Options):
     @property
     def network(self) -> weights.Weights:
         """The local engine's network; raises SettingsError where it isn't known."""
-        return weights.known(self.model or weights.CLASSES[self.model_class or weights.DEFAULT])
+        model = weights.known(self.model or weights.CLASSES[self.model_class or weights.DEFAULT])
+        return weights.escalating(model) if self.escalate else model
 
     @property
     def public_only(self) -> bool:
@@ -299,6 +300,8 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield f"--input {settings.input_field}=…: that field takes the picture itself"
     if settings.model is not None and settings.model_class is not None:
         yield f"--class {settings.model_class} and --model {settings.model}: give one of them"
+    if settings.escalate and not settings.local:
+        yield "--escalate belongs to --provider local: what it would cost elsewhere isn't known"
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"

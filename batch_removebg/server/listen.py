@@ -25,6 +25,7 @@ from batch_removebg.engine import devices, network, weights
 from batch_removebg.engine.cutout import render
 from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.engine.process import Engine, NetworkProcess
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.events import ignore
 from batch_removebg.imaging.format import Limits
@@ -96,7 +97,7 @@ async def serve(
         progress(done, total)
 
     device, precision = settings.device, settings.precision
-    download = partial(network.ensure_weights, progress=cancellable, device=device, precision=precision)
+    download = partial(opening.ensure_weights, progress=cancellable, device=device, precision=precision)
     with anyio.CancelScope() as scope, _on_signals(scope.cancel):
         await to_thread.run_sync(download, settings.model)
         with closing(NetworkProcess(partial(network.opened, settings.model, device, precision), Cpu())) as engine:

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SAMPLES = Path(__file__).parent.parent.parent / "samples" / "photos"
+_HERE = Path(__file__).parent
+_CAT = _HERE.parent.parent / "samples" / "photos" / "chelsea the cat.jpg"
+PHOTOGRAPHS = {path.name: path for path in (*_HERE.glob("photographs/*.jpg"), _CAT)}
+"""What scenes and large photographs are made from, by name."""
 
 
 def cutout(width: int, height: int) -> bytes:
@@ -31,11 +34,11 @@ def cutout_of_bytes(size: int) -> bytes:
 
 
 def photographs(folder: Path, number: int, longest: int = 4000, *, grain: float = 0.0) -> list[Path]:
-    """JPEGs as large as a camera's, made from the samples; no two are alike, and their sizes come round.
+    """JPEGs as large as a camera's, made from small photographs; no two are alike, and their sizes come round.
 
     `grain`: σ of a sensor's noise, of 255.
     """
-    sources = sorted(SAMPLES.rglob("*.jpg"))
+    sources = [PHOTOGRAPHS[name] for name in sorted(PHOTOGRAPHS)]
     folder.mkdir(parents=True, exist_ok=True)
     made = []
     for index in range(number):

@@ -18,6 +18,7 @@ import pytest
 from batch_removebg import __main__, __version__
 from batch_removebg.cli import main
 from batch_removebg.engine import network, weights
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import INSTALL
 from batch_removebg.imaging.format import Limits
 from batch_removebg.run import assemble
@@ -39,7 +40,7 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
         pytest.fail("a dry run only looks")
 
     monkeypatch.setattr(assemble, "provider", never)
-    monkeypatch.setattr(network, "ensure_weights", never)
+    monkeypatch.setattr(opening, "ensure_weights", never)
     monkeypatch.setattr(network, "load", never)
     monkeypatch.setattr(anyio, "run", never)
     monkeypatch.setattr(os, "mkdir", never)

@@ -55,9 +55,11 @@ def test_what_was_left_out_is_one_line_whatever_it_is_called() -> None:
     assert found.as_json()["left_out"] == {".cr2": 3, "@eaDir": 1, ".dng": 2}
 
 
-def test_what_the_engine_ran_on_is_told_where_it_ran() -> None:
-    text = report.closing(summary(engine="openvino CPU bf16"), LOCAL)
-    assert "\npredictions: 3 by the engine on this machine (openvino CPU bf16), nothing billed\n" in text
+def test_what_the_engine_ran_on_is_told_where_it_ran_and_what_a_better_network_made_again() -> None:
+    told = "\npredictions: 3 by the engine on this machine (openvino CPU bf16), nothing billed"
+    assert f"{told}\n" in report.closing(summary(engine="openvino CPU bf16"), LOCAL)
+    text = report.closing(summary(engine="openvino CPU bf16", escalated=2), LOCAL)
+    assert f"{told}; 2 doubtful ones made again by a better network\n" in text
 
 
 def test_some_failed() -> None:

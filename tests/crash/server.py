@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 
 from batch_removebg.cli.console import Console, logged
-from batch_removebg.engine import network
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.server import listen
 from batch_removebg.server.listen import ServeSettings, serve
 from tests.support.local_doubles import MODEL, Here, LeftHalf
@@ -18,7 +18,7 @@ from tests.support.local_doubles import MODEL, Here, LeftHalf
 def main() -> None:
     """Serve until a signal comes."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
-    network.ensure_weights = lambda *args, **kwargs: None
+    opening.ensure_weights = lambda *args, **kwargs: None
     listen.NetworkProcess = lambda load, cpu: Here(LeftHalf)
     say = partial(print, flush=True)
     with logged(Console()):

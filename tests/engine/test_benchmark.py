@@ -54,6 +54,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
         return 5.0
 
     monkeypatch.setattr(weights, "find", lambda model: tmp_path / "x.onnx" if model.name == "u2netp" else None)
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(weights, "ensure", lambda *_, **__: pytest.fail("downloaded weights"))
     monkeypatch.setattr(benchmark, "look", look)
     monkeypatch.setattr(network, "open_runtime", open_runtime)
@@ -72,10 +73,12 @@ def test_every_device_and_precision_that_is_here_is_measured(opened: list[Choice
     assert len(said) == 9
 
 
-def test_missing_weights_are_reported_and_not_downloaded(opened: list[Choice]) -> None:
+def test_missing_and_damaged_weights_are_reported_and_not_downloaded(opened: list[Choice], tmp_path: Path) -> None:
+    (tmp_path / "isnet.onnx").write_bytes(b"cut short")
     report = benchmark.measure(None, "cpu", 1.0, say=lambda text: None)
     assert [row.model for row in report.rows] == list(weights.MODELS)
     assert report.rows[1].why_not == "not on this machine; download it with: batch-removebg models pull u2net"
+    assert report.rows[3].why_not == "its file is damaged; see batch-removebg models verify isnet"
     assert opened == [CPU32]
 
 

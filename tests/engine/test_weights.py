@@ -166,8 +166,7 @@ def test_without_a_network_the_error_says_what_was_tried_and_how_to_supply_the_f
         "  tried: npm isn't installed\n"
         "  tried: no name service\n"
         f"  without a network: put tiny.onnx (21 bytes, sha256 {TINY.sha256}) into a folder "
-        "and set BATCH_REMOVEBG_MODELS to that folder\n"
-        "  or choose the smallest network: --class fast"
+        "and set BATCH_REMOVEBG_MODELS to that folder"
     )
     assert caught.value.exit_code == 2
     assert [path.name for path in cache.iterdir()] == [".tiny.onnx.lock"]

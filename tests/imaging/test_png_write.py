@@ -24,7 +24,7 @@ from tests.support.pictures import encoded, exif, noise, opened, ramp, swapped_p
 
 EFFORTS = range(10)
 PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
-SAMPLES = Path(__file__).parents[2] / "samples" / "photos"
+BENCH = Path(__file__).parents[1] / "bench" / "photographs"
 
 
 def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -152,8 +152,8 @@ def pillows(pixels: np.ndarray) -> int:
 
 
 def cutouts(large):
-    """Real cutouts (photographs with other tool's masks), and samples under a made-up mask, at several sizes."""
-    photos = sorted(PHOTOS.glob("*.jpg")) + sorted(SAMPLES.glob("*.jpg"))
+    """Real cutouts (photographs with other tool's masks), and photographs under a made-up mask, at several sizes."""
+    photos = sorted(PHOTOS.glob("*.jpg")) + sorted(BENCH.glob("*.jpg"))
     for path in photos:
         mask = PHOTOS / "rembg-u2netp" / f"{path.stem}.png"
         rgb = Image.open(path).convert("RGB")
@@ -162,7 +162,7 @@ def cutouts(large):
             scale = longest / max(rgb.size)
             size = (round(rgb.width * scale), round(rgb.height * scale))
             yield f"{path.stem} at {longest}", np.asarray(rgb.resize(size)), np.asarray(alpha.resize(size))
-    with Image.open(SAMPLES / "coffee.jpg") as sample:
+    with Image.open(BENCH / "coffee.jpg") as sample:
         rgb = np.pad(np.asarray(sample.convert("RGB").reduce(2)), ((400, 400), (600, 600), (0, 0)), mode="reflect")
     yield "a small subject in a large frame", rgb, np.pad(np.asarray(_ellipse((300, 200))), ((400, 400), (600, 600)))
 
@@ -183,7 +183,7 @@ def test_cutouts_are_no_larger_than_a_seventh_more_than_pillows():
 
 
 def test_more_effort_is_smaller_and_most_of_it_beats_pillow():
-    photo = Picture(np.asarray(Image.open(SAMPLES / "coffee.jpg")))
+    photo = Picture(np.asarray(Image.open(BENCH / "coffee.jpg")))
     pixels = compose(cut(photo, np.asarray(_ellipse((600, 400))), Finish()), Finish())
     sizes = [len(write_png(pixels.pixels, effort=effort)) for effort in (0, 2, 5, 9)]
     assert sizes == sorted(sizes, reverse=True)

@@ -53,8 +53,8 @@ def test_a_folder_becomes_cutouts_of_its_own_size_beside_ledger_and_results(made
 
 @pytest.mark.usefixtures("default_weights")
 def test_the_picture_in_the_readme_is_what_the_command_makes(run: Run, tmp_path: Path) -> None:
-    assert run("run", PHOTOS / "coffee.jpg", "--out", "out").returncode == 0
-    with Image.open(tmp_path / "out/coffee.png") as cutout, Image.open(ROOT / "samples/shown/coffee.png") as shown:
+    assert run("run", PHOTOS / "oats.jpg", "--out", "out").returncode == 0
+    with Image.open(tmp_path / "out/oats.png") as cutout, Image.open(ROOT / "samples/shown/oats.png") as shown:
         difference = np.abs(np.asarray(cutout, dtype=float) - np.asarray(shown, dtype=float)) / 255
         opaque = (np.asarray(cutout)[..., 3] == 255) & (np.asarray(shown)[..., 3] == 255)
     assert difference[..., 3].mean() <= 0.004
@@ -62,7 +62,7 @@ def test_the_picture_in_the_readme_is_what_the_command_makes(run: Run, tmp_path:
 
 
 def test_colours_under_opaque_alpha_are_the_sources_own(made: Made) -> None:
-    with Image.open(PHOTOS / "coffee.jpg") as source, Image.open(made[0] / "out/coffee.png") as cutout:
+    with Image.open(PHOTOS / "oats.jpg") as source, Image.open(made[0] / "out/oats.png") as cutout:
         before, after = np.asarray(source.convert("RGB")), np.asarray(cutout)
     opaque = after[..., 3] == 255
     assert opaque.sum() > 10_000
@@ -83,9 +83,9 @@ def test_the_sample_catalogues_run_and_need_no_prediction_for_pictures_that_were
         assert f"{saved} failed" in done.stderr
         assert "predictions: 0 by the engine" in done.stderr
         found = {item["id"]: item for item in results(tmp_path / "out")["items"]}
-        assert found["CUP-01"]["output"] == "Cup, with saucer.webp"
-        assert found["CUP-01"]["meta"]["title"] == "Cup, with saucer"
-        assert found["TOY-09"]["output"] == "toys/rocket.webp"
+        assert found["OATS-500"]["output"] == "Oats, with honey.webp"
+        assert found["OATS-500"]["meta"]["title"] == "Oats, with honey"
+        assert found["WASH-300"]["output"] == "bath/hand-wash.webp"
 
 
 def bad_pictures(folder: Path) -> dict[str, str]:
@@ -116,7 +116,7 @@ def test_bad_pictures_fail_with_their_reason_and_odd_ones_are_done(run: Run, tmp
     for name, data in good.items():
         (folder / name).write_bytes(data)
     (folder / "loop.jpg").symlink_to("loop.jpg")
-    (folder / "outside.jpg").symlink_to(PHOTOS / "coffee.jpg")
+    (folder / "outside.jpg").symlink_to(PHOTOS / "oats.jpg")
     done = run("run", "in", "--out", "out", *FAST)
     assert done.returncode == 3, done.stderr
     items = {item["id"]: item for item in results(tmp_path / "out")["items"]}

@@ -23,9 +23,9 @@ def disc(height: int, width: int, x: float = 0.5, y: float = 0.5, radius: float 
 
 
 def photo(
-    alpha: npt.NDArray[np.float32], front: tuple[int, ...] = RED, back: tuple[int, ...] = GREEN, grain: float = 3
+    alpha: npt.NDArray[np.float32], front: npt.ArrayLike = RED, back: npt.ArrayLike = GREEN, grain: float = 3
 ) -> npt.NDArray[np.uint8]:
-    clean = alpha[..., None] * np.float32(front) + (1 - alpha[..., None]) * np.float32(back)
+    clean = alpha[..., None] * np.asarray(front, np.float32) + (1 - alpha[..., None]) * np.asarray(back, np.float32)
     noisy = clean + grain * np.random.default_rng(5).standard_normal(clean.shape)
     return np.rint(noisy.clip(0, 255)).astype(np.uint8)
 
@@ -61,6 +61,23 @@ def test_an_edge_is_moved_neither_out_nor_in(light: int, dark: int, glossy: bool
             stripes = np.arange(480) % 96 < 24
             colours[:, stripes] = photo(truth, (round(0.4 * front + 0.6 * back),) * 3, (back,) * 3)[:, stripes]
         assert abs(float((refine(colours, small) / 255 - truth)[edge].mean())) < 0.01, (front, back)
+
+
+@pytest.mark.parametrize(
+    ("front", "back", "dark", "reach"), [(90, 150, 0.8, 8), (90, 150, 0.6, 12), (60, 110, 0.8, 12)]
+)
+def test_a_shadow_as_dark_as_the_subject_that_casts_it_is_not_taken_for_it(
+    front: int, back: int, dark: float, reach: int
+) -> None:
+    truth = disc(480, 480)
+    small = as_the_network_sees_it(truth, size=(160, 160))
+    down, across = np.mgrid[0:480, 0:480] + 0.5 - 240
+    away = np.hypot(down, across) - 144
+    ground = back * (1 - dark * np.exp(-away.clip(0) / reach) * (down > 0))
+    shaded = photo(truth, (front,) * 3, np.repeat(ground[..., None], 3, axis=2))
+    edge = (np.abs(away) < 6) & (down > 60)
+    plain = apart(resized(small, 480, 480)[edge], truth[edge])
+    assert apart(refine(shaded, small)[edge], truth[edge]) < 0.7 * plain
 
 
 def test_in_grey_and_in_16_bits_edges_are_found_too() -> None:

@@ -12,7 +12,7 @@ import pytest
 import batch_removebg
 from batch_removebg import LockedError, ManifestError, SettingsError, run_batch, run_batch_sync
 from batch_removebg.clock import Clock
-from batch_removebg.engine import network, process
+from batch_removebg.engine import process
 from batch_removebg.engine.devices import Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.run.batch import run
@@ -23,7 +23,7 @@ from tests.support.local_doubles import Here, LeftHalf
 
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from batch_removebg import Event, Kind, run_batch_sync
-from batch_removebg.engine import network, process, weights
+from batch_removebg.engine import process, weights
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import SettingsError
 from batch_removebg.run.dry_run import preview
 from batch_removebg.run.settings import Settings
@@ -18,6 +19,7 @@ from tests.support.doubles import photo
 from tests.support.local_doubles import Here, LeftHalf
 
 pytestmark = pytest.mark.usefixtures("shop")
+NOTICE = weights.notice
 SAID = "goes on with u2netp, which out was made with; the default is isnet now: {} makes all pictures anew"
 
 
@@ -25,7 +27,7 @@ SAID = "goes on with u2netp, which out was made with; the default is isnet now: 
 def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The current folder, with two photos, and a network without weights."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda model: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
     Path("in").mkdir()
@@ -65,6 +67,15 @@ def test_a_dry_run_says_the_same() -> None:
     found = preview(["in"], Settings(out=Path("out")), events.append)
     assert (found["done"], found["bought"]) == (2, 0)
     assert [event.text for event in events if event.kind is Kind.NOTE] == [SAID.format("--class good")]
+
+
+def test_a_dry_run_says_first_what_would_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "find", lambda model: None)
+    monkeypatch.setattr(weights, "notice", NOTICE)
+    events: list[Event] = []
+    preview(["in"], Settings(out=Path("out")), events.append)
+    [said] = [event.text for event in events if event.kind is Kind.NOTE]
+    assert said.startswith("113 MB of weights aren't here yet, and are downloaded first. Licence of isnet: ")
 
 
 @pytest.mark.parametrize("asked", [{"model_class": "good"}, {"model": "isnet"}, {"start_over": True}], ids=str)

@@ -26,6 +26,7 @@ from batch_removebg import (
     stream_batch,
 )
 from batch_removebg.engine import network, process
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.run import library
 from tests.support.doubles import ScriptedProvider, encoded, photo
 from tests.support.local_doubles import Here, LeftHalf
@@ -34,7 +35,7 @@ from tests.support.local_doubles import Here, LeftHalf
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     library._network.cache_clear()
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "load", lambda model, **asked: LeftHalf())
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
@@ -231,12 +232,12 @@ def test_the_example_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [example] = re.findall(r"```python\n(from batch_removebg import.*?)```", readme, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples/photos").mkdir(parents=True)
-    (tmp_path / "samples/photos/coffee.jpg").write_bytes(photo())
+    (tmp_path / "samples/photos/oats.jpg").write_bytes(photo())
     names: dict[str, Any] = {}
     exec(example, names)
     assert (names["summary"].saved, names["summary"].exit_code) == (1, 0)
     anyio.run(names["cut_out"])
-    assert {path.name for path in tmp_path.rglob("c*.png")} == {"coffee.png"}
+    assert {path.name for path in tmp_path.rglob("o*.png")} == {"oats.png"}
     assert (tmp_path / "cutouts" / "A1.webp").is_file()
 
 

@@ -44,6 +44,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "model_inputs": {"threshold": 0.5},
         "model_class": "fast",
         "model": "u2net",
+        "escalate": True,
         "device": "openvino",
         "precision": "float32",
         "fetch_sources": True,
@@ -116,7 +117,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(library, "run", run)
     for left_out in ("model_class", "model"):
-        some = {name: value for name, value in given.items() if name not in (left_out, "aspect", "preset")}
+        apart = (left_out, "aspect", "preset", "escalate")  # which contradict others
+        some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
         assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]

@@ -91,6 +91,7 @@ def test_plain_data_holds_everything() -> None:
         "gone": 0,
         "skipped": 1,
         "reused": 1,
+        "escalated": 0,
         "pruned": 0,
         "predictions": 1,
         "possible_duplicates": 0,

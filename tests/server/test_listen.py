@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from batch_removebg.clock import Clock
-from batch_removebg.engine import network
 from batch_removebg.engine.fetch_weights import Progress
+from batch_removebg.engine.runtimes import opening
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.server import listen
@@ -35,7 +35,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without weights."""
-    monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
 
 
@@ -102,7 +102,7 @@ async def test_a_signal_while_weights_are_downloaded_ends_the_download(
             progress(0, None)
             time.sleep(0.001)
 
-    monkeypatch.setattr(network, "ensure_weights", endless)
+    monkeypatch.setattr(opening, "ensure_weights", endless)
     with anyio.fail_after(20):
         await serve(ServeSettings(port=0), ready=lambda url: pytest.fail("serves without weights"), progress=silent)
     assert looks > 0

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine import resize
-from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice
+from batch_removebg.engine.devices import MISSING_EXTRA, PROVIDERS, Choice, said
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 
@@ -27,7 +27,7 @@ class OnnxRuntime:
     """A network in a session of onnxruntime, which runs one picture at a time; threads that come meanwhile wait."""
 
     def __init__(self, model: Weights, choice: Choice) -> None:
-        """Raises SettingsError if the session can't be opened, or falls back to another device."""
+        """Raises SettingsError if the session falls back to another device, and what onnxruntime raises."""
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -38,23 +38,14 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # TF32 has ten bits of mantissa: not the float32 that is reported.
         provider = (PROVIDERS[choice.device], {"use_tf32": "0"} if choice.device == "cuda" else {})
-        try:
-            source = resize.for_size(model.path.read_bytes(), model.size) if model.exported else model.path
-            self._session = module.InferenceSession(source, options, providers=[provider])
-        except SettingsError:
-            raise
-        except Exception as error:  # its own have no base class
-            raise SettingsError(f"onnxruntime can't load the weights in {model.path}: {error}") from error
+        source = resize.for_size(model.path.read_bytes(), model.size) if model.exported else model.path
+        self._session = module.InferenceSession(source, options, providers=[provider])
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
         # instead of 370; OpenVINO is the better way to gain that.
         self._one_at_a_time = threading.Lock()
         self._input = self._session.get_inputs()[0].name
-        names = [output.name for output in self._session.get_outputs()]
-        known: dict[int | str, str] = {**dict(enumerate(names)), **dict(zip(names, names, strict=True))}
-        if model.output not in known:
-            raise SettingsError(f"{model.path} has no output {model.output}; it has {', '.join(names)}")
-        self._output = known[model.output]
+        self._output = model.output_of([output.name for output in self._session.get_outputs()])
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output for its input, both float32; raises PredictionFailed if the runtime fails."""
@@ -62,7 +53,7 @@ class OnnxRuntime:
             with self._one_at_a_time:
                 [found] = self._session.run([self._output], {self._input: tensor})
         except Exception as error:  # its own have no base class
-            raise PredictionFailed(f"onnxruntime gave up: {error}") from error
+            raise PredictionFailed(f"onnxruntime gave up: {said(error)}") from error
         output: NDArray[np.float32] = found
         return output
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve
+from batch_removebg.engine import weights
+from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve, said
+from batch_removebg.engine.fetch_weights import Progress
 from batch_removebg.engine.weights import Weights
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import SettingsError, WeightsMissing
 
 from . import onnx, openvino
 
@@ -23,6 +25,16 @@ def require(device: Device, precision: Precision) -> None:
         resolve(device, precision, look(device))
     elif not any(find_spec(name) for name in ("openvino", "onnxruntime")):
         raise SettingsError(MISSING_EXTRA)
+
+
+def ensure_weights(model: Weights, *, progress: Progress, device: Device, precision: Precision) -> None:
+    """Download the weights of a network where they are missing and a runtime is there; blocks; raises SettingsError."""
+    require(device, precision)
+    try:
+        weights.ensure(model, progress=progress)
+    except WeightsMissing as error:
+        other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
+        raise WeightsMissing(f"{error}{other}") from error
 
 
 def look(device: Device) -> Installed:
@@ -47,5 +59,7 @@ def open_runtime(model: Weights, device: Device = "auto", precision: Precision =
 def _open(model: Weights, choice: Choice) -> Runtime:
     try:
         return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)
-    except MemoryError as error:
-        raise SettingsError(f"there isn't memory enough for {model.name}; choose --class fast") from error
+    except SettingsError:
+        raise
+    except Exception as error:  # theirs have no base class, nor have those of the libraries beneath them
+        raise SettingsError(f"{choice} can't load the weights in {model.path}: {said(error)}") from error

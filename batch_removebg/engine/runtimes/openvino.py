@@ -6,13 +6,12 @@ import platform
 import sys
 from collections.abc import Mapping
 from functools import cache
-from io import BytesIO
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine import resize
-from batch_removebg.engine.devices import MISSING_EXTRA, Choice
+from batch_removebg.engine.devices import MISSING_EXTRA, Choice, said
 from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 from batch_removebg.resources import cores, memory
@@ -44,7 +43,9 @@ class OpenVino:
     """A network compiled by OpenVINO; each of its streams runs one picture on one core, and further threads wait."""
 
     def __init__(self, model: Weights, choice: Choice) -> None:
-        """Raises SettingsError if the weights can't be loaded, or another precision or device is used."""
+        """Raises SettingsError if another precision or device is used, and what OpenVINO raises."""
+        import numpy as np
+
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -57,18 +58,17 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": str(cores()),
             "INFERENCE_PRECISION_HINT": _HINTS[choice.precision],
         }
-        try:
-            core = module.Core()
-            blobs = BlobCache(model, _facts(module, core, options))
-            cached = blobs.read(lambda blob: core.import_model(BytesIO(blob), "CPU", options))
-            compiled = cached or _compile(module, core, model, options)
-            devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
-            requests = [compiled.create_infer_request() for _ in range(streams)]
-        except (RuntimeError, OSError, IndexError) as error:
-            raise SettingsError(f"OpenVINO can't load the weights in {model.path}: {error}") from error
+        core = module.Core()
+        self._blobs = BlobCache(model, _facts(module, core, options))
+        cached = self._blobs.read(
+            lambda blob: core.import_model(module.Tensor(np.frombuffer(blob, np.uint8), True), "CPU", options)
+        )
+        compiled = cached or _compile(module, core, model, options)
+        devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
+        requests = [compiled.create_infer_request() for _ in range(streams)]
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
-            blobs.write(lambda: bytes(compiled.export_model().getvalue()))
+            self._blobs.write(lambda: bytes(compiled.export_model().getvalue()))
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for request in requests:
             self._idle.put(request)
@@ -79,7 +79,7 @@ class OpenVino:
         try:
             return _infer(request, tensor)
         except RuntimeError as error:
-            raise PredictionFailed(f"OpenVINO gave up: {error}") from error
+            raise PredictionFailed(f"OpenVINO gave up: {said(error)}") from error
         finally:
             self._idle.put(request)
 
@@ -113,7 +113,7 @@ def _compile(module: Any, core: Any, model: Weights, options: Mapping[str, str])
     else:
         network = core.read_model(str(model.path))
     # Nobody reads the other outputs.
-    wanted = network.output(model.output)
+    wanted = network.output(model.output_of([output.any_name for output in network.outputs]))
     main = module.Model([wanted], network.get_parameters(), network.get_friendly_name())
     return core.compile_model(main, "CPU", options)
 

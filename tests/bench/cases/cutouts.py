@@ -122,7 +122,7 @@ def _near_the_limit(bench: Bench) -> list[Figure]:
 CASE = Case(
     "9",
     "Cutouts here",
-    "Folders of JPEGs made from the samples with a sensor's grain, 24 of 1000 px on their longest side, 16 of 2400, 8 "
+    "Folders of JPEGs made from photographs with a sensor's grain, 24 of 1000 px on their longest side, 16 of 2400, 8 "
     "of 4000; `run --model u2netp` against `rembg p -m u2netp` 2.0.86 on the same weights, whole processes in turn, "
     "start-up included. Pace once started: 168 photographs less 24. The network alone: `bench-engine`, the quickest of "
     "what is here.",

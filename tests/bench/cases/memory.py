@@ -72,7 +72,7 @@ def _copies(sources: list[Path], number: int, folder: Path) -> None:
 CASE = Case(
     "10",
     "Memory here",
-    "Folders of JPEGs made from the samples, 600 px on their longest side; and 8 of 2400 px with one and with four of "
+    "Folders of JPEGs made from photographs, 600 px on their longest side; and 8 of 2400 px with one and with four of "
     "100 Mpx among them. `run --class fast --memory 512`; the peak of the whole process, network and all. One run of "
     "each.",
     run,

@@ -1,4 +1,4 @@
-"""What subjects stand before: studio papers, walls, wood, and the sample photographs out of focus."""
+"""What subjects stand before: studio papers, walls, wood, and photographs out of focus."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from types import MappingProxyType
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from tests.bench.material import SAMPLES
+from tests.bench.material import PHOTOGRAPHS
 from tests.bench.matting.drawing import Canvas, Colour, Floats
 from tests.bench.matting.shades import bump, fractal, mixed, step
 
 CROPS: Mapping[str, tuple[str, tuple[float, float, float, float]]] = MappingProxyType(
     {
         "table": ("coffee.jpg", (0.82, 0.05, 1.0, 0.75)),
-        "field": ("sub/photographer.jpg", (0.62, 0.25, 1.0, 0.8)),
+        "field": ("photographer.jpg", (0.62, 0.25, 1.0, 0.8)),
         "flag": ("astronaut.jpg", (0.0, 0.0, 0.3, 0.55)),
         "hangar": ("astronaut.jpg", (0.55, 0.0, 1.0, 0.65)),
         "night": ("rocket.jpg", (0.0, 0.45, 0.45, 1.0)),
@@ -66,11 +66,11 @@ def wood(tone: Colour) -> Callable[[Canvas], Floats]:
 
 
 def photograph(name: str, blur: float) -> Callable[[Canvas], Floats]:
-    """A part of a sample photograph, out of focus by so much of the picture's width."""
+    """A part of a photograph, out of focus by so much of the picture's width."""
     file, (left, top, right, bottom) = CROPS[name]
 
     def draw(canvas: Canvas) -> Floats:
-        with Image.open(SAMPLES / file) as opened:
+        with Image.open(PHOTOGRAPHS[file]) as opened:
             upright = ImageOps.exif_transpose(opened).convert("RGB")
         w, h = upright.size
         part = upright.crop((round(left * w), round(top * h), round(right * w), round(bottom * h)))

@@ -1,4 +1,4 @@
-"""The subjects of the sample photographs, cut along outlines traced by hand a little inside their edges.
+"""The subjects of photographs, cut along outlines traced by hand a little inside their edges.
 
 The outline *is* the alpha, so it is exact; what it cuts out of the photograph is the foreground.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from tests.bench.material import SAMPLES
+from tests.bench.material import PHOTOGRAPHS
 from tests.bench.matting.drawing import Canvas, Floats, Points
 from tests.bench.matting.outlines import corners, smooth
 from tests.bench.matting.strands import coat
@@ -64,7 +64,7 @@ ROCKET = Subject(
     (0.3, 0.29, 0.7, 0.97),
 )
 PHOTOGRAPHER = Subject(
-    "sub/photographer.jpg",
+    "photographer.jpg",
     [
         smooth(
             *((0.405, 0.135), (0.46, 0.15), (0.51, 0.2), (0.522, 0.255), (0.515, 0.275), (0.565, 0.278), (0.63, 0.28)),
@@ -112,7 +112,7 @@ CAT = Subject(
 
 def draw(subject: Subject, canvas: Canvas) -> None:
     """The subject two units high, the top of its area at v = -1."""
-    with Image.open(SAMPLES / subject.file) as opened:
+    with Image.open(PHOTOGRAPHS[subject.file]) as opened:
         photo = ImageOps.exif_transpose(opened).convert("RGB")
     left, top, right, bottom = (f * s for f, s in zip(subject.area, photo.size * 2, strict=True))
     unit = 2 / (bottom - top)

@@ -17,7 +17,7 @@ SHOWN = {"band": "band", "composite": "composite", "cut": "without grain", "beyo
 SHOWN |= {"mae": "MAE", "sad": "SAD", "gradient": "gradient", "connectivity": "connectivity"}
 METHOD = """\
 - **Pictures.** Composed of foregrounds and backgrounds in the encoded values of sRGB, αF + (1−α)B, with grain and JPEG;
-  α is exact because it is what was composed with. The scenes are drawn, or cut from the sample photographs along
+  α is exact because it is what was composed with. The scenes are drawn, or cut from photographs along
   outlines traced by hand; they stand for product photographs, and are none.
 - **Errors.** MAE of alpha; SAD, gradient and connectivity as in Rhemann et al., CVPR 2009, in thousands, over the
   whole picture. *Band*: MAE of alpha within 5 px of a pixel whose alpha differs from a neighbour's by 0.02 or more.

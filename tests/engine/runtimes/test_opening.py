@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from batch_removebg.engine.devices import Choice, Device, Installed
+from batch_removebg.engine.devices import NO_MEMORY, Choice, Device, Installed
 from batch_removebg.engine.runtimes import onnx, opening, openvino
 from batch_removebg.engine.runtimes.opening import Runtime, look, open_runtime
 from batch_removebg.engine.weights import Weights
@@ -171,11 +171,36 @@ def test_openvino_that_does_as_it_was_asked_is_believed(choice: Choice, hint: st
     assert openvino.confirm(choice, ["CPU"], hint) == choice
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (MemoryError(), NO_MEMORY),
+        (RuntimeError("Exception from src/core.cpp:1:\nstd::bad_alloc\n"), NO_MEMORY),
+        (ValueError("Failed to serialize proto"), NO_MEMORY),
+        (
+            RuntimeError("Exception from src/core.cpp:1:\nCheck 'ok' failed at src/a.cpp:2:\nno such\n layer\n"),
+            "no such layer",
+        ),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_whatever_a_runtime_raises_is_one_line_and_want_of_memory_has_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, said: str
+) -> None:
+    def fails(model: Weights, choice: Choice) -> Runtime:
+        raise raised
+
+    monkeypatch.setattr(onnx, "OnnxRuntime", fails)
+    with pytest.raises(SettingsError) as caught:
+        opening._open(SMALL, CPU)
+    assert str(caught.value) == f"onnxruntime CPU float32 can't load the weights in {SMALL.path}: {said}"
+
+
 @pytest.mark.parametrize("choice", [CPU, OV32])
 def test_a_file_that_holds_no_network_is_named(choice: Choice, tmp_path: Path) -> None:
     needs(openvino.capabilities() if choice is OV32 else onnx.providers())
     (tmp_path / "x.onnx").write_bytes(b"not a network")
-    with pytest.raises(SettingsError, match=r"(onnxruntime|OpenVINO) can't load the weights in .*x\.onnx"):
+    with pytest.raises(SettingsError, match=rf"^{choice} can't load the weights in .*x\.onnx: [^\n]+\Z"):
         open_runtime(Weights(name="x", sha256="", own=tmp_path / "x.onnx"), choice.device, choice.precision)
 
 
