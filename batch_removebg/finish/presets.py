@@ -129,7 +129,10 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
     sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
     bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
     bound["geometry"] = (
-        replace(base.geometry, **placed, canvas_least=least if least > 1 else None) if placed else base.geometry
+        # What a file of one's own says of a canvas is meant, unless its rules allow a smaller one.
+        replace(base.geometry, **placed, canvas_least=least if least > 1 or not preset.file else None)
+        if placed
+        else base.geometry
     )
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
