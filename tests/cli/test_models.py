@@ -57,7 +57,7 @@ def test_list_has_a_line_for_each_network_with_class_size_licences_measurement_a
     assert cells["u2netp"][:5] == ["fast", "4.6 MB", "320 px", "pip, rembg's release", "Apache-2.0, Apache-2.0"]
     assert cells["isnet"] == [
         *("good", "88.2 MB", "512 px", "npm", "Apache-2.0, unclear"),
-        *("60 rendered products: composite error 3.87", "damaged"),
+        *("180 rendered products: composite error 3.86", "damaged"),
     ]
     assert cells["silueta"][-2] == "not by us"
     assert cells["best"][1] == "92.8 MB"  # two looks share a file
