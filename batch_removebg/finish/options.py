@@ -195,3 +195,5 @@ class Finished:
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
     checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset
+    factor: float = 0.0  # the largest for the subject that the layout allows without `scale`; 0 where it isn't laid out
+    area: int = 0  # the subject's, in pixels of the photo

@@ -21,7 +21,6 @@ from .events import (
     Claimed,
     Entry,
     Failed,
-    Measured,
     Rejected,
     Renamed,
     Rendition,
@@ -87,7 +86,6 @@ class ItemState(Struct, array_like=True, gc=False):
     modified: str | None = None
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
-    measured: Measured | None = None  # its subject, where a group has one scale
     outputs: tuple[Rendition, ...] = ()  # all pictures, `output` first, where there are presets
 
     @property
@@ -300,11 +298,6 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
     _named(state, state.output)
 
 
-def _measured(_fold: Fold, state: ItemState, entry: Measured) -> None:
-    _settled(state)
-    state.measured, state.attempts, state.meta = entry, entry.attempts, _writable(entry.meta)
-
-
 def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
     state.signature, state.checked, state.gone = entry.signature, entry.t, False
     state.etag, state.modified = entry.etag or state.etag, entry.modified or state.modified
@@ -348,7 +341,6 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Submitted: _submitted,
     Saved: _saved,
     Failed: _failed,
-    Measured: _measured,
     Unchanged: _unchanged,
     Renamed: _renamed,
     events.Gone: _gone,

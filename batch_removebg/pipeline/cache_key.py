@@ -51,17 +51,10 @@ class Recipe:
         )
         return replace(self, finish=finish, others=tuple(others))
 
-    @cached_property
-    def measuring(self) -> str:
-        """The digest of what a subject is measured with."""
-        finish = self.finish
-        how = finish.refine, finish.clean_below, finish.geometry.trim_level, finish.geometry.specks
-        return _digest([self._bought, *how])
-
     @property
     def copied(self) -> str:
-        """Of a URL's picture that a copy may be made of as it is; empty where there are presets."""
-        return "" if self.finish.preset else self.passed
+        """Of a URL's picture that a copy may be made of as it is; empty where more is on record of pictures."""
+        return "" if self.finish.preset or self.finish.laid_out else self.passed
 
     def digest_of(self, item: Item | UrlRow) -> str:
         """The digest of the item's pictures together."""

@@ -269,6 +269,8 @@ class Downloader:
             width=made.width,
             height=made.height,
             checks=made.checks or None,
+            factor=made.factor,
+            area=made.area,
         )
 
 

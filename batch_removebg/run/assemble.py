@@ -28,7 +28,6 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
-from batch_removebg.pipeline.measuring import Measurer, MeasuringPlanner
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
@@ -132,8 +131,8 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, tuple(others))
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, *, measuring: bool = False) -> Planner:
-    """The planner, which knows the names given by earlier runs; `measuring`: of what isn't measured yet."""
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
+    """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
@@ -141,12 +140,11 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
     again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
-    parts = reading.fold, claims, settings.out, recipe, again, reading, tuple(more)
-    if measuring or settings.scale_group is None:
-        return (MeasuringPlanner if measuring else Planner)(*parts)
-    scales = Scales(recipe, settings.scale_group, settings.scale_equal)
-    scales.add(state for _, state in reading.fold.each())
-    return Planner(*parts, scales)
+    scales = None
+    if settings.scale_group is not None:
+        scales = Scales(recipe, settings.scale_group, settings.scale_equal)
+        scales.add(state for _, state in reading.fold.each())
+    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -166,11 +164,10 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
     ]
 
 
-def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, *, measuring: bool = False) -> OnHand:
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
     doubtful = settings.network.doubtful if settings.escalate else None
-    copied = "" if measuring else recipe.copied
-    return OnHand(settings.out, fold.made, copied, buy_again=settings.buy_again, doubtful=doubtful)
+    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -220,17 +217,12 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool, measuring: bool = False
-) -> Pipeline:
-    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is.
-
-    `measuring`: subjects are measured, and no pictures made.
-    """
+def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    kept = on_hand(settings, ledger.fold, context.recipe, measuring=measuring)
+    kept = on_hand(settings, ledger.fold, context.recipe)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -238,13 +230,13 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock, measuring=measuring),
+            planner(settings, ledger.run_items, context.recipe, context.clock),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        (Measurer if measuring else Downloader)(context, kept, out=out),
+        Downloader(context, kept, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
