@@ -106,7 +106,7 @@ def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
     preset = known(finish.preset_file or finish.preset)
     limits = Limits(made.width * made.height)
     alpha = mask if mask.shape == (made.height, made.width) else None
-    checks = judge(measure_file(made.data, preset.asked, limits, alpha=alpha), preset)
+    checks = judge(measure_file(made.data, limits, alpha=alpha), preset)
     flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
     return replace(made, flags=made.flags + flags, checks=brief(checks))
 

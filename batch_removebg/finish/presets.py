@@ -92,11 +92,6 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The options of a run that it binds, by name."""
         return {name: value for name in _BINDS if (value := getattr(self, name)) is not None}
 
-    @property
-    def asked(self) -> frozenset[str]:
-        """What its rules are about."""
-        return frozenset((*self.required, *self.recommended))
-
     def rules(self) -> Iterator[tuple[Level, str, Rule]]:
         """Its rules, required ones first, each with where it comes from."""
         level: Level
