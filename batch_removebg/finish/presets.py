@@ -32,7 +32,7 @@ _WORDS = {
     "profile": "sRGB",
 }
 _GEOMETRY = ("canvas", "aspect", "fill", "align", "enlarge")
-_BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most", "name")
+_BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most")
 _Day = Annotated[str, Meta(pattern=r"^(\d{4}-\d\d(-\d\d)?)?$")]
 _Pixels = Annotated[int, Meta(ge=1)]
 _Above0 = Annotated[float, Meta(gt=0)]
@@ -71,7 +71,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metadata: Metadata | None = None
     bytes_least: _Pixels | None = None
     bytes_most: _Pixels | None = None
-    name: str | None = None  # template of names, without suffix
+    name: str | None = None  # template of names, without suffix, where items have its columns
     required: dict[Number | Word, Rule] = {}
     recommended: dict[Number | Word, Rule] = {}
     not_checked: tuple[str, ...] = ()  # rules that no program can decide
@@ -117,15 +117,14 @@ def _require_sense(about: str, rule: Rule, where: str) -> None:
 
 def finish_of(preset: Preset, base: Finish) -> Finish:
     """How a picture for the preset is made; what that doesn't bind is as in `base`."""
-    bound = {name: value for name, value in preset.bound.items() if name != "name"}  # which names files alone
+    bound = dict(preset.bound)
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
     sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
     bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
-    bound["geometry"] = (
-        replace(base.geometry, **placed, canvas_least=least if least > 1 else None) if placed else base.geometry
-    )
+    if placed:
+        bound["geometry"] = replace(base.geometry, **placed, canvas_least=least if least > 1 else None)
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 
@@ -180,10 +179,9 @@ def _plain(said: str) -> str:
     what, _, place = re.sub(" [|] null|`", "", said).partition(" - at ")
     if unknown := re.fullmatch("Object contains unknown field (.*)|Invalid enum value '(.*)'", what):
         word = unknown[1] or unknown[2]
-        known_words = {*Preset.__struct_fields__, *Rule.__struct_fields__}
-        for hint in (Number, Word, Format, Colours, Metadata, Standing):
-            known_words.update(get_args(hint))
-        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, known_words, 1))
+        hints = map(get_args, (Number, Word, Format, Colours, Metadata, Standing))
+        keys = {*Preset.__struct_fields__, *Rule.__struct_fields__}.union(*hints)
+        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, keys, 1))
         what = f"there is no {word!r}{near or ' here'}"
     place = place.removeprefix("key in ").replace("[...]", "").lstrip("$.")
     return f"{place}: {what}" if place else what

@@ -111,7 +111,6 @@ def test_the_options_that_a_preset_binds_are_told_by_name() -> None:
         "colours": "srgb",
         "metadata": "strip",
         "bytes_most": 5_000_000,
-        "name": "{gtin}",
     }
 
 
