@@ -36,12 +36,12 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """Of the whole recipe: under another one, saved pictures are made again, from kept alphas where possible."""
-        return _whole(self._digests)
+        return _whole(self._digests[False])
 
     @cached_property
     def passed(self) -> str:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
-        return _whole(self._passed)
+        return _whole(self._digests[True])
 
     def scaled(self, factors: Sequence[float | None]) -> Recipe:
         """The same with a factor for each picture, which others of a group have, too."""
@@ -62,15 +62,16 @@ class Recipe:
 
     def digests_of(self, item: Item | UrlRow) -> tuple[str, ...]:
         """The digest of each of the item's pictures."""
-        return self._passed if item.path is None and self.passes_urls else self._digests
+        return self._digests[item.path is None and self.passes_urls]
 
     @cached_property
-    def _digests(self) -> tuple[str, ...]:
-        return tuple(_digest([self._bought, finish.look(), self.passes_urls]) for finish in self.finishes)
+    def _digests(self) -> Mapping[bool, tuple[str, ...]]:
+        """Of each picture, by whether the API fetches the URL itself."""
 
-    @cached_property
-    def _passed(self) -> tuple[str, ...]:
-        return tuple(_digest([self._bought, finish.look(passed=True), self.passes_urls]) for finish in self.finishes)
+        def digest(finish: Finish, *, passed: bool) -> str:
+            return _digest([self._bought, finish.look(passed=passed), self.passes_urls])
+
+        return {way: tuple(digest(each, passed=way) for each in self.finishes) for way in (False, True)}
 
     @cached_property
     def tried(self) -> str:

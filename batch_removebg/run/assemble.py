@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.finish.presets import Preset, Rule
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FLAGGED
@@ -116,19 +117,19 @@ def going_on(settings: Settings, listener: Listener) -> Settings:
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
-    finish, *others = settings.finishes()
+    finish, more = settings.finishes()[0], settings.finishes()[1:]
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
     passes_urls = not settings.fetch_sources
     if (own := settings.own) is not None:
-        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, tuple(others))
+        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, more)
     if settings.local:
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.
         model = settings.network
-        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, tuple(others))
+        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, more)
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
-    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, tuple(others))
+    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
 def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
@@ -149,8 +150,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
     """What gives the pictures their names: one for each preset, in a folder of its own, else one."""
-    if not (presets := settings.presets()):
-        return [Claims(recipe.finish.extension, settings.name, owners=reading.names)]
+    presets = settings.presets() or (Preset(),)
     return [
         Claims(
             finish.extension,
@@ -158,7 +158,7 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
             owners=reading.names,
             folder=preset.preset,
             first=preset.name or "",
-            patterns=preset.required["name"].any if "name" in preset.required else (),
+            patterns=preset.required.get("name", Rule()).any,
         )
         for preset, finish in zip(presets, recipe.finishes, strict=True)
     ]
