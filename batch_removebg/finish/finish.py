@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, to_8_bits
@@ -106,7 +107,8 @@ def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
     preset = known(finish.preset_file or finish.preset)
     limits = Limits(made.width * made.height)
     alpha = mask if mask.shape == (made.height, made.width) else None
-    checks = judge(measure_file(made.data, limits, alpha=alpha), preset)
+    name = PurePath(finish.output) if finish.output else None
+    checks = judge(measure_file(made.data, limits, name=name, alpha=alpha), preset)
     flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
     return replace(made, flags=made.flags + flags, checks=brief(checks))
 

@@ -98,6 +98,7 @@ class Finish:
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
     preset: str = ""  # that it comes from
     preset_file: str = ""  # that the preset comes from, where it is one of the user's own
+    output: str = ""  # the file's name, which the preset's rules may be about
     geometry: Geometry = Geometry()
     bytes_most: int | None = None  # of the file: quality is lowered for it, and then the picture's size
     bytes_least: int | None = None  # of the file: quality is raised for it
@@ -107,7 +108,7 @@ class Finish:
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {"effort", "colours", "lossless", "preset_file"}
+        left_out = {"effort", "colours", "lossless", "preset_file", "output"}
         left_out |= {"edges", "refine", "clean_below"} if passed else set()
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {

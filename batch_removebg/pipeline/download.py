@@ -110,7 +110,7 @@ class Downloader:
     def _wanted(self, predicted: Predicted) -> list[Finish]:
         """How the pictures are made that aren't there."""
         todo = predicted.prepared.todo
-        return [self._recipe(todo).finishes[nth] for nth in todo.missing]
+        return [replace(self._recipe(todo).finishes[nth], output=todo.names[nth]) for nth in todo.missing]
 
     def _recipe(self, todo: Todo) -> Recipe:
         return todo.recipe or self.context.recipe

@@ -158,6 +158,19 @@ async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Ben
     assert outputs == [["shop/0123.MAIN.jpg", "hyphens/a-b.jpg"], ["shop/c.jpg", "hyphens/c.jpg"]]
 
 
+async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a.jpg", "0123.jpg")
+    rules = "[required]\nname = { any = ['[0-9]+'] }\nsuffix = { any = ['jpg'] }\n"
+    summary = await bench.run(preset=(preset(tmp_path, "shop", SQUARE + rules),))
+    assert summary.exit_code == 0
+    found = {item["id"]: (item["outputs"][0]["checks"], item.get("flags", [])) for item in bench.results()["items"]}
+    assert {key: checks for key, (checks, _) in found.items()} == {
+        "a.jpg": {"name": "fail", "suffix": "pass"},
+        "0123.jpg": {"name": "pass", "suffix": "pass"},
+    }
+    assert {key: "shop:name" in flags for key, (_, flags) in found.items()} == {"a.jpg": True, "0123.jpg": False}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
