@@ -166,7 +166,8 @@ class Finish:
     @property
     def as_cut(self) -> bool:
         """Whether a provider's cutout, which is a PNG, is the picture itself."""
-        return self.format == "png" and not any((self.mask_only, self.background, self.laid_out, self.bytes_most))
+        changed = self.mask_only, self.background, self.laid_out, self.bytes_most, self.preset
+        return self.format == "png" and not any(changed)
 
     @property
     def encoding(self) -> Encoding:

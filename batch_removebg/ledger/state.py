@@ -17,19 +17,7 @@ from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
 
 from . import events
-from .events import (
-    Claimed,
-    Entry,
-    Failed,
-    Rejected,
-    Renamed,
-    Rendition,
-    Saved,
-    Submitted,
-    Submitting,
-    Unchanged,
-    writable,
-)
+from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
 
 Outcome = Literal["pending", "saved", "failed"]
 _PASSING = passing()
@@ -86,14 +74,14 @@ class ItemState(Struct, array_like=True, gc=False):
     modified: str | None = None
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
-    outputs: tuple[Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
 
     @property
-    def renditions(self) -> tuple[Rendition, ...]:
+    def renditions(self) -> tuple[events.Rendition, ...]:
         """The pictures on record, presets or not."""
         if self.outputs or self.output is None:
             return self.outputs
-        return (Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
+        return (events.Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
 
     @property
     def is_made(self) -> bool:
@@ -202,7 +190,7 @@ def further(state: ItemState) -> tuple[str, ...]:
     return (*(one.output for one in state.outputs[1:]), *state.others)
 
 
-def _named(state: ItemState, output: str | None, outputs: tuple[Rendition, ...] = ()) -> None:
+def _named(state: ItemState, output: str | None, outputs: tuple[events.Rendition, ...] = ()) -> None:
     now = {output, *(one.output for one in outputs)}
     state.others = tuple(name for name in dict.fromkeys((*further(state), state.output)) if name and name not in now)
     state.output, state.outputs = output, outputs
@@ -355,22 +343,15 @@ class Step(enum.Enum):
     DO = "do"
 
 
-def plan(
-    state: ItemState | None,
-    *,
-    recipe: str | None,
-    output: str | None,
-    retry_failed: bool,
-    same_source: bool,
-    output_intact: bool,
-) -> Step:
+def plan(state: ItemState | None, *, tried: str, retry_failed: bool, same_source: bool, whole: bool) -> Step:
     """What is left to do for one item; what has failed by trouble that passes is tried again.
 
-    `same_source`: its content is what it was when the ledger's line was written. `output_intact`: the file that the
-    ledger names is there with the size it names. A recipe that isn't on record is taken for the same: no other one is.
+    `same_source`: its content is what it was when the ledger's line was written. `whole`: its pictures are there, as
+    they would be made. `tried`: the digest of what would be tried; one that isn't on record is taken for the same.
     """
-    if state is None or state.outcome == "pending" or state.recipe not in (None, recipe) or not same_source:
+    if state is None or state.outcome == "pending" or not same_source:
         return Step.DO
-    if state.outcome == "failed":
-        return Step.DO if retry_failed or state.error_kind in _PASSING else Step.LEAVE
-    return Step.DONE if output_intact and state.output == output else Step.DO
+    if state.outcome == "saved":
+        return Step.DONE if whole else Step.DO
+    again = retry_failed or state.error_kind in _PASSING or state.recipe not in (None, tried)
+    return Step.DO if again else Step.LEAVE

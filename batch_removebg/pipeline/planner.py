@@ -137,14 +137,7 @@ class Planner:
         recipe = self.recipe if self.scales is None else self.scales.recipe_of(item, state)
         stay = self._stay(state, dict(zip(names, recipe.digests_of(item), strict=True)))
         whole = {one.output for one in stay}.issuperset(names)
-        step_if = partial(
-            plan,
-            state,
-            recipe=self.recipe.tried if state.outcome == "failed" or not whole else state.recipe,
-            output=state.output if whole else names[0],
-            retry_failed=self.again.failed,
-            output_intact=whole,
-        )
+        step_if = partial(plan, state, tried=self.recipe.tried, retry_failed=self.again.failed, whole=whole)
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
         same_url = state.source in (item.source, clean(item.url or item.source))

@@ -146,6 +146,14 @@ async def test_a_url_that_the_api_fetches_gives_all_presets_also_later_from_the_
     assert [one["output"] for one in bench.results()["items"][0]["outputs"]] == ["square/a.jpg", "tall/a.webp"]
 
 
+async def test_a_cutout_that_needs_no_change_is_judged_by_its_preset_all_the_same(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id,image\na,https://shop.example/a.jpg\n")
+    shop = preset(tmp_path, "shop", "format = 'png'\n[required]\nlongest = { least = 5000 }\n")
+    assert (await bench.run(str(tmp_path / "m.csv"), preset=(shop,))).exit_code == 0
+    [item] = bench.results()["items"]
+    assert (item["outputs"][0]["checks"], "shop:longest" in item["flags"]) == ({"longest": "fail"}, True)
+
+
 async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Bench, tmp_path: Path) -> None:
     bench.add("a b.jpg", "c.jpg")
     manifest = tmp_path / "m.csv"
