@@ -78,10 +78,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
-        if self.canvas and self.aspect:
-            raise ValueError("`canvas` has an aspect already: leave `aspect` out")
         try:
-            parse_colour(self.background or "white")
+            finish_of(self, Finish())
             for level, about, rule in self.rules():
                 _require_sense(about, rule, f"{level}.{about}")
         except (SettingsError, re.error) as error:

@@ -43,7 +43,9 @@ class ItemState(Struct, array_like=True, gc=False):
     outcome: Outcome = "pending"
     source: str = ""
     output: str | None = None  # name claimed or written last, relative to OUT
-    others: tuple[str, ...] = ()  # earlier names, under another format or template: the files there are ours as well
+    others: tuple[
+        str, ...
+    ] = ()  # of its other pictures, and earlier ones under another format or template: the files there are ours as well
     sha256: str | None = None
     bytes: int | None = None
     width: int | None = None
@@ -182,25 +184,20 @@ class Fold:
 
 def names_of(state: ItemState) -> Iterator[str]:
     """The output names that an item holds, or has held."""
-    return (name for name in (state.output, *further(state)) if name is not None)
-
-
-def further(state: ItemState) -> tuple[str, ...]:
-    """Those of its output names but `output`."""
-    return (*(one.output for one in state.outputs[1:]), *state.others)
+    return (name for name in (state.output, *state.others) if name is not None)
 
 
 def _named(state: ItemState, output: str | None, outputs: tuple[events.Rendition, ...] = ()) -> None:
-    now = {output, *(one.output for one in outputs)}
-    state.others = tuple(name for name in dict.fromkeys((*further(state), state.output)) if name and name not in now)
+    names = dict.fromkeys((*state.others, state.output, *(one.output for one in outputs)))
+    state.others = tuple(name for name in names if name and name != output)
     state.output, state.outputs = output, outputs
 
 
 def _claimed(_fold: Fold, state: ItemState, entry: Claimed | Submitting) -> None:
     same = entry.output in (None, state.output)
-    _named(state, entry.output or state.output, state.outputs if same else ())
     if isinstance(entry, Claimed):
-        state.others = tuple(dict.fromkeys((*state.others, *entry.others)))
+        state.others += entry.others
+    _named(state, entry.output or state.output, state.outputs if same else ())
     state.outcome, state.gone = "pending", False
 
 

@@ -253,7 +253,7 @@ class Downloader:
                 notes=tuple(dict.fromkeys((*todo.notes, *notes))),
                 engine=made[0].engine,
                 **asdict(prepared.validators),
-                **_judged(made[0].quality, _flags(todo, outputs, made)),
+                **_judged(made[0].quality, _flags(todo, made)),
             )
             await ledger.append(saved)
         return saved.notes[len(todo.notes) :]
@@ -274,10 +274,10 @@ def _judged(quality: Quality | None, flags: tuple[str, ...]) -> dict[str, Any]:
     return {"quality": asdict(quality), "flags": (*judge.flags(quality), *flags)}
 
 
-def _flags(todo: Todo, outputs: tuple[Rendition, ...], made: list[Finished]) -> tuple[str, ...]:
+def _flags(todo: Todo, made: list[Finished]) -> tuple[str, ...]:
     """What is worth a look in the pictures themselves, with their preset before a colon: of those that stay, too."""
-    kept = {one.preset for one in outputs if one in todo.kept}
-    stay = [flag for flag in todo.state.flags if flag.rpartition(":")[0] in kept - {""}]
+    kept = {one.preset for one in todo.kept} - {""}
+    stay = [flag for flag in todo.state.flags if flag.rpartition(":")[0] in kept]
     return tuple(dict.fromkeys((*stay, *chain(*(one.flags for one in made)))))
 
 
