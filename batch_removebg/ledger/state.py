@@ -43,9 +43,7 @@ class ItemState(Struct, array_like=True, gc=False):
     outcome: Outcome = "pending"
     source: str = ""
     output: str | None = None  # name claimed or written last, relative to OUT
-    others: tuple[
-        str, ...
-    ] = ()  # of its other pictures, and earlier ones under another format or template: the files there are ours as well
+    others: tuple[str, ...] = ()  # its further names, also earlier ones by another template: the files there are ours
     sha256: str | None = None
     bytes: int | None = None
     width: int | None = None
