@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,37 @@ async def run(
     if "-" in inputs:
         raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
 
-    def twice(event: Event) -> None:
-        listener(replace(event, count=2 * event.count) if event.kind is Kind.TOTAL else event)
+    held = dict[str, list[Event]]()  # what the first run says of pictures that the second may make again
+
+    def hear(event: Event, *, again: bool) -> None:
+        if event.kind is Kind.TOTAL:
+            event = replace(event, count=2 * event.count)
+        elif event.kind is Kind.STARTED:
+            held.pop(event.item, None)
+        remark = event.kind in (Kind.NOTE, Kind.WARNING)
+        if remark and event.item and not again:
+            held.setdefault(event.item, []).append(event)
+        elif not (remark and again and not event.item):  # which has been heard already
+            listener(event)
 
     listener(Event(Kind.NOTE, text=f"pictures are made twice where one scale in each {settings.scale_group} needs it"))
-    first = await once(replace(settings, prune=False), listener=twice)
-    if first.stopped is not None:
-        return first
-    second = await once(_after(settings, first.predictions), listener=twice)
-    seconds, bought = first.seconds + second.seconds, first.predictions + second.predictions
-    reused = max(0, second.reused - first.predictions)
-    doubles = first.possible_duplicates + second.possible_duplicates
-    return replace(second, seconds=seconds, predictions=bought, reused=reused, possible_duplicates=doubles)
+    first = await once(replace(settings, prune=False), listener=partial(hear, again=False))
+    summary = first
+    if first.stopped is None:
+        summary = _together(first, await once(_after(settings, first.predictions), listener=partial(hear, again=True)))
+    for event in chain(*held.values()):
+        listener(event)
+    return summary
+
+
+def _together(first: Summary, second: Summary) -> Summary:
+    return replace(
+        second,
+        seconds=first.seconds + second.seconds,
+        predictions=first.predictions + second.predictions,
+        reused=max(0, second.reused - first.predictions),
+        possible_duplicates=first.possible_duplicates + second.possible_duplicates,
+    )
 
 
 def _after(settings: Settings, bought: int) -> Settings:
