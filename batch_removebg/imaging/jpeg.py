@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice, takewhile
-
-from PIL.JpegImagePlugin import JpegImageFile
 
 from batch_removebg.errors import SourceError
 
@@ -112,10 +108,10 @@ def quality(data: bytes) -> int | None:
 
     Of the first table, which is that of lightness, scaled from the example in annex K.1.
     """
-    steps: list[int] = []
-    with suppress(OSError, SyntaxError):
-        steps = JpegImageFile(io.BytesIO(data)).quantization.get(0, [])
-    if not any(steps):
+    table = next((body[1:] for body in _header(data, 0xDB) if len(body) > 64), b"")
+    if not table:
         return None
+    deep = table[0] >> 4  # 16 bits a step, else 8
+    steps = [int.from_bytes(table[at : at + 1 + deep], "big") for at in range(1, 65 * (1 + deep) - deep, 1 + deep)]
     scale = 100 * sum(steps) / _LIGHTNESS
     return max(1, min(100, round(100 - scale / 2 if scale <= 100 else 5000 / scale)))
