@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -15,21 +15,21 @@ from batch_removebg.finish.compliance import failed, judge
 from batch_removebg.finish.facts import measure_file
 from batch_removebg.finish.presets import Preset, known
 from batch_removebg.imaging.format import Limits
-from batch_removebg.manifest.folder import Folders, walk
-from batch_removebg.manifest.inputs import InputKind, resolve
+from batch_removebg.manifest.columns import as_item
+from batch_removebg.manifest.reader import Reading, read_rows
+from batch_removebg.model import Item, UrlRow
 from batch_removebg.resources import cores
 
 from .console import Console, result, table
 
 FAILED = 3  # exit code
+_ORDER = [("required", "fail"), ("recommended", "fail"), ("required", "skipped"), ("recommended", "skipped")]
 
 
 def command(paths: Sequence[str], names: Iterable[str], console: Console, *, as_json: bool) -> int:
     """Judge pictures by presets and print what was found; returns the exit code."""
     asked = [known(name) for name in dict.fromkeys(names)]
-    files = list(_files(paths, console))
-    if not files:
-        raise SettingsError(f"no picture in {', '.join(paths)}")
+    files = list(map(_file, read_rows(paths, Reading(warn=console.warning))))
     with ThreadPoolExecutor(cores()) as pool:
         found = [each for some in pool.map(partial(_judged, asked), files) for each in some]
     if as_json:
@@ -42,50 +42,39 @@ def command(paths: Sequence[str], names: Iterable[str], console: Console, *, as_
     return FAILED if bad else 0
 
 
-def _files(paths: Sequence[str], console: Console) -> Iterator[Path]:
-    folders = Folders()
-    for found in resolve(paths, folders, console.warning):
-        if found.kind in (InputKind.URL, InputKind.STDIN):
-            raise SettingsError(f"{found.value}: only files and folders can be checked; download it first")
-        if found.kind is not InputKind.FOLDER:
-            yield Path(found.value)
-            continue
-        for path, error in walk(Path(found.value), Folders(only=found.pattern)):
-            if error is None:
-                yield Path(found.value, path)
-            else:
-                console.warning(f"{found.value}/{path} can't be read: {error.strerror}; left out")
+def _file(row: Item | UrlRow) -> Path:
+    item = as_item(row)
+    if item.path is None:
+        raise SettingsError(f"{item.source}: {item.problem or 'only files can be checked; download it first'}")
+    return item.path
 
 
 def _judged(asked: Sequence[Preset], path: Path) -> list[dict[str, Any]]:
     """What became of a file by each preset, as JSON has it."""
-    told: list[dict[str, Any]] = [
-        {"file": str(path), "preset": each.preset, "not_checked": each.not_checked} for each in asked
-    ]
+    error, facts = "", None
     try:
-        wanted = frozenset[str]().union(*(preset.asked for preset in asked))
-        facts = measure_file(path.read_bytes(), wanted, Limits(), name=path)
-    except (ItemError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return [each | {"verdict": "fail", "error": reason, "checks": []} for each in told]
-    for each, preset in zip(told, asked, strict=True):
-        checks = judge(facts, preset)
+        facts = measure_file(path.read_bytes(), Limits(), name=path)
+    except (ItemError, OSError) as refused:
+        error = getattr(refused, "strerror", None) or str(refused)
+    told = []
+    for preset in asked:
+        checks = judge(facts, preset) if facts else ()
         short = any(one.status == "fail" or (one.level, one.status) == ("required", "skipped") for one in checks)
-        each["verdict"] = "fail" if failed(checks) else "partial" if short else "pass"
-        each["checks"] = list(map(asdict, checks))
+        verdict = "fail" if error or failed(checks) else "partial" if short else "pass"
+        head = {"file": str(path), "preset": preset.preset, "not_checked": preset.not_checked, "verdict": verdict}
+        told.append(head | ({"error": error} if error else {}) | {"checks": list(map(asdict, checks))})
     return told
 
 
 def _told(found: dict[str, Any]) -> str:
     """What became of a file, for people: what is amiss first."""
-    head = f"{found['file']}: {found['preset']}: {found['verdict']}"
+    head, checks = f"{found['file']}: {found['preset']}: {found['verdict']}", found["checks"]
     if "error" in found:
         return f"{head}: {found['error']}"
-    met = sum(each["status"] == "pass" for each in found["checks"])
-    order = [("required", "fail"), ("recommended", "fail"), ("required", "skipped"), ("recommended", "skipped")]
-    shown = [each for kind in order for each in found["checks"] if (each["level"], each["status"]) == kind]
+    met = sum(each["status"] == "pass" for each in checks)
+    shown = [each for kind in _ORDER for each in checks if (each["level"], each["status"]) == kind]
     lines = table((f"  {each['level']}", each["status"], each["rule"], _words(**each)) for each in shown)
-    return "\n".join(filter(None, [f"{head} ({met} of {len(found['checks'])} rules met)", lines]))
+    return "\n".join(filter(None, [f"{head} ({met} of {len(checks)} rules met)", lines]))
 
 
 def _words(measured: str, expected: str, fix: str, **_: Any) -> str:

@@ -18,7 +18,8 @@ def show(name: str | None) -> None:
         result(table([_HEAD, *map(_cells, presets.shipped().values())]))
         return
     preset = presets.known(name)
-    bound = {key: "x".join(map(str, value)) if key == "canvas" else value for key, value in preset.bound.items()}
+    bound = {**preset.bound} | ({"canvas": "x".join(map(str, preset.canvas))} if preset.canvas else {})
+    bound |= {"name": preset.name} if preset.name else {}
     lines = [preset.title or name, *(f"  --{key.replace('_', '-')} {value}" for key, value in bound.items())]
     rules = (
         (level, about, expectation(about, rule), rule.standing or "", rule.read or "", rule.source or "")

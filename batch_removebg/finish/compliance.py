@@ -9,27 +9,26 @@ from typing import Literal
 
 from .presets import Level, Preset, Rule, Standing
 
-_UNITS = {
-    "fill": "{:.4g} %",
-    "megapixels": "{:.4g} megapixels",
-    "bytes": "{:,.0f} bytes",
-    "frames": "{:.0f}",
-    "quality": "{:.0f}",
-}
-_FIXES = {
-    "background": "lay it on plain white, and keep subject and shadow off the frame: --background white --fill 0.9",
-    "fill": "let the subject take another part of the frame: --fill",
-    "aspect": "give the canvas that shape: --canvas",
-    "format": "write it in a format that is taken, under a name that ends accordingly: --format",
-    "suffix": "write it in a format whose names end so: --format",
-    "bytes": "choose another --quality, or another number of pixels: --canvas",
-    "quality": "write it with --quality 90 or more",
-    "mode": "write it opaque, in RGB of 8 bits: --format jpeg",
-    "profile": "convert it to sRGB: --colours srgb",
-    "frames": "write one still picture",
-    "name": "name it as the shop asks: --name",
-}
 _RESIZE = "place it on a canvas of such a size, from a photo that is large enough: --canvas"
+_RULES = {
+    "background": (
+        "lay it on plain white, subject and shadow off the frame: --background white --fill 0.9",
+        "",
+    ),
+    "fill": ("let the subject take another part of the frame: --fill", "{:.4g} %"),
+    "aspect": ("give the canvas that shape: --canvas", ""),
+    "megapixels": (_RESIZE, "{:.4g} megapixels"),
+    "format": ("write it in a format that is taken, under a name that ends accordingly: --format", ""),
+    "suffix": ("write it in a format whose names end so: --format", ""),
+    "bytes": ("choose another --quality, or another number of pixels: --canvas", "{:,.0f} bytes"),
+    "quality": ("write it with --quality 90 or more", "{:.0f}"),
+    "mode": ("write it opaque, in RGB of 8 bits: --format jpeg", ""),
+    "profile": ("convert it to sRGB: --colours srgb", ""),
+    "frames": ("write one still picture", "{:.0f}"),
+    "name": ("name it as the shop asks: --name", ""),
+}
+"""What helps where a rule isn't met, and how its number is told; the others are about sides."""
+_SIDE = (_RESIZE, "{:,.0f} px")
 _STATUS = ("skipped", "pass", "advised", "fail")  # the graver later
 
 
@@ -94,7 +93,7 @@ def _judged(level: Level, about: str, rule: Rule, facts: Facts) -> Check:
         status="skipped" if value is None else "pass" if met else "fail",
         expected=expectation(about, rule),
         measured=facts.words.get(about) or _told(about, value) or "not known here",
-        fix="" if met or value is None else _FIXES.get(about, _RESIZE),
+        fix="" if met or value is None else _RULES.get(about, _SIDE)[0],
         standing=rule.standing,
         source=rule.source,
         read=rule.read,
@@ -120,4 +119,4 @@ def _sides(aspect: str) -> tuple[float, float]:
 def _told(about: str, value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return _UNITS.get(about, "{:,.0f} px").format(100 * value if about == "fill" else value)
+    return _RULES.get(about, _SIDE)[1].format(100 * value if about == "fill" else value)

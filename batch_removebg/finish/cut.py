@@ -25,6 +25,8 @@ class Cut:
     picture: Picture  # without alpha
     mask: Samples  # H×W, as deep as the picture
     found: dict[Any, Any] = field(default_factory=dict)  # what was measured of it for one finish, for the others
+    factor: float = 0.0  # of one that is laid out: the largest that its layout allows without `scale`
+    area: int = 0  # of its subject, in pixels of the photo
 
 
 @dataclass(frozen=True, slots=True)

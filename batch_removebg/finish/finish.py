@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from batch_removebg.errors import NoAlpha, OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, to_8_bits
@@ -72,12 +73,15 @@ def judged(data: bytes, limits: Limits) -> Quality | None:
 
 def compose(cut: Cut, finish: Finish) -> Picture:
     """The picture that a cut becomes, to be encoded; the cut stays as it is. Mask only: the mask, grey, of 8 bits."""
-    return _composed(cut, finish)[0]
+    return _composed(_placed(cut, finish), finish)[0]
+
+
+def _placed(cut: Cut, finish: Finish) -> Cut:
+    return placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
 
 
 def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
     """The picture, and the subject's mask on it."""
-    cut = placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
     if finish.mask_only:
         return replace(cut.picture, pixels=cut.mask, icc=None), cut.mask
     layer = None
@@ -87,13 +91,14 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
-    composed, mask = _composed(cut, finish)
+    laid_out = _placed(cut, finish)
+    composed, mask = _composed(laid_out, finish)
     composed, data = weighed(composed, finish)
     (height, width), common = composed.pixels.shape[:2], cut.picture.notes
     of_it = f"{finish.preset}: " if finish.preset else ""
     notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
     flags = tuple(of_it.strip() + flag for flag in composed.flags)
-    made = Finished(data, width, height, notes, flags, quality, engine)
+    made = Finished(data, width, height, notes, flags, quality, engine, factor=laid_out.factor, area=laid_out.area)
     return _judged(made, finish, mask) if finish.preset else made
 
 
@@ -102,7 +107,8 @@ def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
     preset = known(finish.preset_file or finish.preset)
     limits = Limits(made.width * made.height)
     alpha = mask if mask.shape == (made.height, made.width) else None
-    checks = judge(measure_file(made.data, preset.asked, limits, alpha=alpha), preset)
+    name = PurePath(finish.output) if finish.output else None
+    checks = judge(measure_file(made.data, limits, name=name, alpha=alpha), preset)
     flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
     return replace(made, flags=made.flags + flags, checks=brief(checks))
 

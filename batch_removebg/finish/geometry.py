@@ -41,7 +41,8 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
     pixels, part = picture.pixels[rows, columns], mask[rows, columns]
     if part.shape != (tall, broad):
         pixels, part = resampled(pixels, part, broad, tall)
-    return _on_canvas(Cut(replace(picture, pixels=pixels), part), plan, (left, top))
+    made = _on_canvas(Cut(replace(picture, pixels=pixels), part), plan, (left, top))
+    return replace(made, factor=plan.most, area=subject.area)
 
 
 def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
@@ -56,6 +57,7 @@ def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
     if most[0].max() < level:
         return None, mask
     (left, right), (top, bottom) = (_ends(line >= level) for line in most)
+    area = int(np.count_nonzero(mask > white // 2))
     shown = [_ends(line > 0) for line in most]
     sides = {"top": mask[0], "right": mask[:, -1], "bottom": mask[-1], "left": mask[:, 0]}
     touches = tuple(side for side, line in sides.items() if (line > white // 2).mean() > CONTACT)
@@ -63,7 +65,7 @@ def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
     if geometry.align == "centroid":
         columns, rows = (mask.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
         centroid = _mean_place(columns), _mean_place(rows)
-    return Subject((left, top, right, bottom), centroid, touches, (shown[0], shown[1])), mask
+    return Subject((left, top, right, bottom), centroid, touches, (shown[0], shown[1]), area), mask
 
 
 def _specks(mask: Samples, level: int, least: float) -> Mask | None:

@@ -22,6 +22,7 @@ class Subject(NamedTuple):
     centroid: tuple[float, float]  # of its alpha; of the box where that isn't asked for
     touches: tuple[str, ...] = ()  # of top, right, bottom, left: where the photo's frame cuts it off
     shown: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))  # first and past the last column, and row, of all
+    area: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Layout:
     factor: float = 1.0  # pixels of the canvas for one of the photo
     at: tuple[int, int] = (0, 0)  # the box's left and top
     size: Size = (0, 0)  # the box's; 0 by 0 where there is no subject
+    most: float = 0.0  # the factor without `scale`; 0 where there is no subject
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
 
@@ -79,9 +81,9 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     if subject is None:
         return Layout(geometry.canvas or size, notes=("there is no subject to lay out",), flags=(EMPTY,))
     axes = _axes(subject, geometry)
-    bounds = geometry.scale, geometry.canvas and _fit(axes, geometry.canvas)
-    wanted = min((bound for bound in bounds if bound), default=1.0)
-    factor = wanted if geometry.enlarge else min(wanted, 1.0)
+    room = _fit(axes, geometry.canvas) if geometry.canvas else 1.0
+    wanted = min(room, geometry.scale or room)
+    most, factor = (bound if geometry.enlarge else min(bound, 1.0) for bound in (room, wanted))
     lengths = tuple(max(1, math.floor(axis.length * factor + 0.5)) for axis in axes)
     canvas = geometry.canvas or _canvas(axes, lengths, geometry.aspect)
     notes, flags = list[str](), list[str]()
@@ -103,7 +105,7 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
         flags.append(SMALL)
     if factor > 1:
         notes.append(f"enlarged {factor:.3g} ×")
-    return Layout(canvas, factor, (across, down), (lengths[0], lengths[1]), tuple(notes), tuple(flags))
+    return Layout(canvas, factor, (across, down), (lengths[0], lengths[1]), most, tuple(notes), tuple(flags))
 
 
 def largest(size: Size, geometry: Geometry) -> Size:

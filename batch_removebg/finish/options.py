@@ -98,6 +98,7 @@ class Finish:
     clean_below: int = 10  # level of 255 under which alpha away from the subject is dust
     preset: str = ""  # that it comes from
     preset_file: str = ""  # that the preset comes from, where it is one of the user's own
+    output: str = ""  # the file's name, which the preset's rules may be about
     geometry: Geometry = Geometry()
     bytes_most: int | None = None  # of the file: quality is lowered for it, and then the picture's size
     bytes_least: int | None = None  # of the file: quality is raised for it
@@ -107,7 +108,7 @@ class Finish:
 
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
-        left_out = {"effort", "colours", "lossless", "preset_file"}
+        left_out = {"effort", "colours", "lossless", "preset_file", "output"}
         left_out |= {"edges", "refine", "clean_below"} if passed else set()
         fields = {name: value for name, value in asdict(self).items() if name not in left_out}
         fields = {
@@ -165,7 +166,8 @@ class Finish:
     @property
     def as_cut(self) -> bool:
         """Whether a provider's cutout, which is a PNG, is the picture itself."""
-        return self.format == "png" and not any((self.mask_only, self.background, self.laid_out, self.bytes_most))
+        changed = self.mask_only, self.background, self.laid_out, self.bytes_most, self.preset
+        return self.format == "png" and not any(changed)
 
     @property
     def encoding(self) -> Encoding:
@@ -195,3 +197,5 @@ class Finished:
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
     checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset
+    factor: float = 0.0  # the largest for the subject that the layout allows without `scale`; 0 where it isn't laid out
+    area: int = 0  # the subject's, in pixels of the photo

@@ -32,7 +32,7 @@ _WORDS = {
     "profile": "sRGB",
 }
 _GEOMETRY = ("canvas", "aspect", "fill", "align", "enlarge")
-_BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most", "name")
+_BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most")
 _Day = Annotated[str, Meta(pattern=r"^(\d{4}-\d\d(-\d\d)?)?$")]
 _Pixels = Annotated[int, Meta(ge=1)]
 _Above0 = Annotated[float, Meta(gt=0)]
@@ -71,17 +71,15 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     metadata: Metadata | None = None
     bytes_least: _Pixels | None = None
     bytes_most: _Pixels | None = None
-    name: str | None = None  # template of names, without suffix
+    name: str | None = None  # template of names, without suffix, where items have its columns
     required: dict[Number | Word, Rule] = {}
     recommended: dict[Number | Word, Rule] = {}
     not_checked: tuple[str, ...] = ()  # rules that no program can decide
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
-        if self.canvas and self.aspect:
-            raise ValueError("`canvas` has an aspect already: leave `aspect` out")
         try:
-            parse_colour(self.background or "white")
+            finish_of(self, Finish())
             for level, about, rule in self.rules():
                 _require_sense(about, rule, f"{level}.{about}")
         except (SettingsError, re.error) as error:
@@ -91,11 +89,6 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def bound(self) -> Mapping[str, Any]:
         """The options of a run that it binds, by name."""
         return {name: value for name in _BINDS if (value := getattr(self, name)) is not None}
-
-    @property
-    def asked(self) -> frozenset[str]:
-        """What its rules are about."""
-        return frozenset((*self.required, *self.recommended))
 
     def rules(self) -> Iterator[tuple[Level, str, Rule]]:
         """Its rules, required ones first, each with where it comes from."""
@@ -122,18 +115,15 @@ def _require_sense(about: str, rule: Rule, where: str) -> None:
 
 def finish_of(preset: Preset, base: Finish) -> Finish:
     """How a picture for the preset is made; what that doesn't bind is as in `base`."""
-    bound = {name: value for name, value in preset.bound.items() if name != "name"}  # which names files alone
+    bound = dict(preset.bound)
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
     sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
     bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
-    bound["geometry"] = (
-        # What a file of one's own says of a canvas is meant, unless its rules allow a smaller one.
-        replace(base.geometry, **placed, canvas_least=least if least > 1 or not preset.file else None)
-        if placed
-        else base.geometry
-    )
+    if placed:  # what a file of one's own says of a canvas is meant, unless its rules allow a smaller one
+        smaller = least if least > 1 or not preset.file else None
+        bound["geometry"] = replace(base.geometry, **placed, canvas_least=smaller)
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
 
 
@@ -188,10 +178,9 @@ def _plain(said: str) -> str:
     what, _, place = re.sub(" [|] null|`", "", said).partition(" - at ")
     if unknown := re.fullmatch("Object contains unknown field (.*)|Invalid enum value '(.*)'", what):
         word = unknown[1] or unknown[2]
-        known_words = {*Preset.__struct_fields__, *Rule.__struct_fields__}
-        for hint in (Number, Word, Format, Colours, Metadata, Standing):
-            known_words.update(get_args(hint))
-        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, known_words, 1))
+        hints = map(get_args, (Number, Word, Format, Colours, Metadata, Standing))
+        keys = {*Preset.__struct_fields__, *Rule.__struct_fields__}.union(*hints)
+        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, keys, 1))
         what = f"there is no {word!r}{near or ' here'}"
     place = place.removeprefix("key in ").replace("[...]", "").lstrip("$.")
     return f"{place}: {what}" if place else what

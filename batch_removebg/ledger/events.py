@@ -110,7 +110,9 @@ class Rendition(Struct, frozen=True, omit_defaults=True, gc=False):
     bytes: int | None
     width: int | None
     height: int | None
-    checks: Mapping[str, str] | None = None  # what became of each rule of the preset
+    checks: Mapping[str, str] = {}  # what became of each rule of the preset
+    factor: float = 0.0  # the largest for its subject that the layout allows, in pixels of it for one of the photo
+    area: int = 0  # of its subject, in pixels of the photo; 0 where it isn't laid out
 
 
 class Saved(Entry, tag="saved", frozen=True, kw_only=True):
@@ -139,21 +141,6 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
-
-
-class Measured(Entry, tag="measured", frozen=True, kw_only=True):
-    """The subject of the item was measured, so that a group can be given one scale."""
-
-    item: str
-    source: str
-    recipe: str | None  # of what it was measured with
-    signature: str | None = None
-    meta: Mapping[str, Any] | None = None
-    box: tuple[int, ...] = ()
-    touches: tuple[str, ...] = ()
-    area: float = 0.0
-    size: tuple[int, ...] = ()
-    attempts: int = 0
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -261,8 +248,6 @@ _NOTHING: Final[Mapping[Any, Any]] = {
     bool: False,
     tuple[str, ...]: (),
     tuple[Rendition, ...]: (),
-    tuple[int, ...]: (),
-    float: 0.0,
     Mapping[str, Any]: {},
 }
 """What a value of the wrong type is read as; None for the other types."""

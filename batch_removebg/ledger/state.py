@@ -17,20 +17,7 @@ from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
 
 from . import events
-from .events import (
-    Claimed,
-    Entry,
-    Failed,
-    Measured,
-    Rejected,
-    Renamed,
-    Rendition,
-    Saved,
-    Submitted,
-    Submitting,
-    Unchanged,
-    writable,
-)
+from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
 
 Outcome = Literal["pending", "saved", "failed"]
 _PASSING = passing()
@@ -56,7 +43,7 @@ class ItemState(Struct, array_like=True, gc=False):
     outcome: Outcome = "pending"
     source: str = ""
     output: str | None = None  # name claimed or written last, relative to OUT
-    others: tuple[str, ...] = ()  # earlier names, under another format or template: the files there are ours as well
+    others: tuple[str, ...] = ()  # its further names, also earlier ones by another template: the files there are ours
     sha256: str | None = None
     bytes: int | None = None
     width: int | None = None
@@ -87,15 +74,14 @@ class ItemState(Struct, array_like=True, gc=False):
     modified: str | None = None
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
-    measured: Measured | None = None  # its subject, where a group has one scale
-    outputs: tuple[Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
 
     @property
-    def renditions(self) -> tuple[Rendition, ...]:
+    def renditions(self) -> tuple[events.Rendition, ...]:
         """The pictures on record, presets or not."""
         if self.outputs or self.output is None:
             return self.outputs
-        return (Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
+        return (events.Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
 
     @property
     def is_made(self) -> bool:
@@ -196,25 +182,20 @@ class Fold:
 
 def names_of(state: ItemState) -> Iterator[str]:
     """The output names that an item holds, or has held."""
-    return (name for name in (state.output, *further(state)) if name is not None)
+    return (name for name in (state.output, *state.others) if name is not None)
 
 
-def further(state: ItemState) -> tuple[str, ...]:
-    """Those of its output names but `output`."""
-    return (*(one.output for one in state.outputs[1:]), *state.others)
-
-
-def _named(state: ItemState, output: str | None, outputs: tuple[Rendition, ...] = ()) -> None:
-    now = {output, *(one.output for one in outputs)}
-    state.others = tuple(name for name in dict.fromkeys((*further(state), state.output)) if name and name not in now)
+def _named(state: ItemState, output: str | None, outputs: tuple[events.Rendition, ...] = ()) -> None:
+    names = dict.fromkeys((*state.others, state.output, *(one.output for one in outputs)))
+    state.others = tuple(name for name in names if name and name != output)
     state.output, state.outputs = output, outputs
 
 
 def _claimed(_fold: Fold, state: ItemState, entry: Claimed | Submitting) -> None:
     same = entry.output in (None, state.output)
-    _named(state, entry.output or state.output, state.outputs if same else ())
     if isinstance(entry, Claimed):
-        state.others = tuple(dict.fromkeys((*state.others, *entry.others)))
+        state.others += entry.others
+    _named(state, entry.output or state.output, state.outputs if same else ())
     state.outcome, state.gone = "pending", False
 
 
@@ -300,11 +281,6 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
     _named(state, state.output)
 
 
-def _measured(_fold: Fold, state: ItemState, entry: Measured) -> None:
-    _settled(state)
-    state.measured, state.attempts, state.meta = entry, entry.attempts, _writable(entry.meta)
-
-
 def _unchanged(_fold: Fold, state: ItemState, entry: Unchanged) -> None:
     state.signature, state.checked, state.gone = entry.signature, entry.t, False
     state.etag, state.modified = entry.etag or state.etag, entry.modified or state.modified
@@ -348,7 +324,6 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Submitted: _submitted,
     Saved: _saved,
     Failed: _failed,
-    Measured: _measured,
     Unchanged: _unchanged,
     Renamed: _renamed,
     events.Gone: _gone,
@@ -363,22 +338,15 @@ class Step(enum.Enum):
     DO = "do"
 
 
-def plan(
-    state: ItemState | None,
-    *,
-    recipe: str | None,
-    output: str | None,
-    retry_failed: bool,
-    same_source: bool,
-    output_intact: bool,
-) -> Step:
+def plan(state: ItemState | None, *, tried: str, retry_failed: bool, same_source: bool, whole: bool) -> Step:
     """What is left to do for one item; what has failed by trouble that passes is tried again.
 
-    `same_source`: its content is what it was when the ledger's line was written. `output_intact`: the file that the
-    ledger names is there with the size it names. A recipe that isn't on record is taken for the same: no other one is.
+    `same_source`: its content is what it was when the ledger's line was written. `whole`: its pictures are there, as
+    they would be made. `tried`: the digest of what would be tried; one that isn't on record is taken for the same.
     """
-    if state is None or state.outcome == "pending" or state.recipe not in (None, recipe) or not same_source:
+    if state is None or state.outcome == "pending" or not same_source:
         return Step.DO
-    if state.outcome == "failed":
-        return Step.DO if retry_failed or state.error_kind in _PASSING else Step.LEAVE
-    return Step.DONE if output_intact and state.output == output else Step.DO
+    if state.outcome == "saved":
+        return Step.DONE if whole else Step.DO
+    again = retry_failed or state.error_kind in _PASSING or state.recipe not in (None, tried)
+    return Step.DO if again else Step.LEAVE

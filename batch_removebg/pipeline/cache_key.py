@@ -36,12 +36,12 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """Of the whole recipe: under another one, saved pictures are made again, from kept alphas where possible."""
-        return _whole(self._digests)
+        return _whole(self._digests[False])
 
     @cached_property
     def passed(self) -> str:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
-        return _whole(self._passed)
+        return _whole(self._digests[True])
 
     def scaled(self, factors: Sequence[float | None]) -> Recipe:
         """The same with a factor for each picture, which others of a group have, too."""
@@ -51,17 +51,10 @@ class Recipe:
         )
         return replace(self, finish=finish, others=tuple(others))
 
-    @cached_property
-    def measuring(self) -> str:
-        """The digest of what a subject is measured with."""
-        finish = self.finish
-        how = finish.refine, finish.clean_below, finish.geometry.trim_level, finish.geometry.specks
-        return _digest([self._bought, *how])
-
     @property
     def copied(self) -> str:
-        """Of a URL's picture that a copy may be made of as it is; empty where there are presets."""
-        return "" if self.finish.preset else self.passed
+        """Of a URL's picture that a copy may be made of as it is; empty where more is on record of pictures."""
+        return "" if self.finish.preset or self.finish.laid_out else self.passed
 
     def digest_of(self, item: Item | UrlRow) -> str:
         """The digest of the item's pictures together."""
@@ -69,15 +62,16 @@ class Recipe:
 
     def digests_of(self, item: Item | UrlRow) -> tuple[str, ...]:
         """The digest of each of the item's pictures."""
-        return self._passed if item.path is None and self.passes_urls else self._digests
+        return self._digests[item.path is None and self.passes_urls]
 
     @cached_property
-    def _digests(self) -> tuple[str, ...]:
-        return tuple(_digest([self._bought, finish.look(), self.passes_urls]) for finish in self.finishes)
+    def _digests(self) -> Mapping[bool, tuple[str, ...]]:
+        """Of each picture, by whether the API fetches the URL itself."""
 
-    @cached_property
-    def _passed(self) -> tuple[str, ...]:
-        return tuple(_digest([self._bought, finish.look(passed=True), self.passes_urls]) for finish in self.finishes)
+        def digest(finish: Finish, *, passed: bool) -> str:
+            return _digest([self._bought, finish.look(passed=passed), self.passes_urls])
+
+        return {way: tuple(digest(each, passed=way) for each in self.finishes) for way in (False, True)}
 
     @cached_property
     def tried(self) -> str:

@@ -110,7 +110,7 @@ class Downloader:
     def _wanted(self, predicted: Predicted) -> list[Finish]:
         """How the pictures are made that aren't there."""
         todo = predicted.prepared.todo
-        return [self._recipe(todo).finishes[nth] for nth in todo.missing]
+        return [replace(self._recipe(todo).finishes[nth], output=todo.names[nth]) for nth in todo.missing]
 
     def _recipe(self, todo: Todo) -> Recipe:
         return todo.recipe or self.context.recipe
@@ -221,55 +221,42 @@ class Downloader:
     async def _put(self, predicted: Predicted, made: list[Finished]) -> Notes:
         """Write and record the pictures."""
         prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self.context.ledger
-        names, missing = todo.names or (todo.output,), todo.missing
+        recipe, there = self._recipe(todo), {one.output: one for one in todo.kept}
         with anyio.CancelScope(shield=True):
-            if predicted.reused or len(names) > 1:
+            if predicted.reused or todo.others:
                 # No `submitting` line names them all; on record, files left by a crash are known to be ours.
-                await ledger.append(Claimed(todo.item.id, todo.output, names[1:]))
+                await ledger.append(Claimed(todo.item.id, todo.output, todo.others))
             if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
-            written = [(names[nth], one.data) for nth, one in zip(missing, made, strict=True)]
-            digests = await self._outputs.put(written)
-            there = {one.output: one for one in todo.kept}
-            for nth, one, digest in zip(missing, made, digests, strict=True):
-                there[names[nth]] = self._rendition(todo, nth, one, digest)
-            outputs = *(there.pop(name) for name in names), *there.values()
+            for nth, one in zip(todo.missing, made, strict=True):
+                there[todo.names[nth]] = Rendition(
+                    preset=recipe.finishes[nth].preset,
+                    output=todo.names[nth],
+                    recipe=recipe.digests_of(todo.item)[nth],
+                    sha256=await self._outputs.put(todo.names[nth], one.data),
+                    bytes=len(one.data),
+                    **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
+                )
+            outputs = *(there.pop(name) for name in todo.names), *there.values()
             first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
             saved = Saved(
-                **described(todo, self._recipe(todo).digest_of(todo.item)),
+                **described(todo, recipe.digest_of(todo.item)),
+                **{name: getattr(first, name) for name in ("output", "sha256", "bytes", "width", "height")},
                 source_sha256=prepared.sha256 or None,
-                output=first.output,
-                sha256=first.sha256,
-                bytes=first.bytes,
-                width=first.width,
-                height=first.height,
                 prediction_id=predicted.prediction_id,
                 attempts=predicted.attempts,
                 seconds=round(self.context.clock.monotonic() - prepared.started, 3),
                 reused=predicted.reused,
-                outputs=outputs if len(outputs) > 1 or first.preset or self._recipe(todo).finish.laid_out else (),
+                outputs=outputs if len(outputs) > 1 or first.preset or recipe.finish.laid_out else (),
                 # Where no alpha is kept, another item with the same source is made from this one's file.
                 fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
                 notes=tuple(dict.fromkeys((*todo.notes, *notes))),
                 engine=made[0].engine,
                 **asdict(prepared.validators),
-                **_judged(made[0].quality, _flags(todo, outputs, made)),
+                **_judged(made[0].quality, _flags(todo, made)),
             )
             await ledger.append(saved)
         return saved.notes[len(todo.notes) :]
-
-    def _rendition(self, todo: Todo, nth: int, made: Finished, digest: str) -> Rendition:
-        recipe = self._recipe(todo)
-        return Rendition(
-            preset=recipe.finishes[nth].preset,
-            output=(todo.names or (todo.output,))[nth],
-            recipe=recipe.digests_of(todo.item)[nth],
-            sha256=digest,
-            bytes=len(made.data),
-            width=made.width,
-            height=made.height,
-            checks=made.checks or None,
-        )
 
 
 def _alike(signs: list[bytes], urls: int) -> int:
@@ -287,10 +274,10 @@ def _judged(quality: Quality | None, flags: tuple[str, ...]) -> dict[str, Any]:
     return {"quality": asdict(quality), "flags": (*judge.flags(quality), *flags)}
 
 
-def _flags(todo: Todo, outputs: tuple[Rendition, ...], made: list[Finished]) -> tuple[str, ...]:
+def _flags(todo: Todo, made: list[Finished]) -> tuple[str, ...]:
     """What is worth a look in the pictures themselves, with their preset before a colon: of those that stay, too."""
-    kept = {one.preset for one in outputs if one in todo.kept}
-    stay = [flag for flag in todo.state.flags if flag.rpartition(":")[0] in kept - {""}]
+    kept = {one.preset for one in todo.kept} - {""}
+    stay = [flag for flag in todo.state.flags if flag.rpartition(":")[0] in kept]
     return tuple(dict.fromkeys((*stay, *chain(*(one.flags for one in made)))))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -135,15 +135,9 @@ class Planner:
         with suppress(OSError):
             mark = signature(item.path) if item.path is not None else None
         recipe = self.recipe if self.scales is None else self.scales.recipe_of(item, state)
-        whole = len(kept := self._kept(state, recipe.digests_of(item), names)) == len(names)
-        step_if = partial(
-            plan,
-            state,
-            recipe=self.recipe.tried if state.outcome == "failed" or not whole else state.recipe,
-            output=state.output if whole else names[0],
-            retry_failed=self.again.failed,
-            output_intact=whole,
-        )
+        stay = self._stay(state, dict(zip(names, recipe.digests_of(item), strict=True)))
+        whole = {one.output for one in stay}.issuperset(names)
+        step_if = partial(plan, state, tried=self.recipe.tried, retry_failed=self.again.failed, whole=whole)
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
         same_url = state.source in (item.source, clean(item.url or item.source))
@@ -158,10 +152,10 @@ class Planner:
             step = Step.DO if same else step
         plain = self.claims.plain(item)
         notes = () if names[0] == plain else (f"is named {names[0]}, since {plain} is taken",)
-        stay = () if forced or whole or not same_source else (*kept, *self._further(state))
+        stay = () if forced or whole or not same_source else stay
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
-        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names, own, stay)
+        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay)
 
     def _claim(self, item: Item, was: str, over: list[ItemState]) -> tuple[str, ...]:
         """The names of the item's pictures; `over` receives the items whose pictures are replaced."""
@@ -175,16 +169,17 @@ class Planner:
         )
         return tuple(map(claim, (self.claims, *self.more_claims)))
 
-    def _kept(self, state: ItemState, digests: Sequence[str], names: Sequence[str]) -> list[Rendition]:
-        """Of the wanted pictures those that are on record as they would be made, and there; a recipe may be unknown."""
-        there = {one.output: one for one in state.renditions if self._intact(one)}
-        found = [(there.get(name), digest) for name, digest in zip(names, digests, strict=True)]
-        return [one for one, digest in found if one is not None and one.recipe in (None, digest)]
+    def _stay(self, state: ItemState, wanted: Mapping[str, str]) -> tuple[Rendition, ...]:
+        """The pictures on record and there that are as they would be made, or for presets that aren't wanted now.
 
-    def _further(self, state: ItemState) -> Iterator[Rendition]:
-        """Pictures on record for presets that aren't wanted now: they stay as they are."""
-        wanted = {finish.preset for finish in self.recipe.finishes}
-        return (one for one in state.renditions if one.preset not in wanted and self._intact(one))
+        `wanted`: the digest of each by its name; one on record may be unknown.
+        """
+        presets = {finish.preset for finish in self.recipe.finishes}
+        same = (
+            one.recipe in (None, wanted[one.output]) if one.output in wanted else one.preset not in presets
+            for one in state.renditions
+        )
+        return tuple(one for one, stays in zip(state.renditions, same, strict=True) if stays and self._intact(one))
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""

@@ -45,10 +45,8 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         data = fetched.body
         sha256 = await context.cpu.run(sha256_hex, data)
         measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, forms)
-    source, made = (
-        measured.width * measured.height,
-        max(_made(one, measured, context.limits) for one in recipe.finishes),
-    )
+    source = measured.width * measured.height
+    made = max(_made(one, measured, context.limits) for one in recipe.finishes)
     context.sources.hold(fingerprint := recipe.fingerprint(sha256), data)
     return Prepared(
         todo=todo,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import cast
 
-from batch_removebg.finish.options import Equal, Geometry
-from batch_removebg.ledger.events import Measured
+from batch_removebg.finish.options import Equal
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 
@@ -17,46 +15,34 @@ from .cache_key import Recipe
 
 @dataclass(frozen=True)
 class Scales:
-    """The recipe of each item, by what is on record of its group."""
+    """The recipe of each item, by what is on record of the pictures of its group."""
 
     recipe: Recipe
     column: str
     equal: Equal = "scale"
-    least: dict[tuple[str, int], float] = field(default_factory=dict)  # by group and picture
+    least: dict[tuple[str, str], float] = field(default_factory=dict)  # by group and preset: of factors, or of areas
 
     def add(self, states: Iterable[ItemState]) -> None:
-        """Reckon with the items that are in the manifest, and measured with this recipe."""
+        """Reckon with the items that are in the manifest, and have pictures."""
         for state in states:
-            group, measured = self._group(state.meta or {}), state.measured
-            if state.gone or not group or measured is None or not self._counts(measured):
+            if state.gone or state.outcome != "saved" or not (group := self._group(state.meta or {})):
                 continue
-            for nth, finish in enumerate(self.recipe.finishes):
-                most = self._most(measured, finish.geometry)
-                self.least[group, nth] = min(most, self.least.get((group, nth), most))
+            for one in state.outputs:
+                if most := one.factor if self.equal == "scale" else one.factor**2 * one.area:
+                    self.least[group, one.preset] = min(most, self.least.get((group, one.preset), most))
 
     def recipe_of(self, item: Item, state: ItemState) -> Recipe:
-        """What the item's pictures are made with."""
-        group, measured = self._group(item.meta), state.measured
-        if not group or measured is None or not self._counts(measured):
-            return self.recipe
-        common = (self.least.get((group, nth)) for nth in range(len(self.recipe.finishes)))
-        return self.recipe.scaled([one and self._factor(one, measured.area) for one in common])
+        """What the item's pictures are made with; as if it were alone where too little is known yet."""
+        group, areas = self._group(item.meta), {one.preset: one.area for one in state.outputs}
+        presets = [finish.preset for finish in self.recipe.finishes]
+        factors = [self._factor(self.least.get((group, each)), areas.get(each, 0)) for each in presets]
+        return self.recipe.scaled(factors) if any(factors) else self.recipe
 
     def _group(self, meta: Mapping[str, object]) -> str:
         return str(meta.get(self.column) or "").strip()
 
-    def _counts(self, measured: Measured) -> bool:
-        return measured.recipe == self.recipe.measuring and len(measured.box) == 4 and measured.area > 0
-
-    def _most(self, measured: Measured, geometry: Geometry) -> float:
-        """The factor, or the area in the picture, that the item allows at most."""
-        from batch_removebg.finish.layout import Subject, layout
-
-        box, size = cast("tuple[int, int, int, int]", measured.box), cast("tuple[int, int]", measured.size)
-        subject = Subject(box, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), measured.touches)
-        factor = layout(subject, size, geometry).factor
-        return factor if self.equal == "scale" else factor * factor * measured.area
-
-    def _factor(self, common: float, area: float) -> float:
+    def _factor(self, common: float | None, area: int) -> float | None:
         """Of an item, with so many digits that a picture isn't made anew for the rest."""
+        if common is None or (self.equal == "area" and not area):
+            return None
         return float(f"{common if self.equal == 'scale' else sqrt(common / area):.6g}")

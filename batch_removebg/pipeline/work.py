@@ -31,15 +31,20 @@ class Todo:
     known: Validators | None = None  # what the host of a finished item is asked with, whether its picture has changed
     forced: bool = False  # to be made anew, whatever is on record
     over: ItemState | None = None  # of the item whose picture has the name, and is replaced
-    names: tuple[str, ...] = ()  # of all its pictures, `output` first
+    others: tuple[str, ...] = ()  # names of further pictures, for other presets
     recipe: Recipe | None = None  # of its own, where it has a scale from its group
     kept: tuple[Rendition, ...] = ()  # of the pictures on record those that stay
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all its pictures."""
+        return self.output, *self.others
 
     @property
     def missing(self) -> tuple[int, ...]:
         """Which of `names` are to be made."""
         kept = {one.output for one in self.kept}
-        return tuple(nth for nth, name in enumerate(self.names or (self.output,)) if name not in kept)
+        return tuple(nth for nth, name in enumerate(self.names) if name not in kept)
 
 
 @dataclass(frozen=True, slots=True)

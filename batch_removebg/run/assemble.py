@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.finish.presets import Preset, Rule
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FLAGGED
@@ -28,7 +29,6 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
-from batch_removebg.pipeline.measuring import Measurer, MeasuringPlanner
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
@@ -117,23 +117,23 @@ def going_on(settings: Settings, listener: Listener) -> Settings:
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
-    finish, *others = settings.finishes()
+    finish, more = settings.finishes()[0], settings.finishes()[1:]
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
     passes_urls = not settings.fetch_sources
     if (own := settings.own) is not None:
-        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, tuple(others))
+        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, more)
     if settings.local:
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.
         model = settings.network
-        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, tuple(others))
+        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, more)
     inputs = {settings.input_field: None, **settings.model_inputs}
     proxy = ProxySpec(longest=settings.proxy_size)
-    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, tuple(others))
+    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, *, measuring: bool = False) -> Planner:
-    """The planner, which knows the names given by earlier runs; `measuring`: of what isn't measured yet."""
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
+    """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
@@ -141,18 +141,16 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
     again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
-    parts = reading.fold, claims, settings.out, recipe, again, reading, tuple(more)
-    if measuring or settings.scale_group is None:
-        return (MeasuringPlanner if measuring else Planner)(*parts)
-    scales = Scales(recipe, settings.scale_group, settings.scale_equal)
-    scales.add(state for _, state in reading.fold.each())
-    return Planner(*parts, scales)
+    scales = None
+    if settings.scale_group is not None:
+        scales = Scales(recipe, settings.scale_group, settings.scale_equal)
+        scales.add(state for _, state in reading.fold.each())
+    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
     """What gives the pictures their names: one for each preset, in a folder of its own, else one."""
-    if not (presets := settings.presets()):
-        return [Claims(recipe.finish.extension, settings.name, owners=reading.names)]
+    presets = settings.presets() or (Preset(),)
     return [
         Claims(
             finish.extension,
@@ -160,17 +158,16 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
             owners=reading.names,
             folder=preset.preset,
             first=preset.name or "",
-            patterns=preset.required["name"].any if "name" in preset.required else (),
+            patterns=preset.required.get("name", Rule()).any,
         )
         for preset, finish in zip(presets, recipe.finishes, strict=True)
     ]
 
 
-def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, *, measuring: bool = False) -> OnHand:
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
     doubtful = settings.network.doubtful if settings.escalate else None
-    copied = "" if measuring else recipe.copied
-    return OnHand(settings.out, fold.made, copied, buy_again=settings.buy_again, doubtful=doubtful)
+    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -220,17 +217,12 @@ def context_of(
     return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
 
 
-def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool, measuring: bool = False
-) -> Pipeline:
-    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is.
-
-    `measuring`: subjects are measured, and no pictures made.
-    """
+def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
+    """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    kept = on_hand(settings, ledger.fold, context.recipe, measuring=measuring)
+    kept = on_hand(settings, ledger.fold, context.recipe)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -238,13 +230,13 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock, measuring=measuring),
+            planner(settings, ledger.run_items, context.recipe, context.clock),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        (Measurer if measuring else Downloader)(context, kept, out=out),
+        Downloader(context, kept, out=out),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,39 +51,50 @@ async def run(
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
 
-    Where groups have one scale it is two: subjects are measured, then pictures are made.
+    Where groups have one scale it is two: in the second those pictures are made again that don't have it.
     """
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
     if settings.scale_group is None:
         return await once(settings, listener=listener)
     if "-" in inputs:
         raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
-    listener(Event(Kind.NOTE, text=f"subjects are measured first, for one scale in each {settings.scale_group}"))
-    first = await once(replace(settings, force=None, prune=False), listener=_measured(listener), measuring=True)
-    if first.stopped is not None:
-        return first
-    second = await once(_after(settings, first.predictions), listener=listener)
-    seconds, bought = first.seconds + second.seconds, first.predictions + second.predictions
-    reused = max(0, second.reused - first.predictions)
-    doubles = first.possible_duplicates + second.possible_duplicates
-    return replace(second, seconds=seconds, predictions=bought, reused=reused, possible_duplicates=doubles)
 
+    held = dict[str, list[Event]]()  # what the first run says of pictures that the second may make again
 
-def _measured(listener: Listener) -> Listener:
-    """The listener of the first pass: items are counted as skipped in it, and then once more."""
-
-    def listen(event: Event) -> None:
-        if event.kind is Kind.SAVED:
-            event = replace(event, kind=Kind.SKIPPED, text="measured")
-        if event.kind is not Kind.TOTAL:
+    def hear(event: Event, *, again: bool) -> None:
+        if event.kind is Kind.TOTAL:
+            event = replace(event, count=2 * event.count)
+        elif event.kind is Kind.STARTED:
+            held.pop(event.item, None)
+        remark = event.kind in (Kind.NOTE, Kind.WARNING)
+        if remark and event.item and not again:
+            held.setdefault(event.item, []).append(event)
+        elif not (remark and again and not event.item):  # which has been heard already
             listener(event)
 
-    return listen
+    listener(Event(Kind.NOTE, text=f"pictures are made twice where one scale in each {settings.scale_group} needs it"))
+    first = await once(replace(settings, prune=False), listener=partial(hear, again=False))
+    summary = first
+    if first.stopped is None:
+        summary = _together(first, await once(_after(settings, first.predictions), listener=partial(hear, again=True)))
+    for event in chain(*held.values()):
+        listener(event)
+    return summary
+
+
+def _together(first: Summary, second: Summary) -> Summary:
+    return replace(
+        second,
+        seconds=first.seconds + second.seconds,
+        predictions=first.predictions + second.predictions,
+        reused=max(0, second.reused - first.predictions),
+        possible_duplicates=first.possible_duplicates + second.possible_duplicates,
+    )
 
 
 def _after(settings: Settings, bought: int) -> Settings:
-    """The settings of the second pass, in which as much less may be spent."""
-    left: dict[str, Any] = {"retry_failed": False, "start_over": False}
+    """The settings of the second pass, which begins nothing anew, and in which as much less may be spent."""
+    left: dict[str, Any] = {"retry_failed": False, "start_over": False, "force": None, "buy_again": False}
     if settings.max_predictions is not None:
         left["max_predictions"] = max(0, settings.max_predictions - bought)
     if settings.max_cost is not None and settings.price is not None:
@@ -98,7 +110,6 @@ async def _run(
     weights_progress: Progress,
     handle_signals: bool,
     clock: Clock | None,
-    measuring: bool = False,
 ) -> Summary:
     clock, out, pruned = clock or Clock(), settings.out, 0
     begun = clock.monotonic()
@@ -131,8 +142,7 @@ async def _run(
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
-        how = {"measuring": True} if measuring else {}
-        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, **how)
+        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun

@@ -174,7 +174,7 @@ class Options:
         False, PLACE, "let the subject become larger than in the photo; else it stays smaller, and is flagged `small`")
     scale_group: str | None = option(
         None, PLACE, "a column of the manifest: items with the same cell are given one scale and one base line; for "
-        "that, all are measured first", metavar="COLUMN")
+        "that, pictures are made twice where they need it", metavar="COLUMN")
     scale_equal: Equal = option(
         "scale", PLACE, "what a group has in common: `scale` (default), pixels for one of the photo; or `area`, what "
         "each subject covers")

@@ -27,7 +27,7 @@ def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
     if stale:
         stale.difference_update(one.output for _, state in fold.each() if not state.gone for one in state.renditions)
         lines = (line for line, _ in read(out / LEDGER) if isinstance(line, Saved))
-        made = (pair for line in lines for pair in _files(line))
+        made = ((one.output, one.sha256) for line in lines for one in line.outputs or (line,))
         written = {name: digest for name, digest in made if name in stale}
     for name in sorted(stale):
         with suppress(OSError, BatchError):  # it isn't there, or can't be moved
@@ -35,8 +35,3 @@ def prune(out: Path, fold: IndexedFold, stamp: str) -> int:
                 move(out, name, aside)
                 moved += 1
     return moved
-
-
-def _files(line: Saved) -> list[tuple[str | None, str | None]]:
-    """Names and digests of the pictures of a line."""
-    return [(line.output, line.sha256), *((one.output, one.sha256) for one in line.outputs)]

@@ -130,9 +130,9 @@ class Settings(Options):
         return finishes
 
     def _given(self, names: Iterable[str]) -> str:
-        """The first flag of these options that isn't at its default; a name's template serves where columns lack."""
+        """The first flag of these options that isn't at its default."""
         options = declared(type(self))
-        there = (options[name] for name in names if name in options and name != "name")
+        there = (options[name] for name in names if name in options)
         return next((one.flag for one in there if getattr(self, one.name) != one.default), "")
 
     def _ground(self, text: str) -> Colour | BackdropFile:

@@ -7,6 +7,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -244,31 +245,24 @@ class Claims:
         return f"{self._plain(item)}.{self._extension}"
 
     def _plain(self, item: Item | UrlRow) -> str:
-        return self._folder + (self._fitting(self._named(item)) if self._folder else self._named(item))
+        return self._folder + self._fitting(self._named(item))
 
     def _named(self, item: Item | UrlRow) -> str:
         if item.problem is not None:  # it may lack what the template asks for, and won't be written
             return safe_name(item.id)
-        if name := self._by_columns(item):
-            return name + item.suffix
+        cells = {column.lower(): str(cell or "").strip() for column, cell in item.meta.items()} if self._first else {}
+        found = {field: cells.get(field.lower()) for _, field in _parse(self._first) if field} if cells else {}
+        if found and all(found.values()):
+            return render(self._first, replace(item, meta=found)) + item.suffix
         name = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))
         return name + item.suffix
-
-    def _by_columns(self, item: Item | UrlRow) -> str:
-        """The name by the first template; empty where the item lacks a column of that."""
-        cells = {column.lower(): str(cell or "").strip() for column, cell in item.meta.items()} if self._first else {}
-        pieces = _parse(self._first) if cells else ()
-        if not pieces or not all(field is None or cells.get(field.lower()) for _, field in pieces):
-            return ""
-        return safe_name("".join(literal + (cells[field.lower()] if field else "") for literal, field in pieces))
 
     def _fitting(self, name: str) -> str:
         """The name as a pattern of the shop wants it, where a few hyphens do that."""
         parent, slash, last = name.rpartition("/")
         plain = re.sub("[^A-Za-z0-9]+", "-", last).strip("-")
-        fits = any(pattern.fullmatch(plain) for pattern in self._patterns)
-        asis = not self._patterns or any(pattern.fullmatch(last) for pattern in self._patterns)
-        return name if asis or not fits else parent + slash + plain
+        fits = (each for each in (last, plain) if any(pattern.fullmatch(each) for pattern in self._patterns))
+        return parent + slash + next(fits, last)
 
     def _candidates(self, item: Item) -> Iterator[str]:
         plain = self._plain(item)

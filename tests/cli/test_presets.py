@@ -92,12 +92,15 @@ def test_a_folder_is_checked_with_all_below_it_and_each_fault_has_its_remedy(sai
 
 
 def test_json_has_a_verdict_and_every_rule_with_its_source_by_picture_and_preset(said: Said, folder: Path) -> None:
-    code, out, _ = said("check", folder / "sound.jpg", folder / "*.txt", "--preset", "jd", "--preset", "etsy", "--json")
+    (folder / "damaged.jpg").write_text("no picture")
+    code, out, _ = said(
+        "check", folder / "sound.jpg", folder / "d*.jpg", "--preset", "jd", "--preset", "etsy", "--json"
+    )
     results = json.loads(out)["results"]
     assert code == 3
     assert [(Path(each["file"]).name, each["preset"], each["verdict"]) for each in results] == [
         *(("sound.jpg", "jd", "pass"), ("sound.jpg", "etsy", "partial")),
-        *(("notes.txt", "jd", "fail"), ("notes.txt", "etsy", "fail")),
+        *(("damaged.jpg", "jd", "fail"), ("damaged.jpg", "etsy", "fail")),
     ]
     assert results[0]["checks"][1] == {
         "rule": "shortest",
@@ -130,11 +133,16 @@ def test_a_transparent_picture_is_not_taken_for_white(said: Said, tmp_path: Path
 def test_what_cannot_be_checked_at_all_is_a_usage_error(said: Said, tmp_path: Path) -> None:
     for argv, words in (
         (("check", tmp_path), "required: --preset"),
-        (("check", tmp_path, "--preset", "jd"), "no picture in"),
+        (("check", tmp_path, "--preset", "jd"), "no picture was found"),
         (("check", tmp_path / "none.jpg", "--preset", "jd"), "does not exist"),
-        (("check", "https://shop.example/a.jpg", "--preset", "jd"), "only files and folders can be checked"),
-        (("check", "-", "--preset", "jd"), "only files and folders can be checked"),
+        (("check", "https://shop.example/a.jpg", "--preset", "jd"), "only files can be checked"),
     ):
         code, out, err = said(*argv)
         assert (code, out) == (2, ""), argv
         assert words in err
+
+
+def test_the_pictures_of_a_manifest_are_checked(said: Said, folder: Path) -> None:
+    (folder / "rows.csv").write_text("id,image\na,small.jpg\nb,sound.jpg\n")
+    code, _, err = said("check", folder / "rows.csv", "--preset", "jd")
+    assert (code, err) == (3, "2 picture(s), 2 check(s): 1 fail what is required\n")

@@ -111,7 +111,6 @@ def test_the_options_that_a_preset_binds_are_told_by_name() -> None:
         "colours": "srgb",
         "metadata": "strip",
         "bytes_most": 5_000_000,
-        "name": "{gtin}",
     }
 
 
@@ -151,7 +150,10 @@ def test_a_preset_of_ones_own_is_a_file_with_the_same_keys(tmp_path: Path) -> No
         ('[required]\nname = { any = ["*"] }', "line 2: nothing to repeat at position 0"),
         ('format = "jpg"', "line 1: format: there is no 'jpg'; did you mean jpeg?"),
         ('canvas = [\n  "800",\n  800,\n]\nfill = 0.5', "line 4: canvas[0]: Expected int, got str"),
-        ("canvas = [800, 800]\naspect = [1, 1]", "line 2: canvas has an aspect already: leave aspect out"),
+        (
+            "canvas = [800, 800]\naspect = [1, 1]",
+            "line 2: --canvas and --aspect: give one of them; a canvas has its aspect",
+        ),
         ("fill = 1.5", "line 1: fill: Expected float <= 1.0"),
     ],
 )

@@ -25,7 +25,6 @@ from batch_removebg.ledger.events import (
     Failed,
     Gone,
     Ignored,
-    Measured,
     Rejected,
     Renamed,
     RunFinished,
@@ -69,13 +68,6 @@ FORMS: list[tuple[Entry, str]] = [
     (Rejected("a", "rate-limit"), '"rejected","item":"a","kind":"rate-limit"}'),
     (Claimed("a", "sub/a.png"), '"claimed","item":"a","output":"sub/a.png"}'),
     (Claimed("a", "x/a.png", ("y/a.jpg",)), '"claimed","item":"a","output":"x/a.png","others":["y/a.jpg"]}'),
-    (
-        Measured(**SHORTEST, box=(1, 2, 3, 4), touches=("top",), area=2.5, size=(5, 6), attempts=1),
-        (
-            '"measured","item":"a","source":"in/a.jpg","recipe":"r","box":[1,2,3,4],"touches":["top"],"area":2.5,'
-            '"size":[5,6],"attempts":1}'
-        ),
-    ),
     (
         Saved(**SHORTEST, **PICTURE, prediction_id=None, attempts=0, seconds=0.25, reused=True),
         (

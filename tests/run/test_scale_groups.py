@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import SettingsError
+from batch_removebg.events import Kind
 from batch_removebg.model import CreateRequest, Prediction, Status
 from batch_removebg.run.settings import Settings
 from tests.support.bench import Bench, bench
@@ -89,7 +90,7 @@ async def test_a_group_with_a_failed_item_is_made_of_the_others(bench: Bench, se
 
 async def test_the_two_passes_spend_one_budget(bench: Bench, set_of_three: Path) -> None:
     summary = await bench.run(str(set_of_three), max_predictions=2, **CANVAS)
-    assert (summary.exit_code, summary.predictions, summary.pending) == (4, 2, 3)
+    assert (summary.exit_code, summary.predictions, summary.pending) == (4, 2, 1)
     summary = await bench.run(str(set_of_three), max_predictions=1, **CANVAS)
     assert (summary.exit_code, summary.predictions, bench.provider.bill) == (0, 1, 3)
 
@@ -111,3 +112,17 @@ async def test_a_column_that_is_not_there_stops_the_run_before_anything_is_bough
 ) -> None:
     with pytest.raises(SettingsError, match=r"^--scale-group sku: tall has no such column; there are: family\Z"):
         await bench.run(str(set_of_three), **CANVAS | {"scale_group": "sku"})
+
+
+async def test_of_each_picture_is_told_what_became_of_the_last_one_and_all_else_once(
+    bench: Bench, set_of_three: Path
+) -> None:
+    (bench.photos / "other.jpg").write_bytes(b"no picture")
+    await bench.run(str(set_of_three), **CANVAS | {"canvas": "200x200"})
+    remarks = [event for event in bench.events if event.kind in (Kind.NOTE, Kind.WARNING)]
+    assert [(event.item, event.text.partition(":")[0]) for event in remarks] == [
+        ("", "pictures are made twice where one scale in each family needs it"),
+        ("", str(set_of_three)),
+    ]
+    assert [event.count for event in bench.events if event.kind is Kind.TOTAL] == [6, 6]
+    assert [event.item for event in bench.events if event.kind is Kind.FAILED] == ["other"]

@@ -58,7 +58,8 @@ async def test_each_preset_has_its_picture_of_one_prediction_and_the_ledger_name
     outputs = [(one["preset"], one["output"], one["width"], one["height"]) for one in saved["outputs"]]
     assert outputs == [("square", "square/a.jpg", 64, 64), ("tall", "tall/a.webp", 40, 60)]
     assert (saved["output"], saved["width"], saved["sha256"]) == ("square/a.jpg", 64, saved["outputs"][0]["sha256"])
-    assert bench.results()["items"][0]["outputs"] == saved["outputs"]
+    [entry] = [each for each in bench.results()["items"] if each["id"] == saved["item"]]
+    assert entry["outputs"] == saved["outputs"]
     assert "square/a.jpg | tall/a.webp,saved" in (bench.out / "results.csv").read_text()
 
 
@@ -145,6 +146,14 @@ async def test_a_url_that_the_api_fetches_gives_all_presets_also_later_from_the_
     assert [one["output"] for one in bench.results()["items"][0]["outputs"]] == ["square/a.jpg", "tall/a.webp"]
 
 
+async def test_a_cutout_that_needs_no_change_is_judged_by_its_preset_all_the_same(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id,image\na,https://shop.example/a.jpg\n")
+    shop = preset(tmp_path, "shop", "format = 'png'\n[required]\nlongest = { least = 5000 }\n")
+    assert (await bench.run(str(tmp_path / "m.csv"), preset=(shop,))).exit_code == 0
+    [item] = bench.results()["items"]
+    assert (item["outputs"][0]["checks"], "shop:longest" in item["flags"]) == ({"longest": "fail"}, True)
+
+
 async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Bench, tmp_path: Path) -> None:
     bench.add("a b.jpg", "c.jpg")
     manifest = tmp_path / "m.csv"
@@ -155,6 +164,19 @@ async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Ben
     assert (await bench.run(str(manifest), preset=(shop, hyphens))).exit_code == 0
     outputs = sorted([one["output"] for one in item["outputs"]] for item in bench.results()["items"])
     assert outputs == [["shop/0123.MAIN.jpg", "hyphens/a-b.jpg"], ["shop/c.jpg", "hyphens/c.jpg"]]
+
+
+async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a.jpg", "0123.jpg")
+    rules = "[required]\nname = { any = ['[0-9]+'] }\nsuffix = { any = ['jpg'] }\n"
+    summary = await bench.run(preset=(preset(tmp_path, "shop", SQUARE + rules),))
+    assert summary.exit_code == 0
+    found = {item["id"]: (item["outputs"][0]["checks"], item.get("flags", [])) for item in bench.results()["items"]}
+    assert {key: checks for key, (checks, _) in found.items()} == {
+        "a.jpg": {"name": "fail", "suffix": "pass"},
+        "0123.jpg": {"name": "pass", "suffix": "pass"},
+    }
+    assert {key: "shop:name" in flags for key, (_, flags) in found.items()} == {"a.jpg": True, "0123.jpg": False}
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_picture_lies_under_its_name_with_its_digest_known(tmp_path: Path) -> None:
-    pictures = [("sub/a.png", b"abc"), ("b.png", b"d")]
-    digests = await Outputs(tmp_path).put(pictures)
-    assert digests == [hashlib.sha256(data).hexdigest() for _, data in pictures]
-    assert [(tmp_path / name).read_bytes() for name, _ in pictures] == [b"abc", b"d"]
+    digest = await Outputs(tmp_path).put("sub/a.png", b"abc")
+    assert digest == hashlib.sha256(b"abc").hexdigest()
+    assert (tmp_path / "sub/a.png").read_bytes() == b"abc"
 
 
 async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate(
@@ -35,11 +34,10 @@ async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate
 
     monkeypatch.setattr(atomic, "fsync_dir", noted)
     (tmp_path / "folder.png").mkdir()
-    groups = [[("a.png", b"a")], [("e.png", b"e"), ("folder.png", b"c")], [("../out.png", b"d")], [("g.png", b"g")]]
-    results = Outputs(tmp_path)._write(groups)
-    assert [type(one) for one in results] == [list, SourceError, SourceError, list]
+    results = Outputs(tmp_path)._write([("a.png", b"a"), ("folder.png", b"c"), ("../out.png", b"d"), ("e.png", b"e")])
+    assert [type(one) for one in results] == [str, SourceError, SourceError, str]
     assert folders == [tmp_path.name]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png", "g.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png"]
 
 
 async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
@@ -53,7 +51,7 @@ async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
 
     async def put(name: str) -> None:
         with pytest.raises(DiskError):
-            await outputs.put([(name, b"x")])
+            await outputs.put(name, b"x")
         raised.append(name)
 
     async with anyio.create_task_group() as tasks:
@@ -78,5 +76,5 @@ async def test_bytes_and_names_are_durable_before_the_picture_is_kept(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
-    await Outputs(tmp_path).put([("a.png", b"a")])
+    await Outputs(tmp_path).put("a.png", b"a")
     assert calls == ["bytes", "rename", "folder"]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import Entry, Saved, Submitted
-from batch_removebg.ledger.state import Fold, ItemState, Run, further, names_of, unsigned
+from batch_removebg.ledger.state import Fold, ItemState, Run, names_of, unsigned
 from batch_removebg.storage.naming import folders_of, name_key
 
 from .bitset import Bitset
@@ -144,7 +144,7 @@ class IndexedFold(Fold):
         live = self.items.live
         changed = [(held.n, key, held.state) for key, held in live.items()]
         earlier = [
-            (hash64(name_key(name)), hash64(unsigned(key))) for _, key, state in changed for name in further(state)
+            (hash64(name_key(name)), hash64(unsigned(key))) for _, key, state in changed for name in state.others
         ]
         nested = [name for _, _, state in changed for name in names_of(state) if "/" in name]
         folders = {folder for name in nested for folder in folders_of(name)}
