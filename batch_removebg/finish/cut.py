@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from batch_removebg.errors import NoAlpha
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
-from batch_removebg.imaging.colour import convert, flaw, means_srgb, srgb_profile
+from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, mode_of, srgb_profile
+from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import reduced, refine, resized
@@ -25,16 +27,6 @@ class Cut:
     picture: Picture  # without alpha
     mask: Samples  # H×W, as deep as the picture
     found: dict[Any, Any] = field(default_factory=dict)  # what was measured of it for one finish, for the others
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What lies under the subject and above the ground: a shadow."""
-
-    pixels: Samples  # h×w×3 or h×w, of the picture's kind
-    opacity: Samples  # h×w, as deep
-    top: int  # of the picture's rows, the one where it begins
-    left: int
 
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
@@ -72,6 +64,20 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
     return Cut(replace(picture, alpha=None, notes=picture.notes + notes), mask)
 
 
+def cut_again(picture: Picture, finish: Finish) -> Cut:
+    """A provider's cutout with its own edges, for the background isn't known; raises NoAlpha.
+
+    For a mask, a grey picture without alpha will do.
+    """
+    alpha = picture.alpha
+    if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
+        alpha = picture.pixels
+    if alpha is None:
+        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
+    own = replace(finish, edges="keep", refine="none", clean_below=0)
+    return cut(replace(picture, alpha=None), alpha, own)
+
+
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
     pixels, icc, notes = picture.pixels, picture.icc, picture.notes
     if finish.srgb and icc is not None and not means_srgb(icc):
@@ -104,6 +110,26 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
     if alpha.dtype == pixels.dtype:
         return alpha
     return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
+
+
+def pasted(cut: Cut, canvas: tuple[int, int], top: int, left: int) -> Cut:
+    """The cut on an empty canvas (height, width), its corner at that row and column; what lies beyond is cut off."""
+    rows, columns = (slice(max(0, at), max(0, at + side)) for at, side in zip((top, left), cut.mask.shape, strict=True))
+
+    def laid(values: Samples) -> Samples:
+        result = np.zeros((*canvas, *values.shape[2:]), values.dtype)
+        part = result[rows, columns]
+        part[...] = values[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+        return result
+
+    return Cut(replace(cut.picture, pixels=laid(cut.picture.pixels)), laid(cut.mask))
+
+
+def filled(colour: Colour, picture: Picture, shape: tuple[int, ...]) -> Samples:
+    """An sRGB colour as pixels of such a picture, in its profile and depth; all of the shape (H×W) one in memory."""
+    pixels = picture.pixels
+    dot = np.array(from_srgb(colour, picture.icc, mode_of(pixels)), pixels.dtype) * (white_of(pixels) // 255)
+    return np.broadcast_to(dot if pixels.ndim == 3 else dot[0], shape + pixels.shape[2:])
 
 
 def white_of(samples: Samples) -> int:

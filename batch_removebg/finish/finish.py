@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batch_removebg.errors import NoAlpha, OutputBroken
+from batch_removebg.errors import OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, to_8_bits
+from batch_removebg.imaging.colour import convert, srgb_profile
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import read_output
@@ -15,7 +16,7 @@ from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
 from .compliance import brief, failed, judge
-from .cut import Cut, cut, cut_out
+from .cut import Cut, cut_again, cut_out
 from .facts import measure_file
 from .geometry import placed
 from .ground import laid
@@ -46,18 +47,11 @@ def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits
 
 def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> list[Finished]:
     """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError."""
-    picture = read_output(data, limits)
-    alpha = picture.alpha
-    if alpha is None and all(finish.mask_only for finish in finishes) and picture.pixels.ndim == 2:
-        alpha = picture.pixels
-    if alpha is None:
-        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
-    quality, made = measure(Matte(to_8_bits(alpha))), list[Finished]()
+    picture, made, quality = read_output(data, limits), list[Finished](), None
     for finish in finishes:
-        # The provider's own edges stay: the background isn't known here.
-        own = replace(finish, edges="keep", refine="none", clean_below=0)
-        shared = cut(replace(picture, alpha=None), alpha, own)
-        made.append(_file(shared, own, quality))
+        shared = cut_again(picture, finish)
+        quality = quality or measure(Matte(to_8_bits(shared.mask)))
+        made.append(_file(shared, finish, quality))
     return made
 
 
@@ -80,10 +74,14 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
     cut = placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
     if finish.mask_only:
         return replace(cut.picture, pixels=cut.mask, icc=None), cut.mask
-    layer = None
+    picture, under = cut.picture, None
+    if finish.coloured and picture.pixels.ndim == 2:
+        pixels, icc, _ = convert(picture.pixels, picture.icc)
+        icc = srgb_profile() if finish.srgb else icc  # grey had none of its own
+        cut = replace(cut, picture=replace(picture, pixels=pixels, icc=icc))
     if finish.shadow is not None:
-        cut, layer = shade(cut, finish.shadow, fixed=finish.geometry.canvas is not None)
-    return laid(cut, layer, finish.backdrop, srgb=finish.srgb), cut.mask
+        cut, under = shade(cut, finish.shadow, fixed=finish.geometry.canvas is not None)
+    return laid(cut, under, finish.backdrop), cut.mask
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:

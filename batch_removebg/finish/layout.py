@@ -11,6 +11,7 @@ from batch_removebg.matting.quality import CUT_OFF, EMPTY
 from .measures import Length, Size
 from .options import Geometry
 
+_SIDES = ("top", "right", "bottom", "left")  # as in `Margin`
 SMALL = "small"
 """A fault that a layout may have beside two of a cutout's: the subject is smaller than was asked for."""
 
@@ -19,9 +20,9 @@ class Subject(NamedTuple):
     """What is laid out, in pixels of the photo."""
 
     box: tuple[int, int, int, int]  # left, top, right, bottom
-    centroid: tuple[float, float]  # of its alpha; of the box where that isn't asked for
-    touches: tuple[str, ...] = ()  # of top, right, bottom, left: where the photo's frame cuts it off
-    shown: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))  # first and past the last column, and row, of all
+    centroid: tuple[float, float] | None = None  # of its alpha, where that is asked for
+    touches: tuple[str, ...] = ()  # of `_SIDES`: where the photo's frame cuts it off
+    shown: tuple[slice, slice] = (slice(0), slice(0))  # columns and rows of all that isn't clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,11 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     """
     if subject is None:
         return Layout(geometry.canvas or size, notes=("there is no subject to lay out",), flags=(EMPTY,))
-    axes = _axes(subject, geometry)
-    bounds = geometry.scale, geometry.canvas and _fit(axes, geometry.canvas)
-    wanted = min((bound for bound in bounds if bound), default=1.0)
+    axes = _axis(subject, geometry, 0), _axis(subject, geometry, 1)
+    bounds = [geometry.scale] if geometry.scale else []
+    if geometry.canvas:
+        bounds += [axis.most(side) / axis.length for axis, side in zip(axes, geometry.canvas, strict=True)]
+    wanted = min(bounds, default=1.0)
     factor = wanted if geometry.enlarge else min(wanted, 1.0)
     lengths = tuple(max(1, math.floor(axis.length * factor + 0.5)) for axis in axes)
     canvas = geometry.canvas or _canvas(axes, lengths, geometry.aspect)
@@ -108,29 +111,19 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
 
 def largest(size: Size, geometry: Geometry) -> Size:
     """The largest picture that can come of a photo of that size."""
-    whole = Subject((0, 0, *size), (size[0] / 2, size[1] / 2))
-    return layout(whole, size, geometry).canvas if geometry.trim else size
+    return layout(Subject((0, 0, *size)), size, geometry).canvas if geometry.trim else size
 
 
-def _axes(subject: Subject, geometry: Geometry) -> tuple[_Axis, _Axis]:
-    left, top, right, bottom = subject.box
-    margin = dict(zip(("top", "right", "bottom", "left"), geometry.margin, strict=True))
-    margin |= dict.fromkeys(subject.touches, Length())
-
-    def axis(length: int, centroid: float, start: str, end: str, align: str) -> _Axis:
-        cut = start in subject.touches, end in subject.touches
-        fill = 1.0 if all(cut) else geometry.fill or 1.0
-        return _Axis(length, centroid, margin[start], margin[end], fill, cut, align)
-
-    (x, y), align = subject.centroid, geometry.align
-    return (
-        axis(right - left, x - left, "left", "right", "centre" if align == "bottom" else align),
-        axis(bottom - top, y - top, "top", "bottom", align),
-    )
-
-
-def _fit(axes: tuple[_Axis, _Axis], canvas: Size) -> float:
-    return min(axis.most(side) / axis.length for axis, side in zip(axes, canvas, strict=True))
+def _axis(subject: Subject, geometry: Geometry, nth: int) -> _Axis:
+    """Across (0) or down (1)."""
+    sides = (("left", "right"), ("top", "bottom"))[nth]
+    first, last = (side in subject.touches for side in sides)
+    before, after = (Length() if side in subject.touches else geometry.margin[_SIDES.index(side)] for side in sides)
+    start, end = subject.box[nth], subject.box[nth + 2]
+    centroid = subject.centroid[nth] - start if subject.centroid else (end - start) / 2
+    fill = 1.0 if first and last else geometry.fill or 1.0
+    align = "centre" if (nth, geometry.align) == (0, "bottom") else geometry.align
+    return _Axis(end - start, centroid, before, after, fill, (first, last), align)
 
 
 def _canvas(axes: tuple[_Axis, _Axis], lengths: tuple[int, ...], aspect: tuple[float, float] | None) -> Size:

@@ -13,7 +13,7 @@ from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import QUALITY
 
 from .options import TRIES, Finish
-from .resample import resampled, resized
+from .resample import resampled
 
 _AIM = 0.97  # of the side that the bytes ask for: they shrink a little slower than the area
 
@@ -64,7 +64,5 @@ def _reduced(picture: Picture, longest: int) -> Picture:
     """The picture with a longer side of so many pixels."""
     height, width = picture.pixels.shape[:2]
     broad, tall = (max(1, round(side * longest / max(width, height))) for side in (width, height))
-    if picture.alpha is None:
-        return replace(picture, pixels=resized(picture.pixels, broad, tall))
     pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
     return replace(picture, pixels=pixels, alpha=alpha)

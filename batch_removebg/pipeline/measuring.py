@@ -19,7 +19,7 @@ from .planner import Planner
 from .work import Cutout, Predicted, Todo
 
 if TYPE_CHECKING:
-    from batch_removebg.finish.extent import Extent
+    from batch_removebg.finish.geometry import Extent
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Measurer(Downloader):
 
     async def save(self, predicted: Predicted) -> Notes:
         """Measure the item's subject; raises as Downloader."""
-        from batch_removebg.finish.extent import extent
+        from batch_removebg.finish.geometry import extent
 
         output, prepared = predicted.output, predicted.prepared
         if isinstance(output, Finished | Cutout):
@@ -85,7 +85,7 @@ class Measurer(Downloader):
         return found
 
     async def _of_picture(self, predicted: Predicted, data: bytes) -> Extent:
-        from batch_removebg.finish.extent import extent_of_cutout
+        from batch_removebg.finish.geometry import extent_of_cutout
 
         seconds, finish = patience(self.context.limits.max_pixels), self.context.recipe.finish
         return await self._of_output(seconds, partial(extent_of_cutout, finish=finish), data)

@@ -53,8 +53,7 @@ class Scales:
         from batch_removebg.finish.layout import Subject, layout
 
         box, size = cast("tuple[int, int, int, int]", measured.box), cast("tuple[int, int]", measured.size)
-        subject = Subject(box, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), measured.touches)
-        factor = layout(subject, size, geometry).factor
+        factor = layout(Subject(box, touches=measured.touches), size, geometry).factor
         return factor if self.equal == "scale" else factor * factor * measured.area
 
     def _factor(self, common: float, area: float) -> float:
