@@ -12,11 +12,13 @@ from batch_removebg.errors import NoAlpha
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, mode_of, srgb_profile
 from batch_removebg.imaging.format import Colour
+from batch_removebg.imaging.vips import as_array, as_image
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import reduced, refine, resized
 from batch_removebg.model import Matte
 
+from .measures import Size
 from .options import Finish
 
 
@@ -30,19 +32,15 @@ class Cut:
 
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
-    """The source with a matte; one of our own networks is refined at the size that is best for that.
-
-    To save memory, the picture's own pixels may be changed.
-    """
+    """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
     ours = matte.engine is not None and finish.refine != "none"
     return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
 
 
 def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
-    """The source with an alpha fitted to it: H×W, uint8 of any size, or uint16 of the picture's.
+    """The source's own pixels with an alpha fitted to them: H×W, uint8 of any size, or uint16 of the picture's.
 
-    It has the source's own pixels, size and, where the format can, its depth. To save memory, the picture's own pixels
-    may be changed.
+    Its depth stays where the format can hold it. To save memory, the picture's own pixels may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         own = None if picture.alpha is None else to_8_bits(picture.alpha)
@@ -60,8 +58,12 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
-    mask, notes = _with_own_alpha(fitted, picture)
-    return Cut(replace(picture, alpha=None, notes=picture.notes + notes), mask)
+    mask, notes = _as_deep(fitted, picture.pixels), picture.notes
+    if picture.alpha is not None and picture.alpha.min() < white_of(picture.alpha):
+        mask, notes = _times(mask, _as_deep(picture.alpha, mask)), (*notes, "source had transparency: kept")
+    if mask.max() == 0:
+        notes = (*notes, "nothing is left of the picture: the alpha is 0 everywhere")
+    return Cut(replace(picture, alpha=None, notes=notes), mask)
 
 
 def cut_again(picture: Picture, finish: Finish) -> Cut:
@@ -90,19 +92,11 @@ def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
     return replace(picture, pixels=pixels, icc=icc, notes=notes)
 
 
-def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
-    """The alpha times the source's own, as deep as the picture, and notes for people."""
-    alpha = _as_deep(alpha, picture.pixels)
-    notes = []
-    if picture.alpha is not None and picture.alpha.min() < white_of(picture.alpha):
-        fitted, own = alpha, _as_deep(picture.alpha, picture.pixels)
-        alpha = np.empty_like(fitted)
-        for rows in strips(alpha):
-            alpha[rows] = over_white(wide(fitted[rows]) * own[rows], alpha)
-        notes.append("source had transparency: kept")
-    if alpha.max() == 0:
-        notes.append("nothing is left of the picture: the alpha is 0 everywhere")
-    return alpha, tuple(notes)
+def _times(alpha: Samples, own: Samples) -> Samples:
+    result = np.empty_like(alpha)
+    for rows in strips(alpha):
+        result[rows] = over_white(wide(alpha[rows]) * own[rows], alpha)
+    return result
 
 
 def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
@@ -112,17 +106,11 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
     return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
 
 
-def pasted(cut: Cut, canvas: tuple[int, int], top: int, left: int) -> Cut:
-    """The cut on an empty canvas (height, width), its corner at that row and column; what lies beyond is cut off."""
-    rows, columns = (slice(max(0, at), max(0, at + side)) for at, side in zip((top, left), cut.mask.shape, strict=True))
-
-    def laid(values: Samples) -> Samples:
-        result = np.zeros((*canvas, *values.shape[2:]), values.dtype)
-        part = result[rows, columns]
-        part[...] = values[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
-        return result
-
-    return Cut(replace(cut.picture, pixels=laid(cut.picture.pixels)), laid(cut.mask))
+def pasted(cut: Cut, canvas: Size, left: int, top: int) -> Cut:
+    """The cut on an empty canvas, its corner at that column and row; what lies beyond is cut off."""
+    values = cut.picture.pixels, cut.mask
+    pixels, mask = (as_array(as_image(one).embed(left, top, *canvas)) for one in values)
+    return Cut(replace(cut.picture, pixels=pixels), mask)
 
 
 def filled(colour: Colour, picture: Picture, shape: tuple[int, ...]) -> Samples:

@@ -85,24 +85,17 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+    """The file; of one for a preset, notes and flags name that, and say what its rules make of the file."""
     composed, mask = _composed(cut, finish)
     composed, data = weighed(composed, finish)
     (height, width), common = composed.pixels.shape[:2], cut.picture.notes
-    of_it = f"{finish.preset}: " if finish.preset else ""
-    notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
-    flags = tuple(of_it.strip() + flag for flag in composed.flags)
-    made = Finished(data, width, height, notes, flags, quality, engine)
-    return _judged(made, finish, mask) if finish.preset else made
-
-
-def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
-    """With what became of its preset's rules; the flags name those that are required and were not met."""
-    preset = known(finish.preset_file or finish.preset)
-    limits = Limits(made.width * made.height)
-    alpha = mask if mask.shape == (made.height, made.width) else None
-    checks = judge(measure_file(made.data, preset.asked, limits, alpha=alpha), preset)
-    flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
-    return replace(made, flags=made.flags + flags, checks=brief(checks))
+    if not finish.preset:
+        return Finished(data, width, height, composed.notes, composed.flags, quality, engine)
+    preset, alpha = known(finish.preset_file or finish.preset), mask if mask.shape == (height, width) else None
+    checks = judge(measure_file(data, preset.asked, Limits(width * height), alpha=alpha), preset)
+    notes = (*common, *(f"{finish.preset}: {note}" for note in composed.notes[len(common) :]))
+    flags = tuple(f"{finish.preset}:{flag}" for flag in (*composed.flags, *failed(checks)))
+    return Finished(data, width, height, notes, flags, quality, engine, brief(checks))
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

@@ -37,14 +37,14 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
     plan = layout(subject, (width, height), geometry)
     picture = replace(cut.picture, notes=cut.picture.notes + plan.notes, flags=cut.picture.flags + plan.flags)
     if subject is None:
-        return pasted(Cut(picture, mask[:0, :0]), plan.canvas[::-1], 0, 0)
+        return pasted(Cut(picture, np.zeros_like(mask)), plan.canvas, 0, 0)
     # What is fainter around the box comes with it, as far as there is room.
     rows, top, tall = _window(subject, plan, 1)
     columns, left, broad = _window(subject, plan, 0)
     pixels, part = picture.pixels[rows, columns], mask[rows, columns]
     if part.shape != (tall, broad):
         pixels, part = resampled(pixels, part, broad, tall)
-    return pasted(Cut(replace(picture, pixels=pixels), part), plan.canvas[::-1], top, left)
+    return pasted(Cut(replace(picture, pixels=pixels), part), plan.canvas, left, top)
 
 
 def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:

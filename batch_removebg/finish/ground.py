@@ -15,6 +15,7 @@ from batch_removebg.imaging.colour import in_profile
 from batch_removebg.imaging.decode import reduced
 from batch_removebg.imaging.format import Colour, Limits
 from batch_removebg.imaging.probe import probe
+from batch_removebg.imaging.vips import as_array, as_image
 
 from .cut import Cut, filled, over_white, white_of, wide
 from .options import BackdropFile
@@ -89,8 +90,7 @@ def _decoded(file: BackdropFile, shape: tuple[int, ...]) -> tuple[Samples, tuple
     """The background at a picture's size, in sRGB of 8 bits, and notes; raises SettingsError where it has changed."""
 
     def size_of(own: tuple[int, int]) -> tuple[int, int]:
-        ratios = shape[1] / own[0], shape[0] / own[1]
-        scale = min(ratios) if file.whole else max(ratios)
+        scale = (min if file.whole else max)(shape[1] / own[0], shape[0] / own[1])
         return max(1, round(own[0] * scale)), max(1, round(own[1] * scale))
 
     try:
@@ -102,7 +102,5 @@ def _decoded(file: BackdropFile, shape: tuple[int, ...]) -> tuple[Samples, tuple
         raise SettingsError(f"--background: {file.path} can't be read any more: {error.strerror}") from error
     except SourceError as error:
         raise SettingsError(f"--background: {file.path} {error}") from error
-    room = [max(0, side - own) for side, own in zip(shape, rgb.shape[:2], strict=True)]
-    rgb = np.pad(rgb, [*((part // 2, part - part // 2) for part in room), (0, 0)], constant_values=255)
-    top, left = ((own - side) // 2 for own, side in zip(rgb.shape[:2], shape, strict=True))
-    return rgb[top : top + shape[0], left : left + shape[1]], tuple(f"background: {note}" for note in notes)
+    on_canvas = as_array(as_image(rgb).gravity("centre", shape[1], shape[0], extend="white"))
+    return on_canvas, tuple(f"background: {note}" for note in notes)

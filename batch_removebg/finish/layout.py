@@ -90,18 +90,17 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     notes, flags = list[str](), list[str]()
     if geometry.canvas and geometry.canvas_least and factor < wanted:
         share = min(1.0, max(factor / wanted, geometry.canvas_least / max(canvas)))
-        whole, wanted = canvas, wanted * share
-        canvas = math.ceil(whole[0] * share), math.ceil(whole[1] * share)
-        if canvas != whole:
-            small, large = (f"{width}x{height}" for width, height in (canvas, whole))
-            notes.append(f"source too small: made {small} instead of {large}; --enlarge allows it")
-    sides = list(zip(axes, canvas, lengths, strict=True))
-    across, down = (axis.start(side, length, factor) for axis, side, length in sides)
+        canvas, wanted = (math.ceil(canvas[0] * share), math.ceil(canvas[1] * share)), wanted * share
+        if canvas != geometry.canvas:
+            made = "made {}x{} instead of {}x{}".format(*canvas, *geometry.canvas)
+            notes.append(f"source too small: {made}; --enlarge allows it")
+    across, down = (axis.start(canvas[nth], lengths[nth], factor) for nth, axis in enumerate(axes))
     if subject.touches and canvas != lengths:
         notes.append(f"the photo's frame cuts the subject off ({', '.join(subject.touches)}): it lies at that edge")
         flags.append(CUT_OFF)
     if factor < wanted * (1 - 1e-9):
-        fill, wish = (max(axis.length * by / side for axis, side, _ in sides) for by in (factor, wanted))
+        whole = max(axis.length / side for axis, side in zip(axes, canvas, strict=True))
+        fill, wish = whole * factor, whole * wanted
         notes.append(f"source too small: fill {fill:.0%} instead of {wish:.0%}; --enlarge allows it")
         flags.append(SMALL)
     if factor > 1:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
 _QUALITY = 90
+_ANY = 1 << 20  # pixels of a side that isn't known yet
 TRIES = 8  # encodings of one picture at most, to come within limits of bytes
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
 
@@ -48,12 +49,10 @@ class Geometry:
         if self.canvas and self.aspect:
             raise SettingsError("--canvas and --aspect: give one of them; a canvas has its aspect")
         top, right, bottom, left = self.margin
-        for side, (one, other) in enumerate([(left, right), (top, bottom)]):
-            if one.share + other.share >= 1:
-                raise SettingsError("--margin: two opposite ones of 100% together leave nothing of the picture")
-            if self.canvas and one.of(self.canvas[side]) + other.of(self.canvas[side]) > self.canvas[side] - 1:
-                canvas = "--canvas {}x{}".format(*self.canvas)
-                raise SettingsError(f"--margin leaves nothing of {canvas}: give smaller margins, or a larger one")
+        for side, (one, other) in zip(self.canvas or (_ANY, _ANY), ((left, right), (top, bottom)), strict=True):
+            if one.of(side) + other.of(side) > side - 1:
+                whole = "--canvas {}x{}".format(*self.canvas) if self.canvas else "the picture"
+                raise SettingsError(f"--margin leaves nothing of {whole}: give smaller margins")
 
 
 _LATER: dict[str, Any] = {"metadata": "strip", "clean_below": 10, "preset": "", "shadow": None, "geometry": Geometry()}
@@ -136,11 +135,6 @@ class Finish:
         if pixels > most:
             have = f"would have {size[0]}×{size[1]} pixels ({pixels / 1e6:.0f} million)"
             raise ItemError(f"{have}, more than the limit of {most / 1e6:.0f} million (--max-pixels)")
-
-    @property
-    def loses_nothing(self) -> bool:
-        """Whether the file is as good as the cutout it is made from."""
-        return self.as_cut and not self.srgb
 
     @property
     def laid_out(self) -> bool:

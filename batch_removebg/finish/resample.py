@@ -30,11 +30,10 @@ def resampled(pixels: Samples, alpha: Samples | None, width: int, height: int) -
 
 def _resized(pixels: Samples, width: int, height: int) -> Samples:
     """Channels (H×W or H×W×C), each by itself, at another size."""
-    image = as_image(pixels)
-    if pixels.dtype != np.uint8:  # whole numbers of 16 bits would be resampled to 11
-        image = image.cast("float")
+    image, narrow = as_image(pixels), pixels.dtype == np.uint8
+    image = image if narrow else image.cast("float")  # whole numbers of 16 bits would be resampled to 11
     image = image.resize(width / pixels.shape[1], vscale=height / pixels.shape[0], kernel=_KERNEL)
-    return as_array(image if pixels.dtype == np.uint8 else image.rint().cast("ushort"))
+    return as_array(image if narrow else image.rint().cast("ushort"))
 
 
 def _mixed(pixels: Samples, alpha: Samples) -> Iterator[tuple[Samples, npt.NDArray[np.intp], Samples]]:

@@ -69,18 +69,17 @@ def shade(cut: Cut, shadow: Shadow, *, fixed: bool = False) -> tuple[Cut, Cut | 
     seen = white_of(layer.mask) // 510  # what rounds to 0 in 8 bits isn't
     if layer.mask.max() <= seen:
         return cut, None
-    (height, width), notes = cut.mask.shape, cut.picture.notes
+    height, width = cut.mask.shape
     rows, columns = (span(layer.mask.max(axis=axis) > seen, 0) for axis in (1, 0))
-    above, before = max(0, -top - rows.start), max(0, -left - columns.start)
-    size = above + max(height, top + rows.stop), before + max(width, left + columns.stop)
-    if size != (height, width):
-        note = f"{width}×{height} pixels have grown to {size[1]}×{size[0]} for the shadow"
+    before, above = max(0, -left - columns.start), max(0, -top - rows.start)
+    size = before + max(width, left + columns.stop), above + max(height, top + rows.stop)
+    if size != (width, height):
+        note = f"{width}×{height} pixels have grown to {size[0]}×{size[1]} for the shadow"
         if fixed:
-            size, above, before, note = (height, width), 0, 0, "the shadow is cut off by the canvas"
-        else:
-            cut = pasted(cut, size, above, before)
-        cut = replace(cut, picture=replace(cut.picture, notes=(*notes, note)))
-    return cut, pasted(layer, size, top + above, left + before)
+            size, before, above, note = (width, height), 0, 0, "the shadow is cut off by the canvas"
+        cut = pasted(cut, size, before, above)
+        cut = replace(cut, picture=replace(cut.picture, notes=(*cut.picture.notes, note)))
+    return cut, pasted(layer, size, left + before, top + above)
 
 
 def _subject(mask: Samples) -> _Subject | None:
