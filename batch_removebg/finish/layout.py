@@ -45,8 +45,7 @@ class _Axis(NamedTuple):
     before: Length
     after: Length
     fill: float
-    cut: tuple[bool, bool]  # whether the photo's frame cuts the subject off at the start, and at the end
-    align: str
+    align: str  # one of `Align`; or `start` or `end`, where the photo's frame cuts the subject off
 
     def most(self, side: float) -> float:
         """How long the subject may be on a canvas of that side."""
@@ -60,9 +59,7 @@ class _Axis(NamedTuple):
     def start(self, side: int, length: int, factor: float) -> int:
         """Where a subject of that length begins."""
         first, last = self.before.of(side), side - self.after.of(side) - length
-        if self.cut[0] != self.cut[1]:
-            return 0 if self.cut[0] else side - length
-        at = (first + last) / 2
+        at = {"start": first, "end": last}.get(self.align, (first + last) / 2)
         if self.align == "bottom":
             at = side - max(self.after.of(side), side * (1 - self.fill) / 2) - length
         elif self.align == "centroid":
@@ -122,7 +119,8 @@ def _axis(subject: Subject, geometry: Geometry, nth: int) -> _Axis:
     centroid = subject.centroid[nth] - start if subject.centroid else (end - start) / 2
     fill = 1.0 if first and last else geometry.fill or 1.0
     align = "centre" if (nth, geometry.align) == (0, "bottom") else geometry.align
-    return _Axis(end - start, centroid, before, after, fill, (first, last), align)
+    align = ("start" if first else "end") if first != last else align
+    return _Axis(end - start, centroid, before, after, fill, align)
 
 
 def _canvas(axes: tuple[_Axis, _Axis], lengths: tuple[int, ...], aspect: tuple[float, float] | None) -> Size:

@@ -195,6 +195,7 @@ def _thrown(cut: Cut, subject: _Subject, shadow: Shadow) -> tuple[Cut, int, int]
     end, right = (math.ceil(max(lines.max() for lines in side)) + room for side in zip(*places, strict=True))
     light = np.ones((end - top, right - left))
     planes = [_scattered(part, top, left, light.shape) for part in parts]
+    # Where what stands nearer and farther off keeps off the same light, it counts once.
     twice = sum(plane for part, plane in zip(parts, planes, strict=True) if not part.darkest)
     for part, plane in zip(parts, planes, strict=True):
         plane = _blurred(plane if part.darkest else plane / np.maximum(twice, 1), part.down, part.across)
