@@ -12,7 +12,6 @@ from batch_removebg.errors import NoAlpha
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
 from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, mode_of, srgb_profile
 from batch_removebg.imaging.format import Colour
-from batch_removebg.imaging.vips import as_array, as_image
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import reduced, refine, resized
@@ -108,9 +107,13 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
 
 def pasted(cut: Cut, canvas: Size, left: int, top: int) -> Cut:
     """The cut on an empty canvas, its corner at that column and row; what lies beyond is cut off."""
-    values = cut.picture.pixels, cut.mask
-    pixels, mask = (as_array(as_image(one).embed(left, top, *canvas)) for one in values)
-    return Cut(replace(cut.picture, pixels=pixels), mask)
+    rows, columns = (slice(max(0, at), max(0, at + side)) for at, side in zip((top, left), cut.mask.shape, strict=True))
+    laid = []
+    for values in (cut.picture.pixels, cut.mask):
+        laid.append(np.zeros((*canvas[::-1], *values.shape[2:]), values.dtype))
+        part = laid[-1][rows, columns]
+        part[...] = values[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+    return Cut(replace(cut.picture, pixels=laid[0]), laid[1])
 
 
 def filled(colour: Colour, picture: Picture, shape: tuple[int, ...]) -> Samples:

@@ -73,7 +73,7 @@ def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
 def _specks(mask: Samples, level: int, least: float) -> Mask | None:
     """Which pixels (H×W) lie in or next to pieces smaller than that share of all; None where there are none."""
     side = -(-max(mask.shape) // _CELLS)
-    taken = shrunk((mask >= level) * np.uint8(255), side)
+    taken = shrunk((mask >= level).view(np.uint8), side)
     near = as_image((taken > 0).view(np.uint8)).rank(3, 3, 8)  # the largest of nine
     labels = as_array(near.labelregions())
     sizes = np.bincount(labels.ravel(), taken.ravel())
