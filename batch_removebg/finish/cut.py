@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from batch_removebg.errors import NoAlpha
 from batch_removebg.imaging.arrays import Picture, Samples, strips, to_8_bits
-from batch_removebg.imaging.colour import convert, flaw, means_srgb, srgb_profile
+from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, mode_of, srgb_profile
+from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.refine import reduced, refine, resized
 from batch_removebg.model import Matte
 
+from .measures import Size
 from .options import Finish
 
 
@@ -29,30 +32,16 @@ class Cut:
     area: int = 0  # of its subject, in pixels of the photo
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What lies under the subject and above the ground: a shadow."""
-
-    pixels: Samples  # h×w×3 or h×w, of the picture's kind
-    opacity: Samples  # h×w, as deep
-    top: int  # of the picture's rows, the one where it begins
-    left: int
-
-
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
-    """The source with a matte; one of our own networks is refined at the size that is best for that.
-
-    To save memory, the picture's own pixels may be changed.
-    """
+    """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
     ours = matte.engine is not None and finish.refine != "none"
     return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
 
 
 def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
-    """The source with an alpha fitted to it: H×W, uint8 of any size, or uint16 of the picture's.
+    """The source's own pixels with an alpha fitted to them: H×W, uint8 of any size, or uint16 of the picture's.
 
-    It has the source's own pixels, size and, where the format can, its depth. To save memory, the picture's own pixels
-    may be changed.
+    Its depth stays where the format can hold it. To save memory, the picture's own pixels may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         own = None if picture.alpha is None else to_8_bits(picture.alpha)
@@ -70,8 +59,26 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
     if finish.edges == "clean" and not finish.mask_only:
         # Before the source's own transparency counts: no background shines through that.
         picture = replace(picture, pixels=foreground(picture.pixels, fitted))
-    mask, notes = _with_own_alpha(fitted, picture)
-    return Cut(replace(picture, alpha=None, notes=picture.notes + notes), mask)
+    mask, notes = _as_deep(fitted, picture.pixels), picture.notes
+    if picture.alpha is not None and picture.alpha.min() < white_of(picture.alpha):
+        mask, notes = _times(mask, _as_deep(picture.alpha, mask)), (*notes, "source had transparency: kept")
+    if mask.max() == 0:
+        notes = (*notes, "nothing is left of the picture: the alpha is 0 everywhere")
+    return Cut(replace(picture, alpha=None, notes=notes), mask)
+
+
+def cut_again(picture: Picture, finish: Finish) -> Cut:
+    """A provider's cutout with its own edges, for the background isn't known; raises NoAlpha.
+
+    For a mask, a grey picture without alpha will do.
+    """
+    alpha = picture.alpha
+    if alpha is None and finish.mask_only and picture.pixels.ndim == 2:
+        alpha = picture.pixels
+    if alpha is None:
+        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
+    own = replace(finish, edges="keep", refine="none", clean_below=0)
+    return cut(replace(picture, alpha=None), alpha, own)
 
 
 def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
@@ -86,19 +93,11 @@ def _in_colour_space(picture: Picture, finish: Finish) -> Picture:
     return replace(picture, pixels=pixels, icc=icc, notes=notes)
 
 
-def _with_own_alpha(alpha: Samples, picture: Picture) -> tuple[Samples, tuple[str, ...]]:
-    """The alpha times the source's own, as deep as the picture, and notes for people."""
-    alpha = _as_deep(alpha, picture.pixels)
-    notes = []
-    if picture.alpha is not None and picture.alpha.min() < white_of(picture.alpha):
-        fitted, own = alpha, _as_deep(picture.alpha, picture.pixels)
-        alpha = np.empty_like(fitted)
-        for rows in strips(alpha):
-            alpha[rows] = over_white(wide(fitted[rows]) * own[rows], alpha)
-        notes.append("source had transparency: kept")
-    if alpha.max() == 0:
-        notes.append("nothing is left of the picture: the alpha is 0 everywhere")
-    return alpha, tuple(notes)
+def _times(alpha: Samples, own: Samples) -> Samples:
+    result = np.empty_like(alpha)
+    for rows in strips(alpha):
+        result[rows] = over_white(wide(alpha[rows]) * own[rows], alpha)
+    return result
 
 
 def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
@@ -106,6 +105,24 @@ def _as_deep(alpha: Samples, pixels: Samples) -> Samples:
     if alpha.dtype == pixels.dtype:
         return alpha
     return alpha.astype(np.uint16) * np.uint16(257) if alpha.dtype == np.uint8 else to_8_bits(alpha)
+
+
+def pasted(cut: Cut, canvas: Size, left: int, top: int) -> Cut:
+    """The cut on an empty canvas, its corner at that column and row; what lies beyond is cut off."""
+    rows, columns = (slice(max(0, at), max(0, at + side)) for at, side in zip((top, left), cut.mask.shape, strict=True))
+    laid = []
+    for values in (cut.picture.pixels, cut.mask):
+        laid.append(np.zeros((*canvas[::-1], *values.shape[2:]), values.dtype))
+        part = laid[-1][rows, columns]
+        part[...] = values[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
+    return Cut(replace(cut.picture, pixels=laid[0]), laid[1])
+
+
+def filled(colour: Colour, picture: Picture, shape: tuple[int, ...]) -> Samples:
+    """An sRGB colour as pixels of such a picture, in its profile and depth; all of the shape (H×W) one in memory."""
+    pixels = picture.pixels
+    dot = np.array(from_srgb(colour, picture.icc, mode_of(pixels)), pixels.dtype) * (white_of(pixels) // 255)
+    return np.broadcast_to(dot if pixels.ndim == 3 else dot[0], shape + pixels.shape[2:])
 
 
 def white_of(samples: Samples) -> int:

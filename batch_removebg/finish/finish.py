@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from batch_removebg.errors import NoAlpha, OutputBroken
+from batch_removebg.errors import OutputBroken
 from batch_removebg.imaging.arrays import Picture, Samples, to_8_bits
+from batch_removebg.imaging.colour import convert, srgb_profile
 from batch_removebg.imaging.decode import read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.matte import read_output
@@ -16,7 +17,7 @@ from batch_removebg.matting.quality import Quality, measure
 from batch_removebg.model import Matte
 
 from .compliance import brief, failed, judge
-from .cut import Cut, cut, cut_out
+from .cut import Cut, cut_again, cut_out
 from .facts import measure_file
 from .geometry import placed
 from .ground import laid
@@ -47,18 +48,11 @@ def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits
 
 def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> list[Finished]:
     """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError."""
-    picture = read_output(data, limits)
-    alpha = picture.alpha
-    if alpha is None and all(finish.mask_only for finish in finishes) and picture.pixels.ndim == 2:
-        alpha = picture.pixels
-    if alpha is None:
-        raise NoAlpha("the output has no alpha: the model gave back a picture without transparency")
-    quality, made = measure(Matte(to_8_bits(alpha))), list[Finished]()
+    picture, made, quality = read_output(data, limits), list[Finished](), None
     for finish in finishes:
-        # The provider's own edges stay: the background isn't known here.
-        own = replace(finish, edges="keep", refine="none", clean_below=0)
-        shared = cut(replace(picture, alpha=None), alpha, own)
-        made.append(_file(shared, own, quality))
+        shared = cut_again(picture, finish)
+        quality = quality or measure(Matte(to_8_bits(shared.mask)))
+        made.append(_file(shared, finish, quality))
     return made
 
 
@@ -84,33 +78,32 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
     """The picture, and the subject's mask on it."""
     if finish.mask_only:
         return replace(cut.picture, pixels=cut.mask, icc=None), cut.mask
-    layer = None
+    picture, under = cut.picture, None
+    if finish.coloured and picture.pixels.ndim == 2:
+        pixels, icc, _ = convert(picture.pixels, picture.icc)
+        icc = srgb_profile() if finish.srgb else icc  # grey had none of its own
+        cut = replace(cut, picture=replace(picture, pixels=pixels, icc=icc))
     if finish.shadow is not None:
-        cut, layer = shade(cut, finish.shadow, fixed=finish.geometry.canvas is not None)
-    return laid(cut, layer, finish.backdrop, srgb=finish.srgb), cut.mask
+        cut, under = shade(cut, finish.shadow, fixed=finish.geometry.canvas is not None)
+    return laid(cut, under, finish.backdrop), cut.mask
 
 
 def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+    """The file; of one for a preset, notes and flags name that, and say what its rules make of the file."""
     laid_out = _placed(cut, finish)
     composed, mask = _composed(laid_out, finish)
     composed, data = weighed(composed, finish)
     (height, width), common = composed.pixels.shape[:2], cut.picture.notes
-    of_it = f"{finish.preset}: " if finish.preset else ""
-    notes = (*common, *(of_it + note for note in composed.notes[len(common) :]))
-    flags = tuple(of_it.strip() + flag for flag in composed.flags)
-    made = Finished(data, width, height, notes, flags, quality, engine, factor=laid_out.factor, area=laid_out.area)
-    return _judged(made, finish, mask) if finish.preset else made
-
-
-def _judged(made: Finished, finish: Finish, mask: Samples) -> Finished:
-    """With what became of its preset's rules; the flags name those that are required and were not met."""
-    preset = known(finish.preset_file or finish.preset)
-    limits = Limits(made.width * made.height)
-    alpha = mask if mask.shape == (made.height, made.width) else None
+    made = Finished(data, width, height, composed.notes, composed.flags, quality, engine)
+    made = replace(made, factor=laid_out.factor, area=laid_out.area)
+    if not finish.preset:
+        return made
+    preset, alpha = known(finish.preset_file or finish.preset), mask if mask.shape == (height, width) else None
     name = PurePath(finish.output) if finish.output else None
-    checks = judge(measure_file(made.data, limits, name=name, alpha=alpha), preset)
-    flags = tuple(f"{preset.preset}:{rule}" for rule in failed(checks))
-    return replace(made, flags=made.flags + flags, checks=brief(checks))
+    checks = judge(measure_file(data, Limits(width * height), name=name, alpha=alpha), preset)
+    notes = (*common, *(f"{finish.preset}: {note}" for note in composed.notes[len(common) :]))
+    flags = tuple(f"{finish.preset}:{flag}" for flag in (*composed.flags, *failed(checks)))
+    return replace(made, notes=notes, flags=flags, checks=brief(checks))
 
 
 def _with_fitting_metadata(picture: Picture, finish: Finish) -> Picture:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from batch_removebg.imaging.arrays import Samples
+from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.format import Limits
 from batch_removebg.imaging.vips import as_array, as_image
 from batch_removebg.matting.dust import cleaned
+from batch_removebg.matting.matte import read_output
 from batch_removebg.matting.quality import CONTACT
 from batch_removebg.matting.regions import Mask, span
+from batch_removebg.model import Matte
 
-from .cut import Cut, white_of
+from .cut import Cut, cut_again, cut_out, pasted, white_of
 from .layout import Layout, Subject, layout
-from .options import Geometry
-from .resample import resampled
+from .options import Finish, Geometry
+from .resample import resampled, shrunk
 
 _CELLS = 512  # along the longest side, by which pieces are told apart: up to two empty ones between them join them
 
@@ -34,14 +37,14 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
     plan = layout(subject, (width, height), geometry)
     picture = replace(cut.picture, notes=cut.picture.notes + plan.notes, flags=cut.picture.flags + plan.flags)
     if subject is None:
-        return _on_canvas(Cut(picture, mask[:0, :0]), plan, (0, 0))
+        return pasted(Cut(picture, np.zeros_like(mask)), plan.canvas, 0, 0)
     # What is fainter around the box comes with it, as far as there is room.
     rows, top, tall = _window(subject, plan, 1)
     columns, left, broad = _window(subject, plan, 0)
     pixels, part = picture.pixels[rows, columns], mask[rows, columns]
     if part.shape != (tall, broad):
         pixels, part = resampled(pixels, part, broad, tall)
-    made = _on_canvas(Cut(replace(picture, pixels=pixels), part), plan, (left, top))
+    made = pasted(Cut(replace(picture, pixels=pixels), part), plan.canvas, left, top)
     return replace(made, factor=plan.most, area=subject.area)
 
 
@@ -56,67 +59,64 @@ def find(mask: Samples, geometry: Geometry) -> tuple[Subject | None, Samples]:
     most = mask.max(axis=0), mask.max(axis=1)  # in half the time of `any`
     if most[0].max() < level:
         return None, mask
-    (left, right), (top, bottom) = (_ends(line >= level) for line in most)
+    columns, rows = (span(line >= level, 0) for line in most)
+    shown = span(most[0] > 0, 0), span(most[1] > 0, 0)
     area = int(np.count_nonzero(mask > white // 2))
-    shown = [_ends(line > 0) for line in most]
     sides = {"top": mask[0], "right": mask[:, -1], "bottom": mask[-1], "left": mask[:, 0]}
     touches = tuple(side for side, line in sides.items() if (line > white // 2).mean() > CONTACT)
-    centroid = (left + right) / 2, (top + bottom) / 2
+    centroid = None
     if geometry.align == "centroid":
-        columns, rows = (mask.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
-        centroid = _mean_place(columns), _mean_place(rows)
-    return Subject((left, top, right, bottom), centroid, touches, (shown[0], shown[1]), area), mask
+        weights = (mask.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
+        across, down = (float(np.average(np.arange(len(line)) + 0.5, weights=line)) for line in weights)
+        centroid = across, down
+    return Subject((columns.start, rows.start, columns.stop, rows.stop), centroid, touches, shown, area), mask
 
 
 def _specks(mask: Samples, level: int, least: float) -> Mask | None:
     """Which pixels (H×W) lie in or next to pieces smaller than that share of all; None where there are none."""
-    height, width = mask.shape
-    side = -(-max(height, width) // _CELLS)
-    whole = np.pad(mask, ((0, -height % side), (0, -width % side)))
-    near = np.pad(_by_cells(whole, side, np.maximum) >= level, 1)
-    near = near[:-2] | near[1:-1] | near[2:]
-    near = near[:, :-2] | near[:, 1:-1] | near[:, 2:]
-    labels = as_array(as_image(near.view(np.uint8)).labelregions())
-    sizes = np.bincount(labels.ravel(), _by_cells((whole >= level).astype(np.uint16), side, np.add).ravel())
-    small = ((sizes < least * sizes.sum()) & (sizes < sizes.max()))[labels] & near
+    side = -(-max(mask.shape) // _CELLS)
+    taken = shrunk((mask >= level).view(np.uint8), side)
+    near = as_image((taken > 0).view(np.uint8)).rank(3, 3, 8)  # the largest of nine
+    labels = as_array(near.labelregions())
+    sizes = np.bincount(labels.ravel(), taken.ravel())
+    small = ((sizes < least * sizes.sum()) & (sizes < sizes.max()))[labels] & (as_array(near) > 0)
     if not small.any():
         return None
-    specks: Mask = small.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+    specks: Mask = small.repeat(side, axis=0).repeat(side, axis=1)[: mask.shape[0], : mask.shape[1]]
     return specks
-
-
-def _by_cells(values: Samples, side: int, pick: np.ufunc) -> Samples:
-    """What `pick` makes of all values in each square of that side, which must divide the array's."""
-    # By slices, which numpy does ten times as fast as along an axis that is short.
-    rows: Samples = reduce(pick, (values[at::side] for at in range(side)))
-    cells: Samples = reduce(pick, (rows[:, at::side] for at in range(side)))
-    return cells
-
-
-def _ends(line: Mask) -> tuple[int, int]:
-    found = span(line, 0)
-    return found.start, found.stop
 
 
 def _window(subject: Subject, plan: Layout, axis: int) -> tuple[slice, int, int]:
     """Of one direction: what of the photo shows on the canvas, where there it begins, and its length there."""
-    (first, last), at, length = subject.shown[axis], plan.at[axis], plan.size[axis]
+    shown, at, length = subject.shown[axis], plan.at[axis], plan.size[axis]
     start, end = subject.box[axis], subject.box[axis + 2]
-    before = min(start - first, int(at / plan.factor))
-    after = min(last - end, int((plan.canvas[axis] - at - length) / plan.factor))
+    before = min(start - shown.start, int(at / plan.factor))
+    after = min(shown.stop - end, int((plan.canvas[axis] - at - length) / plan.factor))
     begin, stop = at - round(before * plan.factor), at + length + round(after * plan.factor)
     return slice(start - before, end + after), begin, stop - begin
 
 
-def _on_canvas(part: Cut, plan: Layout, at: tuple[int, int]) -> Cut:
-    (width, height), (left, top) = plan.canvas, at
-    pixels = np.zeros((height, width, *part.picture.pixels.shape[2:]), part.picture.pixels.dtype)
-    mask = np.zeros((height, width), part.mask.dtype)
-    rows, columns = (slice(start, start + count) for start, count in zip((top, left), part.mask.shape, strict=True))
-    mask[rows, columns] = part.mask
-    pixels[rows, columns] = part.picture.pixels[: part.mask.shape[0], : part.mask.shape[1]]
-    return Cut(replace(part.picture, pixels=pixels), mask)
+class Extent(NamedTuple):
+    """How large a subject is in its photo, by which the items of a group are given one scale; pixels of the photo."""
+
+    box: tuple[int, ...]  # left, top, right, bottom; nothing where there is no subject
+    touches: tuple[str, ...]  # the sides of the photo that cut it off
+    area: float  # the sum of its alpha, 0–1
+    size: tuple[int, int]  # the photo's width and height
 
 
-def _mean_place(weights: npt.NDArray[np.float64]) -> float:
-    return float(weights @ (np.arange(len(weights)) + 0.5) / weights.sum())
+def extent(data: bytes, matte: Matte, finish: Finish, limits: Limits) -> Extent:
+    """The extent of what a matte takes for the subject of a source; raises SourceError."""
+    return _extent(cut_out(read(data, limits), matte, replace(finish, edges="keep")).mask, finish)
+
+
+def extent_of_cutout(data: bytes, finish: Finish, limits: Limits) -> Extent:
+    """The extent of what a provider's cutout shows; raises OutputBroken."""
+    return _extent(cut_again(read_output(data, limits), replace(finish, mask_only=False)).mask, finish)
+
+
+def _extent(mask: Samples, finish: Finish) -> Extent:
+    subject, mask = find(mask, finish.geometry)
+    area = round(float(mask.sum(dtype="float64")) / white_of(mask), 1)
+    box, touches = (subject.box, subject.touches) if subject else ((), ())
+    return Extent(box, touches, area, (mask.shape[1], mask.shape[0]))

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import Colour, parse_colour
 
-SHADOWS: dict[str, dict[str, float]] = {
-    "drop": {"opacity": 0.35, "softness": 0.03, "length": 0.05, "azimuth": 315},
-    "contact": {"opacity": 0.7, "softness": 0.012},
-    "cast": {"opacity": 0.6, "softness": 0.025, "azimuth": 215, "elevation": 45, "falloff": 0.7},
-    "float": {"opacity": 0.45, "softness": 0.025, "length": 0.08, "gap": 0.07},
+_BLACK: Colour = (0, 0, 0)
+SHADOWS: dict[str, dict[str, Any]] = {
+    "drop": {"opacity": 0.35, "softness": 0.03, "length": 0.05, "azimuth": 315, "colour": _BLACK},
+    "contact": {"opacity": 0.7, "softness": 0.012, "colour": _BLACK},
+    "cast": {"opacity": 0.6, "softness": 0.025, "azimuth": 215, "elevation": 45, "falloff": 0.7, "colour": _BLACK},
+    "float": {"opacity": 0.45, "softness": 0.025, "length": 0.08, "gap": 0.07, "colour": _BLACK},
     "reflection": {"opacity": 0.35, "length": 0.35, "gap": 0},
 }
-"""What each kind takes, beside `colour`, and its defaults."""
-_RANGES = {
-    "opacity": (0, 1), "softness": (0, 0.2), "length": (0, 1), "azimuth": (-360, 360), "elevation": (20, 90),
-    "falloff": (0, 1), "gap": (0, 1),
-}  # fmt: skip
+"""What each kind takes, and its defaults."""
+_RANGES = {"softness": (0, 0.2), "azimuth": (-360, 360), "elevation": (20, 90)}  # of all others: 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Shadow:
     elevation: float = 90.0  # degrees of the light above the floor
     falloff: float = 0.0  # how much of its opacity is gone at the far end
     gap: float = 0.0  # between the subject and it
-    colour: Colour = (0, 0, 0)
+    colour: Colour = _BLACK
 
 
 def parse_shadow(text: str) -> Shadow | None:
@@ -45,30 +46,23 @@ def parse_shadow(text: str) -> Shadow | None:
         return None
     if kind not in SHADOWS:
         raise SettingsError(f"{kind!r} is no shadow{_nearest(kind, SHADOWS)}: give none, {', '.join(SHADOWS)}")
-    values, colour = dict(SHADOWS[kind]), (0, 0, 0)
+    values = dict(SHADOWS[kind])
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
-        if key in ("colour", "color") and kind != "reflection":
-            colour = parse_colour(value)
-        elif key not in values:
-            known = [*values, "colour"] if kind != "reflection" else [*values]
-            raise SettingsError(f"{key!r} is nothing that {kind} takes{_nearest(key, known)}: {', '.join(known)}")
-        else:
-            values[key] = _number(key, value)
-    return Shadow(kind, colour=colour, **values)
+        key = "colour" if key == "color" else key
+        if key not in values:
+            raise SettingsError(f"{key!r} is nothing that {kind} takes{_nearest(key, values)}: {', '.join(values)}")
+        values[key] = parse_colour(value) if key == "colour" else _number(key, value)
+    return Shadow(kind, **values)
 
 
 def _number(key: str, text: str) -> float:
-    least, most = _RANGES[key]
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
+    least, most = _RANGES.get(key, (0, 1))
+    number = re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", text)
+    if number is None or not least <= float(text) <= most:
         raise SettingsError(f"{key}={text}: give a number from {least} to {most}")
-    return value
+    return float(text)
 
 
-def _nearest(word: str, known: list[str] | dict[str, dict[str, float]]) -> str:
-    found = get_close_matches(word, known, 1)
-    return f", did you mean {found[0]}?" if found else ""
+def _nearest(word: str, known: Iterable[str]) -> str:
+    return "".join(f", did you mean {near}?" for near in get_close_matches(word, known, 1))

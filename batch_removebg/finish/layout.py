@@ -11,6 +11,7 @@ from batch_removebg.matting.quality import CUT_OFF, EMPTY
 from .measures import Length, Size
 from .options import Geometry
 
+_SIDES = ("top", "right", "bottom", "left")  # as in `Margin`
 SMALL = "small"
 """A fault that a layout may have beside two of a cutout's: the subject is smaller than was asked for."""
 
@@ -19,9 +20,9 @@ class Subject(NamedTuple):
     """What is laid out, in pixels of the photo."""
 
     box: tuple[int, int, int, int]  # left, top, right, bottom
-    centroid: tuple[float, float]  # of its alpha; of the box where that isn't asked for
-    touches: tuple[str, ...] = ()  # of top, right, bottom, left: where the photo's frame cuts it off
-    shown: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))  # first and past the last column, and row, of all
+    centroid: tuple[float, float] | None = None  # of its alpha, where that is asked for
+    touches: tuple[str, ...] = ()  # of `_SIDES`: where the photo's frame cuts it off
+    shown: tuple[slice, slice] = (slice(0), slice(0))  # columns and rows of all that isn't clear
     area: int = 0
 
 
@@ -46,8 +47,7 @@ class _Axis(NamedTuple):
     before: Length
     after: Length
     fill: float
-    cut: tuple[bool, bool]  # whether the photo's frame cuts the subject off at the start, and at the end
-    align: str
+    align: str  # one of `Align`; or `start` or `end`, where the photo's frame cuts the subject off
 
     def most(self, side: float) -> float:
         """How long the subject may be on a canvas of that side."""
@@ -61,9 +61,7 @@ class _Axis(NamedTuple):
     def start(self, side: int, length: int, factor: float) -> int:
         """Where a subject of that length begins."""
         first, last = self.before.of(side), side - self.after.of(side) - length
-        if self.cut[0] != self.cut[1]:
-            return 0 if self.cut[0] else side - length
-        at = (first + last) / 2
+        at = {"start": first, "end": last}.get(self.align, (first + last) / 2)
         if self.align == "bottom":
             at = side - max(self.after.of(side), side * (1 - self.fill) / 2) - length
         elif self.align == "centroid":
@@ -80,8 +78,9 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     """
     if subject is None:
         return Layout(geometry.canvas or size, notes=("there is no subject to lay out",), flags=(EMPTY,))
-    axes = _axes(subject, geometry)
-    room = _fit(axes, geometry.canvas) if geometry.canvas else 1.0
+    axes, room = (_axis(subject, geometry, 0), _axis(subject, geometry, 1)), 1.0
+    if geometry.canvas:
+        room = min(axis.most(side) / axis.length for axis, side in zip(axes, geometry.canvas, strict=True))
     wanted = min(room, geometry.scale or room)
     most, factor = (bound if geometry.enlarge else min(bound, 1.0) for bound in (room, wanted))
     lengths = tuple(max(1, math.floor(axis.length * factor + 0.5)) for axis in axes)
@@ -89,18 +88,17 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     notes, flags = list[str](), list[str]()
     if geometry.canvas and geometry.canvas_least and factor < wanted:
         share = min(1.0, max(factor / wanted, geometry.canvas_least / max(canvas)))
-        whole, wanted = canvas, wanted * share
-        canvas = math.ceil(whole[0] * share), math.ceil(whole[1] * share)
-        if canvas != whole:
-            small, large = (f"{width}x{height}" for width, height in (canvas, whole))
-            notes.append(f"source too small: made {small} instead of {large}; --enlarge allows it")
-    sides = list(zip(axes, canvas, lengths, strict=True))
-    across, down = (axis.start(side, length, factor) for axis, side, length in sides)
+        canvas, wanted = (math.ceil(canvas[0] * share), math.ceil(canvas[1] * share)), wanted * share
+        if canvas != geometry.canvas:
+            made = "made {}x{} instead of {}x{}".format(*canvas, *geometry.canvas)
+            notes.append(f"source too small: {made}; --enlarge allows it")
+    across, down = (axis.start(canvas[nth], lengths[nth], factor) for nth, axis in enumerate(axes))
     if subject.touches and canvas != lengths:
         notes.append(f"the photo's frame cuts the subject off ({', '.join(subject.touches)}): it lies at that edge")
         flags.append(CUT_OFF)
     if factor < wanted * (1 - 1e-9):
-        fill, wish = (max(axis.length * by / side for axis, side, _ in sides) for by in (factor, wanted))
+        whole = max(axis.length / side for axis, side in zip(axes, canvas, strict=True))
+        fill, wish = whole * factor, whole * wanted
         notes.append(f"source too small: fill {fill:.0%} instead of {wish:.0%}; --enlarge allows it")
         flags.append(SMALL)
     if factor > 1:
@@ -110,29 +108,20 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
 
 def largest(size: Size, geometry: Geometry) -> Size:
     """The largest picture that can come of a photo of that size."""
-    whole = Subject((0, 0, *size), (size[0] / 2, size[1] / 2))
-    return layout(whole, size, geometry).canvas if geometry.trim else size
+    return layout(Subject((0, 0, *size)), size, geometry).canvas if geometry.trim else size
 
 
-def _axes(subject: Subject, geometry: Geometry) -> tuple[_Axis, _Axis]:
-    left, top, right, bottom = subject.box
-    margin = dict(zip(("top", "right", "bottom", "left"), geometry.margin, strict=True))
-    margin |= dict.fromkeys(subject.touches, Length())
-
-    def axis(length: int, centroid: float, start: str, end: str, align: str) -> _Axis:
-        cut = start in subject.touches, end in subject.touches
-        fill = 1.0 if all(cut) else geometry.fill or 1.0
-        return _Axis(length, centroid, margin[start], margin[end], fill, cut, align)
-
-    (x, y), align = subject.centroid, geometry.align
-    return (
-        axis(right - left, x - left, "left", "right", "centre" if align == "bottom" else align),
-        axis(bottom - top, y - top, "top", "bottom", align),
-    )
-
-
-def _fit(axes: tuple[_Axis, _Axis], canvas: Size) -> float:
-    return min(axis.most(side) / axis.length for axis, side in zip(axes, canvas, strict=True))
+def _axis(subject: Subject, geometry: Geometry, nth: int) -> _Axis:
+    """Across (0) or down (1)."""
+    sides = (("left", "right"), ("top", "bottom"))[nth]
+    first, last = (side in subject.touches for side in sides)
+    before, after = (Length() if side in subject.touches else geometry.margin[_SIDES.index(side)] for side in sides)
+    start, end = subject.box[nth], subject.box[nth + 2]
+    centroid = subject.centroid[nth] - start if subject.centroid else (end - start) / 2
+    fill = 1.0 if first and last else geometry.fill or 1.0
+    align = "centre" if (nth, geometry.align) == (0, "bottom") else geometry.align
+    align = ("start" if first else "end") if first != last else align
+    return _Axis(end - start, centroid, before, after, fill, align)
 
 
 def _canvas(axes: tuple[_Axis, _Axis], lengths: tuple[int, ...], aspect: tuple[float, float] | None) -> Size:

@@ -30,11 +30,11 @@ NO_MARGIN: Margin = (Length(),) * 4
 def parse_margin(text: str) -> Margin:
     """Lengths for the four sides of `20px` or `5%`, one, two or four of them as in CSS; raises SettingsError."""
     words = re.split(r"[\s,]+", text.strip())
-    match = [re.fullmatch(r"(\d{1,5})(?:px)?|(\d{1,2}(?:\.\d+)?)%", word) for word in words]
-    found = [Length(share=float(one[2]) / 100) if one[2] else Length(int(one[1])) for one in match if one]
-    if len(found) < len(words) or len(found) not in (1, 2, 4):
+    found = [re.fullmatch(r"(\d{1,5})(?:px)?|(\d{1,2}(?:\.\d+)?)%", word) for word in words]
+    lengths = [Length(int(one[1] or 0), float(one[2] or 0) / 100) for one in found if one]
+    if None in found or len(found) not in (1, 2, 4):
         raise SettingsError(f"{text!r}: write one, two or four of 20px or 5%, in the order top right bottom left")
-    top, right, bottom, left = (found * 4)[:4]
+    top, right, bottom, left = (lengths * 4)[:4]
     return top, right, bottom, left
 
 

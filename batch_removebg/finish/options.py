@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
 _QUALITY = 90
+_ANY = 1 << 20  # pixels of a side that isn't known yet
 TRIES = 8  # encodings of one picture at most, to come within limits of bytes
 _SHOPS = ("jpeg", "webp")  # formats for shops and browsers, many of which take every picture for sRGB
 
@@ -48,27 +49,14 @@ class Geometry:
         if self.canvas and self.aspect:
             raise SettingsError("--canvas and --aspect: give one of them; a canvas has its aspect")
         top, right, bottom, left = self.margin
-        for side, (one, other) in enumerate([(left, right), (top, bottom)]):
-            if one.share + other.share >= 1:
-                raise SettingsError("--margin: two opposite ones of 100% together leave nothing of the picture")
-            if self.canvas and one.of(self.canvas[side]) + other.of(self.canvas[side]) > self.canvas[side] - 1:
-                size = f"{self.canvas[0]}x{self.canvas[1]}"
-                raise SettingsError(
-                    f"--margin leaves nothing of --canvas {size}: give smaller margins, or a larger one"
-                )
+        for side, (one, other) in zip(self.canvas or (_ANY, _ANY), ((left, right), (top, bottom)), strict=True):
+            if one.of(side) + other.of(side) > side - 1:
+                whole = "--canvas {}x{}".format(*self.canvas) if self.canvas else "the picture"
+                raise SettingsError(f"--margin leaves nothing of {whole}: give smaller margins")
 
 
-_LATER: dict[str, Any] = {
-    "metadata": "strip",
-    "clean_below": 10,
-    "preset": "",
-    "shadow": None,
-    "geometry": Geometry(),
-    "bytes_most": None,
-    "bytes_least": None,
-    "quality_least": 60,
-    "side_least": 1,
-}
+_LATER: dict[str, Any] = {"metadata": "strip", "clean_below": 10, "preset": "", "shadow": None, "geometry": Geometry()}
+_LATER |= {"bytes_most": None, "bytes_least": None, "quality_least": 60, "side_least": 1}
 """Fields added after the first ledgers: at these values they stay out of the digest, and old digests still match."""
 
 
@@ -110,10 +98,8 @@ class Finish:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "colours", "lossless", "preset_file", "output"}
         left_out |= {"edges", "refine", "clean_below"} if passed else set()
-        fields = {name: value for name, value in asdict(self).items() if name not in left_out}
-        fields = {
-            name: value for name, value in fields.items() if name not in _LATER or getattr(self, name) != _LATER[name]
-        }
+        told = ((name, value) for name, value in asdict(self).items() if name not in left_out)
+        fields = {name: value for name, value in told if (name, getattr(self, name)) not in _LATER.items()}
         if isinstance(self.background, BackdropFile):
             fields["background"] = {"sha256": self.background.sha256, "whole": self.background.whole}
         # What was asked for is told as it always was. What became the default later is another picture, made from the
@@ -126,7 +112,7 @@ class Finish:
             "srgb": self.colours == "srgb",
             "shops": self.colours == "auto" and self.srgb and now,
         }
-        return fields | {name: True for name, told in more.items() if told}
+        return fields | {name: True for name, so in more.items() if so}
 
     @property
     def cut(self) -> tuple[object, ...]:
@@ -146,17 +132,10 @@ class Finish:
     def require_room(self, size: Size, limits: Limits) -> None:
         """Raise ItemError for a picture of a width and height that its format can't hold, or that `limits` exclude."""
         self.encoding.require_room(*size)
-        width, height = size
-        if width * height > limits.max_pixels:
-            most = f"the limit of {limits.max_pixels / 1e6:.0f} million (--max-pixels)"
-            raise ItemError(
-                f"would have {width}×{height} pixels ({width * height / 1e6:.0f} million), more than {most}"
-            )
-
-    @property
-    def loses_nothing(self) -> bool:
-        """Whether the file is as good as the cutout it is made from."""
-        return self.as_cut and not self.srgb
+        pixels, most = size[0] * size[1], limits.max_pixels
+        if pixels > most:
+            have = f"would have {size[0]}×{size[1]} pixels ({pixels / 1e6:.0f} million)"
+            raise ItemError(f"{have}, more than the limit of {most / 1e6:.0f} million (--max-pixels)")
 
     @property
     def laid_out(self) -> bool:
@@ -178,6 +157,12 @@ class Finish:
     def encodings(self) -> int:
         """How often it is encoded at most."""
         return TRIES if self.bytes_most or self.bytes_least else 1
+
+    @property
+    def coloured(self) -> bool:
+        """Whether a grey picture becomes RGB for what is behind the subject."""
+        colours = self.background, self.shadow and self.shadow.colour
+        return any(isinstance(one, BackdropFile) or len(set(one)) > 1 for one in colours if one)
 
     @property
     def backdrop(self) -> Colour | BackdropFile | None:

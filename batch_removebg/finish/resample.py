@@ -15,48 +15,39 @@ from .cut import over_white, white_of, wide
 _KERNEL = "cubic"  # Catmull-Rom; Lanczos leaves rings of alpha along hard edges, 6 of 255 outside and 7 inside
 
 
-def resampled(pixels: Samples, alpha: Samples, width: int, height: int) -> tuple[Samples, Samples]:
-    """Colours (H×W×3, or H×W grey) and their alpha (H×W, as deep) at another size."""
-    whole = joined(pixels, alpha)
-    _weighted(whole, alpha)
-    small = resized(whole, width, height)
-    colours, share = split(small, small.shape[2] - 1)
-    _unweighted(colours, share)
-    return colours, share
+def resampled(pixels: Samples, alpha: Samples | None, width: int, height: int) -> tuple[Samples, Samples | None]:
+    """Colours (H×W×3, or H×W grey) and their alpha (H×W, as deep), if they have one, at another size."""
+    if alpha is None:
+        return _resized(pixels, width, height), None
+    whole, white = joined(pixels, alpha), white_of(alpha)
+    for strip, at, share in _mixed(whole, alpha):
+        for values in strip.T[:-1]:  # one at a time, which is faster
+            values[at] = over_white(wide(values[at]) * share, alpha)
+    colours, alpha = split(_resized(whole, width, height), whole.shape[2] - 1)
+    for strip, at, share in _mixed(colours, alpha):
+        for values in strip.T:
+            values[at] = np.minimum((wide(values[at]) * white + wide(share) // 2) // share, white)
+    return colours, alpha
 
 
-def resized(pixels: Samples, width: int, height: int) -> Samples:
-    """Channels (H×W or H×W×C, 8 or 16 bits), each by itself, at another size."""
-    image, factors = as_image(pixels), {"vscale": height / pixels.shape[0], "kernel": _KERNEL}
-    if pixels.dtype == np.uint8:
-        small: Samples = as_array(image.resize(width / pixels.shape[1], **factors))
-    else:  # whole numbers of 16 bits would be resampled to 11
-        small = as_array(image.cast("float").resize(width / pixels.shape[1], **factors).rint().cast("ushort"))
-    return small
-
-
-def _weighted(whole: Samples, alpha: Samples) -> None:
-    """Multiply colours with the alpha behind them, in place; they are 0 already where that is."""
-    for strip, mixed, share in _mixed(whole, alpha):
-        for channel in range(whole.shape[2] - 1):
-            values = strip[:, channel]
-            values[mixed] = over_white(wide(values[mixed]) * share, alpha)
-
-
-def _unweighted(colours: Samples, alpha: Samples) -> None:
-    """Divide colours (H×W×C or H×W) by their alpha, in place."""
-    white = white_of(alpha)
-    for strip, mixed, share in _mixed(colours, alpha):
-        half = wide(share) // 2
-        for channel in range(strip.shape[1]):
-            values = strip[:, channel]
-            values[mixed] = np.minimum((wide(values[mixed]) * white + half) // share, white)
+def _resized(pixels: Samples, width: int, height: int) -> Samples:
+    """Channels (H×W or H×W×C), each by itself, at another size."""
+    image, narrow = as_image(pixels), pixels.dtype == np.uint8
+    image = image if narrow else image.cast("float")  # whole numbers of 16 bits would be resampled to 11
+    image = image.resize(width / pixels.shape[1], vscale=height / pixels.shape[0], kernel=_KERNEL)
+    return as_array(image if narrow else image.rint().cast("ushort"))
 
 
 def _mixed(pixels: Samples, alpha: Samples) -> Iterator[tuple[Samples, npt.NDArray[np.intp], Samples]]:
-    """By strip: its pixels, n×C, and of those that are neither opaque nor clear their numbers and their alpha."""
-    white = white_of(alpha)
+    """By strip: its pixels, n×C, which of them are neither opaque nor clear, and the alpha of these."""
     for rows in strips(alpha):
         share = alpha[rows].ravel()
-        mixed = np.flatnonzero((share != 0) & (share != white))
-        yield pixels[rows].reshape(share.size, -1), mixed, share[mixed]
+        at = np.flatnonzero((share != 0) & (share != white_of(alpha)))
+        yield pixels[rows].reshape(share.size, -1), at, share[at]
+
+
+def shrunk(values: Samples, step: int) -> npt.NDArray[np.float32]:
+    """Means, 0–1 of white, of squares of that side (h×w); nothing is beyond the edges (H×W)."""
+    even = np.pad(values, [(0, -side % step) for side in values.shape])
+    means: npt.NDArray[np.float32] = as_array(as_image(even).cast("float").shrink(step, step))
+    return means / np.float32(white_of(values))

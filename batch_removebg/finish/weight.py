@@ -13,7 +13,7 @@ from batch_removebg.imaging.encode import encode
 from batch_removebg.imaging.format import QUALITY
 
 from .options import TRIES, Finish
-from .resample import resampled, resized
+from .resample import resampled
 
 _AIM = 0.97  # of the side that the bytes ask for: they shrink a little slower than the area
 
@@ -26,13 +26,15 @@ def weighed(picture: Picture, finish: Finish) -> tuple[Picture, bytes]:
     encoding, most, least = finish.encoding, finish.bytes_most or inf, finish.bytes_least or 0
     file = cache(lambda quality: encode(picture, replace(encoding, quality=quality)))
     quality = _quality(lambda quality: len(file(quality)), finish) if encoding.lossy else finish.quality
-    made, data = picture, file(quality)
+    made, data, (height, width) = picture, file(quality), picture.pixels.shape[:2]
     for _ in range(TRIES - file.cache_info().misses):
         longest = max(made.pixels.shape[:2])
         if len(data) <= most or longest <= finish.side_least:
             break
         side = max(finish.side_least, int(longest * _AIM * (most / len(data)) ** 0.5))
-        made = _reduced(picture, side)
+        broad, tall = (max(1, round(length * side / max(width, height))) for length in (width, height))
+        pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
+        made = replace(picture, pixels=pixels, alpha=alpha)
         data = encode(made, replace(encoding, quality=quality))
     height, width = made.pixels.shape[:2]
     notes = []
@@ -58,13 +60,3 @@ def _quality(size: Callable[[int], int], finish: Finish) -> int:
         return wanted if size(wanted) <= most else floor
     lower = range(wanted, floor - 1, -1)
     return lower[bisect_left(lower, True, key=lambda quality: size(quality) <= most)]
-
-
-def _reduced(picture: Picture, longest: int) -> Picture:
-    """The picture with a longer side of so many pixels."""
-    height, width = picture.pixels.shape[:2]
-    broad, tall = (max(1, round(side * longest / max(width, height))) for side in (width, height))
-    if picture.alpha is None:
-        return replace(picture, pixels=resized(picture.pixels, broad, tall))
-    pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
-    return replace(picture, pixels=pixels, alpha=alpha)

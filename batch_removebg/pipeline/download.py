@@ -198,7 +198,7 @@ class Downloader:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits, wanted = self.context.limits, self._wanted(predicted)
-        alone = len(self.context.recipe.finishes) == 1 and wanted[0].loses_nothing
+        alone = len(self.context.recipe.finishes) == 1 and wanted[0].as_cut and not wanted[0].srgb
         if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not alone:
             await self._keep(predicted, cutout)  # before the file that it is in may be replaced
         if alone and (passed := await self.context.cpu.run(as_it_is, cutout, wanted[0], limits)):

@@ -69,7 +69,7 @@ def _made(finish: Finish, measured: Measured, limits: Limits) -> int:
 
     size = largest((measured.width, measured.height), finish.geometry)
     finish.require_room(size, limits)
-    return size[0] * size[1] if finish.geometry.trim else 0
+    return size[0] * size[1] if finish.laid_out else 0
 
 
 async def model_input(context: Context, prepared: Prepared, turn: Turn) -> Upload:

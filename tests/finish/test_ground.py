@@ -81,7 +81,7 @@ def test_a_background_is_upright(tmp_path, orientation):
 
 def test_a_backgrounds_colours_are_converted_into_the_pictures_own_space(tmp_path):
     swapped = encoded(stripes(RED, GREEN), icc_profile=swapped_profile())  # red and green change places
-    made = laid(tmp_path, swapped, size=(40, 60), format="webp")
+    made = laid(tmp_path, swapped, size=(40, 60), icc=srgb_profile(), format="webp")
     assert (made.pixels[20, [5, 55]].tolist(), made.icc) == ([list(GREEN), list(RED)], srgb_profile())
     made = laid(tmp_path, encoded(stripes(RED, GREEN)), size=(40, 60), icc=swapped_profile(), colours="keep")
     assert (made.pixels[20, [5, 55]].tolist(), made.icc) == ([list(GREEN), list(RED)], swapped_profile())

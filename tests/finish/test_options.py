@@ -51,8 +51,8 @@ def test_what_came_after_the_first_ledgers_is_told_only_where_it_is_used():
 
 
 def test_a_picture_that_was_laid_out_is_not_as_good_as_its_cutout():
-    assert Finish().loses_nothing
-    assert not Finish(geometry=Geometry(trim=True)).loses_nothing
+    assert Finish().as_cut
+    assert not Finish(geometry=Geometry(trim=True)).as_cut
 
 
 def test_a_preset_is_told_by_its_name_wherever_its_file_lies() -> None:
