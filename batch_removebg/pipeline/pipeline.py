@@ -29,7 +29,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping, Verdict
 from batch_removebg.events import Event, Kind
-from batch_removebg.ledger.events import Failed
+from batch_removebg.ledger.events import Claimed, Failed
 from batch_removebg.ledger.state import Step
 from batch_removebg.net.urls import scrubbed
 
@@ -267,21 +267,24 @@ class Pipeline:
                 self._warn(todo, str(error))
             self.context.brake.ended(prepared.fingerprint, error)
             self._copies.put(self.dedup.settled(prepared, error))
-        if error.verdict not in (Verdict.ABORT, Verdict.LEAVE):
-            try:
-                await self.context.ledger.append(
-                    Failed(
-                        **described(todo, self.context.recipe.tried),
-                        kind=error.kind,
-                        message=scrubbed(str(error)),
-                        retryable=error.verdict is not Verdict.FAIL,
-                        attempts=error.attempts,
-                    )
+        failed = error.verdict not in (Verdict.ABORT, Verdict.LEAVE)
+        try:
+            if failed:
+                end = Failed(
+                    **described(todo, self.context.recipe.tried),
+                    kind=error.kind,
+                    message=scrubbed(str(error)),
+                    retryable=error.verdict is not Verdict.FAIL,
+                    attempts=error.attempts,
                 )
-            except BatchError as unwritten:
-                error = unwritten
-            else:
-                return self._over(Kind.FAILED, todo, scrubbed(str(error)), error.kind)
+                await self.context.ledger.append(end)
+            elif error.verdict is Verdict.LEAVE and todo.state.outcome == "saved":
+                # Its picture is another one than is wanted.
+                await self.context.ledger.append(Claimed(todo.item.id, todo.output))
+        except BatchError as unwritten:
+            error, failed = unwritten, False
+        if failed:
+            return self._over(Kind.FAILED, todo, scrubbed(str(error)), error.kind)
         if error.verdict is not Verdict.LEAVE:
             self.context.gate.close(error)
         return self._over(Kind.PENDING, todo)

@@ -198,6 +198,30 @@ async def test_a_host_that_is_down_leaves_its_rows_pending_and_holds_no_worker(
     ]
 
 
+async def test_a_picture_that_is_wanted_otherwise_and_cannot_be_made_is_pending_though_there_is_an_older_one(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down = False
+
+    async def get(session: Any, url: str, **_: Any) -> fetch.Fetched:
+        if down:
+            raise Unreachable(f"no connection for {url}")
+        return fetch.Fetched(photo(40, 30, (9, 40, 90)))
+
+    monkeypatch.setattr(fetch, "get", get)
+    manifest = tmp_path / "list.txt"
+    manifest.write_text("https://shop.example/a.jpg")
+    how: dict[str, Any] = {"fetch_sources": True, "allow_private": True}
+    assert (await bench.run(str(manifest), **how)).exit_code == 0
+    down = True
+    summary = await bench.run(str(manifest), format="webp", **how)
+    assert (summary.saved, summary.pending, summary.exit_code) == (0, 1, 3)
+    assert (await bench.run(str(manifest), format="webp", **how)).exit_code == 3
+    down = False
+    summary = await bench.run(str(manifest), format="webp", **how)
+    assert (summary.saved, summary.exit_code, bench.provider.bill) == (1, 0, 1)
+
+
 async def test_a_full_disk_stops_the_run_and_a_resume_buys_nothing_anew(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
