@@ -73,6 +73,7 @@ def _look(part: weights.Weights, device: Device, precision: Precision) -> _Look:
     """The network, loaded; one of the user's has a grey picture to look at first."""
     look = _Look(open_runtime(part, device, precision), part)
     if part.own is not None:
+        part.require_shape(look.runtime.shape)
         try:
             look.found(np.full((part.size, part.size, 3), 128, np.uint8))
         except PredictionFailed as error:
