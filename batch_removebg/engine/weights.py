@@ -77,7 +77,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def shown(self) -> ProxySpec:
         """What is made of a picture for it, and for the better ones."""
-        return replace(self.proxy, square=max(model.size for model in (self, *self.better)))
+        return replace(self.proxy, more=tuple(model.size for model in self.better))
 
     @property
     def licence(self) -> str:
