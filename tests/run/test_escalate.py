@@ -63,7 +63,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
-    monkeypatch.setattr(weights, "notice", lambda model: "")
+    monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(load))
     for kept in (opened, shown, on_disk):
         kept.clear()
@@ -199,12 +199,14 @@ def test_a_single_picture_is_made_again_too(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_weights_of_all_classes_are_wanted_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, "nowhere")
     fetched: list[str] = []
     monkeypatch.setattr(weights, "find", lambda model: None)
     monkeypatch.setattr(weights, "_fetch", lambda model, progress: fetched.append(model.name))
     model = weights.escalating(weights.MODELS["isnet"])
     assert weights.notice(model).startswith("117 MB of weights aren't here yet, and are downloaded first. Licence of ")
     assert " u2netp: code Apache-2.0" in weights.notice(model)
+    assert weights.notice(model, "would be").startswith("117 MB of weights aren't here yet, and would be downloaded ")
     weights.ensure(model, progress=lambda done, total: None)
     assert fetched == ["isnet", "u2netp", "isnet", "isnet-1024"]
 
@@ -212,9 +214,9 @@ def test_the_weights_of_all_classes_are_wanted_at_the_start(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"model_class": "best"}, "escalate: no class is better than best; leave it out or give model_class good"),
-        ({"model": "silueta"}, "escalate: no class is better than silueta; leave it out or give model_class good"),
-        ({"model": "isnet.onnx"}, "escalate: no class is better than isnet; leave it out or give model_class good"),
+        ({"model_class": "best"}, "escalate: no class is better than best; leave it out"),
+        ({"model": "silueta"}, "escalate goes with model_class only, and silueta is of no class: leave it out"),
+        ({"model": "isnet.onnx"}, "escalate goes with model_class only, and isnet is of no class: leave it out"),
         ({"provider": "replicate"}, "escalate belongs to provider local: what it would cost elsewhere isn't known"),
     ],
 )
@@ -227,7 +229,7 @@ def test_where_nothing_is_better_or_it_costs_money_it_is_refused(asked: dict[str
 
 def test_where_out_goes_on_with_the_best_class_it_is_refused_too() -> None:
     made(model_class="best")
-    with pytest.raises(SettingsError, match="no class is better than best"):
+    with pytest.raises(SettingsError, match=r"no class is better than best; leave it out$"):
         made(escalate=True)
 
 
