@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from batch_removebg.model import ProxySpec
 from .arrays import Picture, Samples, split, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .header import decoding
+from .header import Header, Stored, decoding
 from .metadata import collect
 from .png_write import write
 from .probe import probe, unpack
@@ -63,13 +65,35 @@ class Proxy:
 
 
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
-    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError."""
+    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError.
+
+    Where `spec` asks for more than one size, `apart` gives each.
+    """
     header = probe(data, limits)
+    specs = (replace(spec, more=()), *(replace(spec, square=side, more=()) for side in spec.more))
+    unpacked = cache(lambda shrink: _kept(unpack(header, shrink)) if spec.more else unpack(header, shrink))
+    first, *more = (_proxy(data, header, unpacked, each, limits) for each in specs)
+    return replace(first, data=b"".join((first.data, *(each.data for each in more))))
+
+
+def apart(data: bytes) -> list[bytes]:
+    """The pictures of a proxy: BMPs say how long they are, and another one is alone."""
+    end = int.from_bytes(data[2:6], "little")
+    return [data[:end], *apart(data[end:])] if data[:2] == b"BM" and 0 < end < len(data) else [data]
+
+
+def _kept(stored: Stored) -> Stored:
+    """The same, decoded now: libvips would decode it once only."""
+    pixels = stored.pixels
+    return stored if isinstance(pixels, np.ndarray) else replace(stored, pixels=pixels.copy_memory())
+
+
+def _proxy(data: bytes, header: Header, unpacked: Callable[[int], Stored], spec: ProxySpec, limits: Limits) -> Proxy:
     size = _size(header.size, spec)
     with decoding():
         spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
         shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
-        stored = unpack(header, shrink)
+        stored = unpacked(shrink)
         image = as_image(stored.pixels)
         if stored.alpha:  # white in every RGB and grey profile, and no ink
             white = 255 if image.format == "uchar" else 65535
