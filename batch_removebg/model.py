@@ -151,6 +151,7 @@ class ProxySpec:
     square: int | None = None  # side in pixels, whatever the photo's aspect, for a network of fixed size
     encoding: Literal["jpeg", "bmp"] = "jpeg"  # `bmp`: lossless, almost for nothing, within this process
     quality: int = 92  # of JPEG, 1–95, without chroma subsampling
+    more: tuple[int, ...] = ()  # further sides of squares, as BMP, within this process
 
 
 Box = tuple[float, float, float, float]

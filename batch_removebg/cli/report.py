@@ -65,7 +65,7 @@ def _cost(summary: Summary, settings: Settings) -> str:
     if summary.reused:
         text += f"; {summary.reused} made without one, from the results of earlier ones"
     if summary.escalated:
-        text += f"; {summary.escalated} doubtful ones made again by a better network"
+        text += f"; {summary.escalated} doubtful one{'s' * (summary.escalated > 1)} made again by a better network"
     if summary.possible_duplicates:
         text += f"; {summary.possible_duplicates} sent again after an answer was lost, and possibly billed twice"
     return text

@@ -47,7 +47,8 @@ _REMEDIES = {
 
 
 _PLACES = re.compile(r"^(Exception from |Check ').*$", re.MULTILINE)
-NO_MEMORY = "there isn't memory enough: close other programs, or choose a smaller network (--class fast)"
+SMALLER = "choose a smaller network (--class fast)"
+NO_MEMORY = f"there isn't memory enough: close other programs, or {SMALLER}"
 
 
 def said(error: Exception) -> str:

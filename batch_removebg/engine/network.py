@@ -15,14 +15,14 @@ from PIL import Image
 
 from batch_removebg.errors import PredictionFailed, SettingsError, SourceError
 from batch_removebg.imaging.arrays import to_8_bits
-from batch_removebg.imaging.decode import read
+from batch_removebg.imaging.decode import apart, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.doubt import disagreement, undecided
 from batch_removebg.matting.matte import MOST_BOXES
 from batch_removebg.model import Matte
 
 from . import weights
-from .devices import Device, Precision
+from .devices import SMALLER, Device, Precision
 from .fetch_weights import Progress
 from .runtimes.opening import Runtime, ensure_weights, open_runtime
 
@@ -73,6 +73,7 @@ def _look(part: weights.Weights, device: Device, precision: Precision) -> _Look:
     """The network, loaded; one of the user's has a grey picture to look at first."""
     look = _Look(open_runtime(part, device, precision), part)
     if part.own is not None:
+        part.require_shape(look.runtime.shape)
         try:
             look.found(np.full((part.size, part.size, 3), 128, np.uint8))
         except PredictionFailed as error:
@@ -101,15 +102,21 @@ class Escalating(Network):
 
     _loading = Lock()
 
-    def matte(self, rgb: NDArray[np.uint8]) -> Matte:
-        """See Network; `engine` names the network too, where that is a better one."""
+    def matte(self, rgb: NDArray[np.uint8], *larger: NDArray[np.uint8]) -> Matte:
+        """See Network, with the picture for each better one; `engine` names the network too, where it is such a one."""
         found = super().matte(rgb)
-        for better in self.model.better:
+        for better, shown in zip(self.model.better, larger, strict=True):
             if self.model.doubtful(found):
-                with self._loading:
-                    network = Network(better, self._look)  # at once, where its parts are loaded
-                found = replace(network.matte(rgb), engine=f"{network.used} {better.version}")
+                network = self._better(better)
+                found = replace(network.matte(shown), engine=f"{network.used} {better.version}")
         return found
+
+    def _better(self, model: weights.Weights) -> Network:
+        try:
+            with self._loading:
+                return Network(model, self._look)  # at once, where its parts are loaded
+        except SettingsError as error:
+            raise SettingsError(str(error).replace(SMALLER, "leave out --escalate")) from error
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:
@@ -150,8 +157,8 @@ def stretch(found: NDArray[np.float32]) -> Matte:
 def matte(network: Network, proxy: bytes) -> Matte:
     """The matte of an encoded proxy, at the network's size; raises SourceError, PredictionFailed."""
     with naming_the_image():
-        pixels = to_8_bits(read(proxy, Limits()).pixels)
-        return network.matte(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+        pictures = [to_8_bits(read(each, Limits()).pixels) for each in apart(proxy)]
+        return network.matte(*(each if each.ndim == 3 else np.repeat(each[..., None], 3, axis=2) for each in pictures))
 
 
 @contextmanager

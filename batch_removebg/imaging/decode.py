@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from batch_removebg.model import ProxySpec
 from .arrays import Picture, Samples, split, to_8_bits, upright
 from .colour import convert, fit_profile, mode_of
 from .format import Limits
-from .header import decoding
+from .header import Header, Stored, decoding
 from .metadata import collect
 from .png_write import write
 from .probe import probe, unpack
@@ -66,10 +66,24 @@ class Proxy:
 
 
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
-    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError."""
-    pixels, notes = reduced(data, partial(_size, spec), limits)
+    """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError.
+
+    Where `spec` asks for more than one size, `apart` gives each.
+    """
+    header = probe(data, limits)
+    specs = (spec, *(replace(spec, square=side) for side in spec.more))
+    unpacked = cache(lambda shrink: _kept(unpack(header, shrink)) if spec.more else unpack(header, shrink))
+    made = [_reduced(data, header, unpacked, partial(_size, each), limits) for each in specs]
+    pixels, notes = made[0]
     height, width = pixels.shape[:2]
-    return Proxy(_encoded(pixels, spec), _CONTENT_TYPES[spec.encoding], width, height, notes)
+    encoded = b"".join(_encoded(pixels, spec) for pixels, _ in made)
+    return Proxy(encoded, _CONTENT_TYPES[spec.encoding], width, height, notes)
+
+
+def apart(data: bytes) -> list[bytes]:
+    """The pictures of a proxy: BMPs say how long they are, and another one is alone."""
+    end = int.from_bytes(data[2:6], "little")
+    return [data[:end], *apart(data[end:])] if data[:2] == b"BM" and 0 < end < len(data) else [data]
 
 
 def reduced(data: bytes, size_of: Sizing, limits: Limits) -> tuple[Samples, tuple[str, ...]]:
@@ -78,20 +92,31 @@ def reduced(data: bytes, size_of: Sizing, limits: Limits) -> tuple[Samples, tupl
     `size_of` gets the width and height as people see them, and gives the wanted ones.
     """
     header = probe(data, limits)
+    return _reduced(data, header, partial(unpack, header), size_of, limits)
+
+
+def _kept(stored: Stored) -> Stored:
+    """The same, decoded now: libvips would decode it once only."""
+    pixels = stored.pixels
+    return stored if isinstance(pixels, np.ndarray) else replace(stored, pixels=pixels.copy_memory())
+
+
+def _reduced(
+    data: bytes, header: Header, unpacked: Callable[[int], Stored], size_of: Sizing, limits: Limits
+) -> tuple[Samples, tuple[str, ...]]:
     wanted = size_of(header.upright)
     size = wanted if header.upright == header.size else wanted[::-1]
     with decoding():
         spare = min(stored / wanted for stored, wanted in zip(header.size, size, strict=True)) / _LEAST
         shrink = next((factor for factor in (8, 4, 2) if factor <= spare and header.format == "JPEG"), 1)
-        stored = unpack(header, shrink)
+        stored = unpacked(shrink)
         image = as_image(stored.pixels)
         if stored.alpha:  # white in every RGB and grey profile, and no ink
             white = 255 if image.format == "uchar" else 65535
             image = image.flatten(background=[white * (image.bands < 5)] * (image.bands - 1), max_alpha=white)
         small = lanczos(image, size)
         if stored.alpha and small.min() == small.max() and (whole := read(data, limits)).alpha is None:
-            pixels, notes = reduced(write(whole, 0), size_of, limits)
-            return pixels, whole.notes + notes
+            return reduced(write(whole, 0), size_of, limits)[0], whole.notes
         icc, _, more = fit_profile(mode_of(small), header.icc)
         rgb, _, notes = convert(small, icc)
         return upright(rgb, header.orientation), header.notes + stored.notes + more + notes

@@ -84,7 +84,9 @@ class Recipe:
 
     @cached_property
     def _bought(self) -> list[Any]:
-        return [self.provider, self.version, dict(self.inputs), asdict(self.proxy)]
+        proxy = asdict(self.proxy)
+        del proxy["more"]
+        return [self.provider, self.version, dict(self.inputs), proxy]
 
 
 def _whole(digests: tuple[str, ...]) -> str:

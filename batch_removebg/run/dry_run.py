@@ -81,7 +81,7 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
     Reads the manifest, and every file that isn't known to be done. Blocks.
     """
     settings = assemble.going_on(settings, listener)
-    if settings.local and (text := weights.notice(settings.network)):
+    if settings.local and (text := weights.notice(settings.network, "would be")):
         listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)

@@ -300,6 +300,9 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield f"--input {settings.input_field}=…: that field takes the picture itself"
     if settings.model is not None and settings.model_class is not None:
         yield f"--class {settings.model_class} and --model {settings.model}: give one of them"
+    for flag, asked in (("--class", settings.model_class), ("--model", settings.model)):
+        if asked is not None and not settings.local:
+            yield f"{flag} belongs to --provider local"
     if settings.escalate and not settings.local:
         yield "--escalate belongs to --provider local: what it would cost elsewhere isn't known"
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):

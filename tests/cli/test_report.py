@@ -60,6 +60,9 @@ def test_what_the_engine_ran_on_is_told_where_it_ran_and_what_a_better_network_m
     assert f"{told}\n" in report.closing(summary(engine="openvino CPU bf16"), LOCAL)
     text = report.closing(summary(engine="openvino CPU bf16", escalated=2), LOCAL)
     assert f"{told}; 2 doubtful ones made again by a better network\n" in text
+    assert f"{told}; 1 doubtful one made again by" in report.closing(
+        summary(engine="openvino CPU bf16", escalated=1), LOCAL
+    )
 
 
 def test_some_failed() -> None:

@@ -122,19 +122,33 @@ def test_a_device_that_is_absent_is_named_before_anything_is_downloaded(monkeypa
         engine.load(MODEL, device="cuda")
 
 
-@pytest.mark.parametrize(("name", "told"), [("isnet", True), ("u2netp", False)])
-def test_where_weights_are_wanted_for_pictures_the_smallest_ones_are_a_remedy(
-    monkeypatch: pytest.MonkeyPatch, name: str, told: bool
+SMALLEST = "\n  or choose the smallest network: --class fast"
+
+
+@pytest.mark.parametrize(
+    ("name", "escalate", "here", "remedy"),
+    [
+        ("isnet", False, "", SMALLEST),
+        ("u2netp", False, "", ""),
+        ("u2netp", True, "u2netp", "\n  or leave out --escalate"),
+        ("u2netp", True, "", ""),
+        ("isnet", True, "isnet", "\n  or leave out --escalate"),
+        ("isnet", True, "", f"{SMALLEST}, without --escalate"),
+    ],
+)
+def test_where_weights_are_wanted_for_pictures_doing_without_them_is_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, escalate: bool, here: str, remedy: str
 ) -> None:
     def missing(model: weights.Weights, progress: object) -> None:
         raise WeightsMissing("the weights are nowhere")
 
     monkeypatch.setattr(opening, "require", lambda device, precision: None)
     monkeypatch.setattr(weights, "ensure", missing)
+    monkeypatch.setattr(weights, "find", lambda model: model.file if model.name == here else None)
+    model = weights.MODELS[name]
     with pytest.raises(WeightsMissing) as caught:
-        engine.load(weights.MODELS[name])
-    remedy = "\n  or choose the smallest network: --class fast"
-    assert str(caught.value) == f"the weights are nowhere{remedy if told else ''}"
+        engine.load(weights.escalating(model) if escalate else model)
+    assert str(caught.value) == f"the weights are nowhere{remedy}"
 
 
 @pytest.mark.parametrize("shade", [(255, 255, 255), (128, 128, 128), (30, 60, 200)])

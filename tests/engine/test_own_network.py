@@ -15,10 +15,10 @@ from batch_removebg.engine.devices import Device
 from batch_removebg.errors import SettingsError
 from tests.support.networks import Shape, network
 
-PLAIN = "size = 16\nmean = [0, 0, 0]\ndeviation = [1, 1, 1]\n"
+PLAIN = "size = 32\nmean = [0, 0, 0]\ndeviation = [1, 1, 1]\n"
 MEAN = helper.make_node("ReduceMean", ["input"], ["map"], axes=[1])
-PICTURE: NDArray[np.uint8] = np.repeat(np.repeat(np.array([[[255], [51]]], np.uint8), 16, 0), 8, 1).repeat(3, 2)
-LEFT = np.repeat(np.array([[255] * 8 + [0] * 8], np.uint8), 16, 0)
+PICTURE: NDArray[np.uint8] = np.repeat(np.repeat(np.array([[[255], [51]]], np.uint8), 32, 0), 16, 1).repeat(3, 2)
+LEFT = np.repeat(np.array([[255] * 16 + [0] * 16], np.uint8), 32, 0)
 DEVICES: list[Device] = ["cpu", "openvino"]
 
 
@@ -28,10 +28,10 @@ def path(tmp_path: Path) -> Path:
     return told(tmp_path, PLAIN)
 
 
-def told(folder: Path, text: str | None, *nodes: object, given: Shape = (1, 3, 16, 16), **found: Shape) -> Path:
+def told(folder: Path, text: str | None, *nodes: object, given: Shape = (1, 3, 32, 32), **found: Shape) -> Path:
     """A file with these nodes, and what is said of it."""
     path = folder / "own.onnx"
-    path.write_bytes(network(nodes or (MEAN,), given, found or {"map": (1, 1, 16, 16)}))
+    path.write_bytes(network(nodes or (MEAN,), given, found or {"map": (1, 1, 32, 32)}))
     if text is not None:
         path.with_suffix(".toml").write_text(text, encoding="utf-8")
     return path
@@ -81,14 +81,19 @@ def test_another_file_and_other_words_are_another_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sise = 16", "sise isn't known; what may be said is size, mean, deviation, sigmoid, output, layout"),
+        ("sise = 32", "sise isn't known; what may be said is size, mean, deviation, sigmoid, output, layout"),
         ('sha256 = "0"', "sha256 isn't known"),
-        ("size = 0", "Expected `int` >= 1 - at `$.size`"),
-        ("deviation = [1, 0, 1]", "Expected `float` > 0.0 - at `$.deviation[1]`"),
+        ("size = 31", "Expected `int` >= 32 - at `$.size`"),
+        ("size = 100000", "Expected `int` <= 4096 - at `$.size`"),
+        ("deviation = [1, 0, 1]", "Expected `float` >= 1e-06 - at `$.deviation[1]`"),
+        ("deviation = [1, 1, 1e7]", "Expected `float` <= 1000000.0 - at `$.deviation[2]`"),
+        ("deviation = [nan, 1, 1]", "Expected `float` >= 1e-06 - at `$.deviation[0]`"),
+        ("mean = [0, inf, 0]", "Expected `float` <= 1000000.0 - at `$.mean[1]`"),
+        ("mean = [0, 0, nan]", "Expected `float` >= -1000000.0 - at `$.mean[2]`"),
         ("output = -1", "Expected `int` >= 0 - at `$.output`"),
         ("mean = [0.5]", "Expected `array` of length 3"),
-        ('layout = "HWC"', "Invalid enum value 'HWC'"),
-        ("size 16", "Expected '='"),
+        ('layout = "nhwc"', "layout 'nhwc' isn't known; what may be said is NCHW, NHWC"),
+        ("size 32", "Expected '='"),
     ],
 )
 def test_what_is_said_wrong_is_answered_with_the_file_and_the_place(path: Path, text: str, said: str) -> None:
@@ -113,10 +118,10 @@ def test_its_map_is_the_matte(path: Path, device: Device) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("shape", [(1, 16, 16, 1), (1, 16, 16)])
+@pytest.mark.parametrize("shape", [(1, 32, 32, 1), (1, 32, 32)])
 def test_it_may_have_the_channels_last(tmp_path: Path, device: Device, shape: Shape) -> None:
     mean = helper.make_node("ReduceMean", ["input"], ["map"], axes=[3], keepdims=len(shape) - 3)
-    path = told(tmp_path, PLAIN + 'layout = "NHWC"', mean, given=(1, 16, 16, 3), map=shape)
+    path = told(tmp_path, PLAIN + 'layout = "NHWC"', mean, given=(1, 32, 32, 3), map=shape)
     np.testing.assert_array_equal(alpha(path, device), LEFT)
 
 
@@ -124,7 +129,7 @@ def test_it_may_have_the_channels_last(tmp_path: Path, device: Device, shape: Sh
 @pytest.mark.parametrize("output", ['"map"', "1"])
 def test_any_output_may_be_the_map(tmp_path: Path, device: Device, output: str) -> None:
     other = helper.make_node("Neg", ["input"], ["other"])
-    path = told(tmp_path, f"{PLAIN}output = {output}", other, MEAN, other=(1, 3, 16, 16), map=(1, 1, 16, 16))
+    path = told(tmp_path, f"{PLAIN}output = {output}", other, MEAN, other=(1, 3, 32, 32), map=(1, 1, 32, 32))
     np.testing.assert_array_equal(alpha(path, device), LEFT)
 
 
@@ -138,12 +143,24 @@ def test_an_output_that_it_does_not_have_is_named_before_any_picture(
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("said", ["size = 48", 'size = 16\nlayout = "NHWC"', None], ids=["size", "layout", "nothing"])
-def test_an_input_that_it_does_not_take_is_told_before_any_picture(
-    tmp_path: Path, device: Device, said: str | None
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("size = 48", "1×3×48×48"), ('size = 32\nlayout = "NHWC"', "1×32×32×3"), (None, "1×3×320×320")],
+    ids=["size", "layout", "nothing"],
+)
+def test_an_input_that_it_does_not_take_is_told_before_one_is_made(
+    tmp_path: Path, device: Device, said: str | None, asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine, "prepare", lambda *_: pytest.fail("made an input"))
     found = refusal(told(tmp_path, said), device)
-    assert found.startswith(f"{tmp_path}/own.toml: size, layout or output isn't what own.onnx has: ")
+    what = f"{tmp_path}/own.toml: size or layout isn't what own.onnx has"
+    assert found == f"{what}: it takes 1×3×32×32, not {asked}"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_one_that_takes_any_size_takes_the_one_that_is_said(tmp_path: Path, device: Device) -> None:
+    path = told(tmp_path, PLAIN, given=("n", 3, "h", "w"), map=("n", 1, "h", "w"))
+    np.testing.assert_array_equal(alpha(path, device), LEFT)
 
 
 def test_logits_pass_a_sigmoid_however_large_they_are(tmp_path: Path) -> None:
@@ -156,7 +173,7 @@ def test_logits_pass_a_sigmoid_however_large_they_are(tmp_path: Path) -> None:
     ]
     path = tmp_path / "own.onnx"
     constants = {"half": np.float32(0.6), "tiny": np.float32(1e-5)}
-    path.write_bytes(network(nodes, (1, 3, 16, 16), {"map": (1, 1, 16, 16)}, **constants))
+    path.write_bytes(network(nodes, (1, 3, 32, 32), {"map": (1, 1, 32, 32)}, **constants))
     path.with_suffix(".toml").write_text(f"{PLAIN}sigmoid = true")
     loaded = engine.load(weights.known(str(path)), device="cpu")
     assert loaded.matte(PICTURE).peak == 1.0
@@ -166,8 +183,8 @@ def test_logits_pass_a_sigmoid_however_large_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("node", "shape"),
     [
-        (helper.make_node("Identity", ["input"], ["map"]), (1, 3, 16, 16)),
-        (helper.make_node("ReduceMean", ["input"], ["map"], axes=[1, 2], keepdims=0), (1, 16)),
+        (helper.make_node("Identity", ["input"], ["map"]), (1, 3, 32, 32)),
+        (helper.make_node("ReduceMean", ["input"], ["map"], axes=[1, 2], keepdims=0), (1, 32)),
     ],
     ids=["three maps", "a row"],
 )
@@ -175,7 +192,7 @@ def test_logits_pass_a_sigmoid_however_large_they_are(tmp_path: Path) -> None:
 def test_what_is_no_map_is_told_with_its_shape_before_any_picture(
     tmp_path: Path, node: object, shape: Shape, layout: str
 ) -> None:
-    given = (1, 3, 16, 16) if layout == "NCHW" else (1, 16, 16, 3)
-    shape = (1, 16, 16, 3) if len(shape) == 4 and layout == "NHWC" else (1, 3) if layout == "NHWC" else shape
+    given = (1, 3, 32, 32) if layout == "NCHW" else (1, 32, 32, 3)
+    shape = (1, 32, 32, 3) if len(shape) == 4 and layout == "NHWC" else (1, 3) if layout == "NHWC" else shape
     path = told(tmp_path, f'{PLAIN}layout = "{layout}"', node, given=given, map=shape)
     assert refusal(path).endswith(f"own.onnx has: own gives {shape} instead of one square map")

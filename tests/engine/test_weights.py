@@ -181,6 +181,18 @@ def test_a_damaged_file_in_the_cache_is_replaced(use: pytest.MonkeyPatch, cache:
     assert (cache / "tiny.onnx").read_bytes() == GOOD
 
 
+def test_a_damaged_file_is_told_as_such_before_it_is_replaced(use: pytest.MonkeyPatch, cache: Path, own: Path) -> None:
+    use.delenv(weights.FOLDER_VARIABLE)
+    for folder in (cache, own):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiny.onnx").write_bytes(GOOD[:-1])
+    said = f"0 MB of weights are missing or damaged ({cache}/tiny.onnx), and are downloaded first. Licence of tiny: "
+    assert weights.notice(TINY).startswith(said)
+    use.setenv(weights.FOLDER_VARIABLE, str(own))
+    said = f"weights that are damaged, or not the published ones: {own}/tiny.onnx. Move them away to download those"
+    assert weights.notice(TINY) == said
+
+
 def test_a_file_that_is_damaged_after_it_was_found_is_noticed(use: pytest.MonkeyPatch, own: Path) -> None:
     (own / "tiny.onnx").write_bytes(GOOD)
     assert weights.find(TINY) == own / "tiny.onnx"

@@ -87,6 +87,22 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(monkeypatch):
     assert sizes[0] == (295, 148)  # a quarter would be less than one and a half times the target
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_proxies_of_several_sizes_are_those_of_each_size_and_what_they_share_is_decoded_once(monkeypatch, kind):
+    data, several = encoded(noise(400, 800), kind), ProxySpec(square=40, encoding="bmp", more=(90, 300, 900))
+    alone = [proxy(data, ProxySpec(square=side, encoding="bmp")) for side in (40, 90, 300, 900)]
+    decoded, unpack = [], decode.unpack
+    monkeypatch.setattr(decode, "unpack", lambda header, shrink: decoded.append(shrink) or unpack(header, shrink))
+    made = proxy(data, several)
+    assert decode.apart(made.data) == [each.data for each in alone]
+    assert (made.width, decoded) == (40, [4, 2, 1] if kind == "JPEG" else [1])
+
+
+def test_a_picture_alone_is_not_taken_apart():
+    for data in (b"", b"BM", b"BM" + bytes(60), encoded(noise(3, 4)), proxy(encoded(noise(3, 4))).data):
+        assert decode.apart(data) == [data]
+
+
 def test_reduced_decoding_looks_like_lanczos_on_the_whole():
     smooth = Image.fromarray(noise(6, 8)).resize((640, 480), Image.Resampling.BICUBIC)
     data = encoded(smooth, "JPEG", quality=95)

@@ -53,6 +53,7 @@ def test_identities_stay_what_they_are_from_release_to_release() -> None:
     assert RECIPE.digest == "937090e466356ffbcb679af7a9fe67f4"
     assert RECIPE.passed == "3dde180d12e1ccd0083c84b779460a49"
     assert RECIPE.fingerprint("5e") == "d114d5d43a88b5f46575d106c67e625f"
+    assert replace(RECIPE, proxy=ProxySpec(more=(512,))).digest == RECIPE.digest
 
 
 def test_what_became_the_default_later_makes_no_cutout_anew_that_was_passed_on_as_it_came() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from batch_removebg import Event, remove, run_batch_sync
-from batch_removebg.engine import network, process, weights
+from batch_removebg.engine import devices, network, process, weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.matting.quality import FLAGS
 from batch_removebg.providers.local import LocalProvider
@@ -26,19 +27,21 @@ pytestmark = pytest.mark.usefixtures("shop")
 SURE, HEALED, HOPELESS = (200, 10, 10), (10, 200, 10), (10, 10, 200)  # what `good` sees, and `best` sees
 BEST, GOOD = weights.MODELS["best"].version, weights.MODELS["isnet"].version
 opened: list[str] = []
+shown: list[NDArray[np.float32]] = []  # what a network looks at
 on_disk: list[bytes] = []  # the healed picture, whenever the largest network looks
 
 
 class Runtime:
     """One network's runtime: sure of red photos; `unsure` is not of others; of blue ones each sees another half."""
 
-    used, unsure = "a double", "isnet"
+    used, unsure = "a double", ("isnet",)
 
     def __init__(self, model: weights.Weights) -> None:
         opened.append(model.name)
         self._model = model
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        shown.append(tensor)
         colour, size = int(tensor[0].mean((1, 2)).argmax()), self._model.size
         seen = np.zeros((1, 1, size, size), np.float32)
         if colour < 2 or self._model.name == "u2netp":
@@ -47,7 +50,7 @@ class Runtime:
             seen[..., size // 2 :] = 1
         else:
             seen[..., : size // 2, :] = 1
-        if colour and self._model.name == self.unsure:
+        if colour and self._model.name in self.unsure:
             seen[..., size // 4 : size // 2, : size // 2] = 0.5
         if self._model.name == "isnet-1024" and Path("out/b.png").exists():
             on_disk.append(Path("out/b.png").read_bytes())
@@ -60,10 +63,10 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
-    monkeypatch.setattr(weights, "notice", lambda model: "")
+    monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(load))
-    opened.clear()
-    on_disk.clear()
+    for kept in (opened, shown, on_disk):
+        kept.clear()
     Path("in").mkdir()
     for name, colour in zip("abc", (SURE, HEALED, HOPELESS), strict=True):
         Path("in", f"{name}.jpg").write_bytes(photo(colour=colour))
@@ -132,10 +135,44 @@ def test_doubtful_ones_of_earlier_runs_are_made_again_and_their_pictures_stay_un
     assert counts(made(escalate=True)) == (4, 0, 0)
 
 
+def test_a_picture_that_is_not_doubted_is_the_same_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sharp(Runtime):
+        def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+            return (tensor[:, :1] > 0).astype(np.float32)
+
+    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Sharp(model))
+    noise = np.random.default_rng(7).integers(0, 256, (700, 900, 3), np.uint8)
+    Image.fromarray(noise).save("d.jpg")
+    for escalate in (False, True):
+        assert run_batch_sync("d.jpg", out=f"out {escalate}", model_class="fast", escalate=escalate).predictions == 1
+    assert Path("out False/d.png").read_bytes() == Path("out True/d.png").read_bytes()
+    assert opened == ["u2netp", "u2netp"]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_each_network_is_shown_exactly_what_it_is_shown_without_it(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(Runtime, "unsure", ("u2netp", "isnet"))
+    noise = np.random.default_rng(7).integers(0, 100, (1100, 1700, 3), np.uint8) + np.array(HOPELESS, np.uint8) // 2
+    photo = Path(f"d.{kind.lower()}")
+    Image.fromarray(noise).save(photo, kind)
+
+    def seen(**settings: Any) -> list[NDArray[np.float32]]:
+        shown.clear()
+        summary = run_batch_sync(photo, out=f"out {len(list(Path().iterdir()))}", **settings)
+        assert summary.predictions == 1
+        return shown.copy()
+
+    alone = [seen(model_class=each) for each in ("fast", "good", "best")]
+    found = seen(model_class="fast", escalate=True)
+    assert [tensor.shape[-1] for tensor in found] == [320, 512, 320, 512, 1024]
+    for tensor, expected in zip(found, [tensor for each in alone for tensor in each], strict=True):
+        np.testing.assert_array_equal(tensor, expected)
+
+
 def test_it_begins_with_the_network_that_out_goes_on_with_and_ends_where_there_is_no_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Runtime, "unsure", "u2netp")
+    monkeypatch.setattr(Runtime, "unsure", ("u2netp",))
     made(model_class="fast")
     opened.clear()
     Path("in/c.jpg").unlink()
@@ -146,7 +183,7 @@ def test_it_begins_with_the_network_that_out_goes_on_with_and_ends_where_there_i
 def test_the_classes_are_climbed_one_by_one_and_the_last_word_is_the_best_ones() -> None:
     fast, good = weights.escalating(weights.MODELS["u2netp"]), weights.escalating(weights.MODELS["isnet"])
     assert [model.name for model in fast.better] == ["isnet", "best"]
-    assert [(model.proxy.square, model.shown.square) for model in (fast, good)] == [(320, 1024), (512, 1024)]
+    assert [(model.shown.square, model.shown.more) for model in (fast, good)] == [(320, (512, 1024)), (512, (1024,))]
     assert LocalProvider(good, Here(lambda: network.opened(good))).proxy == good.shown
     assert fast.doubts(["suspect"], f"a double {GOOD}")
     assert not fast.doubts(["suspect"], f"a double {BEST}")
@@ -162,12 +199,14 @@ def test_a_single_picture_is_made_again_too(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_weights_of_all_classes_are_wanted_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, "nowhere")
     fetched: list[str] = []
     monkeypatch.setattr(weights, "find", lambda model: None)
     monkeypatch.setattr(weights, "_fetch", lambda model, progress: fetched.append(model.name))
     model = weights.escalating(weights.MODELS["isnet"])
     assert weights.notice(model).startswith("117 MB of weights aren't here yet, and are downloaded first. Licence of ")
     assert " u2netp: code Apache-2.0" in weights.notice(model)
+    assert weights.notice(model, "would be").startswith("117 MB of weights aren't here yet, and would be downloaded ")
     weights.ensure(model, progress=lambda done, total: None)
     assert fetched == ["isnet", "u2netp", "isnet", "isnet-1024"]
 
@@ -175,9 +214,9 @@ def test_the_weights_of_all_classes_are_wanted_at_the_start(monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"model_class": "best"}, "escalate: no class is better than best; leave it out or give model_class good"),
-        ({"model": "silueta"}, "escalate: no class is better than silueta; leave it out or give model_class good"),
-        ({"model": "isnet.onnx"}, "escalate: no class is better than isnet; leave it out or give model_class good"),
+        ({"model_class": "best"}, "escalate: no class is better than best; leave it out"),
+        ({"model": "silueta"}, "escalate goes with model_class only, and silueta is of no class: leave it out"),
+        ({"model": "isnet.onnx"}, "escalate goes with model_class only, and isnet is of no class: leave it out"),
         ({"provider": "replicate"}, "escalate belongs to provider local: what it would cost elsewhere isn't known"),
     ],
 )
@@ -190,5 +229,19 @@ def test_where_nothing_is_better_or_it_costs_money_it_is_refused(asked: dict[str
 
 def test_where_out_goes_on_with_the_best_class_it_is_refused_too() -> None:
     made(model_class="best")
-    with pytest.raises(SettingsError, match="no class is better than best"):
+    with pytest.raises(SettingsError, match=r"no class is better than best; leave it out$"):
         made(escalate=True)
+
+
+def test_where_a_better_network_finds_no_memory_the_flag_is_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(model: weights.Weights, *_: object) -> Runtime:
+        if model.name == "isnet":
+            raise SettingsError(f"isnet can't be loaded: {devices.NO_MEMORY}")
+        return Runtime(model)
+
+    monkeypatch.setattr(Runtime, "unsure", ("u2netp",))
+    monkeypatch.setattr(network, "open_runtime", full)
+    summary = run_batch_sync("in", out="out", model_class="fast", escalate=True)
+    assert str(summary.stopped) == (
+        "isnet can't be loaded: there isn't memory enough: close other programs, or leave out escalate"
+    )

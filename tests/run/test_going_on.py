@@ -28,7 +28,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The current folder, with two photos, and a network without weights."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(weights, "notice", lambda model: "")
+    monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
     Path("in").mkdir()
     for name in ("a", "b"):
@@ -70,12 +70,12 @@ def test_a_dry_run_says_the_same() -> None:
 
 
 def test_a_dry_run_says_first_what_would_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "find", lambda model: None)
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, "nowhere")
     monkeypatch.setattr(weights, "notice", NOTICE)
     events: list[Event] = []
     preview(["in"], Settings(out=Path("out")), events.append)
     [said] = [event.text for event in events if event.kind is Kind.NOTE]
-    assert said.startswith("113 MB of weights aren't here yet, and are downloaded first. Licence of isnet: ")
+    assert said.startswith("113 MB of weights aren't here yet, and would be downloaded first. Licence of isnet: ")
 
 
 @pytest.mark.parametrize("asked", [{"model_class": "good"}, {"model": "isnet"}, {"start_over": True}], ids=str)

@@ -116,8 +116,9 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         raise SettingsError("enough")
 
     monkeypatch.setattr(library, "run", run)
-    for left_out in ("model_class", "model"):
-        apart = (left_out, "aspect", "preset", "escalate")  # which contradict others
+    local, remote = {"model_class", "model", "escalate"}, {"provider", "base_url"}  # each refuses the other's
+    for left_out in (local, remote | {"model_class"}, remote | {"model"}):
+        apart = left_out | {"aspect", "preset"}  # which contradict others
         some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
@@ -195,6 +196,8 @@ def test_settings_cannot_be_changed_once_checked() -> None:
         ("--base-url", {"provider": "gateway"}),
         ("--base-url", {"provider": "gateway", "base_url": ""}),
         ("--base-url", {"provider": "replicate", "base_url": ""}),
+        ("--class belongs to --provider local", {**GATEWAY, "model_class": "fast"}),
+        ("--model belongs to --provider local", {"provider": "replicate", "model": "u2net"}),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_flag(flag: str, bad: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-Shape = Sequence[int]
+Shape = Sequence[int | str]  # a side with a name is free
 
 
 def network(nodes: Sequence[NodeProto], given: Shape, found: Mapping[str, Shape], **constants: ArrayLike) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
+import msgspec
+
 from batch_removebg.engine import weights
 from batch_removebg.engine.devices import MISSING_EXTRA, Choice, Device, Installed, Precision, resolve, said
 from batch_removebg.engine.fetch_weights import Progress
@@ -34,6 +36,9 @@ def ensure_weights(model: Weights, *, progress: Progress, device: Device, precis
         weights.ensure(model, progress=progress)
     except WeightsMissing as error:
         other = "" if model.class_ == "fast" else "\n  or choose the smallest network: --class fast"
+        if model.better:
+            alone = weights.here(msgspec.structs.replace(model, better=())) == "yes"
+            other = "\n  or leave out --escalate" if alone else other and f"{other}, without --escalate"
         raise WeightsMissing(f"{error}{other}") from error
 
 

@@ -65,6 +65,9 @@ class OpenVino:
         )
         compiled = cached or _compile(module, core, model, options)
         devices, hint = (compiled.get_property(name) for name in ("EXECUTION_DEVICES", "INFERENCE_PRECISION_HINT"))
+        sides = compiled.input(0).partial_shape
+        free = sides.rank.is_dynamic
+        self.shape = [] if free else [side.get_length() if side.is_static else None for side in sides]
         requests = [compiled.create_infer_request() for _ in range(streams)]
         self.used = confirm(choice, list(devices), hint.get_type_name())
         if cached is None:
