@@ -27,6 +27,7 @@ UNSEEN, UNSURE = 0.2, 0.9  # the network's peak below which it saw no object, an
 HESITANT = 0.4  # undecided share of all that is subject or undecided, above which a cutout is faint
 DOUBT = 0.05  # disagreement of the looks that agree most, above which a cutout is suspect
 UNSURE_PART, LOOSE = 0.002, 0.004  # shares of the subject above which an undecided part, and loose ones, are suspect
+UNSURE_LOOKS = 0.015  # the former of the median of several looks, which is undecided where they differ
 FRAGMENTS = 6  # components from which on the cutout is more likely clutter than a subject
 
 
@@ -73,10 +74,10 @@ def flags(quality: Quality) -> tuple[str, ...]:
     if quality.coverage < LEAST or peak < UNSEEN:
         return (EMPTY,)
     decided = max(0.0, quality.coverage - quality.undecided / 2)
+    unsure = UNSURE_PART if quality.doubt is None else UNSURE_LOOKS
     found = {
         FULL: quality.coverage > MOST,
-        SUSPECT: (quality.unsure > UNSURE_PART if quality.doubt is None else quality.doubt > DOUBT)
-        or quality.loose > LOOSE,
+        SUSPECT: quality.unsure > unsure or (quality.doubt or 0.0) > DOUBT or quality.loose > LOOSE,
         FAINT: peak < UNSURE or quality.undecided > HESITANT * (quality.undecided + decided),
         FRAGMENTED: quality.components >= FRAGMENTS,
         CUT_OFF: bool(set(quality.touches) - {"bottom"}),

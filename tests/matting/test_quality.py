@@ -110,12 +110,14 @@ def test_a_small_piece_that_lies_apart_is_suspect_and_a_large_one_is_not() -> No
     assert (pair.loose, flags(pair)) == (0.0, ())
 
 
-@pytest.mark.parametrize(("doubt", "told"), [(0.05, ()), (0.051, ("suspect",))])
-def test_where_several_looks_were_taken_their_disagreement_counts_and_not_an_undecided_part(
-    doubt: float, told: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("doubt", "end", "told"), [(0.05, 50, ()), (0.051, 50, ("suspect",)), (0.05, 70, ("suspect",))]
+)
+def test_where_several_looks_were_taken_their_disagreement_counts_or_a_large_undecided_part(
+    doubt: float, end: int, told: tuple[str, ...]
 ) -> None:
     alpha = frame((20, 80, 20, 80))
-    alpha[20:30, 40:60] = 128
+    alpha[20:24, 40:end] = 128
     quality = judging.measure(Matte(alpha, 0.98, doubt=doubt, suspect=((0.1, 0.2, 0.3, 0.4),)))
     assert (quality.doubt, quality.suspect, flags(quality)) == (doubt, ((0.1, 0.2, 0.3, 0.4),), told)
 
