@@ -278,7 +278,7 @@ class Pipeline:
                     attempts=error.attempts,
                 )
                 await self.context.ledger.append(end)
-            elif error.verdict is Verdict.LEAVE and todo.state.outcome == "saved":
+            elif error.verdict is Verdict.LEAVE and todo.state.outcome == "saved" and not todo.finished_if_same:
                 # Its picture is another one than is wanted.
                 await self.context.ledger.append(Claimed(todo.item.id, todo.output))
         except BatchError as unwritten:
