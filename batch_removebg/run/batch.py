@@ -17,6 +17,7 @@ import anyio.to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
@@ -60,8 +61,13 @@ async def run(
         raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
 
     held = dict[str, list[Event]]()  # what the first run says of pictures that the second may make again
+    made, twice = set[int](), 0
 
     def hear(event: Event, *, again: bool) -> None:
+        nonlocal twice
+        if event.kind is Kind.SAVED:
+            twice += hash64(event.item) in made
+            made.add(hash64(event.item))
         if event.kind is Kind.TOTAL:
             event = replace(event, count=2 * event.count)
         elif event.kind is Kind.STARTED:
@@ -76,18 +82,22 @@ async def run(
     first = await once(replace(settings, prune=False), listener=partial(hear, again=False))
     summary = first
     if first.stopped is None:
-        summary = _together(first, await once(_after(settings, first.predictions), listener=partial(hear, again=True)))
+        second = await once(_after(settings, first.predictions), listener=partial(hear, again=True))
+        summary = _together(first, second, len(made), twice)
     for event in chain(*held.values()):
         listener(event)
     return summary
 
 
-def _together(first: Summary, second: Summary) -> Summary:
+def _together(first: Summary, second: Summary, made: int, twice: int) -> Summary:
+    """Of both runs; `made`: the items whose pictures one of them made, `twice`: those of which both did."""
     return replace(
         second,
         seconds=first.seconds + second.seconds,
         predictions=first.predictions + second.predictions,
-        reused=max(0, second.reused - first.predictions),
+        skipped=max(0, second.saved - made),
+        reused=max(0, first.reused + second.reused - twice),
+        escalated=first.escalated + second.escalated,
         possible_duplicates=first.possible_duplicates + second.possible_duplicates,
     )
 

@@ -55,6 +55,7 @@ async def test_a_group_has_the_factor_of_its_largest_subject_and_one_base_line(
 ) -> None:
     summary = await bench.run(str(set_of_three), **CANVAS)
     assert (summary.exit_code, summary.predictions, summary.reused) == (0, 3, 0)
+    assert (summary.saved, summary.skipped) == (3, 0)
     assert boxes(bench) == {"tall": (15, 0, 45, 60), "small": (23, 45, 38, 60), "other": (20, 20, 40, 60)}
     assert bench.provider.calls.count("create") == 3
 
@@ -117,6 +118,15 @@ async def test_a_group_with_a_failed_item_is_made_of_the_others(bench: Bench, se
     summary = await bench.run(str(set_of_three), **CANVAS)
     assert (summary.saved, summary.failed, summary.exit_code) == (2, 1, 3)
     assert boxes(bench)["small"] == (20, 40, 40, 60)
+
+
+async def test_what_the_two_passes_made_and_had_on_hand_is_counted_once(bench: Bench, set_of_three: Path) -> None:
+    await bench.run(str(set_of_three), refine="none")
+    set_of_three.write_text(set_of_three.read_text().replace("other.jpg,b", "other.jpg,"))
+    summary = await bench.run(str(set_of_three), **CANVAS)
+    assert (summary.saved, summary.skipped, summary.reused, summary.predictions) == (3, 0, 3, 0)
+    summary = await bench.run(str(set_of_three), **CANVAS)
+    assert (summary.saved, summary.skipped, summary.reused, summary.predictions) == (3, 3, 0, 0)
 
 
 async def test_the_two_passes_spend_one_budget(bench: Bench, set_of_three: Path) -> None:
