@@ -125,7 +125,7 @@ async def _run(
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
         inputs = await stack.enter_async_context(feeds.downloaded(inputs, settings, clock))
-        count = await anyio.to_thread.run_sync(check, inputs, settings)
+        count = await anyio.to_thread.run_sync(check, inputs, settings, listener)
         if count is not None:
             listener(Event(Kind.TOTAL, count=count))
         settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
@@ -164,11 +164,23 @@ async def _run(
         return await _close(ledger, summary, clock)
 
 
-def check(inputs: Sequence[str], settings: Settings) -> int | None:
+def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    return reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings))
+    named, columns = {one.preset: naming.columns_of(one.name or "") for one in settings.presets()}, set[str]()
+
+    def look(item: Item | UrlRow) -> None:
+        _look(settings, item)
+        if any(named.values()):
+            columns.update(map(str.lower, item.meta))
+
+    count = reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=look)
+    for preset, wanted in named.items():
+        if "-" not in inputs and (lacks := [each for each in wanted if each.lower() not in columns]):
+            text = f"--preset {preset}: there is no column {lacks[0]}, so its pictures are named by --name"
+            listener(Event(Kind.WARNING, text=text))
+    return count
 
 
 def _look(settings: Settings, item: Item | UrlRow) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import SettingsError
+from batch_removebg.events import Kind
 from batch_removebg.ledger.events import Claimed
 from batch_removebg.ledger.journal import look
 from batch_removebg.run.settings import Settings
@@ -164,6 +165,20 @@ async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Ben
     assert (await bench.run(str(manifest), preset=(shop, hyphens))).exit_code == 0
     outputs = sorted([one["output"] for one in item["outputs"]] for item in bench.results()["items"])
     assert outputs == [["shop/0123.MAIN.jpg", "hyphens/a-b.jpg"], ["shop/c.jpg", "hyphens/c.jpg"]]
+    named = "is named shop/c.jpg, since its gtin is empty"
+    warned = [event.text for event in bench.events if event.kind is Kind.WARNING and not event.item]
+    first = f"(first: {bench.photos}/c.jpg {named})"
+    assert warned == [f"1 × another name than was asked for {first}; each is noted in results.json"]
+    [saved] = [line for line in bench.ledger() if line["event"] == "saved" and line["item"] == "c"]
+    assert saved["notes"][0] == named
+
+
+async def test_a_column_for_names_that_the_whole_manifest_lacks_is_said_once(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a.jpg", "b.jpg")
+    shop = preset(tmp_path, "shop", SQUARE + "name = '{gtin}.{id}'\n")
+    assert (await bench.run(preset=(shop,))).exit_code == 0
+    said = "--preset shop: there is no column gtin, so its pictures are named by --name"
+    assert [(event.item, event.text) for event in bench.events if event.kind is Kind.WARNING][:1] == [("", said)]
 
 
 async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Bench, tmp_path: Path) -> None:
