@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -49,6 +49,7 @@ _MEASURES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "trim_specks": ("specks", partial(parse_share, least=0, most=0.5)),
 }
 """Settings that are written as text: their fields of Geometry, and what reads them."""
+_LOSSY = ("jpeg", "avif")
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
@@ -58,6 +59,7 @@ class Settings(Options):
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
     own: Provider | None = None  # in the place of the three that `provider` names
+    given: Set[str] = frozenset()  # names of options that were asked for, though it be by their defaults
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -119,7 +121,10 @@ class Settings(Options):
         for nth, preset in enumerate(presets):
             if self.mask_only:
                 raise SettingsError(f"--preset {preset.preset} makes pictures, not masks: leave --mask-only out")
-            if clash := self._given(preset.bound):
+            if self.lossless and preset.format in _LOSSY:
+                makes = f"--preset {preset.preset} makes {preset.format}"
+                raise SettingsError(f"{makes}, which always loses a little: leave --lossless out")
+            if clash := self._clash(preset, base):
                 remedy = "leave it out, or write a preset of your own (a .toml file)"
                 raise SettingsError(f"--preset {preset.preset} says itself what {clash} says: {remedy}")
             if preset.preset in (one.preset for one in presets[:nth]):
@@ -129,11 +134,14 @@ class Settings(Options):
             raise SettingsError("--scale-group needs --canvas, or a preset with one: elsewhere nothing is scaled")
         return finishes
 
-    def _given(self, names: Iterable[str]) -> str:
-        """The first flag of these options that isn't at its default."""
-        options = declared(type(self))
-        there = (options[name] for name in names if name in options)
-        return next((one.flag for one in there if getattr(self, one.name) != one.default), "")
+    def _clash(self, preset: Preset, base: Finish) -> str:
+        """The first flag that was given and says otherwise than the preset; empty where none does."""
+        options, made = declared(type(self)), finish_of(preset, base)
+        for name in filter(options.__contains__, preset.bound):
+            own, bound = (getattr(each.geometry, name, getattr(each, name, None)) for each in (base, made))
+            if own != bound and (name in self.given or getattr(self, name) != options[name].default):
+                return options[name].flag
+        return ""
 
     def _ground(self, text: str) -> Colour | BackdropFile:
         try:
@@ -308,7 +316,9 @@ def _faults(settings: Settings) -> Iterator[str]:
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
-    if settings.lossless and settings.format in ("jpeg", "avif"):
+    if settings.scale_equal != "scale" and settings.scale_group is None:
+        yield "--scale-equal needs --scale-group, the column that tells groups"
+    if settings.lossless and settings.format in _LOSSY:
         yield f"--lossless: {settings.format} always loses a little; choose --format webp, png or tiff"
 
 

@@ -146,3 +146,8 @@ def test_the_pictures_of_a_manifest_are_checked(said: Said, folder: Path) -> Non
     (folder / "rows.csv").write_text("id,image\na,small.jpg\nb,sound.jpg\n")
     code, _, err = said("check", folder / "rows.csv", "--preset", "jd")
     assert (code, err) == (3, "2 picture(s), 2 check(s): 1 fail what is required\n")
+
+
+def test_a_flag_that_says_otherwise_than_a_preset_is_refused_also_at_its_default(said: Said, folder: Path) -> None:
+    code, _, error = said("run", folder, "--out", folder / "out", "--preset", "amazon", "--format", "png")
+    assert (code, error.partition(" says: ")[0]) == (2, "error: --preset amazon says itself what --format")

@@ -181,6 +181,12 @@ async def test_a_column_for_names_that_the_whole_manifest_lacks_is_said_once(ben
     assert [(event.item, event.text) for event in bench.events if event.kind is Kind.WARNING][:1] == [("", said)]
 
 
+def test_what_agrees_with_a_preset_may_be_said_beside_it() -> None:
+    same = {"format": "jpeg", "srgb": True, "canvas": "2000x2000", "background": "white", "quality": 90, "fill": "90%"}
+    agreed = Settings(out=Path("out"), preset=("amazon",), given=frozenset(same), **same)
+    assert agreed.finishes() == Settings(out=Path("out"), preset=("amazon",)).finishes()
+
+
 async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Bench, tmp_path: Path) -> None:
     bench.add("a.jpg", "0123.jpg")
     rules = "[required]\nname = { any = ['[0-9]+'] }\nsuffix = { any = ['jpg'] }\n"
@@ -201,6 +207,10 @@ async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Ben
         ({"preset": ("amazon", "ebay", "amazon")}, "--preset amazon is given twice"),
         ({"preset": ("amazon",), "background": "black"}, "--preset amazon says itself what --background says"),
         ({"preset": ("amazon",), "mask_only": True}, "--preset amazon makes pictures, not masks"),
+        ({"preset": ("amazon",), "given": {"format"}}, "--preset amazon says itself what --format says"),
+        ({"preset": ("amazon",), "canvas": "2000x1999"}, "--preset amazon says itself what --canvas says"),
+        ({"preset": ("amazon",), "lossless": True}, "--preset amazon makes jpeg, which always loses a little"),
+        ({"scale_equal": "area"}, "--scale-equal needs --scale-group"),
     ],
 )
 def test_what_contradicts_a_preset_is_refused_by_name(settings: dict[str, Any], said: str) -> None:
