@@ -210,7 +210,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
         pruned=pruned,
-        flags=flagged(fold.each(FLAGGED)),
+        flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
     )

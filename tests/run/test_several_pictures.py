@@ -20,6 +20,7 @@ from tests.support.doubles import photo
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
 SQUARE = "canvas = [64, 64]\nformat = 'jpeg'\nbackground = 'white'\n"
+LONG = "[required]\nlongest = { least = 70 }\n"
 TALL = "canvas = [40, 60]\nformat = 'webp'\nbackground = 'grey'\n"
 
 
@@ -179,6 +180,21 @@ async def test_a_column_for_names_that_the_whole_manifest_lacks_is_said_once(ben
     assert (await bench.run(preset=(shop,))).exit_code == 0
     said = "--preset shop: there is no column gtin, so its pictures are named by --name"
     assert [(event.item, event.text) for event in bench.events if event.kind is Kind.WARNING][:1] == [("", said)]
+
+
+async def test_worth_a_look_are_the_pictures_of_this_run_and_not_those_of_other_presets(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.add("a.jpg")
+    one, other = (
+        preset(tmp_path, name, SQUARE + "[required]\nlongest = { least = 70 }\n") for name in ("one", "other")
+    )
+    await run(bench, one)
+    summary = await bench.run(preset=(other,))
+    flags = {group.kind for group in summary.flags if ":" in group.kind}
+    assert {flag.partition(":")[0] for flag in flags} == {"other"}
+    [item] = bench.results()["items"]
+    assert {"one:longest", "other:longest"} <= set(item["flags"])
 
 
 def test_what_agrees_with_a_preset_may_be_said_beside_it() -> None:
