@@ -168,23 +168,18 @@ def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    named, columns = {one.preset: naming.columns_of(one.name or "") for one in settings.presets()}, set[str]()
-
-    def look(item: Item | UrlRow) -> None:
-        _look(settings, item)
-        if any(named.values()):
-            columns.update(map(str.lower, item.meta))
-
-    count = reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=look)
-    for preset, wanted in named.items():
-        if "-" not in inputs and (lacks := [each for each in wanted if each.lower() not in columns]):
-            text = f"--preset {preset}: there is no column {lacks[0]}, so its pictures are named by --name"
+    columns = set[str]()
+    count = reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings, columns))
+    for preset in () if "-" in inputs else settings.presets():
+        if lacks := [each for each in naming.columns_of(preset.name or "") if each.lower() not in columns]:
+            text = f"--preset {preset.preset}: there is no column {lacks[0]}, so its pictures are named by --name"
             listener(Event(Kind.WARNING, text=text))
     return count
 
 
-def _look(settings: Settings, item: Item | UrlRow) -> str:
-    """The item's name; raises SettingsError where it lacks a column that was asked for."""
+def _look(settings: Settings, columns: set[str], item: Item | UrlRow) -> str:
+    """The item's name; raises SettingsError where it lacks a column that was asked for. Its own are added to some."""
+    columns.update(map(str.lower, item.meta))
     if (column := settings.scale_group) is not None and column not in item.meta:
         there = ", ".join(item.meta) or "none"
         raise SettingsError(f"--scale-group {column}: {item.id} has no such column; there are: {there}")

@@ -122,8 +122,7 @@ class Settings(Options):
             if self.mask_only:
                 raise SettingsError(f"--preset {preset.preset} makes pictures, not masks: leave --mask-only out")
             if self.lossless and preset.format in _LOSSY:
-                makes = f"--preset {preset.preset} makes {preset.format}"
-                raise SettingsError(f"{makes}, which always loses a little: leave --lossless out")
+                raise SettingsError(f"--preset {preset.preset} makes {preset.format}: leave --lossless out")
             if clash := self._clash(preset, base):
                 remedy = "leave it out, or write a preset of your own (a .toml file)"
                 raise SettingsError(f"--preset {preset.preset} says itself what {clash} says: {remedy}")
@@ -147,6 +146,8 @@ class Settings(Options):
         try:
             return parse_colour(text)
         except SettingsError as error:
+            if Path(text).is_dir():
+                raise SettingsError(f"{text} is a folder: name a picture in it") from error
             if not Path(text).is_file():
                 raise SettingsError(f"{error}; and no picture is at that path") from error
         from batch_removebg.finish.ground import backdrop_file  # loads what reads pictures

@@ -153,3 +153,9 @@ def test_a_list_of_sources_is_not_checked_in_the_place_of_pictures(said: Said, f
 def test_a_flag_that_says_otherwise_than_a_preset_is_refused_also_at_its_default(said: Said, folder: Path) -> None:
     code, _, error = said("run", folder, "--out", folder / "out", "--preset", "amazon", "--format", "png")
     assert (code, error.partition(" says: ")[0]) == (2, "error: --preset amazon says itself what --format")
+
+
+def test_show_has_as_flags_what_is_one(said: Said, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("aspect = [3, 4]\nenlarge = true\nbytes_most = 4_000_000\nname = '{sku}'\n")
+    lines = said("presets", "show", tmp_path / "own.toml")[1].splitlines()
+    assert sorted(lines[1:-1]) == ["  --aspect 3:4", "  --enlarge", "  --name {sku}", "  bytes_most = 4000000"]
