@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -59,7 +59,7 @@ class Settings(Options):
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
     own: Provider | None = None  # in the place of the three that `provider` names
-    given: Set[str] = frozenset()  # names of options that were asked for, though it be by their defaults
+    given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
