@@ -99,10 +99,10 @@ class Settings(Options):
     def _geometry(self) -> Geometry:
         """Where the subject lies."""
         given = {name: getattr(self, name) for name in ("trim", "align", "enlarge", "trim_level")}
-        for name, (field, read) in _MEASURES.items():
+        for name, (meant, read) in _MEASURES.items():
             if (text := getattr(self, name)) is not None:
                 with _named(f"--{name.replace('_', '-')}"):
-                    given[field] = read(text)
+                    given[meant] = read(text)
         if self.scale_group is not None and self.align == "centre":
             given["align"] = "bottom"  # one base line
         geometry = Geometry(**given)
