@@ -17,6 +17,7 @@ from batch_removebg.finish.presets import Preset, known
 from batch_removebg.imaging.format import Limits
 from batch_removebg.manifest.columns import as_item
 from batch_removebg.manifest.reader import Reading, read_rows
+from batch_removebg.manifest.rows import parser_for
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.resources import cores
 
@@ -29,6 +30,10 @@ _ORDER = [("required", "fail"), ("recommended", "fail"), ("required", "skipped")
 def command(paths: Sequence[str], names: Iterable[str], console: Console, *, as_json: bool) -> int:
     """Judge pictures by presets and print what was found; returns the exit code."""
     asked = [known(name) for name in dict.fromkeys(names)]
+    for path in paths:
+        if path == "-" or (parser_for(Path(path)) and not Path(path).is_dir()):
+            what = "it names sources, and not the pictures made of them; give the folder of those"
+            raise SettingsError(f"{path} is no picture, folder or glob: {what}")
     files = list(map(_file, read_rows(paths, Reading(warn=console.warning))))
     with ThreadPoolExecutor(cores()) as pool:
         found = [each for some in pool.map(partial(_judged, asked), files) for each in some]

@@ -17,7 +17,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError
 
 _OVER = 60.0  # seconds without another one
-_PARTICULAR = re.compile(r"\S*[\d/\\'\"]\S*")  # numbers, names, addresses: what differs among texts of one kind
+_PARTICULAR = re.compile(r"\S*(?:[\d/\\\"]|\B'|'\B)\S*")  # numbers, names, addresses: what differs in texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
 
 
@@ -71,7 +71,8 @@ class Repeats:
             if ended or self._now() - last >= _OVER:
                 del self._kinds[kind]
                 if more:
-                    self._say(f"{more} more like this{'' if ended else ', and none for a minute'}: {first}")
+                    what = _PARTICULAR.sub("…", first)  # without the first one's names and numbers
+                    self._say(f"{more} more like this{'' if ended else ', and none for a minute'}: {what}")
 
 
 class _Log(logging.Handler):

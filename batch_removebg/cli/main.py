@@ -111,7 +111,7 @@ def _settings(args: argparse.Namespace) -> Any:
         for name, option in declared(Options).items()
         if (value := getattr(args, name)) is not None
     }
-    return Settings(out=Path(args.out), **given)
+    return Settings(out=Path(args.out), given=frozenset(given), **given)
 
 
 def _status(args: argparse.Namespace, console: Console) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from batch_removebg.finish import presets
 from batch_removebg.finish.compliance import expectation
 from batch_removebg.finish.presets import Preset
+from batch_removebg.run.declare import declared
+from batch_removebg.run.options import Options
 
 from .console import result, table
 
@@ -18,9 +20,13 @@ def show(name: str | None) -> None:
         result(table([_HEAD, *map(_cells, presets.shipped().values())]))
         return
     preset = presets.known(name)
-    bound = {**preset.bound} | ({"canvas": "x".join(map(str, preset.canvas))} if preset.canvas else {})
-    bound |= {"name": preset.name} if preset.name else {}
-    lines = [preset.title or name, *(f"  --{key.replace('_', '-')} {value}" for key, value in bound.items())]
+    sides = {
+        name: sign.join(f"{side:g}" for side in preset.bound.get(name, ()))
+        for name, sign in (("canvas", "x"), ("aspect", ":"))
+    }
+    bound, flags = {**preset.bound, **sides, "name": preset.name}, declared(Options)
+    told = {f"--{key}" if key in flags else f"{key} =": value for key, value in bound.items() if value}
+    lines = [preset.title or name, *(f"  {key}" + f" {value}" * (value is not True) for key, value in told.items())]
     rules = (
         (level, about, expectation(about, rule), rule.standing or "", rule.read or "", rule.source or "")
         for level, about, rule in preset.rules()

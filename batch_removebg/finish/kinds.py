@@ -44,6 +44,8 @@ def parse_shadow(text: str) -> Shadow | None:
     kind = kind.lower()
     if kind == "none" and not pairs:
         return None
+    if kind == "none":
+        raise SettingsError(f"none takes nothing: leave {pairs[0]} out, or name a kind: {', '.join(SHADOWS)}")
     if kind not in SHADOWS:
         raise SettingsError(f"{kind!r} is no shadow{_nearest(kind, SHADOWS)}: give none, {', '.join(SHADOWS)}")
     values = dict(SHADOWS[kind])

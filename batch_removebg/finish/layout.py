@@ -11,6 +11,7 @@ from batch_removebg.matting.quality import CUT_OFF, EMPTY
 from .measures import Length, Size
 from .options import Geometry
 
+_NOISE = 1e-6  # pixels: subjects of a group have the same canvas
 _SIDES = ("top", "right", "bottom", "left")  # as in `Margin`
 SMALL = "small"
 """A fault that a layout may have beside two of a cutout's: the subject is smaller than was asked for."""
@@ -34,7 +35,7 @@ class Layout:
     factor: float = 1.0  # pixels of the canvas for one of the photo
     at: tuple[int, int] = (0, 0)  # the box's left and top
     size: Size = (0, 0)  # the box's; 0 by 0 where there is no subject
-    most: float = 0.0  # the factor without `scale`; 0 where there is no subject
+    most: float = 0.0  # the factor without `scale`, enlarged or not; 0 where there is no subject
     notes: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
 
@@ -82,13 +83,14 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
     if geometry.canvas:
         room = min(axis.most(side) / axis.length for axis, side in zip(axes, geometry.canvas, strict=True))
     wanted = min(room, geometry.scale or room)
-    most, factor = (bound if geometry.enlarge else min(bound, 1.0) for bound in (room, wanted))
+    factor = wanted if geometry.enlarge else min(wanted, geometry.unenlarged)
     lengths = tuple(max(1, math.floor(axis.length * factor + 0.5)) for axis in axes)
     canvas = geometry.canvas or _canvas(axes, lengths, geometry.aspect)
     notes, flags = list[str](), list[str]()
     if geometry.canvas and geometry.canvas_least and factor < wanted:
         share = min(1.0, max(factor / wanted, geometry.canvas_least / max(canvas)))
-        canvas, wanted = (math.ceil(canvas[0] * share), math.ceil(canvas[1] * share)), wanted * share
+        wanted, (width, height) = wanted * share, canvas
+        canvas = math.ceil(width * share - _NOISE), math.ceil(height * share - _NOISE)
         if canvas != geometry.canvas:
             made = "made {}x{} instead of {}x{}".format(*canvas, *geometry.canvas)
             notes.append(f"source too small: {made}; --enlarge allows it")
@@ -103,7 +105,7 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
         flags.append(SMALL)
     if factor > 1:
         notes.append(f"enlarged {factor:.3g} ×")
-    return Layout(canvas, factor, (across, down), (lengths[0], lengths[1]), most, tuple(notes), tuple(flags))
+    return Layout(canvas, factor, (across, down), (lengths[0], lengths[1]), room, tuple(notes), tuple(flags))
 
 
 def largest(size: Size, geometry: Geometry) -> Size:

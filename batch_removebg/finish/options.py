@@ -42,6 +42,7 @@ class Geometry:
     enlarge: bool = False  # the subject may become larger than it is in the photo
     canvas_least: int | None = None  # longer side down to which a canvas shrinks that the source is too small for
     scale: float | None = None  # pixels of the output for one of the photo, at most, that a group has in common
+    unenlarged: float = 1.0  # the largest factor without `enlarge`: less where a group has equal areas
 
     def __post_init__(self) -> None:
         given = (self.canvas, self.aspect, self.fill, self.scale, self.margin != NO_MARGIN, self.align != "centre")
@@ -182,5 +183,5 @@ class Finished:
     quality: Quality | None = None  # of the alpha as it was bought; None where it wasn't judged
     engine: str | None = None  # what the network that made the alpha ran on, where that is known
     checks: Mapping[str, str] = field(default_factory=dict)  # what became of each rule of the preset
-    factor: float = 0.0  # the largest for the subject that the layout allows without `scale`; 0 where it isn't laid out
+    factor: float = 0.0  # the largest for the subject that its canvas has room for; 0 where it isn't laid out
     area: int = 0  # the subject's, in pixels of the photo

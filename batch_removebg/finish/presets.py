@@ -17,7 +17,7 @@ from msgspec import Meta
 from batch_removebg.errors import SettingsError
 from batch_removebg.imaging.format import Format, Metadata, parse_colour
 
-from .options import Colours, Finish
+from .options import Align, Colours, Finish
 
 Standing = Literal["official", "reported"]
 Level = Literal["required", "recommended"]
@@ -31,8 +31,10 @@ _WORDS = {
     "mode": "(RGB|grey|CMYK)( with alpha)?",
     "profile": "sRGB",
 }
+SHIPPED = Path(__file__).with_name("presets.toml")  # its head tells the keys
 _GEOMETRY = ("canvas", "aspect", "fill", "align", "enlarge")
 _BINDS = (*_GEOMETRY, "background", "format", "quality", "colours", "metadata", "bytes_least", "bytes_most")
+_CHOICES = {"format": Format, "colours": Colours, "metadata": Metadata, "align": Align, "standing": Standing}
 _Day = Annotated[str, Meta(pattern=r"^(\d{4}-\d\d(-\d\d)?)?$")]
 _Pixels = Annotated[int, Meta(ge=1)]
 _Above0 = Annotated[float, Meta(gt=0)]
@@ -62,7 +64,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     canvas: tuple[_Pixels, _Pixels] | None = None
     aspect: tuple[_Above0, _Above0] | None = None
     fill: Annotated[float, Meta(gt=0, le=1)] | None = None
-    align: Literal["centre", "bottom", "centroid"] | None = None
+    align: Align | None = None
     enlarge: bool | None = None
     background: str | None = None
     format: Format | None = None
@@ -130,7 +132,7 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
 @cache
 def shipped() -> Mapping[str, Preset]:
     """The presets that come with this program, by name."""
-    raw = tomllib.loads(Path(__file__).with_name("presets.toml").read_text("utf-8"))
+    raw = tomllib.loads(SHIPPED.read_text("utf-8"))
     return {name: msgspec.convert({**cells, "preset": name}, Preset) for name, cells in raw.items()}
 
 
@@ -142,7 +144,8 @@ def known(word: str) -> Preset:
     if path.suffix.lower() != ".toml":
         near = " or ".join(get_close_matches(word.lower(), presets, 3))
         remedy = f"did you mean {near}?" if near else f"known are {', '.join(presets)}."
-        raise SettingsError(f"there is no preset {word!r}; {remedy} One of your own is the path of a .toml file")
+        own = f"One of your own is a .toml file: see the head of {SHIPPED}"
+        raise SettingsError(f"there is no preset {word!r}; {remedy} {own}")
     if path.stem in presets:
         raise SettingsError(f"{word}: {path.stem} is the name of a preset that is known; give the file another name")
     try:
@@ -177,10 +180,10 @@ def _plain(said: str) -> str:
     """What msgspec says of a value, for people."""
     what, _, place = re.sub(" [|] null|`", "", said).partition(" - at ")
     if unknown := re.fullmatch("Object contains unknown field (.*)|Invalid enum value '(.*)'", what):
-        word = unknown[1] or unknown[2]
-        hints = map(get_args, (Number, Word, Format, Colours, Metadata, Standing))
-        keys = {*Preset.__struct_fields__, *Rule.__struct_fields__}.union(*hints)
-        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, keys, 1))
-        what = f"there is no {word!r}{near or ' here'}"
+        word, values = unknown[1] or unknown[2], get_args(_CHOICES.get(place.rpartition(".")[2]))
+        keys = {*Preset.__struct_fields__, *Rule.__struct_fields__, *get_args(Number), *get_args(Word)}
+        near = "".join(f"; did you mean {near}?" for near in get_close_matches(word, values or keys, 1))
+        choice = f"give {', '.join(values)}" if values else f"see the head of {SHIPPED}"
+        what = f"there is no {word!r}{near or f': {choice}'}"
     place = place.removeprefix("key in ").replace("[...]", "").lstrip("$.")
     return f"{place}: {what}" if place else what

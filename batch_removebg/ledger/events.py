@@ -111,7 +111,7 @@ class Rendition(Struct, frozen=True, omit_defaults=True, gc=False):
     width: int | None
     height: int | None
     checks: Mapping[str, str] = {}  # what became of each rule of the preset
-    factor: float = 0.0  # the largest for its subject that the layout allows, in pixels of it for one of the photo
+    factor: float = 0.0  # the largest that the canvas has room for, in pixels of it for one of the photo
     area: int = 0  # of its subject, in pixels of the photo; 0 where it isn't laid out
 
 

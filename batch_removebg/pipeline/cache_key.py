@@ -43,11 +43,11 @@ class Recipe:
         """The same for URLs that the API fetches itself: few fields of `finish` apply to its cutout."""
         return _whole(self._digests[True])
 
-    def scaled(self, factors: Sequence[float | None]) -> Recipe:
-        """The same with a factor for each picture, which others of a group have, too."""
+    def scaled(self, factors: Sequence[tuple[float | None, float]]) -> Recipe:
+        """The same with a factor for each picture, as others of a group have, and the largest that isn't enlarged."""
         finish, *others = (
-            replace(finish, geometry=replace(finish.geometry, scale=factor))
-            for finish, factor in zip(self.finishes, factors, strict=True)
+            replace(finish, geometry=replace(finish.geometry, scale=scale, unenlarged=most))
+            for finish, (scale, most) in zip(self.finishes, factors, strict=True)
         )
         return replace(self, finish=finish, others=tuple(others))
 

@@ -116,7 +116,7 @@ class Pipeline:
         with todos:
             await self.reader.todos(hand_on)
         if self.reader.renamed[0]:
-            text = "{} × a longer name, since the plain one is taken (first: {}); each is noted in results.json"
+            text = "{} × another name than was asked for (first: {}); each is noted in results.json"
             self.context.notify(Event(Kind.WARNING, text=text.format(*self.reader.renamed)))
         self._copies.ended()
 

@@ -150,12 +150,18 @@ class Planner:
         elif step is Step.DONE and item.path is None and not self.recipe.passes_urls:
             same = (asks := self.again.asks(state)) is not None
             step = Step.DO if same else step
-        plain = self.claims.plain(item)
-        notes = () if names[0] == plain else (f"is named {names[0]}, since {plain} is taken",)
         stay = () if forced or whole or not same_source else stay
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
+        notes = self._notes(item, names)
         return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay)
+
+    def _notes(self, item: Item, names: Sequence[str]) -> tuple[str, ...]:
+        """Why the item's pictures have other names than were asked for."""
+        plain, given = self.claims.plain(item), zip(names, (self.claims, *self.more_claims), strict=True)
+        notes = [] if names[0] == plain else [f"is named {names[0]}, since {plain} is taken"]
+        empty = ((name, column) for name, claims in given if (column := claims.empty(item)))
+        return *notes, *(f"is named {name}, since its {column} is empty" for name, column in empty)
 
     def _claim(self, item: Item, was: str, over: list[ItemState]) -> tuple[str, ...]:
         """The names of the item's pictures; `over` receives the items whose pictures are replaced."""

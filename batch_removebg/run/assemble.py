@@ -143,7 +143,8 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
     scales = None
     if settings.scale_group is not None:
-        scales = Scales(recipe, settings.scale_group, settings.scale_equal)
+        alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
+        scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
     return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales)
 

@@ -17,6 +17,7 @@ import anyio.to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
@@ -60,8 +61,13 @@ async def run(
         raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
 
     held = dict[str, list[Event]]()  # what the first run says of pictures that the second may make again
+    made, twice = set[int](), 0
 
     def hear(event: Event, *, again: bool) -> None:
+        nonlocal twice
+        if event.kind is Kind.SAVED:
+            twice += hash64(event.item) in made
+            made.add(hash64(event.item))
         if event.kind is Kind.TOTAL:
             event = replace(event, count=2 * event.count)
         elif event.kind is Kind.STARTED:
@@ -76,18 +82,22 @@ async def run(
     first = await once(replace(settings, prune=False), listener=partial(hear, again=False))
     summary = first
     if first.stopped is None:
-        summary = _together(first, await once(_after(settings, first.predictions), listener=partial(hear, again=True)))
+        second = await once(_after(settings, first.predictions), listener=partial(hear, again=True))
+        summary = _together(first, second, len(made), twice)
     for event in chain(*held.values()):
         listener(event)
     return summary
 
 
-def _together(first: Summary, second: Summary) -> Summary:
+def _together(first: Summary, second: Summary, made: int, twice: int) -> Summary:
+    """Of both runs; `made`: the items whose pictures one of them made, `twice`: those of which both did."""
     return replace(
         second,
         seconds=first.seconds + second.seconds,
         predictions=first.predictions + second.predictions,
-        reused=max(0, second.reused - first.predictions),
+        skipped=max(0, second.saved - made),
+        reused=max(0, first.reused + second.reused - twice),
+        escalated=first.escalated + second.escalated,
         possible_duplicates=first.possible_duplicates + second.possible_duplicates,
     )
 
@@ -115,7 +125,7 @@ async def _run(
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
         inputs = await stack.enter_async_context(feeds.downloaded(inputs, settings, clock))
-        count = await anyio.to_thread.run_sync(check, inputs, settings)
+        count = await anyio.to_thread.run_sync(check, inputs, settings, listener)
         if count is not None:
             listener(Event(Kind.TOTAL, count=count))
         settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
@@ -154,15 +164,22 @@ async def _run(
         return await _close(ledger, summary, clock)
 
 
-def check(inputs: Sequence[str], settings: Settings) -> int | None:
+def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore) -> int | None:
     """The number of items, None where not all are checked; raises ManifestError and SettingsError for their faults."""
     if not settings.local:
         settings.key()
-    return reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings))
+    columns = set[str]()
+    count = reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings, columns))
+    for preset in () if "-" in inputs else settings.presets():
+        if lacks := [each for each in naming.columns_of(preset.name or "") if each.lower() not in columns]:
+            text = f"--preset {preset.preset}: there is no column {lacks[0]}, so its pictures are named by --name"
+            listener(Event(Kind.WARNING, text=text))
+    return count
 
 
-def _look(settings: Settings, item: Item | UrlRow) -> str:
-    """The item's name; raises SettingsError where it lacks a column that was asked for."""
+def _look(settings: Settings, columns: set[str], item: Item | UrlRow) -> str:
+    """The item's name; raises SettingsError where it lacks a column that was asked for. Its own are added to some."""
+    columns.update(map(str.lower, item.meta))
     if (column := settings.scale_group) is not None and column not in item.meta:
         there = ", ".join(item.meta) or "none"
         raise SettingsError(f"--scale-group {column}: {item.id} has no such column; there are: {there}")
@@ -188,7 +205,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
         pruned=pruned,
-        flags=flagged(fold.each(FLAGGED)),
+        flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
     )

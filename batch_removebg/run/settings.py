@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -49,6 +49,7 @@ _MEASURES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "trim_specks": ("specks", partial(parse_share, least=0, most=0.5)),
 }
 """Settings that are written as text: their fields of Geometry, and what reads them."""
+_LOSSY = ("jpeg", "avif")
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
@@ -58,6 +59,7 @@ class Settings(Options):
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
     own: Provider | None = None  # in the place of the three that `provider` names
+    given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -97,10 +99,10 @@ class Settings(Options):
     def _geometry(self) -> Geometry:
         """Where the subject lies."""
         given = {name: getattr(self, name) for name in ("trim", "align", "enlarge", "trim_level")}
-        for name, (field, read) in _MEASURES.items():
+        for name, (meant, read) in _MEASURES.items():
             if (text := getattr(self, name)) is not None:
                 with _named(f"--{name.replace('_', '-')}"):
-                    given[field] = read(text)
+                    given[meant] = read(text)
         if self.scale_group is not None and self.align == "centre":
             given["align"] = "bottom"  # one base line
         geometry = Geometry(**given)
@@ -119,7 +121,9 @@ class Settings(Options):
         for nth, preset in enumerate(presets):
             if self.mask_only:
                 raise SettingsError(f"--preset {preset.preset} makes pictures, not masks: leave --mask-only out")
-            if clash := self._given(preset.bound):
+            if self.lossless and preset.format in _LOSSY:
+                raise SettingsError(f"--preset {preset.preset} makes {preset.format}: leave --lossless out")
+            if clash := self._clash(preset, base):
                 remedy = "leave it out, or write a preset of your own (a .toml file)"
                 raise SettingsError(f"--preset {preset.preset} says itself what {clash} says: {remedy}")
             if preset.preset in (one.preset for one in presets[:nth]):
@@ -129,16 +133,21 @@ class Settings(Options):
             raise SettingsError("--scale-group needs --canvas, or a preset with one: elsewhere nothing is scaled")
         return finishes
 
-    def _given(self, names: Iterable[str]) -> str:
-        """The first flag of these options that isn't at its default."""
-        options = declared(type(self))
-        there = (options[name] for name in names if name in options)
-        return next((one.flag for one in there if getattr(self, one.name) != one.default), "")
+    def _clash(self, preset: Preset, base: Finish) -> str:
+        """The first flag that was given and says otherwise than the preset; empty where none does."""
+        options, made = declared(type(self)), finish_of(preset, base)
+        for name in filter(options.__contains__, preset.bound):
+            own, bound = (getattr(each.geometry, name, getattr(each, name, None)) for each in (base, made))
+            if own != bound and (name in self.given or getattr(self, name) != options[name].default):
+                return options[name].flag
+        return ""
 
     def _ground(self, text: str) -> Colour | BackdropFile:
         try:
             return parse_colour(text)
         except SettingsError as error:
+            if Path(text).is_dir():
+                raise SettingsError(f"{text} is a folder: name a picture in it") from error
             if not Path(text).is_file():
                 raise SettingsError(f"{error}; and no picture is at that path") from error
         from batch_removebg.finish.ground import backdrop_file  # loads what reads pictures
@@ -308,7 +317,9 @@ def _faults(settings: Settings) -> Iterator[str]:
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
-    if settings.lossless and settings.format in ("jpeg", "avif"):
+    if settings.scale_equal != "scale" and settings.scale_group is None:
+        yield "--scale-equal needs --scale-group, the column that tells groups"
+    if settings.lossless and settings.format in _LOSSY:
         yield f"--lossless: {settings.format} always loses a little; choose --format webp, png or tiff"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,13 @@ def failures(items: Iterable[tuple[str, ItemState]]) -> tuple[Group, ...]:
     return _grouped((state.error_kind or "error", key, state.error_message or "") for key, state in items)
 
 
-def flagged(items: Iterable[tuple[str, ItemState]]) -> tuple[Group, ...]:
-    """The items with flags by flag, the most frequent first; an item with two of them is in both groups."""
-    return _grouped((flag, key, "") for key, state in items for flag in state.flags)
+def flagged(items: Iterable[tuple[str, ItemState]], presets: Set[str] | None = None) -> tuple[Group, ...]:
+    """The items with flags by flag, the most frequent first; an item with two of them is in both groups.
+
+    `presets`: those whose flags count, beside those of the cutout itself; None: all.
+    """
+    found = ((flag, key, "") for key, state in items for flag in state.flags)
+    return _grouped(one for one in found if presets is None or one[0].rpartition(":")[0] in {"", *presets})
 
 
 def _grouped(found: Iterable[tuple[str, str, str]]) -> tuple[Group, ...]:

@@ -122,6 +122,11 @@ def by_row(template: str) -> bool:
     return any(field not in _OF_PICTURE for _, field in _parse(template))
 
 
+def columns_of(template: str) -> list[str]:
+    """The fields of a template, as it spells them; none of an empty one."""
+    return [field for _, field in _parse(template) if field] if template else []
+
+
 def without_suffix(path: str) -> str:
     """`path` without its extension if that is a picture's; other extensions stay."""
     stem, dot, suffix = path.rpartition(".")
@@ -244,6 +249,11 @@ class Claims:
             return f"{item.id}.{self._extension}"  # the same as below
         return f"{self._plain(item)}.{self._extension}"
 
+    def empty(self, item: Item) -> str:
+        """The first column of `first` that the item has, and nothing in it; else nothing."""
+        cells = {column.lower(): str(cell or "").strip() for column, cell in item.meta.items()}
+        return next((field for field in columns_of(self._first) if not cells.get(field.lower(), field)), "")
+
     def _plain(self, item: Item | UrlRow) -> str:
         return self._folder + self._fitting(self._named(item))
 
@@ -251,7 +261,7 @@ class Claims:
         if item.problem is not None:  # it may lack what the template asks for, and won't be written
             return safe_name(item.id)
         cells = {column.lower(): str(cell or "").strip() for column, cell in item.meta.items()} if self._first else {}
-        found = {field: cells.get(field.lower()) for _, field in _parse(self._first) if field} if cells else {}
+        found = {field: cells.get(field.lower()) for field in columns_of(self._first)} if cells else {}
         if found and all(found.values()):
             return render(self._first, replace(item, meta=found)) + item.suffix
         name = render(self._template, item) if item.output is None else safe_name(without_suffix(item.output))

@@ -170,8 +170,8 @@ def test_a_flood_of_log_lines_is_one_line_from_each_place_and_a_count() -> None:
     log.warning("later")
     assert stream.getvalue() == (
         "warning: refused 0.0\nerror: a bug at 0.0\n"
-        "warning: 2 more like this, and none for a minute: refused 0.0\nwarning: refused 119.0\n"
-        "error: 2 more like this, and none for a minute: a bug at 0.0\nerror: a bug at 119.0\n"
+        "warning: 2 more like this, and none for a minute: refused …\nwarning: refused 119.0\n"
+        "error: 2 more like this, and none for a minute: a bug at …\nerror: a bug at 119.0\n"
     )
 
 
@@ -181,19 +181,19 @@ def test_a_warning_is_said_once_and_counted_until_none_came_for_a_minute() -> No
     repeats = Repeats(said.append, lambda: now)
     for now in (0.0, 30.0, 80.0):
         repeats.warn(f"no answer from https://api.example/v{now}; the run pauses for {now} s")
-    repeats.warn("the profile was left out", "a.jpg")
+    repeats.warn("the photo's profile was left out", "a.jpg")
     assert said == [
         "no answer from https://api.example/v0.0; the run pauses for 0.0 s",
-        "a.jpg: the profile was left out",
+        "a.jpg: the photo's profile was left out",
     ]
     now = 139.0
     repeats.settle()
     assert len(said) == 2
     now = 140.0
     repeats.settle()
-    over = "2 more like this, and none for a minute: no answer from https://api.example/v0.0; the run pauses for 0.0 s"
+    over = "2 more like this, and none for a minute: no answer from … the run pauses for … s"
     assert said[2:] == [over]
-    repeats.warn("the profile was left out", "b.jpg")
-    repeats.warn("the profile was left out", "c.jpg")
+    repeats.warn("the photo's profile was left out", "b.jpg")
+    repeats.warn("the photo's profile was left out", "c.jpg")
     repeats.settle(ended=True)
-    assert said[3:] == ["b.jpg: the profile was left out", "1 more like this: the profile was left out"]
+    assert said[3:] == ["b.jpg: the photo's profile was left out", "1 more like this: the photo's profile was left out"]

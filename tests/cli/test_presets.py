@@ -142,7 +142,20 @@ def test_what_cannot_be_checked_at_all_is_a_usage_error(said: Said, tmp_path: Pa
         assert words in err
 
 
-def test_the_pictures_of_a_manifest_are_checked(said: Said, folder: Path) -> None:
-    (folder / "rows.csv").write_text("id,image\na,small.jpg\nb,sound.jpg\n")
-    code, _, err = said("check", folder / "rows.csv", "--preset", "jd")
-    assert (code, err) == (3, "2 picture(s), 2 check(s): 1 fail what is required\n")
+@pytest.mark.parametrize("name", ["rows.csv", "results.csv", "results.json", "ledger.jsonl", "list.txt"])
+def test_a_list_of_sources_is_not_checked_in_the_place_of_pictures(said: Said, folder: Path, name: str) -> None:
+    (folder / name).write_text("id,image\na,small.jpg\n")
+    code, out, err = said("check", folder / "sound.jpg", folder / name, "--preset", "jd")
+    what = "it names sources, and not the pictures made of them; give the folder of those"
+    assert (code, out, err) == (2, "", f"error: {folder / name} is no picture, folder or glob: {what}\n")
+
+
+def test_a_flag_that_says_otherwise_than_a_preset_is_refused_also_at_its_default(said: Said, folder: Path) -> None:
+    code, _, error = said("run", folder, "--out", folder / "out", "--preset", "amazon", "--format", "png")
+    assert (code, error.partition(" says: ")[0]) == (2, "error: --preset amazon says itself what --format")
+
+
+def test_show_has_as_flags_what_is_one(said: Said, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("aspect = [3, 4]\nenlarge = true\nbytes_most = 4_000_000\nname = '{sku}'\n")
+    lines = said("presets", "show", tmp_path / "own.toml")[1].splitlines()
+    assert sorted(lines[1:-1]) == ["  --aspect 3:4", "  --enlarge", "  --name {sku}", "  bytes_most = 4000000"]

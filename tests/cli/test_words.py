@@ -137,10 +137,10 @@ def test_longer_names_are_said_once_with_their_number_and_noted_with_each(
         "b.png": f"is named {named['b.png']}, since b.png is taken",
     }
     first = f"(first: in/a.png {notes['a.png']})"
-    assert [line for line in err.splitlines() if "longer name" in line] == [
-        f"warning: 2 × a longer name, since the plain one is taken {first}; each is noted in results.json"
+    assert [line for line in err.splitlines() if "another name" in line] == [
+        f"warning: 2 × another name than was asked for {first}; each is noted in results.json"
     ]
-    assert "longer name" not in said("run", "in", "--out", "out", *API)[2]
+    assert "another name" not in said("run", "in", "--out", "out", *API)[2]
 
 
 def test_a_name_that_cannot_be_written_fails_alone(

@@ -171,6 +171,7 @@ def test_settings_take_a_colour_or_a_file_and_refuse_what_is_neither_missing_hug
     assert (found.background.path, found.background.whole) == (str(tmp_path / "wall.png"), True)
     assert found.shadow == parse_shadow("cast,azimuth=90")
     for given, message in (
+        ({"background": "."}, r"--background: \. is a folder: name a picture in it"),
         ({"background": "wal.png"}, r"--background: 'wal.png' is not a colour: .*; and no picture is at that path"),
         ({"background": "notes.txt"}, r"--background: notes.txt is not a picture \(it starts with b'white'\)"),
         ({"background": "wall.png", "max_pixels": 3000}, r"--background: wall.png has 40×90|90×40 pixels .*max-pixels"),

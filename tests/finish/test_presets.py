@@ -9,7 +9,7 @@ import pytest
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.options import Finish, Geometry
-from batch_removebg.finish.presets import Preset, Rule, finish_of, known, shipped
+from batch_removebg.finish.presets import SHIPPED, Preset, Rule, finish_of, known, shipped
 
 ASKED_FOR = (
     *("amazon", "amazon-zoom", "ebay", "google", "google-apparel", "walmart", "shopify", "etsy", "zalando", "otto"),
@@ -138,7 +138,12 @@ def test_a_preset_of_ones_own_is_a_file_with_the_same_keys(tmp_path: Path) -> No
             "line 2: required.mode: it is about a word: give any, a list of those that are allowed",
         ),
         ("[required]\nfill = { least = 2, most = 1 }", "line 2: required.fill: least is above most"),
-        ('[required]\nfill = { least = 1, standing = "x" }', "line 2: required.standing: there is no 'x' here"),
+        (
+            '[required]\nfill = { least = 1, standing = "x" }',
+            "line 2: required.standing: there is no 'x': give official, reported",
+        ),
+        ('format = "bmp"', "line 1: format: there is no 'bmp': give png, webp, jpeg, tiff, avif"),
+        ("margin = 3", f"line 1: there is no 'margin': see the head of {SHIPPED}"),
         (
             '[required]\nbackground = { any = ["black"] }',
             "line 2: required.background: 'black' is not one of white|transparent",
@@ -182,5 +187,5 @@ def test_a_file_that_is_no_toml_or_takes_a_known_name_or_is_missing_is_refused(t
 def test_an_unknown_preset_is_refused_with_the_nearest_names(word: str, remedy: str) -> None:
     with pytest.raises(SettingsError) as refused:
         known(word)
-    said = f"there is no preset {word!r}; {remedy} One of your own is the path of a .toml file"
+    said = f"there is no preset {word!r}; {remedy} One of your own is a .toml file: see the head of {SHIPPED}"
     assert str(refused.value) == said

@@ -252,7 +252,7 @@ def test_a_shadow_is_read_with_what_differs_from_its_defaults():
     [
         ("", "'' is no shadow: give none, drop, contact, cast, float, reflection"),
         ("dorp", "'dorp' is no shadow, did you mean drop?: give none"),
-        ("none,opacity=1", "'none' is no shadow"),
+        ("none,opacity=1", "none takes nothing: leave opacity=1 out, or name a kind: drop, contact, cast"),
         ("drop,opactiy=1", "'opactiy' is nothing that drop takes, did you mean opacity?: opacity, softness, length"),
         ("contact,azimuth=90", "'azimuth' is nothing that contact takes: opacity, softness, colour"),
         ("reflection,colour=red", "'colour' is nothing that reflection takes: opacity, length, gap"),

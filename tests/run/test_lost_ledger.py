@@ -129,7 +129,7 @@ async def test_starting_over_keeps_the_old_ledger_and_makes_photos_from_the_mask
     assert finished.provider.bill == 6  # the two URLs, of which nothing but a picture without a line was left
     said, renamed = [event.text for event in finished.events if event.kind is Kind.WARNING]
     assert said.startswith("a new ledger is begun; kept of the old one: ")
-    assert renamed.startswith("4 × a longer name, since the plain one is taken (first: ")
+    assert renamed.startswith("4 × another name than was asked for (first: ")
     after = contents(finished.out)
     for name in filter(before.__contains__, (LEDGER, INDEX, RESULTS)):
         [kept] = [each for each in after if each.startswith(f"{name}.cut-")]

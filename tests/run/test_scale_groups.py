@@ -55,14 +55,46 @@ async def test_a_group_has_the_factor_of_its_largest_subject_and_one_base_line(
 ) -> None:
     summary = await bench.run(str(set_of_three), **CANVAS)
     assert (summary.exit_code, summary.predictions, summary.reused) == (0, 3, 0)
+    assert (summary.saved, summary.skipped) == (3, 0)
     assert boxes(bench) == {"tall": (15, 0, 45, 60), "small": (23, 45, 38, 60), "other": (20, 20, 40, 60)}
     assert bench.provider.calls.count("create") == 3
+
+
+async def test_an_item_in_no_group_lies_as_it_would_without_groups(bench: Bench, set_of_three: Path) -> None:
+    set_of_three.write_text(set_of_three.read_text().replace("other.jpg,b", "other.jpg,"))
+    await bench.run(str(set_of_three), **CANVAS | {"canvas": "100x100"})
+    assert boxes(bench) == {"tall": (30, 20, 70, 100), "small": (40, 80, 60, 100), "other": (40, 30, 60, 70)}
 
 
 async def test_equal_area_gives_each_subject_of_a_group_as_many_pixels(bench: Bench, set_of_three: Path) -> None:
     await bench.run(str(set_of_three), scale_equal="area", **CANVAS)
     sizes = {name: (box[2] - box[0]) * (box[3] - box[1]) for name, box in boxes(bench).items() if box}
     assert (sizes["small"], sizes["tall"]) == (20 * 20, 14 * 28)
+
+
+@pytest.mark.parametrize(
+    ("equal", "side", "sizes"),
+    [
+        ("scale", 100, {"tall": (40, 80), "small": (20, 20), "other": (20, 40)}),
+        ("area", 36, {"tall": (14, 28), "small": (20, 20), "other": (20, 40)}),
+    ],
+)
+async def test_a_canvas_that_a_whole_group_is_too_small_for_shrinks_alike_for_all_of_it(
+    bench: Bench, set_of_three: Path, tmp_path: Path, equal: str, side: int, sizes: dict[str, tuple[int, int]]
+) -> None:
+    (tmp_path / "own.toml").write_text(
+        "canvas = [200, 200]\nfill = 0.8\nformat = 'png'\n[required]\nlongest = { least = 20 }\n"
+    )
+    own = {"preset": (str(tmp_path / "own.toml"),), "refine": "none", "trim_specks": "0"}
+    await bench.run(str(set_of_three), scale_group="family", scale_equal=equal, **own)
+    pictures = {path.stem: Image.open(path) for path in (bench.out / "own").glob("*.png")}
+    boxes = {name: picture.getchannel("A").getbbox() or (0, 0, 0, 0) for name, picture in pictures.items()}
+    assert {name: (box[2] - box[0], box[3] - box[1]) for name, box in boxes.items()} == sizes
+    assert {name: picture.size for name, picture in pictures.items()} == {
+        **dict.fromkeys(("tall", "small"), (side, side)),
+        "other": (50, 50),
+    }
+    assert boxes["tall"][3] == boxes["small"][3]
 
 
 async def test_a_second_run_has_nothing_to_do_and_a_new_member_moves_its_group_alone(
@@ -86,6 +118,15 @@ async def test_a_group_with_a_failed_item_is_made_of_the_others(bench: Bench, se
     summary = await bench.run(str(set_of_three), **CANVAS)
     assert (summary.saved, summary.failed, summary.exit_code) == (2, 1, 3)
     assert boxes(bench)["small"] == (20, 40, 40, 60)
+
+
+async def test_what_the_two_passes_made_and_had_on_hand_is_counted_once(bench: Bench, set_of_three: Path) -> None:
+    await bench.run(str(set_of_three), refine="none")
+    set_of_three.write_text(set_of_three.read_text().replace("other.jpg,b", "other.jpg,"))
+    summary = await bench.run(str(set_of_three), **CANVAS)
+    assert (summary.saved, summary.skipped, summary.reused, summary.predictions) == (3, 0, 3, 0)
+    summary = await bench.run(str(set_of_three), **CANVAS)
+    assert (summary.saved, summary.skipped, summary.reused, summary.predictions) == (3, 3, 0, 0)
 
 
 async def test_the_two_passes_spend_one_budget(bench: Bench, set_of_three: Path) -> None:
@@ -120,9 +161,11 @@ async def test_of_each_picture_is_told_what_became_of_the_last_one_and_all_else_
     (bench.photos / "other.jpg").write_bytes(b"no picture")
     await bench.run(str(set_of_three), **CANVAS | {"canvas": "200x200"})
     remarks = [event for event in bench.events if event.kind in (Kind.NOTE, Kind.WARNING)]
-    assert [(event.item, event.text.partition(":")[0]) for event in remarks] == [
+    assert sorted((event.item, event.text.partition(";")[0].partition(str(set_of_three))[0]) for event in remarks) == [
+        ("", ""),
         ("", "pictures are made twice where one scale in each family needs it"),
-        ("", str(set_of_three)),
+        ("small", "source too small: fill 10% instead of 25%"),
+        ("tall", "source too small: fill 40% instead of 100%"),
     ]
     assert [event.count for event in bench.events if event.kind is Kind.TOTAL] == [6, 6]
     assert [event.item for event in bench.events if event.kind is Kind.FAILED] == ["other"]

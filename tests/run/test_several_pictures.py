@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import SettingsError
+from batch_removebg.events import Kind
 from batch_removebg.ledger.events import Claimed
 from batch_removebg.ledger.journal import look
 from batch_removebg.run.settings import Settings
@@ -19,6 +20,7 @@ from tests.support.doubles import photo
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
 SQUARE = "canvas = [64, 64]\nformat = 'jpeg'\nbackground = 'white'\n"
+LONG = "[required]\nlongest = { least = 70 }\n"
 TALL = "canvas = [40, 60]\nformat = 'webp'\nbackground = 'grey'\n"
 
 
@@ -164,6 +166,41 @@ async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Ben
     assert (await bench.run(str(manifest), preset=(shop, hyphens))).exit_code == 0
     outputs = sorted([one["output"] for one in item["outputs"]] for item in bench.results()["items"])
     assert outputs == [["shop/0123.MAIN.jpg", "hyphens/a-b.jpg"], ["shop/c.jpg", "hyphens/c.jpg"]]
+    named = "is named shop/c.jpg, since its gtin is empty"
+    warned = [event.text for event in bench.events if event.kind is Kind.WARNING and not event.item]
+    first = f"(first: {bench.photos}/c.jpg {named})"
+    assert warned == [f"1 × another name than was asked for {first}; each is noted in results.json"]
+    [saved] = [line for line in bench.ledger() if line["event"] == "saved" and line["item"] == "c"]
+    assert saved["notes"][0] == named
+
+
+async def test_a_column_for_names_that_the_whole_manifest_lacks_is_said_once(bench: Bench, tmp_path: Path) -> None:
+    bench.add("a.jpg", "b.jpg")
+    shop = preset(tmp_path, "shop", SQUARE + "name = '{gtin}.{id}'\n")
+    assert (await bench.run(preset=(shop,))).exit_code == 0
+    said = "--preset shop: there is no column gtin, so its pictures are named by --name"
+    assert [(event.item, event.text) for event in bench.events if event.kind is Kind.WARNING][:1] == [("", said)]
+
+
+async def test_worth_a_look_are_the_pictures_of_this_run_and_not_those_of_other_presets(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.add("a.jpg")
+    one, other = (
+        preset(tmp_path, name, SQUARE + "[required]\nlongest = { least = 70 }\n") for name in ("one", "other")
+    )
+    await run(bench, one)
+    summary = await bench.run(preset=(other,))
+    flags = {group.kind for group in summary.flags if ":" in group.kind}
+    assert {flag.partition(":")[0] for flag in flags} == {"other"}
+    [item] = bench.results()["items"]
+    assert {"one:longest", "other:longest"} <= set(item["flags"])
+
+
+def test_what_agrees_with_a_preset_may_be_said_beside_it() -> None:
+    same = {"format": "jpeg", "srgb": True, "canvas": "2000x2000", "background": "white", "quality": 90, "fill": "90%"}
+    agreed = Settings(out=Path("out"), preset=("amazon",), given=frozenset(same), **same)
+    assert agreed.finishes() == Settings(out=Path("out"), preset=("amazon",)).finishes()
 
 
 async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Bench, tmp_path: Path) -> None:
@@ -186,6 +223,10 @@ async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Ben
         ({"preset": ("amazon", "ebay", "amazon")}, "--preset amazon is given twice"),
         ({"preset": ("amazon",), "background": "black"}, "--preset amazon says itself what --background says"),
         ({"preset": ("amazon",), "mask_only": True}, "--preset amazon makes pictures, not masks"),
+        ({"preset": ("amazon",), "given": {"format"}}, "--preset amazon says itself what --format says"),
+        ({"preset": ("amazon",), "canvas": "2000x1999"}, "--preset amazon says itself what --canvas says"),
+        ({"preset": ("amazon",), "lossless": True}, "--preset amazon makes jpeg: leave --lossless out"),
+        ({"scale_equal": "area"}, "--scale-equal needs --scale-group"),
     ],
 )
 def test_what_contradicts_a_preset_is_refused_by_name(settings: dict[str, Any], said: str) -> None:
