@@ -50,8 +50,10 @@ def measure_file(data: bytes, limits: Limits, *, name: PurePath | None = None, a
     alpha = own if alpha is None else alpha
     seen = shown if alpha is None else to_8_bits(alpha) > _SEEN
     (ground, told), (fill, share) = _ground(_border(pixels), shown, inks), _fill(seen)
+    subject: str | None = "there is one" if seen.any() and shown.any() else "nothing but ground"
     if alpha is None and ground != "white":
-        fill, share = None, "can't be told: there is no alpha, and the ground isn't white"
+        fill = subject = None
+        share = "can't be told: there is no alpha, and the ground isn't white"
     srgb = inks == 1 or (inks == 3 if header.icc is None else means_srgb(header.icc))
     values = _of_header(header, name) | {
         "bytes": len(data),
@@ -59,8 +61,9 @@ def measure_file(data: bytes, limits: Limits, *, name: PurePath | None = None, a
         "profile": "sRGB" if srgb else _OTHER,
         "background": ground,
         "fill": fill,
+        "subject": subject,
     }
-    return Facts(values, {"background": told, "fill": share})
+    return Facts(values, {"background": told, "fill": share} | ({} if subject else {"subject": share}))
 
 
 def _of_header(header: Header, name: PurePath | None) -> dict[str, float | str | None]:
