@@ -142,7 +142,7 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
 
 
 def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image:
-    """One picture's cutout, upright and at its own size, RGBA unless `background` or `mask_only` say otherwise.
+    """One picture's cutout, upright and at its own size, RGBA unless `background` or `mask_only` say otherwise; or a `preset`'s.
 
     `image`: a path, a file's bytes or a PIL image, whose EXIF orientation is applied. `settings` are fields of
     Settings for the engine on this machine, whose network stays loaded. Raises TypeError, SettingsError, or BatchError
@@ -155,7 +155,7 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
 
     data = picture_bytes(image)
     with _in_arguments():
-        return cut(_network(wanted.network, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
+        return cut(_network(wanted.network, wanted.device, wanted.precision), data, wanted.finishes()[0], wanted.limits())
 
 
 @cache
