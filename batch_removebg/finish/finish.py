@@ -102,7 +102,7 @@ def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None)
     name = PurePath(finish.output) if finish.output else None
     checks = judge(measure_file(data, Limits(width * height), name=name, alpha=alpha), preset)
     notes = (*common, *(f"{finish.preset}: {note}" for note in composed.notes[len(common) :]))
-    flags = tuple(f"{finish.preset}:{flag}" for flag in (*composed.flags, *failed(checks)))
+    flags = tuple(f"{finish.preset}:{flag}" for flag in dict.fromkeys((*composed.flags, *failed(checks))))
     return replace(made, notes=notes, flags=flags, checks=brief(checks))
 
 
