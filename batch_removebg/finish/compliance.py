@@ -29,7 +29,7 @@ _RULES = {
     "name": ("name it as the shop asks: --name", ""),
 }
 """What helps where a rule isn't met, and how its number is told; the others are about sides."""
-_SUBJECT: tuple[Level, str, Rule] = ("required", "subject", Rule(any=("there is one",)))  # which no shop says
+_SUBJECT: tuple[Level, str, Rule] = ("required", "subject", Rule(any=("a subject",)))  # which no shop says
 _SIDE = (_RESIZE, "{:,.0f} px")
 _STATUS = ("skipped", "pass", "advised", "fail")  # the graver later
 

@@ -50,7 +50,7 @@ def measure_file(data: bytes, limits: Limits, *, name: PurePath | None = None, a
     alpha = own if alpha is None else alpha
     seen = shown if alpha is None else to_8_bits(alpha) > _SEEN
     (ground, told), (fill, share) = _ground(_border(pixels), shown, inks), _fill(seen)
-    subject: str | None = "there is one" if seen.any() and shown.any() else "nothing but ground"
+    subject: str | None = "a subject" if seen.any() and shown.any() else "nothing but ground"
     if alpha is None and ground != "white":
         fill = subject = None
         share = "can't be told: there is no alpha, and the ground isn't white"
