@@ -15,6 +15,7 @@ _RULES = {
         "lay it on plain white, subject and shadow off the frame: --background white --fill 0.9",
         "",
     ),
+    "subject": ("give a photo with a subject that can be found, and seen on its ground", ""),
     "fill": ("let the subject take another part of the frame: --fill", "{:.4g} %"),
     "aspect": ("give the canvas that shape: --canvas", ""),
     "megapixels": (_RESIZE, "{:.4g} megapixels"),
@@ -28,6 +29,7 @@ _RULES = {
     "name": ("name it as the shop asks: --name", ""),
 }
 """What helps where a rule isn't met, and how its number is told; the others are about sides."""
+_SUBJECT: tuple[Level, str, Rule] = ("required", "subject", Rule(any=("a subject",)))  # which no shop says
 _SIDE = (_RESIZE, "{:,.0f} px")
 _STATUS = ("skipped", "pass", "advised", "fail")  # the graver later
 
@@ -56,8 +58,9 @@ class Check:
 
 
 def judge(facts: Facts, preset: Preset) -> tuple[Check, ...]:
-    """Each rule of a preset and what became of it, in the preset's order."""
-    return tuple(_judged(level, about, rule, facts) for level, about, rule in preset.rules())
+    """Each rule of a preset and what became of it, in the preset's order; then that there is a subject at all."""
+    asked = (*preset.rules(), _SUBJECT)
+    return tuple(_judged(level, about, rule, facts) for level, about, rule in asked)
 
 
 def failed(checks: Iterable[Check]) -> tuple[str, ...]:

@@ -44,12 +44,16 @@ def measure_file(data: bytes, limits: Limits, *, name: PurePath | None = None, a
         stored = unpack(header)
         pixels = np.atleast_3d(to_8_bits(upright(as_array(stored.pixels), header.orientation)))
     inks = pixels.shape[2] - stored.alpha
-    if alpha is None and stored.alpha and pixels[..., -1].min() < _WHITE:
-        alpha = pixels[..., -1]
-    seen = _darker(pixels, inks) if alpha is None else to_8_bits(alpha) > _SEEN
-    (ground, told), (fill, share) = _ground(_border(pixels), seen, inks), _fill(seen)
+    own = pixels[..., -1] if stored.alpha and pixels[..., -1].min() < _WHITE else None
+    # Of the ground the file alone tells, as to the shop.
+    shown = _darker(pixels, inks) if own is None else own > _SEEN
+    alpha = own if alpha is None else alpha
+    seen = shown if alpha is None else to_8_bits(alpha) > _SEEN
+    (ground, told), (fill, share) = _ground(_border(pixels), shown, inks), _fill(seen)
+    subject: str | None = "a subject" if seen.any() and shown.any() else "nothing but ground"
     if alpha is None and ground != "white":
-        fill, share = None, "can't be told: there is no alpha, and the ground isn't white"
+        fill = subject = None
+        share = "can't be told: there is no alpha, and the ground isn't white"
     srgb = inks == 1 or (inks == 3 if header.icc is None else means_srgb(header.icc))
     values = _of_header(header, name) | {
         "bytes": len(data),
@@ -57,8 +61,9 @@ def measure_file(data: bytes, limits: Limits, *, name: PurePath | None = None, a
         "profile": "sRGB" if srgb else _OTHER,
         "background": ground,
         "fill": fill,
+        "subject": subject,
     }
-    return Facts(values, {"background": told, "fill": share})
+    return Facts(values, {"background": told, "fill": share} | ({} if subject else {"subject": share}))
 
 
 def _of_header(header: Header, name: PurePath | None) -> dict[str, float | str | None]:
@@ -119,7 +124,7 @@ def _near(seen: Mask) -> Mask:
 
 
 def _ground(border: Samples, seen: Mask, inks: int) -> tuple[str, str]:
-    """The border: white, transparent, or another; and in words. What is known to be the subject's is left out."""
+    """The border: white, transparent, or another; and in words. What the file's own alpha shows is left out."""
     free = ~_border(seen)
     if not free.any():
         return _OTHER, "the subject takes all of the border"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 
 from batch_removebg.errors import OutputBroken
@@ -42,7 +43,7 @@ def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits
         # The pixels may be changed, and all but the last are needed once more.
         own = picture if nth == len(alike) else replace(picture, pixels=picture.pixels.copy())
         shared = cut_out(own, matte, group[0])
-        made |= {finish: _file(shared, finish, quality, matte.engine) for finish in group}
+        made |= {finish: _file(shared, finish, limits, quality, matte.engine) for finish in group}
     return [made[finish] for finish in finishes]
 
 
@@ -52,7 +53,7 @@ def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> li
     for finish in finishes:
         shared = cut_again(picture, finish)
         quality = quality or measure(Matte(to_8_bits(shared.mask)))
-        made.append(_file(shared, finish, quality))
+        made.append(_file(shared, finish, limits, quality))
     return made
 
 
@@ -70,8 +71,9 @@ def compose(cut: Cut, finish: Finish) -> Picture:
     return _composed(_placed(cut, finish), finish)[0]
 
 
-def _placed(cut: Cut, finish: Finish) -> Cut:
-    return placed(replace(cut, picture=_with_fitting_metadata(cut.picture, finish)), finish.geometry)
+def _placed(cut: Cut, finish: Finish, limits: Limits | None = None) -> Cut:
+    cut = replace(cut, picture=_with_fitting_metadata(cut.picture, finish))
+    return placed(cut, finish.geometry, partial(finish.require_room, limits=limits) if limits else None)
 
 
 def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
@@ -88,9 +90,9 @@ def _composed(cut: Cut, finish: Finish) -> tuple[Picture, Samples]:
     return laid(cut, under, finish.backdrop), cut.mask
 
 
-def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None) -> Finished:
+def _file(cut: Cut, finish: Finish, limits: Limits, quality: Quality, engine: str | None = None) -> Finished:
     """The file; of one for a preset, notes and flags name that, and say what its rules make of the file."""
-    laid_out = _placed(cut, finish)
+    laid_out = _placed(cut, finish, limits)
     composed, mask = _composed(laid_out, finish)
     composed, data = weighed(composed, finish)
     (height, width), common = composed.pixels.shape[:2], cut.picture.notes
@@ -102,7 +104,7 @@ def _file(cut: Cut, finish: Finish, quality: Quality, engine: str | None = None)
     name = PurePath(finish.output) if finish.output else None
     checks = judge(measure_file(data, Limits(width * height), name=name, alpha=alpha), preset)
     notes = (*common, *(f"{finish.preset}: {note}" for note in composed.notes[len(common) :]))
-    flags = tuple(f"{finish.preset}:{flag}" for flag in (*composed.flags, *failed(checks)))
+    flags = tuple(f"{finish.preset}:{flag}" for flag in dict.fromkeys((*composed.flags, *failed(checks))))
     return replace(made, notes=notes, flags=flags, checks=brief(checks))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,14 +20,15 @@ from batch_removebg.model import Matte
 
 from .cut import Cut, cut_again, cut_out, pasted, white_of
 from .layout import Layout, Subject, layout
+from .measures import Size
 from .options import Finish, Geometry
 from .resample import resampled, shrunk
 
 _CELLS = 512  # along the longest side, by which pieces are told apart: up to two empty ones between them join them
 
 
-def placed(cut: Cut, geometry: Geometry) -> Cut:
-    """The cut on its canvas, as `geometry` says; the one given stays as it is."""
+def placed(cut: Cut, geometry: Geometry, require_room: Callable[[Size], None] | None = None) -> Cut:
+    """The cut on its canvas, as `geometry` says; the one given stays as it is. Raises what `require_room` does."""
     if not geometry.trim:
         return cut
     height, width = cut.mask.shape
@@ -35,6 +37,8 @@ def placed(cut: Cut, geometry: Geometry) -> Cut:
         cut.found[how] = find(cut.mask, geometry)
     subject, mask = cut.found[how]
     plan = layout(subject, (width, height), geometry)
+    if require_room is not None:
+        require_room(plan.canvas)
     picture = replace(cut.picture, notes=cut.picture.notes + plan.notes, flags=cut.picture.flags + plan.flags)
     if subject is None:
         return pasted(Cut(picture, np.zeros_like(mask)), plan.canvas, 0, 0)

@@ -13,6 +13,7 @@ from .options import Geometry
 
 _NOISE = 1e-6  # pixels: subjects of a group have the same canvas
 _SIDES = ("top", "right", "bottom", "left")  # as in `Margin`
+_PAIRS = (("left", "right"), ("top", "bottom"))  # across and down
 SMALL = "small"
 """A fault that a layout may have beside two of a cutout's: the subject is smaller than was asked for."""
 
@@ -48,7 +49,7 @@ class _Axis(NamedTuple):
     before: Length
     after: Length
     fill: float
-    align: str  # one of `Align`; or `start` or `end`, where the photo's frame cuts the subject off
+    align: str  # one of `Align`; or `start` or `end`, where the photo's frame cuts the subject off (both: start)
 
     def most(self, side: float) -> float:
         """How long the subject may be on a canvas of that side."""
@@ -96,7 +97,11 @@ def layout(subject: Subject | None, size: Size, geometry: Geometry) -> Layout:
             notes.append(f"source too small: {made}; --enlarge allows it")
     across, down = (axis.start(canvas[nth], lengths[nth], factor) for nth, axis in enumerate(axes))
     if subject.touches and canvas != lengths:
-        notes.append(f"the photo's frame cuts the subject off ({', '.join(subject.touches)}): it lies at that edge")
+        pairs = (pair for pair, *both in zip(_PAIRS, canvas, lengths, strict=True) if both[0] != both[1])
+        free = [pair for pair in pairs if {*pair} <= {*subject.touches}]
+        edge = "; at ".join("the {} edge, not at the {}, where the cut is seen".format(*pair) for pair in free)
+        where = f"({', '.join(subject.touches)}): it lies at {edge or 'that edge'}"
+        notes.append(f"the photo's frame cuts the subject off {where}")
         flags.append(CUT_OFF)
     if factor < wanted * (1 - 1e-9):
         whole = max(axis.length / side for axis, side in zip(axes, canvas, strict=True))
@@ -115,14 +120,14 @@ def largest(size: Size, geometry: Geometry) -> Size:
 
 def _axis(subject: Subject, geometry: Geometry, nth: int) -> _Axis:
     """Across (0) or down (1)."""
-    sides = (("left", "right"), ("top", "bottom"))[nth]
+    sides = _PAIRS[nth]
     first, last = (side in subject.touches for side in sides)
     before, after = (Length() if side in subject.touches else geometry.margin[_SIDES.index(side)] for side in sides)
     start, end = subject.box[nth], subject.box[nth + 2]
     centroid = subject.centroid[nth] - start if subject.centroid else (end - start) / 2
     fill = 1.0 if first and last else geometry.fill or 1.0
     align = "centre" if (nth, geometry.align) == (0, "bottom") else geometry.align
-    align = ("start" if first else "end") if first != last else align
+    align = "start" if first else "end" if last else align
     return _Axis(end - start, centroid, before, after, fill, align)
 
 

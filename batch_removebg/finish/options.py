@@ -95,6 +95,10 @@ class Finish:
     side_least: int = 1  # pixels of the longer side, below which the picture isn't made smaller
     shadow: Shadow | None = None  # under the subject
 
+    def __post_init__(self) -> None:
+        if self.bytes_least and self.bytes_most and self.bytes_least > self.bytes_most:
+            raise SettingsError("bytes_least is above bytes_most: no file keeps to both")
+
     def look(self, *, passed: bool = False) -> dict[str, Any]:
         """The fields that decide how the picture looks, for a recipe's digest; `passed`: one passed on as it came."""
         left_out = {"effort", "colours", "lossless", "preset_file", "output"}

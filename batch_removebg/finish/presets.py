@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -121,12 +122,19 @@ def finish_of(preset: Preset, base: Finish) -> Finish:
     placed = {name: bound.pop(name) for name in _GEOMETRY if name in bound}
     if "background" in bound:
         bound["background"] = parse_colour(bound["background"])
-    sides = (preset.required.get(about) for about in ("longest", "shortest", "width", "height"))
-    bound["side_least"] = least = int(max([side.least or 1 for side in sides if side], default=1))
+    geometry = replace(base.geometry, **placed)
+    bound["side_least"] = least = _side_least(preset, geometry.canvas or geometry.aspect or (1, 1))
     if placed:  # what a file of one's own says of a canvas is meant, unless its rules allow a smaller one
         smaller = least if least > 1 or not preset.file else None
-        bound["geometry"] = replace(base.geometry, **placed, canvas_least=smaller)
+        bound["geometry"] = replace(geometry, canvas_least=smaller)
     return replace(base, preset=preset.preset, preset_file=preset.file, **bound)
+
+
+def _side_least(preset: Preset, shape: tuple[float, float]) -> int:
+    """The longer side, in pixels, down to which pictures of that shape keep to what is required of their sides."""
+    sides = {"longest": max(shape), "shortest": min(shape), "width": shape[0], "height": shape[1]}
+    asked = ((rule.least, sides[about]) for about, rule in preset.required.items() if about in sides and rule.least)
+    return math.ceil(max((least * max(shape) / side for least, side in asked), default=1))
 
 
 @cache

@@ -29,6 +29,7 @@ _TOUCH = 0.04  # of its height above the floor, where contact ends
 _REACH = 3  # standard deviations after which a blur ends
 _SEAM = 0.004  # of its height, that a reflection reaches up under the subject
 _NEAR = 0.008  # of its height, the deviation of what is dark where it stands, beside a cast shadow
+_FRAME, _BLOCK = 50, 8  # a frame is one part in so many of a side; and pixels that a JPEG's block reaches into it
 _FINER = 3  # parts of a column that are cast one by one: else there were stripes
 _BLURS = 3  # steps of a cast shadow, from sharp to soft
 
@@ -60,7 +61,7 @@ class _Part(NamedTuple):
 def shade(cut: Cut, shadow: Shadow, *, fixed: bool = False) -> tuple[Cut, Cut | None]:
     """The cut on a canvas that has grown for its shadow, unless that is `fixed`, and the shadow on the same canvas.
 
-    None where no shadow shows. Where a shadow grows the canvas, or is clipped by it, the picture's notes say so.
+    None where no shadow shows; on a fixed canvas it softly ends before the frame. Notes say what grew or is cut off.
     """
     subject = _subject(cut.mask)
     if subject is None:
@@ -79,7 +80,20 @@ def shade(cut: Cut, shadow: Shadow, *, fixed: bool = False) -> tuple[Cut, Cut | 
             size, before, above, note = (width, height), 0, 0, "the shadow is cut off by the canvas"
         cut = pasted(cut, size, before, above)
         cut = replace(cut, picture=replace(cut.picture, notes=(*cut.picture.notes, note)))
-    return cut, pasted(layer, size, left + before, top + above)
+    laid = pasted(layer, size, left + before, top + above)
+    return cut, replace(laid, mask=_ended(laid.mask)) if fixed else laid
+
+
+def _ended(mask: Samples) -> Samples:
+    """A shadow's mask that softly ends before the frame, which a shop may want white."""
+    down, across = (
+        ((np.minimum(np.arange(side), np.arange(side)[::-1]) - _BLOCK) / side * _FRAME - 1).clip(0, 1)
+        for side in mask.shape
+    )
+    ended = np.empty_like(mask)
+    for rows in strips(mask):
+        ended[rows] = np.rint(mask[rows] * down[rows, None] * across)
+    return ended
 
 
 def _subject(mask: Samples) -> _Subject | None:

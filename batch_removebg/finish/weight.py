@@ -10,7 +10,7 @@ from math import inf
 
 from batch_removebg.imaging.arrays import Picture
 from batch_removebg.imaging.encode import encode
-from batch_removebg.imaging.format import QUALITY
+from batch_removebg.imaging.format import QUALITY, Encoding
 
 from .options import TRIES, Finish
 from .resample import resampled
@@ -27,17 +27,21 @@ def weighed(picture: Picture, finish: Finish) -> tuple[Picture, bytes]:
     file = cache(lambda quality: encode(picture, replace(encoding, quality=quality)))
     quality = _quality(lambda quality: len(file(quality)), finish) if encoding.lossy else finish.quality
     made, data, (height, width) = picture, file(quality), picture.pixels.shape[:2]
-    for _ in range(TRIES - file.cache_info().misses):
-        longest = max(made.pixels.shape[:2])
-        if len(data) <= most or longest <= finish.side_least:
-            break
-        side = max(finish.side_least, int(longest * _AIM * (most / len(data)) ** 0.5))
-        broad, tall = (max(1, round(length * side / max(width, height))) for length in (width, height))
-        pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
-        made = replace(picture, pixels=pixels, alpha=alpha)
-        data = encode(made, replace(encoding, quality=quality))
+    longest, least_side = max(width, height), finish.side_least
+    if len(data) > most and longest > least_side:
+        wanted, tries, over = replace(encoding, quality=quality), TRIES - file.cache_info().misses, (longest, len(data))
+        made, data = _reduced(picture, least_side, wanted)
+        # Bytes grow with the area, above those of the smallest; a little slower, so that each try aims lower.
+        for nth in range(1, tries if len(data) <= most else 0):
+            share = max(0.0, most * _AIM**nth - len(data)) / (over[1] - len(data))
+            side = int((least_side**2 + share * (over[0] ** 2 - least_side**2)) ** 0.5)
+            larger = _reduced(picture, side, wanted)
+            if len(larger[1]) <= most:
+                made, data = larger
+                break
+            over = side, len(larger[1])
     height, width = made.pixels.shape[:2]
-    notes = []
+    notes, flags = [], picture.flags
     if quality != finish.quality:
         notes.append(f"quality {quality} instead of {finish.quality}, for the limits of bytes")
     if made is not picture:
@@ -45,7 +49,17 @@ def weighed(picture: Picture, finish: Finish) -> tuple[Picture, bytes]:
     if not least <= len(data) <= most:
         which, limit = ("more", most) if len(data) > most else ("less", least)
         notes.append(f"the file has {len(data):,} bytes, {which} than {limit:,}: no nearer one was found")
-    return replace(made, notes=(*made.notes, *notes)), data
+        flags = (*flags, "bytes")
+    return replace(made, notes=(*made.notes, *notes), flags=flags), data
+
+
+def _reduced(picture: Picture, side: int, encoding: Encoding) -> tuple[Picture, bytes]:
+    """The picture with that longer side, and its file."""
+    height, width = picture.pixels.shape[:2]
+    broad, tall = (max(1, round(length * side / max(width, height))) for length in (width, height))
+    pixels, alpha = resampled(picture.pixels, picture.alpha, broad, tall)
+    made = replace(picture, pixels=pixels, alpha=alpha)
+    return made, encode(made, encoding)
 
 
 def _quality(size: Callable[[int], int], finish: Finish) -> int:

@@ -271,7 +271,7 @@ def _judged(quality: Quality | None, flags: tuple[str, ...]) -> dict[str, Any]:
         return {"flags": flags}
     from batch_removebg.matting import quality as judge
 
-    return {"quality": asdict(quality), "flags": (*judge.flags(quality), *flags)}
+    return {"quality": asdict(quality), "flags": tuple(dict.fromkeys((*judge.flags(quality), *flags)))}
 
 
 def _flags(todo: Todo, made: list[Finished]) -> tuple[str, ...]:

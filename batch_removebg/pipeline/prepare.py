@@ -64,12 +64,13 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
 
 
 def _made(finish: Finish, measured: Measured, limits: Limits) -> int:
-    """Pixels of the largest picture that may be made beside the source; raises ItemError where that is too large."""
+    """Pixels of the largest picture that may be made beside the source; raises ItemError where all are too large."""
     from batch_removebg.finish.layout import largest
 
     size = largest((measured.width, measured.height), finish.geometry)
-    finish.require_room(size, limits)
-    return size[0] * size[1] if finish.laid_out else 0
+    if finish.geometry.canvas or not finish.geometry.trim:  # else it is the subject that tells
+        finish.require_room(size, limits)
+    return min(size[0] * size[1], limits.max_pixels) if finish.laid_out else 0
 
 
 async def model_input(context: Context, prepared: Prepared, turn: Turn) -> Upload:

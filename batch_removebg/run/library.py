@@ -146,7 +146,7 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
 
     `image`: a path, a file's bytes or a PIL image, whose EXIF orientation is applied. `settings` are fields of
     Settings for the engine on this machine, whose network stays loaded. Raises TypeError, SettingsError, or BatchError
-    where there is no cutout.
+    where there is no cutout. A `preset` gives its picture, the first of several theirs.
     """
     wanted, *_ = _parted({"out": "", **settings})
     if not wanted.local:
@@ -155,7 +155,9 @@ def remove(image: str | PathLike[str] | bytes | Image, **settings: Any) -> Image
 
     data = picture_bytes(image)
     with _in_arguments():
-        return cut(_network(wanted.network, wanted.device, wanted.precision), data, wanted.finish(), wanted.limits())
+        return cut(
+            _network(wanted.network, wanted.device, wanted.precision), data, wanted.finishes()[0], wanted.limits()
+        )
 
 
 @cache

@@ -72,7 +72,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest(said: Said, argv: tuple[s
 def test_a_picture_that_meets_all_rules_passes_and_what_is_not_checked_is_said(said: Said, folder: Path) -> None:
     code, out, err = said("check", folder / "sound.jpg", "--preset", "jd")
     assert code == 0
-    assert out == f"{folder}/sound.jpg: jd: pass (4 of 4 rules met)\nnot checked, jd: no text, logo or watermark\n"
+    assert out == f"{folder}/sound.jpg: jd: pass (5 of 5 rules met)\nnot checked, jd: no text, logo or watermark\n"
     assert err == "1 picture(s), 1 check(s): 0 fail what is required\n"
 
 
@@ -80,15 +80,16 @@ def test_a_folder_is_checked_with_all_below_it_and_each_fault_has_its_remedy(sai
     code, out, err = said("check", folder, "--preset", "jd")
     assert (code, err) == (3, "3 picture(s), 3 check(s): 2 fail what is required\n")
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert lines[0] == f"{folder}/below/grey.png: jd: fail (3 of 4 rules met)"
+    assert lines[0] == f"{folder}/below/grey.png: jd: fail (3 of 5 rules met)"
     assert lines[1].startswith("required fail background 63,504 of 63,504 pixels of the border aren't 255 in every")
     assert lines[1].endswith(": --background white --fill 0.9")
-    assert lines[2] == f"{folder}/small.jpg: jd: fail (3 of 4 rules met)"
-    assert lines[3] == (
+    assert lines[2].startswith("required skipped subject can't be told: there is no alpha")
+    assert lines[3] == f"{folder}/small.jpg: jd: fail (4 of 5 rules met)"
+    assert lines[4] == (
         "required fail shortest 400 px; asked for is at least 800 px: place it on a canvas of such a size, from a "
         "photo that is large enough: --canvas"
     )
-    assert lines[4] == f"{folder}/sound.jpg: jd: pass (4 of 4 rules met)"
+    assert lines[5] == f"{folder}/sound.jpg: jd: pass (5 of 5 rules met)"
 
 
 def test_json_has_a_verdict_and_every_rule_with_its_source_by_picture_and_preset(said: Said, folder: Path) -> None:

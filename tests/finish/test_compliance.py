@@ -189,22 +189,23 @@ def test_white_is_judged_exactly_from_four_blocks_on_and_with_a_tolerance_nearer
     assert faults(encoded(picture), "4006381333931.MAIN.png") == {"required background": f"{OTHER} 254"}
 
 
-def test_where_the_subject_is_known_what_of_it_reaches_the_border_is_no_fault_of_the_ground() -> None:
+def test_a_subject_at_the_frame_fails_white_whether_its_alpha_is_known_or_not() -> None:
     picture, alpha = drawn(box=(60, 0, 540, 580)), np.zeros((600, 600), np.uint8)
     alpha[:580, 60:540] = 255
-    found = checks(jpeg(picture), str(NAME), alpha)
-    assert {check.status for check in found.values()} == {"pass"}
-    assert found["required fill"].measured == "96.67% of the height (77% of the area)"
-    stain = picture.copy()
-    stain.putpixel((590, 590), (0, 0, 0))
-    assert set(faults(encoded(stain), "4006381333931.MAIN.png", alpha)) == {"required background"}
+    for known in (None, alpha):
+        assert set(faults(jpeg(picture), str(NAME), known)) == {"required background"}
+    assert checks(jpeg(picture), str(NAME), alpha)["required fill"].measured == "96.67% of the height (77% of the area)"
+    clear = picture.copy()
+    clear.putalpha(Image.fromarray(alpha))
+    for known in (None, alpha):
+        assert measure_file(encoded(clear), LIMITS, alpha=known).values["background"] == "transparent"
 
 
 def test_the_subjects_own_alpha_tells_its_size_where_it_is_as_white_as_the_ground() -> None:
     alpha = np.zeros((600, 600), np.uint8)
     alpha[30:570, 60:540] = 255
-    white = jpeg(Image.new("RGB", (600, 600), "white"))
-    assert faults(white) == {"required fill": "0.00% of the height (0% of the area)"}
+    white = jpeg(drawn(box=(297, 297, 303, 303)))
+    assert faults(white) == {"required fill": "1.00% of the height (0% of the area)"}
     assert faults(white, str(NAME), alpha) == {}
 
 
@@ -212,6 +213,7 @@ def test_what_cannot_be_measured_is_skipped_and_never_passed() -> None:
     found = checks(jpeg(drawn().point(lambda level: level * 9 // 10)), None)
     assert {which: check.measured for which, check in found.items() if check.status == "skipped"} == {
         "required fill": "can't be told: there is no alpha, and the ground isn't white",
+        "required subject": "can't be told: there is no alpha, and the ground isn't white",
         "required suffix": "not known here",
         "required name": "not known here",
     }
@@ -227,6 +229,19 @@ def test_every_way_of_reading_the_border_sees_the_same() -> None:
             seen, known = (measure_file(data, LIMITS, alpha=each) for each in (None, alpha))
             assert seen.values["background"] == known.values["background"] == "another", (form, x, y)
             assert seen.words["background"] == known.words["background"]
+
+
+@pytest.mark.parametrize("preset", shipped())
+def test_nothing_but_ground_fails_every_shop(preset: str) -> None:
+    blank, alpha = Image.new("RGB", (600, 600), "white"), np.zeros((600, 600), np.uint8)
+    clear = Image.new("RGBA", (600, 600))
+    cases = [(jpeg(blank), None), (jpeg(blank), alpha), (jpeg(blank), alpha + 255), (encoded(clear), None)]
+    cases.append((jpeg(drawn()), alpha))
+    for data, known in cases:
+        assert "subject" in failed(judge(measure_file(data, LIMITS, alpha=known), shipped()[preset]))
+    assert brief(judge(measure_file(jpeg(drawn()), LIMITS), shipped()[preset]))["subject"] == "pass"
+    unsure = jpeg(drawn().point(lambda level: level * 9 // 10))
+    assert brief(judge(measure_file(unsure, LIMITS), shipped()[preset]))["subject"] == "skipped"
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 49, 51])
@@ -256,6 +271,6 @@ def test_a_finished_picture_says_what_became_of_its_presets_rules_and_flags_what
     how = Finish("jpeg", background=(255, 255, 255), edges="keep", refine="none", preset="amazon")
     [made] = module.finish(encoded(drawn()), Matte(alpha), [how], LIMITS)
     assert made.flags == ("amazon:fill",)
-    others = dict.fromkeys(("background", "format", "frames", "mode", "bytes", "profile"), "pass")
+    others = dict.fromkeys(("background", "subject", "format", "frames", "mode", "bytes", "profile"), "pass")
     assert made.checks == {"fill": "fail", "longest": "advised", "name": "skipped", **others}
-    assert {rule for _, rule, _ in shipped()["amazon"].rules()} == set(made.checks)
+    assert {rule for _, rule, _ in shipped()["amazon"].rules()} | {"subject"} == set(made.checks)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_removebg.errors import ItemError
 from batch_removebg.finish import finish as module
 from batch_removebg.finish import geometry
 from batch_removebg.finish.cut import Cut
@@ -122,6 +123,15 @@ def test_the_centroid_is_the_mean_of_the_alpha():
 def test_an_empty_alpha_gives_an_empty_canvas_that_is_flagged(level):
     made = placed(cut(np.full((40, 50), level, np.uint8)), Geometry(canvas=(300, 200), enlarge=True))
     assert (made.mask.shape, made.mask.max(), made.picture.flags) == ((200, 300), 0, ("empty",))
+
+
+def test_a_canvas_that_is_too_large_is_refused_before_it_is_made_by_what_the_subject_takes(monkeypatch):
+    source, finish = encoded(noise(400, 500)), Finish("jpeg", geometry=Geometry(fill=0.25), **OWN)
+    [made] = module.finish(source, Matte(block(rows=(100, 140), columns=(150, 190))), [finish], Limits(200_000))
+    assert (made.width, made.height) == (160, 160)
+    monkeypatch.setattr(geometry, "pasted", None)
+    with pytest.raises(ItemError, match=r"^would have 400×800 pixels \(0 million\), more than the limit"):
+        module.finish(source, Matte(block()), [finish], Limits(200_000))
 
 
 def test_the_cut_stays_as_it_is():

@@ -78,13 +78,26 @@ def test_by_centroid_the_mean_of_the_alpha_is_in_the_middle_as_far_as_there_is_r
         (("left",), {"fill": 0.5}, (0, 100), (67, 200)),
         (("right", "top"), {"fill": 0.5, "align": "bottom"}, (333, 0), (67, 200)),
         (("top", "bottom"), {"fill": 0.5}, (134, 0), (133, 400)),
-        (("top", "right", "bottom", "left"), {"margin": parse_margin("20%")}, (134, 0), (133, 400)),
+        (("top", "right", "bottom", "left"), {"margin": parse_margin("20%")}, (0, 0), (133, 400)),
     ],
 )  # fmt: skip
 def test_a_side_that_the_photo_cuts_off_lies_at_the_canvas_edge_and_is_flagged(touches, wanted, at, size):
     found = layout(TALL._replace(touches=touches), PHOTO, Geometry(canvas=(400, 400), **wanted))
     assert (found.at, found.size, found.flags) == (at, size, ("cut-off",))
     assert ", ".join(touches) in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("touches", "at", "said"),
+    [
+        (("left", "right"), (0, 100), "it lies at the left edge, not at the right, where the cut is seen"),
+        (("top", "bottom"), (300, 0), "it lies at the top edge, not at the bottom, where the cut is seen"),
+    ],
+)
+def test_a_subject_that_is_cut_off_on_opposite_sides_lies_at_the_first_and_the_other_is_named(touches, at, said):
+    found = layout(TALL._replace(touches=touches), PHOTO, Geometry(canvas=(800, 800)))
+    assert (found.at, found.flags[0]) == (at, "cut-off")
+    assert found.notes[0] == f"the photo's frame cuts the subject off ({', '.join(touches)}): {said}"
 
 
 def test_trimmed_alone_nothing_is_moved_away_from_a_cut_and_nothing_flagged():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_removebg.errors import SettingsError
+from batch_removebg.finish.layout import Subject, layout
 from batch_removebg.finish.options import Finish, Geometry
 from batch_removebg.finish.presets import SHIPPED, Preset, Rule, finish_of, known, shipped
 
@@ -99,6 +100,19 @@ def test_a_preset_binds_what_it_names_and_leaves_the_rest_to_the_run() -> None:
         preset="taobao",
     )
     assert made.cut == finish_of(shipped()["jd"], base).cut, "one cut serves both"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_canvas_shrinks_only_as_far_as_every_required_side_is_kept(name: str) -> None:
+    preset = shipped()[name]
+    made = finish_of(preset, Finish())
+    tiny = layout(Subject((0, 0, 90, 90)), (90, 90), made.geometry)
+    width, height = tiny.canvas
+    sides = {"longest": max(width, height), "shortest": min(width, height), "width": width, "height": height}
+    least = {about: rule.least for about, rule in preset.required.items() if about in sides and rule.least}
+    assert all(sides[about] >= most for about, most in least.items())
+    assert not least or min(sides[about] - most for about, most in least.items()) <= 1, "and no less"
+    assert made.side_least in (1, made.geometry.canvas_least)
 
 
 def test_the_options_that_a_preset_binds_are_told_by_name() -> None:

@@ -7,12 +7,16 @@ from PIL import Image, ImageDraw
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.finish.cut import Cut
+from batch_removebg.finish.facts import measure_file
 from batch_removebg.finish.finish import compose
+from batch_removebg.finish.geometry import placed
 from batch_removebg.finish.kinds import SHADOWS, Shadow, parse_shadow
-from batch_removebg.finish.options import Finish
+from batch_removebg.finish.options import Finish, Geometry
 from batch_removebg.finish.shadow import shade
+from batch_removebg.finish.weight import weighed
 from batch_removebg.imaging.arrays import Picture
 from batch_removebg.imaging.colour import srgb_profile
+from batch_removebg.imaging.format import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
 WHITE = (255, 255, 255)
@@ -185,6 +189,19 @@ def test_the_canvas_grows_for_a_shadow_and_one_that_is_fixed_cuts_it_off_and_bot
     same, clipped = shade(cut, parse_shadow(kind), fixed=True)
     assert (same.mask.shape, same.picture.notes) == ((100, 100), ("the shadow is cut off by the canvas",))
     assert clipped.mask.shape == (100, 100)
+
+
+@EVERY
+@pytest.mark.parametrize("side", [500, 2000])
+def test_on_a_shops_canvas_every_shadow_ends_before_the_frame_and_leaves_that_white(kind, side):
+    jugs = jug(800)
+    how = Geometry(canvas=(side, side), fill=0.9, enlarge=True)
+    cut = placed(jugs, how)
+    wanted = Finish("jpeg", background=WHITE, shadow=parse_shadow(kind), geometry=how)
+    made, data = weighed(compose(jugs, wanted), wanted)
+    assert measure_file(data, Limits(), alpha=cut.mask).values["background"] == "white"
+    plain = compose(jugs, Finish("jpeg", background=WHITE, geometry=how))
+    assert (made.pixels != plain.pixels).any(), "there is a shadow"
 
 
 @EVERY

@@ -1,14 +1,17 @@
 """Files within limits of bytes."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from batch_removebg.errors import SettingsError
 from batch_removebg.finish import weight
 from batch_removebg.finish.options import TRIES, Finish
 from batch_removebg.finish.weight import weighed
 from batch_removebg.imaging.arrays import Picture
+from batch_removebg.imaging.colour import srgb_profile
 from batch_removebg.imaging.encode import encode
 from tests.support.pictures import noise, opened
 
@@ -84,6 +87,19 @@ def test_alpha_is_reduced_with_its_colours():
     assert made.alpha[:, -made.alpha.shape[1] // 2 + 3 :].min() == 255
 
 
+@pytest.mark.parametrize("most", [4000, 6000, 20_000])
+def test_pixels_are_given_up_until_the_limit_is_kept_however_much_of_it_a_profile_takes(encoded, most):
+    picture = replace(scene(), icc=srgb_profile() + bytes(2600))
+    made, data = weighed(picture, Finish("jpeg", bytes_most=most))
+    assert len(data) <= most
+    assert (max(made.pixels.shape) > 12, made.flags, len(encoded) <= TRIES) == (True, (), True)
+
+
+def test_limits_that_exclude_each_other_are_refused():
+    with pytest.raises(SettingsError, match="bytes_least"):
+        Finish("jpeg", bytes_least=5000, bytes_most=4999)
+
+
 @pytest.mark.parametrize(
     ("wanted", "what"),
     [
@@ -98,6 +114,7 @@ def test_limits_that_cannot_be_met_are_said_with_what_comes_nearest(encoded, wan
     finish = Finish(**{"format": "jpeg"} | wanted)
     made, data = weighed(scene(), finish)
     assert made.notes[-1] == f"the file has {len(data):,} bytes, {what}: no nearer one was found"
+    assert made.flags == ("bytes",)
     if finish.bytes_most:
         assert max(made.pixels.shape) == min(320, max(finish.side_least, 300))
         assert "quality 60" in made.notes[0]

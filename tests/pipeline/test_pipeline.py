@@ -190,6 +190,13 @@ async def test_a_saved_item_is_judged_and_a_url_that_was_passed_on_too(bench: Be
     assert all(sorted(item for item, _ in group.examples) == sorted([file["item"], URL]) for group in summary.flags)
 
 
+async def test_a_fault_of_the_alpha_and_of_the_layout_is_one_flag(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run(canvas="300x300")
+    [flags] = [line["flags"] for line in bench.ledger() if line["event"] == "saved"]
+    assert flags.count("cut-off") == 1
+
+
 async def test_other_edges_are_made_from_kept_alphas_and_nothing_is_bought_not_even_for_a_url(bench: Bench) -> None:
     bench.add("a.jpg")
     await bench.run(str(bench.photos), URL)

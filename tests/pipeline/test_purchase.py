@@ -133,9 +133,12 @@ async def test_what_is_too_large_once_laid_out_fails_before_anything_is_bought_a
         small, large = [await prepared(Geometry(canvas=(side, side))) for side in (300, 800)]
         assert (small.pixels, large.pixels) == (900 * 700, 800 * 800)
         assert large.cost - small.cost == pytest.approx(20 * (800 * 800 - 300 * 300), rel=0.05)
-        with pytest.raises(ItemError, match=r"^is 1000×778 pixels, and png can't hold more than 899 a side"):
-            await prepared(Geometry(fill=0.9))
+        with pytest.raises(ItemError, match=r"^is 1000×100 pixels, and png can't hold more than 899 a side"):
+            await prepared(Geometry(canvas=(1000, 100)))
         with pytest.raises(
             ItemError, match=r"^would have 800×800 pixels \(1 million\), more than the limit of 1 million"
         ):
             await prepared(Geometry(canvas=(800, 800)), Limits(max_pixels=639_999))
+        # How much of the photo the subject takes isn't known yet.
+        estimated = await prepared(Geometry(fill=0.03), Limits(max_pixels=700_000))
+        assert estimated.pixels == 700_000

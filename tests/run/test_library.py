@@ -208,6 +208,7 @@ def test_one_picture_is_cut_out_upright_from_a_path_bytes_or_an_image(tmp_path: 
         assert (made.getpixel((2, 20))[3], made.getpixel((28, 20))[3]) == (255, 0)
     assert remove(photo(), background="white").mode == "RGB"
     assert remove(photo(), mask_only=True).mode == "L"
+    assert remove(photo(), preset="jd").size == (800, 800)
 
 
 def test_the_network_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,10 @@ async def test_a_cutout_that_needs_no_change_is_judged_by_its_preset_all_the_sam
     shop = preset(tmp_path, "shop", "format = 'png'\n[required]\nlongest = { least = 5000 }\n")
     assert (await bench.run(str(tmp_path / "m.csv"), preset=(shop,))).exit_code == 0
     [item] = bench.results()["items"]
-    assert (item["outputs"][0]["checks"], "shop:longest" in item["flags"]) == ({"longest": "fail"}, True)
+    assert (item["outputs"][0]["checks"], "shop:longest" in item["flags"]) == (
+        {"longest": "fail", "subject": "pass"},
+        True,
+    )
 
 
 async def test_a_shops_names_come_from_columns_where_the_row_has_them(bench: Bench, tmp_path: Path) -> None:
@@ -210,8 +213,8 @@ async def test_a_name_that_a_shop_does_not_take_is_flagged_in_the_run(bench: Ben
     assert summary.exit_code == 0
     found = {item["id"]: (item["outputs"][0]["checks"], item.get("flags", [])) for item in bench.results()["items"]}
     assert {key: checks for key, (checks, _) in found.items()} == {
-        "a.jpg": {"name": "fail", "suffix": "pass"},
-        "0123.jpg": {"name": "pass", "suffix": "pass"},
+        "a.jpg": {"name": "fail", "suffix": "pass", "subject": "pass"},
+        "0123.jpg": {"name": "pass", "suffix": "pass", "subject": "pass"},
     }
     assert {key: "shop:name" in flags for key, (_, flags) in found.items()} == {"a.jpg": True, "0123.jpg": False}
 
