@@ -1,13 +1,15 @@
 """Processes that work for this one and can be killed: `python -m batch_removebg.worker [CALLS AT A TIME]`.
 
-They aren't those of `multiprocessing`, which run the main script of the calling program once more. What passes between
-them is encoded pictures and mattes, by pipes: a quarter of a millisecond a megabyte.
+They aren't those of `multiprocessing`, which run the main script of the calling program once more. Encoded pictures and
+mattes pass by shared memory where the system has it: each call has a region of its own, first for what is asked and
+then, once that has been copied out, for the answer.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import os
 import pickle
 import queue
@@ -24,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
+from batch_removebg import shared_memory
 from batch_removebg.errors import BatchError
 
 _IDLE = 30.0  # seconds without work after which a process ends
@@ -38,13 +41,20 @@ class Worker:
 
     _owner = -1  # the process that made it: a fork of that must neither use nor end it
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, at_once: int = 1) -> None:
         # It must find what this process found, wherever that came from. Pictures are worked on side by side: threads of
         # numpy's own would take turns with them.
         found = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-P", "-m", __name__, *options]
         self.killed = False  # by us
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=found)  # noqa: S603
+        self._regions = shared_memory.regions(at_once)
+        self._process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=found,
+            pass_fds=[region.fileno() for region in self._regions],
+        )
         self._owner = os.getpid()
 
     @classmethod
@@ -70,12 +80,12 @@ class Worker:
 
     def _send(self, number: int, *call: Any) -> None:
         assert self._process.stdin  # noqa: S101  # a pipe
-        pickle.dump((number, *call), self._process.stdin, pickle.HIGHEST_PROTOCOL)
-        self._process.stdin.flush()
+        region = self._regions[number].fileno() if number < len(self._regions) else None
+        shared_memory.dump((number, region, *call), self._process.stdin, region)
 
     def _receive(self) -> tuple[int, Answer]:
         assert self._process.stdout  # noqa: S101  # a pipe
-        return cast(tuple[int, Answer], pickle.load(self._process.stdout))  # noqa: S301  # our own process's
+        return cast(tuple[int, Answer], shared_memory.load(self._process.stdout))
 
     def kill(self) -> None:
         """End it at once, whatever it does; what waits for its answer gets its exit code."""
@@ -85,6 +95,8 @@ class Worker:
     def _ended(self) -> int:
         """The exit code of the process, which has ended or is about to."""
         self._process.communicate()  # closes the pipes
+        for region in self._regions:
+            region.close()
         return self._process.returncode
 
     def __del__(self) -> None:
@@ -97,10 +109,9 @@ class Shared(Worker):
     """A process for several calls at a time, which keeps what they have loaded; it ends when it is killed."""
 
     def __init__(self, at_once: int) -> None:
-        super().__init__(str(at_once))
+        super().__init__(str(at_once), at_once=at_once)
         self.code: int | None = None  # its exit code, once it has ended
         self._asked: dict[int, Future[Answer]] = {}
-        self._count = 0
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._hand_out, daemon=True)
         self._thread.start()
@@ -111,10 +122,10 @@ class Shared(Worker):
         with self._lock:
             if self.code is not None:
                 return self.code
-            self._count += 1
-            self._asked[self._count] = answer
+            number = next(number for number in itertools.count() if number not in self._asked)
+            self._asked[number] = answer
             with suppress(OSError):  # it has ended: its exit code will be the answer
-                self._send(self._count, function, args)
+                self._send(number, function, args)
         return answer.result()
 
     def close(self) -> None:
@@ -159,14 +170,13 @@ def main(at_once: int | None = None) -> None:
 def _work(asked: queue.Queue[Any], answers: IO[bytes], one_at_a_time: threading.Lock, *, shared: bool) -> None:
     while True:
         try:
-            number, function, args = asked.get(timeout=None if shared else _IDLE)
+            number, region, function, args = asked.get(timeout=None if shared else _IDLE)
         except queue.Empty:
             os._exit(LEFT)
         answer = _answer(function, args)
         try:
             with one_at_a_time:
-                pickle.dump((number, answer), answers, pickle.HIGHEST_PROTOCOL)
-                answers.flush()
+                shared_memory.dump((number, answer), answers, region)
         except BrokenPipeError:  # the parent was killed
             os._exit(LEFT)
         except BaseException:  # noqa: BLE001  # in another thread than the main one, nobody else would end the process
@@ -179,7 +189,7 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
     """Pass requests on; a parent that is gone needs no answer, so the process ends in the midst of its work."""
     try:
         while True:
-            asked.put(pickle.load(requests))  # noqa: S301  # our parent's
+            asked.put(shared_memory.load(requests))
     except EOFError:
         os._exit(LEFT)
     except BaseException:  # noqa: BLE001  # nobody else would end the process

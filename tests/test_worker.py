@@ -116,7 +116,7 @@ def test_an_answer_that_nobody_takes_any_more_ends_it_without_a_word() -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        pickle.dump((0, abs, (1,)), process.stdin)
+        pickle.dump((0, None, abs, (1,)), process.stdin)
         process.stdin.flush()
         said = process.stderr.read()
     assert (process.returncode, said) == (LEFT, b"")
