@@ -168,10 +168,12 @@ def main(at_once: int | None = None) -> None:
 
 
 def _work(asked: queue.Queue[Any], answers: IO[bytes], one_at_a_time: threading.Lock, *, shared: bool) -> None:
+    region = None
     while True:
         try:
             number, region, function, args = asked.get(timeout=None if shared else _IDLE)
         except queue.Empty:
+            shared_memory.shrink(region, 0)
             os._exit(LEFT)
         answer = _answer(function, args)
         try:

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from batch_removebg import worker
 from batch_removebg.errors import SourceError
-from batch_removebg.worker import LEFT, Worker
+from batch_removebg.shared_memory import KEPT
+from batch_removebg.worker import LEFT, Shared, Worker
 
+linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name")
 unix = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 
 
@@ -161,3 +165,52 @@ def test_a_fork_neither_uses_nor_ends_it(one: Worker) -> None:
         os._exit(0 if other is not one and not worker._waiting else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert one.do(abs, (-1,)) == (True, 1)
+
+
+def held() -> tuple[list[str], list[int]]:
+    """Names and bytes of the files without a name that the process has."""
+    files = [file for file in Path("/proc/self/fd").iterdir() if file.exists() and "memfd:" in str(file.readlink())]
+    return [file.name for file in files], [file.stat().st_blocks * 512 for file in files]
+
+
+def doubled(part: bytes, times: int) -> bytes:
+    return part * times
+
+
+def test_a_result_stays_as_it_is_while_others_come(one: Worker) -> None:
+    first, second = (one.do(np.full, (1 << 20, value, np.uint8))[1] for value in (1, 2))  # type: ignore[index]
+    assert np.array_equal(first, np.full(1 << 20, 1))
+    assert np.array_equal(second, np.full(1 << 20, 2))
+
+
+@linux
+def test_memory_is_given_back_after_a_huge_picture_and_by_an_idle_process(one: Worker) -> None:
+    [region] = one._regions
+    for part, times in ((bytes(3 * KEPT), 0), (bytes(KEPT // 8), 24)):
+        assert one.do(doubled, (part, times)) == (True, part * times)
+        assert KEPT // 8 <= os.fstat(region.fileno()).st_blocks * 512 <= os.fstat(region.fileno()).st_size <= KEPT
+    one.do(exec, ("import batch_removebg.worker, __main__; __main__._IDLE = 0.01",))
+    assert one._process.wait(20) == LEFT
+    assert os.fstat(region.fileno()).st_size == 0
+
+
+@linux
+def test_a_process_holds_its_own_memory_alone_and_a_killed_one_leaves_none(one: Worker) -> None:
+    other = Worker()
+    assert other.do(doubled, (bytes(1 << 20), 1)) == (True, bytes(1 << 20))
+    mine, theirs = one.do(held, ()), other.do(held, ())
+    assert mine == (True, ([str(one._regions[0].fileno())], [0]))
+    assert theirs == (True, ([str(other._regions[0].fileno())], [1 << 20]))
+    other.kill()
+    assert other.do(abs, (-1,)) == -signal.SIGKILL
+    assert other._regions[0].closed
+    assert Worker().do(held, ())[1][1] == [0]  # type: ignore[index]
+
+
+def test_each_of_several_calls_gets_its_own_answer_also_where_there_are_more_than_regions() -> None:
+    shared, parts = Shared(3), [bytes([number]) * (number << 16) for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda part: shared.do(doubled, (part, 2)), parts))
+    assert answers == [(True, part * 2) for part in parts]
+    shared.close()
+    assert all(region.closed for region in shared._regions)
