@@ -13,7 +13,7 @@ from typing import IO, Any
 
 LEAST = 64 << 10  # bytes; what is smaller is as quick in the pipe
 MOST = 1 << 30  # bytes; Linux writes and reads up to twice as many in one call
-KEPT = 8 << 20  # bytes of each region, since new memory takes six times as long to write as what was used before
+KEPT = 16 << 20  # bytes of each region, since new memory takes six times as long to write as what was used before
 
 
 def regions(count: int) -> list[IO[bytes]]:
