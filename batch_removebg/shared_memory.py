@@ -1,7 +1,7 @@
 """Messages between a process and its child: what is large passes by memory that both hold, the rest by a pipe.
 
-Only Linux has such memory without a name, of which nothing stays behind whoever is killed; elsewhere all passes by the
-pipe. It is written and read as a file: a receiver has a copy of its own, so the memory is free again at once.
+Only Linux has memory without a name, which nobody can leave behind; elsewhere all passes by the pipe. It is written and
+read as a file, so a receiver has a copy of its own.
 """
 
 from __future__ import annotations
@@ -25,24 +25,9 @@ def regions(count: int) -> list[IO[bytes]]:
     return [region for region in made if region.fileno() > 2]  # those below are the child's own pipes
 
 
-def dump(message: tuple[Any, ...], pipe: IO[bytes], region: int | None) -> None:
-    """Send a message; the region, by its number as a file, is not to be used again until that has been loaded."""
-    _Pickler(pipe, region).dump(message)
-    pipe.flush()
+class Sender(pickle.Pickler):
+    """Pickles a message; its region (a file's number) is not to be used again until the message has been loaded."""
 
-
-def load(pipe: IO[bytes]) -> Any:
-    """The next message, once it is there; raises what pickle raises, and EOFError at the end."""
-    return _Unpickler(pipe).load_all()
-
-
-def shrink(region: int | None, size: int) -> None:
-    """Give memory back but so many bytes."""
-    if region is not None and os.fstat(region).st_size > size:
-        os.ftruncate(region, size)
-
-
-class _Pickler(pickle.Pickler):
     def __init__(self, pipe: IO[bytes], region: int | None) -> None:
         super().__init__(pipe, pickle.HIGHEST_PROTOCOL)
         self._region, self._end = region, 0
@@ -60,18 +45,22 @@ class _Pickler(pickle.Pickler):
         return None
 
 
-class _Unpickler(pickle.Unpickler):
+class Receiver(pickle.Unpickler):
+    """Loads one message; its region is free for another then."""
+
     _region: int | None = None
 
-    def load_all(self) -> Any:
-        message = self.load()
-        shrink(self._region, KEPT)
+    def load(self) -> Any:
+        """The message, once it is there; gives memory back but what is kept."""
+        message = super().load()
+        if self._region is not None and os.fstat(self._region).st_size > KEPT:
+            os.ftruncate(self._region, KEPT)
         return message
 
     def persistent_load(self, where: tuple[int, int, int, bool]) -> bytes | bytearray:
+        """A copy of the part that lies there, which may be changed where that could be."""
         self._region, place, size, constant = where
         if constant:
             return os.pread(self._region, size, place)
-        part = bytearray(size)
-        os.preadv(self._region, [part], place)
+        os.preadv(self._region, [part := bytearray(size)], place)
         return part

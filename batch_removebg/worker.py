@@ -14,7 +14,6 @@ import os
 import pickle
 import queue
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -24,10 +23,11 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import IO, Any, cast
 
-from batch_removebg import shared_memory
 from batch_removebg.errors import BatchError
+from batch_removebg.shared_memory import Receiver, Sender, regions
 
 _IDLE = 30.0  # seconds without work after which a process ends
 LEFT = 75  # its exit code then, which no library ends it with
@@ -47,14 +47,9 @@ class Worker:
         found = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-P", "-m", __name__, *options]
         self.killed = False  # by us
-        self._regions = shared_memory.regions(at_once)
-        self._process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=found,
-            pass_fds=[region.fileno() for region in self._regions],
-        )
+        self._regions = regions(at_once)
+        passed = [region.fileno() for region in self._regions]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, env=found, pass_fds=passed)  # noqa: S603
         self._owner = os.getpid()
 
     @classmethod
@@ -81,11 +76,12 @@ class Worker:
     def _send(self, number: int, *call: Any) -> None:
         assert self._process.stdin  # noqa: S101  # a pipe
         region = self._regions[number].fileno() if number < len(self._regions) else None
-        shared_memory.dump((number, region, *call), self._process.stdin, region)
+        Sender(self._process.stdin, region).dump((number, region, *call))
+        self._process.stdin.flush()
 
     def _receive(self) -> tuple[int, Answer]:
         assert self._process.stdout  # noqa: S101  # a pipe
-        return cast(tuple[int, Answer], shared_memory.load(self._process.stdout))
+        return cast(tuple[int, Answer], Receiver(self._process.stdout).load())
 
     def kill(self) -> None:
         """End it at once, whatever it does; what waits for its answer gets its exit code."""
@@ -168,17 +164,16 @@ def main(at_once: int | None = None) -> None:
 
 
 def _work(asked: queue.Queue[Any], answers: IO[bytes], one_at_a_time: threading.Lock, *, shared: bool) -> None:
-    region = None
     while True:
         try:
             number, region, function, args = asked.get(timeout=None if shared else _IDLE)
         except queue.Empty:
-            shared_memory.shrink(region, 0)
             os._exit(LEFT)
         answer = _answer(function, args)
         try:
             with one_at_a_time:
-                shared_memory.dump((number, answer), answers, region)
+                Sender(answers, region).dump((number, answer))
+                answers.flush()
         except BrokenPipeError:  # the parent was killed
             os._exit(LEFT)
         except BaseException:  # noqa: BLE001  # in another thread than the main one, nobody else would end the process
@@ -191,7 +186,7 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
     """Pass requests on; a parent that is gone needs no answer, so the process ends in the midst of its work."""
     try:
         while True:
-            asked.put(shared_memory.load(requests))
+            asked.put(Receiver(requests).load())
     except EOFError:
         os._exit(LEFT)
     except BaseException:  # noqa: BLE001  # nobody else would end the process

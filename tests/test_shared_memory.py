@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from batch_removebg.shared_memory import LEAST, dump, load, regions
+from batch_removebg.shared_memory import LEAST, Receiver, Sender, regions
 
 linux = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory without a name")
 ARRAY = np.arange(6 * LEAST, dtype=np.float32).reshape(3, -1)
@@ -27,9 +27,9 @@ def region() -> Iterator[int]:
 def passed(region: int | None, *message: object) -> tuple[list[object], int]:
     """What arrives, and how many bytes of it by the pipe."""
     pipe = io.BytesIO()
-    dump(message, pipe, region)
+    Sender(pipe, region).dump(message)
     pipe.seek(0)
-    return list(load(pipe)), len(pipe.getvalue())
+    return list(Receiver(pipe).load()), len(pipe.getvalue())
 
 
 def same(one: object, other: object) -> bool:
