@@ -1,0 +1,1 @@
+"""What decisions change in OUT, once no run holds its lock: edits become pictures, held ones are released."""

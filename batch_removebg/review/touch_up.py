@@ -1,0 +1,1 @@
+"""An alpha at full size, and strokes on it."""
