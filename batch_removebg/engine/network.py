@@ -18,8 +18,9 @@ from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import apart, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.doubt import disagreement, undecided
-from batch_removebg.matting.matte import MOST_BOXES
-from batch_removebg.model import Matte
+from batch_removebg.matting.matte import MOST_BOXES, pixels_of
+from batch_removebg.matting.regions import regions
+from batch_removebg.model import Box, Matte
 
 from . import weights
 from .devices import SMALLER, Device, Precision
@@ -32,6 +33,9 @@ EMPTY_BELOW = 0.2
 Of 12 photographs, also tiny on white, u2netp's lowest peak is 0.973; of 23 plain pictures the highest is 0.34 (0.16 in
 bf16), of heavily blurred noise. Stripes and lightly blurred noise are objects to it.
 """
+_SOLID = 64  # level of 255 above which the surroundings of the subject are measured
+_AROUND = 0.15  # of the subject's sides, added at each
+_MOST = 0.6  # share of the picture from which on nothing is gained by a look at a part
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 
 
@@ -50,7 +54,7 @@ def load(
 def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
     look = cache(lambda part: _look(part, device, precision))
-    return (Escalating if model.better else Network)(model, look)
+    return (Escalating if model.better else Zooming if model.zoom else Network)(model, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Network:
     def __init__(self, model: weights.Weights, look: Callable[[weights.Weights], _Look]) -> None:
         """`look` loads a part of `model`."""
         self.model, self._look = model, look
-        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=())]]
+        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=(), zoom=False)]]
         self.used = str(self._looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
@@ -117,6 +121,41 @@ class Escalating(Network):
                 return Network(model, self._look)  # at once, where its parts are loaded
         except SettingsError as error:
             raise SettingsError(str(error).replace(SMALLER, "leave out --escalate")) from error
+
+
+class Zooming(Network):
+    """A network that looks again at what it has found, and a little around that, so that it sees more of it."""
+
+    def matte(self, rgb: NDArray[np.uint8], *whole: NDArray[np.uint8]) -> Matte:
+        """See Network, with the picture in its own shape too; of a part where that is much less than all."""
+        found = super().matte(rgb)
+        part = around(found.alpha, whole[0].shape)
+        if part is None:
+            return found
+        closer = super().matte(np.ascontiguousarray(whole[0][pixels_of(part, *whole[0].shape[:2])]))
+        if not closer.alpha.any():
+            return found
+        left, top, across, down = part
+        suspect = ((left + x * across, top + y * down, w * across, h * down) for x, y, w, h in closer.suspect)
+        return replace(closer, part=part, suspect=tuple(suspect))
+
+
+def around(alpha: NDArray[np.uint8], shape: Sequence[int]) -> Box | None:
+    """The subject's surroundings in a picture of H×W pixels, whatever the alpha's size; None where they are most of it.
+
+    Pieces of less than 1 % of the largest don't count.
+    """
+    sizes, boxes = regions(alpha >= _SOLID)
+    if not len(sizes):
+        return None
+    boxes = boxes[sizes >= sizes.max() / 100]
+    scale = np.array(shape[1::-1]) / alpha.shape[::-1]
+    low, high = boxes[:, :2].min(axis=0) * scale, boxes[:, 2:].max(axis=0) * scale
+    sides, middle = high - low, (low + high) / 2
+    half = np.maximum(sides * (0.5 + _AROUND), sides.max() / 4)  # of a strip a network would see a distorted picture
+    low, high = np.floor(middle - half).clip(0), np.minimum(np.ceil(middle + half), shape[1::-1])
+    left, top, width, height = (np.concatenate((low, high - low)) / (*shape[1::-1], *shape[1::-1])).tolist()
+    return (left, top, width, height) if width * height < _MOST else None
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:

@@ -14,8 +14,9 @@ from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, 
 from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
+from batch_removebg.matting.matte import pixels_of
 from batch_removebg.matting.refine import reduced, refine, resized
-from batch_removebg.model import Matte
+from batch_removebg.model import Box, Matte
 
 from .measures import Size
 from .options import Finish
@@ -35,13 +36,14 @@ class Cut:
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
     ours = matte.engine is not None and finish.refine != "none"
-    return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
+    return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish, matte.part)
 
 
-def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
+def cut(picture: Picture, alpha: Samples, finish: Finish, part: Box | None = None) -> Cut:
     """The source's own pixels with an alpha fitted to them: H×W, uint8 of any size, or uint16 of the picture's.
 
-    Its depth stays where the format can hold it. To save memory, the picture's own pixels may be changed.
+    `part`: what the alpha is of. The depth stays where the format can hold it. To save memory, the picture's own pixels
+    may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         own = None if picture.alpha is None else to_8_bits(picture.alpha)
@@ -50,10 +52,15 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
     height, width = picture.pixels.shape[:2]
-    fitted = alpha
-    if alpha.shape != (height, width):
+    here = pixels_of(part, height, width)
+    fitted, guide = alpha, picture.pixels[here]
+    if alpha.shape != guide.shape[:2]:
         small = to_8_bits(alpha)
-        fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
+        fitted = resized(small, *guide.shape[:2]) if finish.refine == "none" else refine(guide, small)
+    if part is not None:
+        whole = np.zeros((height, width), fitted.dtype)
+        whole[here] = fitted
+        fitted = whole
     if finish.clean_below:
         fitted = cleaned(to_8_bits(fitted), finish.clean_below)
     if finish.edges == "clean" and not finish.mask_only:

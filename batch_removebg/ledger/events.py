@@ -51,6 +51,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     settings: Mapping[str, Any]
     pid: int | None = None
     items: int | None = None
+    redo: Mapping[str, Any] = {}
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
@@ -141,6 +142,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
+    redo: Mapping[str, Any] = {}
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):

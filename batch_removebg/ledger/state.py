@@ -75,6 +75,7 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    redo: Mapping[str, Any] = {}  # options in the place of the run's own that the picture was made with, on demand
 
     @property
     def renditions(self) -> tuple[events.Rendition, ...]:
@@ -145,6 +146,7 @@ class Fold:
     """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
+    settings: Mapping[str, Any] = {}  # of the last run, those that weren't the default
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
@@ -168,7 +170,7 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
-            self.provider, self.version = entry.provider, entry.version
+            self.provider, self.version, self.settings = entry.provider, entry.version, _writable(entry.settings) or {}
             self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
@@ -256,7 +258,7 @@ def _settled(state: ItemState) -> None:
 def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
-    state.outcome, state.quality = "saved", _writable(entry.quality)
+    state.outcome, state.quality, state.redo = "saved", _writable(entry.quality), _writable(entry.redo) or {}
     if entry.prediction_id is not None and not entry.reused:
         fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:

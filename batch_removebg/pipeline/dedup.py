@@ -71,7 +71,9 @@ class Deduplicator:
             self.parked += 1
             return Way.PARK
         passed = prepared.sha256 is None
-        anew = passed and prepared.todo.forced and key not in self._anew  # its last picture is all that is kept
+        anew = _anew(prepared) and key not in self._anew
+        if anew and prepared.todo.anew and not leads:
+            self._on_hand.alphas.set_aside(key)  # killed from here on, a run finds nothing but what it then buys
         if not (damaged or anew) and self._on_hand.has(key, passed=passed):
             return Way.COPY
         if not leads:
@@ -100,7 +102,7 @@ class Deduplicator:
         Those are all of them or, after an error of the item alone, the first, which has the turn now.
         """
         key = prepared.fingerprint
-        if prepared.todo.forced and prepared.sha256 is None and error is None:
+        if _anew(prepared) and error is None:
             self._anew.add(key)
         self._context.sources.let_go(key)
         if not self.leads(prepared):
@@ -122,6 +124,11 @@ class Deduplicator:
             if len(self._past) > _REMEMBERED:
                 self._past.popitem(last=False)
         return [(parked, shared) for parked in copies]
+
+
+def _anew(prepared: Prepared) -> bool:
+    """Whether a prediction is bought whatever is on hand; of a forced URL its last picture is all that is kept."""
+    return prepared.todo.anew or (prepared.sha256 is None and prepared.todo.forced)
 
 
 def _shared(error: BatchError) -> BatchError:

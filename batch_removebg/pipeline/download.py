@@ -42,6 +42,8 @@ from .work import Cutout, Predicted, Todo
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
+SAME = "made anew, and is the same, bit for bit: the verdict about it stays"
+ANEW = "made anew, from another prediction"
 T = TypeVar("T")
 Notes = tuple[str, ...]
 
@@ -239,6 +241,8 @@ class Downloader:
                 )
             outputs = *(there.pop(name) for name in todo.names), *there.values()
             first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
+            if todo.redone and ((same := first.sha256 == todo.state.sha256) or todo.anew):
+                notes.append(SAME if same else ANEW)
             saved = Saved(
                 **described(todo, recipe.digest_of(todo.item)),
                 **{name: getattr(first, name) for name in ("output", "sha256", "bytes", "width", "height")},
@@ -254,6 +258,7 @@ class Downloader:
                 engine=made[0].engine,
                 **asdict(prepared.validators),
                 **_judged(made[0].quality, _flags(todo, made)),
+                redo=recipe.redo,
             )
             await ledger.append(saved)
         return saved.notes[len(todo.notes) :]
