@@ -129,8 +129,7 @@ class Zooming(Network):
     def matte(self, rgb: NDArray[np.uint8], *whole: NDArray[np.uint8]) -> Matte:
         """See Network, with the picture in its own shape too; of a part where that is much less than all."""
         found = super().matte(rgb)
-        part = around(found.alpha, whole[0].shape)
-        if part is None:
+        if (part := around(found.alpha)) is None:
             return found
         closer = super().matte(np.ascontiguousarray(whole[0][pixels_of(part, *whole[0].shape[:2])]))
         if not closer.alpha.any():
@@ -140,21 +139,16 @@ class Zooming(Network):
         return replace(closer, part=part, suspect=tuple(suspect))
 
 
-def around(alpha: NDArray[np.uint8], shape: Sequence[int]) -> Box | None:
-    """The subject's surroundings in a picture of H×W pixels, whatever the alpha's size; None where they are most of it.
-
-    Pieces of less than 1 % of the largest don't count.
-    """
+def around(alpha: NDArray[np.uint8]) -> Box | None:
+    """The subject's surroundings, pieces of less than 1 % of the largest left out; None where that is most of it."""
     sizes, boxes = regions(alpha >= _SOLID)
     if not len(sizes):
         return None
-    boxes = boxes[sizes >= sizes.max() / 100]
-    scale = np.array(shape[1::-1]) / alpha.shape[::-1]
-    low, high = boxes[:, :2].min(axis=0) * scale, boxes[:, 2:].max(axis=0) * scale
-    sides, middle = high - low, (low + high) / 2
-    half = np.maximum(sides * (0.5 + _AROUND), sides.max() / 4)  # of a strip a network would see a distorted picture
-    low, high = np.floor(middle - half).clip(0), np.minimum(np.ceil(middle + half), shape[1::-1])
-    left, top, width, height = (np.concatenate((low, high - low)) / (*shape[1::-1], *shape[1::-1])).tolist()
+    found = boxes[sizes * 100 >= sizes.max()] / (*alpha.shape[::-1], *alpha.shape[::-1])
+    low, high = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)
+    spare = _AROUND * (high - low)
+    low, high = (low - spare).clip(0, 1), (high + spare).clip(0, 1)
+    (left, top), (width, height) = low.tolist(), (high - low).tolist()
     return (left, top, width, height) if width * height < _MOST else None
 
 

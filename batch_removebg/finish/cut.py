@@ -15,7 +15,7 @@ from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
 from batch_removebg.matting.matte import pixels_of
-from batch_removebg.matting.refine import reduced, refine, resized
+from batch_removebg.matting.refine import SMALL, reduced, refine, resized
 from batch_removebg.model import Box, Matte
 
 from .measures import Size
@@ -35,8 +35,11 @@ class Cut:
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
-    ours = matte.engine is not None and finish.refine != "none"
-    return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish, matte.part)
+    alpha, part, (height, width) = matte.alpha, matte.part, picture.pixels.shape[:2]
+    if matte.engine is not None and finish.refine != "none":
+        # A part may have fewer pixels than the network has made of it: the photo's edges are found by a smaller alpha.
+        alpha = reduced(alpha, SMALL if part is None else min(SMALL, part[2] * part[3] * height * width / 4))
+    return cut(picture, alpha, finish, part)
 
 
 def cut(picture: Picture, alpha: Samples, finish: Finish, part: Box | None = None) -> Cut:

@@ -60,12 +60,12 @@ class Again:
     met: set[str] = field(default_factory=set)  # of the forced, if they are named: those that are there
     only: Collection[str] | None = None  # the items with these ids are looked at, and no others
     aside: Collection[str] = ()  # these are left as they are
-    redone: Collection[str] = ()  # these are made anew
-    anew: bool = False  # by another prediction
+    redone: bool = False  # all are made anew, since somebody wants other pictures
+    anew: bool = False  # and from other predictions
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
-        if item in self.doubtful or item in self.redone:
+        if self.redone or item in self.doubtful:
             return True
         if not self.forced:
             return self.forced is not None
@@ -175,9 +175,9 @@ class Planner:
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
         notes = self._notes(item, names)
-        redone = item.id in self.again.redone
-        what = Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay)
-        return step, replace(what, redone=True, anew=self.again.anew) if redone else what
+        redone = self.again.redone, self.again.anew
+        what = item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay
+        return step, Todo(*what, *redone)
 
     def _notes(self, item: Item, names: Sequence[str]) -> tuple[str, ...]:
         """Why the item's pictures have other names than were asked for."""

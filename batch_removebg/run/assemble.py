@@ -149,10 +149,9 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     doubted = reading.fold.each(FLAGGED) if settings.escalate else ()
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
-    again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
-    part = settings.part
+    part, how = settings.part, (settings.retry_failed, settings.force, doubtful, settings.refresh, before)
+    again = Again(*how, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
     again.met.update(set(part.aside).intersection(settings.force or ()))
-    again = replace(again, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
     scales = None
     if settings.scale_group is not None:
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))

@@ -56,17 +56,17 @@ _LOSSY = ("jpeg", "avif")
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One pass of a run that has several: the items that it looks at, by their ids, and what is done with them."""
+    """What one pass of a run does, where it has several."""
 
-    only: Collection[str] | None = None  # it looks at no others; None: at all
-    aside: Collection[str] = ()  # left as they are, since another pass is for them
-    redone: Collection[str] = ()  # made anew
-    anew: bool = False  # and those by another prediction, whatever is kept
+    only: Collection[str] | None = None  # ids of the items that it looks at; None: all
+    aside: Collection[str] = ()  # of those that it leaves as they are, since others are for them
+    redone: bool = False  # they are made anew
+    anew: bool = False  # by another prediction, whatever is kept
     redo: Mapping[str, Any] = field(default_factory=dict)  # the options that are others, as the ledger has them
     whole: Settings | None = None  # the run's own; None: these
-    given_up: tuple[Edited, ...] = ()  # edits that end with it
+    given_up: list[Edited] = field(default_factory=list)  # edits that end with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Settings(Options):
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
     own: Provider | None = None  # in the place of the three that `provider` names
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
-    part: Part = Part()
+    part: Part = field(default=Part(), compare=False)
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():

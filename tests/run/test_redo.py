@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from batch_removebg.engine import network, process, weights
 from batch_removebg.errors import SettingsError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.decisions import Decided, Decisions, Edited
+from batch_removebg.model import CreateRequest
 from batch_removebg.run import batch
 from batch_removebg.run.dry_run import preview
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
-from tests.support.bench import Bench, bench
+from tests.support.bench import Bench, bench, processing, stop_after
 from tests.support.doubles import photo
 from tests.support.local_doubles import Here
 
@@ -163,7 +165,7 @@ class TestOnThisMachine:
             decide("a.jpg")
             _, said = made(redo=("rejected",))
             tried.append(state("a.jpg")["redo"])
-        assert tried == [{"class": "good"}, {"class": "best"}, {"class": "best", "zoom": True}] + tried[2:3]
+        assert tried == [{"class": "good"}, {"class": "best"}, *[{"class": "best", "zoom": True}] * 2]
         assert said == {"a": LEFT.format(TRIED)}
 
     def test_options_of_the_command_are_for_what_is_redone_and_for_nothing_else(self) -> None:
@@ -232,7 +234,7 @@ class TestOnThisMachine:
         notes: list[str] = []
         found = preview(["in"], Settings(out=Path("out"), redo=("rejected",)), lambda event: notes.append(event.text))
         assert {name: count for name, count in found.items() if count} == {"total": 3, "done": 2, "bought": 1}
-        assert notes == ["pictures that are made anew, with class best: 1"]
+        assert notes == ["pictures that are made anew, class best: 1"]
 
     def test_a_limit_is_one_for_all_passes(self) -> None:
         made()
@@ -271,11 +273,23 @@ class TestOnThisMachine:
         assert said == {"b": LEFT.format("somebody has touched it up since")}
 
     def test_rows_on_stdin_are_read_once_so_nothing_is_redone_and_what_was_stays(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with pytest.raises(SettingsError, match="--redo reads the manifest twice"):
-            batch_settings = Settings(out=Path("out"), redo=("rejected",))
-            preview(["-"], batch_settings, lambda _: None)
+        Path("m.txt").write_text("".join(f"in/{name}.jpg\n" for name in "abc"))
+
+        def piped(**settings: Any) -> Summary:
+            with Path("m.txt").open() as file:
+                monkeypatch.setattr("sys.stdin", file)
+                return run_batch_sync("-", out="out", **settings)
+
+        piped()
+        decide("in/a.jpg")
+        with pytest.raises(SettingsError, match="redo reads the manifest twice"):
+            piped(redo="rejected")
+        run_batch_sync("m.txt", out="out", redo="rejected")
+        assert state("in/a.jpg")["redo"] == {"class": "best"}
+        assert changed(piped) == ""
+        assert counts(piped()) == (3, 3, 3, 0)
 
 
 @pytest.mark.anyio
@@ -296,3 +310,39 @@ class TestOfAnApi:
         assert said["b.jpg"] == LEFT.format("class belongs to --provider local")
         assert (await self.run(bench)).predictions == 0
         assert bench.provider.calls.count("create") == 3
+
+    async def test_the_budget_is_one_for_all_passes(self, bench: Bench) -> None:
+        bench.add("a.jpg", "b.jpg")
+        await self.run(bench)
+        for item in ("a.jpg", "b.jpg"):
+            decide(item, out=bench.out)
+        bench.add("c.jpg", "d.jpg", "e.jpg")
+        summary = await self.run(bench, redo=("rejected",), max_predictions=3)
+        assert (summary.predictions, summary.exit_code) == (3, 4)
+        assert bench.provider.calls.count("create") == 5
+
+    async def test_a_prediction_that_is_the_same_is_not_bought_again_every_night(self, bench: Bench) -> None:
+        bench.add("a.jpg")
+        await self.run(bench)
+        decide("a.jpg", out=bench.out)
+        assert [(await self.run(bench, redo=("rejected",))).predictions for _ in range(2)] == [1, 0]
+        said = [event.text for event in bench.events if event.kind is Kind.WARNING and event.item]
+        assert said[-1] == LEFT.format("another prediction was bought for it already")
+
+    async def test_a_redo_that_dies_once_it_has_paid_is_taken_up_by_any_run_and_paid_once(self, bench: Bench) -> None:
+        bench.add("a.jpg")
+        await self.run(bench)
+        decide("a.jpg", out=bench.out)
+        bench.provider.script.append(stop_after(bench, processing("p9")))
+        await bench.run(redo=("rejected",), grace=0)
+        bench.provider.known["p9"] = replace(bench.provider.succeed(CreateRequest("a.jpg", "", "a.png")), id="p9")
+        summary = await self.run(bench)
+        assert (summary.saved, summary.predictions) == (1, 0)
+        assert bench.provider.calls.count("create") == 2
+
+    async def test_other_edges_of_an_api_cost_nothing(self, bench: Bench) -> None:
+        bench.add("a.jpg")
+        await self.run(bench)
+        decide("a.jpg", "redo", out=bench.out, edges="keep")
+        summary = await self.run(bench, redo=("rejected",))
+        assert (summary.predictions, state("a.jpg", bench.out)["redo"]) == (0, {"edges": "keep"})
