@@ -316,7 +316,7 @@ class TestOfAnApi:
         await self.run(bench)
         for item in ("a.jpg", "b.jpg"):
             decide(item, out=bench.out)
-        bench.add("c.jpg", "d.jpg", "e.jpg")
+        bench.add("other c.jpg", "other d.jpg", "other e.jpg")
         summary = await self.run(bench, redo=("rejected",), max_predictions=3)
         assert (summary.predictions, summary.exit_code) == (3, 4)
         assert bench.provider.calls.count("create") == 5
