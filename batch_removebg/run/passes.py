@@ -230,8 +230,9 @@ def _after(settings: Settings, bought: int) -> Settings:
 def _joined(first: Summary, second: Summary) -> Summary:
     """Of both, which have made different items."""
     added = ("seconds", "predictions", "reused", "escalated", "possible_duplicates")
-    sums = {name: getattr(first, name) + getattr(second, name) for name in added}
-    return replace(second, **sums, skipped=max(0, second.skipped - (first.saved - first.skipped)))
+    told = {name: getattr(first, name) + getattr(second, name) for name in added}
+    told |= {"skipped": max(0, second.skipped - (first.saved - first.skipped)), "engine": second.engine or first.engine}
+    return replace(second, **told)
 
 
 def _unspent(settings: Settings, bought: int) -> Settings:

@@ -206,6 +206,34 @@ class TestOnThisMachine:
         assert changed(lambda: made(redo="rejected")) == "a"
         assert changed(made) == ""
 
+    def test_a_twin_that_was_rejected_too_is_made_with_it_by_one_prediction(self) -> None:
+        Path("in/d.jpg").write_bytes(Path("in/a.jpg").read_bytes())
+        made()
+        for item in ("a.jpg", "d.jpg"):
+            decide(item)
+        summary, _ = made(redo="rejected")
+        assert (counts(summary), summary.reused, summary.engine) == ((4, 4, 2, 1), 1, "a double")
+
+    def test_an_item_that_fails_in_its_pass_fails_alone_and_is_counted_once(self) -> None:
+        made()
+        decide("a.jpg")
+        Path("in/a.jpg").write_bytes(b"no picture")
+        summary, _ = made(redo="rejected")
+        assert (summary.total, summary.saved, summary.failed, summary.exit_code) == (3, 2, 1, 3)
+
+    def test_a_group_keeps_one_scale_over_all_passes(self) -> None:
+        rows = "".join(f"{name},in/{name}.jpg,x\n" for name in "ab")
+        Path("m.csv").write_text(f"id,image,family\n{rows}")
+        group = {"canvas": "60x60", "scale_group": "family"}
+        run_batch_sync("m.csv", out="out", **group)
+        decide("a")
+        for _ in range(2):
+            run_batch_sync("m.csv", out="out", redo="rejected", **group)
+        assert [state(item).get("redo") for item in "ab"] == [{"class": "best"}, None]
+        before = pictures()
+        assert run_batch_sync("m.csv", out="out", **group).skipped == 2
+        assert pictures() == before
+
     def test_another_precision_predicts_anew_though_an_alpha_is_kept(self) -> None:
         made()
         decide("a.jpg", "redo", precision="float32")
