@@ -241,8 +241,11 @@ class Downloader:
                 )
             outputs = *(there.pop(name) for name in todo.names), *there.values()
             first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
-            if todo.redone and ((same := first.sha256 == todo.state.sha256) or todo.anew):
-                notes.append(SAME if same else ANEW)
+            same, begun = first.sha256 == todo.state.sha256, todo.state.in_flight or todo.state.lost is not None
+            if same and (todo.redone or begun):  # perhaps by a redo that was cut short
+                notes.append(SAME)
+            elif todo.anew:
+                notes.append(ANEW)
             saved = Saved(
                 **described(todo, recipe.digest_of(todo.item)),
                 **{name: getattr(first, name) for name in ("output", "sha256", "bytes", "width", "height")},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -107,12 +107,11 @@ def looked(settings: Settings) -> IndexedFold:
     return look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
 
 
-def going_on(settings: Settings, listener: Listener) -> Settings:
+def going_on(settings: Settings, fold: IndexedFold, listener: Listener) -> Settings:
     """The settings with the network that OUT was last made with, where none is asked for; raises SettingsError."""
     if not settings.local or settings.model is not None or settings.model_class is not None or settings.start_over:
         return settings
-    with closing(looked(settings)) as fold:
-        name = weights.going_on(fold.version or "") if fold.provider == "local" else None
+    name = weights.going_on(fold.version or "") if fold.provider == "local" else None
     if name is None or name == settings.network.name:
         return settings
     text = f"goes on with {name}, which {settings.out} was made with; the default is {settings.network.name} now: "

@@ -69,7 +69,6 @@ async def _run(
         count = await anyio.to_thread.run_sync(check, inputs, settings, listener)
         if count is not None:
             listener(Event(Kind.TOTAL, count=count))
-        settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
         if settings.local:
             await anyio.to_thread.run_sync(_download_weights, settings, weights_progress, listener)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)

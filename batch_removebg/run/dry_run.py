@@ -95,7 +95,6 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
 
 def _of_pass(inputs: Sequence[str], settings: Settings, before: int, listener: Listener) -> Counter[str]:
     """The same of one pass, and the items to do as `begun`, of which passes before it had some."""
-    settings = assemble.going_on(settings, listener)
     if settings.local and (text := weights.notice(settings.network, "would be")):
         listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)

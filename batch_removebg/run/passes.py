@@ -71,11 +71,8 @@ def passes_of(settings: Settings, listener: Listener, *, stream: bool = False) -
     if settings.redo and stream:
         raise SettingsError("--redo reads the manifest twice, which stdin can't be: write it to a file first")
     with closing(assemble.looked(settings)) as fold:
-        in_force = dict(fold.each(REDONE))
-        if not (settings.redo or in_force):
-            return [settings]
         main, asked = _parted(settings, fold)
-        main = replace(assemble.going_on(main, listener), redo=())
+        main, in_force = replace(assemble.going_on(main, fold, listener), redo=()), dict(fold.each(REDONE))
         passes, items, aside = dict[tuple[Any, ...], Settings](), dict[tuple[Any, ...], set[str]](), set[str]()
 
         def place(item: str, options: Asked, anew: bool | None = None) -> Part:
