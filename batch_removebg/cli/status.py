@@ -70,6 +70,7 @@ def status(fold: IndexedFold, decisions: Decisions, *, locked: bool) -> dict[str
         "in_flight": fold.in_flight(),
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
         "flags": [{"flag": f.kind, "count": f.count} for f in flagged(fold.each(FLAGGED))],
+        "held": sum(state.held for _, state in fold.each(FLAGGED)),
         **decided,
         "finished": found["run"]["state"] == "finished",
     }
@@ -106,6 +107,7 @@ def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
         f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
         *report.failures(failures(fold.each(FAILED))),
         report.flags(flagged(fold.each(FLAGGED))),
+        report.held(found["held"]),
         _verdicts(found["decisions"]) if "decisions" in found else "",
         f"possibly billed twice: {fold.possible_duplicates}" if fold.possible_duplicates else "",
         f"gone from the manifest: {found['gone']}" if found["gone"] else "",

@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 from batch_removebg.errors import SpentPicture, passing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
-from batch_removebg.storage.layout import HELD
+from batch_removebg.storage.layout import place
 
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
@@ -89,7 +89,7 @@ class ItemState(Struct, array_like=True, gc=False):
 
     def place(self, name: str) -> str:
         """Where the picture of that name lies, relative to OUT."""
-        return f"{HELD}/{name}" if self.held else name
+        return place(name, held=self.held)
 
     @property
     def is_made(self) -> bool:
@@ -310,6 +310,10 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
         fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
 
 
+def _released(_fold: Fold, state: ItemState, _entry: events.Released) -> None:
+    state.held = False
+
+
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
     state.gone = True
 
@@ -334,6 +338,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Failed: _failed,
     Unchanged: _unchanged,
     Renamed: _renamed,
+    events.Released: _released,
     events.Gone: _gone,
 }
 

@@ -13,6 +13,7 @@ from tests.support.decisions import STAMP, decide
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
 
+
 def table(bench: Bench) -> list[list[str]]:
     return list(csv.reader((bench.out / "results.csv").read_text("utf-8").splitlines(keepends=True)))
 
