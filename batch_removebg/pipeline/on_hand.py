@@ -8,6 +8,7 @@ another format is made from the cutout.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -103,11 +104,13 @@ class OnHand:
         return sorted(may, key=lambda state: state.recipe != self._recipe)
 
     def _file(self, state: ItemState) -> bytes | None:
-        try:
-            data = (self._out / (state.output or "")).read_bytes()
-        except OSError:
-            return None
-        return data if sha256_hex(data) == state.sha256 else None
+        name = state.output or ""
+        for there in dict.fromkeys((state.place(name), name)):  # one that was accepted may be on its way
+            with suppress(OSError):
+                data = (self._out / there).read_bytes()
+                if sha256_hex(data) == state.sha256:
+                    return data
+        return None
 
     def _matte(self, fingerprint: str) -> Matte | None:
         from batch_removebg.matting.matte import decode_matte

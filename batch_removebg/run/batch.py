@@ -14,7 +14,6 @@ import anyio.to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
-from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
@@ -31,6 +30,7 @@ from batch_removebg.storage.lock import locked
 from . import assemble, feeds
 from .passes import in_passes
 from .prune import prune
+from .release import release
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
@@ -89,8 +89,9 @@ async def _run(
             await anyio.to_thread.run_sync(sweep, out)
         before = ledger.fold.possible_duplicates
         if given_up := settings.part.given_up:
-            await anyio.to_thread.run_sync(Decisions(out / layout.DECISIONS).append, given_up, clock.stamp())
+            await anyio.to_thread.run_sync(ledger.decisions.append, given_up, clock.stamp())
         await ledger.append(_started(settings, provider, count))
+        await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
@@ -154,6 +155,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
         pruned=pruned,
+        held=sum(state.held for _, state in fold.each(FLAGGED)),
         flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,

@@ -119,15 +119,14 @@ def _parted(settings: Settings, fold: IndexedFold) -> tuple[Settings, Asked]:
 def _chosen(settings: Settings, fold: IndexedFold) -> Iterator[tuple[str, ItemState, Decided | None, Edited | None]]:
     """The items to be made anew, the verdict about each, and somebody's edit of it."""
     decisions = Decisions.read(settings.out)
-    rejected = (item for item, said in decisions.decided.items() if said.verdict in ("rejected", "redo"))
-    flagged = (item for item, _ in fold.each(FLAGGED))
-    for items, kind in ((rejected, "rejected"), (flagged, "undecided-flagged")):
-        for item in items if kind in settings.redo else ():
-            if (state := fold.items.get(item)) is None or state.gone or state.sha256 is None:
-                continue
-            edit = decisions.edited.get(state.source_sha256 or state.fingerprint or "")
-            if ((verdict := decisions.of(item, state)) is None) == (kind == "undecided-flagged"):
-                yield item, state, verdict, edit if edit is not None and edit.alpha is not None else None
+    if "rejected" in settings.redo:
+        for item, state, verdict in fold.decided(decisions):
+            if verdict.verdict in ("rejected", "redo") and state.sha256 is not None:
+                yield item, state, verdict, decisions.edit(state)
+    if "undecided-flagged" in settings.redo:
+        for item, state in fold.each(FLAGGED):
+            if decisions.of(item, state) is None:
+                yield item, state, None, decisions.edit(state)
 
 
 def _wanted(
