@@ -130,7 +130,6 @@ class Run(Struct, frozen=True, gc=False):
     pending: int = 0  # at its end, those included that no line names
     done: int = 0  # saved or failed in it
     last: str = ""  # when the last of these was
-    settings: Mapping[str, Any] = {}
 
     def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
         """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
@@ -152,6 +151,7 @@ class Fold:
     """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
+    settings: Mapping[str, Any] = {}  # of the last run, those that weren't the default
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
@@ -175,8 +175,8 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
-            self.provider, self.version = entry.provider, entry.version
-            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items, settings=entry.settings)
+            self.provider, self.version, self.settings = entry.provider, entry.version, _writable(entry.settings) or {}
+            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):

@@ -206,7 +206,7 @@ def _item(key: str, state: ItemState) -> Item:
 
 def _settings(out: Path, fold: IndexedFold) -> Settings:
     """Those of the last run; raises SettingsError where they aren't on record. Blocks."""
-    settings = Settings.recorded(out, fold.run.settings)
+    settings = Settings.recorded(out, fold.settings)
     if fold.provider != settings.provider:
         raise SettingsError("the last run had a provider of its own")
     return assemble.going_on(settings, ignore)

@@ -25,7 +25,7 @@ from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, row, short_key
 
 _AT_HAND = 2048  # items under way that a commit leaves in memory: they change soon again
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
-_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
+_TOTALS = ("provider", "version", "settings", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
