@@ -44,7 +44,8 @@ from .touch_up import Operation, touched_up
 
 _PAUSE = 2.0  # seconds between two looks whether the lock is free
 _SMALL = 5_000  # items up to which results.json is written anew for each edit; else the next run does that
-_NEXT = "the next run makes its picture"
+_LONGEST = 5.0  # seconds after which the lock is let go, for runs that wait for it
+_NEXT, _SOON = "the next run makes its picture", "others come first: its picture is made soon"
 
 
 class OtherPicture(UsageError, kind="other-picture"):
@@ -96,7 +97,7 @@ class Applier:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._decisions.append, [entry], self._clock.stamp())
             self._due = True
-            waits = await self._apply()
+            waits = await self._apply(item_id)
         why = waits.get(item_id, waits.get("", ""))
         return Result(alpha, "waits" if why else "made", why)
 
@@ -133,7 +134,7 @@ class Applier:
         made = await self._cpu.isolated(patience(limits.max_pixels), paint, kept, data, matte)
         return await anyio.to_thread.run_sync(edits.keep, made)
 
-    async def _apply(self) -> dict[str, str]:
+    async def _apply(self, first: str = "") -> dict[str, str]:
         """Make what is to do; returns why something waits, by item, or by nothing for all."""
         out, waits = self._out, dict[str, str]()
         try:
@@ -144,8 +145,8 @@ class Applier:
                     lock = locked(out / layout.STATE, clock=self._clock, brief=True)
                     await anyio.to_thread.run_sync(stack.enter_context, lock)
                     ledger = Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=self._clock)
-                    waits = await self._make_all(await stack.enter_async_context(ledger), edits)
-            self._due = False
+                    waits = await self._make_all(await stack.enter_async_context(ledger), edits, first)
+            self._due = _SOON in waits.values()
         except LockedError:
             waits[""] = "a run is going on: the picture is made once that has ended"
         except BatchError as error:
@@ -159,15 +160,18 @@ class Applier:
         with closing(self._look()) as fold:
             return next(edits.late(fold), None) is not None
 
-    async def _make_all(self, ledger: Ledger, edits: Edits) -> dict[str, str]:
-        waits = dict[str, str]()
+    async def _make_all(self, ledger: Ledger, edits: Edits, first: str) -> dict[str, str]:
+        waits, begun = dict[str, str](), self._clock.monotonic()
         settings = await anyio.to_thread.run_sync(_settings, self._out, ledger.fold)
         nobody = cast("Provider", SimpleNamespace(capabilities=Capabilities(billed=False)))  # nothing is bought here
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
             context = assemble.context_of(
                 settings, nobody, ledger, session, cpu=self._cpu, clock=self._clock, listener=ignore
             )
-            for key, state in [*edits.late(ledger.fold)]:
+            for key, state in sorted(edits.late(ledger.fold), key=lambda late: late[0] != first):
+                if self._clock.monotonic() - begun > _LONGEST:
+                    waits[key] = _SOON
+                    continue
                 try:
                     await self._make(context, settings, edits, key, copy(state))
                 except BatchError as error:
