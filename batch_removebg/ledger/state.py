@@ -15,6 +15,7 @@ from msgspec.structs import asdict, replace
 from batch_removebg.errors import SpentPicture, passing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
+from batch_removebg.storage.layout import place
 
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
@@ -76,6 +77,9 @@ class ItemState(Struct, array_like=True, gc=False):
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
     edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
+    was: tuple[str, ...] = ()  # ids that it had before, the last one first
+    now: str = ""  # of one that is nameless the id that it has now
+    held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
 
     @property
     def content(self) -> str | None:
@@ -88,6 +92,10 @@ class ItemState(Struct, array_like=True, gc=False):
         if self.outputs or self.output is None:
             return self.outputs
         return (events.Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
+
+    def place(self, name: str) -> str:
+        """Where the picture of that name lies, relative to OUT."""
+        return place(name, held=self.held)
 
     @property
     def is_made(self) -> bool:
@@ -301,12 +309,16 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
     if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
     old = fold.change(was)
-    for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):
+    moved = asdict(old) | {"gone": False, "was": (was, *old.was), "now": ""}
+    for target, values in ((state, moved), (old, asdict(ItemState(gone=True, now=entry.item)))):
         for name, value in values.items():
             setattr(target, name, value)
-    state.gone = False
     if state.outcome == "saved" and state.fingerprint is not None:
         fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
+
+
+def _released(_fold: Fold, state: ItemState, _entry: events.Released) -> None:
+    state.held = False
 
 
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
@@ -333,6 +345,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Failed: _failed,
     Unchanged: _unchanged,
     Renamed: _renamed,
+    events.Released: _released,
     events.Gone: _gone,
 }
 

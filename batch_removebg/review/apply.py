@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,11 +16,12 @@ import anyio.to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.engine import weights
-from batch_removebg.errors import BatchError, LockedError, SettingsError, SourceError, UsageError
+from batch_removebg.errors import BatchError, LedgerError, LockedError, SettingsError, SourceError, UsageError
 from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.decisions import Decisions, Edited
 from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger, look
 from batch_removebg.ledger.results import render, write
 from batch_removebg.ledger.state import ItemState
@@ -34,6 +35,7 @@ from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.resources import Cpu, patience
 from batch_removebg.run import assemble
+from batch_removebg.run.release import release
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import signature
@@ -74,6 +76,8 @@ class Applier:
         """Do what is to do as soon as that is possible, until this is cancelled."""
         while True:
             async with self._turn:
+                with suppress(LedgerError):  # the page tells of it
+                    self._due |= await anyio.to_thread.run_sync(self._decisions.refresh)
                 if self._due and not held(self._out / layout.STATE):
                     await self._apply()
             await self._clock.sleep(_PAUSE)
@@ -140,7 +144,7 @@ class Applier:
         try:
             await anyio.to_thread.run_sync(self._decisions.refresh)
             edits = Edits.of(self._decisions)
-            if bool(edits.alphas) and await anyio.to_thread.run_sync(self._any_late, edits):
+            if await anyio.to_thread.run_sync(self._any, edits):
                 async with AsyncExitStack() as stack:
                     lock = locked(out / layout.STATE, clock=self._clock, brief=True)
                     await anyio.to_thread.run_sync(stack.enter_context, lock)
@@ -156,12 +160,19 @@ class Applier:
     def _look(self) -> IndexedFold:
         return look(self._out / layout.LEDGER, self._out / layout.INDEX)
 
-    def _any_late(self, edits: Edits) -> bool:
+    def _any(self, edits: Edits) -> bool:
+        """Whether an edit isn't a picture yet, or a held one was accepted."""
+        holds = any(path.is_file() for path in (self._out / layout.HELD).rglob("*"))
+        if not (edits.alphas or holds):
+            return False
         with closing(self._look()) as fold:
-            return next(edits.late(fold), None) is not None
+            held = (each for each in (fold.each(FLAGGED) if holds else ()) if each[1].held)
+            said = (self._decisions.of(*each) for each in held)
+            return next(edits.late(fold), None) is not None or any(one and one.verdict == "accepted" for one in said)
 
     async def _make_all(self, ledger: Ledger, edits: Edits, first: str) -> dict[str, str]:
         waits, begun = dict[str, str](), self._clock.monotonic()
+        await release(self._out, ledger, lambda _: None)  # of what isn't moved the next run tells
         settings = await anyio.to_thread.run_sync(_settings, self._out, ledger.fold)
         nobody = cast("Provider", SimpleNamespace(capabilities=Capabilities(billed=False)))  # nothing is bought here
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
@@ -178,7 +189,7 @@ class Applier:
                     waits[key] = f"{_NEXT}: {error}"
         async with ledger.still() as fold:
             if fold.items.last <= _SMALL and fold.run.state == "finished" and not fold.counts()["pending"]:
-                parts = render(ledger.run_items.frozen(fold))
+                parts = render(ledger.run_items.frozen(fold), ledger.decisions)
                 await anyio.to_thread.run_sync(write, self._out / layout.RESULTS, parts)
         return waits
 

@@ -25,6 +25,7 @@ from batch_removebg.storage.lock import held, locked
 from tests.pipeline.test_sharing import urls
 from tests.support.bench import Bench
 from tests.support.bench import bench as plain
+from tests.support.decisions import decide
 from tests.support.doubles import FakeClock, cutout, photo
 
 __all__ = ["plain"]
@@ -267,3 +268,17 @@ async def test_the_lock_is_let_go_after_a_while_and_what_was_touched_up_last_com
     for made in (1, 2):
         await review.until_it_pauses()
         assert sum(review.alpha(f"{name}.png") == {0} for name in "ab") == made
+
+
+async def test_a_held_picture_is_released_once_it_is_accepted_touched_up_or_not(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run(hold_flagged=True)
+    review = Review(bench)
+    assert bench.saved() == []  # half an alpha everywhere is suspect
+    await review.until_it_pauses()
+    dot = [Stroke(keep=True, size=8, hardness=1, points=((9, 9),))]
+    assert (await review.touch_up("a.jpg", dot)).state == "made"
+    assert (bench.saved(), review.alpha(".batch-removebg/held/a.png") >= {128, 255}) == ([], True)
+    decide(bench.out, "accepted", "a.jpg", "b.jpg")
+    await review.until_it_pauses()
+    assert (bench.saved(), review.alpha("a.png") >= {128, 255}) == (["a.png", "b.png"], True)
