@@ -203,6 +203,18 @@ async def test_a_urls_cutout_is_touched_up_on_its_own_alpha(bench: Bench, tmp_pa
     assert ((await bench.run(rows)).skipped, bench.provider.bill) == (1, 1)
 
 
+async def test_a_urls_picture_in_a_lossy_format_is_touched_up_on_the_cutout_that_was_kept(
+    bench: Bench, tmp_path: Path
+) -> None:
+    rows = urls(tmp_path, "https://shop.example/a.jpg,red")
+    await bench.run(rows, format="jpeg")
+    review = Review(bench)
+    assert (await review.touch_up("red")).state == "made"
+    with Image.open(bench.out / "red.jpg") as picture:
+        assert picture.convert("RGB").getextrema() == ((255, 255),) * 3
+    assert ((await bench.run(rows, format="jpeg")).skipped, bench.provider.bill) == (1, 1)
+
+
 async def test_twins_follow_at_once(bench: Bench) -> None:
     bench.add("a.jpg")
     (bench.photos / "b.jpg").write_bytes((bench.photos / "a.jpg").read_bytes())
