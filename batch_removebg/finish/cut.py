@@ -14,7 +14,7 @@ from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, 
 from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
-from batch_removebg.matting.matte import pixels_of
+from batch_removebg.matting.matte import Alpha, pixels_of
 from batch_removebg.matting.refine import SMALL, reduced, refine, resized
 from batch_removebg.model import Box, Matte
 
@@ -35,11 +35,34 @@ class Cut:
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
-    alpha, part, (height, width) = matte.alpha, matte.part, picture.pixels.shape[:2]
-    if matte.engine is not None and finish.refine != "none":
-        # A part may have fewer pixels than the network has made of it: the photo's edges are found by a smaller alpha.
-        alpha = reduced(alpha, SMALL if part is None else min(SMALL, part[2] * part[3] * height * width / 4))
-    return cut(picture, alpha, finish, part)
+    return cut(picture, _best(picture.pixels, matte, finish.refine), finish, matte.part)
+
+
+def full_size(picture: Picture, matte: Matte, refine: str) -> Alpha:
+    """The alpha that `cut_out` fits to the picture (H×W), before dust is cleared; `refine` is one of `Refine`."""
+    return to_8_bits(_fitted(picture.pixels, _best(picture.pixels, matte, refine), refine, matte.part))
+
+
+def _best(pixels: Samples, matte: Matte, how: str) -> Alpha:
+    if matte.engine is None or how == "none":
+        return matte.alpha
+    # A part may have fewer pixels than the network has made of it: the photo's edges are found by a smaller alpha.
+    rows, columns = pixels.shape[:2]
+    return reduced(matte.alpha, min(SMALL, matte.part[2] * matte.part[3] * rows * columns / 4) if matte.part else SMALL)
+
+
+def _fitted(pixels: Samples, alpha: Samples, how: str, part: Box | None) -> Samples:
+    """The alpha at the size of the pixels; itself where it has that."""
+    here = pixels_of(part, *pixels.shape[:2])
+    guide = pixels[here]
+    if alpha.shape != guide.shape[:2]:
+        small = to_8_bits(alpha)
+        alpha = resized(small, *guide.shape[:2]) if how == "none" else refine(guide, small)
+    if part is None:
+        return alpha
+    whole = np.zeros(pixels.shape[:2], alpha.dtype)
+    whole[here] = alpha
+    return whole
 
 
 def cut(picture: Picture, alpha: Samples, finish: Finish, part: Box | None = None) -> Cut:
@@ -54,16 +77,7 @@ def cut(picture: Picture, alpha: Samples, finish: Finish, part: Box | None = Non
         picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
-    height, width = picture.pixels.shape[:2]
-    here = pixels_of(part, height, width)
-    fitted, guide = alpha, picture.pixels[here]
-    if alpha.shape != guide.shape[:2]:
-        small = to_8_bits(alpha)
-        fitted = resized(small, *guide.shape[:2]) if finish.refine == "none" else refine(guide, small)
-    if part is not None:
-        whole = np.zeros((height, width), fitted.dtype)
-        whole[here] = fitted
-        fitted = whole
+    fitted = _fitted(picture.pixels, alpha, finish.refine, part)
     if finish.clean_below:
         fitted = cleaned(to_8_bits(fitted), finish.clean_below)
     if finish.edges == "clean" and not finish.mask_only:

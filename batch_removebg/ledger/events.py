@@ -143,6 +143,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     etag: str | None = None
     modified: str | None = None
     redo: Mapping[str, Any] = {}
+    edited: str | None = None
     held: bool = False
 
 

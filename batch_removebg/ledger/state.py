@@ -76,10 +76,16 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
     was: tuple[str, ...] = ()  # ids that it had before, the last one first
     now: str = ""  # of one that is nameless the id that it has now
     held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
     redo: Mapping[str, Any] = {}  # options in the place of the run's own that the picture was made with, on demand
+
+    @property
+    def content(self) -> str | None:
+        """What a touched-up alpha is for: the source's content, else what was bought for its URL."""
+        return self.source_sha256 or self.fingerprint
 
     @property
     def renditions(self) -> tuple[events.Rendition, ...]:
@@ -287,7 +293,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
         state.recipe = recipe  # the picture of before is still there
         return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
-    state.notes, state.quality, state.flags, state.engine = (), None, (), None
+    state.notes, state.quality, state.flags, state.engine, state.edited = (), None, (), None, None
     _named(state, state.output)
 
 

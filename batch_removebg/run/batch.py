@@ -72,7 +72,7 @@ async def _run(
         if settings.local:
             await anyio.to_thread.run_sync(_download_weights, settings, weights_progress, listener)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
-        stack.enter_context(locked(out / layout.STATE, clock=clock))
+        killed = stack.enter_context(locked(out / layout.STATE, clock=clock))
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
         ledger = await stack.enter_async_context(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
@@ -84,7 +84,7 @@ async def _run(
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
             listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
-        if ledger.fold.run.state is None:
+        if killed or ledger.fold.run.state is None:
             # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
             await anyio.to_thread.run_sync(sweep, out)
         before = ledger.fold.possible_duplicates

@@ -79,7 +79,7 @@ def passes_of(settings: Settings, listener: Listener, *, stream: bool = False) -
             """Into the pass for that; `anew`: whether by another prediction, None where it isn't made anew now."""
             key = anew, *sorted(options.items())
             only = items.setdefault(key, set())
-            passes[key] = found = passes.get(key) or _with(main, options, only, anew)
+            passes[key] = found = passes.get(key) or of_redo(main, options, only, anew)
             only.add(item)
             aside.add(item)
             return found.part
@@ -150,7 +150,7 @@ def _wanted(
             raise SettingsError("another prediction was bought for it already")
         return before, True
     if not given:
-        network = _with(main, before).network
+        network = of_redo(main, before).network
         if (better := weights.better(network)) is None and network.zoom:
             raise SettingsError("there is no better class, and it was looked at closely already")
         given = {"class": better} if better is not None else {"zoom": True}
@@ -166,8 +166,8 @@ def _usable(main: Settings, options: Asked) -> Asked:
     return {name: value for name, value in options.items() if name in (_FIELDS if main.local else _FINISH)}
 
 
-def _with(main: Settings, options: Asked, only: set[str] | None = None, anew: bool | None = None) -> Settings:
-    """The settings of a pass; raises SettingsError."""
+def of_redo(main: Settings, options: Asked, only: set[str] | None = None, anew: bool | None = None) -> Settings:
+    """The settings of a pass for pictures with these options; raises SettingsError."""
     fields: dict[str, Any] = dict.fromkeys(("model_class", "model")) if set(_NETWORK) & options.keys() else {}
     fields |= {_FIELDS[name]: value for name, value in options.items()}
     if fields.keys() & {"model", "zoom"}:
