@@ -35,33 +35,34 @@ class Cut:
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
-    return cut(picture, _best(picture.pixels, matte, finish.refine), finish, matte.part)
+    return cut(picture, _best(picture, matte, finish.refine), finish, matte.part)
 
 
 def full_size(picture: Picture, matte: Matte, refine: str) -> Alpha:
     """The alpha that `cut_out` fits to the picture (H×W), before dust is cleared; `refine` is one of `Refine`."""
-    return to_8_bits(_fitted(picture.pixels, _best(picture.pixels, matte, refine), refine, matte.part))
+    return to_8_bits(_fitted(picture.pixels, _best(picture, matte, refine), refine, matte.part))
 
 
-def _best(pixels: Samples, matte: Matte, how: str) -> Alpha:
+def _best(picture: Picture, matte: Matte, how: str) -> Alpha:
+    part, (height, width) = matte.part, picture.pixels.shape[:2]
     if matte.engine is None or how == "none":
         return matte.alpha
     # A part may have fewer pixels than the network has made of it: the photo's edges are found by a smaller alpha.
-    rows, columns = pixels.shape[:2]
-    return reduced(matte.alpha, min(SMALL, matte.part[2] * matte.part[3] * rows * columns / 4) if matte.part else SMALL)
+    return reduced(matte.alpha, SMALL if part is None else min(SMALL, part[2] * part[3] * height * width / 4))
 
 
 def _fitted(pixels: Samples, alpha: Samples, how: str, part: Box | None) -> Samples:
-    """The alpha at the size of the pixels; itself where it has that."""
-    here = pixels_of(part, *pixels.shape[:2])
-    guide = pixels[here]
+    """The alpha, of all or of a part, at the size of the pixels; itself where it has that."""
+    height, width = pixels.shape[:2]
+    here = pixels_of(part, height, width)
+    fitted, guide = alpha, pixels[here]
     if alpha.shape != guide.shape[:2]:
         small = to_8_bits(alpha)
-        alpha = resized(small, *guide.shape[:2]) if how == "none" else refine(guide, small)
+        fitted = resized(small, *guide.shape[:2]) if how == "none" else refine(guide, small)
     if part is None:
-        return alpha
-    whole = np.zeros(pixels.shape[:2], alpha.dtype)
-    whole[here] = alpha
+        return fitted
+    whole = np.zeros((height, width), fitted.dtype)
+    whole[here] = fitted
     return whole
 
 

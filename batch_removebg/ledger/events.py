@@ -142,8 +142,8 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
-    redo: Mapping[str, Any] = {}
     edited: str | None = None
+    redo: Mapping[str, Any] = {}
     held: bool = False
 
 

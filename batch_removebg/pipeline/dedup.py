@@ -72,7 +72,7 @@ class Deduplicator:
             return Way.PARK
         passed = prepared.sha256 is None
         edited = self._on_hand.edited(prepared) is not None
-        anew = _anew(prepared) and key not in self._anew and (passed or not _begun(prepared)) and not edited
+        anew = not edited and _anew(prepared) and key not in self._anew and (passed or not _begun(prepared))
         if anew and prepared.todo.anew and not leads:
             self._on_hand.alphas.set_aside(key)  # from here on a run that resumes finds nothing but what is bought now
         if not (damaged or anew) and ((edited and not passed) or self._on_hand.has(key, passed=passed)):

@@ -46,7 +46,7 @@ from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.resources import Cpu, patience
 from batch_removebg.run import assemble
-from batch_removebg.run.passes import of_redo
+from batch_removebg.run.passes import made_with
 from batch_removebg.run.release import release
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
@@ -255,8 +255,7 @@ def _settings(out: Path, fold: IndexedFold) -> Settings:
 def _recipe(settings: Settings, item: Item, state: ItemState) -> Recipe:
     """The one that the item's pictures were made with; raises SettingsError where the last run's settings differ."""
     made = {one.preset: one.recipe for one in state.renditions}
-    settings = of_redo(settings, state.redo) if state.redo else settings
-    for recipe in map(assemble.recipe_of, _each_network(settings)):
+    for recipe in map(assemble.recipe_of, _each_network(made_with(settings, state.redo))):
         wanted = zip(recipe.finishes, recipe.digests_of(item), strict=True)
         if all(made.get(finish.preset, "") in (None, digest) for finish, digest in wanted):
             return recipe

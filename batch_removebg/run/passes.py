@@ -79,7 +79,7 @@ def passes_of(settings: Settings, listener: Listener, *, stream: bool = False) -
             """Into the pass for that; `anew`: whether by another prediction, None where it isn't made anew now."""
             key = anew, *sorted(options.items())
             only = items.setdefault(key, set())
-            passes[key] = found = passes.get(key) or of_redo(main, options, only, anew)
+            passes[key] = found = passes.get(key) or _with(main, options, only, anew)
             only.add(item)
             aside.add(item)
             return found.part
@@ -150,7 +150,7 @@ def _wanted(
             raise SettingsError("another prediction was bought for it already")
         return before, True
     if not given:
-        network = of_redo(main, before).network
+        network = _with(main, before).network
         if (better := weights.better(network)) is None and network.zoom:
             raise SettingsError("there is no better class, and it was looked at closely already")
         given = {"class": better} if better is not None else {"zoom": True}
@@ -161,13 +161,18 @@ def _wanted(
     return options, "precision" in given
 
 
+def made_with(main: Settings, options: Asked) -> Settings:
+    """The settings of a picture that has options of its own, in a run with others; raises SettingsError."""
+    return _with(main, _usable(main, options)) if options else main
+
+
 def _usable(main: Settings, options: Asked) -> Asked:
     """Those of the options on record that mean something to the run's provider."""
     return {name: value for name, value in options.items() if name in (_FIELDS if main.local else _FINISH)}
 
 
-def of_redo(main: Settings, options: Asked, only: set[str] | None = None, anew: bool | None = None) -> Settings:
-    """The settings of a pass for pictures with these options; raises SettingsError."""
+def _with(main: Settings, options: Asked, only: set[str] | None = None, anew: bool | None = None) -> Settings:
+    """The settings of a pass; raises SettingsError."""
     fields: dict[str, Any] = dict.fromkeys(("model_class", "model")) if set(_NETWORK) & options.keys() else {}
     fields |= {_FIELDS[name]: value for name, value in options.items()}
     if fields.keys() & {"model", "zoom"}:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import LockedError, SettingsError
-from batch_removebg.ledger.decisions import Decisions
+from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.ledger.journal import look
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.resources import Cpu
@@ -294,3 +294,22 @@ async def test_a_held_picture_is_released_once_it_is_accepted_touched_up_or_not(
     decide(bench.out, "accepted", "a.jpg", "b.jpg")
     await review.until_it_pauses()
     assert (bench.saved(), review.alpha("a.png") >= {128, 255}) == (["a.png", "b.png"], True)
+
+
+async def test_a_redone_picture_keeps_its_options_and_a_later_redo_ends_the_edit(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    review = Review(bench)
+
+    async def redo(**options: str) -> None:
+        sha256 = review.state("a.jpg").sha256
+        wish = Decided(item="a.jpg", verdict="redo", output_sha256=sha256, redo=options)
+        Decisions.read(bench.out).append([wish], "2099-01-01T00:00:00.000Z")
+        await bench.run(redo=("rejected",))
+
+    await redo(edges="keep")
+    assert (await review.touch_up("a.jpg", KEEP)).state == "made"
+    assert (review.state("a.jpg").redo, review.alpha("a.png")) == ({"edges": "keep"}, {255})
+    assert (await bench.run()).skipped == 1
+    await redo(edges="keep", refine="none")
+    assert (review.state("a.jpg").edited, review.alpha("a.png")) == (None, {128})
