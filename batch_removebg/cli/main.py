@@ -28,6 +28,7 @@ from .parser import parser
 from .progress import JsonLines, Silent, listener, ticking
 
 BUG = 1
+SOME_FAILED = 3
 INTERRUPTED = 130
 
 
@@ -134,6 +135,14 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     result(report.repaired(found, dry_run=args.dry_run))
 
 
+def _export(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.export import Choice, export
+
+    done = export(Path(args.dir), Path(args.to), Choice(args.decision, args.preset, args.flag), console.error)
+    result(str(done))
+    return SOME_FAILED if done.lacking else 0
+
+
 def _serve(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import weights
     from batch_removebg.imaging.format import Limits
@@ -197,6 +206,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "status": _status,
     "repair": _repair,
+    "export": _export,
     "serve": _serve,
     "models": _models,
     "presets": _presets,

@@ -91,6 +91,7 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
     repair.add_argument("dir", metavar="OUT", help="the --out of a run")
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    _export(_command(commands, "export", "hand over pictures by what was decided about them; 3 where some are missing"))
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _presets(_command(commands, "presets", "what shops ask of a picture"))
@@ -142,6 +143,18 @@ def _logging(group: Any) -> None:
     )
     group.add_argument("-q", "--quiet", action="store_true", help="only errors")
     group.add_argument("-v", "--verbose", action="store_true", help="every single step")
+
+
+def _export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("dir", metavar="OUT", help="the --out of a run, which may be going on")
+    verdicts = ("accepted", "rejected", "redo", "undecided")
+    what = f"which pictures: {', '.join(verdicts)}; may be repeated"
+    export.add_argument("--decision", action="append", required=True, choices=verdicts, help=what)
+    where = "a folder, into which they are copied under their names, or a table of them; nothing else is overwritten"
+    export.add_argument("--to", required=True, metavar="DIR|FILE.csv", help=where)
+    export.add_argument("--preset", metavar="NAME", help="only the pictures for this preset")
+    export.add_argument("--flag", metavar="FLAG", help="only of items with this flag")
+    _logging(export)
 
 
 def _serve(serve: argparse.ArgumentParser) -> None:

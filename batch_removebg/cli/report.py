@@ -22,6 +22,7 @@ def closing(summary: Summary, settings: Settings) -> str:
         _cost(summary, settings),
         *failures(summary.failures),
         flags(summary.flags),
+        held(summary.held),
         printable(left_out_text(summary.left_out)),
         f"gone from the manifest: {summary.gone}{hint}" if summary.gone else "",
         f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/" if summary.pruned else "",
@@ -91,6 +92,11 @@ def flags(groups: Sequence[Group]) -> str:
     return f"worth a look: {', '.join(parts)}" if parts else ""
 
 
+def held(count: int) -> str:
+    """The line about pictures that wait to be accepted; empty where there are none."""
+    return f"held until accepted: {count}, in {layout.HELD}/" if count else ""
+
+
 def _next(summary: Summary) -> str:
     if isinstance(summary.stopped, UsageError):
         return ""
@@ -116,7 +122,8 @@ def repaired(found: Mapping[str, int], *, dry_run: bool) -> str:
     if not found:
         return "nothing is wrong with the ledger"
     lines = "\n".join(f"{count:>9} lines from {source}" for source, count in found.items())
-    return f"{lines}\nthe ledger {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
+    what = "the ledger" if found.keys() - {layout.DECISIONS} else layout.DECISIONS
+    return f"{lines}\n{what} {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
 
 
 def duration(seconds: float) -> str:

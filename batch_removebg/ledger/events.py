@@ -51,6 +51,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     settings: Mapping[str, Any]
     pid: int | None = None
     items: int | None = None
+    redo: Mapping[str, Any] = {}
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
@@ -116,7 +117,7 @@ class Rendition(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Saved(Entry, tag="saved", frozen=True, kw_only=True):
-    """The picture is durable under its final name, and so are those for other presets."""
+    """The picture is durable under its final name, or `held`, and so are those for other presets."""
 
     item: str
     source: str
@@ -141,6 +142,9 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
+    edited: str | None = None
+    redo: Mapping[str, Any] = {}
+    held: bool = False
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -175,6 +179,12 @@ class Renamed(Entry, tag="renamed", frozen=True):
     was: str
 
 
+class Released(Entry, tag="released", frozen=True):
+    """The item's pictures, which were held, are durable under their final names."""
+
+    item: str
+
+
 class Gone(Entry, tag="gone", frozen=True):
     """The item isn't in the manifest any more."""
 
@@ -207,11 +217,20 @@ def encode(entry: Entry, stamp: str) -> bytes:
     return b'%s%s",%s\n' % (_HEAD, stamp.encode(), codec.encode(entry)[1:])
 
 
-def decode(line: bytes, number: int) -> Entry | None:
-    """The entry on a line, None for a damaged one; raises LedgerError for a format newer than this program knows."""
+def decode(
+    line: bytes,
+    number: int,
+    name: str = LEDGER,
+    known: Mapping[str, type[Entry]] = EVENTS,
+    quick: Callable[[bytes], Entry] = _decode,
+) -> Entry | None:
+    """The entry on a line, None for a damaged one; raises LedgerError for a format newer than this program knows.
+
+    `name` of the file, and the `known` events that may be in it, which `quick` reads where nothing is odd.
+    """
     if line.startswith(_HEAD):
         try:
-            return _decode(line)
+            return quick(line)
         except (MsgspecError, ValueError, RecursionError):
             pass  # odd, edited, newer or damaged
     try:
@@ -223,16 +242,16 @@ def decode(line: bytes, number: int) -> Entry | None:
         return None
     if version > FORMAT:
         raise LedgerError(
-            f"{LEDGER}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
+            f"{name}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
             "upgrade it, or choose another --out"
         )
-    return lenient(entry)
+    return lenient(entry, known)
 
 
-def lenient(entry: Mapping[str, Any]) -> Entry:
+def lenient(entry: Mapping[str, Any], events: Mapping[str, type[Entry]] = EVENTS) -> Entry:
     """The record of a line, whatever its fields hold."""
     name = entry.get("event")
-    event = EVENTS.get(name) if isinstance(name, str) else None
+    event = events.get(name) if isinstance(name, str) else None
     if event is None or ("item" in event.__struct_fields__ and not isinstance(entry.get("item"), str)):
         return Ignored()
     known = {each.name: each for each in fields(event) if each.name != "v"}

@@ -15,6 +15,7 @@ from msgspec.structs import asdict, replace
 from batch_removebg.errors import SpentPicture, passing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
+from batch_removebg.storage.layout import place
 
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
@@ -75,6 +76,16 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
+    was: tuple[str, ...] = ()  # ids that it had before, the last one first
+    now: str = ""  # of one that is nameless the id that it has now
+    held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
+    redo: Mapping[str, Any] = {}  # options in the place of the run's own that the picture was made with, on demand
+
+    @property
+    def content(self) -> str | None:
+        """What a touched-up alpha is for: the source's content, else what was bought for its URL."""
+        return self.source_sha256 or self.fingerprint
 
     @property
     def renditions(self) -> tuple[events.Rendition, ...]:
@@ -82,6 +93,10 @@ class ItemState(Struct, array_like=True, gc=False):
         if self.outputs or self.output is None:
             return self.outputs
         return (events.Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
+
+    def place(self, name: str) -> str:
+        """Where the picture of that name lies, relative to OUT."""
+        return place(name, held=self.held)
 
     @property
     def is_made(self) -> bool:
@@ -145,6 +160,7 @@ class Fold:
     """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
+    settings: Mapping[str, Any] = {}  # of the last run, those that weren't the default
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
@@ -168,7 +184,7 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
-            self.provider, self.version = entry.provider, entry.version
+            self.provider, self.version, self.settings = entry.provider, entry.version, _writable(entry.settings) or {}
             self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
@@ -256,7 +272,7 @@ def _settled(state: ItemState) -> None:
 def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
-    state.outcome, state.quality = "saved", _writable(entry.quality)
+    state.outcome, state.quality, state.redo = "saved", _writable(entry.quality), _writable(entry.redo) or {}
     if entry.prediction_id is not None and not entry.reused:
         fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:
@@ -277,7 +293,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
         state.recipe = recipe  # the picture of before is still there
         return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
-    state.notes, state.quality, state.flags, state.engine = (), None, (), None
+    state.notes, state.quality, state.flags, state.engine, state.edited = (), None, (), None, None
     _named(state, state.output)
 
 
@@ -294,12 +310,16 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
     if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
     old = fold.change(was)
-    for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):
+    moved = asdict(old) | {"gone": False, "was": (was, *old.was), "now": ""}
+    for target, values in ((state, moved), (old, asdict(ItemState(gone=True, now=entry.item)))):
         for name, value in values.items():
             setattr(target, name, value)
-    state.gone = False
     if state.outcome == "saved" and state.fingerprint is not None:
         fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
+
+
+def _released(_fold: Fold, state: ItemState, _entry: events.Released) -> None:
+    state.held = False
 
 
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
@@ -326,6 +346,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Failed: _failed,
     Unchanged: _unchanged,
     Renamed: _renamed,
+    events.Released: _released,
     events.Gone: _gone,
 }
 

@@ -27,6 +27,7 @@ from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffix
 
 from .cache_key import Recipe
+from .edits import Edits
 from .scales import Scales
 from .work import Todo
 
@@ -38,13 +39,14 @@ class Plan:
     todos: list[Todo] = field(default_factory=list)
     done: int = 0
     left: int = 0  # failed before, and left alone
+    elsewhere: int = 0  # for another pass of the run
     entries: list[Renamed | Unchanged] = field(default_factory=list)
     """To be recorded first: ids that have changed, and rows that have, of items with nothing to do."""
 
     @property
     def read(self) -> int:
         """All items."""
-        return len(self.todos) + self.done + self.left
+        return len(self.todos) + self.done + self.left + self.elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,17 @@ class Again:
     refresh: Literal["auto", "never", "always"] = "never"  # URLs that were fetched by us
     before: str = ""  # `auto` asks for what was last read or asked for before this: an ISO stamp
     met: set[str] = field(default_factory=set)  # of the forced, if they are named: those that are there
+    only: Collection[str] | None = None  # the items with these ids are looked at, and no others
+    aside: Collection[str] = ()  # these are left as they are
+    redone: bool = False  # all are made anew, since somebody wants other pictures
+    anew: bool = False  # and from other predictions
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
-        if item in self.doubtful or not self.forced:
-            return item in self.doubtful or self.forced is not None
+        if self.redone or item in self.doubtful:
+            return True
+        if not self.forced:
+            return self.forced is not None
         self.met.update({item}.intersection(self.forced))
         return item in self.met
 
@@ -86,13 +94,18 @@ class Planner:
     reading: RunItems  # records every item
     more_claims: tuple[Claims, ...] = ()  # for further pictures of each item
     scales: Scales | None = None  # of groups
+    edits: Edits = Edits()
+
+    def __post_init__(self) -> None:
+        self._late = {key for key, _ in self.edits.late(self.fold)}
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.
 
         An item that no name is free for is to do, with that as its problem.
         """
-        found = Plan()
+        rows, given = self._own(rows), len(rows)
+        found = Plan(elsewhere=given - len(rows))
         numbers = self.fold.done(self._keys(rows))
         looked = len(rows)
         for nth in (nth for nth, number in enumerate(numbers) if number is None):
@@ -105,6 +118,16 @@ class Planner:
         self.reading.numbers.add(*done)
         return found
 
+    def _own(self, rows: Sequence[Item | UrlRow]) -> Sequence[Item | UrlRow]:
+        """Those for this pass of the run; the ones that are left aside are in the manifest all the same."""
+        only, aside = self.again.only, self.again.aside
+        if only is not None:
+            return [row for row in rows if row.id in only]
+        for row in rows if aside else ():
+            if row.id in aside:
+                self.reading.begin(as_item(row))
+        return [row for row in rows if row.id not in aside] if aside else rows
+
     def _add(self, found: Plan, item: Item) -> None:
         try:
             step, todo = self.plan(item)
@@ -114,6 +137,9 @@ class Planner:
         if todo.was:
             found.entries.append(Renamed(item.id, todo.was))
         self.reading.begin(item)
+        if todo.was in self.again.aside:
+            found.elsewhere += 1
+            return
         if step is Step.DO:
             found.todos.append(todo)
             if todo.state.gone:  # whatever becomes of it, it is in the manifest again
@@ -136,7 +162,8 @@ class Planner:
             mark = signature(item.path) if item.path is not None else None
         recipe = self.recipe if self.scales is None else self.scales.recipe_of(item, state)
         stay = self._stay(state, dict(zip(names, recipe.digests_of(item), strict=True)))
-        whole = {one.output for one in stay}.issuperset(names)
+        late = self.edits.stale(self.fold.filed(state))
+        whole = not late and {one.output for one in stay}.issuperset(names)
         step_if = partial(plan, state, tried=self.recipe.tried, retry_failed=self.again.failed, whole=whole)
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
@@ -150,11 +177,13 @@ class Planner:
         elif step is Step.DONE and item.path is None and not self.recipe.passes_urls:
             same = (asks := self.again.asks(state)) is not None
             step = Step.DO if same else step
-        stay = () if forced or whole or not same_source else stay
+        stay = () if forced or late or whole or not same_source else stay
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
         notes = self._notes(item, names)
-        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay)
+        redone = self.again.redone, self.again.anew
+        what = item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay
+        return step, Todo(*what, *redone)
 
     def _notes(self, item: Item, names: Sequence[str]) -> tuple[str, ...]:
         """Why the item's pictures have other names than were asked for."""
@@ -185,7 +214,9 @@ class Planner:
             one.recipe in (None, wanted[one.output]) if one.output in wanted else one.preset not in presets
             for one in state.renditions
         )
-        return tuple(one for one, stays in zip(state.renditions, same, strict=True) if stays and self._intact(one))
+        return tuple(
+            one for one, stays in zip(state.renditions, same, strict=True) if stays and self._intact(one, state)
+        )
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
@@ -226,7 +257,8 @@ class Planner:
         further = [claims.plain for claims in self.more_claims]
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
-            if (asks and row.path is None) or self.scales is not None or self.again.forces(row.id):
+            special = row.id in self._late or self.again.forces(row.id)
+            if (asks and row.path is None) or self.scales is not None or special:
                 missing.append(nth)
                 continue
             try:
@@ -244,9 +276,9 @@ class Planner:
             keys.insert(nth, None)
         return keys
 
-    def _intact(self, picture: Rendition) -> bool:
+    def _intact(self, picture: Rendition, state: ItemState) -> bool:
         try:
-            return (self.out / picture.output).stat().st_size == picture.bytes
+            return (self.out / state.place(picture.output)).stat().st_size == picture.bytes
         except OSError:
             return False
 

@@ -34,6 +34,8 @@ class Todo:
     others: tuple[str, ...] = ()  # names of further pictures, for other presets
     recipe: Recipe | None = None  # of its own, where it has a scale from its group
     kept: tuple[Rendition, ...] = ()  # of the pictures on record those that stay
+    redone: bool = False  # forced, since somebody wants another picture
+    anew: bool = False  # and from another prediction, whatever is kept
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,6 +64,11 @@ class Prepared:
     data: bytes | None = None  # the source, kept only where reading it again would be a second download
     notes: tuple[str, ...] = ()
     validators: Validators = UNKNOWN  # as the source's host gave them
+
+    @property
+    def content(self) -> str:
+        """As `ItemState.content`."""
+        return self.sha256 or self.fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -29,6 +29,7 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.edits import Edits
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
@@ -102,12 +103,16 @@ async def provider(
         yield remote, foreign
 
 
-def going_on(settings: Settings, listener: Listener) -> Settings:
+def looked(settings: Settings) -> IndexedFold:
+    """The ledger as it is, without writing anything; to be closed."""
+    return look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
+
+
+def going_on(settings: Settings, fold: IndexedFold, listener: Listener) -> Settings:
     """The settings with the network that OUT was last made with, where none is asked for; raises SettingsError."""
     if not settings.local or settings.model is not None or settings.model_class is not None or settings.start_over:
         return settings
-    with closing(look(settings.out / layout.LEDGER, settings.out / layout.INDEX)) as fold:
-        name = weights.going_on(fold.version or "") if fold.provider == "local" else None
+    name = weights.going_on(fold.version or "") if fold.provider == "local" else None
     if name is None or name == settings.network.name:
         return settings
     text = f"goes on with {name}, which {settings.out} was made with; the default is {settings.network.name} now: "
@@ -117,6 +122,10 @@ def going_on(settings: Settings, listener: Listener) -> Settings:
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
+    return replace(_recipe_of(settings), redo=settings.part.redo)
+
+
+def _recipe_of(settings: Settings) -> Recipe:
     finish, more = settings.finishes()[0], settings.finishes()[1:]
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
     passes_urls = not settings.fetch_sources
@@ -132,21 +141,24 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits) -> Planner:
     """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     doubted = reading.fold.each(FLAGGED) if settings.escalate else ()
+    doubted = ((key, state) for key, state in doubted if state.edited is None)
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
-    again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
+    part, how = settings.part, (settings.retry_failed, settings.force, doubtful, settings.refresh, before)
+    again = Again(*how, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
+    again.met.update(set(part.aside).intersection(settings.force or ()))
     scales = None
     if settings.scale_group is not None:
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
         scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
-    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales)
+    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales, edits)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -165,10 +177,10 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
     ]
 
 
-def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe) -> OnHand:
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
     doubtful = settings.network.doubtful if settings.escalate else None
-    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful)
+    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful, edits=edits)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -223,7 +235,8 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    kept = on_hand(settings, ledger.fold, context.recipe)
+    edits = Edits.of(ledger.decisions)
+    kept = on_hand(settings, ledger.fold, context.recipe, edits)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -231,13 +244,13 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock),
+            planner(settings, ledger.run_items, context.recipe, context.clock, edits),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out),
+        Downloader(context, kept, out=out, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

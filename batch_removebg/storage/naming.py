@@ -16,7 +16,7 @@ from batch_removebg.errors import SettingsError, SourceError
 from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.model import Item, UrlRow
 
-from .layout import CSV, DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
+from .layout import CSV, DECISIONS, DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
 
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
@@ -26,13 +26,14 @@ RAW_SUFFIXES = frozenset(  # of cameras
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 .rwl "  # noqa: SIM905
     ".sr2 .srf .srw .x3f".split()
 )
-RESERVED = frozenset({STATE, LEDGER, RESULTS, CSV})  # at the top of OUT
+RESERVED = frozenset({STATE, LEDGER, RESULTS, CSV, DECISIONS})  # at the top of OUT
 _LONGEST_COMPONENT = 200  # bytes; file systems allow 255, the rest is room for a hash, an extension, a temp name
 _LONGEST_PATH = 1000  # bytes
 _DEVICE_AHEAD = r"(?![CAPNLcapnl](?i:on|rn|ux|ul|om[1-9]|pt[1-9]) *(?:[./]|\Z))"  # and a few more, which does no harm
 _PLAIN_PART = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-](?:[a-zA-Z0-9_. -]{{0,150}}[a-zA-Z0-9_-])?"
 _PLAIN = re.compile(
-    rf"(?!(?i:ledger\.jsonl|results\.(?:json|csv))(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}", re.ASCII
+    rf"(?!(?i:(?:ledger|decisions)\.jsonl|results\.(?:json|csv))(?:/|\Z)){_PLAIN_PART}(?:/{_PLAIN_PART}){{0,5}}",
+    re.ASCII,
 )
 """Most names: those that need no change, recognised by one match."""
 _WORD = rf"{_DEVICE_AHEAD}[a-zA-Z0-9_-]{{1,150}}"

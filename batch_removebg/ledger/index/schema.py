@@ -14,9 +14,10 @@ from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState, unsigned
 from batch_removebg.storage.naming import name_key
 
-PENDING, FAILED, FLYING, FLAGGED, GONE, MOVED = 1, 2, 4, 8, 16, 32
+PENDING, FAILED, FLYING, FLAGGED, GONE, MOVED, REDONE = 1, 2, 4, 8, 16, 32, 64
 """Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags;
-gone, or on record under another id; no other mark stands beside these but that of a prediction."""
+gone, or on record under another id: no other mark stands beside these but that of a prediction; made with options of
+its own."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
@@ -36,20 +37,20 @@ CREATE INDEX by_bought ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_made ON item(made) WHERE made IS NOT NULL;
 """
 """Those that nothing asks for while the items come: once they are there it is made in a third of the time."""
-FORMAT = 11  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 12  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of `unsigned` id · done: of a saved item, what
 `done_keys` gives for it as long as there is nothing to do · name: hash of the output · mark: see above · bought, made:
-short keys of the prediction's id, and of the fingerprint of a picture that a prediction gave as it is, to be compared
-with the whole · id · state · crc: of both. None where there is nothing to say."""
+short keys of the prediction's id, and of a picture's content: the fingerprint where a prediction gave it as it is, else
+the source's sha256; to be compared with the whole · id · state · crc: of both. None where there is nothing to say."""
 
 
 def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
     outcomes = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}
     gone = MOVED if state.nameless else GONE
-    found = gone if state.gone else outcomes[state.outcome]
+    found = gone if state.gone else outcomes[state.outcome] | (REDONE if state.redo else 0)
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 
@@ -63,7 +64,7 @@ def row(n: int, item: str, state: ItemState) -> Row:
         hash64(name_key(state.output)) if state.output is not None else None,
         mark(state) or None,
         short_key(state.prediction_id) if state.prediction_id is not None else None,
-        short_key(state.fingerprint) if state.fingerprint is not None and state.is_made else None,
+        short_key(content) if (content := state.fingerprint or state.source_sha256) and state.is_made else None,
         key,
         data,
         zlib.crc32(data, zlib.crc32(key)),
@@ -75,7 +76,7 @@ Done = tuple[str, str, int, str, str | None, Mapping[str, Any] | None, str]
 
 
 def _done(item: str, state: ItemState) -> Done | None:
-    if state.outcome != "saved" or state.in_flight or state.gone:
+    if state.outcome != "saved" or state.in_flight or state.gone or state.held:
         return None
     if state.output is None or state.bytes is None or state.recipe is None:
         return None

@@ -1,0 +1,1 @@
+"""Pictures of an item as browsers show them: thumbnails, sources, alphas."""

@@ -1,0 +1,1 @@
+"""The page as a folder of files, read-only, that opens without a server."""

@@ -1,0 +1,1 @@
+"""Which items a filter chooses, in which order, and how many there are of each kind."""
