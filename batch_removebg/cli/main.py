@@ -144,10 +144,11 @@ def _review(args: argparse.Namespace, console: Console) -> None:
 
 
 def _report(args: argparse.Namespace, console: Console) -> None:
-    from batch_removebg.review.report import write
+    from batch_removebg.review.report import report
 
     out = Path(args.dir)
-    result(str(anyio.run(partial(write, out, Path(args.to or out / "report"), say=console.info))))
+    to = Path(args.to) if args.to else out.resolve().with_name(f"{out.resolve().name}-report")
+    result(str(anyio.run(partial(report, out, to, say=console.info))))
 
 
 def _key(args: argparse.Namespace) -> str | None:

@@ -94,7 +94,7 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     _review(_command(commands, "review", "see the pictures of a run in a browser, and decide on them"))
     report = _command(commands, "report", "the same page as a folder of files, to be read without a server")
     report.add_argument("dir", metavar="OUT", help="the --out of a run")
-    report.add_argument("--to", metavar="FOLDER|FILE.html", help="where it is put (default: report, in OUT)")
+    report.add_argument("--to", metavar="FOLDER|FILE.html", help="where it is put (default: OUT-report, beside OUT)")
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _presets(_command(commands, "presets", "what shops ask of a picture"))

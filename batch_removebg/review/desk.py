@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import anyio
+import numpy as np
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
@@ -20,7 +21,6 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine.devices import Precision
 from batch_removebg.engine.weights import MODELS, Class
 from batch_removebg.errors import BatchError, LedgerError, SettingsError
-from batch_removebg.finish.compliance import fix
 from batch_removebg.finish.options import Edges, Refine
 from batch_removebg.finish.presets import known
 from batch_removebg.imaging.format import parse_colour
@@ -32,7 +32,7 @@ from batch_removebg.storage.layout import DECISIONS
 
 from .items import Items
 from .pictures import Pictures, rows
-from .protocol import Decide, Query, checks, details, refused
+from .protocol import Decide, Query, details, refused
 from .views import Numbers, Views, following
 
 _AGE = 2.0  # seconds for which what is known of OUT is new enough
@@ -190,21 +190,23 @@ class Desk:
         size = await self.pictures.size(state)
 
         def told() -> dict[str, Any]:
-            settings = self.items.settings()
-            return {
-                **rows(self.items, [n])[0],
-                **details(state),
-                "checks": {
-                    preset: [{**one, "fix": fix(one["rule"])} for one in some] for preset, some in checks(state)
-                },
-                "price": settings.get("price"),
-                "versions": self.pictures.versions(state),
-                "source_size": size,
-                "backdrop": backdrop(settings),
-                "history": self.items.history(key),
-            }
+            more = {"versions": self.pictures.versions(state), "history": self.items.history(key), "source_size": size}
+            return self.told([n])[0] | more
 
         return await to_thread.run_sync(told)
+
+    def told(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """What is told of items but for what takes longer. Blocks."""
+        settings = self.items.settings()
+        run = {"price": settings.get("price"), "backdrop": backdrop(settings)}
+        states = [state for _, _, state in self.items.several(numbers)]
+        return [row | details(state) | run for row, state in zip(rows(self.items, numbers), states, strict=True)]
+
+    def flagged_first(self) -> list[int]:
+        """The numbers of all items, of those with flags first. Blocks."""
+        numbers = np.asarray(self.items.all(), np.uint32)
+        flagged = self.items.read_facts().those(numbers, "flagged")
+        return [*numbers[flagged].tolist(), *numbers[~flagged].tolist()]
 
     async def decide(self, asked: Decide) -> dict[str, Any]:
         """Decide on items, durably; answers with what takes it back."""

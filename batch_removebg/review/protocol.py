@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, to_builtins
 
+from batch_removebg.finish.compliance import fix
 from batch_removebg.ledger.decisions import Decided, Verdict
 from batch_removebg.ledger.events import Rendition
 from batch_removebg.ledger.state import ItemState
@@ -131,11 +132,10 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
 def details(state: ItemState) -> dict[str, Any]:
     """What the loupe tells of an item beside its row."""
     names = ("notes", "engine", "seconds", "attempts", "prediction_id", "reused")
-    return {"suspect": (state.quality or {}).get("suspect", ()), **{name: getattr(state, name) for name in names}}
-
-
-def checks(state: ItemState) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Of each preset what became of its rules."""
-    for one in pictures(state):
-        if one.checks:
-            yield one.preset, [{"rule": rule, "result": became} for rule, became in one.checks.items()]
+    checks = {
+        one.preset: [{"rule": rule, "result": result, "fix": fix(rule)} for rule, result in one.checks.items()]
+        for one in pictures(state)
+        if one.checks
+    }
+    suspect = (state.quality or {}).get("suspect", ())
+    return {"checks": checks, "suspect": suspect, **{name: getattr(state, name) for name in names}}
