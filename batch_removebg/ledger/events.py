@@ -141,6 +141,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
+    edited: str | None = None
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):

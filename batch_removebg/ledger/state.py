@@ -77,6 +77,12 @@ class ItemState(Struct, array_like=True, gc=False):
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
     was: tuple[str, ...] = ()  # ids that it had before, the last one first
     now: str = ""  # of one that is nameless the id that it has now
+    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
+
+    @property
+    def content(self) -> str | None:
+        """What a touched-up alpha is for: the source's content, else what was bought for its URL."""
+        return self.source_sha256 or self.fingerprint
 
     @property
     def renditions(self) -> tuple[events.Rendition, ...]:
@@ -279,7 +285,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
         state.recipe = recipe  # the picture of before is still there
         return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
-    state.notes, state.quality, state.flags, state.engine = (), None, (), None
+    state.notes, state.quality, state.flags, state.engine, state.edited = (), None, (), None, None
     _named(state, state.output)
 
 

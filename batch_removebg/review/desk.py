@@ -115,7 +115,7 @@ class Desk:
         await self._fresh()
         told, changed = await to_thread.run_sync(self.items.told), self.items.changed(since)
         few = None if changed is None or len(changed) > _MOST_CHANGED else sorted(changed)
-        decided = len(self.items.decisions.decided)
+        decided = self.items.decisions.lines
         return {
             "revision": self.items.revision,
             "run": told["run"],
@@ -166,7 +166,7 @@ class Desk:
         await self.ready()
         numbers = self._views.get(view)[first : first + count]
         found = await to_thread.run_sync(rows, self.items, [int(n) for n in numbers], first)
-        return {"items": found, "decisions": len(self.items.decisions.decided)}
+        return {"items": found, "decisions": self.items.decisions.lines}
 
     async def next(self, view: str, after: int, what: str, *, back: bool) -> dict[str, Any]:
         """The place of the next item in a view that is `undecided`, `flagged` or `failed`."""
@@ -217,7 +217,7 @@ class Desk:
         former = dict[str, Decided]()
 
         def entry(key: str, state: ItemState) -> Decided:
-            if (before := self.items.decisions.of(key, state)) is not None and len(former) <= _MOST_FORMER:
+            if (before := self.items.decisions.last(key, state)) is not None and len(former) <= _MOST_FORMER:
                 former[key] = before
             sha256 = state.sha256
             return Decided(item=key, verdict=asked.verdict, note=asked.note, redo=asked.redo, output_sha256=sha256)

@@ -27,7 +27,7 @@ from batch_removebg.ledger.state import ItemState, on_record
 from batch_removebg.storage.layout import DECISIONS, INDEX, LEDGER, STATE
 from batch_removebg.storage.lock import held
 
-from .protocol import Query, content, refused
+from .protocol import Query, refused
 from .views import Facts, Mask, Numbers
 
 _MOST_LIVE = 20_000  # items that have changed since the index was opened, before it is opened anew
@@ -183,7 +183,7 @@ class Items:
 
     def edit(self, state: ItemState) -> str | None:
         """The sha256 of an item's alpha that somebody has touched up; None where there is none."""
-        found = self.decisions.edited.get(content(state) or "")
+        found = self.decisions.edit(state)
         return found.alpha if found is not None else None
 
     def all(self) -> Numbers:

@@ -126,9 +126,9 @@ def rows(items: Items, numbers: Sequence[int], first: int | None = None) -> list
     found = []
     for at, (n, key, state) in enumerate(items.several(numbers), first or 0):
         edit, made = items.edit(state), pictures(state)
-        waits = edit != getattr(state, "edited", None) or bool(getattr(state, "held", False))
+        waits = edit != state.edited
         missing = any(kept(items.out, one) is None for one in made)
-        decided = items.decisions.of(key, state)
+        decided = items.decisions.last(key, state)
         place, more = None if first is None else at, {"edited": edit is not None, "waits": waits, "missing": missing}
         found.append(row(place, n, key, state, decided=decided, **more))
     return found

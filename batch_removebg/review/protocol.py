@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, to_builtins
+from msgspec import Meta
 
 from batch_removebg.finish.compliance import fix
 from batch_removebg.ledger.decisions import Decided, Verdict
@@ -87,11 +87,6 @@ def refused(why: str, status: int = 400) -> Refusal:
     return Refusal(status, "Refused", why)
 
 
-def content(state: ItemState) -> str | None:
-    """What an edit of the item is filed under."""
-    return state.source_sha256 or state.fingerprint
-
-
 def pictures(state: ItemState) -> tuple[Rendition, ...]:
     """The pictures that there are of an item."""
     return state.renditions if state.is_made else ()
@@ -111,7 +106,8 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
     """An item as the grid shows it; `more`: what isn't in the ledger."""
     made = pictures(state)
     shown = ("preset", "output", "sha256", "width", "height", "bytes")
-    found = {"verdict": "", "note": "", "t": "", "redo": {}} if decided is None else to_builtins(decided)
+    if decided is not None and (decided.verdict, decided.note) == ("undecided", ""):
+        decided = None
     return {
         "n": n,
         "at": at,
@@ -123,8 +119,7 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
         "outputs": [{name: getattr(one, name) for name in shown} | {"failed": failed(one)} for one in made],
         **{name: getattr(state, name) for name in ("sha256", "bytes", "width", "height", "flags", "quality", "meta")},
         "source_sha": (state.source_sha256 or "0")[:16],
-        "decision": decided
-        and {name: found.get(name, "") for name in ("verdict", "note", "t")} | {"redo": decided.redo},
+        "decision": decided and {name: getattr(decided, name) for name in ("verdict", "note", "t", "redo")},
         **more,
     }
 
