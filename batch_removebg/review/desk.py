@@ -8,7 +8,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +20,7 @@ from batch_removebg import __version__
 from batch_removebg.clock import Clock
 from batch_removebg.engine.devices import Precision
 from batch_removebg.engine.weights import MODELS, Class
-from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.errors import BatchError, ItemError, SettingsError
 from batch_removebg.finish.options import Edges, Refine
 from batch_removebg.finish.presets import known
 from batch_removebg.imaging.format import parse_colour
@@ -30,13 +30,16 @@ from batch_removebg.ledger.state import ItemState
 from batch_removebg.resources import Cpu
 from batch_removebg.storage.layout import DECISIONS
 
+from .apply import Applier, OtherPicture
 from .items import Items
 from .pictures import Pictures, rows
-from .protocol import Decide, Query, details, refused
+from .protocol import Decide, Query, TouchUp, details, refused
+from .touch_up import operations_of
 from .views import Numbers, Views, following
 
 _AGE = 2.0  # seconds for which what is known of OUT is new enough
 _PATIENCE = 1.0  # seconds that an answer waits for the items to be read, before it says how far that is
+_A_MOMENT = 0.2  # the same where there is an answer anyway
 _AT_ONCE = 20_000  # decisions that are written together
 _UNDOS, _MOST_FORMER = 50, 100_000  # that are kept, and verdicts in one
 _MOST_CHANGED = 500  # items that are named one by one as changed
@@ -55,7 +58,9 @@ class Desk:
     """One OUT under review. Its methods raise Refusal, LedgerError, DiskError."""
 
     def __init__(self, items: Items, clock: Clock) -> None:
-        self.items, self.pictures = items, Pictures(items, Cpu())
+        cpu = Cpu()
+        self.items, self.pictures = items, Pictures(items, cpu)
+        self._applier = Applier(items.out, cpu, clock)
         self._opened = anyio.Event()
         self._failed: BatchError | None = None
         self._clock, self._tasks = clock, set[asyncio.Task[None]]()
@@ -82,6 +87,11 @@ class Desk:
         except BatchError as error:
             self._failed = error
         self._opened.set()
+
+    def apply(self) -> None:
+        """From now on make pictures of what people change, whenever no run is going on."""
+        if not self.read_only:
+            self.begin(self._applier.run())
 
     async def ready(self) -> None:
         """Wait until OUT is open; raises LedgerError where it can't be opened."""
@@ -138,7 +148,7 @@ class Desk:
     async def view(self, query: Query) -> dict[str, Any]:
         """A view, or how far the items are read that it is chosen from."""
         await self._fresh()
-        read = await self._read(_PATIENCE)
+        read = await self._read(_A_MOMENT if query.plain else _PATIENCE)
         if query.plain and not read:
             numbers = await to_thread.run_sync(self.items.all)
             counts = (await to_thread.run_sync(self.items.told))["counts"]
@@ -255,6 +265,20 @@ class Desk:
         written = await self._write(former.numbers, entry)
         self._undos.pop(key, None)
         return {"written": written}
+
+    async def touch_up(self, n: int, asked: TouchUp) -> dict[str, Any]:
+        """Change an item's alpha, durably, and make its pictures if no run is going on."""
+        if self.read_only:
+            raise refused(f"{self.items.out} can't be written, so nothing can be touched up", 403)
+        _, key, state = await self.find(n)
+        try:
+            made = await self._applier.touch_up(key, state, operations_of(asked.operations), asked.base)
+        except OtherPicture as error:
+            raise refused(str(error), 409) from error
+        except (SettingsError, ItemError) as error:
+            raise refused(str(error), 422) from error
+        await self._fresh(now=True)
+        return asdict(made)
 
     async def _write(self, numbers: Numbers, entry: Callable[[str, ItemState], Decided]) -> int:
         if self.read_only:

@@ -75,6 +75,7 @@ async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIter
             await desk.ready()
         access = Access(settings.key, lasting=True) if settings.key else Access()
         async with _listening(make_app(desk, access), settings, say) as base:
+            desk.apply()
             if desk.read_only:
                 say(f"{settings.out} can't be written: look at it, but nothing can be decided")
             yield f"{base}/?token={quote(access.key, safe='')}"
