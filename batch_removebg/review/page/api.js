@@ -39,12 +39,21 @@ function short(sha) {
 
 function serverApi() {
   let token = "";
-  const post = (path, body) =>
+  const send = (path, body) =>
     request(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Review-Token": token },
       body: JSON.stringify(body),
     });
+  const post = async (path, body) => {
+    try {
+      return await send(path, body);
+    } catch (error) {
+      if (error.status !== 403) throw error;
+      await server.about(); // another server may have started, with another token
+      return send(path, body);
+    }
+  };
   const server = {
     readOnly: true,
     live: true,
@@ -63,7 +72,7 @@ function serverApi() {
     touchUp: (n, body) => post(`/api/item/${n}/touch-up`, body),
     changes: (since) => request(`/api/changes?${query({ since })}`),
     thumbUrl: (row, kind, size) =>
-      `/thumb/${row.n}/${kind}/${kind === "cutout" ? short(row.outputs[0]?.sha256 ?? row.sha256) : "0"}?size=${size}`,
+      `/thumb/${row.n}/${kind}/${short(kind === "cutout" ? (row.outputs[0]?.sha256 ?? row.sha256) : row.source_sha)}?size=${size}`,
     pictureUrl: (row, kind, { size, output, version } = {}) =>
       `/picture/${row.n}/${kind}?${query({ size, v: short(row.sha256), output, version })}`,
   };

@@ -10,7 +10,7 @@ import { language, number, setLanguage, text, translate } from "./texts.js";
 
 const part = (name) => document.querySelector(`[data-${name}]`);
 const HASH_EVERY_MS = 300;
-const ENDED = { finished: "finished", running: "running" };
+const COUNTS = ["saved", "failed", "pending", "gone", "flagged"];
 
 /** The place of the page in its address: filter, order, and the item with the focus. */
 function writeHash(store) {
@@ -46,7 +46,7 @@ function runState({ state, reason, rate, eta }) {
   const said = text(`run.${state ?? "none"}`);
   const pace = state === "running" && rate ? text("run.rate", { rate: Math.round(rate) }) : "";
   const left = state === "running" && eta ? text("run.eta", { minutes: Math.ceil(eta / 60) }) : "";
-  return [said, pace, left, !(state in ENDED) && reason].filter(Boolean).join(" · ");
+  return [said, pace, left, reason].filter(Boolean).join(" · ");
 }
 
 function showHeader(store) {
@@ -59,8 +59,8 @@ function showHeader(store) {
   const state = about.report ? text("run.report") : about.read_only ? text("run.read-only") : "";
   part("run").textContent = [state, runState(about.run ?? {})].filter(Boolean).join(" · ");
   mark(part("run"), "data-run", about.run?.state ?? "none");
-  const counts = Object.entries(about.counts).filter(([, n]) => n);
-  part("counts").textContent = counts.map(([kind, n]) => text(`count.${kind}`, { n })).join(" · ");
+  const counts = COUNTS.filter((kind) => about.counts[kind]);
+  part("counts").textContent = counts.map((kind) => text(`count.${kind}`, { n: about.counts[kind] })).join(" · ");
 }
 
 function showAlarm(store) {

@@ -5,6 +5,7 @@ import { Windows } from "./windows.js";
 
 const LOOK_EVERY_S = 2;
 const GAPS_MOST_S = 30;
+const READ_MS = 1000;
 const UNDOS_KEPT = 50;
 const RANGE_MOST = 5000;
 const ITEMS_AT_ONCE = 500;
@@ -12,7 +13,7 @@ const VERDICTS = ["accepted", "rejected", "redo", "undecided"];
 
 /** Whether an answer, or its absence, tells that the same may succeed later. */
 function mayPass(error) {
-  return error instanceof Unreachable || [401, 403, 408, 429].includes(error.status) || error.status >= 500;
+  return error instanceof Unreachable || [401, 408, 429].includes(error.status) || error.status >= 500;
 }
 
 /** What the page knows, and what it has changed. Events: about view rows focus selection decisions unsaved said. */
@@ -114,7 +115,7 @@ export class Store extends EventTarget {
     }
   }
 
-  adopt({ view, total, facets }, held) {
+  adopt({ view, total, facets, reading }, held) {
     const same = this.plain && this.view !== null && held !== null;
     Object.assign(this, { view, total, facets: facets ?? {}, reading: null, outdated: false });
     if (same) this.windows.expire(null);
@@ -122,6 +123,7 @@ export class Store extends EventTarget {
     this.emit("view");
     if (this.#focus >= total) this.focus = total - 1;
     if (held && !same) this.follow(held);
+    if (reading !== undefined) this.countLater();
   }
 
   /** Move the focus back to an item that is near its former place. */
@@ -250,7 +252,11 @@ export class Store extends EventTarget {
     if (waiting && waiting.verdict !== "undo" && this.outbox.takeBack()) return this.say("said.undone");
     const last = waiting ?? this.#undos.at(-1);
     if (!last) return this.say("said.nothing-to-undo");
-    const send = async () => (this.#undos.length ? this.api.undo(this.#undos.pop().key) : {});
+    const send = async () => {
+      const { key } = this.#undos.pop() ?? {};
+      if (!key) throw new Refused(text("said.too-many-to-undo"), 410);
+      return this.api.undo(key);
+    };
     await this.record({ items: last.items, view: last.view, verdict: "undo", send }, () => {
       this.take(null);
       this.say("said.undone");
@@ -277,8 +283,8 @@ export class Store extends EventTarget {
     const rows = [...this.windows.rows()].filter((row) => items?.has(row.n));
     for (const row of rows) {
       this.tally(row.decision?.verdict ?? "undecided", verdict);
-      const none = verdict === "undecided" && !note;
-      row.decision = none ? null : { verdict, note: note ?? "", t: new Date().toISOString(), redo: redo ?? null };
+      const kept = note ?? row.decision?.note ?? "";
+      row.decision = verdict === "undecided" && !kept ? null : { verdict, note: kept, t: new Date().toISOString(), redo: redo ?? null };
     }
     if (!items) this.windows.expire(null);
     if (rows.length !== items?.size) this.recount();
@@ -302,6 +308,13 @@ export class Store extends EventTarget {
     const found = await this.api.view(this.params).catch(() => ({}));
     if (found.facets) this.facets = found.facets;
     this.emit("decisions");
+    if (found.reading !== undefined) this.countLater();
+  }
+
+  /** The server still reads what it counts. */
+  countLater() {
+    clearTimeout(this.counting);
+    this.counting = setTimeout(() => this.recount(), READ_MS);
   }
 
   // What others change

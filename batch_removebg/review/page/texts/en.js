@@ -135,6 +135,7 @@ export const EN = {
   "said.left": "{said}, {left} of {of} left",
   "said.undone": "undone",
   "said.nothing-to-undo": "Nothing to undo",
+  "said.too-many-to-undo": "the decision was about too many pictures to be taken back at once",
   "said.not-saved": "Not saved, and put back: {why}",
   "said.failed": "That failed: {why}",
   "said.range": "More than {most} at once: filter for them, and choose all that match",

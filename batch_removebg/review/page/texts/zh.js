@@ -130,6 +130,7 @@ export const ZH = {
   "said.left": "{said}，剩余 {left} / {of} 张",
   "said.undone": "已撤销",
   "said.nothing-to-undo": "没有可撤销的操作",
+  "said.too-many-to-undo": "该操作涉及的图片过多，无法一次撤销",
   "said.not-saved": "未能保存，已恢复原状：{why}",
   "said.failed": "操作失败：{why}",
   "said.range": "一次最多选择 {most} 张：请先筛选，再全选符合条件的图片",
