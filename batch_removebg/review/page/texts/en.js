@@ -10,7 +10,7 @@ export const EN = {
   "run.finished": "finished",
   "run.stopped": "stopped",
   "run.interrupted": "interrupted",
-  "run.failed": "failed",
+  "run.limited": "stopped at --limit",
   "run.killed": "ended without a word",
   "run.rate": "{rate} a minute",
   "run.eta": "{minutes} min left",

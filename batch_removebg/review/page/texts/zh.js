@@ -10,7 +10,7 @@ export const ZH = {
   "run.finished": "已完成",
   "run.stopped": "已停止",
   "run.interrupted": "已中断",
-  "run.failed": "运行失败",
+  "run.limited": "已达 --limit 上限",
   "run.killed": "意外终止",
   "run.rate": "每分钟 {rate} 张",
   "run.eta": "约剩 {minutes} 分钟",
