@@ -16,13 +16,15 @@ export class Brush {
   constructor(stage, alpha, { changed, refuse }) {
     Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
     Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: TINT, armed: null });
-    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview") });
+    this.sheet = new AlphaSheet(new Uint8Array(0), 0, 0);
+    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview"), "data-brush": true });
     this.cursor = make("div", { class: "brush-cursor", hidden: true });
   }
 
   /** Load the alpha and take the pointer; rejects with words for people where there is no alpha. */
   async begin() {
     await this.load(screenSize());
+    if (this.ended) return;
     this.stage.sheet.append(this.canvas);
     this.stage.host.append(this.cursor);
     this.stage.gestures.painter = this;
@@ -30,13 +32,14 @@ export class Brush {
   }
 
   end() {
+    this.ended = true;
     this.stage.gestures.painter = null;
     this.canvas.remove();
     this.cursor.remove();
   }
 
   async load(size) {
-    const picture = await this.stage.shelf.get(this.alpha.n, this.alpha.url(size));
+    const picture = await this.stage.shelf.get(this.alpha.n, this.alpha.url(size), this.alpha.fresh);
     const { naturalWidth: width, naturalHeight: height } = picture.image;
     const { data } = pixelsOf(picture.image, width, height);
     this.picture = { ...picture, size: size ?? Infinity };
@@ -203,11 +206,11 @@ export class Brush {
 
   /** Move the brush by steps of two pixels of the screen, or at least one of the picture. */
   nudge(right, down) {
-    const { zoom, picture } = this.stage;
+    const { zoom } = this.stage;
     const step = Math.max(1, 2 / zoom.scale);
     const from = this.at ?? zoom.toPicture(zoom.centre);
     const within = (value, most) => Math.max(0, Math.min(value, most));
-    this.at = { x: within(from.x + right * step, picture.width), y: within(from.y + down * step, picture.height) };
+    this.at = { x: within(from.x + right * step, zoom.picture.width), y: within(from.y + down * step, zoom.picture.height) };
     if (this.stroke) this.extend(this.at);
     this.reveal();
   }
