@@ -148,7 +148,8 @@ function bindKeys(store, grid, actions, searchFor) {
     PageUp: edge(() => Math.max(store.focus - grid.page, store.focus % grid.columns)), PageDown: edge(() => store.focus + grid.page),
     Home: edge(() => 0), End: edge(() => store.total - 1),
   };
-  const modified = (name, meaning) => Object.fromEntries(Object.entries(moves).map(([key, [, go]]) => [`${name}+${key}`, [meaning, go]]));
+  const modified = (name, meaning) =>
+    Object.fromEntries(Object.entries(moves).map(([key, [, go]]) => [`${name}+${key}`, [key.startsWith("Arrow") && meaning, go]]));
   bind("grid", {
     " ": act("accept"), p: act("accept"), x: act("reject"), u: act("undecide"), Backspace: act("undecide"), r: act("redo"), n: act("note"),
     ".": ["keys.next-flagged", () => store.goNext("flagged")], ",": ["keys.last-flagged", () => store.goNext("flagged", true)],
