@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,12 @@ from typing import Any, get_args
 import anyio
 import numpy as np
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from batch_removebg import __version__
 from batch_removebg.clock import Clock
 from batch_removebg.engine.devices import Precision
 from batch_removebg.engine.weights import MODELS, Class
-from batch_removebg.errors import BatchError, LedgerError, SettingsError
+from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.finish.options import Edges, Refine
 from batch_removebg.finish.presets import known
 from batch_removebg.imaging.format import parse_colour
@@ -54,20 +54,31 @@ class Former:
 class Desk:
     """One OUT under review. Its methods raise Refusal, LedgerError, DiskError."""
 
-    def __init__(self, items: Items, tasks: TaskGroup, clock: Clock, cpu: Cpu | None = None) -> None:
-        """`tasks`: what goes on behind the answers, until the server ends."""
-        self.items, self.pictures = items, Pictures(items, cpu or Cpu())
+    def __init__(self, items: Items, clock: Clock) -> None:
+        self.items, self.pictures = items, Pictures(items, Cpu())
         self._opened = anyio.Event()
         self._failed: BatchError | None = None
-        self._tasks, self._clock = tasks, clock
+        self._clock, self._tasks = clock, set[asyncio.Task[None]]()
         self._views, self._undos = Views(f"{items.revision:x}"), OrderedDict[str, Former]()
         self._refreshing, self._fresh_until = anyio.Lock(), 0.0
         self._reading: anyio.Event | None = None
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on behind the answers, until `close`."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """End what goes on, and close the index."""
+        for task in self._tasks:
+            task.cancel()
+        self.items.close()
+
     async def open(self) -> None:
         """Open the index and read the decisions; until then, whoever asks waits."""
         try:
-            await to_thread.run_sync(self.items.open)
+            await to_thread.run_sync(self.items.open, abandon_on_cancel=True)
         except BatchError as error:
             self._failed = error
         self._opened.set()
@@ -150,16 +161,17 @@ class Desk:
         if self.items.facts is None:
             if self._reading is None:
                 self._reading = anyio.Event()
-                self._tasks.start_soon(self._read_all, self._reading)
+                self.begin(self._read_all(self._reading))
             with anyio.move_on_after(patience):
                 await self._reading.wait()
         return self.items.facts is not None
 
     async def _read_all(self, done: anyio.Event) -> None:
-        with suppress(LedgerError):  # who asks again is told
-            await to_thread.run_sync(self.items.read_facts)
-        self._reading = None
-        done.set()
+        try:
+            await to_thread.run_sync(self.items.read_facts, abandon_on_cancel=True)
+        finally:  # where that failed, who asks next begins it again
+            self._reading = None
+            done.set()
 
     async def rows(self, view: str, first: int, count: int) -> dict[str, Any]:
         """Some of a view's items."""

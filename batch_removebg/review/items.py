@@ -72,8 +72,8 @@ class Items:
             self.columns = {name for _, _, state in first for name in state.meta or ()}
 
     def close(self) -> None:
-        """Close the index."""
-        with self._lock, suppress(AttributeError):  # it may not have been opened
+        """Close the index; what is reading it ends."""
+        with suppress(AttributeError):  # it may not have been opened
             self.fold.close()
 
     def _look(self) -> None:
@@ -251,13 +251,16 @@ class Items:
         """The last run's settings that weren't the default."""
         with self._lock:
             if self._settings is None:
-                self._settings = {}
-                for window in _WINDOWS:
-                    if lines := list(self._lines(b'"event":"run_started"', window)):
-                        entry = events.decode(lines[-1], 0)
-                        self._settings = dict(entry.settings or {}) if isinstance(entry, events.RunStarted) else {}
-                        break
+                started = self.fold.run.started
+                begun = (entry for entry in self._runs() if entry.t == started)
+                self._settings = dict(getattr(next(begun, None), "settings", None) or {})
             return self._settings
+
+    def _runs(self) -> Iterator[events.Entry]:
+        """The first line, then those that begin runs, in larger and larger parts of the ledger's end."""
+        yield from (entry for entry, _ in islice(read(self._ledger), 1))
+        for window in _WINDOWS:
+            yield from filter(None, (events.decode(line, 0) for line in self._lines(b'"run_started"', window)))
 
     def history(self, key: str) -> list[dict[str, str]]:
         """What the ledger tells of an item, the oldest first, as far as its last lines go."""
