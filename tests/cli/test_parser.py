@@ -24,6 +24,8 @@ CONTRACT = {
     "--max-predictions --progress --log-format -q -v",
     "status": "--json",
     "repair": "--dry-run",
+    "review": "--host --port --token-env --no-browser",
+    "report": "--to",
     "serve": "--host --port --class --model --device --precision --token-env",
     "models": "",
     "presets": "",
