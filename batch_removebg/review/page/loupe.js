@@ -190,7 +190,7 @@ class Loupe {
     if (!row || this.touchUp) return row ?? this.say(text("loupe.loading"));
     const state = [row.n, row.status, row.sha256, row.edited, row.waits].join();
     const same = state === this.state;
-    if (row.n !== this.row?.n) Object.assign(this, { output: 0, version: null, peeking: false });
+    if (row.n !== this.row?.n) this.begin();
     else if (!same) this.shelf.forget(row.n);
     if (!same) this.detail = null;
     Object.assign(this, { row, state });
@@ -198,10 +198,15 @@ class Loupe {
     if (!same) this.look();
   }
 
+  /** Another item: nothing is chosen or said of it yet. */
+  begin() {
+    Object.assign(this, { output: 0, version: null, peeking: false });
+    this.say("");
+  }
+
   /** The picture first, then what is known of it, then the pictures beside it. */
   async look() {
     const { state, row } = this;
-    this.say("");
     await this.draw();
     if (state !== this.state) return;
     const detail = await this.store.api.item(row.n).catch((error) => this.say(wordsOf(error)));
