@@ -19,7 +19,7 @@ export class Brush {
     Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
     Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: { colours: TINT, strength: TINTED }, armed: null });
     this.sheet = new AlphaSheet(new Uint8Array(0), 0, 0);
-    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview"), "data-brush": true });
+    this.canvas = make("canvas", { class: "layer", "aria-hidden": "true", "data-brush": true });
     this.cursor = make("div", { class: "brush-cursor", hidden: true });
   }
 

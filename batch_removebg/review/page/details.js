@@ -1,6 +1,5 @@
 import { make } from "./dom.js";
-import { nameOf } from "./names.js";
-import { hasText, number, text } from "./texts.js";
+import { hasText, nameOf, number, text } from "./texts.js";
 
 const SHARES = ["coverage", "undecided", "peak", "doubt"];
 
@@ -33,7 +32,7 @@ function section(name, lines) {
 
 /** A value with its label: one of the panel's own, or the word that the page has for it elsewhere. */
 function line(name, value) {
-  return [text(["loupe.info", "filter", "sort", "redo"].map((scope) => `${scope}.${name}`).find(hasText)), value];
+  return [text(["loupe.info", "loupe", "filter", "sort", "flag"].map((scope) => `${scope}.${name}`).find(hasText)), value];
 }
 
 function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note, saving }, boxes) {
@@ -46,7 +45,7 @@ function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note
     line("decided", decision && moment(decision.t)),
     line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
     line("flag", flags.map((flag) => nameOf("flag", flag)).join(", ")),
-    line("where", suspect?.length > 0 && [make("label", {}, check, text("loupe.info.boxes"))]),
+    line("suspect", suspect?.length > 0 && [make("label", {}, check, text("loupe.info.boxes"))]),
   ];
 }
 
@@ -65,9 +64,9 @@ function checkLines(checks) {
 function fileLines({ id, source, source_size: size, outputs, error }) {
   return [
     line("id", id),
-    line("source", source),
+    line("peek", source),
     line("source-size", size && pixels(...size)),
-    ...outputs.map((one) => [one.preset || text("loupe.info.output"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
+    ...outputs.map((one) => [one.preset || text("loupe.delivered"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
     line("error", error),
   ];
 }
