@@ -1,5 +1,5 @@
 import { framed, make, mark } from "./dom.js";
-import { nameOf, text } from "./texts.js";
+import { nameOf, text, visible } from "./texts.js";
 import { Track } from "./track.js";
 
 export const SIZES = { s: 116, m: 170, l: 290 }; // the least width of a cell, px
@@ -26,7 +26,7 @@ export function layOut(width, height, least) {
 
 /** The last part of a path or an address. */
 function fileName(row) {
-  return row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id;
+  return visible(row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id);
 }
 
 function flagNames(row, which = () => true) {
@@ -266,7 +266,7 @@ class Grid {
     mark(cell, "data-badges", (row && badges(row)) || null);
     mark(cell, "data-decided", (found && verdictBadge(found)) || null);
     mark(cell, "aria-label", row ? spoken(row, found) : text("grid.loading", { n: cell.dataset.at }));
-    mark(cell, "title", row?.id);
+    mark(cell, "title", row && visible(row.id));
   }
 
   /** The thumb of a row; none while it can't be shown, or isn't worth fetching since the list flies by. */
