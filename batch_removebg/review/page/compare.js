@@ -39,22 +39,22 @@ export class Stage {
     this.over = make("div", { class: "layer", "data-over": true });
     this.marks = make("div", { class: "layer" });
     this.sheet = make("div", { class: "sheet" }, this.under, this.over, this.marks);
-    this.divider = make("input", { type: "range", max: 100, step: 0.5, value: 50, "aria-label": text("loupe.divider"), "data-divider": true, input: () => this.place() });
+    this.divider = make("input", { type: "range", max: 100, step: 0.5, value: 50, "aria-label": text("loupe.compare"), "data-divider": true, input: () => this.place() });
     this.message = make("p", { class: "message", role: "status", hidden: true });
     this.host = make("div", { class: "view", tabindex: 0, role: "group", "aria-label": text("loupe.stage"), "data-stage": true },
       this.sheet, make("div", { class: "divider", "data-scope": "" }, this.divider), this.message);
   }
 
   /** Show layers {under, over}, either may be absent; resolves with whether they are still wanted once they are there. */
-  async show(layers, { compare = false, again = false } = {}) {
+  async show(layers, compare = false) {
     const turn = ++this.turn;
-    if (!again) this.clear();
+    this.clear();
     const waiting = setTimeout(() => this.say(text("loupe.loading")), 300);
     const results = await Promise.all(["under", "over"].map((name) => this.loaded(layers[name], screenSize())));
     clearTimeout(waiting);
     if (turn !== this.turn) return false;
     this.layers = layers;
-    [this.shown.under, this.shown.over] = results;
+    this.shown = { under: results[0], over: results[1] };
     const failed = results.filter((result) => result?.error);
     this.host.classList.toggle("comparing", compare && !failed.length);
     this.put();
@@ -63,7 +63,7 @@ export class Stage {
   }
 
   clear() {
-    this.layers = this.shown = {};
+    this.shown = {};
     this.under.replaceChildren();
     this.over.replaceChildren();
     this.say("");
@@ -78,7 +78,7 @@ export class Stage {
       const other = await this.shelf.get(layer.n, layer.against(size));
       return { ...picture, image: difference(picture.image, other.image), size: Infinity };
     } catch (error) {
-      return { error: text("loupe.error.layer", { layer: layer.label, why: error.message }) };
+      return { error: `${layer.label}: ${error.message}` };
     }
   }
 

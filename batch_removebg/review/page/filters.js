@@ -1,6 +1,5 @@
 import { framed, make, mark } from "./dom.js";
-import { nameOf } from "./names.js";
-import { number, text } from "./texts.js";
+import { nameOf, number, text, visible } from "./texts.js";
 
 const FACETS = ["status", "decision", "flag", "check", "preset", "folder"];
 const ALWAYS = {
@@ -71,7 +70,7 @@ function columnFilter(store) {
   const show = () => {
     const columns = store.about.columns ?? [];
     element.hidden = !columns.length;
-    if (column.options.length !== columns.length) column.replaceChildren(...columns.map((name) => make("option", {}, name)));
+    if (column.options.length !== columns.length) column.replaceChildren(...columns.map((name) => make("option", { value: name }, visible(name))));
   };
   return { element, show };
 }
@@ -79,7 +78,10 @@ function columnFilter(store) {
 /** Filter by text in names and sources, once no more is typed. */
 function textFilter(store) {
   let typing;
+  const shown = () => store.filter.find(([kind]) => kind === "q")?.[1] ?? "";
   const apply = () => {
+    clearTimeout(typing);
+    if (field.value === shown()) return;
     const others = store.filter.filter(([kind]) => kind !== "q");
     store.setFilter(field.value ? [...others, ["q", field.value]] : others);
   };
@@ -89,9 +91,10 @@ function textFilter(store) {
       clearTimeout(typing);
       typing = setTimeout(apply, TYPED_MS);
     },
+    change: apply,
   });
   const show = () => {
-    if (document.activeElement !== field) field.value = store.filter.find(([kind]) => kind === "q")?.[1] ?? "";
+    if (document.activeElement !== field) field.value = shown();
   };
   return { element: field, show };
 }
@@ -129,8 +132,8 @@ export function makeFilters(host, store) {
 
 /** A filter as a chip that can be removed. */
 function chip(store, [kind, value]) {
-  const title = kind.startsWith("col.") ? kind.slice(4) : text(`filter.${kind}`);
-  const name = kind === "edited" ? text("filter.edited") : text("filter.chip", { title, name: nameOf(kind, value) });
+  const title = kind.startsWith("col.") ? visible(kind.slice(4)) : text(`filter.${kind}`);
+  const name = kind === "edited" ? text("filter.edited") : text("filter.of", { title, name: nameOf(kind, value) });
   const remove = make("button", { type: "button", "aria-label": text("filter.remove", { name }), click: () => store.toggle(kind, value) }, "✕");
   return make("li", { class: "chip", "data-chip": `${kind}=${value}` }, make("span", {}, name), remove);
 }
@@ -141,11 +144,11 @@ export function makeBanner(host, store) {
     const filtered = store.filter.length > 0;
     host.hidden = !filtered && !store.outdated;
     if (host.hidden || !store.about) return;
-    const shown = filtered && text("banner.shown", { n: store.total, of: store.about.total });
+    const shown = filtered && !store.changing && text("banner.shown", { n: store.total, of: store.about.total });
     const clear = make("button", { type: "button", "data-action": "clear", click: () => store.setFilter([]) }, text("banner.clear"));
     const again = make("button", { type: "button", "data-action": "refresh", click: () => store.refresh() }, text("banner.outdated"));
     host.replaceChildren(
-      make("strong", { "data-shown": true }, shown || ""),
+      make("strong", { "data-shown": true }, filtered ? shown || "…" : ""),
       make("ul", {}, ...store.filter.map((pair) => chip(store, pair))),
       ...(filtered ? [clear] : []),
       ...(store.outdated ? [again] : []),

@@ -1,9 +1,8 @@
 import { framed, make, mark } from "./dom.js";
-import { fileName, nameOf } from "./names.js";
-import { text } from "./texts.js";
+import { nameOf, text, visible } from "./texts.js";
 import { Track } from "./track.js";
 
-export const SIZES = { s: 116, m: 168, l: 290 }; // the least width of a cell, px
+export const SIZES = { s: 116, m: 170, l: 290 }; // the least width of a cell, px
 const CAPTION_PX = 26;
 const NODES_MOST = 300;
 const SPARE_ROWS = 2; // beyond what is seen: one on each side
@@ -25,15 +24,23 @@ export function layOut(width, height, least) {
   }
 }
 
-function flagNames(row) {
-  return row.flags.map((flag) => nameOf("flag", flag)).join(", ");
+/** The last part of a path or an address. */
+function fileName(row) {
+  return visible(row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id);
+}
+
+function flagNames(row, which = () => true) {
+  return row.flags.filter(which).map((flag) => nameOf("flag", flag)).join(", ");
 }
 
 function badges(row) {
   if (row.status === "failed") return `✕ ${text("status.failed")}\n${row.error ?? ""}`;
   if (row.status !== "saved") return text(`status.${row.status}`);
+  const ofPreset = (flag) => flag.includes(":");
+  const flags = [flagNames(row, (flag) => !ofPreset(flag)), flagNames(row, ofPreset)].filter(Boolean);
   return [
-    row.flags.length && `⚑ ${flagNames(row)}`,
+    ...flags.map((names) => `⚑ ${names}`),
+    row.held && `‖ ${text("badge.held")}`,
     row.edited && `✎ ${text("badge.edited")}`,
     row.waits && `… ${text("badge.waits")}`,
     row.missing && `! ${text("badge.missing")}`,
@@ -52,6 +59,7 @@ function spoken(row, { verdict, note, saving }) {
     text(`status.${row.status}`),
     row.error,
     flagNames(row),
+    row.held && text("badge.held"),
     row.edited && text("badge.edited"),
     row.waits && text("badge.waits"),
     row.missing && text("badge.missing"),
@@ -88,7 +96,7 @@ class Grid {
 
   listen() {
     const { host, store } = this;
-    new ResizeObserver(([entry]) => this.resize(entry.contentRect)).observe(host);
+    new ResizeObserver(([entry]) => this.reshape({ width: entry.contentRect.width, height: entry.contentRect.height })).observe(host);
     host.addEventListener("scroll", this.draw, { passive: true });
     host.addEventListener("click", (event) => this.click(event));
     host.addEventListener("dblclick", (event) => this.cellOf(event) && this.open(store.focus));
@@ -103,15 +111,10 @@ class Grid {
     this.draw();
   }
 
-  setSize(size) {
-    this.size = size;
-    this.measure();
-    this.show(this.store.focus);
-  }
-
-  resize({ width, height }) {
+  /** Another `size`, or another `width` and `height` of the window: what was at the top stays there. */
+  reshape(change) {
     const held = this.atTop;
-    Object.assign(this, { width, height });
+    Object.assign(this, change);
     this.measure();
     if (held) this.scrollTo(Math.floor(held / this.columns) * this.rowHeight);
   }
@@ -125,11 +128,13 @@ class Grid {
     if (!this.width || !this.height) return;
     const { columns, cell, rowHeight } = layOut(this.width, this.height, SIZES[this.size]);
     const moved = columns !== this.columns || rowHeight !== this.rowHeight;
+    if (!moved) this.track.follow(this.host.scrollTop);
     Object.assign(this, { columns, cell, rowHeight, count: Math.ceil(this.store.total / columns) });
     this.thumb = cell * devicePixelRatio > 300 ? 512 : 256;
     this.track.resize(this.count * rowHeight, this.height);
     this.body.style.height = `${this.track.physical}px`;
     if (moved) this.rebuild();
+    mark(this.host, "aria-busy", this.store.changing && "true");
     mark(this.host, "aria-rowcount", this.count);
     mark(this.host, "aria-colcount", columns);
     this.epoch += 1;
@@ -148,7 +153,8 @@ class Grid {
   }
 
   scrollTo(top) {
-    this.host.scrollTop = this.track.goTo(top);
+    const bar = this.track.goTo(top);
+    if (Math.abs(this.host.scrollTop - bar) > 1) this.host.scrollTop = bar;
     this.draw();
   }
 
@@ -167,7 +173,7 @@ class Grid {
   /** Put the keyboard's focus on the item that has the store's. */
   takeFocus() {
     this.regain = true;
-    this.draw();
+    this.render();
   }
 
   render() {
@@ -208,21 +214,20 @@ class Grid {
     }
     for (let index = first; index <= last; index += 1) this.place(index);
     if (this.store.total) this.place(held);
-    for (const row of this.free) row.hidden = true;
+    for (const row of this.free) row.remove();
   }
 
   place(index) {
     if (this.rows.has(index)) return;
     const row = this.free.pop() ?? this.makeRow();
+    if (!row.isConnected) this.body.append(row);
     this.rows.set(index, row);
-    row.hidden = false;
     mark(row, "aria-rowindex", index + 1);
   }
 
   makeRow() {
     const row = make("div", { role: "row", class: "row" }, ...Array.from({ length: this.columns }, makeCell));
     [...row.children].forEach((cell, column) => cell.setAttribute("aria-colindex", column + 1));
-    this.body.append(row);
     return row;
   }
 
@@ -235,7 +240,7 @@ class Grid {
   paint(cell, at) {
     const { store } = this;
     cell.hidden = at >= store.total;
-    if (cell.hidden) return;
+    if (cell.hidden) return this.forget(cell);
     const row = store.row(at);
     this.picture(cell.lastChild, row);
     if (cell.at === at && cell.epoch === this.epoch) return;
@@ -248,6 +253,12 @@ class Grid {
     this.describe(cell, row);
   }
 
+  /** Nothing is in a cell: nobody is to find there what was. */
+  forget(cell) {
+    for (const name of ["data-at", "data-n", "data-focus"]) cell.removeAttribute(name);
+    cell.at = null;
+  }
+
   describe(cell, row) {
     const found = row && this.store.verdict(row);
     const name = row ? fileName(row) : "…";
@@ -257,7 +268,7 @@ class Grid {
     mark(cell, "data-badges", (row && badges(row)) || null);
     mark(cell, "data-decided", (found && verdictBadge(found)) || null);
     mark(cell, "aria-label", row ? spoken(row, found) : text("grid.loading", { n: cell.dataset.at }));
-    mark(cell, "title", row?.id);
+    mark(cell, "title", row && visible(row.id));
   }
 
   /** The thumb of a row; none while it can't be shown, or isn't worth fetching since the list flies by. */
@@ -284,8 +295,9 @@ class Grid {
 
   giveFocus() {
     this.regain = false;
-    const cell = this.body.querySelector("[data-focus]");
-    (cell ?? this.host).focus({ preventScroll: true });
+    const { focus } = this.store;
+    const row = this.rows.get(Math.floor(focus / this.columns));
+    row?.children[focus % this.columns].focus({ preventScroll: true });
   }
 
   cellOf(event) {

@@ -6,7 +6,7 @@ import { SIZES, makeGrid } from "./grid.js";
 import { bind, help } from "./keys.js";
 import { openLoupe } from "./loupe.js";
 import { Store } from "./store.js";
-import { language, number, setLanguage, text, translate } from "./texts.js";
+import { language, number, setLanguage, text, translate, visible } from "./texts.js";
 
 const part = (name) => document.querySelector(`[data-${name}]`);
 const HASH_EVERY_MS = 300;
@@ -52,7 +52,7 @@ function runState({ state, reason, rate, eta }) {
 function showHeader(store) {
   const { about } = store;
   if (!about) return;
-  const name = about.out.split(/[\\/]/).filter(Boolean).at(-1) ?? about.out;
+  const name = visible(about.out.split(/[\\/]/).filter(Boolean).at(-1) ?? about.out);
   document.title = `${name} – batch-removebg`;
   part("out").textContent = name;
   part("out").title = about.out;
@@ -60,7 +60,7 @@ function showHeader(store) {
   part("run").textContent = [state, runState(about.run ?? {})].filter(Boolean).join(" · ");
   mark(part("run"), "data-run", about.run?.state ?? "none");
   const counts = COUNTS.filter((kind) => about.counts[kind]);
-  part("counts").textContent = counts.map((kind) => text(`count.${kind}`, { n: about.counts[kind] })).join(" · ");
+  part("counts").textContent = counts.map((kind) => text("count", { n: about.counts[kind], name: text(`status.${kind}`) })).join(" · ");
 }
 
 function showAlarm(store) {
@@ -96,7 +96,7 @@ function showEmpty(store) {
 
 function makeSizes(grid) {
   const choose = (size) => {
-    grid.setSize(size);
+    grid.reshape({ size });
     remember("size", size);
     for (const button of part("sizes").children) button.setAttribute("aria-pressed", String(button.dataset.size === size));
   };

@@ -3,8 +3,8 @@ import { slider, Toolbar } from "./controls.js";
 import { make, showDialog } from "./dom.js";
 import { wordsOf } from "./pictures.js";
 import { text } from "./texts.js";
+import { ARROWS } from "./zoom.js";
 
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SHARED = ["backdrop", "zoom", "zoom-in", "zoom-out", "keys"]; // actions that are the loupe's
 
 /** The loupe while the alpha of its picture is touched up: tools and keys of its own, saving and leaving. */
@@ -36,7 +36,7 @@ export class TouchUp {
       only: [["o"], (event) => this.choose("only", event)],
       drop: [["d"], (event) => this.choose("drop", event)],
       tint: [["t"], () => this.tint(!this.tinted)],
-      move: [["", "Shift+"].flatMap((shift) => Object.keys(STEPS).map((key) => shift + key)), (event) => this.move(event)],
+      move: [["", "Shift+"].flatMap((shift) => Object.keys(ARROWS).map((key) => shift + key)), (event) => this.move(event)],
       paint: [[" "], (event) => event.repeat || brush.stroke || brush.start(brush.place)],
       "give-up": [[], () => this.save([])],
       save: [["Enter"], () => this.unsaved && this.save(brush.operations)],
@@ -47,12 +47,11 @@ export class TouchUp {
 
   build() {
     const { tools } = this;
-    this.size = slider(text("brush.size"), { min: 1, max: 2000, "data-size": true }, (size) => this.set({ size }));
+    this.size = slider(text("brush.size"), { min: 1, "data-size": true }, (size) => this.set({ size }));
     this.hardness = slider(text("brush.hardness"), { min: 0, max: 1, step: 0.1, "data-hardness": true }, (hardness) => this.set({ hardness }));
-    const undoing = ["undo-stroke", "redo-stroke", ...(this.loupe.row.edited ? ["give-up"] : [])];
     this.bar = make("div", { class: "group", role: "group", "aria-label": text("loupe.edit"), "data-group": "brush" },
       tools.group("kind", ["erase", "keep"]), this.size, this.hardness,
-      ...[["only", "drop"], ["tint"], undoing, ["save"]].map((names) => tools.group("strokes", names)));
+      ...[["only", "drop"], ["tint"], ["undo-stroke", "redo-stroke", "give-up"], ["save"]].map((names) => tools.group("strokes", names)));
   }
 
   get unsaved() {
@@ -73,10 +72,11 @@ export class TouchUp {
   /** Show what the brush is like. */
   show() {
     const { brush, tools } = this;
-    this.size.control.value = brush.size;
+    Object.assign(this.size.control, { max: brush.most, value: brush.size });
     this.hardness.control.value = brush.hardness;
     tools.press({ keep: brush.keep, erase: !brush.keep, only: brush.armed === "only", drop: brush.armed === "drop", tint: this.tinted });
     tools.enable({ "undo-stroke": this.unsaved, "redo-stroke": brush.undone.length, save: this.unsaved && !this.saving });
+    tools.buttons["give-up"].hidden = !this.loupe.row.edited || this.unsaved;
     brush.point();
   }
 
@@ -85,7 +85,7 @@ export class TouchUp {
   }
 
   move({ key, shiftKey }) {
-    this.brush.nudge(...STEPS[key].map((step) => step * (shiftKey ? 10 : 1)));
+    this.brush.nudge(...ARROWS[key].map((step) => step * (shiftKey ? 10 : 1)));
   }
 
   /** Choose a blob: by key the one at the pointer, by button the one that is clicked next. */
