@@ -37,7 +37,8 @@ function line(name, value) {
 
 function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note, saving }, boxes) {
   const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`);
-  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
+  const toggle = ({ target }) => boxes.toggle(target.checked);
+  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: toggle });
   const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : [];
   return [
     line("decision", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
@@ -66,7 +67,10 @@ function fileLines({ id, source, source_size: size, outputs, error }) {
     line("id", id),
     line("peek", source),
     line("source-size", size && pixels(...size)),
-    ...outputs.map((one) => [one.preset || text("loupe.delivered"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
+    ...outputs.map(({ preset, output, width, height, bytes }) => [
+      preset || text("loupe.delivered"),
+      `${output}, ${pixels(width, height)}, ${kilobytes(bytes)}`,
+    ]),
     line("error", error),
   ];
 }
