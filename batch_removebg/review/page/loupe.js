@@ -5,7 +5,7 @@ import { sectionsOf } from "./details.js";
 import { make, mark } from "./dom.js";
 import { help } from "./keys.js";
 import { Shelf, wordsOf } from "./pictures.js";
-import { number, text } from "./texts.js";
+import { number, text, visible } from "./texts.js";
 import { TouchUp } from "./touchup.js";
 import { ARROWS } from "./zoom.js";
 
@@ -247,7 +247,7 @@ class Loupe {
   /** A picture of an item as the stage takes it. */
   layer(kind, options = {}, row = this.row) {
     const url = (size) => this.store.api.pictureUrl(row, kind, { size, ...options });
-    return { n: row.n, label: `${row.id}: ${text(`loupe.${LAYERS[kind]}`)}`, url, fresh: row.edited };
+    return { n: row.n, label: `${visible(row.id)}: ${text(`loupe.${LAYERS[kind]}`)}`, url, fresh: row.edited };
   }
 
   layers(row) {
@@ -297,7 +297,7 @@ class Loupe {
   tabs() {
     return this.row.outputs.map(({ preset, output }, index) => {
       const attributes = { type: "button", "aria-pressed": String(index === this.output), "data-output": index };
-      return make("button", { ...attributes, click: () => this.choose({ output: index }) }, make("bdi", {}, preset || output));
+      return make("button", { ...attributes, click: () => this.choose({ output: index }) }, make("bdi", {}, visible(preset || output)));
     });
   }
 
@@ -314,7 +314,7 @@ class Loupe {
     const { row, store } = this;
     if (!row) return;
     const verdict = store.verdict(row);
-    this.name.textContent = row.id;
+    this.name.textContent = visible(row.id);
     this.place.textContent = text("loupe.place", { at: store.focus + 1, of: store.total });
     mark(this.verdict, "data-verdict", verdict.verdict);
     this.verdict.textContent = verdict.saving ? text("verdict.saving") : text(`verdict.${verdict.verdict}`);
