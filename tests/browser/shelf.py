@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 DRAWN = [sys.executable, "-m", "tests.browser.drawn"]
 ATTACK = "<img src=x onerror=alert(1)>"
 HOSTILE = {
-    f"{ATTACK}.jpg": "markup",
+    ATTACK: "markup",
     "</script><script>alert(2)</script>": "an end of a script",
     "gpj.\u202eevil": "letters that run the other way",
     "shoe \N{ATHLETIC SHOE}\N{EMOJI MODIFIER FITZPATRICK TYPE-3}": "emoji",
@@ -70,8 +70,10 @@ def shelf(folder: Path) -> Path:
     rows = [(name, path.name, f"A {name}", name) for name, path in pictures.items()]
     rows += [("other twin", "twin.jpg", "A twin", "twin"), ("broken", broken.name, "Broken", "none")]
     for number, name in enumerate(HOSTILE):
-        path = draw(folder / f"odd{number}.jpg", middle, colour=f"#{number * 2}8f")
-        rows.append((name, path.name, f"{ATTACK} {name}", "odd"))
+        path = folder / "odd" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(path, middle, colour=f"#{number * 2}8f")
+        rows.append((name, str(path.relative_to(folder)), f"{ATTACK} {name}", "odd"))
     with (folder / "shelf.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("id", "image", "title", "kind"), *rows])
     return folder / "shelf.csv"
