@@ -1,12 +1,10 @@
-"""One Chromium for all tests, a context of its own for each, and review servers in processes of their own."""
+"""One Chromium for all tests, a context of its own for each, and review servers that end with them."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser import shelf
+from tests.browser.serving import MISSING, Server, browsing, chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
-INSTALL = "apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-MISSING = f"no Chromium on this machine; on Debian: {INSTALL}; elsewhere name one in CHROMIUM"
 REQUIRED = "BATCH_REMOVEBG_BROWSER"
 """Set where a missing browser is an error, as in CI."""
-ELSEWHERE = "elsewhere.example"
-"""A name of a stranger's that leads to this machine, as a rebinding page would have it."""
-DEADLINE = 30  # seconds for a command to say or do what it must
+Context = Callable[..., "BrowserContext"]
+Review = Callable[..., Server]
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -35,16 +31,14 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if path is None:
+    if chromium() is None:
         (pytest.fail if REQUIRED in os.environ else pytest.skip)(MISSING)
-    arguments = ["--no-sandbox", "--disable-dev-shm-usage", f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=arguments)
+    with browsing() as started:
         yield started
-        started.close()
+
+
+NO_ANSWER = r"Failed to load resource|net::ERR_"
+"""What Chromium says of a request that failed."""
 
 
 @dataclass
@@ -63,21 +57,14 @@ class Complaints:
         return [text for text in self.found if not re.search(self.forgiven, text)]
 
 
-NO_ANSWER = r"Failed to load resource|net::ERR_"
-"""What Chromium says of a request that failed."""
-
-
 @pytest.fixture
 def complaints() -> Complaints:
     return Complaints()
 
 
-Context = Callable[..., "BrowserContext"]
-
-
 @pytest.fixture
 def contexts(browser: Browser, complaints: Complaints) -> Iterator[Context]:
-    """Make contexts, by the options of Playwright's; at the end none of their pages may have complained."""
+    """Make contexts, by Playwright's options; at the end none of their pages may have complained."""
     made: list[BrowserContext] = []
 
     def context(**options: Any) -> BrowserContext:
@@ -101,61 +88,18 @@ def page(contexts: Context) -> Page:
     return contexts().new_page()
 
 
-@dataclass
-class Server:
-    """A review server of an OUT, and its one-time address."""
-
-    out: Path
-    process: subprocess.Popen[str]
-    url: str
-
-    @property
-    def origin(self) -> str:
-        return self.url.partition("/?")[0]
-
-    @property
-    def port(self) -> str:
-        return self.origin.rpartition(":")[2]
-
-    @property
-    def log(self) -> Path:
-        """The decisions on disk."""
-        return self.out / "decisions.jsonl"
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE)
-
-
-Review = Callable[..., Server]
-
-
 @pytest.fixture
 def review() -> Iterator[Review]:
     """Start review servers by the real command; they end with the test."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Server] = []
 
     def start(out: Path, *words: str) -> Server:
-        words = (*words, "--no-browser") if "--port" in words else (*words, "--port", "0", "--no-browser")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "batch_removebg", "review", str(out), *words],
-            env=shelf.environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        found = re.search(r"http://\S+", said)
-        assert found, f"no address: {said}"
-        return Server(out, process, found[0])
+        started.append(Server.start(out, *words))
+        return started[-1]
 
     yield start
-    for process in started:
-        process.kill()
-        process.wait(DEADLINE)
-        assert process.stdout is not None
-        process.stdout.close()
+    for server in started:
+        server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +123,7 @@ def desk(page: Page, review: Review, out: Path) -> Page:
 
 
 def opened(page: Page, server: Server) -> Page:
-    """A page at the server's address, with its first pictures."""
+    """The page at the server's address, with its first pictures."""
     page.goto(server.url)
-    page.locator("[data-cell]").first.wait_for()
+    page.locator("[data-cell][data-status]").first.wait_for()
     return page

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import shelf
-from tests.browser.conftest import ELSEWHERE, Complaints, Context, Review, opened
+from tests.browser.conftest import Complaints, Context, Review, opened
 from tests.browser.desk import cell, loupe, on_disk
+from tests.browser.serving import ELSEWHERE
 
 pytestmark = pytest.mark.browser
 GOT_IN = "img[src='x'], img[onerror], script:not([src])"

@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import shelf
-from tests.browser.conftest import DEADLINE, Context, Review, opened
+from tests.browser.conftest import Context, Review, opened
 from tests.browser.desk import act, cell, on_disk, shown
+from tests.browser.serving import DEADLINE
 
 pytestmark = pytest.mark.browser
 
