@@ -132,6 +132,14 @@ class LedgerDamaged(LedgerError):
         )
 
 
+class DecisionsDamaged(LedgerError):
+    """The file of decisions holds something that is none."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        mend = f"`batch-removebg repair {shlex.quote(str(path.parent))}` (--dry-run says what that would do)"
+        super().__init__(f"{path}: {what}. Restore it from a backup, or mend it by {mend}, which keeps sound lines")
+
+
 class IndexDamaged(LedgerError):
     """The ledger's index is damaged; the next run rebuilds it."""
 

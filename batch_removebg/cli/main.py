@@ -134,22 +134,44 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     result(report.repaired(found, dry_run=args.dry_run))
 
 
+def _review(args: argparse.Namespace, console: Console) -> None:
+    from batch_removebg.review.listen import ReviewSettings, review
+
+    browser, key = not args.no_browser, _key(args)
+    settings = ReviewSettings(out=Path(args.dir), host=args.host, port=args.port, key=key, browser=browser)
+    with logged(console):
+        anyio.run(partial(review, settings, ready=result, say=console.info))
+
+
+def _report(args: argparse.Namespace, console: Console) -> None:
+    from batch_removebg.review.report import report
+
+    out = Path(args.dir)
+    to = Path(args.to) if args.to else out.resolve().with_name(f"{out.resolve().name}-report")
+    result(str(anyio.run(partial(report, out, to, say=console.info))))
+
+
+def _key(args: argparse.Namespace) -> str | None:
+    """The key in the environment variable that `--token-env` names; None where none is named."""
+    named, key = args.token_env, ""
+    if named is not None and not (key := os.environ.get(named, "").strip()):
+        raise SettingsError(f"--token-env {named}: that environment variable is not set; set it, or leave the flag out")
+    return key or None
+
+
 def _serve(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import weights
     from batch_removebg.imaging.format import Limits
     from batch_removebg.server.listen import INPUT_POLICY, ServeSettings, serve
 
     declared(Options)["max_pixels"].check(args.max_pixels)
-    named, token = args.token_env, None
-    if named is not None and not (token := os.environ.get(named, "").strip()):
-        raise SettingsError(f"--token-env {named}: that environment variable is not set; set it, or leave the flag out")
     settings = ServeSettings(
         host=args.host,
         port=args.port,
         model=weights.known(args.model or weights.CLASSES[args.model_class or weights.DEFAULT]),
         device=args.device,
         precision=args.precision,
-        token=token,
+        token=_key(args),
         limits=Limits(max_pixels=args.max_pixels),
         fetching=replace(INPUT_POLICY, public_only=not args.allow_private),
         data_dir=Path(args.data_dir) if args.data_dir else None,
@@ -197,6 +219,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "status": _status,
     "repair": _repair,
+    "review": _review,
+    "report": _report,
     "serve": _serve,
     "models": _models,
     "presets": _presets,

@@ -91,6 +91,10 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
     repair.add_argument("dir", metavar="OUT", help="the --out of a run")
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    _review(_command(commands, "review", "see the pictures of a run in a browser, and decide on them"))
+    report = _command(commands, "report", "the same page as a folder of files, to be read without a server")
+    report.add_argument("dir", metavar="OUT", help="the --out of a run")
+    report.add_argument("--to", metavar="FOLDER|FILE.html", help="where it is put (default: OUT-report, beside OUT)")
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _presets(_command(commands, "presets", "what shops ask of a picture"))
@@ -142,6 +146,16 @@ def _logging(group: Any) -> None:
     )
     group.add_argument("-q", "--quiet", action="store_true", help="only errors")
     group.add_argument("-v", "--verbose", action="store_true", help="every single step")
+
+
+def _review(review: argparse.ArgumentParser) -> None:
+    review.add_argument("dir", metavar="OUT", help="the --out of a run, which may be going on")
+    review.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    review.add_argument("--port", type=int, default=5056, help="default 5056, or the next free one; 0 takes any")
+    declared(Options)["token_env"].add_to(
+        review, help="environment variable with the key that browsers of other machines must bring"
+    )
+    review.add_argument("--no-browser", action="store_true", help="only print the address, and open none")
 
 
 def _serve(serve: argparse.ArgumentParser) -> None:

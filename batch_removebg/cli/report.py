@@ -116,7 +116,8 @@ def repaired(found: Mapping[str, int], *, dry_run: bool) -> str:
     if not found:
         return "nothing is wrong with the ledger"
     lines = "\n".join(f"{count:>9} lines from {source}" for source, count in found.items())
-    return f"{lines}\nthe ledger {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
+    what = "the ledger" if found.keys() - {layout.DECISIONS} else layout.DECISIONS
+    return f"{lines}\n{what} {'would be' if dry_run else 'is'} made of these; what it was is kept as `*.cut-*`"
 
 
 def duration(seconds: float) -> str:

@@ -87,6 +87,11 @@ def expectation(about: str, rule: Rule) -> str:
     return f"at least {least}" if least else f"at most {most}"
 
 
+def fix(rule: str) -> str:
+    """What helps where a rule isn't met."""
+    return _RULES.get(rule, _SIDE)[0]
+
+
 def _judged(level: Level, about: str, rule: Rule, facts: Facts) -> Check:
     value = facts.values.get(about)
     met = value is not None and _meets(about, value, rule)
@@ -96,7 +101,7 @@ def _judged(level: Level, about: str, rule: Rule, facts: Facts) -> Check:
         status="skipped" if value is None else "pass" if met else "fail",
         expected=expectation(about, rule),
         measured=facts.words.get(about) or _told(about, value) or "not known here",
-        fix="" if met or value is None else _RULES.get(about, _SIDE)[0],
+        fix="" if met or value is None else fix(about),
         standing=rule.standing,
         source=rule.source,
         read=rule.read,

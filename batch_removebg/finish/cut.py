@@ -14,6 +14,7 @@ from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, 
 from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
+from batch_removebg.matting.matte import Alpha
 from batch_removebg.matting.refine import reduced, refine, resized
 from batch_removebg.model import Matte
 
@@ -34,8 +35,25 @@ class Cut:
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
-    ours = matte.engine is not None and finish.refine != "none"
-    return cut(picture, reduced(matte.alpha) if ours else matte.alpha, finish)
+    return cut(picture, _best(matte, finish.refine), finish)
+
+
+def full_size(picture: Picture, matte: Matte, refine: str) -> Alpha:
+    """The alpha that `cut_out` fits to the picture (H×W), before dust is cleared; `refine` is one of `Refine`."""
+    return to_8_bits(_fitted(picture.pixels, _best(matte, refine), refine))
+
+
+def _best(matte: Matte, how: str) -> Alpha:
+    return reduced(matte.alpha) if matte.engine is not None and how != "none" else matte.alpha
+
+
+def _fitted(pixels: Samples, alpha: Samples, how: str) -> Samples:
+    """The alpha at the size of the pixels; itself where it has that."""
+    height, width = pixels.shape[:2]
+    if alpha.shape == (height, width):
+        return alpha
+    small = to_8_bits(alpha)
+    return resized(small, height, width) if how == "none" else refine(pixels, small)
 
 
 def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
@@ -49,11 +67,7 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
         picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
-    height, width = picture.pixels.shape[:2]
-    fitted = alpha
-    if alpha.shape != (height, width):
-        small = to_8_bits(alpha)
-        fitted = resized(small, height, width) if finish.refine == "none" else refine(picture.pixels, small)
+    fitted = _fitted(picture.pixels, alpha, finish.refine)
     if finish.clean_below:
         fitted = cleaned(to_8_bits(fitted), finish.clean_below)
     if finish.edges == "clean" and not finish.mask_only:

@@ -47,9 +47,14 @@ def finish(data: bytes, matte: Matte, finishes: Sequence[Finish], limits: Limits
     return [made[finish] for finish in finishes]
 
 
-def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits) -> list[Finished]:
-    """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError."""
+def finish_cutout(data: bytes, finishes: Sequence[Finish], limits: Limits, edit: Matte | None = None) -> list[Finished]:
+    """A provider's cutout as the picture itself, where the source can't be read; raises OutputBroken, ItemError.
+
+    `edit`: an alpha in the place of its own.
+    """
     picture, made, quality = read_output(data, limits), list[Finished](), None
+    if edit is not None:
+        picture = replace(picture, alpha=edit.alpha)
     for finish in finishes:
         shared = cut_again(picture, finish)
         quality = quality or measure(Matte(to_8_bits(shared.mask)))

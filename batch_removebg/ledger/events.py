@@ -141,6 +141,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     etag: str | None = None
     modified: str | None = None
+    edited: str | None = None
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -207,11 +208,20 @@ def encode(entry: Entry, stamp: str) -> bytes:
     return b'%s%s",%s\n' % (_HEAD, stamp.encode(), codec.encode(entry)[1:])
 
 
-def decode(line: bytes, number: int) -> Entry | None:
-    """The entry on a line, None for a damaged one; raises LedgerError for a format newer than this program knows."""
+def decode(
+    line: bytes,
+    number: int,
+    name: str = LEDGER,
+    known: Mapping[str, type[Entry]] = EVENTS,
+    quick: Callable[[bytes], Entry] = _decode,
+) -> Entry | None:
+    """The entry on a line, None for a damaged one; raises LedgerError for a format newer than this program knows.
+
+    `name` of the file, and the `known` events that may be in it, which `quick` reads where nothing is odd.
+    """
     if line.startswith(_HEAD):
         try:
-            return _decode(line)
+            return quick(line)
         except (MsgspecError, ValueError, RecursionError):
             pass  # odd, edited, newer or damaged
     try:
@@ -223,16 +233,16 @@ def decode(line: bytes, number: int) -> Entry | None:
         return None
     if version > FORMAT:
         raise LedgerError(
-            f"{LEDGER}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
+            f"{name}, line {number}: written in format {version}, and this batch-removebg knows up to {FORMAT}; "
             "upgrade it, or choose another --out"
         )
-    return lenient(entry)
+    return lenient(entry, known)
 
 
-def lenient(entry: Mapping[str, Any]) -> Entry:
+def lenient(entry: Mapping[str, Any], events: Mapping[str, type[Entry]] = EVENTS) -> Entry:
     """The record of a line, whatever its fields hold."""
     name = entry.get("event")
-    event = EVENTS.get(name) if isinstance(name, str) else None
+    event = events.get(name) if isinstance(name, str) else None
     if event is None or ("item" in event.__struct_fields__ and not isinstance(entry.get("item"), str)):
         return Ignored()
     known = {each.name: each for each in fields(event) if each.name != "v"}

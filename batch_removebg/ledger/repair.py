@@ -14,9 +14,9 @@ from msgspec.structs import asdict, replace
 
 from batch_removebg.errors import LedgerDamaged, LedgerError
 from batch_removebg.storage.atomic import put_aside, write_atomic
-from batch_removebg.storage.layout import INDEX, LEDGER, RESULTS
+from batch_removebg.storage.layout import DECISIONS, INDEX, LEDGER, RESULTS
 
-from . import codec
+from . import codec, decisions
 from .events import Claimed, Entry, Failed, Gone, Renamed, Saved, Submitted, Submitting, decode, encode, lenient
 from .index.database import Database
 from .index.indexed_state import IndexedFold
@@ -28,10 +28,17 @@ _decode_at = json.JSONDecoder().raw_decode
 
 
 def repair(out: Path, stamp: str, *, dry_run: bool = False) -> Counter[str]:
-    """Mend the ledger of `out`, or only say what that would do: how many lines come from where; none if all is well.
+    """Mend the ledger of `out` and its decisions, or only say what that would do: how many lines come from where.
 
-    What it is made from is put aside. Raises DiskError, and LedgerError where nothing is left to make it from.
+    None do if all is well. What they are made from is put aside. Raises DiskError, and LedgerError where nothing is
+    left to make the ledger from.
     """
+    found = _ledger(out, stamp, dry_run=dry_run)
+    decided = decisions.repair(out, stamp, _objects(out / DECISIONS), dry_run=dry_run)
+    return found if decided is None else Counter({**found, DECISIONS: decided})
+
+
+def _ledger(out: Path, stamp: str, *, dry_run: bool) -> Counter[str]:
     path, mending = out / LEDGER, _Mending()
     with suppress(LedgerDamaged):
         look(path, out / INDEX).close()

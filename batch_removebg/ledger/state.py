@@ -75,6 +75,14 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    was: tuple[str, ...] = ()  # ids that it had before, the last one first
+    now: str = ""  # of one that is nameless the id that it has now
+    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
+
+    @property
+    def content(self) -> str | None:
+        """What a touched-up alpha is for: the source's content, else what was bought for its URL."""
+        return self.source_sha256 or self.fingerprint
 
     @property
     def renditions(self) -> tuple[events.Rendition, ...]:
@@ -277,7 +285,7 @@ def _failed(_fold: Fold, state: ItemState, entry: Failed) -> None:
         state.recipe = recipe  # the picture of before is still there
         return
     state.sha256 = state.bytes = state.width = state.height = state.seconds = state.source_sha256 = None
-    state.notes, state.quality, state.flags, state.engine = (), None, (), None
+    state.notes, state.quality, state.flags, state.engine, state.edited = (), None, (), None, None
     _named(state, state.output)
 
 
@@ -294,10 +302,10 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
     if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
     old = fold.change(was)
-    for target, values in ((state, asdict(old)), (old, asdict(ItemState(gone=True)))):
+    moved = asdict(old) | {"gone": False, "was": (was, *old.was)}
+    for target, values in ((state, moved), (old, asdict(ItemState(gone=True, now=entry.item)))):
         for name, value in values.items():
             setattr(target, name, value)
-    state.gone = False
     if state.outcome == "saved" and state.fingerprint is not None:
         fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
 

@@ -23,7 +23,35 @@ def areas(mask: Mask) -> npt.NDArray[np.int64]:
 
 def regions(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The regions connected by sides or corners: their sizes in pixels, and their left, top, right and bottom, n×4."""
-    # By runs: the set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
+    height, width = mask.shape
+    starts, ends, names = _runs(mask)
+    _, run_of = np.unique(names, return_inverse=True)
+    sizes = np.bincount(run_of, ends - starts).astype(np.int64)
+    rows, columns = np.divmod(starts, width + 2)
+    boxes = np.tile((width, height, 0, 0), (len(sizes), 1))
+    np.minimum.at(boxes[:, :2], run_of, np.stack((columns, rows), axis=1))
+    np.maximum.at(boxes[:, 2:], run_of, np.stack((columns + ends - starts, rows + 1), axis=1))
+    return sizes, boxes
+
+
+def around(mask: Mask, row: int, column: int) -> Mask:
+    """The region that a set pixel belongs to (h×w), connected as those of `regions`."""
+    starts, ends, names = _runs(mask)
+    reach = mask.shape[1] + 2
+    here = np.searchsorted(starts, row * reach + column, "right") - 1
+    turns = np.zeros(len(mask) * reach + 1, np.int8)
+    same = names == names[here]
+    turns[starts[same]], turns[ends[same]] = 1, -1
+    found = np.cumsum(turns[:-1], dtype=np.int8).reshape(-1, reach)
+    return found[:, : mask.shape[1]].astype(bool)
+
+
+def _runs(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Starts and ends of the runs of set pixels, in rows of two pixels more, and the lowest run of each one's region.
+
+    A start is the place of the pixel before the run's first.
+    """
+    # The set pixels in a row without a gap are one node, joined with the runs of the row above that it meets.
     height, width = mask.shape
     flat = np.zeros((height, width + 2), np.int8)  # a gap at both ends, so that no run continues in the next row
     flat[:, 1:-1] = mask
@@ -35,13 +63,7 @@ def regions(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     number = np.maximum(past - first, 0)
     lower = np.repeat(np.arange(len(starts)), number)
     upper = np.arange(len(lower)) - np.repeat(np.cumsum(number) - number - first, number)
-    names, run_of = np.unique(_joined(len(starts), lower, upper), return_inverse=True)
-    sizes = np.bincount(run_of, ends - starts, len(names)).astype(np.int64)
-    rows, columns = np.divmod(starts, reach)
-    boxes = np.tile((width, height, 0, 0), (len(names), 1))
-    np.minimum.at(boxes[:, :2], run_of, np.stack((columns, rows), axis=1))
-    np.maximum.at(boxes[:, 2:], run_of, np.stack((columns + ends - starts, rows + 1), axis=1))
-    return sizes, boxes
+    return starts, ends, _joined(len(starts), lower, upper)
 
 
 def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -53,6 +75,19 @@ def _joined(count: int, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
         while (labels[labels] != labels).any():
             labels = labels[labels]
     return labels
+
+
+def grown(region: Mask, others: Mask, within: Mask, steps: int) -> Mask:
+    """A region (h×w) grown into what is `within` by as many pixels at most; what is nearer to `others` is theirs."""
+    width = region.shape[1] + 2
+    own, theirs, left = _bits(region, width), _bits(others, width), _bits(within, width)
+    for _ in range(steps):
+        left &= ~(own | theirs)
+        more, taken = _grown(own, width, 1) & left, _grown(theirs, width, 1) & left
+        if not more:
+            break
+        own, theirs = own | more, theirs | taken & ~more
+    return _mask(own, width, region.shape)
 
 
 def apart(mask: Mask, start: Mask) -> Mask:
@@ -67,11 +102,7 @@ def apart(mask: Mask, start: Mask) -> Mask:
         before, reached = reached, _grown(reached, width, GAP + 1) & allowed
         if reached == before:
             break
-    found = _grown(allowed & ~reached, width, 1) & ~reached
-    count = len(mask) * width
-    data = (found & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
-    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
-    return flat.reshape(-1, width)[:, : mask.shape[1]].astype(bool)
+    return _mask(_grown(allowed & ~reached, width, 1) & ~reached, width, mask.shape)
 
 
 def _grown(bits: int, width: int, times: int) -> int:
@@ -84,3 +115,10 @@ def _grown(bits: int, width: int, times: int) -> int:
 def _bits(mask: Mask, width: int) -> int:
     wide = np.pad(mask, ((0, 0), (0, width - mask.shape[1])))
     return int.from_bytes(np.packbits(wide, bitorder="little").tobytes(), "little")
+
+
+def _mask(bits: int, width: int, shape: tuple[int, ...]) -> Mask:
+    count = shape[0] * width
+    data = (bits & ((1 << count) - 1)).to_bytes(-(-count // 8), "little")
+    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little")
+    return flat.reshape(-1, width)[:, : shape[1]].astype(bool)

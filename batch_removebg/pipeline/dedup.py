@@ -71,8 +71,10 @@ class Deduplicator:
             self.parked += 1
             return Way.PARK
         passed = prepared.sha256 is None
-        anew = passed and prepared.todo.forced and key not in self._anew  # its last picture is all that is kept
-        if not (damaged or anew) and self._on_hand.has(key, passed=passed):
+        edited = self._on_hand.edited(prepared) is not None
+        # Of what a URL gave its last picture is all that is kept.
+        anew = passed and prepared.todo.forced and key not in self._anew and not edited
+        if not (damaged or anew) and ((edited and not passed) or self._on_hand.has(key, passed=passed)):
             return Way.COPY
         if not leads:
             self._begin(prepared)

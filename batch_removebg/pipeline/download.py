@@ -37,7 +37,7 @@ from .cache_key import Recipe
 from .context import Context
 from .on_hand import OnHand
 from .sources import EXPECTED
-from .work import Cutout, Predicted, Todo
+from .work import Cutout, Predicted, Prepared, Todo
 
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
@@ -197,8 +197,9 @@ class Downloader:
     async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
-        limits, wanted = self.context.limits, self._wanted(predicted)
-        alone = len(self.context.recipe.finishes) == 1 and wanted[0].as_cut and not wanted[0].srgb
+        limits, wanted, edited = self.context.limits, self._wanted(predicted), self.on_hand.edited(predicted.prepared)
+        edit = None if edited is None else await self.context.cpu.run(self.on_hand.edits.matte, edited)
+        alone = len(self.context.recipe.finishes) == 1 and wanted[0].as_cut and not wanted[0].srgb and edit is None
         if self.on_hand.alphas.has(predicted.prepared.fingerprint) or not alone:
             await self._keep(predicted, cutout)  # before the file that it is in may be replaced
         if alone and (passed := await self.context.cpu.run(as_it_is, cutout, wanted[0], limits)):
@@ -206,7 +207,7 @@ class Downloader:
         from batch_removebg.finish import finish
 
         seconds = sum(patience(limits.max_pixels * one.encodings, one.encoding.effort) for one in wanted)
-        made = await self._of_output(seconds, partial(finish.finish_cutout, finishes=wanted), cutout)
+        made = await self._of_output(seconds, partial(finish.finish_cutout, finishes=wanted, edit=edit), cutout)
         return await self._put(predicted, made)
 
     async def _with_quality(self, cutout: Finished) -> Finished:
@@ -238,7 +239,7 @@ class Downloader:
                     **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
                 )
             outputs = *(there.pop(name) for name in todo.names), *there.values()
-            first, notes = outputs[0], [*prepared.notes, *chain(*(one.notes for one in made))]
+            first, notes = outputs[0], [*prepared.notes, *self._unused(prepared), *chain(*(one.notes for one in made))]
             saved = Saved(
                 **described(todo, recipe.digest_of(todo.item)),
                 **{name: getattr(first, name) for name in ("output", "sha256", "bytes", "width", "height")},
@@ -252,11 +253,19 @@ class Downloader:
                 fingerprint=prepared.fingerprint if prepared.sha256 is None else None,
                 notes=tuple(dict.fromkeys((*todo.notes, *notes))),
                 engine=made[0].engine,
+                edited=self.on_hand.edited(prepared),
                 **asdict(prepared.validators),
                 **_judged(made[0].quality, _flags(todo, made)),
             )
             await ledger.append(saved)
         return saved.notes[len(todo.notes) :]
+
+    def _unused(self, prepared: Prepared) -> Notes:
+        """That the item was touched up, where that was for another content than it has now."""
+        was, edits = prepared.todo.state.content, self.on_hand.edits.alphas
+        if was == prepared.content or not edits.get(was or "") or edits.get(prepared.content):
+            return ()
+        return ("was touched up, which isn't in the picture: its source, or the API's model, is another one now",)
 
 
 def _alike(signs: list[bytes], urls: int) -> int:

@@ -21,6 +21,7 @@ from batch_removebg.model import Matte
 from batch_removebg.storage import layout
 from batch_removebg.storage.alpha_cache import AlphaCache
 
+from .edits import Edits
 from .work import Cutout, Predicted, Prepared
 
 _DIGEST = sha256().digest_size
@@ -38,12 +39,15 @@ class OnHand:
         *,
         buy_again: bool = False,
         doubtful: Callable[[Matte], bool] | None = None,
+        edits: Edits = Edits(),
     ) -> None:
         """`saved_for`: the items that a fingerprint was bought for; `recipe`: the digest of a picture to be copied.
 
         `buy_again`: nothing is made from a picture with another one. `doubtful`: whether an alpha is to be made again.
+        `edits`: alphas that stand in for those that were bought.
         """
         self.alphas = AlphaCache(out / layout.ALPHAS)
+        self.edits = edits
         self._out = out
         self._saved_for = saved_for
         self._recipe, self._buy_again, self._doubtful = recipe, buy_again, doubtful
@@ -52,34 +56,43 @@ class OnHand:
         """Whether there is something on record; it may turn out to be damaged."""
         if not passed:
             return self.alphas.has(fingerprint)
-        return bool(self._states(fingerprint)) or (not self._buy_again and self.alphas.has(fingerprint))
+        return bool(self._states(fingerprint)) or (not self._anew(fingerprint) and self.alphas.has(fingerprint))
+
+    def edited(self, prepared: Prepared) -> str | None:
+        """The touched-up alpha that the item's pictures are made with."""
+        return self.edits.alphas.get(prepared.content)
 
     def serves(self, fingerprint: str) -> bool:
         """Whether an alpha is kept that needs no other. Blocks."""
         return self.alphas.has(fingerprint) and (self._doubtful is None or self._matte(fingerprint) is not None)
 
     def copy(self, prepared: Prepared) -> Predicted | None:
-        """The item with what is on hand for it; None where that is damaged or gone. Blocks."""
+        """The item with what is on hand for it; None where that is damaged or gone. Blocks.
+
+        Raises SpentPicture where its alpha was touched up, and that is damaged or gone.
+        """
         output: Finished | Cutout | Matte | None
         if prepared.sha256 is None:
             output, state = self.passed(prepared.fingerprint)
         else:
-            output, state = self._matte(prepared.fingerprint), prepared.todo.state
+            edited, state = self.edited(prepared), prepared.todo.state
+            output = self._matte(prepared.fingerprint) if edited is None else self.edits.matte(edited)
         if output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
 
     def passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
         """Of a URL the wanted picture, or what it can be made from, and the item that it was bought for. Blocks."""
-        states = self._states(fingerprint)
+        states, edited = self._states(fingerprint), self.edits.alphas.get(fingerprint)
         there = [(data, state) for state in states if (data := self._file(state)) is not None]
-        if there and there[0][1].recipe == self._recipe:
+        if there and (there[0][1].recipe, there[0][1].edited) == (self._recipe, edited):
             data, state = there[0]
             return Finished(data, state.width or 0, state.height or 0), state
         kept = self.alphas.load(fingerprint) or b""
-        if not self._buy_again and sha256(bought := kept[_DIGEST:]).digest() == kept[:_DIGEST]:
+        if not self._anew(fingerprint) and sha256(bought := kept[_DIGEST:]).digest() == kept[:_DIGEST]:
             return Cutout(bought), states[0] if states else ItemState()
         best = [(Cutout(data, lossy=bool(state.outputs) or not loses_nothing(data)), state) for data, state in there]
+        best = [(cutout, state) for cutout, state in best if state.edited is None]
         return min(best, key=lambda found: found[0].lossy, default=(None, ItemState()))
 
     def keep(self, fingerprint: str, output: Matte | bytes) -> None:
@@ -93,14 +106,19 @@ class OnHand:
         """Keep what was bought for an item where only its file has it, which is to be replaced; as `keep`."""
         bought = state.fingerprint if state.is_made else None
         data = self._file(state) if bought is not None and not self.alphas.has(bought) else None
-        if bought is not None and data is not None and not state.outputs and loses_nothing(data):
+        if bought and data is not None and not (state.outputs or state.edited) and loses_nothing(data):
             self.keep(bought, data)
 
     def _states(self, fingerprint: str) -> list[ItemState]:
         """Those whose pictures may serve, those that are wanted first."""
         states = islice(self._saved_for(fingerprint), _ENOUGH)
-        may = (state for state in states if state.recipe == self._recipe or not self._buy_again)
-        return sorted(may, key=lambda state: state.recipe != self._recipe)
+        may = (state for state in states if state.recipe == self._recipe or not self._anew(fingerprint))
+        edited = self.edits.alphas.get(fingerprint)
+        return sorted(may, key=lambda state: (state.edited != edited, state.recipe != self._recipe))
+
+    def _anew(self, fingerprint: str) -> bool:
+        """Whether it is bought again for another picture."""
+        return self._buy_again and self.edits.alphas.get(fingerprint) is None
 
     def _file(self, state: ItemState) -> bytes | None:
         try:

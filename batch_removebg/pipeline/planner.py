@@ -27,6 +27,7 @@ from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffix
 
 from .cache_key import Recipe
+from .edits import Edits
 from .scales import Scales
 from .work import Todo
 
@@ -86,6 +87,10 @@ class Planner:
     reading: RunItems  # records every item
     more_claims: tuple[Claims, ...] = ()  # for further pictures of each item
     scales: Scales | None = None  # of groups
+    edits: Edits = Edits()
+
+    def __post_init__(self) -> None:
+        self._late = {key for key, _ in self.edits.late(self.fold)}
 
     def plan_all(self, rows: Sequence[Item | UrlRow], most: int | None = None) -> Plan:
         """What to do with each; stops after the `most`-th item to do.
@@ -136,7 +141,8 @@ class Planner:
             mark = signature(item.path) if item.path is not None else None
         recipe = self.recipe if self.scales is None else self.scales.recipe_of(item, state)
         stay = self._stay(state, dict(zip(names, recipe.digests_of(item), strict=True)))
-        whole = {one.output for one in stay}.issuperset(names)
+        late = self.edits.stale(self.fold.filed(state))
+        whole = not late and {one.output for one in stay}.issuperset(names)
         step_if = partial(plan, state, tried=self.recipe.tried, retry_failed=self.again.failed, whole=whole)
         # Of a file whose times have changed the content is compared later.
         same_file = mark is not None and mark == state.signature
@@ -150,7 +156,7 @@ class Planner:
         elif step is Step.DONE and item.path is None and not self.recipe.passes_urls:
             same = (asks := self.again.asks(state)) is not None
             step = Step.DO if same else step
-        stay = () if forced or whole or not same_source else stay
+        stay = () if forced or late or whole or not same_source else stay
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
         notes = self._notes(item, names)
@@ -226,7 +232,8 @@ class Planner:
         further = [claims.plain for claims in self.more_claims]
         asks = self.again.refresh != "never" and not recipe.passes_urls
         for nth, row in enumerate(rows):
-            if (asks and row.path is None) or self.scales is not None or self.again.forces(row.id):
+            special = row.id in self._late or self.again.forces(row.id)
+            if (asks and row.path is None) or self.scales is not None or special:
                 missing.append(nth)
                 continue
             try:

@@ -63,6 +63,11 @@ class Prepared:
     notes: tuple[str, ...] = ()
     validators: Validators = UNKNOWN  # as the source's host gave them
 
+    @property
+    def content(self) -> str:
+        """As `ItemState.content`."""
+        return self.sha256 or self.fingerprint
+
 
 @dataclass(frozen=True, slots=True)
 class Cutout:

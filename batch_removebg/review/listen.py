@@ -1,1 +1,118 @@
 """Run the review server: a port, a one-time address, a browser; stop on a signal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+from aiohttp import web
+from anyio import to_thread
+
+from batch_removebg.clock import Clock
+from batch_removebg.errors import SettingsError
+from batch_removebg.server.app import is_loopback
+from batch_removebg.server.listen import on_signals
+
+from .app import Access, make_app
+from .desk import Desk
+from .items import Items
+
+_SHUTDOWN = 0.5  # seconds that answers in progress get to finish
+_NEAR = 20  # further ports that are tried where one is taken
+_AT_ONCE = 0.5  # seconds that the address waits for what would refuse OUT
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """How the page is served."""
+
+    out: Path
+    host: str = "127.0.0.1"
+    port: int = 5056  # 0 takes any free one
+    key: str | None = field(default=None, repr=False)  # for other machines: what their browsers have to know
+    browser: bool = True  # open one, where there is a terminal
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
+        if not self.key and not is_loopback(self.host):
+            raise SettingsError(
+                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
+                "variable and name it with --token-env, or review on 127.0.0.1"
+            )
+
+
+async def review(settings: ReviewSettings, *, ready: Say, say: Say, clock: Clock | None = None) -> None:
+    """Serve until cancelled or stopped by a signal; raises SettingsError, LedgerError.
+
+    `ready` gets the address once it answers, `say` what else is to be known.
+    """
+    with anyio.CancelScope() as scope, on_signals(scope.cancel):
+        async with serving(settings, say, clock or Clock()) as address:
+            ready(address)
+            if settings.browser and sys.stderr.isatty():
+                await to_thread.run_sync(webbrowser.open, address, abandon_on_cancel=True)
+            await anyio.sleep_forever()
+
+
+@asynccontextmanager
+async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIterator[str]:
+    """The page, served for the length of the block; yields its address with the token."""
+    items = Items(settings.out, clock)
+    try:
+        async with anyio.create_task_group() as tasks:
+            desk = Desk(items, tasks, clock)
+            tasks.start_soon(desk.open)
+            with anyio.move_on_after(_AT_ONCE):  # what takes longer is told on the page
+                await desk.ready()
+            access = Access(settings.key, lasting=True) if settings.key else Access()
+            async with _listening(make_app(desk, access), settings, say) as base:
+                if desk.read_only:
+                    say(f"{settings.out} can't be written: look at it, but nothing can be decided")
+                yield f"{base}/?token={quote(access.key, safe='')}"
+            tasks.cancel_scope.cancel()
+    finally:
+        items.close()
+
+
+@asynccontextmanager
+async def _listening(app: web.Application, settings: ReviewSettings, say: Say) -> AsyncIterator[str]:
+    runner = web.AppRunner(
+        app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN, handler_cancellation=True
+    )
+    await runner.setup()
+    try:
+        bound = _bound(settings, say)
+        await web.SockSite(runner, bound).start()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield f"http://{host}:{bound.getsockname()[1]}"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _bound(settings: ReviewSettings, say: Say) -> socket.socket:
+    """A socket at the port, or at the next free one, which is said; raises SettingsError."""
+    host, port = settings.host, settings.port
+    for each in range(port, min(port + _NEAR, 65535) + 1):
+        try:
+            found = socket.create_server((host, each), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and each < port + _NEAR:
+                continue
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise SettingsError(f"can't listen on {host}:{each}: {why}; choose another --host or --port") from error
+        if each != port:
+            say(f"port {port} is taken; this is at {found.getsockname()[1]}")
+        return found
+    raise SettingsError(f"no port from {port} on is free; choose another --port")

@@ -13,6 +13,7 @@ from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.finish.presets import Preset, Rule
+from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FLAGGED
@@ -29,6 +30,7 @@ from batch_removebg.pipeline.concurrency import Slots
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.dedup import Deduplicator
 from batch_removebg.pipeline.download import Downloader
+from batch_removebg.pipeline.edits import Edits
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.planner import Again, Planner
@@ -132,12 +134,13 @@ def recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock) -> Planner:
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits) -> Planner:
     """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
     doubted = reading.fold.each(FLAGGED) if settings.escalate else ()
+    doubted = ((key, state) for key, state in doubted if state.edited is None)
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
     again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
@@ -146,7 +149,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
         scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
-    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales)
+    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales, edits)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -165,10 +168,10 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
     ]
 
 
-def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe) -> OnHand:
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
     doubtful = settings.network.doubtful if settings.escalate else None
-    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful)
+    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful, edits=edits)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -223,7 +226,8 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    kept = on_hand(settings, ledger.fold, context.recipe)
+    edits = Edits.of(Decisions.read(out))
+    kept = on_hand(settings, ledger.fold, context.recipe, edits)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -231,7 +235,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock),
+            planner(settings, ledger.run_items, context.recipe, context.clock, edits),
             read_rows(inputs, reading, stdin),
             reading.folders.left_out,
         ),

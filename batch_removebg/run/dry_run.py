@@ -11,11 +11,13 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine import weights
 from batch_removebg.errors import ItemError
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.journal import look
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.pipeline.cache_key import Recipe
+from batch_removebg.pipeline.edits import Edits
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.storage import layout
@@ -69,7 +71,7 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
         return "copies"
     if item.path is None and (found := on_hand.passed(fingerprint)[0]) is not None:
         return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
-    if item.path is not None and on_hand.serves(fingerprint):
+    if item.path is not None and (on_hand.edits.alphas.get(source) or on_hand.serves(fingerprint)):
         return "kept"
     predicted.add(key)
     return "taken_up" if fingerprint in in_flight else "bought"
@@ -85,12 +87,12 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
         listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)
     counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
-    items = read_rows(inputs, how)
+    items, edits = read_rows(inputs, how), Edits.of(Decisions.read(settings.out))
     fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
     with closing(fold), closing(RunItems(fold)) as reading:
-        planner = assemble.planner(settings, reading, recipe, Clock())
+        planner = assemble.planner(settings, reading, recipe, Clock(), edits)
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
-        on_hand = assemble.on_hand(settings, fold, recipe)
+        on_hand = assemble.on_hand(settings, fold, recipe, edits)
         in_flight, predicted = set() if settings.local else unsettled, set[int]()
         while limit is None or begun < limit:
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)

@@ -98,7 +98,7 @@ async def serve(
 
     device, precision = settings.device, settings.precision
     download = partial(opening.ensure_weights, progress=cancellable, device=device, precision=precision)
-    with anyio.CancelScope() as scope, _on_signals(scope.cancel):
+    with anyio.CancelScope() as scope, on_signals(scope.cancel):
         await to_thread.run_sync(download, settings.model)
         with closing(NetworkProcess(partial(network.opened, settings.model, device, precision), Cpu())) as engine:
             async with serving(settings, engine=engine, asked=asked) as url:
@@ -108,7 +108,8 @@ async def serve(
 
 
 @contextmanager
-def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+def on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` for SIGINT and SIGTERM during the block, in the main thread."""
     loop = asyncio.get_running_loop()
     numbers = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM)  # there, Ctrl-C cancels the main task
     for number in numbers:

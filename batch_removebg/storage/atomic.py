@@ -56,13 +56,15 @@ class disk_errors:
             raise DiskError(f"{self._path} can't be written: {remedy}.") from error
 
 
-def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_atomic(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Write `data`, whole or in parts, durably: readers see the old file or the new one, errors leave nothing.
 
-    Raises DiskError, or SourceError where the file system refuses the name; errors of an iterable pass unchanged.
+    What needn't be `durable` is quicker, and a power cut may leave it torn. Raises DiskError, or SourceError where the
+    file system refuses the name; errors of an iterable pass unchanged.
     """
-    _replace(path, (data,) if isinstance(data, bytes) else data)
-    fsync_dir(path.parent)
+    _replace(path, (data,) if isinstance(data, bytes) else data, durable=durable)
+    if durable:
+        fsync_dir(path.parent)
 
 
 def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
@@ -87,7 +89,7 @@ def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError
     return errors
 
 
-def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
+def _replace(path: Path | str, parts: Iterable[bytes], *, durable: bool = True) -> None:
     """Write a temp file and rename it to `path`: its bytes are durable afterwards, its name is not yet."""
     # In few system calls: each releases the interpreter's lock and then waits to get it back.
     folder = os.path.dirname(path)  # noqa: PTH120
@@ -101,8 +103,9 @@ def _replace(path: Path | str, parts: Iterable[bytes]) -> None:
                     written = os.write(descriptor, data)
                     while written < len(data):  # a signal or a system limit can cut a write short
                         written += os.write(descriptor, data[written:])
-            with disk_errors(path):
-                os.fsync(descriptor)
+            if durable:
+                with disk_errors(path):
+                    os.fsync(descriptor)
         finally:
             os.close(descriptor)  # Windows renames closed files only
         with disk_errors(path):

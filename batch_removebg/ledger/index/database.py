@@ -155,6 +155,16 @@ class Database:
         """(n, mark) of every item with one of these marks."""
         return self._select("n, mark", "by_mark", "mark IS NOT NULL AND mark & ?", (mask,))
 
+    def by_id(self) -> list[int]:
+        """The numbers of all items in the order of their ids."""
+        return [n for (n,) in self._all("SELECT n FROM item ORDER BY id")]
+
+    def mentioning(self, text: str) -> list[int]:
+        """The numbers of the items in whose rows a text stands, in any case of ASCII letters."""
+        plain, quoted = text.lower(), encode(text).decode()[1:-1].lower()
+        where = "instr(lower(CAST(id AS TEXT)), ?) OR instr(lower(CAST(state AS TEXT)), ?)"
+        return [n for (n,) in self._all(f"SELECT n FROM item WHERE {where}", (plain, quoted))]  # noqa: S608
+
     def every(self, mask: int | None = None) -> Iterator[Found]:
         """The items in order, a few at a time: all, or those with one of these marks; nothing is written meanwhile."""
         # Named, the index is used: SQLite would rather go through all items.

@@ -213,6 +213,13 @@ class IndexedFold(Fold):
             states = map(self.items.__getitem__, keys)
             yield from (one for one in states if one.is_made and one.fingerprint == filed)
 
+    def of_content(self, content: str) -> Iterator[tuple[str, ItemState]]:
+        """The items with a picture of that content, with their states."""
+        live = (key for key, held in dict(self.items.live).items() if held.state.content == content)
+        for key in dict.fromkeys((*(key for _, key, _ in self.database.find(short_key(content), "made")), *live)):
+            if (state := self.items[key]).is_made and state.content == content:
+                yield key, state
+
     def done(self, keys: Sequence[int | None]) -> list[int | None]:
         """For each of `done_keys` the number of the saved item that is done so, and hasn't changed since."""
         changing = {held.n for held in dict(self.items.live).values()}

@@ -36,13 +36,13 @@ CREATE INDEX by_bought ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_made ON item(made) WHERE made IS NOT NULL;
 """
 """Those that nothing asks for while the items come: once they are there it is made in a third of the time."""
-FORMAT = 11  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 12  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of `unsigned` id · done: of a saved item, what
 `done_keys` gives for it as long as there is nothing to do · name: hash of the output · mark: see above · bought, made:
-short keys of the prediction's id, and of the fingerprint of a picture that a prediction gave as it is, to be compared
-with the whole · id · state · crc: of both. None where there is nothing to say."""
+short keys of the prediction's id, and of a picture's content: the fingerprint where a prediction gave it as it is, else
+the source's sha256; to be compared with the whole · id · state · crc: of both. None where there is nothing to say."""
 
 
 def mark(state: ItemState) -> int:
@@ -63,7 +63,7 @@ def row(n: int, item: str, state: ItemState) -> Row:
         hash64(name_key(state.output)) if state.output is not None else None,
         mark(state) or None,
         short_key(state.prediction_id) if state.prediction_id is not None else None,
-        short_key(state.fingerprint) if state.fingerprint is not None and state.is_made else None,
+        short_key(content) if (content := state.fingerprint or state.source_sha256) and state.is_made else None,
         key,
         data,
         zlib.crc32(data, zlib.crc32(key)),
