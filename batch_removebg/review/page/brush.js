@@ -1,0 +1,226 @@
+import { pixelsOf, screenSize } from "./compare.js";
+import { make } from "./dom.js";
+import { AlphaSheet } from "./strokes.js";
+import { text } from "./texts.js";
+
+const MOST_POINTS = 10_000; // of one touch-up, as the server has it
+const MOST_OPERATIONS = 500;
+const MOST_SIZE = 2000; // px of the source
+const SQUARE = 16; // px of a checkerboard's squares
+const TINT = [230, 0, 60, 0.55];
+const COVERS = { white: [255, 255, 255], black: [0, 0, 0], grey: [128, 128, 128], magenta: [255, 0, 255] };
+
+/** Strokes on the alpha of the picture that a stage shows, with a preview of what they make of it. */
+export class Brush {
+  /** `alpha`: the layer to draw on · `changed`: told when strokes, or what the brush is like, have changed. */
+  constructor(stage, alpha, { changed, refuse }) {
+    Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
+    Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: TINT, armed: null });
+    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview") });
+    this.cursor = make("div", { class: "brush-cursor", hidden: true });
+  }
+
+  /** Load the alpha and take the pointer; rejects with words for people where there is no alpha. */
+  async begin() {
+    await this.load(screenSize());
+    this.stage.sheet.append(this.canvas);
+    this.stage.host.append(this.cursor);
+    this.stage.gestures.painter = this;
+    this.size = Math.max(4, Math.min(400, Math.round(24 / this.stage.zoom.scale)));
+  }
+
+  end() {
+    this.stage.gestures.painter = null;
+    this.canvas.remove();
+    this.cursor.remove();
+  }
+
+  async load(size) {
+    const picture = await this.stage.shelf.get(this.alpha.n, this.alpha.url(size));
+    const { naturalWidth: width, naturalHeight: height } = picture.image;
+    const { data } = pixelsOf(picture.image, width, height);
+    this.picture = { ...picture, size: size ?? Infinity };
+    this.ratio = width / picture.width;
+    this.sheet = new AlphaSheet(Uint8Array.from({ length: width * height }, (_, at) => data[4 * at]), width, height);
+    Object.assign(this.canvas, { width, height });
+    this.replay();
+  }
+
+  /** The stage has another zoom: a preview that is too coarse now is drawn on the full alpha. */
+  zoomed() {
+    this.point();
+    if (this.sharpening || !this.picture || !this.stage.coarse(this.picture)) return;
+    this.sharpening = this.load().catch((error) => this.refuse(error.message));
+  }
+
+  // What is drawn
+
+  get full() {
+    const points = this.operations.reduce((sum, { points: list }) => sum + (list?.length ?? 0), 0);
+    return this.operations.length >= MOST_OPERATIONS || points >= MOST_POINTS * 0.9;
+  }
+
+  start(point) {
+    if (this.full) return this.refuse(text("brush.full"));
+    if (this.armed) return this.pick(this.armed === "only", point);
+    this.stroke = { kind: "stroke", keep: this.keep, size: this.size, hardness: this.hardness, points: [] };
+    this.extend(point);
+  }
+
+  extend({ x, y }) {
+    const { points, size } = this.stroke;
+    const point = [x, y].map((value) => Math.round(value * 100) / 100);
+    const last = points.at(-1) ?? point;
+    const apart = Math.hypot(point[0] - last[0], point[1] - last[1]);
+    if (points.length && apart < Math.max(size / 20, 1 / this.stage.zoom.scale)) return;
+    points.push(point);
+    const [from, to] = [last, point].map((one) => one.map((value) => value * this.ratio));
+    this.paint(this.sheet.segment({ ...this.stroke, radius: (size * this.ratio) / 2 }, from, to));
+    if (points.length > MOST_POINTS / 10) this.restart(point);
+  }
+
+  /** Go on with a long stroke as another one. */
+  restart([x, y]) {
+    this.up();
+    this.start({ x, y });
+  }
+
+  /** Keep only the blob at a point, or drop it. */
+  pick(only, point = this.at) {
+    this.armed = null;
+    const at = point && [point.x, point.y].map(Math.floor);
+    if (!at || !this.sheet.solid(at.map((value) => Math.floor(value * this.ratio)))) this.refuse(text("brush.no-blob"));
+    else this.add({ kind: "blob", only, at });
+    this.changed();
+  }
+
+  add(operation) {
+    this.operations.push(operation);
+    this.undone = [];
+    if (operation.kind === "blob") this.paint(this.sheet.draw(operation, this.ratio));
+    this.changed();
+  }
+
+  undo() {
+    if (this.operations.length) this.undone.push(this.operations.pop());
+    this.replay();
+    this.changed();
+  }
+
+  redo() {
+    if (this.undone.length) this.operations.push(this.undone.pop());
+    this.replay();
+    this.changed();
+  }
+
+  replay() {
+    this.sheet.reset();
+    for (const operation of this.operations) this.sheet.draw(operation, this.ratio);
+    this.paint(this.sheet.whole);
+  }
+
+  // How it looks
+
+  /** Cover what is away with a backdrop, or, for null, with a tint. */
+  showOn(backdrop, colour) {
+    const custom = colour && [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+    this.cover = backdrop === null ? TINT : backdrop === "preset" ? custom : COVERS[backdrop];
+    this.paint(this.sheet.whole);
+  }
+
+  paint({ left, top, right, bottom }) {
+    if (right <= left || bottom <= top) return;
+    const image = new ImageData(right - left, bottom - top);
+    const strength = this.cover?.[3] ?? 1;
+    for (let y = top, to = 0; y < bottom; y += 1) {
+      for (let x = left; x < right; x += 1, to += 4) {
+        const [red, green, blue] = this.cover ?? square(x, y);
+        image.data[to] = red;
+        image.data[to + 1] = green;
+        image.data[to + 2] = blue;
+        image.data[to + 3] = (255 - this.sheet.values[y * this.sheet.width + x]) * strength;
+      }
+    }
+    this.canvas.getContext("2d").putImageData(image, left, top);
+  }
+
+  /** Draw the brush where it is. */
+  point() {
+    const { zoom, host } = this.stage;
+    this.cursor.hidden = !this.at;
+    host.classList.toggle("picking", Boolean(this.armed));
+    if (!this.at) return;
+    const { x, y } = zoom.toWindow(this.at);
+    const { style } = this.cursor;
+    [style.left, style.top, style.width] = [`${x}px`, `${y}px`, `${Math.max(4, this.size * zoom.scale)}px`];
+    this.cursor.classList.toggle("keeping", this.keep);
+  }
+
+  // What holds it: a pointer, or keys
+
+  hover(at) {
+    this.at = this.stage.zoom.toPicture(at);
+    this.point();
+  }
+
+  down(event) {
+    this.hover(this.stage.gestures.at(event));
+    this.start(this.at);
+  }
+
+  move(event) {
+    if (!this.stroke) return;
+    const events = event.getCoalescedEvents?.() ?? [];
+    for (const one of events.length ? events : [event]) this.extend(this.stage.zoom.toPicture(this.stage.gestures.at(one)));
+  }
+
+  up() {
+    if (this.stroke) this.add(this.stroke);
+    this.stroke = null;
+  }
+
+  /** A second finger has come: the first hasn't drawn but begun to pinch. */
+  cancel() {
+    if (!this.stroke) return;
+    this.stroke = null;
+    this.replay();
+  }
+
+  wheel(turned) {
+    this.resize(Math.exp(turned * 0.002));
+  }
+
+  resize(factor) {
+    const step = factor > 1 ? Math.max(1, this.size * (factor - 1)) : Math.min(-1, this.size * (factor - 1));
+    this.size = Math.max(1, Math.min(MOST_SIZE, Math.round(this.size + step)));
+    this.changed();
+  }
+
+  harden(more) {
+    this.hardness = Math.max(0, Math.min(1, Math.round(10 * (this.hardness + more)) / 10));
+    this.changed();
+  }
+
+  /** Move the brush by steps of two pixels of the screen, or at least one of the picture. */
+  nudge(right, down) {
+    const { zoom, picture } = this.stage;
+    const step = Math.max(1, 2 / zoom.scale);
+    const from = this.at ?? zoom.toPicture(zoom.centre);
+    const within = (value, most) => Math.max(0, Math.min(value, most));
+    this.at = { x: within(from.x + right * step, picture.width), y: within(from.y + down * step, picture.height) };
+    if (this.stroke) this.extend(this.at);
+    this.reveal();
+  }
+
+  /** Pan so far that the brush is seen. */
+  reveal() {
+    const { zoom } = this.stage;
+    const { x, y } = zoom.toWindow(this.at);
+    const past = (value, room) => Math.min(0, room - 20 - value) + Math.max(0, 20 - value);
+    this.stage.pan(past(x, zoom.window.width), past(y, zoom.window.height));
+  }
+}
+
+function square(x, y) {
+  return (Math.floor(x / SQUARE) + Math.floor(y / SQUARE)) % 2 ? [204, 204, 204] : [255, 255, 255];
+}

@@ -1,0 +1,104 @@
+import { make } from "./dom.js";
+import { hasText, number, text } from "./texts.js";
+
+const SHARES = ["coverage", "peak", "undecided", "doubt", "unsure", "loose"];
+
+/** All that is known of an item, as sections; `detail` may still be missing, `boxes` is {on, toggle} of its suspect parts. */
+export function sectionsOf(row, detail, verdict, boxes) {
+  const known = { ...row, ...detail };
+  return [
+    section("decision", decisionLines(known, verdict)),
+    section("flags", flagLines(known, boxes)),
+    section("checks", checkLines(known.checks)),
+    section("file", fileLines(known)),
+    section("quality", qualityLines(known.quality)),
+    section("notes", (known.notes ?? []).map((note, index) => [number(index + 1), note])),
+    section("making", makingLines(known)),
+    section("manifest", Object.entries(known.meta ?? {})),
+    section("history", (known.history ?? []).map(({ t, event, text: told }) => [moment(t), [event, told].filter(Boolean).join(": ")])),
+  ].filter(Boolean);
+}
+
+/** Lines [label, value]: a value is words or elements; what has none is left out, and so is a section without lines. */
+function section(name, lines) {
+  const told = lines.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  if (!told.length) return null;
+  const parts = told.flatMap(([label, value]) => [
+    make("dt", {}, make("bdi", {}, label)),
+    make("dd", {}, ...(Array.isArray(value) ? value : [make("bdi", {}, String(value))])),
+  ]);
+  return make("section", { "data-section": name }, make("h3", {}, text(`loupe.info.${name}`)), make("dl", {}, ...parts));
+}
+
+/** A label of the panel, beside its value. */
+function line(name, value) {
+  return [text(`loupe.info.${name}`), value];
+}
+
+function decisionLines({ decision, edited, waits }, { verdict, note, saving }) {
+  const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
+  return [
+    line("verdict", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
+    line("note", note),
+    line("with", asked),
+    line("decided", decision && moment(decision.t)),
+    line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
+  ].map(([label, value]) => [label, value || null]);
+}
+
+function flagLines({ flags, suspect }, boxes) {
+  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
+  const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : "";
+  const names = flags.map((flag) => (hasText(`flag.${flag}`) ? text(`flag.${flag}`) : flag));
+  return [line("flags", names.join(", ")), line("where", where)];
+}
+
+function checkLines(checks) {
+  return Object.entries(checks ?? {}).flatMap(([preset, rules]) =>
+    rules.map(({ rule, result, fix }) => [`${preset}:${rule}`, [make("b", { "data-result": result }, text(`loupe.result.${result}`)), fix ? ` ${fix}` : ""]]));
+}
+
+function fileLines({ id, source, source_size: size, outputs, output, width, height, bytes, error }) {
+  const made = outputs.length ? outputs : output ? [{ preset: "", output, width, height, bytes }] : [];
+  return [
+    line("id", id),
+    line("source", source),
+    line("source-size", size && pixels(...size)),
+    ...made.map((one) => [one.preset || text("loupe.info.output"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
+    line("error", error && (error.message ?? error)),
+  ];
+}
+
+function qualityLines(quality) {
+  if (!quality) return [];
+  const shares = SHARES.filter((name) => typeof quality[name] === "number");
+  return [
+    ...shares.map((name) => line(name, number(quality[name], { style: "percent", maximumFractionDigits: 2 }))),
+    line("components", quality.components),
+    line("touches", quality.touches?.join(", ")),
+  ];
+}
+
+function makingLines({ engine, seconds, price, attempts, prediction_id: prediction, reused }) {
+  return [
+    line("engine", engine),
+    line("seconds", seconds && text("loupe.info.n-seconds", { n: seconds })),
+    line("price", price && String(price)),
+    line("attempts", attempts),
+    line("prediction", prediction),
+    line("reused", reused && text("loupe.info.yes")),
+  ];
+}
+
+function pixels(width, height) {
+  return width && height ? `${number(width)} × ${number(height)} px` : text("loupe.info.unknown");
+}
+
+function kilobytes(bytes) {
+  return bytes ? `${number(Math.ceil(bytes / 1000))} kB` : text("loupe.info.unknown");
+}
+
+function moment(t) {
+  const when = new Date(t);
+  return Number.isNaN(when.getTime()) ? t : when.toLocaleString(document.documentElement.lang || undefined);
+}

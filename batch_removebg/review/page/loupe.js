@@ -1,0 +1,364 @@
+import { Actions } from "./actions.js";
+import { screenSize, Stage } from "./compare.js";
+import { refill, Toolbar } from "./controls.js";
+import { sectionsOf } from "./details.js";
+import { make, mark } from "./dom.js";
+import { help } from "./keys.js";
+import { Shelf } from "./pictures.js";
+import { number, text } from "./texts.js";
+import { TouchUp } from "./touchup.js";
+
+const LOUPE_KEYS = {
+  close: ["Escape"],
+  previous: ["ArrowLeft", "["],
+  next: ["ArrowRight", "]"],
+  "next-undecided": [";"],
+  "next-flagged": ["."],
+  "last-flagged": [","],
+  accept: [" ", "p"],
+  reject: ["x"],
+  redo: ["r"],
+  note: ["n"],
+  undecide: ["u", "Backspace"],
+  undo: ["Ctrl+z"],
+  compare: ["c"],
+  alpha: ["m"],
+  difference: ["d"],
+  delivered: ["o"],
+  peek: ["v"],
+  backdrop: ["b"],
+  zoom: ["z"],
+  "zoom-in": ["+", "="],
+  "zoom-out": ["−", "-"],
+  pan: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"],
+  edit: ["e"],
+  info: ["i"],
+  keys: ["?"],
+};
+const PICTURE_VIEWS = ["cutout", "compare", "alpha", "difference", "delivered"];
+const BACKDROPS = ["checkerboard", "white", "black", "grey", "magenta", "preset", "source"];
+const DECISIONS = ["accept", "reject", "redo", "note", "undecide", "undo"];
+const PANS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+const ZOOM_STEP = 1.25;
+
+/** Look closely at the item at a place of the store's view; Esc goes back. */
+export function openLoupe(store, at) {
+  store.focus = at;
+  new Loupe(store).open();
+}
+
+/** A dialog over the whole window: tools, one picture, and what is known of it. */
+class Loupe {
+  constructor(store) {
+    Object.assign(this, { store, row: null, detail: null, view: "cutout", backdrop: "checkerboard", output: 0, version: null, boxes: false });
+    this.shelf = new Shelf();
+    this.stage = new Stage(this.shelf, () => this.zoomed());
+    this.actions = new Actions(store);
+    this.tools = new Toolbar("loupe", LOUPE_KEYS, (name, event) => this.act(name, event));
+    this.build();
+    this.listen();
+  }
+
+  build() {
+    const { tools } = this;
+    this.place = make("span", { class: "place" });
+    this.name = make("bdi", {});
+    this.verdict = make("span", { class: "badge", "data-verdict": true });
+    this.status = make("p", { class: "said", role: "status", "data-said": true });
+    this.info = make("aside", { class: "info", "aria-label": text("loupe.info"), tabindex: 0, "data-info": true, hidden: window.innerWidth < 900 });
+    this.swatches = make("div", { class: "group", role: "group", "aria-label": text("loupe.backdrop") }, ...BACKDROPS.map((name) => this.swatch(name)));
+    this.choices = make("div", { class: "group", "data-choices": true });
+    const title = make("h2", { id: "loupe-title" }, this.name);
+    this.head = make("header", { class: "tools" }, tools.group("loupe.group.go", ["close", "previous", "next"]), make("div", { class: "title" }, title, this.place, this.verdict), this.decisions());
+    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("loupe.bar") },
+      tools.group("loupe.group.view", [...PICTURE_VIEWS, "peek"]), this.choices, this.swatches,
+      tools.group("loupe.group.zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("loupe.group.more", ["edit", "info", "keys"]));
+    this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe" },
+      this.head, this.bar, this.stage.host, this.info, this.status);
+  }
+
+  decisions() {
+    const group = this.tools.group("loupe.group.decide", DECISIONS);
+    group.hidden = this.store.api.readOnly;
+    return group;
+  }
+
+  swatch(name) {
+    const label = text(`loupe.backdrop.${name}`);
+    return make("button", { type: "button", class: "swatch", title: label, "aria-label": label, "data-swatch": name, click: () => this.setBackdrop(name) });
+  }
+
+  listen() {
+    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail) };
+    this.heard = Object.entries(heard);
+    this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.act("close")));
+    this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.hold(false));
+  }
+
+  open() {
+    const { selection, everything } = this.store;
+    this.store.select([]); // decisions here are about the picture that is seen
+    for (const [name, hear] of this.heard) this.store.addEventListener(name, hear);
+    this.dialog.addEventListener("close", () => this.closed(selection, everything), { once: true });
+    document.body.append(this.dialog);
+    this.dialog.showModal();
+    this.stage.host.focus();
+    this.show();
+  }
+
+  closed(selection, everything) {
+    for (const [name, hear] of this.heard) this.store.removeEventListener(name, hear);
+    this.store.select(selection, everything);
+    this.shelf.clear();
+    this.dialog.remove();
+  }
+
+  // What is done
+
+  act(name, event) {
+    if (PICTURE_VIEWS.includes(name)) return this.setView(this.view === name ? "cutout" : name);
+    const plain = {
+      close: () => this.close(),
+      previous: () => this.go(-1),
+      next: () => this.go(1),
+      "next-undecided": () => this.store.goNext("undecided"),
+      "next-flagged": () => this.store.goNext("flagged"),
+      "last-flagged": () => this.store.goNext("flagged", true),
+      accept: () => this.decide("accept"),
+      reject: () => this.decide("reject"),
+      peek: () => event?.repeat || this.hold(event?.type === "keydown" || !this.peeking),
+      backdrop: () => this.setBackdrop(this.nextBackdrop()),
+      zoom: () => this.stage.gestures.toggle(event?.type === "click" ? this.stage.zoom.centre : this.stage.gestures.pointer),
+      "zoom-in": () => this.stage.zoomBy(ZOOM_STEP),
+      "zoom-out": () => this.stage.zoomBy(1 / ZOOM_STEP),
+      pan: () => this.stage.pan(...PANS[event.key]),
+      edit: () => this.edit(),
+      info: () => this.toggleInfo(),
+      keys: () => help(),
+    };
+    return name in plain ? plain[name]() : this.actions[name]();
+  }
+
+  async close() {
+    if (!this.touchUp || (await this.touchUp.leave())) this.dialog.close();
+  }
+
+  go(step) {
+    const at = this.store.focus + step;
+    if (at < 0 || at >= this.store.total) return this.say(text(at < 0 ? "loupe.first" : "loupe.last"));
+    performance.mark("loupe:key");
+    this.store.focus = at;
+  }
+
+  decide(name) {
+    if (this.store.api.readOnly) return this.say(text("said.read-only"));
+    this.actions[name]();
+    this.go(1);
+  }
+
+  setView(view) {
+    this.view = view;
+    this.draw();
+  }
+
+  nextBackdrop() {
+    const offered = BACKDROPS.filter((name) => name !== "preset" || this.detail?.backdrop);
+    return offered[(offered.indexOf(this.backdrop) + 1) % offered.length];
+  }
+
+  setBackdrop(name) {
+    this.backdrop = name;
+    if (this.touchUp) this.drawBackdrop();
+    else this.draw();
+  }
+
+  hold(peeking) {
+    this.peeking = peeking;
+    this.draw();
+  }
+
+  toggleInfo() {
+    this.info.hidden = !this.info.hidden;
+    this.describe();
+  }
+
+  // What is shown
+
+  /** Show the item that has the focus, as far as it is another one than before. */
+  show() {
+    const row = this.store.row(this.store.focus);
+    if (!row || this.touchUp) return row ?? this.say(text("loupe.loading"));
+    const state = [row.n, row.status, row.sha256, row.edited, row.waits].join();
+    const same = state === this.state;
+    if (row.n !== this.row?.n) Object.assign(this, { output: 0, version: null, peeking: false });
+    else if (!same) this.shelf.forget(row.n);
+    if (!same) this.detail = null;
+    Object.assign(this, { row, state });
+    this.describe();
+    if (!same) this.look();
+  }
+
+  /** The picture first, then what is known of it, then the pictures beside it. */
+  async look() {
+    const { state, row } = this;
+    this.say("");
+    await this.draw();
+    if (state !== this.state) return;
+    const detail = await this.store.api.item(row.n).catch((error) => this.say(error.message));
+    if (state !== this.state) return;
+    this.detail = detail;
+    this.describe();
+    if (this.view === "difference") await this.draw();
+    for (const step of [1, -1, 2]) this.prefetch(this.store.row(this.store.focus + step));
+  }
+
+  prefetch(row) {
+    if (!row) return;
+    const layers = Object.values({ ...this.layers(row), source: this.layer("source", {}, row) });
+    for (const layer of layers) this.shelf.get(layer.n, layer.url(screenSize())).catch(() => null);
+  }
+
+  async draw() {
+    this.drawBackdrop();
+    this.offer();
+    const compare = this.view === "compare" && !this.peeking;
+    const wanted = await this.stage.show(this.layers(this.row), { compare });
+    if (!wanted) return;
+    if (this.row.status !== "saved") this.stage.say(text("loupe.no-cutout", { why: this.row.error?.message ?? this.row.error ?? "" }));
+    requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("loupe:shown")));
+  }
+
+  /** A picture of an item as the stage takes it. */
+  layer(kind, options = {}, row = this.row) {
+    const url = (size) => this.store.api.pictureUrl(row, kind, { size, ...options });
+    return { n: row.n, label: text(`loupe.kind.${kind}`, { name: row.id }), url };
+  }
+
+  layers(row) {
+    const layer = (kind, options) => this.layer(kind, options, row);
+    if (this.peeking || row.status !== "saved") return { under: layer("source") };
+    switch (this.view) {
+      case "compare": return { under: layer("source"), over: layer("bare") };
+      case "alpha": return { over: layer("alpha") };
+      case "difference": return { over: this.differing(layer) };
+      case "delivered": return { over: layer("cutout", { output: this.output }) };
+      default: return this.backdrop === "source" ? { under: layer("source"), over: layer("bare") } : { over: layer("bare") };
+    }
+  }
+
+  differing(layer) {
+    const version = this.version ?? this.others()[0]?.id;
+    return version === undefined ? layer("alpha") : { ...layer("alpha"), against: layer("alpha", { version }).url };
+  }
+
+  /** Alphas that the one on show can be compared with. */
+  others() {
+    return (this.detail?.versions ?? []).filter(({ current }) => !current);
+  }
+
+  drawBackdrop() {
+    const { dialog, view, backdrop, detail } = this;
+    const plain = ["alpha", "difference"].includes(view);
+    mark(dialog, "data-view", view);
+    mark(dialog, "data-backdrop", plain ? "none" : backdrop);
+    dialog.style.setProperty("--preset-backdrop", detail?.backdrop ?? "transparent");
+    for (const button of this.swatches.children) {
+      mark(button, "aria-pressed", String(button.dataset.swatch === backdrop));
+      button.hidden = button.dataset.swatch === "preset" && !detail?.backdrop;
+    }
+    this.swatches.hidden = plain;
+    this.touchUp?.showOn(backdrop, detail?.backdrop);
+  }
+
+  /** What the view lets choose: a preset, or another alpha. */
+  offer() {
+    const offered = { delivered: () => this.tabs(), difference: () => this.versions() }[this.view]?.() ?? [];
+    refill(this.choices, offered, this.stage.host);
+    this.tools.press({ ...Object.fromEntries(PICTURE_VIEWS.map((name) => [name, this.view === name])), peek: this.peeking });
+  }
+
+  tabs() {
+    return this.row.outputs.map(({ preset, output }, index) => {
+      const choose = () => this.setOutput(index);
+      return make("button", { type: "button", "aria-pressed": String(index === this.output), "data-output": index, click: choose }, make("bdi", {}, preset || output));
+    });
+  }
+
+  setOutput(index) {
+    this.output = index;
+    this.draw();
+  }
+
+  versions() {
+    const others = this.others();
+    if (!others.length) return [make("span", {}, text(this.detail ? "loupe.no-versions" : "loupe.loading"))];
+    const options = others.map(({ id, name }) => make("option", { value: id, selected: id === this.version }, name));
+    const select = make("select", { "data-versions": true, change: () => this.setVersion(select.value) }, ...options);
+    const legend = ["less", "more", "equal"].map((name) => make("span", { class: `legend ${name}` }, text(`loupe.legend.${name}`)));
+    return [make("label", {}, text("loupe.versions"), " ", select), ...legend];
+  }
+
+  setVersion(version) {
+    this.version = version;
+    this.draw();
+  }
+
+  describe() {
+    const { row, store } = this;
+    if (!row) return;
+    const verdict = store.verdict(row);
+    this.name.textContent = row.id;
+    this.place.textContent = text("loupe.place", { at: store.focus + 1, of: store.total });
+    mark(this.verdict, "data-verdict", verdict.verdict);
+    this.verdict.textContent = verdict.saving ? text("verdict.saving") : text(`verdict.${verdict.verdict}`);
+    this.tools.enable({ edit: row.status === "saved" && !store.api.readOnly, previous: store.focus > 0, next: store.focus < store.total - 1 });
+    this.tools.press({ info: !this.info.hidden });
+    this.drawBackdrop();
+    const boxes = { on: this.boxes, toggle: (on) => ((this.boxes = on), this.describe()) };
+    this.stage.mark(this.boxes ? (this.detail?.suspect ?? []) : []);
+    if (!this.info.hidden) refill(this.info, sectionsOf(row, this.detail, verdict, boxes), this.info);
+  }
+
+  zoomed() {
+    const { percent } = this.stage.zoom;
+    const name = this.stage.zoom.fitted ? "loupe.fitted" : "loupe.percent";
+    this.tools.buttons.zoom.firstChild.textContent = text(name, { percent: number(percent) });
+    this.touchUp?.brush.zoomed();
+  }
+
+  say(words) {
+    this.status.textContent = words ?? "";
+  }
+
+  // The brush
+
+  async edit() {
+    if (this.touchUp || this.row.status !== "saved" || this.store.api.readOnly) return;
+    this.view = "cutout";
+    await this.stage.show({ under: this.layer("source") });
+    const touchUp = new TouchUp(this);
+    try {
+      await touchUp.begin();
+    } catch (error) {
+      touchUp.close(error.message);
+      return;
+    }
+    this.touchUp = touchUp;
+    mark(this.dialog, "data-scope", "brush");
+    this.bar.replaceWith(touchUp.bar);
+    this.drawBackdrop();
+    this.stage.host.focus();
+  }
+
+  /** The touch-up is over: show what it has come to. */
+  ended(said) {
+    if (this.touchUp) this.touchUp.bar.replaceWith(this.bar);
+    this.touchUp = null;
+    mark(this.dialog, "data-scope", "loupe");
+    this.shelf.forget(this.row.n);
+    this.state = null;
+    this.show();
+    this.say(said);
+    this.stage.host.focus();
+  }
+}

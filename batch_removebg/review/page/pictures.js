@@ -1,0 +1,76 @@
+import { text } from "./texts.js";
+
+const MOST_TRIES = 10;
+
+/** Pictures of a few items, loaded and decoded once; those of the items asked for longest ago are let go. */
+export class Shelf {
+  constructor(most = 5) {
+    this.most = most;
+    this.items = new Map();
+  }
+
+  /** The picture of item `n` at an address: {image, width, height}, sizes unreduced; rejects with words for people. */
+  get(n, url) {
+    const { pictures, ended } = this.touch(n);
+    if (!pictures.has(url)) {
+      const loading = load(url, ended.signal);
+      pictures.set(url, loading);
+      loading.catch(() => pictures.delete(url));
+    }
+    return pictures.get(url);
+  }
+
+  touch(n) {
+    const item = this.items.get(n) ?? { pictures: new Map(), ended: new AbortController() };
+    this.items.delete(n);
+    this.items.set(n, item);
+    if (this.items.size > this.most) this.forget(this.items.keys().next().value);
+    return item;
+  }
+
+  forget(n) {
+    const item = this.items.get(n);
+    this.items.delete(n);
+    item?.ended.abort();
+    for (const loading of item?.pictures.values() ?? []) loading.then(({ address }) => URL.revokeObjectURL(address), () => {});
+  }
+
+  clear() {
+    for (const n of [...this.items.keys()]) this.forget(n);
+  }
+}
+
+async function load(url, signal) {
+  if (!url) throw new Error(text("loupe.error.absent"));
+  if (location.protocol === "file:") return decoded(url);
+  const answer = await asked(url, signal);
+  const [width, height] = (answer.headers.get("X-Full-Size") ?? "").split("x").map(Number);
+  const picture = await decoded(URL.createObjectURL(await answer.blob()));
+  return width && height ? { ...picture, width, height } : picture;
+}
+
+async function asked(url, signal) {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await fetch(url, { signal }).catch((error) => {
+      throw signal.aborted ? error : new Error(text("loupe.error.server"));
+    });
+    if (answer.ok) return answer;
+    if (answer.status !== 503 || tries === MOST_TRIES) throw new Error(await reason(answer));
+    await new Promise((resume) => setTimeout(resume, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
+  }
+}
+
+async function reason(answer) {
+  const { error } = await answer.json().catch(() => ({}));
+  return error ?? text("loupe.error.status", { status: answer.status });
+}
+
+async function decoded(address) {
+  const image = new Image();
+  image.src = address;
+  image.draggable = false;
+  await image.decode().catch(() => {
+    throw new Error(text("loupe.error.broken"));
+  });
+  return { image, address, width: image.naturalWidth, height: image.naturalHeight };
+}
