@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 from playwright.sync_api import Browser, Page
 
 import batch_removebg.review
-from tests.bench import scale_data
+from batch_removebg.ledger.journal import Ledger
+from batch_removebg.storage.layout import INDEX, LEDGER
 from tests.browser import shelf
 from tests.browser.desk import nodes
 from tests.browser.serving import Server, browsing
@@ -69,14 +70,17 @@ def seen(browser: Browser, out: Path) -> Iterator[Page]:
         page.close()
 
 
-def of_size(folder: Path, n: int) -> Path:
+def of_size(out: Path, n: int) -> Path:
     """An OUT of `n` items with its index, as a run leaves it."""
-    if not (folder / "catalogue.csv").exists():
-        scale_data.make(folder, n)
-        command = [sys.executable, "-m", "batch_removebg", "run", "catalogue.csv", "--out", "out", *scale_data.COMMAND]
-        environment = shelf.environment(REPLICATE_API_TOKEN="none is needed")
-        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return folder / "out"
+    if not out.exists():
+        shelf.many(out, n)
+        anyio.run(_index, out)
+    return out
+
+
+async def _index(out: Path) -> None:
+    async with Ledger(out / LEDGER, index=out / INDEX):
+        """It is built as the ledger is opened, and written as it is closed."""
 
 
 def start(browser: Browser, out: Path) -> tuple[float, float]:
@@ -135,12 +139,11 @@ def main(folder: Path, sizes: list[int]) -> None:
     bytes_of_the_page()
     with browsing() as browser:
         for n in sizes:
-            out = of_size(folder / str(n), n)
+            out = of_size(folder / f"out{n}", n)
             starts = [start(browser, out) for _ in range(3)]
             printed, shown = (statistics.median(each) for each in zip(*starts, strict=True))
             row(f"{n:,} items: to the address · to the first cells", f"{printed:.2f} s · {shown:.2f} s")
-        many = folder / "many"
-        with seen(browser, many if many.exists() else shelf.many(many, 20_000)) as page:
+        with seen(browser, of_size(folder / "out20000", 20_000)) as page:
             at_length(page)
 
 
