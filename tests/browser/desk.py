@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from batch_removebg.ledger.decisions import Decisions
+from batch_removebg.storage.layout import DECISIONS
 
 
 def cell(page: Page, item: str) -> Locator:
@@ -35,8 +36,11 @@ def loupe(page: Page, item: str) -> Locator:
 
 
 def on_disk(out: Path) -> dict[str, str]:
-    """The verdicts on record, by item."""
-    return {item: decided.verdict for item, decided in Decisions.read(out).decided.items()}
+    """The last verdicts on record, by item, but for those that were taken back."""
+    path = out / DECISIONS
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else ())
+    last = {line["item"]: line["verdict"] for line in lines if line["event"] == "decided"}
+    return {item: verdict for item, verdict in last.items() if verdict != "undecided"}
 
 
 def walk(page: Page, item: str) -> None:
