@@ -28,6 +28,7 @@ from .parser import parser
 from .progress import JsonLines, Silent, listener, ticking
 
 BUG = 1
+SOME_FAILED = 3
 INTERRUPTED = 130
 
 
@@ -159,6 +160,14 @@ def _key(args: argparse.Namespace) -> str | None:
     return key or None
 
 
+def _export(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.export import Choice, export
+
+    done = export(Path(args.dir), Path(args.to), Choice(args.decision, args.preset, args.flag), console.error)
+    result(str(done))
+    return SOME_FAILED if done.lacking else 0
+
+
 def _serve(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.engine import weights
     from batch_removebg.imaging.format import Limits
@@ -221,6 +230,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "repair": _repair,
     "review": _review,
     "report": _report,
+    "export": _export,
     "serve": _serve,
     "models": _models,
     "presets": _presets,

@@ -95,6 +95,7 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     report = _command(commands, "report", "the same page as a folder of files, to be read without a server")
     report.add_argument("dir", metavar="OUT", help="the --out of a run")
     report.add_argument("--to", metavar="FOLDER|FILE.html", help="where it is put (default: OUT-report, beside OUT)")
+    _export(_command(commands, "export", "hand over pictures by what was decided about them; 3 where some are missing"))
     _serve(_command(commands, "serve", "offer the predictions API on this machine"))
     _models(_command(commands, "models", "the local engine's weights"))
     _presets(_command(commands, "presets", "what shops ask of a picture"))
@@ -156,6 +157,18 @@ def _review(review: argparse.ArgumentParser) -> None:
         review, help="environment variable with the key that browsers of other machines must bring"
     )
     review.add_argument("--no-browser", action="store_true", help="only print the address, and open none")
+
+
+def _export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("dir", metavar="OUT", help="the --out of a run, which may be going on")
+    verdicts = ("accepted", "rejected", "redo", "undecided")
+    what = f"which pictures: {', '.join(verdicts)}; may be repeated"
+    export.add_argument("--decision", action="append", required=True, choices=verdicts, help=what)
+    where = "a folder, into which they are copied under their names, or a table of them; nothing else is overwritten"
+    export.add_argument("--to", required=True, metavar="DIR|FILE.csv", help=where)
+    export.add_argument("--preset", metavar="NAME", help="only the pictures for this preset")
+    export.add_argument("--flag", metavar="FLAG", help="only of items with this flag")
+    _logging(export)
 
 
 def _serve(serve: argparse.ArgumentParser) -> None:

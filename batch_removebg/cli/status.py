@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from batch_removebg.errors import SettingsError
+from batch_removebg.ledger.decisions import VERDICTS, Decisions
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import look
@@ -24,6 +25,7 @@ from batch_removebg.storage.lock import held
 from . import report
 from .console import printable, result
 
+_TOGETHER = 500  # items that are looked up together
 _TURN, _LOOKS = 2, 30  # seconds between two looks; without a terminal one look in so many is shown
 
 
@@ -36,7 +38,8 @@ def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.slee
             if not path.is_file():
                 raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
             # Looked at twice: a run that has begun or ended meanwhile was not killed.
-            found = status(fold, locked=locked or held(path.parent / STATE))
+            decisions = Decisions.read(path.parent)
+            found = status(fold, decisions, locked=locked or held(path.parent / STATE))
             goes_on = args.watch and found["run"]["state"] == "running"
             if live or not goes_on or turn % _LOOKS == 0:
                 result("\x1b[H\x1b[2J" * live + _shown(args, fold, found))
@@ -56,16 +59,41 @@ def _shown(args: argparse.Namespace, fold: IndexedFold, found: Mapping[str, Any]
     return "\n".join("\t".join(map(printable, row)) for row in rows)
 
 
-def status(fold: IndexedFold, *, locked: bool) -> dict[str, Any]:
+def status(fold: IndexedFold, decisions: Decisions, *, locked: bool) -> dict[str, Any]:
     """The status as plain data; `locked`: a process holds the lock."""
-    found = head(fold, fold.counts(), held=locked)
+    found, decided = head(fold, fold.counts(), held=locked), dict[str, Any]()
+    if decisions.lines:
+        undecided = sum(decisions.of(key, state) is None for key, state in fold.each(FLAGGED))
+        decided = {"decisions": {**_decided(fold, decisions), "flagged_undecided": undecided}}
     return {
         **{name: value for name, value in found.items() if name != "v"},
         "in_flight": fold.in_flight(),
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
         "flags": [{"flag": f.kind, "count": f.count} for f in flagged(fold.each(FLAGGED))],
+        **decided,
         "finished": found["run"]["state"] == "finished",
     }
+
+
+def _decided(fold: IndexedFold, decisions: Decisions) -> dict[str, int]:
+    """How many pictures have each verdict; those that nobody has decided about aren't looked at."""
+    seen, ids = set[str](), decisions.items()
+    counts: dict[str, int] = dict.fromkeys(VERDICTS[:-1], 0)
+    while some := set(islice(ids, _TOGETHER)):
+        states = fold.items.several(list(some))
+        while moved := [state.now for state in states.values() if state.nameless and state.now]:
+            states = {key: state for key, state in states.items() if not state.nameless}
+            states |= fold.items.several(moved)
+        for key in states.keys() - seen:
+            if not states[key].gone and (said := decisions.of(key, states[key])) is not None:
+                counts[said.verdict] += 1
+        seen |= states.keys()
+    return counts
+
+
+def _verdicts(counts: Mapping[str, int]) -> str:
+    said = "{accepted} accepted, {rejected} rejected, {redo} to redo; {flagged_undecided} flagged are undecided"
+    return f"decided: {said.format_map(counts)}"
 
 
 def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
@@ -78,6 +106,7 @@ def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
         f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
         *report.failures(failures(fold.each(FAILED))),
         report.flags(flagged(fold.each(FLAGGED))),
+        _verdicts(found["decisions"]) if "decisions" in found else "",
         f"possibly billed twice: {fold.possible_duplicates}" if fold.possible_duplicates else "",
         f"gone from the manifest: {found['gone']}" if found["gone"] else "",
     ]

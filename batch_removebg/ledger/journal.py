@@ -25,6 +25,7 @@ from batch_removebg.storage.group_commit import GroupCommit
 from batch_removebg.storage.layout import ALPHAS, RESULTS
 
 from . import codec
+from .decisions import Decisions
 from .events import Entry, RunStarted, Submitting, decode, encode
 from .index.database import Database, remove
 from .index.indexed_state import IndexedFold
@@ -156,6 +157,7 @@ class Ledger:
 
     fold: IndexedFold  # what is on disk, no more
     run_items: RunItems
+    decisions: Decisions  # as they were when it was opened, or refreshed
     aside: Sequence[Path] = ()  # what was kept of an old one, where this one was begun in its place
 
     def __init__(self, path: Path, *, index: Path, clock: Clock | None = None, start_over: bool = False) -> None:
@@ -254,6 +256,7 @@ class Ledger:
             with disk_errors(self.path):
                 os.fsync(self._fd)
             fsync_dir(self.path.parent)
+            self.decisions = Decisions.read(self.path.parent)
             self.fold = open_fold(self.path, self._index)
             self.run_items = RunItems(self.fold)
             with disk_errors(self.path):

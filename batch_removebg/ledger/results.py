@@ -22,6 +22,7 @@ from batch_removebg.storage.atomic import signature, write_atomic
 from batch_removebg.storage.layout import CSV
 
 from .codec import encode
+from .decisions import Decisions
 from .events import RunFinished
 from .index.indexed_state import IndexedFold
 from .index.run_items import RunItems, told_apart
@@ -30,6 +31,8 @@ from .state import ItemState
 
 _ABOUT, _BOUGHT = ("provider", "version", "engine"), ("predictions", "possible_duplicates")
 _COLUMNS = ("output", "status", "flags", "error")  # of the table, behind the manifest's
+csv_line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
+"""A row of a table."""
 
 
 async def write_snapshot(path: Path, ledger: Ledger, end: RunFinished | None = None) -> None:
@@ -39,31 +42,33 @@ async def write_snapshot(path: Path, ledger: Ledger, end: RunFinished | None = N
             fold.apply(end)
         # A thread is waited for even by who is cancelled; then what it has written is to be known, too.
         with anyio.CancelScope(shield=True):
-            said = await anyio.to_thread.run_sync(_write, path, ledger.run_items.frozen(fold))
+            said = await anyio.to_thread.run_sync(_write, path, ledger.run_items.frozen(fold), ledger.decisions)
             if said is not None:
                 with suppress(sqlite3.Error):  # it will be written once more, that is all
                     await anyio.to_thread.run_sync(ledger.fold.database.put_meta, "results", said)
 
 
-def _write(path: Path, run_items: RunItems) -> list[object] | None:
+def _write(path: Path, run_items: RunItems, decisions: Decisions) -> list[object] | None:
     """Write both, of what is there already the head alone.
 
     Returns what the rest follows from, None if it will change: the items, then of the table the rows.
     """
     fold, table, says = run_items.fold, path.with_name(CSV), None
     known, rows = fold.database.meta("results") or [None], [run_items.table.digest, fold.run.reason]
+    decided = signature(decisions.path) if decisions.path.exists() else None
+    decisions.refresh()
     if not fold.items.live and not fold.counts()["pending"] and next(run_items.unknown(), None) is None:
-        says = [fold.database.meta("changes"), *(getattr(fold, name) for name in (*_ABOUT, *_BOUGHT))]
+        says = [fold.database.meta("changes"), decided, *(getattr(fold, name) for name in (*_ABOUT, *_BOUGHT))]
     if says is not None and path.exists() and known[:2] == [says, signature(path)]:
         with path.open("rb") as file:
             file.readline()
             write_atomic(path, chain([_bytes(_head(run_items))], iter(partial(file.read, 1 << 20), b"")))
     else:
-        write(path, render(run_items))
+        write(path, render(run_items, decisions))
     if fold.run.state is None:
         rows = known[2:] if known[0] == says else []
     elif says is None or [known[0], *known[2:]] != [says, *rows] or not table.exists():
-        write(table, _table(run_items))
+        write(table, _table(run_items, decisions))
     return says and [says, signature(path), *rows]
 
 
@@ -77,11 +82,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def render(run_items: RunItems) -> Iterator[str]:
+def render(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
     """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet."""
     yield _head(run_items)
     separator = ""
-    for entry in _entries(run_items):
+    for entry in _entries(run_items, decisions):
         yield separator + encode(entry).decode()
         separator = ",\n"
     yield "\n]}\n"
@@ -98,18 +103,17 @@ def head(fold: IndexedFold, counts: dict[str, int], *, held: bool = True) -> dic
     return {"v": 1, **about, "run": run, "counts": counts, "gone": gone, **bought}
 
 
-def _table(run_items: RunItems) -> Iterator[str]:
+def _table(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
     """The rows of the manifests as they were read, without what lets somebody in, and what became of them.
 
     Of a row with several pictures each cell has what became of each, divided by ` | `; its status is the worst one.
     """
-    line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
     columns, waits = (
         run_items.table.columns,
         f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}",
     )
-    names = [name for name, _ in columns]
-    yield line((*map(scrubbed, names), *(f"{name}_" if name in names else name for name in _COLUMNS)))
+    names, more = [name for name, _ in columns], _COLUMNS + ("decision",) * (decisions.lines > 0)
+    yield csv_line((*map(scrubbed, names), *(f"{name}_" if name in names else name for name in more)))
     for lots in run_items.table.blocks():
         states = run_items.fold.items.several([key for lot in lots for key in lot.ids])
         for lot in lots:
@@ -117,55 +121,65 @@ def _table(run_items: RunItems) -> Iterator[str]:
             for cells, ids in zip(lot.rows, zip(lot.ids) if len(lot.rows) > 1 else [lot.ids], strict=True):
                 row = [""] * len(columns)
                 for place, cell in zip(places, cells, strict=False):
-                    row[place] = _shown(cell)
-                *became, error = _became([states.get(key, _NO_PICTURE) for key in ids], waits)
-                yield line((*row, *became, error if lot.names else f"{ids[0]}: {error}"))
+                    row[place] = shown(cell)
+                items = [(key, states.get(key, _NO_PICTURE)) for key in ids]
+                *became, error, verdict = _became(items, waits, decisions)
+                error = error if lot.names else f"{ids[0]}: {error}"
+                yield csv_line((*row, *became, error, *[verdict] * (decisions.lines > 0)))
 
 
-def _shown(cell: object) -> str:
+def shown(cell: object) -> str:
+    """A manifest's cell in a table, without what lets somebody in."""
     return "" if cell is None else scrubbed(cell if isinstance(cell, str) else encode(cell).decode())
 
 
-def _became(states: Sequence[ItemState], waits: str) -> tuple[str, ...]:
-    """What stands in `_COLUMNS` of a row with these pictures; `waits`: what is said of pending ones."""
-    if not states:
-        return "", "no picture", "", ""
-    outputs, outcomes, flags, errors = zip(*(_ended(state, waits) for state in states), strict=True)
+def _became(items: Sequence[tuple[str, ItemState]], waits: str, decisions: Decisions) -> tuple[str, ...]:
+    """What stands in the columns behind those of a row with these pictures; `waits`: what is said of pending ones."""
+    if not items:
+        return "", "no picture", "", "", ""
+    ended = (_ended(*item, waits, decisions) for item in items)
+    outputs, outcomes, flags, errors, verdicts = zip(*ended, strict=True)
     worst = max(outcomes, key=("saved", "pending", "failed").index)
-    return _joined(outputs), worst, _joined(flags), " | ".join(dict.fromkeys(filter(None, errors)))
+    return _joined(outputs), worst, _joined(flags), " | ".join(dict.fromkeys(filter(None, errors))), _joined(verdicts)
 
 
-def _ended(state: ItemState, waits: str) -> tuple[str, str, str, str]:
+def _ended(key: str, state: ItemState, waits: str, decisions: Decisions) -> tuple[str, str, str, str, str]:
     if state.gone or state.outcome == "pending":
-        return "", "pending", "", waits
+        return "", "pending", "", waits, ""
     if state.outcome == "failed":
-        return "", "failed", "", state.error_message or ""
-    return _joined([one.output for one in state.renditions]), "saved", " ".join(state.flags), ""
+        return "", "failed", "", state.error_message or "", ""
+    said = decisions.of(key, state)
+    outputs = _joined([one.output for one in state.renditions])
+    return outputs, "saved", " ".join(state.flags), "", said.verdict if said else ""
 
 
 def _joined(texts: Sequence[str]) -> str:
     return " | ".join(texts) if any(texts) else ""
 
 
-def _entries(run_items: RunItems) -> Iterator[dict[str, Any]]:
+def _entries(run_items: RunItems, decisions: Decisions) -> Iterator[dict[str, Any]]:
     for key, state in run_items.fold.each():
         if state.gone and state.nameless:
             continue
         item = run_items.get(key)
-        yield _entry(key, state, item.source if item else state.source, (item.meta if item else state.meta) or {})
+        source, meta = (item.source, item.meta) if item else (state.source, state.meta)
+        yield _entry(key, state, source, meta or {}, decisions)
     for item in run_items.unknown():
-        yield _entry(item.id, ItemState(), item.source, item.meta)
+        yield _entry(item.id, ItemState(), item.source, item.meta, decisions)
 
 
 _NO_PICTURE = ItemState()
 
 
-def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any], decisions: Decisions) -> dict[str, Any]:
     failed = state.outcome == "failed"
     picture = state if state.outcome == "saved" else _NO_PICTURE
     extras: dict[str, Any] = {"meta": meta, "notes": state.notes, "engine": picture.engine}
     extras |= {"quality": picture.quality, "flags": picture.flags}
     extras |= {"outputs": [to_builtins(one) for one in picture.outputs]}
+    if picture is state and (said := decisions.of(key, state)) is not None:
+        extras["decision"] = {"verdict": said.verdict, "note": said.note, "t": said.t}
+    extras["edited"] = decisions.edit(state) is not None
     return {
         "id": key,
         "source": source or state.source,

@@ -15,6 +15,7 @@ from msgspec.structs import asdict, replace
 from batch_removebg.errors import SpentPicture, passing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
+from batch_removebg.storage.layout import HELD
 
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
@@ -78,6 +79,7 @@ class ItemState(Struct, array_like=True, gc=False):
     was: tuple[str, ...] = ()  # ids that it had before, the last one first
     now: str = ""  # of one that is nameless the id that it has now
     edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
+    held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
 
     @property
     def content(self) -> str | None:
@@ -90,6 +92,10 @@ class ItemState(Struct, array_like=True, gc=False):
         if self.outputs or self.output is None:
             return self.outputs
         return (events.Rendition("", self.output, self.recipe, self.sha256, self.bytes, self.width, self.height),)
+
+    def place(self, name: str) -> str:
+        """Where the picture of that name lies, relative to OUT."""
+        return f"{HELD}/{name}" if self.held else name
 
     @property
     def is_made(self) -> bool:
@@ -302,7 +308,7 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
     if not state.nameless or was == entry.item or was not in fold.items:  # what it has of its own stays
         return
     old = fold.change(was)
-    moved = asdict(old) | {"gone": False, "was": (was, *old.was)}
+    moved = asdict(old) | {"gone": False, "was": (was, *old.was), "now": ""}
     for target, values in ((state, moved), (old, asdict(ItemState(gone=True, now=entry.item)))):
         for name, value in values.items():
             setattr(target, name, value)

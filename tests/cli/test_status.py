@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 
 from batch_removebg.cli import status
 from batch_removebg.clock import stamp
+from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.storage.lock import locked
 from tests.support.doubles import FakeClock
 from tests.support.oracle import Oracle, line, oracle
 
+NOTHING = Decisions(Path("decisions.jsonl"))
+
 
 def told(fold: Oracle, *, locked: bool = True) -> str:
-    return status.text(fold, status.status(fold, locked=locked))
+    return status.text(fold, status.status(fold, NOTHING, locked=locked))
 
 
 fold_of = oracle
@@ -47,7 +51,7 @@ def test_status_of_a_run_that_goes_on() -> None:
         "possibly billed twice: 1\n"
         "running, as process 7, 2 a second, 0.0 s left"
     )
-    assert status.status(fold, locked=True) == {
+    assert status.status(fold, NOTHING, locked=True) == {
         "provider": "replicate",
         "version": "95fc",
         "engine": None,
@@ -66,7 +70,7 @@ def test_status_of_a_run_that_goes_on() -> None:
 def test_status_tells_what_the_local_engine_runs_on() -> None:
     local = {"event": "run_started", "provider": "local", "version": "u2netp@30"}
     fold = fold_of(local, {"event": "engine_loaded", "engine": "openvino CPU bf16"})
-    assert status.status(fold, locked=True)["engine"] == "openvino CPU bf16"
+    assert status.status(fold, NOTHING, locked=True)["engine"] == "openvino CPU bf16"
     assert told(fold).splitlines()[2] == "predictions: 0 by local (u2netp@30) on openvino CPU bf16"
 
 
@@ -75,7 +79,7 @@ def test_status_of_a_run_that_finished() -> None:
     assert told(fold) == (
         "1 items: 1 saved, 0 failed, 0 pending\npredictions in flight: 0\npredictions: 0 by replicate (95fc)"
     )
-    assert status.status(fold, locked=True)["finished"] is True
+    assert status.status(fold, NOTHING, locked=True)["finished"] is True
 
 
 @pytest.mark.parametrize(
@@ -158,3 +162,26 @@ def test_watching_says_it_each_minute_without_a_terminal_and_ends_with_the_run(
     first, last = "4 items: 3 saved, 1 failed, 0 pending", "running, as process 7"
     assert [said for said in lines if said in (first, last)] == [first, last, first, last, first]
     assert slept == [2] * 40
+
+
+def test_decisions_are_counted_where_they_are_about_the_pictures_that_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = line("saved", item="b", output="b.png", sha256="5e") + line("renamed", item="new", was="b")
+    out(tmp_path, moved, line("saved", item="e", sha256="6f", output="e.png", flags=["faint"]))
+    Decisions(tmp_path / "decisions.jsonl").append(
+        [
+            Decided(item="a", verdict="accepted"),
+            Decided(item="a", verdict="redo"),
+            Decided(item="b", verdict="accepted", output_sha256="5e"),
+            Decided(item="e", verdict="rejected", output_sha256="an earlier one"),
+            Decided(item="nothing", verdict="rejected"),
+        ],
+        STARTED["t"],
+    )
+    given = {"dir": str(tmp_path), "flags": None, "names": False, "watch": False}
+    status.show(argparse.Namespace(**given, json=True))
+    counts = {"accepted": 1, "rejected": 0, "redo": 1, "flagged_undecided": 2}
+    assert json.loads(capsys.readouterr().out)["decisions"] == counts
+    status.show(argparse.Namespace(**given, json=False))
+    assert "\ndecided: 1 accepted, 0 rejected, 1 to redo; 2 flagged are undecided\n" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from batch_removebg.errors import LedgerError
 from batch_removebg.ledger import results
+from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.events import lenient
 from batch_removebg.ledger.state import names_of
 from tests.fuzz.mutate import PATIENCE, bytes_of, fuzz
@@ -77,6 +78,9 @@ def holds(path: Path, case: Case) -> None:
     usable(fold)
 
 
+NOTHING = Decisions(Path("decisions.jsonl"))
+
+
 class Read:
     """A run of which no item has been read yet."""
 
@@ -98,7 +102,7 @@ def usable(fold: Oracle) -> None:
     counts = fold.counts(0)
     assert counts["total"] + counts["gone"] == len(fold.items)
     namer("png", "{id}", [(item, name) for item, state in fold.each() for name in names_of(state)])
-    text = "".join(results.render(Read(fold))).encode("utf-8", "backslashreplace")
+    text = "".join(results.render(Read(fold), NOTHING)).encode("utf-8", "backslashreplace")
     json.loads(text, parse_constant=_refused)
 
 

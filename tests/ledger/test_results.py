@@ -12,6 +12,7 @@ import pytest
 from batch_removebg.clock import stamp
 from batch_removebg.errors import DiskError
 from batch_removebg.ledger import results
+from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.events import lenient
 from batch_removebg.model import Item
 from tests.support.oracle import Oracle, oracle, saved
@@ -46,10 +47,11 @@ class Read(dict[str, Item]):
 
 
 fold_of = oracle
+NOTHING = Decisions(Path("decisions.jsonl"))
 
 
 def read(fold: Oracle, *items: Item) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads("".join(results.render(Read(fold, *items))))
+    loaded: dict[str, Any] = json.loads("".join(results.render(Read(fold, *items), NOTHING)))
     return loaded
 
 
@@ -145,7 +147,7 @@ def test_a_saved_items_quality_and_flags_are_told_where_they_are_known() -> None
 
 
 def test_the_keys_stand_in_the_contracts_order_with_one_item_a_line() -> None:
-    text = "".join(results.render(Read(fold_of(SAVED, FAILED))))
+    text = "".join(results.render(Read(fold_of(SAVED, FAILED)), NOTHING))
     head, shoe, hat, end = text.splitlines()
     assert list(json.loads(head + "]}")) == [
         "v", "provider", "version", "engine", "run", "counts", "gone", "predictions", "possible_duplicates", "items",
@@ -197,7 +199,7 @@ def test_meta_and_notes_travel_where_there_are_any() -> None:
 def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "results.json"
     fold = fold_of({**SAVED, "item": text, "source": text}, {**FAILED, "item": f"{text}2", "message": text})
-    results.write(path, results.render(Read(fold, Item("new", text, "in", meta={text: text}))))
+    results.write(path, results.render(Read(fold, Item("new", text, "in", meta={text: text})), NOTHING))
     read_back = json.loads(path.read_bytes().decode("utf-8"))
     assert [item["id"] for item in read_back["items"]] == [text, f"{text}2", "new"]
     assert read_back["items"][1]["error"]["message"] == text
@@ -206,7 +208,7 @@ def test_any_id_is_valid_json_in_the_file(tmp_path: Path, text: str) -> None:
 
 def test_it_is_rendered_as_it_is_asked_for_an_item_at_a_time() -> None:
     fold = fold_of(*({**SAVED, "item": f"i{n}"} for n in range(100)))
-    parts = results.render(Read(fold))
+    parts = results.render(Read(fold), NOTHING)
     assert '"items": [' in next(parts)
     fold.items["i0"].output = "seen late.png"
     assert "seen late.png" in next(parts)

@@ -1,0 +1,39 @@
+"""What people have decided is shown beside what the runs did."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from batch_removebg.ledger.decisions import Decisions, Edited
+from tests.support.bench import Bench, bench
+from tests.support.decisions import STAMP, decide
+
+__all__ = ["bench"]
+pytestmark = pytest.mark.anyio
+
+
+def table(bench: Bench) -> list[list[str]]:
+    return list(csv.reader((bench.out / "results.csv").read_text("utf-8").splitlines(keepends=True)))
+
+
+async def test_a_run_with_nothing_to_do_shows_new_decisions_in_json_and_table(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    (manifest := bench.photos / "list.csv").write_text("id,image,decision\nx,a.jpg,\ny,b.jpg,\n")
+    await bench.run(str(manifest))
+    assert table(bench)[0] == ["id", "image", "decision", "output", "status", "flags", "error"]
+    assert not any({"decision", "edited"} & item.keys() for item in bench.results()["items"])
+    decide(bench.out, "accepted", "x", note="good")
+    source = next(line["source_sha256"] for line in bench.ledger() if line.get("item") == "x" and "recipe" in line)
+    Decisions(bench.out / "decisions.jsonl").append([Edited(item="x", content=source, alpha="5e")], STAMP)
+    bought = bench.provider.bill
+    await bench.run(str(manifest))
+    shown = {item["id"]: item for item in bench.results()["items"]}
+    assert shown["x"]["decision"] == {"verdict": "accepted", "note": "good", "t": STAMP}
+    assert shown["x"]["edited"] is True
+    assert [row[-1] for row in table(bench)] == ["decision_", "accepted", ""]
+    decide(bench.out, "undecided", "x")
+    await bench.run(str(manifest))
+    assert "decision" not in {item["id"]: item for item in bench.results()["items"]}["x"]
+    assert bench.provider.bill == bought
