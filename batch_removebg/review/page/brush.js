@@ -23,6 +23,7 @@ export class Brush {
   /** Load the alpha and take the pointer; rejects with words for people where there is no alpha. */
   async begin() {
     await this.load(screenSize());
+    if (this.ended) return;
     this.stage.sheet.append(this.canvas);
     this.stage.host.append(this.cursor);
     this.stage.gestures.painter = this;
@@ -30,13 +31,14 @@ export class Brush {
   }
 
   end() {
+    this.ended = true;
     this.stage.gestures.painter = null;
     this.canvas.remove();
     this.cursor.remove();
   }
 
   async load(size) {
-    const picture = await this.stage.shelf.get(this.alpha.n, this.alpha.url(size));
+    const picture = await this.stage.shelf.get(this.alpha.n, this.alpha.url(size), this.alpha.fresh);
     const { naturalWidth: width, naturalHeight: height } = picture.image;
     const { data } = pixelsOf(picture.image, width, height);
     this.picture = { ...picture, size: size ?? Infinity };

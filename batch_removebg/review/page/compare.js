@@ -14,7 +14,7 @@ export function screenSize() {
 
 /**
  * The window onto a picture: up to two pictures on top of each other, what lies between them, and a slider.
- * A layer says which picture: {n, label, url(size)}; `against` makes it the difference to another one.
+ * A layer says which picture: {n, label, url(size), fresh}; `against` makes it the difference to another one.
  */
 export class Stage {
   constructor(shelf, zoomed) {
@@ -63,7 +63,7 @@ export class Stage {
   async loaded(layer, size) {
     if (!layer) return null;
     try {
-      const picture = await this.shelf.get(layer.n, layer.url(size));
+      const picture = await this.shelf.get(layer.n, layer.url(size), layer.fresh);
       if (!layer.against) return { ...picture, size };
       const other = await this.shelf.get(layer.n, layer.against(size));
       return { ...picture, image: difference(picture.image, other.image), size: Infinity };

@@ -2,6 +2,7 @@ import { make, mark } from "./dom.js";
 import { bind } from "./keys.js";
 import { hasText, text } from "./texts.js";
 
+const SIGNS = { previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
 const KEY_NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", Backspace: "⌫", Enter: "⏎" };
 
 /** Actions, each with a button and keys: `keys` is {name: [key…]}, and `act(name, event)` does them. */
@@ -12,9 +13,9 @@ export class Toolbar {
     bind(scope, Object.fromEntries(bound.map(([key, name]) => [key, [this.meaning(name), (event) => act(name, event)]])));
   }
 
-  /** The key of an action's text: one of its own, or the page's. */
+  /** The key of an action's text: its own, the loupe's, or the page's. */
   meaning(name) {
-    return [this.scope, "action", "keys"].map((scope) => `${scope}.${name}`).find(hasText);
+    return [this.scope, "loupe", "action", "keys"].map((scope) => `${scope}.${name}`).find(hasText);
   }
 
   /** Buttons that belong together. */
@@ -24,10 +25,13 @@ export class Toolbar {
 
   button(name) {
     const [key] = this.keys[name] ?? [];
-    const label = make("span", {}, text(this.meaning(name)));
-    const hint = key && key !== label.textContent ? [make("kbd", { "aria-hidden": "true" }, KEY_NAMES[key] ?? key.toUpperCase())] : [];
-    this.buttons[name] = make("button", { type: "button", "data-action": name, click: (event) => this.act(name, event) }, label, ...hint);
-    return this.buttons[name];
+    const label = text(this.meaning(name));
+    const sign = SIGNS[name];
+    const hint = key && !sign ? [make("kbd", { "aria-hidden": "true" }, KEY_NAMES[key] ?? key.toUpperCase())] : [];
+    const attributes = { type: "button", "data-action": name, "aria-label": sign && label, title: sign && label };
+    const button = make("button", { ...attributes, click: (event) => this.act(name, event) }, make("span", {}, sign ?? label), ...hint);
+    this.buttons[name] = button;
+    return button;
   }
 
   press(pressed) {

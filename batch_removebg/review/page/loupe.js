@@ -29,7 +29,7 @@ const LOUPE_KEYS = {
   backdrop: ["b"],
   zoom: ["z"],
   "zoom-in": ["+", "="],
-  "zoom-out": ["−", "-"],
+  "zoom-out": ["-"],
   pan: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"],
   edit: ["e"],
   info: ["i"],
@@ -132,7 +132,7 @@ class Loupe {
       "zoom-in": () => this.stage.zoomBy(ZOOM_STEP),
       "zoom-out": () => this.stage.zoomBy(1 / ZOOM_STEP),
       pan: () => this.stage.pan(...PANS[event.key]),
-      edit: () => this.edit(),
+      edit: () => (this.touchUp ? this.touchUp.leave() : this.edit()),
       info: () => this.toggleInfo(),
       keys: () => help(),
     };
@@ -168,7 +168,7 @@ class Loupe {
 
   setBackdrop(name) {
     this.backdrop = name;
-    if (this.touchUp) this.drawBackdrop();
+    if (this.touchUp) this.touchUp.tint(false);
     else this.draw();
   }
 
@@ -215,7 +215,7 @@ class Loupe {
   prefetch(row) {
     if (!row) return;
     const layers = Object.values({ ...this.layers(row), source: this.layer("source", {}, row) });
-    for (const layer of layers) this.shelf.get(layer.n, layer.url(screenSize())).catch(() => null);
+    for (const layer of layers) this.shelf.get(layer.n, layer.url(screenSize()), layer.fresh).catch(() => null);
   }
 
   async draw() {
@@ -231,7 +231,7 @@ class Loupe {
   /** A picture of an item as the stage takes it. */
   layer(kind, options = {}, row = this.row) {
     const url = (size) => this.store.api.pictureUrl(row, kind, { size, ...options });
-    return { n: row.n, label: text(`loupe.kind.${kind}`, { name: row.id }), url };
+    return { n: row.n, label: text(`loupe.kind.${kind}`, { name: row.id }), url, fresh: row.edited };
   }
 
   layers(row) {
@@ -312,7 +312,7 @@ class Loupe {
     mark(this.verdict, "data-verdict", verdict.verdict);
     this.verdict.textContent = verdict.saving ? text("verdict.saving") : text(`verdict.${verdict.verdict}`);
     this.tools.enable({ edit: row.status === "saved" && !store.api.readOnly, previous: store.focus > 0, next: store.focus < store.total - 1 });
-    this.tools.press({ info: !this.info.hidden });
+    this.tools.press({ info: !this.info.hidden, edit: this.touchUp });
     this.drawBackdrop();
     const boxes = { on: this.boxes, toggle: (on) => ((this.boxes = on), this.describe()) };
     this.stage.mark(this.boxes ? (this.detail?.suspect ?? []) : []);
@@ -335,24 +335,19 @@ class Loupe {
   async edit() {
     if (this.touchUp || this.row.status !== "saved" || this.store.api.readOnly) return;
     this.view = "cutout";
-    await this.stage.show({ under: this.layer("source") });
     const touchUp = new TouchUp(this);
-    try {
-      await touchUp.begin();
-    } catch (error) {
-      touchUp.close(error.message);
-      return;
-    }
     this.touchUp = touchUp;
     mark(this.dialog, "data-scope", "brush");
-    this.bar.replaceWith(touchUp.bar);
-    this.drawBackdrop();
+    this.bar.prepend(touchUp.bar);
+    this.describe();
     this.stage.host.focus();
+    await this.stage.show({ under: this.layer("source") });
+    await touchUp.begin().catch((error) => touchUp === this.touchUp && touchUp.close(error.message));
   }
 
   /** The touch-up is over: show what it has come to. */
   ended(said) {
-    if (this.touchUp) this.touchUp.bar.replaceWith(this.bar);
+    this.touchUp.bar.remove();
     this.touchUp = null;
     mark(this.dialog, "data-scope", "loupe");
     this.shelf.forget(this.row.n);

@@ -9,11 +9,14 @@ export class Shelf {
     this.items = new Map();
   }
 
-  /** The picture of item `n` at an address: {image, width, height}, sizes unreduced; rejects with words for people. */
-  get(n, url) {
+  /**
+   * The picture of item `n` at an address: {image, width, height}, sizes unreduced; rejects with words for people.
+   * `fresh`: what the browser may have kept of that address is another one by now.
+   */
+  get(n, url, fresh = false) {
     const { pictures, ended } = this.touch(n);
     if (!pictures.has(url)) {
-      const loading = load(url, ended.signal);
+      const loading = load(url, { signal: ended.signal, cache: fresh ? "reload" : "default" });
       pictures.set(url, loading);
       loading.catch(() => pictures.delete(url));
     }
@@ -40,19 +43,19 @@ export class Shelf {
   }
 }
 
-async function load(url, signal) {
+async function load(url, options) {
   if (!url) throw new Error(text("loupe.error.absent"));
   if (location.protocol === "file:") return decoded(url);
-  const answer = await asked(url, signal);
+  const answer = await asked(url, options);
   const [width, height] = (answer.headers.get("X-Full-Size") ?? "").split("x").map(Number);
   const picture = await decoded(URL.createObjectURL(await answer.blob()));
   return width && height ? { ...picture, width, height } : picture;
 }
 
-async function asked(url, signal) {
+async function asked(url, options) {
   for (let tries = 1; ; tries += 1) {
-    const answer = await fetch(url, { signal }).catch((error) => {
-      throw signal.aborted ? error : new Error(text("loupe.error.server"));
+    const answer = await fetch(url, options).catch((error) => {
+      throw options.signal.aborted ? error : new Error(text("loupe.error.server"));
     });
     if (answer.ok) return answer;
     if (answer.status !== 503 || tries === MOST_TRIES) throw new Error(await reason(answer));

@@ -19,16 +19,13 @@ const BRUSH_KEYS = {
   zoom: ["z"],
   "zoom-in": ["+", "="],
   "zoom-out": ["-"],
-  left: ["ArrowLeft", "Shift+ArrowLeft"],
-  right: ["ArrowRight", "Shift+ArrowRight"],
-  up: ["ArrowUp", "Shift+ArrowUp"],
-  down: ["ArrowDown", "Shift+ArrowDown"],
+  move: ["", "Shift+"].flatMap((shift) => ["Left", "Right", "Up", "Down"].map((side) => `${shift}Arrow${side}`)),
   paint: [" "],
   save: ["Enter"],
   leave: ["Escape"],
   keys: ["?"],
 };
-const STEPS = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] };
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** The loupe while the alpha of its picture is touched up: a bar of its own, keys, saving and leaving. */
 export class TouchUp {
@@ -55,13 +52,13 @@ export class TouchUp {
     const hardness = { min: 0, max: 1, step: 0.1, "data-hardness": true };
     this.size = slider(text("brush.size"), size, (value) => this.set({ size: value }));
     this.hardness = slider(text("brush.hardness"), hardness, (value) => this.set({ hardness: value }));
-    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("brush.bar"), "data-brush": true },
+    this.bar = make("div", { class: "group", role: "group", "aria-label": text("brush.bar"), "data-brush": true },
       actions.group("brush.group.kind", ["erase", "keep"]),
       make("div", { class: "group" }, this.size, this.hardness),
       actions.group("brush.group.blobs", ["only", "drop"]),
-      actions.group("brush.group.look", ["tint", "backdrop"]),
+      actions.group("brush.group.look", ["tint"]),
       actions.group("brush.group.strokes", ["undo-stroke", "redo-stroke", ...(this.loupe.row.edited ? ["give-up"] : [])]),
-      actions.group("brush.group.end", ["save", "leave"]));
+      actions.group("brush.group.end", ["save"]));
   }
 
   async begin() {
@@ -102,15 +99,15 @@ export class TouchUp {
       "undo-stroke": () => brush.undo(),
       "redo-stroke": () => brush.redo(),
       paint: () => event.repeat || brush.stroke || brush.start(brush.at ?? brush.stage.zoom.toPicture(brush.stage.zoom.centre)),
+      move: () => brush.nudge(...STEPS[event.key].map((step) => step * (event.shiftKey ? 10 : 1))),
       tint: () => this.tint(!this.tinted),
       "give-up": () => this.giveUp(),
       save: () => this.save(),
       leave: () => this.leave(),
     };
     if (name === "only" || name === "drop") this.choose(name, clicked);
-    else if (name in STEPS) brush.nudge(...STEPS[name].map((step) => step * (event.shiftKey ? 10 : 1)));
     else if (name in plain) plain[name]();
-    else this.backdropOrView(name);
+    else this.loupe.act(name, event);
   }
 
   /** Choose a blob: by key the one at the pointer, by button the one that is clicked next. */
@@ -118,11 +115,6 @@ export class TouchUp {
     if (!clicked) return this.brush.pick(name === "only");
     this.set({ armed: this.brush.armed === name ? null : name });
     this.loupe.stage.host.focus();
-  }
-
-  backdropOrView(name) {
-    if (name === "backdrop" && this.tinted) this.tint(false);
-    else this.loupe.act(name);
   }
 
   tint(on) {
