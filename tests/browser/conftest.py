@@ -65,8 +65,8 @@ def complaints() -> Complaints:
 
 
 @pytest.fixture
-def contexts(browser: Browser, complaints: Complaints) -> Iterator[Context]:
-    """Make contexts, by Playwright's options; at the end none of their pages may have complained."""
+def contexts(browser: Browser, review: Review, complaints: Complaints) -> Iterator[Context]:
+    """Make contexts, by Playwright's options; they end before servers do, and none of their pages may have complained."""
     made: list[BrowserContext] = []
 
     def context(**options: Any) -> BrowserContext:
