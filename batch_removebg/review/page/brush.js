@@ -16,7 +16,8 @@ export class Brush {
   constructor(stage, alpha, { changed, refuse }) {
     Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
     Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: TINT, armed: null });
-    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview") });
+    this.sheet = new AlphaSheet(new Uint8Array(0), 0, 0);
+    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview"), "data-brush": true });
     this.cursor = make("div", { class: "brush-cursor", hidden: true });
   }
 
@@ -205,11 +206,11 @@ export class Brush {
 
   /** Move the brush by steps of two pixels of the screen, or at least one of the picture. */
   nudge(right, down) {
-    const { zoom, picture } = this.stage;
+    const { zoom } = this.stage;
     const step = Math.max(1, 2 / zoom.scale);
     const from = this.at ?? zoom.toPicture(zoom.centre);
     const within = (value, most) => Math.max(0, Math.min(value, most));
-    this.at = { x: within(from.x + right * step, picture.width), y: within(from.y + down * step, picture.height) };
+    this.at = { x: within(from.x + right * step, zoom.picture.width), y: within(from.y + down * step, zoom.picture.height) };
     if (this.stroke) this.extend(this.at);
     this.reveal();
   }

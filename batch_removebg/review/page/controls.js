@@ -2,7 +2,7 @@ import { make, mark } from "./dom.js";
 import { bind } from "./keys.js";
 import { hasText, text } from "./texts.js";
 
-const SIGNS = { previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
+const GLYPHS = { keys: "?", previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
 const KEY_NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", Backspace: "⌫", Enter: "⏎" };
 
 /** Actions, each with a button and keys: `keys` is {name: [key…]}, and `act(name, event)` does them. */
@@ -26,7 +26,7 @@ export class Toolbar {
   button(name) {
     const [key] = this.keys[name] ?? [];
     const label = text(this.meaning(name));
-    const sign = SIGNS[name];
+    const sign = GLYPHS[name];
     const hint = key && !sign ? [make("kbd", { "aria-hidden": "true" }, KEY_NAMES[key] ?? key.toUpperCase())] : [];
     const attributes = { type: "button", "data-action": name, "aria-label": sign && label, title: sign && label };
     const button = make("button", { ...attributes, click: (event) => this.act(name, event) }, make("span", {}, sign ?? label), ...hint);

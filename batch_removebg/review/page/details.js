@@ -21,7 +21,7 @@ export function sectionsOf(row, detail, verdict, boxes) {
 
 /** Lines [label, value]: a value is words or elements; what has none is left out, and so is a section without lines. */
 function section(name, lines) {
-  const told = lines.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const told = lines.filter(([, value]) => value || value === 0);
   if (!told.length) return null;
   const parts = told.flatMap(([label, value]) => [
     make("dt", {}, make("bdi", {}, label)),
@@ -43,19 +43,25 @@ function decisionLines({ decision, edited, waits }, { verdict, note, saving }) {
     line("with", asked),
     line("decided", decision && moment(decision.t)),
     line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
-  ].map(([label, value]) => [label, value || null]);
+  ];
 }
 
 function flagLines({ flags, suspect }, boxes) {
   const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
-  const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : "";
+  const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : null;
   const names = flags.map((flag) => (hasText(`flag.${flag}`) ? text(`flag.${flag}`) : flag));
   return [line("flags", names.join(", ")), line("where", where)];
 }
 
 function checkLines(checks) {
-  return Object.entries(checks ?? {}).flatMap(([preset, rules]) =>
-    rules.map(({ rule, result, fix }) => [`${preset}:${rule}`, [make("b", { "data-result": result }, text(`loupe.result.${result}`)), fix ? ` ${fix}` : ""]]));
+  return Object.entries(checks ?? {}).flatMap(([preset, rules]) => {
+    const names = (result) => rules.filter((one) => one.result === result).map(({ rule }) => rule).join(", ");
+    const amiss = rules.filter(({ result }) => result === "fail" || result === "advised");
+    return [
+      ...amiss.map(({ rule, result, fix }) => [`${preset}:${rule}`, `${text(`loupe.result.${result}`)}: ${fix}`]),
+      ...["pass", "skipped"].map((result) => [`${preset}: ${text(`loupe.result.${result}`)}`, names(result)]),
+    ];
+  });
 }
 
 function fileLines({ id, source, source_size: size, outputs, output, width, height, bytes, error }) {
@@ -83,7 +89,7 @@ function makingLines({ engine, seconds, price, attempts, prediction_id: predicti
   return [
     line("engine", engine),
     line("seconds", seconds && text("loupe.info.n-seconds", { n: seconds })),
-    line("price", price && String(price)),
+    line("price", price),
     line("attempts", attempts),
     line("prediction", prediction),
     line("reused", reused && text("loupe.info.yes")),

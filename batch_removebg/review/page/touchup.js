@@ -52,7 +52,7 @@ export class TouchUp {
     const hardness = { min: 0, max: 1, step: 0.1, "data-hardness": true };
     this.size = slider(text("brush.size"), size, (value) => this.set({ size: value }));
     this.hardness = slider(text("brush.hardness"), hardness, (value) => this.set({ hardness: value }));
-    this.bar = make("div", { class: "group", role: "group", "aria-label": text("brush.bar"), "data-brush": true },
+    this.bar = make("div", { class: "group", role: "group", "aria-label": text("brush.bar"), "data-group": "brush" },
       actions.group("brush.group.kind", ["erase", "keep"]),
       make("div", { class: "group" }, this.size, this.hardness),
       actions.group("brush.group.blobs", ["only", "drop"]),
