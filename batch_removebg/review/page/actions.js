@@ -120,7 +120,7 @@ function redoDialog(store) {
   const zoom = make("label", { class: "field check" }, make("input", { type: "checkbox", name: "zoom", value: "1" }), text("redo.zoom"));
   const hint = make("p", {}, text(offered.length ? "redo.hint" : "redo.hint-api"));
   const fields = offered.map(([name, values]) => option(name, values));
-  return formDialog("redo", text("redo.title", { n: store.targetSize }), hint, ...fields, ...(offered.length ? [zoom] : []), noteField());
+  return formDialog("redo", text("redo.title", { n: store.targetSize }), hint, make("div", { class: "fields" }, ...fields), ...(offered.length ? [zoom] : []), noteField());
 }
 
 function noteDialog(store, note) {

@@ -13,6 +13,11 @@ export class Refused extends Error {
 /** No answer: the server has ended, or can't be reached. */
 export class Unreachable extends Error {}
 
+/** Whether an answer, or its absence, tells that the same may succeed later. */
+export function mayPass(error) {
+  return error instanceof Unreachable || [401, 408, 429].includes(error.status) || error.status >= 500;
+}
+
 async function answered(path, options) {
   try {
     return await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MS) });

@@ -1,5 +1,6 @@
 import { framed, make, mark } from "./dom.js";
-import { hasText, number, text } from "./texts.js";
+import { nameOf } from "./names.js";
+import { number, text } from "./texts.js";
 
 const FACETS = ["status", "decision", "flag", "check", "preset", "folder"];
 const ALWAYS = {
@@ -10,18 +11,6 @@ const ALWAYS = {
 const SORTS = ["order", "id", "coverage", "undecided", "peak", "components", "doubt", "width", "bytes", "seconds", "time"];
 const TYPED_MS = 350;
 const SEARCHED = 12; // folders beyond which they can be searched
-
-/** How a value of a kind of filter is called. */
-export function nameOf(kind, value) {
-  if (kind === "check") {
-    const [preset, rule] = [value.slice(0, value.indexOf(":")), value.slice(value.indexOf(":") + 1)];
-    return [preset, hasText(`rule.${rule}`) ? text(`rule.${rule}`) : rule].filter(Boolean).join(": ");
-  }
-  if (kind === "edited") return text("filter.edited");
-  const key = `${kind === "decision" ? "verdict" : kind}.${value}`;
-  if (hasText(key)) return text(key);
-  return value || text(`filter.none-${kind}`);
-}
 
 /** Counted values of a kind, in their known order or by count, and those that are filtered for in any case. */
 function valuesShown(store, kind) {

@@ -1,9 +1,10 @@
 import { framed, make, mark } from "./dom.js";
+import { fileName, nameOf } from "./names.js";
 import { text } from "./texts.js";
 import { Track } from "./track.js";
 
 export const SIZES = { s: 116, m: 168, l: 290 }; // the least width of a cell, px
-const CAPTION_PX = 30;
+const CAPTION_PX = 26;
 const NODES_MOST = 300;
 const SPARE_ROWS = 2; // beyond what is seen: one on each side
 const FAST_PX_MS = 4; // thumbs aren't fetched while the list flies by faster than this
@@ -24,13 +25,8 @@ export function layOut(width, height, least) {
   }
 }
 
-/** The last part of a path or an address. */
-export function fileName(row) {
-  return row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id;
-}
-
 function flagNames(row) {
-  return row.flags.map((flag) => text(`flag.${flag}`)).join(", ");
+  return row.flags.map((flag) => nameOf("flag", flag)).join(", ");
 }
 
 function badges(row) {

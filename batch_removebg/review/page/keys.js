@@ -34,15 +34,19 @@ function press(event) {
   found[1](event);
 }
 
-/** Keys with the same meaning stand in one line. */
+/** Keys with the same meaning stand in one line; those without one aren't told of. */
 function byMeaning(table) {
   const lines = new Map();
-  for (const [key, [meaning]] of Object.entries(table)) lines.set(meaning, [...(lines.get(meaning) ?? []), key]);
+  for (const [key, [meaning]] of Object.entries(table)) if (meaning) lines.set(meaning, [...(lines.get(meaning) ?? []), key]);
   return lines;
 }
 
+function nameOfKey(part) {
+  return NAMES[part] ?? (part.length === 1 ? part.toUpperCase() : part);
+}
+
 function keyLine([meaning, keys]) {
-  const shown = keys.flatMap((key) => [make("kbd", {}, key.split("+").map((part) => NAMES[part] ?? part).join(" ")), " "]);
+  const shown = keys.flatMap((key) => [make("kbd", {}, key.split(/\+(?=.)/).map(nameOfKey).join(" ")), " "]);
   return [make("dt", {}, ...shown), make("dd", {}, text(meaning))];
 }
 
@@ -53,7 +57,7 @@ export async function help() {
     make("section", {}, make("h3", {}, hasText(`keys.${scope}`) ? text(`keys.${scope}`) : scope),
       make("dl", { class: "keys" }, ...[...byMeaning(table)].flatMap(keyLine))));
   const dialog = make("dialog", { class: "help", "aria-label": text("keys.title"), "data-dialog": "help" },
-    make("form", { method: "dialog" }, make("h2", {}, text("keys.title")), ...parts, make("footer", {}, close)));
+    make("form", { method: "dialog" }, make("h2", { tabindex: -1, autofocus: true }, text("keys.title")), make("div", { class: "scopes" }, ...parts), make("footer", {}, close)));
   document.body.append(dialog);
   await showDialog(dialog);
   dialog.remove();

@@ -44,7 +44,7 @@ function keepHash(store) {
 
 function runState({ state, reason, rate, eta }) {
   const said = text(`run.${state ?? "none"}`);
-  const pace = state === "running" && rate ? text("run.rate", { rate: Math.round(rate) }) : "";
+  const pace = state === "running" && rate ? text("run.rate", { rate: Math.round(rate * 60) }) : "";
   const left = state === "running" && eta ? text("run.eta", { minutes: Math.ceil(eta / 60) }) : "";
   return [said, pace, left, reason].filter(Boolean).join(" · ");
 }
@@ -65,11 +65,12 @@ function showHeader(store) {
 
 function showAlarm(store) {
   const alarm = part("alarm");
-  alarm.hidden = !store.problem;
-  if (!store.problem || alarm.dataset.alarm === store.problem) return;
-  alarm.dataset.alarm = store.problem;
-  const retry = make("button", { type: "button", "data-action": "retry", click: () => store.look() }, text("problem.retry"));
-  alarm.replaceChildren(make("span", {}, store.problem), retry);
+  const { problem } = store.watch;
+  alarm.hidden = !problem;
+  if (!problem || alarm.dataset.alarm === problem) return;
+  alarm.dataset.alarm = problem;
+  const retry = make("button", { type: "button", "data-action": "retry", click: () => store.watch.look() }, text("problem.retry"));
+  alarm.replaceChildren(make("span", {}, problem), retry);
 }
 
 function showUnsaved(store) {
@@ -147,7 +148,8 @@ function bindKeys(store, grid, actions, searchFor) {
     PageUp: edge(() => Math.max(store.focus - grid.page, store.focus % grid.columns)), PageDown: edge(() => store.focus + grid.page),
     Home: edge(() => 0), End: edge(() => store.total - 1),
   };
-  const modified = (name, meaning) => Object.fromEntries(Object.entries(moves).map(([key, [, go]]) => [`${name}+${key}`, [meaning, go]]));
+  const modified = (name, meaning) =>
+    Object.fromEntries(Object.entries(moves).map(([key, [, go]]) => [`${name}+${key}`, [key.startsWith("Arrow") && meaning, go]]));
   bind("grid", {
     " ": act("accept"), p: act("accept"), x: act("reject"), u: act("undecide"), Backspace: act("undecide"), r: act("redo"), n: act("note"),
     ".": ["keys.next-flagged", () => store.goNext("flagged")], ",": ["keys.last-flagged", () => store.goNext("flagged", true)],
@@ -176,7 +178,7 @@ function makePage(store) {
   bindKeys(store, grid, actions, () => { openDrawer(true); search.focus(); });
   part("action=help").addEventListener("click", help);
   goBackToGrid(grid);
-  store.addEventListener("about", () => { showHeader(store); showAlarm(store); });
+  for (const show of [showHeader, showAlarm]) store.addEventListener("about", () => show(store));
   store.addEventListener("view", () => showEmpty(store));
   store.addEventListener("unsaved", () => showUnsaved(store));
   store.addEventListener("said", ({ detail }) => (part("live").textContent = detail));
@@ -189,11 +191,7 @@ async function begin() {
   const grid = makePage(store);
   makeLanguages(store);
   const at = readHash(store);
-  try {
-    await store.begin();
-  } catch (error) {
-    return store.lose(error);
-  }
+  await store.begin();
   store.focus = at;
   keepHash(store);
   grid.takeFocus();
