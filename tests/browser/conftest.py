@@ -18,6 +18,7 @@ from tests.browser.serving import MISSING, Server, browsing, chromium
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+PATIENCE_MS = 15_000  # the page looks for changes every 2 s, and more rarely once it has failed
 REQUIRED = "BATCH_REMOVEBG_BROWSER"
 """Set where a missing browser is an error, as in CI."""
 Context = Callable[..., "BrowserContext"]
@@ -33,6 +34,9 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 def browser() -> Iterator[Browser]:
     if chromium() is None:
         (pytest.fail if REQUIRED in os.environ else pytest.skip)(MISSING)
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
     with browsing() as started:
         yield started
 
@@ -66,13 +70,13 @@ def complaints() -> Complaints:
 
 @pytest.fixture
 def contexts(browser: Browser, review: Review, complaints: Complaints) -> Iterator[Context]:
-    """Make contexts, by Playwright's options; they end before servers do, and none of their pages may have complained."""
+    """Make contexts, by Playwright's options; they end before servers do, and no page of theirs may have complained."""
     made: list[BrowserContext] = []
 
     def context(**options: Any) -> BrowserContext:
         fixed = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", "reduced_motion": "reduce"}
         made.append(browser.new_context(**fixed | options))
-        made[-1].set_default_timeout(10_000)
+        made[-1].set_default_timeout(PATIENCE_MS)
         made[-1].on("console", complaints.hear)
         made[-1].on("weberror", lambda error: complaints.found.append(str(error.error)))
         made[-1].on("dialog", lambda dialog: complaints.found.append(f"a dialog: {dialog.message}"))

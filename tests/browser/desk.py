@@ -14,7 +14,7 @@ from batch_removebg.storage.layout import DECISIONS
 
 def cell(page: Page, item: str) -> Locator:
     """The cell of an item."""
-    return page.locator("[data-cell]").and_(page.get_by_title(item, exact=True))
+    return page.locator("[data-cell]:not([hidden])").and_(page.get_by_title(item, exact=True))
 
 
 def shown(page: Page, item: str, verdict: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_what_was_done_is_said_to_screen_readers(desk: Page) -> None:
     desk.keyboard.press("x")
     live = desk.locator("[data-live]")
     expect(live).to_contain_text("ejected")
-    expect(live).to_have_attribute("aria-live", "polite")
+    expect(live).to_have_role("status")
     name = cell(desk, "specks").get_attribute("aria-label")
     assert name is not None
     assert all(part in name.lower() for part in ("specks.jpg", "saved", "suspect", "undecided"))
@@ -94,6 +95,6 @@ def test_what_was_done_is_said_to_screen_readers(desk: Page) -> None:
 
 def test_the_page_speaks_chinese_to_who_does(contexts: Context, review: Review, out: Path) -> None:
     page = opened(contexts(locale="zh-CN").new_page(), review(out))
-    expect(page.locator("html")).to_have_attribute("lang", "zh")
+    expect(page.locator("html")).to_have_attribute("lang", re.compile("^zh"))
     english = page.evaluate("document.body.innerText.match(/undecided|accept|reject/gi)")
     assert english is None

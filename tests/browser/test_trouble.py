@@ -60,7 +60,8 @@ def test_a_decision_whose_answer_was_lost_is_shown_once_the_next_server_tells_of
     opened(page, server)
 
     def lose(route: Route) -> None:
-        route.fetch()
+        x = route.fetch()
+        print("FETCH", x.status, x.text())
         server.kill()
         route.abort()
 
