@@ -138,6 +138,7 @@ class Run(Struct, frozen=True, gc=False):
     pending: int = 0  # at its end, those included that no line names
     done: int = 0  # saved or failed in it
     last: str = ""  # when the last of these was
+    settings: Mapping[str, Any] = {}
 
     def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
         """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
@@ -183,7 +184,7 @@ class Fold:
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
             self.provider, self.version = entry.provider, entry.version
-            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
+            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items, settings=entry.settings)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):

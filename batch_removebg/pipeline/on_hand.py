@@ -64,7 +64,7 @@ class OnHand:
 
     def serves(self, fingerprint: str) -> bool:
         """Whether an alpha is kept that needs no other. Blocks."""
-        return self.alphas.has(fingerprint) and (self._doubtful is None or self._matte(fingerprint) is not None)
+        return self.alphas.has(fingerprint) and (self._doubtful is None or self.matte(fingerprint) is not None)
 
     def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what is on hand for it; None where that is damaged or gone. Blocks.
@@ -76,10 +76,21 @@ class OnHand:
             output, state = self.passed(prepared.fingerprint)
         else:
             edited, state = self.edited(prepared), prepared.todo.state
-            output = self._matte(prepared.fingerprint) if edited is None else self.edits.matte(edited)
+            output = self.matte(prepared.fingerprint) if edited is None else self.edits.matte(edited)
         if output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
+
+    def matte(self, fingerprint: str) -> Matte | None:
+        """The alpha that was bought; None where it is damaged or gone, or is to be made again. Blocks."""
+        from batch_removebg.matting.matte import decode_matte
+
+        data = self.alphas.load(fingerprint)
+        try:
+            matte = decode_matte(data) if data is not None else None
+        except OutputBroken:
+            return None
+        return None if matte is not None and self._doubtful is not None and self._doubtful(matte) else matte
 
     def passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
         """Of a URL the wanted picture, or what it can be made from, and the item that it was bought for. Blocks."""
@@ -126,13 +137,3 @@ class OnHand:
         except OSError:
             return None
         return data if sha256_hex(data) == state.sha256 else None
-
-    def _matte(self, fingerprint: str) -> Matte | None:
-        from batch_removebg.matting.matte import decode_matte
-
-        data = self.alphas.load(fingerprint)
-        try:
-            matte = decode_matte(data) if data is not None else None
-        except OutputBroken:
-            return None
-        return None if matte is not None and self._doubtful is not None and self._doubtful(matte) else matte

@@ -27,7 +27,7 @@ from batch_removebg.server.protocol import Refusal
 from . import protocol
 from .desk import Desk
 from .pictures import SIZES
-from .protocol import MOST_ROWS, Decide, Undo, refused
+from .protocol import MOST_ROWS, Decide, TouchUp, Undo, refused
 
 PAGE = Path(__file__).with_name("page")
 HEADERS = {
@@ -221,6 +221,12 @@ async def _decide(request: web.Request) -> web.StreamResponse:
 @routes.post("/api/undo")
 async def _undo(request: web.Request) -> web.StreamResponse:
     return _json(await request.app[DESK].undo((await _body(request, Undo)).undo))
+
+
+@routes.post(r"/api/item/{n:\d{1,15}}/touch-up")
+async def _touch_up(request: web.Request) -> web.StreamResponse:
+    asked = await _body(request, TouchUp, _STROKES)
+    return _json(await request.app[DESK].touch_up(int(request.match_info["n"]), asked))
 
 
 async def _body(request: web.Request, kind: type[T], limit: int = _BODY) -> T:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import anyio
 import numpy as np
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from batch_removebg import __version__
 from batch_removebg.clock import Clock
 from batch_removebg.engine.devices import Precision
 from batch_removebg.engine.weights import MODELS, Class
-from batch_removebg.errors import BatchError, LedgerError, SettingsError
+from batch_removebg.errors import BatchError, ItemError, SettingsError
 from batch_removebg.finish.options import Edges, Refine
 from batch_removebg.finish.presets import known
 from batch_removebg.imaging.format import parse_colour
@@ -30,13 +30,16 @@ from batch_removebg.ledger.state import ItemState
 from batch_removebg.resources import Cpu
 from batch_removebg.storage.layout import DECISIONS
 
+from .apply import Applier, OtherPicture
 from .items import Items
 from .pictures import Pictures, rows
-from .protocol import Decide, Query, details, refused
+from .protocol import Decide, Query, TouchUp, details, refused
+from .touch_up import operations_of
 from .views import Numbers, Views, following
 
 _AGE = 2.0  # seconds for which what is known of OUT is new enough
 _PATIENCE = 1.0  # seconds that an answer waits for the items to be read, before it says how far that is
+_A_MOMENT = 0.2  # the same where there is an answer anyway
 _AT_ONCE = 20_000  # decisions that are written together
 _UNDOS, _MOST_FORMER = 50, 100_000  # that are kept, and verdicts in one
 _MOST_CHANGED = 500  # items that are named one by one as changed
@@ -54,23 +57,41 @@ class Former:
 class Desk:
     """One OUT under review. Its methods raise Refusal, LedgerError, DiskError."""
 
-    def __init__(self, items: Items, tasks: TaskGroup, clock: Clock, cpu: Cpu | None = None) -> None:
-        """`tasks`: what goes on behind the answers, until the server ends."""
-        self.items, self.pictures = items, Pictures(items, cpu or Cpu())
+    def __init__(self, items: Items, clock: Clock) -> None:
+        cpu = Cpu()
+        self.items, self.pictures = items, Pictures(items, cpu)
+        self._applier = Applier(items.out, cpu, clock)
         self._opened = anyio.Event()
         self._failed: BatchError | None = None
-        self._tasks, self._clock = tasks, clock
+        self._clock, self._tasks = clock, set[asyncio.Task[None]]()
         self._views, self._undos = Views(f"{items.revision:x}"), OrderedDict[str, Former]()
         self._refreshing, self._fresh_until = anyio.Lock(), 0.0
         self._reading: anyio.Event | None = None
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on behind the answers, until `close`."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """End what goes on, and close the index."""
+        for task in self._tasks:
+            task.cancel()
+        self.items.close()
+
     async def open(self) -> None:
         """Open the index and read the decisions; until then, whoever asks waits."""
         try:
-            await to_thread.run_sync(self.items.open)
+            await to_thread.run_sync(self.items.open, abandon_on_cancel=True)
         except BatchError as error:
             self._failed = error
         self._opened.set()
+
+    def apply(self) -> None:
+        """From now on make pictures of what people change, whenever no run is going on."""
+        if not self.read_only:
+            self.begin(self._applier.run())
 
     async def ready(self) -> None:
         """Wait until OUT is open; raises LedgerError where it can't be opened."""
@@ -127,7 +148,7 @@ class Desk:
     async def view(self, query: Query) -> dict[str, Any]:
         """A view, or how far the items are read that it is chosen from."""
         await self._fresh()
-        read = await self._read(_PATIENCE)
+        read = await self._read(_A_MOMENT if query.plain else _PATIENCE)
         if query.plain and not read:
             numbers = await to_thread.run_sync(self.items.all)
             counts = (await to_thread.run_sync(self.items.told))["counts"]
@@ -150,16 +171,17 @@ class Desk:
         if self.items.facts is None:
             if self._reading is None:
                 self._reading = anyio.Event()
-                self._tasks.start_soon(self._read_all, self._reading)
+                self.begin(self._read_all(self._reading))
             with anyio.move_on_after(patience):
                 await self._reading.wait()
         return self.items.facts is not None
 
     async def _read_all(self, done: anyio.Event) -> None:
-        with suppress(LedgerError):  # who asks again is told
-            await to_thread.run_sync(self.items.read_facts)
-        self._reading = None
-        done.set()
+        try:
+            await to_thread.run_sync(self.items.read_facts, abandon_on_cancel=True)
+        finally:  # where that failed, who asks next begins it again
+            self._reading = None
+            done.set()
 
     async def rows(self, view: str, first: int, count: int) -> dict[str, Any]:
         """Some of a view's items."""
@@ -243,6 +265,20 @@ class Desk:
         written = await self._write(former.numbers, entry)
         self._undos.pop(key, None)
         return {"written": written}
+
+    async def touch_up(self, n: int, asked: TouchUp) -> dict[str, Any]:
+        """Change an item's alpha, durably, and make its pictures if no run is going on."""
+        if self.read_only:
+            raise refused(f"{self.items.out} can't be written, so nothing can be touched up", 403)
+        _, key, state = await self.find(n)
+        try:
+            made = await self._applier.touch_up(key, state, operations_of(asked.operations), asked.base)
+        except OtherPicture as error:
+            raise refused(str(error), 409) from error
+        except (SettingsError, ItemError) as error:
+            raise refused(str(error), 422) from error
+        await self._fresh(now=True)
+        return asdict(made)
 
     async def _write(self, numbers: Numbers, entry: Callable[[str, ItemState], Decided]) -> int:
         if self.read_only:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import IndexDamaged, LedgerError, SettingsError
-from batch_removebg.ledger import events
+from batch_removebg.ledger import codec, events
 from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.ledger.index.database import Found
 from batch_removebg.ledger.index.indexed_state import IndexedFold
@@ -34,7 +34,6 @@ _MOST_LIVE = 20_000  # items that have changed since the index was opened, befor
 _REMEMBERED = 20_000  # changes that are known one by one; of more, all is read again
 _LOOKED = 500  # items that are looked at for columns before all are read
 _TAIL = 64 << 20  # last bytes of the ledger that an item's history is looked for in
-_WINDOWS = (1 << 20, _TAIL, 1 << 62)  # last bytes that the last run's beginning is looked for in, one after the other
 _MASKS = 16  # results of searches that are kept
 
 
@@ -58,7 +57,6 @@ class Items:
         self._changes: deque[tuple[int, set[int]]] = deque()
         self._late: dict[int, str] = {}  # ids of items that have changed since the index was written
         self._masks: dict[object, Mask] = {}
-        self._settings: dict[str, Any] | None = None
         self._decided_to = 0  # bytes of the decisions' file
         self._lock, self._reading = RLock(), RLock()
 
@@ -72,8 +70,8 @@ class Items:
             self.columns = {name for _, _, state in first for name in state.meta or ()}
 
     def close(self) -> None:
-        """Close the index."""
-        with self._lock, suppress(AttributeError):  # it may not have been opened
+        """Close the index; what is reading it ends."""
+        with suppress(AttributeError):  # it may not have been opened
             self.fold.close()
 
     def _look(self) -> None:
@@ -118,8 +116,6 @@ class Items:
         entries = list(read(self._ledger, fold.checkpoint.end, fold.checkpoint.lines))
         for entry, _ in entries:
             names += [getattr(entry, name) for name in ("item", "was") if hasattr(entry, name)]
-            if isinstance(entry, events.RunStarted | events.RunFinished):
-                self._settings = None
         if entries and (self._at_rest or len(fold.items.live) > _MOST_LIVE):
             self._look()
         else:
@@ -247,42 +243,22 @@ class Items:
         with self._lock:
             return self.fold.provider, self.fold.version
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
         """The last run's settings that weren't the default."""
         with self._lock:
-            if self._settings is None:
-                self._settings = {}
-                for window in _WINDOWS:
-                    if lines := list(self._lines(b'"event":"run_started"', window)):
-                        entry = events.decode(lines[-1], 0)
-                        self._settings = dict(entry.settings or {}) if isinstance(entry, events.RunStarted) else {}
-                        break
-            return self._settings
+            return self.fold.run.settings
 
     def history(self, key: str) -> list[dict[str, str]]:
         """What the ledger tells of an item, the oldest first, as far as its last lines go."""
-        found = []
-        for line in self._lines(json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), _TAIL):
-            entry = events.decode(line, 0)
-            if entry is not None and getattr(entry, "item", None) == key:
-                text = next(
-                    (
-                        str(told)
-                        for name in ("message", "output", "prediction_id", "was")
-                        if (told := getattr(entry, name, None))
-                    ),
-                    "",
-                )
-                found.append({"t": entry.t, "event": str(entry.__struct_config__.tag), "text": text})
-        return found
-
-    def _lines(self, mark: bytes, window: int) -> Iterator[bytes]:
-        """The lines with that in them, among the last so many bytes of the ledger."""
+        found, mark = [], codec.encode(key)
         with self._ledger.open("rb") as file:
-            if (start := self._ledger.stat().st_size - window) > 0:
-                file.seek(start)
-                file.readline()
-            yield from (line for line in file if mark in line and line.endswith(b"\n"))
+            file.seek(max(0, self._ledger.stat().st_size - _TAIL))
+            for entry in (events.decode(line, 0) for line in file if mark in line):
+                if entry is not None and getattr(entry, "item", None) == key:
+                    told = (getattr(entry, name, None) for name in ("message", "output", "prediction_id", "was"))
+                    event, text = str(entry.__struct_config__.tag), next(filter(None, told), "")
+                    found.append({"t": entry.t, "event": event, "text": text})
+        return found
 
     def told(self) -> dict[str, Any]:
         """What is told of the run as a whole."""

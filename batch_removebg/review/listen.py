@@ -68,21 +68,19 @@ async def review(settings: ReviewSettings, *, ready: Say, say: Say, clock: Clock
 @asynccontextmanager
 async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIterator[str]:
     """The page, served for the length of the block; yields its address with the token."""
-    items = Items(settings.out, clock)
+    desk = Desk(Items(settings.out, clock), clock)
+    desk.begin(desk.open())
     try:
-        async with anyio.create_task_group() as tasks:
-            desk = Desk(items, tasks, clock)
-            tasks.start_soon(desk.open)
-            with anyio.move_on_after(_AT_ONCE):  # what takes longer is told on the page
-                await desk.ready()
-            access = Access(settings.key, lasting=True) if settings.key else Access()
-            async with _listening(make_app(desk, access), settings, say) as base:
-                if desk.read_only:
-                    say(f"{settings.out} can't be written: look at it, but nothing can be decided")
-                yield f"{base}/?token={quote(access.key, safe='')}"
-            tasks.cancel_scope.cancel()
+        with anyio.move_on_after(_AT_ONCE):  # what takes longer is told on the page
+            await desk.ready()
+        access = Access(settings.key, lasting=True) if settings.key else Access()
+        async with _listening(make_app(desk, access), settings, say) as base:
+            desk.apply()
+            if desk.read_only:
+                say(f"{settings.out} can't be written: look at it, but nothing can be decided")
+            yield f"{base}/?token={quote(access.key, safe='')}"
     finally:
-        items.close()
+        desk.close()
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from batch_removebg.engine import weights
 from batch_removebg.errors import BatchError, Busy, ItemError, SettingsError
-from batch_removebg.finish.cut import cut_out
+from batch_removebg.finish.cut import cut_out, full_size
 from batch_removebg.finish.options import Finish
 from batch_removebg.finish.resample import resampled
 from batch_removebg.hashing import sha256_hex
@@ -59,28 +59,24 @@ Made = tuple[bytes, str, Size]  # a file, its media type, and the size of the pi
 
 def shown(data: bytes, longest: int | None, plain: bool) -> Made:
     """A picture reduced to `longest`, as WebP, `plain` on white; else as it is, where browsers can show it."""
-    found, form = measure(data, _LIMITS), identify(data)
-    size = found.width, found.height
+    size, form = _size(data), identify(data)
     if longest is None and form in _TYPES and max(size) <= LONGEST:
         return data, _TYPES[form], size
     picture = _reduced(data, min(longest or LONGEST, LONGEST), plain=plain)
     return encode(picture, _WEBP), "image/webp", size
 
 
-def bare(data: bytes, alpha: bytes, longest: int | None, edited: bool) -> Made:
+def bare(data: bytes, alpha: bytes, longest: int | None, refine: str) -> Made:
     """The subject of a source on transparency, before anything is laid out, as WebP."""
-    found = measure(data, _LIMITS)
-    picture = _reduced(data, min(longest or LONGEST, LONGEST))
-    cut = cut_out(picture, decode_matte(alpha), Finish(colours="srgb", refine="none" if edited else "auto"))
-    return encode(replace(cut.picture, alpha=cut.mask), _WEBP), "image/webp", (found.width, found.height)
+    picture, size = _reduced(data, min(longest or LONGEST, LONGEST)), _size(data)
+    cut = cut_out(picture, decode_matte(alpha), Finish(colours="srgb", refine=refine))
+    return encode(replace(cut.picture, alpha=cut.mask), _WEBP), "image/webp", size
 
 
-def alpha_of(data: bytes, alpha: bytes, longest: int | None, edited: bool) -> Made:
-    """The alpha of a source as it is cut out with, as grey PNG."""
-    found, matte = measure(data, _LIMITS), decode_matte(alpha)
-    picture = _reduced(data, min(longest or LONGEST, LONGEST))
-    finish = Finish(edges="keep", clean_below=0, refine="none" if edited else "auto")
-    return write(Picture(cut_out(picture, matte, finish).mask), 0), "image/png", (found.width, found.height)
+def alpha_of(data: bytes, alpha: bytes, longest: int | None, refine: str) -> Made:
+    """The alpha of a source at its size, as grey PNG."""
+    fitted = full_size(_reduced(data, min(longest or LONGEST, LONGEST)), decode_matte(alpha), refine)
+    return write(Picture(fitted), 0), "image/png", _size(data)
 
 
 def own_alpha(data: bytes, longest: int | None) -> Made:
@@ -89,6 +85,11 @@ def own_alpha(data: bytes, longest: int | None) -> Made:
     size = picture.pixels.shape[1::-1]
     alpha = np.full(picture.pixels.shape[:2], 255, np.uint8) if picture.alpha is None else picture.alpha
     return write(Picture(lanczos(alpha, _within(size, min(longest or LONGEST, LONGEST)))), 0), "image/png", size
+
+
+def _size(data: bytes) -> Size:
+    found = measure(data, _LIMITS)
+    return found.width, found.height
 
 
 def _within(size: Size, longest: int) -> Size:
@@ -126,7 +127,7 @@ def rows(items: Items, numbers: Sequence[int], first: int | None = None) -> list
     found = []
     for at, (n, key, state) in enumerate(items.several(numbers), first or 0):
         edit, made = items.edit(state), pictures(state)
-        waits = edit != state.edited
+        waits = edit != state.edited or (getattr(state, "held", False) and items.verdict(key, state) == "accepted")
         missing = any(kept(items.out, one) is None for one in made)
         decided = items.decisions.last(key, state)
         place, more = None if first is None else at, {"edited": edit is not None, "waits": waits, "missing": missing}
@@ -163,11 +164,11 @@ class Pictures:
             return await self._made(shown, await to_thread.run_sync(self.source, state), longest, True)
         if kind == "cutout":
             return await self._made(shown, await to_thread.run_sync(self.cutout, state, output), longest, False)
-        alpha, edited = await to_thread.run_sync(self._alpha, state, version)
+        alpha, refine = await to_thread.run_sync(self._alpha, state, version)
         if alpha is not None:
             with suppress(Refusal):  # the source is gone: what is left is the cutout
                 data = await to_thread.run_sync(self.source, state)
-                return await self._made(bare if kind == "bare" else alpha_of, data, alpha, longest, edited)
+                return await self._made(bare if kind == "bare" else alpha_of, data, alpha, longest, refine)
         data = await to_thread.run_sync(self.cutout, state)
         return (
             await self._made(shown, data, longest, False)
@@ -234,17 +235,17 @@ class Pictures:
         for model in sorted(models, key=lambda each: each.version != version):
             yield model.name, Recipe("local", model.version, {}, model.proxy, Finish(), False)
 
-    def _alpha(self, state: ItemState, version: str) -> tuple[bytes | None, bool]:
-        """An encoded alpha, and whether it is an edit; without a version, the one in use."""
+    def _alpha(self, state: ItemState, version: str) -> tuple[bytes | None, str]:
+        """An encoded alpha, and how it is refined; without a version, the one in use."""
         edit = self._items.edit(state)
         if edit is not None and not version:
             with suppress(OSError):
-                return (self.out / layout.EDITS / f"{edit}.png").read_bytes(), True
+                return (self.out / layout.EDITS / f"{edit}.png").read_bytes(), "none"
         ids = [each["id"] for each in self.versions(state) if each["id"]]
         wanted = [version] if version in ids else ids[:1] if version in ("", "bought") else []
         if not wanted and version not in ("", "bought"):
             raise refused("there is no such version of this item's alpha", 404)
-        return (self._alphas.load(wanted[0]) if wanted else None), False
+        return (self._alphas.load(wanted[0]) if wanted else None), self._items.settings().get("refine", "auto")
 
     async def _made(self, function: Callable[..., Made], data: bytes, *args: Any) -> Made:
         """What a function makes of a file, in a process of its own, once it is its turn; seen to its end."""

@@ -82,6 +82,13 @@ class Undo(msgspec.Struct, frozen=True):
     undo: str
 
 
+class TouchUp(msgspec.Struct, frozen=True):
+    """Strokes and the like on the alpha of an item."""
+
+    operations: list[Any]
+    base: str  # sha256 of the picture that they were drawn on
+
+
 def refused(why: str, status: int = 400) -> Refusal:
     """A refusal in a sentence for people."""
     return Refusal(status, "Refused", why)

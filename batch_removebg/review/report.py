@@ -5,6 +5,7 @@ Its modules become one classic script, since browsers load no modules from the d
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -43,14 +44,13 @@ async def report(out: Path, to: Path, *, say: Say) -> Path:
     if files.exists() and any(files.iterdir()) and not (files / "data/about.js").exists():
         raise SettingsError(f"{files} holds something else; name a new folder with --to")
     prefix = "" if files == index.parent else f"{files.name}/"
-    items = Items(out, Clock())
+    desk = Desk(Items(out, Clock()), Clock())
     try:
-        async with anyio.create_task_group() as tasks:
-            desk = Desk(items, tasks, Clock())
-            await desk.open()
-            await _write(desk, files, prefix, say)
+        await desk.open()
+        await desk.ready()
+        await _write(desk, files, prefix, say)
     finally:
-        items.close()
+        desk.close()
     page = (PAGE / "index.html").read_text("utf-8")
     scripts = [*sorted(f"data/{path.name}" for path in (files / "data").glob("*.js")), "page/page.js"]
     tags = "\n".join(f'<script defer src="{name}"></script>' for name in scripts)
@@ -76,9 +76,8 @@ async def _write(desk: Desk, files: Path, prefix: str, say: Say) -> None:
         some = numbers[start : start + _ROWS]
         rows = await to_thread.run_sync(desk.told, some)
         limiter = anyio.CapacityLimiter(2 * cores())
-        async with anyio.create_task_group() as tasks:
-            for nth, row in enumerate(rows, start):
-                tasks.start_soon(_illustrate, desk, row, files, prefix, nth < _PICTURES, limiter)
+        shown = (_illustrate(desk, row, files, prefix, nth < _PICTURES, limiter) for nth, row in enumerate(rows, start))
+        await asyncio.gather(*shown)
         _put(files / f"data/rows-{start // _ROWS:04}.js", {"rows": rows})
 
 

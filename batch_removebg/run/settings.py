@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
@@ -266,6 +266,17 @@ class Settings(Options):
         if self.concurrency is not None or self.local:
             return Concurrency(fixed=self.concurrency or cores() + 2)
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
+
+    @classmethod
+    def recorded(cls, out: Path, shown: Mapping[str, Any]) -> Self:
+        """The settings that `shown` has told of, but for `buy_again`; raises SettingsError where they can't be had."""
+        if shown.get("model_inputs"):
+            raise SettingsError("values of --input aren't on record")
+        given: dict[str, Any] = {name: tuple(its) if isinstance(its, list) else its for name, its in shown.items()}
+        try:
+            return cls(out=out, **given | {"grace": float(given.get("grace", 0)), "buy_again": False})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SettingsError(f"what is on record of the last run's settings makes no sense: {error}") from error
 
     def shown(self) -> dict[str, Any]:
         """The settings as the ledger records them: what differs from the default, and never a key."""

@@ -9,30 +9,40 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import LockedError
 
 from .atomic import disk_errors
 
+_BRIEF = 15.0  # seconds for which a lock is waited for that is held for some seconds
+
 
 @contextmanager
-def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
-    """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it."""
+def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[None]:
+    """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it.
+
+    `brief`: for some seconds, for which others wait.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / "lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
     holder = folder / "holder.json"
     with disk_errors(folder / "lock"):
         try:
-            lock.acquire()
+            try:
+                lock.acquire()
+            except Timeout:
+                lock.acquire(timeout=_BRIEF if _holder(holder).get("brief") else 0)
         except Timeout:
             raise LockedError(
                 f"{folder.parent} is in use by another run ({_who(holder)}); wait for it, or choose another --out"
             ) from None
     try:
         with disk_errors(holder):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}))
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}
+            holder.write_text(json.dumps(who | ({"brief": True} if brief else {})))
         yield
     finally:
         with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to report
@@ -55,8 +65,12 @@ def held(folder: Path) -> bool:
 
 
 def _who(holder: Path) -> str:
-    try:
+    known = _holder(holder)
+    return "process {pid} on {host}, since {since}".format_map(known) if known else "process unknown"
+
+
+def _holder(holder: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
         known = json.loads(holder.read_text())
-        return f"process {known['pid']} on {known['host']}, since {known['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "process unknown"
+        return known if isinstance(known, dict) and {"pid", "host", "since"} <= known.keys() else {}
+    return {}

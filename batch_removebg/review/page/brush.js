@@ -8,7 +8,6 @@ const MOST_OPERATIONS = 500;
 const MOST_SIZE = 2000; // px of the source
 const SQUARE = 16; // px of a checkerboard's squares
 const TINT = [230, 0, 60, 0.55];
-const COVERS = { white: [255, 255, 255], black: [0, 0, 0], grey: [128, 128, 128], magenta: [255, 0, 255] };
 
 /** Strokes on the alpha of the picture that a stage shows, with a preview of what they make of it. */
 export class Brush {
@@ -89,10 +88,10 @@ export class Brush {
   }
 
   /** Keep only the blob at a point, or drop it. */
-  pick(only, point = this.at) {
+  pick(only, { x, y }) {
     this.armed = null;
-    const at = point && [point.x, point.y].map(Math.floor);
-    if (!at || !this.sheet.solid(at.map((value) => Math.floor(value * this.ratio)))) this.refuse(text("brush.no-blob"));
+    const at = [x, y].map(Math.floor);
+    if (!this.sheet.solid(at.map((value) => Math.floor(value * this.ratio)))) this.refuse(text("brush.no-blob"));
     else this.add({ kind: "blob", only, at });
     this.changed();
   }
@@ -124,10 +123,10 @@ export class Brush {
 
   // How it looks
 
-  /** Cover what is away with a backdrop, or, for null, with a tint. */
-  showOn(backdrop, colour) {
-    const custom = colour && [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-    this.cover = backdrop === null ? TINT : backdrop === "preset" ? custom : COVERS[backdrop];
+  /** Cover what is away with a tint, with a colour #rrggbb, or, without one, with a checkerboard. */
+  showOn(colour, tinted) {
+    const solid = /^#......$/.test(colour) ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)) : null;
+    this.cover = tinted ? TINT : solid;
     this.paint(this.sheet.whole);
   }
 
@@ -160,6 +159,11 @@ export class Brush {
   }
 
   // What holds it: a pointer, or keys
+
+  /** Where it is, in pixels of the picture. */
+  get place() {
+    return this.at ?? this.stage.zoom.toPicture(this.stage.zoom.centre);
+  }
 
   hover(at) {
     this.at = this.stage.zoom.toPicture(at);
@@ -208,7 +212,7 @@ export class Brush {
   nudge(right, down) {
     const { zoom } = this.stage;
     const step = Math.max(1, 2 / zoom.scale);
-    const from = this.at ?? zoom.toPicture(zoom.centre);
+    const from = this.place;
     const within = (value, most) => Math.max(0, Math.min(value, most));
     this.at = { x: within(from.x + right * step, zoom.picture.width), y: within(from.y + down * step, zoom.picture.height) };
     if (this.stroke) this.extend(this.at);

@@ -2,6 +2,16 @@ import { make } from "./dom.js";
 import { text } from "./texts.js";
 import { Gestures, Zoom } from "./zoom.js";
 
+/** What may lie behind a cutout, as CSS has it; `preset` is the item's own. */
+export const BACKDROPS = {
+  checkerboard: "repeating-conic-gradient(#cccccc 0 25%, #ffffff 0 50%) 0 0 / 24px 24px",
+  white: "#ffffff",
+  black: "#000000",
+  grey: "#808080",
+  magenta: "#ff00ff",
+  preset: null,
+  source: "none",
+};
 const SCREEN_MOST = 2048; // px; the longest side of what is shown before somebody looks closer
 const PIXELS_SEEN = 200; // %; from here on pixels are shown as squares
 const EQUAL = [96, 192]; // grey where both alphas are 0, and where both are 255
@@ -105,6 +115,12 @@ export class Stage {
     this.divide();
     this.sharpen();
     this.zoomed();
+  }
+
+  /** Between the whole picture and its pixels, at the pointer or else in the middle. */
+  toggle(centred) {
+    this.zoom.toggle(centred ? this.zoom.centre : this.gestures.pointer);
+    this.place();
   }
 
   zoomBy(factor) {

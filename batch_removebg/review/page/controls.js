@@ -5,12 +5,12 @@ import { hasText, text } from "./texts.js";
 const GLYPHS = { keys: "?", previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
 const KEY_NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", Backspace: "⌫", Enter: "⏎" };
 
-/** Actions, each with a button and keys: `keys` is {name: [key…]}, and `act(name, event)` does them. */
+/** Actions {name: [keys, act]}: the keys are bound in a scope, and each action can have a button. */
 export class Toolbar {
-  constructor(scope, keys, act) {
-    Object.assign(this, { scope, keys, act, buttons: {} });
-    const bound = Object.entries(keys).flatMap(([name, list]) => list.map((key) => [key, name]));
-    bind(scope, Object.fromEntries(bound.map(([key, name]) => [key, [this.meaning(name), (event) => act(name, event)]])));
+  constructor(scope, actions) {
+    Object.assign(this, { scope, actions, buttons: {} });
+    const bound = Object.entries(actions).flatMap(([name, [keys, act]]) => keys.map((key) => [key, [this.meaning(name), act]]));
+    bind(scope, Object.fromEntries(bound));
   }
 
   /** The key of an action's text: its own, the loupe's, or the page's. */
@@ -19,19 +19,18 @@ export class Toolbar {
   }
 
   /** Buttons that belong together. */
-  group(label, names) {
-    return make("div", { class: "group", role: "group", "aria-label": text(label), "data-group": label.split(".").at(-1) }, ...names.map((name) => this.button(name)));
+  group(name, actions) {
+    return make("div", { class: "group", "data-group": name }, ...actions.map((action) => this.button(action)));
   }
 
   button(name) {
-    const [key] = this.keys[name] ?? [];
+    const [[key], act] = this.actions[name];
     const label = text(this.meaning(name));
-    const sign = GLYPHS[name];
-    const hint = key && !sign ? [make("kbd", { "aria-hidden": "true" }, KEY_NAMES[key] ?? key.toUpperCase())] : [];
-    const attributes = { type: "button", "data-action": name, "aria-label": sign && label, title: sign && label };
-    const button = make("button", { ...attributes, click: (event) => this.act(name, event) }, make("span", {}, sign ?? label), ...hint);
-    this.buttons[name] = button;
-    return button;
+    const glyph = GLYPHS[name];
+    const hint = key && !glyph ? [make("kbd", { "aria-hidden": "true" }, KEY_NAMES[key] ?? key.toUpperCase())] : [];
+    const attributes = { type: "button", "data-action": name, "aria-label": glyph && label, title: glyph && label, click: act };
+    this.buttons[name] = make("button", attributes, make("span", {}, glyph ?? label), ...hint);
+    return this.buttons[name];
   }
 
   press(pressed) {
@@ -43,10 +42,10 @@ export class Toolbar {
   }
 }
 
-/** A labelled slider; `changed` is given its number. */
+/** A labelled slider, whose own keys move it; `changed` is given its number. */
 export function slider(label, attributes, changed) {
   const input = make("input", { type: "range", ...attributes, input: () => changed(Number(input.value)) });
-  return make("label", { "data-scope": "" }, make("span", {}, label), input);
+  return make("label", { "data-scope": "" }, label, input);
 }
 
 /** Fill a part of the page anew: a control that has the focus leaves it to the one in its place, or else to `heir`. */

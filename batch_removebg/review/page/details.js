@@ -27,18 +27,18 @@ function section(name, lines) {
     make("dt", {}, make("bdi", {}, label)),
     make("dd", {}, ...(Array.isArray(value) ? value : [make("bdi", {}, String(value))])),
   ]);
-  return make("section", { "data-section": name }, make("h3", {}, text(`loupe.info.${name}`)), make("dl", {}, ...parts));
+  return make("section", { "data-section": name }, make("h3", {}, line(name)[0]), make("dl", {}, ...parts));
 }
 
-/** A label of the panel, beside its value. */
+/** A value with its label: one of the panel's own, or the word that the page has for it elsewhere. */
 function line(name, value) {
-  return [text(`loupe.info.${name}`), value];
+  return [text(["loupe.info", "filter", "sort", "redo"].map((scope) => `${scope}.${name}`).find(hasText)), value];
 }
 
 function decisionLines({ decision, edited, waits }, { verdict, note, saving }) {
   const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
   return [
-    line("verdict", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
+    line("decision", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
     line("note", note),
     line("with", asked),
     line("decided", decision && moment(decision.t)),
@@ -50,7 +50,7 @@ function flagLines({ flags, suspect }, boxes) {
   const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
   const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : null;
   const names = flags.map((flag) => (hasText(`flag.${flag}`) ? text(`flag.${flag}`) : flag));
-  return [line("flags", names.join(", ")), line("where", where)];
+  return [line("flag", names.join(", ")), line("where", where)];
 }
 
 function checkLines(checks) {

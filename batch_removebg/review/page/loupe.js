@@ -1,42 +1,14 @@
 import { Actions } from "./actions.js";
-import { screenSize, Stage } from "./compare.js";
+import { BACKDROPS, screenSize, Stage } from "./compare.js";
 import { refill, Toolbar } from "./controls.js";
 import { sectionsOf } from "./details.js";
 import { make, mark } from "./dom.js";
 import { help } from "./keys.js";
-import { Shelf } from "./pictures.js";
+import { Shelf, wordsOf } from "./pictures.js";
 import { number, text } from "./texts.js";
 import { TouchUp } from "./touchup.js";
 
-const LOUPE_KEYS = {
-  close: ["Escape"],
-  previous: ["ArrowLeft", "["],
-  next: ["ArrowRight", "]"],
-  "next-undecided": [";"],
-  "next-flagged": ["."],
-  "last-flagged": [","],
-  accept: [" ", "p"],
-  reject: ["x"],
-  redo: ["r"],
-  note: ["n"],
-  undecide: ["u", "Backspace"],
-  undo: ["Ctrl+z"],
-  compare: ["c"],
-  alpha: ["m"],
-  difference: ["d"],
-  delivered: ["o"],
-  peek: ["v"],
-  backdrop: ["b"],
-  zoom: ["z"],
-  "zoom-in": ["+", "="],
-  "zoom-out": ["-"],
-  pan: ["Shift+ArrowLeft", "Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowDown"],
-  edit: ["e"],
-  info: ["i"],
-  keys: ["?"],
-};
 const PICTURE_VIEWS = ["cutout", "compare", "alpha", "difference", "delivered"];
-const BACKDROPS = ["checkerboard", "white", "black", "grey", "magenta", "preset", "source"];
 const DECISIONS = ["accept", "reject", "redo", "note", "undecide", "undo"];
 const PANS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 const ZOOM_STEP = 1.25;
@@ -53,8 +25,8 @@ class Loupe {
     Object.assign(this, { store, row: null, detail: null, view: "cutout", backdrop: "checkerboard", output: 0, version: null, boxes: false });
     this.shelf = new Shelf();
     this.stage = new Stage(this.shelf, () => this.zoomed());
-    this.actions = new Actions(store);
-    this.tools = new Toolbar("loupe", LOUPE_KEYS, (name, event) => this.act(name, event));
+    this.actions = this.actionsOf(new Actions(store));
+    this.tools = new Toolbar("loupe", this.actions);
     this.build();
     this.listen();
   }
@@ -66,32 +38,34 @@ class Loupe {
     this.verdict = make("span", { class: "badge", "data-verdict": true });
     this.status = make("p", { class: "said", role: "status", "data-said": true });
     this.info = make("aside", { class: "info", "aria-label": text("loupe.info"), tabindex: 0, "data-info": true, hidden: window.innerWidth < 900 });
-    this.swatches = make("div", { class: "group", role: "group", "aria-label": text("loupe.backdrop") }, ...BACKDROPS.map((name) => this.swatch(name)));
+    this.swatches = make("div", { class: "group", role: "group", "aria-label": text("loupe.backdrop") }, ...Object.keys(BACKDROPS).map((name) => this.swatch(name)));
     this.choices = make("div", { class: "group", "data-choices": true });
     const title = make("h2", { id: "loupe-title" }, this.name);
-    this.head = make("header", { class: "tools" }, tools.group("loupe.group.go", ["close", "previous", "next"]), make("div", { class: "title" }, title, this.place, this.verdict), this.decisions());
+    this.head = make("header", { class: "tools" }, tools.group("go", ["close", "previous", "next"]), make("div", { class: "title" }, title, this.place, this.verdict), this.decisions());
     this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("loupe.bar") },
-      tools.group("loupe.group.view", [...PICTURE_VIEWS, "peek"]), this.choices, this.swatches,
-      tools.group("loupe.group.zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("loupe.group.more", ["edit", "info", "keys"]));
+      tools.group("view", [...PICTURE_VIEWS, "peek"]), this.choices, this.swatches,
+      tools.group("zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("more", ["edit", "info", "keys"]));
     this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe" },
       this.head, this.bar, this.stage.host, this.info, this.status);
   }
 
   decisions() {
-    const group = this.tools.group("loupe.group.decide", DECISIONS);
+    const group = this.tools.group("decide", DECISIONS);
     group.hidden = this.store.api.readOnly;
     return group;
   }
 
   swatch(name) {
     const label = text(`loupe.backdrop.${name}`);
-    return make("button", { type: "button", class: "swatch", title: label, "aria-label": label, "data-swatch": name, click: () => this.setBackdrop(name) });
+    const button = make("button", { type: "button", class: "swatch", title: label, "aria-label": label, "data-swatch": name, click: () => this.setBackdrop(name) });
+    if (name !== "source") button.style.background = BACKDROPS[name];
+    return button;
   }
 
   listen() {
-    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail) };
+    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail), about: () => this.recover() };
     this.heard = Object.entries(heard);
-    this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.act("close")));
+    this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.close()));
     this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.hold(false));
   }
 
@@ -115,28 +89,37 @@ class Loupe {
 
   // What is done
 
-  act(name, event) {
-    if (PICTURE_VIEWS.includes(name)) return this.setView(this.view === name ? "cutout" : name);
-    const plain = {
-      close: () => this.close(),
-      previous: () => this.go(-1),
-      next: () => this.go(1),
-      "next-undecided": () => this.store.goNext("undecided"),
-      "next-flagged": () => this.store.goNext("flagged"),
-      "last-flagged": () => this.store.goNext("flagged", true),
-      accept: () => this.decide("accept"),
-      reject: () => this.decide("reject"),
-      peek: () => event?.repeat || this.hold(event?.type === "keydown" || !this.peeking),
-      backdrop: () => this.setBackdrop(this.nextBackdrop()),
-      zoom: () => this.stage.gestures.toggle(event?.type === "click" ? this.stage.zoom.centre : this.stage.gestures.pointer),
-      "zoom-in": () => this.stage.zoomBy(ZOOM_STEP),
-      "zoom-out": () => this.stage.zoomBy(1 / ZOOM_STEP),
-      pan: () => this.stage.pan(...PANS[event.key]),
-      edit: () => (this.touchUp ? this.touchUp.leave() : this.edit()),
-      info: () => this.toggleInfo(),
-      keys: () => help(),
+  actionsOf(decide) {
+    const view = (name) => () => this.setView(this.view === name ? "cutout" : name);
+    const { store, stage } = this;
+    return {
+      close: [["Escape"], () => this.close()],
+      previous: [["ArrowLeft", "["], () => this.go(-1)],
+      next: [["ArrowRight", "]"], () => this.go(1)],
+      "next-undecided": [[";"], () => store.goNext("undecided")],
+      "next-flagged": [["."], () => store.goNext("flagged")],
+      "last-flagged": [[","], () => store.goNext("flagged", true)],
+      accept: [[" ", "p"], () => this.decide(() => decide.accept())],
+      reject: [["x"], () => this.decide(() => decide.reject())],
+      redo: [["r"], () => decide.redo()],
+      note: [["n"], () => decide.note()],
+      undecide: [["u", "Backspace"], () => decide.undecide()],
+      undo: [["Ctrl+z"], () => decide.undo()],
+      cutout: [[], view("cutout")],
+      compare: [["c"], view("compare")],
+      alpha: [["m"], view("alpha")],
+      difference: [["d"], view("difference")],
+      delivered: [["o"], view("delivered")],
+      peek: [["v"], ({ type, repeat }) => repeat || this.hold(type === "keydown" || !this.peeking)],
+      backdrop: [["b"], () => this.setBackdrop(this.nextBackdrop())],
+      zoom: [["z"], ({ type }) => stage.toggle(type === "click")],
+      "zoom-in": [["+", "="], () => stage.zoomBy(ZOOM_STEP)],
+      "zoom-out": [["-"], () => stage.zoomBy(1 / ZOOM_STEP)],
+      pan: [Object.keys(PANS).map((key) => `Shift+${key}`), ({ key }) => stage.pan(...PANS[key])],
+      edit: [["e"], () => (this.touchUp ? this.touchUp.leave() : this.edit())],
+      info: [["i"], () => this.toggleInfo()],
+      keys: [["?"], () => help()],
     };
-    return name in plain ? plain[name]() : this.actions[name]();
   }
 
   async close() {
@@ -150,10 +133,10 @@ class Loupe {
     this.store.focus = at;
   }
 
-  decide(name) {
-    if (this.store.api.readOnly) return this.say(text("said.read-only"));
-    this.actions[name]();
-    this.go(1);
+  /** Do what decides on this picture, and go on to the next. */
+  decide(act) {
+    act();
+    if (!this.store.api.readOnly) this.go(1);
   }
 
   setView(view) {
@@ -162,7 +145,7 @@ class Loupe {
   }
 
   nextBackdrop() {
-    const offered = BACKDROPS.filter((name) => name !== "preset" || this.detail?.backdrop);
+    const offered = Object.keys(BACKDROPS).filter((name) => name !== "preset" || this.detail?.backdrop);
     return offered[(offered.indexOf(this.backdrop) + 1) % offered.length];
   }
 
@@ -180,6 +163,14 @@ class Loupe {
   toggleInfo() {
     this.info.hidden = !this.info.hidden;
     this.describe();
+  }
+
+  /** Ask again for what couldn't be had while the server didn't answer. */
+  recover() {
+    const back = this.gone && !this.store.problem;
+    this.gone = Boolean(this.store.problem);
+    if (back) this.state = null;
+    if (back) this.show();
   }
 
   // What is shown
@@ -204,7 +195,7 @@ class Loupe {
     this.say("");
     await this.draw();
     if (state !== this.state) return;
-    const detail = await this.store.api.item(row.n).catch((error) => this.say(error.message));
+    const detail = await this.store.api.item(row.n).catch((error) => this.say(wordsOf(error)));
     if (state !== this.state) return;
     this.detail = detail;
     this.describe();
@@ -258,16 +249,17 @@ class Loupe {
 
   drawBackdrop() {
     const { dialog, view, backdrop, detail } = this;
+    const behind = BACKDROPS[backdrop] ?? detail?.backdrop ?? "none";
     const plain = ["alpha", "difference"].includes(view);
     mark(dialog, "data-view", view);
     mark(dialog, "data-backdrop", plain ? "none" : backdrop);
-    dialog.style.setProperty("--preset-backdrop", detail?.backdrop ?? "transparent");
-    for (const button of this.swatches.children) {
-      mark(button, "aria-pressed", String(button.dataset.swatch === backdrop));
-      button.hidden = button.dataset.swatch === "preset" && !detail?.backdrop;
-    }
+    this.stage.over.style.background = plain ? "none" : behind;
+    for (const button of this.swatches.children) mark(button, "aria-pressed", String(button.dataset.swatch === backdrop));
+    const own = this.swatches.querySelector("[data-swatch=preset]");
+    own.hidden = !detail?.backdrop;
+    own.style.background = detail?.backdrop ?? "none";
     this.swatches.hidden = plain;
-    this.touchUp?.showOn(backdrop, detail?.backdrop);
+    this.touchUp?.showOn(behind);
   }
 
   /** What the view lets choose: a preset, or another alpha. */

@@ -43,6 +43,11 @@ export class Shelf {
   }
 }
 
+/** What an error of a request says to people. */
+export function wordsOf(error) {
+  return error.status ? error.message : text("loupe.error.server");
+}
+
 async function load(url, options) {
   if (!url) throw new Error(text("loupe.error.absent"));
   if (location.protocol === "file:") return decoded(url);

@@ -104,7 +104,7 @@ export class Gestures {
     host.addEventListener("pointermove", (event) => this.move(event));
     for (const end of ["pointerup", "pointercancel"]) host.addEventListener(end, (event) => this.up(event));
     host.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    host.addEventListener("dblclick", (event) => this.toggle(this.at(event)));
+    host.addEventListener("dblclick", (event) => this.toggle(event));
   }
 
   /** Where an event is, in the window. */
@@ -118,9 +118,9 @@ export class Gestures {
     return this.last ?? this.zoom.centre;
   }
 
-  toggle(at) {
-    if (this.painter) return;
-    this.zoom.toggle(at);
+  toggle(event) {
+    if (this.painter || event.target.closest("input")) return;
+    this.zoom.toggle(this.at(event));
     this.changed();
   }
 
