@@ -101,7 +101,8 @@ export class Decisions {
 
   sayDecided(verdict, n) {
     const counts = this.store.facets.decision;
-    const said = text(`said.${verdict}`, { n });
+    const name = text(`verdict.${verdict}`);
+    const said = n === 1 ? name : text("count", { n, name });
     if (!counts) return this.store.emit("said", said);
     const of = VERDICTS.reduce((sum, name) => sum + (counts[name] ?? 0), 0);
     this.store.emit("said", text("said.left", { said, left: counts.undecided ?? 0, of }));

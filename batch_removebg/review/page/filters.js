@@ -1,6 +1,5 @@
 import { framed, make, mark } from "./dom.js";
-import { nameOf } from "./names.js";
-import { number, text } from "./texts.js";
+import { nameOf, number, text } from "./texts.js";
 
 const FACETS = ["status", "decision", "flag", "check", "preset", "folder"];
 const ALWAYS = {
@@ -130,7 +129,7 @@ export function makeFilters(host, store) {
 /** A filter as a chip that can be removed. */
 function chip(store, [kind, value]) {
   const title = kind.startsWith("col.") ? kind.slice(4) : text(`filter.${kind}`);
-  const name = kind === "edited" ? text("filter.edited") : text("filter.chip", { title, name: nameOf(kind, value) });
+  const name = kind === "edited" ? text("filter.edited") : text("filter.of", { title, name: nameOf(kind, value) });
   const remove = make("button", { type: "button", "aria-label": text("filter.remove", { name }), click: () => store.toggle(kind, value) }, "✕");
   return make("li", { class: "chip", "data-chip": `${kind}=${value}` }, make("span", {}, name), remove);
 }

@@ -1,6 +1,5 @@
 import { framed, make, mark } from "./dom.js";
-import { fileName, nameOf } from "./names.js";
-import { text } from "./texts.js";
+import { nameOf, text } from "./texts.js";
 import { Track } from "./track.js";
 
 export const SIZES = { s: 116, m: 168, l: 290 }; // the least width of a cell, px
@@ -25,15 +24,22 @@ export function layOut(width, height, least) {
   }
 }
 
-function flagNames(row) {
-  return row.flags.map((flag) => nameOf("flag", flag)).join(", ");
+/** The last part of a path or an address. */
+function fileName(row) {
+  return row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id;
+}
+
+function flagNames(row, which = () => true) {
+  return row.flags.filter(which).map((flag) => nameOf("flag", flag)).join(", ");
 }
 
 function badges(row) {
   if (row.status === "failed") return `✕ ${text("status.failed")}\n${row.error ?? ""}`;
   if (row.status !== "saved") return text(`status.${row.status}`);
+  const ofPreset = (flag) => flag.includes(":");
+  const flags = [flagNames(row, (flag) => !ofPreset(flag)), flagNames(row, ofPreset)].filter(Boolean);
   return [
-    row.flags.length && `⚑ ${flagNames(row)}`,
+    ...flags.map((names) => `⚑ ${names}`),
     row.edited && `✎ ${text("badge.edited")}`,
     row.waits && `… ${text("badge.waits")}`,
     row.missing && `! ${text("badge.missing")}`,
@@ -88,7 +94,7 @@ class Grid {
 
   listen() {
     const { host, store } = this;
-    new ResizeObserver(([entry]) => this.resize(entry.contentRect)).observe(host);
+    new ResizeObserver(([entry]) => this.reshape({ width: entry.contentRect.width, height: entry.contentRect.height })).observe(host);
     host.addEventListener("scroll", this.draw, { passive: true });
     host.addEventListener("click", (event) => this.click(event));
     host.addEventListener("dblclick", (event) => this.cellOf(event) && this.open(store.focus));
@@ -103,15 +109,10 @@ class Grid {
     this.draw();
   }
 
-  setSize(size) {
-    this.size = size;
-    this.measure();
-    this.show(this.store.focus);
-  }
-
-  resize({ width, height }) {
+  /** Another `size`, or another `width` and `height` of the window: what was at the top stays there. */
+  reshape(change) {
     const held = this.atTop;
-    Object.assign(this, { width, height });
+    Object.assign(this, change);
     this.measure();
     if (held) this.scrollTo(Math.floor(held / this.columns) * this.rowHeight);
   }
@@ -125,6 +126,7 @@ class Grid {
     if (!this.width || !this.height) return;
     const { columns, cell, rowHeight } = layOut(this.width, this.height, SIZES[this.size]);
     const moved = columns !== this.columns || rowHeight !== this.rowHeight;
+    if (!moved) this.track.follow(this.host.scrollTop);
     Object.assign(this, { columns, cell, rowHeight, count: Math.ceil(this.store.total / columns) });
     this.thumb = cell * devicePixelRatio > 300 ? 512 : 256;
     this.track.resize(this.count * rowHeight, this.height);
@@ -148,7 +150,8 @@ class Grid {
   }
 
   scrollTo(top) {
-    this.host.scrollTop = this.track.goTo(top);
+    const bar = this.track.goTo(top);
+    if (Math.abs(this.host.scrollTop - bar) > 1) this.host.scrollTop = bar;
     this.draw();
   }
 

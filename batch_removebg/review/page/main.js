@@ -60,7 +60,7 @@ function showHeader(store) {
   part("run").textContent = [state, runState(about.run ?? {})].filter(Boolean).join(" · ");
   mark(part("run"), "data-run", about.run?.state ?? "none");
   const counts = COUNTS.filter((kind) => about.counts[kind]);
-  part("counts").textContent = counts.map((kind) => text(`count.${kind}`, { n: about.counts[kind] })).join(" · ");
+  part("counts").textContent = counts.map((kind) => text("count", { n: about.counts[kind], name: text(`status.${kind}`) })).join(" · ");
 }
 
 function showAlarm(store) {
@@ -96,7 +96,7 @@ function showEmpty(store) {
 
 function makeSizes(grid) {
   const choose = (size) => {
-    grid.setSize(size);
+    grid.reshape({ size });
     remember("size", size);
     for (const button of part("sizes").children) button.setAttribute("aria-pressed", String(button.dataset.size === size));
   };

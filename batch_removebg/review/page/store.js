@@ -11,6 +11,7 @@ const ITEMS_AT_ONCE = 500;
 export class Store extends EventTarget {
   #focus = 0;
   #asked = 0;
+  #range = null; // the range that was asked for last
 
   constructor(api) {
     super();
@@ -106,7 +107,7 @@ export class Store extends EventTarget {
     if (same) this.windows.expire(null);
     else this.windows.clear();
     this.emit("view");
-    if (this.#focus >= total) this.focus = total - 1;
+    if (held === null || this.#focus >= total) this.focus = this.#focus;
     if (held && !same) this.follow(held);
     if (reading !== undefined) this.countLater();
   }
@@ -158,6 +159,7 @@ export class Store extends EventTarget {
   // What is chosen
 
   select(items, everything = false) {
+    this.#range = null;
     this.selection = new Set(items);
     this.everything = everything;
     this.emit("selection");
@@ -177,21 +179,21 @@ export class Store extends EventTarget {
   async selectRange(one, other) {
     const [from, until] = [Math.min(one, other), Math.max(one, other) + 1];
     if (until - from > RANGE_MOST) return this.say("said.range", { most: RANGE_MOST });
-    const { view } = this;
-    const numbers = [];
+    const asked = (this.#range = {});
     try {
-      for (let at = from; at < until; at += 1)
-        numbers.push((this.row(at) ?? (await this.fetched(at, until))(at)).n);
+      const rows = await this.rowsFrom(from, until);
+      if (asked === this.#range) this.select(rows.map(({ n }) => n));
     } catch (error) {
-      return this.watch.fail(error);
+      this.watch.fail(error);
     }
-    if (view === this.view) this.select(numbers);
   }
 
-  /** Rows from a place on that aren't kept: a function of the place. */
-  async fetched(from, until) {
-    const { items } = await this.api.items(this.view, from, Math.min(ITEMS_AT_ONCE, until - from));
-    return (at) => items[at - from];
+  async rowsFrom(from, until) {
+    const rows = Array.from({ length: until - from }, (_, index) => this.row(from + index));
+    if (rows.every(Boolean)) return rows;
+    const starts = rows.map((_, index) => from + index).filter((at) => (at - from) % ITEMS_AT_ONCE === 0);
+    const parts = await Promise.all(starts.map((at) => this.api.items(this.view, at, Math.min(ITEMS_AT_ONCE, until - at))));
+    return parts.flatMap(({ items }) => items);
   }
 
   /** What an action is about: all that match, the selection, else the item with the focus; null where there is none. */

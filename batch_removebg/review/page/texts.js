@@ -40,6 +40,16 @@ export function number(value, options = {}) {
   return value.toLocaleString(chosen, options);
 }
 
+/** How a value of a kind of filter is called; one such as "amazon:fill" is about the picture of a preset. */
+export function nameOf(kind, value) {
+  if (kind === "edited") return text("filter.edited");
+  const [, preset, word] = (["check", "flag"].includes(kind) && value.match(/^([^:]*):(.*)$/s)) || [null, "", value];
+  const kinds = { decision: ["verdict"], check: ["rule"], flag: ["flag", "rule"] }[kind] ?? [kind];
+  const key = kinds.map((one) => `${one}.${word}`).find(hasText);
+  const name = key ? text(key) : word || text(`filter.none-${kind}`);
+  return preset ? text("filter.of", { title: preset, name }) : name;
+}
+
 /** Put the texts of `data-text`, `data-label`, `data-hint` and `data-placeholder` into a part of the page. */
 export function translate(root) {
   const puts = {
