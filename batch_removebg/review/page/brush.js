@@ -6,15 +6,18 @@ import { text } from "./texts.js";
 const MOST_POINTS = 10_000; // of one touch-up, as the server has it
 const MOST_OPERATIONS = 500;
 const MOST_SIZE = 2000; // px of the source
-const SQUARE = 16; // px of a checkerboard's squares
-const TINT = [230, 0, 60, 0.55];
+const LEAST_MOST = 50; // px; the largest brush on a very small picture
+const SQUARE = 16; // px of a checkerboard's squares, a power of 2
+const CHECKS = ["#cccccc", "#ffffff"];
+const TINT = ["#e6003c", "#e6003c"];
+const TINTED = 0.55; // how much of the source a tint hides
 
 /** Strokes on the alpha of the picture that a stage shows, with a preview of what they make of it. */
 export class Brush {
   /** `alpha`: the layer to draw on · `changed`: told when strokes, or what the brush is like, have changed. */
   constructor(stage, alpha, { changed, refuse }) {
     Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
-    Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: TINT, armed: null });
+    Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: { colours: TINT, strength: TINTED }, armed: null });
     this.sheet = new AlphaSheet(new Uint8Array(0), 0, 0);
     this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview"), "data-brush": true });
     this.cursor = make("div", { class: "brush-cursor", hidden: true });
@@ -27,7 +30,7 @@ export class Brush {
     this.stage.sheet.append(this.canvas);
     this.stage.host.append(this.cursor);
     this.stage.gestures.painter = this;
-    this.size = Math.max(4, Math.min(400, Math.round(24 / this.stage.zoom.scale)));
+    this.size = Math.max(4, Math.min(this.most, Math.round(24 / this.stage.zoom.scale)));
   }
 
   end() {
@@ -43,7 +46,7 @@ export class Brush {
     const { data } = pixelsOf(picture.image, width, height);
     this.picture = { ...picture, size: size ?? Infinity };
     this.ratio = width / picture.width;
-    this.sheet = new AlphaSheet(Uint8Array.from({ length: width * height }, (_, at) => data[4 * at]), width, height);
+    this.sheet = new AlphaSheet(data.filter((_, at) => at % 4 === 0), width, height);
     Object.assign(this.canvas, { width, height });
     this.replay();
   }
@@ -117,30 +120,29 @@ export class Brush {
 
   replay() {
     this.sheet.reset();
-    for (const operation of this.operations) this.sheet.draw(operation, this.ratio);
+    for (const operation of [...this.operations, this.stroke ?? []].flat()) this.sheet.draw(operation, this.ratio);
     this.paint(this.sheet.whole);
   }
 
   // How it looks
 
-  /** Cover what is away with a tint, with a colour #rrggbb, or, without one, with a checkerboard. */
-  showOn(colour, tinted) {
-    const solid = /^#......$/.test(colour) ? [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)) : null;
-    this.cover = tinted ? TINT : solid;
+  /** Cover what is away with a tint, with a colour #rrggbb, or, for another backdrop, with a checkerboard. */
+  showOn(backdrop, tinted) {
+    const plain = backdrop.startsWith("#") ? [backdrop, backdrop] : CHECKS;
+    this.cover = { colours: tinted ? TINT : plain, strength: tinted ? TINTED : 1 };
     this.paint(this.sheet.whole);
   }
 
   paint({ left, top, right, bottom }) {
     if (right <= left || bottom <= top) return;
+    const { values, width } = this.sheet;
+    const [one, other] = this.cover.colours.map(packed);
     const image = new ImageData(right - left, bottom - top);
-    const strength = this.cover?.[3] ?? 1;
+    const pixels = new Uint32Array(image.data.buffer);
     for (let y = top, to = 0; y < bottom; y += 1) {
-      for (let x = left; x < right; x += 1, to += 4) {
-        const [red, green, blue] = this.cover ?? square(x, y);
-        image.data[to] = red;
-        image.data[to + 1] = green;
-        image.data[to + 2] = blue;
-        image.data[to + 3] = (255 - this.sheet.values[y * this.sheet.width + x]) * strength;
+      for (let x = left; x < right; x += 1, to += 1) {
+        const hidden = (255 - values[y * width + x]) * this.cover.strength;
+        pixels[to] = (hidden << 24) | ((x ^ y) & SQUARE ? one : other);
       }
     }
     this.canvas.getContext("2d").putImageData(image, left, top);
@@ -197,9 +199,15 @@ export class Brush {
     this.resize(Math.exp(turned * 0.002));
   }
 
+  /** The largest size. */
+  get most() {
+    const { width, height } = this.stage.zoom.picture;
+    return Math.min(MOST_SIZE, Math.max(LEAST_MOST, Math.round(Math.max(width, height) / 4)));
+  }
+
   resize(factor) {
     const step = factor > 1 ? Math.max(1, this.size * (factor - 1)) : Math.min(-1, this.size * (factor - 1));
-    this.size = Math.max(1, Math.min(MOST_SIZE, Math.round(this.size + step)));
+    this.size = Math.max(1, Math.min(this.most, Math.round(this.size + step)));
     this.changed();
   }
 
@@ -228,6 +236,8 @@ export class Brush {
   }
 }
 
-function square(x, y) {
-  return (Math.floor(x / SQUARE) + Math.floor(y / SQUARE)) % 2 ? [204, 204, 204] : [255, 255, 255];
+/** #rrggbb as the lower bytes of a pixel of image data. */
+function packed(colour) {
+  const value = parseInt(colour.slice(1), 16);
+  return ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
 }

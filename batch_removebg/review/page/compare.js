@@ -46,15 +46,15 @@ export class Stage {
   }
 
   /** Show layers {under, over}, either may be absent; resolves with whether they are still wanted once they are there. */
-  async show(layers, { compare = false, again = false } = {}) {
+  async show(layers, compare = false) {
     const turn = ++this.turn;
-    if (!again) this.clear();
+    this.clear();
     const waiting = setTimeout(() => this.say(text("loupe.loading")), 300);
     const results = await Promise.all(["under", "over"].map((name) => this.loaded(layers[name], screenSize())));
     clearTimeout(waiting);
     if (turn !== this.turn) return false;
     this.layers = layers;
-    [this.shown.under, this.shown.over] = results;
+    this.shown = { under: results[0], over: results[1] };
     const failed = results.filter((result) => result?.error);
     this.host.classList.toggle("comparing", compare && !failed.length);
     this.put();
@@ -63,7 +63,7 @@ export class Stage {
   }
 
   clear() {
-    this.layers = this.shown = {};
+    this.shown = {};
     this.under.replaceChildren();
     this.over.replaceChildren();
     this.say("");

@@ -1,4 +1,5 @@
 import { make } from "./dom.js";
+import { nameOf } from "./names.js";
 import { hasText, number, text } from "./texts.js";
 
 const SHARES = ["coverage", "peak", "undecided", "doubt", "unsure", "loose"];
@@ -49,17 +50,17 @@ function decisionLines({ decision, edited, waits }, { verdict, note, saving }) {
 function flagLines({ flags, suspect }, boxes) {
   const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
   const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : null;
-  const names = flags.map((flag) => (hasText(`flag.${flag}`) ? text(`flag.${flag}`) : flag));
-  return [line("flag", names.join(", ")), line("where", where)];
+  return [line("flag", flags.map((flag) => nameOf("flag", flag)).join(", ")), line("where", where)];
 }
 
 function checkLines(checks) {
   return Object.entries(checks ?? {}).flatMap(([preset, rules]) => {
-    const names = (result) => rules.filter((one) => one.result === result).map(({ rule }) => rule).join(", ");
+    const named = ({ rule }) => nameOf("check", rule);
+    const names = rules.filter(({ result }) => result === "pass").map(named).join(", ");
     const amiss = rules.filter(({ result }) => result === "fail" || result === "advised");
     return [
-      ...amiss.map(({ rule, result, fix }) => [`${preset}:${rule}`, `${text(`loupe.result.${result}`)}: ${fix}`]),
-      ...["pass", "skipped"].map((result) => [`${preset}: ${text(`loupe.result.${result}`)}`, names(result)]),
+      ...amiss.map(({ rule, result, fix }) => [nameOf("check", `${preset}:${rule}`), `${text(`loupe.result.${result}`)}: ${fix}`]),
+      [`${preset}: ${text("loupe.result.pass")}`, names],
     ];
   });
 }
@@ -71,7 +72,7 @@ function fileLines({ id, source, source_size: size, outputs, output, width, heig
     line("source", source),
     line("source-size", size && pixels(...size)),
     ...made.map((one) => [one.preset || text("loupe.info.output"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
-    line("error", error && (error.message ?? error)),
+    line("error", error),
   ];
 }
 
@@ -85,14 +86,11 @@ function qualityLines(quality) {
   ];
 }
 
-function makingLines({ engine, seconds, price, attempts, prediction_id: prediction, reused }) {
+function makingLines({ engine, seconds, price }) {
   return [
     line("engine", engine),
     line("seconds", seconds && text("loupe.info.n-seconds", { n: seconds })),
     line("price", price),
-    line("attempts", attempts),
-    line("prediction", prediction),
-    line("reused", reused && text("loupe.info.yes")),
   ];
 }
 

@@ -39,13 +39,14 @@ class Loupe {
     this.status = make("p", { class: "said", role: "status", "data-said": true });
     this.info = make("aside", { class: "info", "aria-label": text("loupe.info"), tabindex: 0, "data-info": true, hidden: window.innerWidth < 900 });
     this.swatches = make("div", { class: "group", role: "group", "aria-label": text("loupe.backdrop") }, ...Object.keys(BACKDROPS).map((name) => this.swatch(name)));
+    this.alarm = make("p", { class: "unsaved", role: "alert", "data-alarm": true, hidden: true });
     this.choices = make("div", { class: "group", "data-choices": true });
     const title = make("h2", { id: "loupe-title" }, this.name);
-    this.head = make("header", { class: "tools" }, tools.group("go", ["close", "previous", "next"]), make("div", { class: "title" }, title, this.place, this.verdict), this.decisions());
+    this.head = make("header", { class: "tools" }, tools.group("go", ["close", "previous", "next"]), make("div", { class: "title", "aria-live": "polite", "aria-atomic": "true" }, title, this.place, this.verdict), this.decisions(), this.alarm);
     this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("loupe.bar") },
       tools.group("view", [...PICTURE_VIEWS, "peek"]), this.choices, this.swatches,
       tools.group("zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("more", ["edit", "info", "keys"]));
-    this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe" },
+    this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe", tabindex: -1 },
       this.head, this.bar, this.stage.host, this.info, this.status);
   }
 
@@ -63,7 +64,7 @@ class Loupe {
   }
 
   listen() {
-    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail), about: () => this.recover() };
+    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail), about: () => this.recover(), unsaved: () => this.warn() };
     this.heard = Object.entries(heard);
     this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.close()));
     this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.hold(false));
@@ -171,6 +172,14 @@ class Loupe {
     this.gone = Boolean(this.store.problem);
     if (back) this.state = null;
     if (back) this.show();
+    this.warn();
+  }
+
+  /** Tell of a server that is gone, since the page's own words are covered. */
+  warn() {
+    const { problem, unsaved } = this.store;
+    this.alarm.hidden = !problem;
+    this.alarm.textContent = [problem, unsaved && text("unsaved", { n: unsaved })].filter(Boolean).join(" ");
   }
 
   // What is shown
@@ -213,9 +222,10 @@ class Loupe {
     this.drawBackdrop();
     this.offer();
     const compare = this.view === "compare" && !this.peeking;
-    const wanted = await this.stage.show(this.layers(this.row), { compare });
+    const wanted = await this.stage.show(this.layers(this.row), compare);
     if (!wanted) return;
-    if (this.row.status !== "saved") this.stage.say(text("loupe.no-cutout", { why: this.row.error?.message ?? this.row.error ?? "" }));
+    const { error, outputs, status } = this.row;
+    if (!outputs.length) this.stage.say(text("loupe.no-cutout", { why: error ?? text(`status.${status}`) }));
     requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("loupe:shown")));
   }
 
@@ -227,7 +237,7 @@ class Loupe {
 
   layers(row) {
     const layer = (kind, options) => this.layer(kind, options, row);
-    if (this.peeking || row.status !== "saved") return { under: layer("source") };
+    if (this.peeking || !row.outputs.length) return { under: layer("source") };
     switch (this.view) {
       case "compare": return { under: layer("source"), over: layer("bare") };
       case "alpha": return { over: layer("alpha") };
@@ -303,7 +313,7 @@ class Loupe {
     this.place.textContent = text("loupe.place", { at: store.focus + 1, of: store.total });
     mark(this.verdict, "data-verdict", verdict.verdict);
     this.verdict.textContent = verdict.saving ? text("verdict.saving") : text(`verdict.${verdict.verdict}`);
-    this.tools.enable({ edit: row.status === "saved" && !store.api.readOnly, previous: store.focus > 0, next: store.focus < store.total - 1 });
+    this.tools.enable({ edit: this.editable, previous: store.focus > 0, next: store.focus < store.total - 1 });
     this.tools.press({ info: !this.info.hidden, edit: this.touchUp });
     this.drawBackdrop();
     const boxes = { on: this.boxes, toggle: (on) => ((this.boxes = on), this.describe()) };
@@ -324,8 +334,12 @@ class Loupe {
 
   // The brush
 
+  get editable() {
+    return this.row?.outputs.length > 0 && !this.store.api.readOnly;
+  }
+
   async edit() {
-    if (this.touchUp || this.row.status !== "saved" || this.store.api.readOnly) return;
+    if (!this.editable) return;
     this.view = "cutout";
     const touchUp = new TouchUp(this);
     this.touchUp = touchUp;
@@ -334,6 +348,7 @@ class Loupe {
     this.describe();
     this.stage.host.focus();
     await this.stage.show({ under: this.layer("source") });
+    if (!this.stage.picture) await this.stage.show({ under: this.layer("bare") });
     await touchUp.begin().catch((error) => touchUp === this.touchUp && touchUp.close(error.message));
   }
 

@@ -47,12 +47,11 @@ export class TouchUp {
 
   build() {
     const { tools } = this;
-    this.size = slider(text("brush.size"), { min: 1, max: 2000, "data-size": true }, (size) => this.set({ size }));
+    this.size = slider(text("brush.size"), { min: 1, "data-size": true }, (size) => this.set({ size }));
     this.hardness = slider(text("brush.hardness"), { min: 0, max: 1, step: 0.1, "data-hardness": true }, (hardness) => this.set({ hardness }));
-    const undoing = ["undo-stroke", "redo-stroke", ...(this.loupe.row.edited ? ["give-up"] : [])];
     this.bar = make("div", { class: "group", role: "group", "aria-label": text("loupe.edit"), "data-group": "brush" },
       tools.group("kind", ["erase", "keep"]), this.size, this.hardness,
-      ...[["only", "drop"], ["tint"], undoing, ["save"]].map((names) => tools.group("strokes", names)));
+      ...[["only", "drop"], ["tint"], ["undo-stroke", "redo-stroke", "give-up"], ["save"]].map((names) => tools.group("strokes", names)));
   }
 
   get unsaved() {
@@ -73,10 +72,11 @@ export class TouchUp {
   /** Show what the brush is like. */
   show() {
     const { brush, tools } = this;
-    this.size.control.value = brush.size;
+    Object.assign(this.size.control, { max: brush.most, value: brush.size });
     this.hardness.control.value = brush.hardness;
     tools.press({ keep: brush.keep, erase: !brush.keep, only: brush.armed === "only", drop: brush.armed === "drop", tint: this.tinted });
     tools.enable({ "undo-stroke": this.unsaved, "redo-stroke": brush.undone.length, save: this.unsaved && !this.saving });
+    tools.buttons["give-up"].hidden = !this.loupe.row.edited || this.unsaved;
     brush.point();
   }
 
