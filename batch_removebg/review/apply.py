@@ -174,7 +174,8 @@ class Applier:
                     waits[key] = f"{_NEXT}: {error}"
         async with ledger.still() as fold:
             if fold.items.last <= _SMALL and fold.run.state == "finished" and not fold.counts()["pending"]:
-                parts = render(ledger.run_items.frozen(fold))
+                decisions = await anyio.to_thread.run_sync(Decisions.read, self._out)
+                parts = render(ledger.run_items.frozen(fold), decisions)
                 await anyio.to_thread.run_sync(write, self._out / layout.RESULTS, parts)
         return waits
 

@@ -11,10 +11,13 @@ from playwright.sync_api import Locator, Page, expect
 
 from batch_removebg.storage.layout import DECISIONS
 
+CELL = "[role=row]:not([hidden]) > [data-cell]:not([hidden])"
+"""Cells that show something; others wait to be used again."""
+
 
 def cell(page: Page, item: str) -> Locator:
     """The cell of an item."""
-    return page.locator("[data-cell]:not([hidden])").and_(page.get_by_title(item, exact=True))
+    return page.locator(CELL).and_(page.get_by_title(item, exact=True))
 
 
 def shown(page: Page, item: str, verdict: str) -> None:

@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import shelf
 from tests.browser.conftest import Context, Review, opened
-from tests.browser.desk import cell, loupe
+from tests.browser.desk import CELL, cell, loupe
 
 pytestmark = pytest.mark.browser
-LOOKS = """() => [...document.querySelectorAll("[data-cell]:not([hidden])")].map((cell) =>
+LOOKS = """cells => [...document.querySelectorAll(cells)].map((cell) =>
     [cell.title, cell.getAttribute("aria-label"), cell.dataset.status, cell.dataset.verdict])"""
 
 
@@ -35,10 +35,10 @@ def test_a_report_from_the_disk_shows_what_the_page_shows_and_changes_nothing(
     assert looks(page) == before
     expect(page.locator("[data-action=accept]:visible")).to_have_count(0)
     page.locator("[data-filter=flag][value=suspect]").check()
-    expect(page.locator("[data-cell]:visible")).to_have_count(1)
+    expect(page.locator(CELL)).to_have_count(1)
     expect(loupe(page, "specks")).to_contain_text("specks.jpg")
     expect(page.locator("img[src='x'], script:not([src])")).to_have_count(0)
 
 
 def looks(page: Page) -> Any:
-    return page.evaluate(LOOKS)
+    return page.evaluate(LOOKS, CELL)

@@ -12,10 +12,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import shelf
 from tests.browser.conftest import Context, Review, opened
-from tests.browser.desk import act, cell, on_disk, shown
+from tests.browser.desk import CELL, act, cell, on_disk, shown
 from tests.browser.serving import DEADLINE
 
 pytestmark = pytest.mark.browser
+SAVED = f"{CELL}[data-status=saved]"
 
 
 def test_two_tabs_see_each_others_decisions(contexts: Context, review: Review, out: Path) -> None:
@@ -49,16 +50,16 @@ def test_pictures_of_a_run_that_goes_on_appear_and_leave_decisions_as_they_are(
         saved = (None for line in run.stdout if json.loads(line)["event"] == "saved")
         list(islice(saved, 3))
         opened(page, review(tmp_path / "out"))
-        expect(page.locator("[data-cell][data-status=saved]")).to_have_count(3)
-        page.locator("[data-cell][data-status=saved]").first.click()
-        first = page.locator("[data-cell][data-focus]").get_attribute("title")
+        expect(page.locator(SAVED)).to_have_count(3)
+        page.locator(SAVED).first.click()
+        first = page.locator(SAVED).first.get_attribute("title")
         assert first is not None
         act(page, "accept")
         shown(page, first, "accepted")
         run.stdin.close()
         run.stdout.read()
         assert run.wait(DEADLINE) == 3
-        expect(page.locator("[data-cell][data-status=saved]")).to_have_count(12)
+        expect(page.locator(SAVED)).to_have_count(12)
         shown(page, first, "accepted")
         expect(cell(page, first)).to_have_attribute("data-focus", "")
         assert on_disk(tmp_path / "out") == {first: "accepted"}

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import NO_ANSWER, Complaints, Context, Review, opened
-from tests.browser.desk import act, cell, on_disk, shown
+from tests.browser.desk import act, cell, on_disk, shown, until
 
 pytestmark = pytest.mark.browser
 
@@ -59,18 +59,20 @@ def test_a_decision_whose_answer_was_lost_is_shown_once_the_next_server_tells_of
     server = review(out)
     opened(page, server)
 
+    answers: list[int] = []
+
     def lose(route: Route) -> None:
-        x = route.fetch()
-        print("FETCH", x.status, x.text())
+        answers.append(route.fetch().status)
         server.kill()
         route.abort()
 
     page.route("**/api/decisions", lose, times=1)
     cell(page, "mug").click()
     act(page, "accept")
+    until(page, lambda: server.process.poll() is not None)
     expect(page.locator("[data-unsaved]")).to_contain_text("1")
     shown(page, "mug", "saving")
-    assert on_disk(out) == {"mug": "accepted"}
+    assert (answers, on_disk(out)) == ([200], {"mug": "accepted"})
     after = review(out, "--port", server.port)
     page.context.new_page().goto(after.url)  # in the same browser: it is let in again, and so is the first page
     shown(page, "mug", "accepted")

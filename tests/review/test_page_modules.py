@@ -38,6 +38,14 @@ def test_a_module_imports_by_name_on_single_lines_before_all_else_and_exports_de
     assert [line for line in lines if re.match(r"await\b|\S.*= await\b", line)] == []
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_what_a_module_imports_is_exported_where_it_says(path: Path) -> None:
+    imports = re.findall(r'^import \{ ([^}]+) \} from "([^"]+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    for names, source in imports:
+        exported = re.findall(r"^export (?:async )?\w+ ([\w$]+)", (path.parent / source).read_text(), re.MULTILINE)
+        assert set(names.split(", ")) - set(exported) == set(), source
+
+
 def test_no_two_modules_declare_the_same_name() -> None:
     names = Counter(each for path in MODULES for each in DECLARED.findall(path.read_text(encoding="utf-8")))
     assert [each for each, count in names.items() if count > 1] == []

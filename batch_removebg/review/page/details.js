@@ -1,5 +1,5 @@
 import { make } from "./dom.js";
-import { nameOf } from "./names.js";
+import { nameOf } from "./texts.js";
 import { hasText, number, text } from "./texts.js";
 
 const SHARES = ["coverage", "peak", "undecided", "doubt", "unsure", "loose"];
