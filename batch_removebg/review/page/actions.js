@@ -22,48 +22,47 @@ export class Actions {
     return this.decide("undecided");
   }
 
-  decide(verdict, more) {
+  /** What is to be decided on; null where nothing can be, which is said. */
+  target() {
     const { store } = this;
-    const { target } = store;
-    if (store.api.readOnly) return store.say("said.read-only");
-    if (target) return store.decide(target, verdict, more);
+    if (store.api.readOnly) store.say("said.read-only");
+    else if (store.changing) store.say("said.wait");
+    else return store.target;
+    return null;
+  }
+
+  decide(verdict) {
+    const target = this.target();
+    if (target) return this.store.decide(target, verdict);
   }
 
   async redo() {
-    const { store } = this;
-    if (store.api.readOnly || !store.target) return;
-    const { target } = store;
-    const dialog = redoDialog(store);
+    const target = this.target();
+    if (!target) return;
+    const dialog = redoDialog(this.store);
     if ((await shown(dialog)) !== "ok") return;
     const values = Object.fromEntries([...new FormData(dialog.querySelector("form"))].filter(([, value]) => value));
     const { note, zoom, ...redo } = values;
-    store.decide(target, "redo", { redo: zoom ? { ...redo, zoom: true } : redo, ...(note && { note }) });
+    this.store.decide(target, "redo", { redo: zoom ? { ...redo, zoom: true } : redo, ...(note && { note }) });
   }
 
+  /** A note on items whose verdicts stay: not on all that match, since those aren't known here. */
   async note() {
-    const { store } = this;
-    if (store.api.readOnly || !store.target || store.everything) return;
-    const { items } = store.target;
-    const row = items.length > 1 ? null : await this.known(items[0]);
-    const dialog = noteDialog(store, row && store.verdict(row).note);
+    const { items } = this.target() ?? {};
+    if (!items) return;
+    const rows = await Promise.all(items.map((n) => this.known(n)));
+    const dialog = noteDialog(this.store, rows.length === 1 ? this.store.verdict(rows[0]).note : "");
     if ((await shown(dialog)) !== "ok") return;
     const note = dialog.querySelector("textarea").value.trim();
-    for (const [verdict, those] of await this.byVerdict(items)) store.decide({ items: those }, verdict, { note });
+    for (const those of Map.groupBy(rows, ({ decision }) => JSON.stringify([decision?.verdict, decision?.redo])).values()) {
+      const { verdict = "undecided", redo } = those[0].decision ?? {};
+      this.store.decide({ items: those.map(({ n }) => n) }, verdict, { note, ...(verdict === "redo" && redo && { redo }) });
+    }
   }
 
   known(n) {
     for (const row of this.store.windows.rows()) if (row.n === n) return row;
     return this.store.api.item(n);
-  }
-
-  /** Items by the verdict that they have, since a note keeps it. */
-  async byVerdict(items) {
-    const found = new Map();
-    for (const n of items) {
-      const { verdict } = this.store.verdict(await this.known(n));
-      found.set(verdict, [...(found.get(verdict) ?? []), n]);
-    }
-    return found;
   }
 
   undo() {
@@ -76,7 +75,8 @@ export class Actions {
   }
 
   everything() {
-    this.store.select([], !this.store.everything);
+    if (this.store.changing) this.store.say("said.wait");
+    else this.store.select([], !this.store.everything);
   }
 }
 
@@ -136,13 +136,15 @@ export function makeActionBar(host, store, actions) {
   const undo = button("undo", () => actions.undo());
   const others = [button("everything", () => actions.everything()), button("select", () => actions.select()), button("open", () => actions.open(store.focus))];
   host.append(count, ...deciding, undo, ...others);
-  const show = framed(() => {
+  const show = () => {
     for (const element of [...deciding, undo]) element.hidden = store.api.readOnly;
-    for (const element of deciding) element.disabled = !store.total || (store.everything && element.dataset.action === "note");
+    for (const element of [...deciding, ...others]) element.disabled = !store.total || store.changing;
+    deciding[DECIDING.indexOf("note")].disabled ||= store.everything;
     mark(others[0], "aria-pressed", String(store.everything));
     mark(others[1], "aria-pressed", String(Boolean(store.focused && store.selection.has(store.focused.n))));
     const chosen = store.everything ? "chosen.everything" : store.selection.size ? "chosen.some" : "chosen.focus";
     count.textContent = store.total ? text(chosen, { n: store.targetSize, at: store.focus + 1, of: store.total }) : "";
-  });
-  for (const name of ["about", "view", "selection", "focus", "rows"]) store.addEventListener(name, show);
+  };
+  store.addEventListener("view", show); // at once: buttons must not act on what is no longer asked for
+  for (const name of ["about", "selection", "focus", "rows"]) store.addEventListener(name, framed(show));
 }

@@ -140,11 +140,11 @@ export function makeBanner(host, store) {
     const filtered = store.filter.length > 0;
     host.hidden = !filtered && !store.outdated;
     if (host.hidden || !store.about) return;
-    const shown = filtered && text("banner.shown", { n: store.total, of: store.about.total });
+    const shown = filtered && !store.changing && text("banner.shown", { n: store.total, of: store.about.total });
     const clear = make("button", { type: "button", "data-action": "clear", click: () => store.setFilter([]) }, text("banner.clear"));
     const again = make("button", { type: "button", "data-action": "refresh", click: () => store.refresh() }, text("banner.outdated"));
     host.replaceChildren(
-      make("strong", { "data-shown": true }, shown || ""),
+      make("strong", { "data-shown": true }, filtered ? shown || "…" : ""),
       make("ul", {}, ...store.filter.map((pair) => chip(store, pair))),
       ...(filtered ? [clear] : []),
       ...(store.outdated ? [again] : []),

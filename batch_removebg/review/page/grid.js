@@ -132,6 +132,7 @@ class Grid {
     this.track.resize(this.count * rowHeight, this.height);
     this.body.style.height = `${this.track.physical}px`;
     if (moved) this.rebuild();
+    mark(this.host, "aria-busy", this.store.changing && "true");
     mark(this.host, "aria-rowcount", this.count);
     mark(this.host, "aria-colcount", columns);
     this.epoch += 1;

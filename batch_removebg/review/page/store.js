@@ -24,6 +24,7 @@ export class Store extends EventTarget {
     this.facets = {};
     this.selection = new Set();
     this.everything = false; // all that match are selected
+    this.changing = false; // other items are on their way
     this.reading = null; // 0–1 while the server still reads for the filter
     this.outdated = false; // others have changed what is shown
     this.windows = new Windows({
@@ -67,7 +68,6 @@ export class Store extends EventTarget {
   /** Show other items: `filter` as pairs; the focus goes to the first. */
   setFilter(filter, sort = this.sort) {
     Object.assign(this, { filter, sort });
-    this.select([]);
     this.#focus = 0;
     return this.refresh(null);
   }
@@ -80,13 +80,20 @@ export class Store extends EventTarget {
   /** Ask for the view again, keeping the focus on its item, `held`, if it is still there about the same place. */
   async refresh(held = this.focused?.n) {
     const asked = ++this.#asked;
+    if (held === null || !this.plain) this.change(true);
     try {
       const found = await this.viewOnceRead(asked);
-      if (found) this.adopt(found, held);
+      if (found) await this.adopt(found, held);
     } catch (error) {
       if (error.status === 410) this.watch.lose(error);
       else this.watch.fail(error);
     }
+  }
+
+  /** Nothing can be decided while other items are on their way. */
+  change(changing) {
+    this.changing = changing;
+    this.emit("view");
   }
 
   async viewOnceRead(asked) {
@@ -101,14 +108,16 @@ export class Store extends EventTarget {
     }
   }
 
-  adopt({ view, total, facets, reading }, held) {
+  async adopt({ view, total, facets, reading }, held) {
     const same = this.plain && this.view !== null && held !== null;
     Object.assign(this, { view, total, facets: facets ?? {}, reading: null, outdated: false });
     if (same) this.windows.expire(null);
     else this.windows.clear();
     this.emit("view");
+    if (held === null) this.select([]);
     if (held === null || this.#focus >= total) this.focus = this.#focus;
-    if (held && !same) this.follow(held);
+    if (held && !same) await this.follow(held);
+    if (view === this.view) this.change(false);
     if (reading !== undefined) this.countLater();
   }
 
@@ -198,6 +207,7 @@ export class Store extends EventTarget {
 
   /** What an action is about: all that match, the selection, else the item with the focus; null where there is none. */
   get target() {
+    if (this.changing) return null;
     if (this.everything) return { view: this.view };
     if (this.selection.size) return { items: [...this.selection] };
     return this.focused ? { items: [this.focused.n] } : null;

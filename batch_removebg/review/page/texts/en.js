@@ -140,6 +140,7 @@ export const EN = {
   "said.not-saved": "Not saved, and put back: {why}",
   "said.failed": "That failed: {why}",
   "said.range": "More than {most} at once: filter for them, and choose all that match",
+  "said.wait": "Other items are on their way: try again in a moment",
   "said.read-only": "Read-only: nothing can be decided here",
   "said.no-later-flagged": "No flagged item follows",
   "said.no-earlier-flagged": "No flagged item before this one",

@@ -139,6 +139,7 @@ export const ZH = {
   "said.not-saved": "未能保存，已恢复原状：{why}",
   "said.failed": "操作失败：{why}",
   "said.range": "一次最多选择 {most} 张：请先筛选，再全选符合条件的图片",
+  "said.wait": "正在加载新的列表，请稍候再试",
   "said.read-only": "只读：此处无法审核",
   "said.no-later-flagged": "后面没有带标记的图片了",
   "said.no-earlier-flagged": "前面没有带标记的图片了",
