@@ -19,7 +19,7 @@ export class Brush {
     Object.assign(this, { stage, alpha, changed, refuse, operations: [], undone: [], stroke: null, at: null });
     Object.assign(this, { keep: false, size: 40, hardness: 0.7, cover: { colours: TINT, strength: TINTED }, armed: null });
     this.sheet = new AlphaSheet(new Uint8Array(0), 0, 0);
-    this.canvas = make("canvas", { class: "layer", role: "img", "aria-label": text("brush.preview"), "data-brush": true });
+    this.canvas = make("canvas", { class: "layer", "aria-hidden": "true", "data-brush": true });
     this.cursor = make("div", { class: "brush-cursor", hidden: true });
   }
 
@@ -46,7 +46,7 @@ export class Brush {
     const { data } = pixelsOf(picture.image, width, height);
     this.picture = { ...picture, size: size ?? Infinity };
     this.ratio = width / picture.width;
-    this.sheet = new AlphaSheet(data.filter((_, at) => at % 4 === 0), width, height);
+    this.sheet = new AlphaSheet(levels(data), width, height);
     Object.assign(this.canvas, { width, height });
     this.replay();
   }
@@ -234,6 +234,13 @@ export class Brush {
     const past = (value, room) => Math.min(0, room - 20 - value) + Math.max(0, 20 - value);
     this.stage.pan(past(x, zoom.window.width), past(y, zoom.window.height));
   }
+}
+
+/** The grey of image data, a byte for each pixel. */
+function levels(data) {
+  const values = new Uint8Array(data.length / 4);
+  for (let at = 0; at < values.length; at += 1) values[at] = data[4 * at];
+  return values;
 }
 
 /** #rrggbb as the lower bytes of a pixel of image data. */

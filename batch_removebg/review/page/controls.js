@@ -2,7 +2,7 @@ import { make, mark } from "./dom.js";
 import { bind } from "./keys.js";
 import { hasText, text } from "./texts.js";
 
-const GLYPHS = { keys: "?", previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
+const GLYPHS = { keys: "?", zoom: "100 %", previous: "‹", next: "›", "zoom-in": "+", "zoom-out": "−" }; // in place of their names
 const KEY_NAMES = { " ": "Space", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", Backspace: "⌫", Enter: "⏎" };
 
 /** Actions {name: [keys, act]}: the keys are bound in a scope, and each action can have a button. */

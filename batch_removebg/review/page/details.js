@@ -1,15 +1,13 @@
 import { make } from "./dom.js";
-import { nameOf } from "./texts.js";
-import { hasText, number, text } from "./texts.js";
+import { hasText, nameOf, number, text } from "./texts.js";
 
-const SHARES = ["coverage", "peak", "undecided", "doubt", "unsure", "loose"];
+const SHARES = ["coverage", "undecided", "peak", "doubt"];
 
 /** All that is known of an item, as sections; `detail` may still be missing, `boxes` is {on, toggle} of its suspect parts. */
 export function sectionsOf(row, detail, verdict, boxes) {
   const known = { ...row, ...detail };
   return [
-    section("decision", decisionLines(known, verdict)),
-    section("flags", flagLines(known, boxes)),
+    section(null, stateLines(known, verdict, boxes)),
     section("checks", checkLines(known.checks)),
     section("file", fileLines(known)),
     section("quality", qualityLines(known.quality)),
@@ -20,7 +18,7 @@ export function sectionsOf(row, detail, verdict, boxes) {
   ].filter(Boolean);
 }
 
-/** Lines [label, value]: a value is words or elements; what has none is left out, and so is a section without lines. */
+/** Lines [label, value], with a heading if there is a name: what has no value is left out, and a section without lines. */
 function section(name, lines) {
   const told = lines.filter(([, value]) => value || value === 0);
   if (!told.length) return null;
@@ -28,29 +26,27 @@ function section(name, lines) {
     make("dt", {}, make("bdi", {}, label)),
     make("dd", {}, ...(Array.isArray(value) ? value : [make("bdi", {}, String(value))])),
   ]);
-  return make("section", { "data-section": name }, make("h3", {}, line(name)[0]), make("dl", {}, ...parts));
+  const heading = name ? [make("h3", {}, text(`loupe.info.${name}`))] : [];
+  return make("section", { "data-section": name }, ...heading, make("dl", {}, ...parts));
 }
 
 /** A value with its label: one of the panel's own, or the word that the page has for it elsewhere. */
 function line(name, value) {
-  return [text(["loupe.info", "filter", "sort", "redo"].map((scope) => `${scope}.${name}`).find(hasText)), value];
+  return [text(["loupe.info", "loupe", "filter", "sort", "flag"].map((scope) => `${scope}.${name}`).find(hasText)), value];
 }
 
-function decisionLines({ decision, edited, waits }, { verdict, note, saving }) {
-  const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
+function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note, saving }, boxes) {
+  const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`);
+  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
   return [
     line("decision", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
     line("note", note),
-    line("with", asked),
+    line("with", asked.join(", ")),
     line("decided", decision && moment(decision.t)),
     line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
+    line("flag", flags.map((flag) => nameOf("flag", flag)).join(", ")),
+    line("suspect", suspect?.length > 0 && [make("label", {}, check, text("loupe.info.boxes"))]),
   ];
-}
-
-function flagLines({ flags, suspect }, boxes) {
-  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
-  const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : null;
-  return [line("flag", flags.map((flag) => nameOf("flag", flag)).join(", ")), line("where", where)];
 }
 
 function checkLines(checks) {
@@ -65,13 +61,12 @@ function checkLines(checks) {
   });
 }
 
-function fileLines({ id, source, source_size: size, outputs, output, width, height, bytes, error }) {
-  const made = outputs.length ? outputs : output ? [{ preset: "", output, width, height, bytes }] : [];
+function fileLines({ id, source, source_size: size, outputs, error }) {
   return [
     line("id", id),
-    line("source", source),
+    line("peek", source),
     line("source-size", size && pixels(...size)),
-    ...made.map((one) => [one.preset || text("loupe.info.output"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
+    ...outputs.map((one) => [one.preset || text("loupe.delivered"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
     line("error", error),
   ];
 }
@@ -82,14 +77,13 @@ function qualityLines(quality) {
   return [
     ...shares.map((name) => line(name, number(quality[name], { style: "percent", maximumFractionDigits: 2 }))),
     line("components", quality.components),
-    line("touches", quality.touches?.join(", ")),
   ];
 }
 
 function makingLines({ engine, seconds, price }) {
   return [
     line("engine", engine),
-    line("seconds", seconds && text("loupe.info.n-seconds", { n: seconds })),
+    line("seconds", seconds && number(seconds, { style: "unit", unit: "second" })),
     line("price", price),
   ];
 }
@@ -99,7 +93,7 @@ function pixels(width, height) {
 }
 
 function kilobytes(bytes) {
-  return bytes ? `${number(Math.ceil(bytes / 1000))} kB` : text("loupe.info.unknown");
+  return bytes ? number(Math.ceil(bytes / 1000), { style: "unit", unit: "kilobyte" }) : text("loupe.info.unknown");
 }
 
 function moment(t) {

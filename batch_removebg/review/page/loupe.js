@@ -7,10 +7,12 @@ import { help } from "./keys.js";
 import { Shelf, wordsOf } from "./pictures.js";
 import { number, text } from "./texts.js";
 import { TouchUp } from "./touchup.js";
+import { ARROWS } from "./zoom.js";
 
-const PICTURE_VIEWS = ["cutout", "compare", "alpha", "difference", "delivered"];
+const VIEWS = { cutout: [], compare: ["c"], alpha: ["m"], difference: ["d"], delivered: ["o"] }; // and their keys
+const LAYERS = { bare: "cutout", source: "peek", alpha: "alpha", cutout: "delivered" }; // kinds of pictures, and their names
 const DECISIONS = ["accept", "reject", "redo", "note", "undecide", "undo"];
-const PANS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+const PAN_STEP = 60; // px of the window
 const ZOOM_STEP = 1.25;
 
 /** Look closely at the item at a place of the store's view; Esc goes back. */
@@ -43,8 +45,8 @@ class Loupe {
     this.choices = make("div", { class: "group", "data-choices": true });
     const title = make("h2", { id: "loupe-title" }, this.name);
     this.head = make("header", { class: "tools" }, tools.group("go", ["close", "previous", "next"]), make("div", { class: "title", "aria-live": "polite", "aria-atomic": "true" }, title, this.place, this.verdict), this.decisions(), this.alarm);
-    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("loupe.bar") },
-      tools.group("view", [...PICTURE_VIEWS, "peek"]), this.choices, this.swatches,
+    this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("bar.label") },
+      tools.group("view", [...Object.keys(VIEWS), "peek"]), this.choices, this.swatches,
       tools.group("zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("more", ["edit", "info", "keys"]));
     this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe", tabindex: -1 },
       this.head, this.bar, this.stage.host, this.info, this.status);
@@ -67,7 +69,7 @@ class Loupe {
     const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail), about: () => this.recover(), unsaved: () => this.warn() };
     this.heard = Object.entries(heard);
     this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.close()));
-    this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.hold(false));
+    this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.choose({ peeking: false }));
   }
 
   open() {
@@ -91,8 +93,8 @@ class Loupe {
   // What is done
 
   actionsOf(decide) {
-    const view = (name) => () => this.setView(this.view === name ? "cutout" : name);
     const { store, stage } = this;
+    const views = Object.entries(VIEWS).map(([name, keys]) => [name, [keys, () => this.choose({ view: this.view === name ? "cutout" : name })]]);
     return {
       close: [["Escape"], () => this.close()],
       previous: [["ArrowLeft", "["], () => this.go(-1)],
@@ -106,17 +108,13 @@ class Loupe {
       note: [["n"], () => decide.note()],
       undecide: [["u", "Backspace"], () => decide.undecide()],
       undo: [["Ctrl+z"], () => decide.undo()],
-      cutout: [[], view("cutout")],
-      compare: [["c"], view("compare")],
-      alpha: [["m"], view("alpha")],
-      difference: [["d"], view("difference")],
-      delivered: [["o"], view("delivered")],
-      peek: [["v"], ({ type, repeat }) => repeat || this.hold(type === "keydown" || !this.peeking)],
+      ...Object.fromEntries(views),
+      peek: [["v"], ({ type, repeat }) => repeat || this.choose({ peeking: type === "keydown" || !this.peeking })],
       backdrop: [["b"], () => this.setBackdrop(this.nextBackdrop())],
       zoom: [["z"], ({ type }) => stage.toggle(type === "click")],
       "zoom-in": [["+", "="], () => stage.zoomBy(ZOOM_STEP)],
       "zoom-out": [["-"], () => stage.zoomBy(1 / ZOOM_STEP)],
-      pan: [Object.keys(PANS).map((key) => `Shift+${key}`), ({ key }) => stage.pan(...PANS[key])],
+      pan: [Object.keys(ARROWS).map((key) => `Shift+${key}`), ({ key }) => stage.pan(...ARROWS[key].map((step) => -PAN_STEP * step))],
       edit: [["e"], () => (this.touchUp ? this.touchUp.leave() : this.edit())],
       info: [["i"], () => this.toggleInfo()],
       keys: [["?"], () => help()],
@@ -129,7 +127,7 @@ class Loupe {
 
   go(step) {
     const at = this.store.focus + step;
-    if (at < 0 || at >= this.store.total) return this.say(text(at < 0 ? "loupe.first" : "loupe.last"));
+    if (at < 0 || at >= this.store.total) return;
     performance.mark("loupe:key");
     this.store.focus = at;
   }
@@ -140,8 +138,9 @@ class Loupe {
     if (!this.store.api.readOnly) this.go(1);
   }
 
-  setView(view) {
-    this.view = view;
+  /** Show the picture in another way. */
+  choose(values) {
+    Object.assign(this, values);
     this.draw();
   }
 
@@ -154,11 +153,6 @@ class Loupe {
     this.backdrop = name;
     if (this.touchUp) this.touchUp.tint(false);
     else this.draw();
-  }
-
-  hold(peeking) {
-    this.peeking = peeking;
-    this.draw();
   }
 
   toggleInfo() {
@@ -190,7 +184,7 @@ class Loupe {
     if (!row || this.touchUp) return row ?? this.say(text("loupe.loading"));
     const state = [row.n, row.status, row.sha256, row.edited, row.waits].join();
     const same = state === this.state;
-    if (row.n !== this.row?.n) Object.assign(this, { output: 0, version: null, peeking: false });
+    if (row.n !== this.row?.n) this.begin();
     else if (!same) this.shelf.forget(row.n);
     if (!same) this.detail = null;
     Object.assign(this, { row, state });
@@ -198,10 +192,15 @@ class Loupe {
     if (!same) this.look();
   }
 
+  /** Another item: nothing is chosen or said of it yet. */
+  begin() {
+    Object.assign(this, { output: 0, version: null, peeking: false });
+    this.say("");
+  }
+
   /** The picture first, then what is known of it, then the pictures beside it. */
   async look() {
     const { state, row } = this;
-    this.say("");
     await this.draw();
     if (state !== this.state) return;
     const detail = await this.store.api.item(row.n).catch((error) => this.say(wordsOf(error)));
@@ -232,7 +231,7 @@ class Loupe {
   /** A picture of an item as the stage takes it. */
   layer(kind, options = {}, row = this.row) {
     const url = (size) => this.store.api.pictureUrl(row, kind, { size, ...options });
-    return { n: row.n, label: text(`loupe.kind.${kind}`, { name: row.id }), url, fresh: row.edited };
+    return { n: row.n, label: `${row.id}: ${text(`loupe.${LAYERS[kind]}`)}`, url, fresh: row.edited };
   }
 
   layers(row) {
@@ -276,33 +275,23 @@ class Loupe {
   offer() {
     const offered = { delivered: () => this.tabs(), difference: () => this.versions() }[this.view]?.() ?? [];
     refill(this.choices, offered, this.stage.host);
-    this.tools.press({ ...Object.fromEntries(PICTURE_VIEWS.map((name) => [name, this.view === name])), peek: this.peeking });
+    this.tools.press({ ...Object.fromEntries(Object.keys(VIEWS).map((name) => [name, this.view === name])), peek: this.peeking });
   }
 
   tabs() {
     return this.row.outputs.map(({ preset, output }, index) => {
-      const choose = () => this.setOutput(index);
+      const choose = () => this.choose({ output: index });
       return make("button", { type: "button", "aria-pressed": String(index === this.output), "data-output": index, click: choose }, make("bdi", {}, preset || output));
     });
-  }
-
-  setOutput(index) {
-    this.output = index;
-    this.draw();
   }
 
   versions() {
     const others = this.others();
     if (!others.length) return [make("span", {}, text(this.detail ? "loupe.no-versions" : "loupe.loading"))];
     const options = others.map(({ id, name }) => make("option", { value: id, selected: id === this.version }, name));
-    const select = make("select", { "data-versions": true, change: () => this.setVersion(select.value) }, ...options);
+    const select = make("select", { "data-versions": true, change: () => this.choose({ version: select.value }) }, ...options);
     const legend = ["less", "more", "equal"].map((name) => make("span", { class: `legend ${name}` }, text(`loupe.legend.${name}`)));
     return [make("label", {}, text("loupe.versions"), " ", select), ...legend];
-  }
-
-  setVersion(version) {
-    this.version = version;
-    this.draw();
   }
 
   describe() {
@@ -322,9 +311,7 @@ class Loupe {
   }
 
   zoomed() {
-    const { percent } = this.stage.zoom;
-    const name = this.stage.zoom.fitted ? "loupe.fitted" : "loupe.percent";
-    this.tools.buttons.zoom.firstChild.textContent = text(name, { percent: number(percent) });
+    this.tools.buttons.zoom.firstChild.textContent = number(this.stage.zoom.percent / 100, { style: "percent" });
     this.touchUp?.brush.zoomed();
   }
 

@@ -3,8 +3,8 @@ import { slider, Toolbar } from "./controls.js";
 import { make, showDialog } from "./dom.js";
 import { wordsOf } from "./pictures.js";
 import { text } from "./texts.js";
+import { ARROWS } from "./zoom.js";
 
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SHARED = ["backdrop", "zoom", "zoom-in", "zoom-out", "keys"]; // actions that are the loupe's
 
 /** The loupe while the alpha of its picture is touched up: tools and keys of its own, saving and leaving. */
@@ -36,7 +36,7 @@ export class TouchUp {
       only: [["o"], (event) => this.choose("only", event)],
       drop: [["d"], (event) => this.choose("drop", event)],
       tint: [["t"], () => this.tint(!this.tinted)],
-      move: [["", "Shift+"].flatMap((shift) => Object.keys(STEPS).map((key) => shift + key)), (event) => this.move(event)],
+      move: [["", "Shift+"].flatMap((shift) => Object.keys(ARROWS).map((key) => shift + key)), (event) => this.move(event)],
       paint: [[" "], (event) => event.repeat || brush.stroke || brush.start(brush.place)],
       "give-up": [[], () => this.save([])],
       save: [["Enter"], () => this.unsaved && this.save(brush.operations)],
@@ -85,7 +85,7 @@ export class TouchUp {
   }
 
   move({ key, shiftKey }) {
-    this.brush.nudge(...STEPS[key].map((step) => step * (shiftKey ? 10 : 1)));
+    this.brush.nudge(...ARROWS[key].map((step) => step * (shiftKey ? 10 : 1)));
   }
 
   /** Choose a blob: by key the one at the pointer, by button the one that is clicked next. */

@@ -1,3 +1,4 @@
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const MOST_ENLARGED = 2;
 const MOST_PERCENT = 3200;
 
