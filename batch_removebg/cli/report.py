@@ -22,6 +22,7 @@ def closing(summary: Summary, settings: Settings) -> str:
         _cost(summary, settings),
         *failures(summary.failures),
         flags(summary.flags),
+        held(summary.held),
         printable(left_out_text(summary.left_out)),
         f"gone from the manifest: {summary.gone}{hint}" if summary.gone else "",
         f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/" if summary.pruned else "",
@@ -89,6 +90,11 @@ def flags(groups: Sequence[Group]) -> str:
         more = ", …" if group.count > len(group.examples) else ""
         parts.append(f"{group.count} {group.kind} ({', '.join(printable(item) for item, _ in group.examples)}{more})")
     return f"worth a look: {', '.join(parts)}" if parts else ""
+
+
+def held(count: int) -> str:
+    """The line about pictures that wait to be accepted; empty where there are none."""
+    return f"held until accepted: {count}, in {layout.HELD}/" if count else ""
 
 
 def _next(summary: Summary) -> str:

@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from batch_removebg.storage.lock import held
 from . import report
 from .console import printable, result
 
-_TOGETHER = 500  # items that are looked up together
 _TURN, _LOOKS = 2, 30  # seconds between two looks; without a terminal one look in so many is shown
 
 
@@ -63,32 +63,18 @@ def status(fold: IndexedFold, decisions: Decisions, *, locked: bool) -> dict[str
     """The status as plain data; `locked`: a process holds the lock."""
     found, decided = head(fold, fold.counts(), held=locked), dict[str, Any]()
     if decisions.lines:
+        counts = Counter(said.verdict for _, _, said in fold.decided(decisions))
         undecided = sum(decisions.of(key, state) is None for key, state in fold.each(FLAGGED))
-        decided = {"decisions": {**_decided(fold, decisions), "flagged_undecided": undecided}}
+        decided = {"decisions": {name: counts[name] for name in VERDICTS[:-1]} | {"flagged_undecided": undecided}}
     return {
         **{name: value for name, value in found.items() if name != "v"},
         "in_flight": fold.in_flight(),
         "failures": [{"kind": f.kind, "count": f.count} for f in failures(fold.each(FAILED))],
         "flags": [{"flag": f.kind, "count": f.count} for f in flagged(fold.each(FLAGGED))],
+        "held": sum(state.held for _, state in fold.each(FLAGGED)),
         **decided,
         "finished": found["run"]["state"] == "finished",
     }
-
-
-def _decided(fold: IndexedFold, decisions: Decisions) -> dict[str, int]:
-    """How many pictures have each verdict; those that nobody has decided about aren't looked at."""
-    seen, ids = set[str](), decisions.items()
-    counts: dict[str, int] = dict.fromkeys(VERDICTS[:-1], 0)
-    while some := set(islice(ids, _TOGETHER)):
-        states = fold.items.several(list(some))
-        while moved := [state.now for state in states.values() if state.nameless and state.now]:
-            states = {key: state for key, state in states.items() if not state.nameless}
-            states |= fold.items.several(moved)
-        for key in states.keys() - seen:
-            if not states[key].gone and (said := decisions.of(key, states[key])) is not None:
-                counts[said.verdict] += 1
-        seen |= states.keys()
-    return counts
 
 
 def _verdicts(counts: Mapping[str, int]) -> str:
@@ -106,6 +92,7 @@ def text(fold: IndexedFold, found: Mapping[str, Any]) -> str:
         f"predictions: {fold.predictions} by {fold.provider or 'no provider yet'} ({fold.version}){used}",
         *report.failures(failures(fold.each(FAILED))),
         report.flags(flagged(fold.each(FLAGGED))),
+        report.held(found["held"]),
         _verdicts(found["decisions"]) if "decisions" in found else "",
         f"possibly billed twice: {fold.possible_duplicates}" if fold.possible_duplicates else "",
         f"gone from the manifest: {found['gone']}" if found["gone"] else "",

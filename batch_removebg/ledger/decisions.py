@@ -144,7 +144,7 @@ class Decisions:
 
     def items(self) -> Iterator[str]:
         """The ids that verdicts were given to, perhaps several times, and under those that they had then."""
-        return (key.rpartition("\0")[0] for key in self._said)
+        return (key.rpartition("\0")[0] for key in list(self._said))
 
     def _take(self, entry: Entry) -> None:
         if isinstance(entry, Edited) and entry.content:

@@ -116,7 +116,7 @@ class Rendition(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Saved(Entry, tag="saved", frozen=True, kw_only=True):
-    """The picture is durable under its final name, and so are those for other presets."""
+    """The picture is durable under its final name, or `held`, and so are those for other presets."""
 
     item: str
     source: str
@@ -142,6 +142,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     etag: str | None = None
     modified: str | None = None
     edited: str | None = None
+    held: bool = False
 
 
 class Failed(Entry, tag="failed", frozen=True, kw_only=True):
@@ -174,6 +175,12 @@ class Renamed(Entry, tag="renamed", frozen=True):
 
     item: str
     was: str
+
+
+class Released(Entry, tag="released", frozen=True):
+    """The item's pictures, which were held, are durable under their final names."""
+
+    item: str
 
 
 class Gone(Entry, tag="gone", frozen=True):

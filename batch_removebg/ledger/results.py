@@ -139,7 +139,7 @@ def _became(items: Sequence[tuple[str, ItemState]], waits: str, decisions: Decis
         return "", "no picture", "", "", ""
     ended = (_ended(*item, waits, decisions) for item in items)
     outputs, outcomes, flags, errors, verdicts = zip(*ended, strict=True)
-    worst = max(outcomes, key=("saved", "pending", "failed").index)
+    worst = max(outcomes, key=("saved", "held", "pending", "failed").index)
     return _joined(outputs), worst, _joined(flags), " | ".join(dict.fromkeys(filter(None, errors))), _joined(verdicts)
 
 
@@ -149,8 +149,8 @@ def _ended(key: str, state: ItemState, waits: str, decisions: Decisions) -> tupl
     if state.outcome == "failed":
         return "", "failed", "", state.error_message or "", ""
     said = decisions.of(key, state)
-    outputs = _joined([one.output for one in state.renditions])
-    return outputs, "saved", " ".join(state.flags), "", said.verdict if said else ""
+    outputs = "" if state.held else _joined([one.output for one in state.renditions])
+    return outputs, "held" if state.held else "saved", " ".join(state.flags), "", said.verdict if said else ""
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -179,7 +179,7 @@ def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any], dec
     extras |= {"outputs": [to_builtins(one) for one in picture.outputs]}
     if picture is state and (said := decisions.of(key, state)) is not None:
         extras["decision"] = {"verdict": said.verdict, "note": said.note, "t": said.t}
-    extras["edited"] = decisions.edit(state) is not None
+    extras |= {"edited": decisions.edit(state) is not None, "held": picture.held}
     return {
         "id": key,
         "source": source or state.source,

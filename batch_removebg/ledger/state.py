@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 from batch_removebg.errors import SpentPicture, passing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
-from batch_removebg.storage.layout import HELD
+from batch_removebg.storage.layout import place
 
 from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
@@ -76,9 +76,9 @@ class ItemState(Struct, array_like=True, gc=False):
     checked: str = ""  # when the source was last read or asked for: an ISO stamp
     gone: bool = False  # the last whole manifest doesn't have it
     outputs: tuple[events.Rendition, ...] = ()  # all pictures, `output` first, where there are presets
+    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
     was: tuple[str, ...] = ()  # ids that it had before, the last one first
     now: str = ""  # of one that is nameless the id that it has now
-    edited: str | None = None  # sha256 of the touched-up alpha that the pictures are made with, where there was one
     held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
 
     @property
@@ -95,7 +95,7 @@ class ItemState(Struct, array_like=True, gc=False):
 
     def place(self, name: str) -> str:
         """Where the picture of that name lies, relative to OUT."""
-        return f"{HELD}/{name}" if self.held else name
+        return place(name, held=self.held)
 
     @property
     def is_made(self) -> bool:
@@ -138,7 +138,6 @@ class Run(Struct, frozen=True, gc=False):
     pending: int = 0  # at its end, those included that no line names
     done: int = 0  # saved or failed in it
     last: str = ""  # when the last of these was
-    settings: Mapping[str, Any] = {}
 
     def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
         """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
@@ -160,6 +159,7 @@ class Fold:
     """Gives an item's state, to be changed; a new one where the ledger names the item for the first time."""
     provider: str = ""
     version: str = ""
+    settings: Mapping[str, Any] = {}  # of the last run, those that weren't the default
     predictions: int = 0  # creates that a server accepted, in all runs
     billed: int = 0  # those of them that cost money, and those that may have
     possible_duplicates: int = 0  # creates sent again although an earlier one may have been accepted
@@ -183,8 +183,8 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
-            self.provider, self.version = entry.provider, entry.version
-            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items, settings=entry.settings)
+            self.provider, self.version, self.settings = entry.provider, entry.version, _writable(entry.settings) or {}
+            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):
@@ -317,6 +317,10 @@ def _renamed(fold: Fold, state: ItemState, entry: Renamed) -> None:
         fold.saved_for.setdefault(state.fingerprint, []).append(entry.item)
 
 
+def _released(_fold: Fold, state: ItemState, _entry: events.Released) -> None:
+    state.held = False
+
+
 def _gone(_fold: Fold, state: ItemState, _entry: events.Gone) -> None:
     state.gone = True
 
@@ -341,6 +345,7 @@ _STEPS: Mapping[type[Entry], Callable[[Fold, ItemState, Any], None]] = {
     Failed: _failed,
     Unchanged: _unchanged,
     Renamed: _renamed,
+    events.Released: _released,
     events.Gone: _gone,
 }
 

@@ -27,10 +27,13 @@ from batch_removebg.finish.options import Finish, Finished
 from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging.format import identify
 from batch_removebg.ledger.events import Claimed, Rendition, Saved
+from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Matte
 from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.resources import patience
+from batch_removebg.storage.atomic import disk_errors
+from batch_removebg.storage.layout import place
 from batch_removebg.storage.outputs import Outputs
 
 from .cache_key import Recipe
@@ -76,6 +79,7 @@ class Downloader:
     on_hand: OnHand
     out: Path
     policy: RefetchPolicy = RefetchPolicy()
+    hold: bool = False  # pictures with flags wait in a place of their own until somebody accepts them
 
     def __post_init__(self) -> None:
         self._outputs = Outputs(self.out)
@@ -222,23 +226,15 @@ class Downloader:
     async def _put(self, predicted: Predicted, made: list[Finished]) -> Notes:
         """Write and record the pictures."""
         prepared, todo, ledger = predicted.prepared, predicted.prepared.todo, self.context.ledger
-        recipe, there = self._recipe(todo), {one.output: one for one in todo.kept}
+        recipe, judged = self._recipe(todo), _judged(made[0].quality, _flags(todo, made))
+        held = bool(judged["flags"]) and (self.hold or todo.state.held)
         with anyio.CancelScope(shield=True):
             if predicted.reused or todo.others:
                 # No `submitting` line names them all; on record, files left by a crash are known to be ours.
                 await ledger.append(Claimed(todo.item.id, todo.output, todo.others))
             if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
-            for nth, one in zip(todo.missing, made, strict=True):
-                there[todo.names[nth]] = Rendition(
-                    preset=recipe.finishes[nth].preset,
-                    output=todo.names[nth],
-                    recipe=recipe.digests_of(todo.item)[nth],
-                    sha256=await self._outputs.put(todo.names[nth], one.data),
-                    bytes=len(one.data),
-                    **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
-                )
-            outputs = *(there.pop(name) for name in todo.names), *there.values()
+            outputs = await self._written(todo, made, held=held)
             first, notes = outputs[0], [*prepared.notes, *self._unused(prepared), *chain(*(one.notes for one in made))]
             saved = Saved(
                 **described(todo, recipe.digest_of(todo.item)),
@@ -255,9 +251,12 @@ class Downloader:
                 engine=made[0].engine,
                 edited=self.on_hand.edited(prepared),
                 **asdict(prepared.validators),
-                **_judged(made[0].quality, _flags(todo, made)),
+                held=held,
+                **judged,
             )
             await ledger.append(saved)
+            if todo.state.held and not held:
+                await self.context.cpu.run(self._drop_held, todo.state)
         return saved.notes[len(todo.notes) :]
 
     def _unused(self, prepared: Prepared) -> Notes:
@@ -266,6 +265,29 @@ class Downloader:
         if was == prepared.content or not edits.get(was or "") or edits.get(prepared.content):
             return ()
         return ("was touched up, which isn't in the picture: its source, or the API's model, is another one now",)
+
+    async def _written(self, todo: Todo, made: list[Finished], *, held: bool) -> tuple[Rendition, ...]:
+        """All pictures of an item, durable at one place: those that were made, then those that stay."""
+        recipe, there = self._recipe(todo), {one.output: one for one in todo.kept}
+        for name in there if held != todo.state.held else ():
+            with disk_errors(path := self.out / todo.state.place(name)):
+                await self._outputs.put(place(name, held=held), await self.context.cpu.run(path.read_bytes))
+        for nth, one in zip(todo.missing, made, strict=True):
+            there[todo.names[nth]] = Rendition(
+                preset=recipe.finishes[nth].preset,
+                output=todo.names[nth],
+                recipe=recipe.digests_of(todo.item)[nth],
+                sha256=await self._outputs.put(place(todo.names[nth], held=held), one.data),
+                bytes=len(one.data),
+                **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
+            )
+        return *(there.pop(name) for name in todo.names), *there.values()
+
+    def _drop_held(self, state: ItemState) -> None:
+        """Remove what was held of an item whose pictures have been made again, and aren't."""
+        for one in state.renditions:
+            with suppress(OSError):
+                (self.out / state.place(one.output)).unlink()
 
 
 def _alike(signs: list[bytes], urls: int) -> int:

@@ -8,6 +8,7 @@ another format is made from the cutout.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -132,8 +133,10 @@ class OnHand:
         return self._buy_again and self.edits.alphas.get(fingerprint) is None
 
     def _file(self, state: ItemState) -> bytes | None:
-        try:
-            data = (self._out / (state.output or "")).read_bytes()
-        except OSError:
-            return None
-        return data if sha256_hex(data) == state.sha256 else None
+        name = state.output or ""
+        for there in dict.fromkeys((state.place(name), name)):  # one that was accepted may be on its way
+            with suppress(OSError):
+                data = (self._out / there).read_bytes()
+                if sha256_hex(data) == state.sha256:
+                    return data
+        return None

@@ -299,7 +299,7 @@ class Pipeline:
         started = todo.item.id in self._started
         self._started.discard(todo.item.id)
         state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
-        flags = state.flags if state is not None else ()
+        text, flags = (state.place(text), state.flags) if state is not None else (text, ())
         self.escalated += state is not None and not state.reused and "@" in (state.engine or "")
         self.context.notify(Event(kind, todo.item.id, text, error_kind, 1, started, todo.item.source, flags))
         self._copies.ended()

@@ -191,7 +191,9 @@ class Planner:
             one.recipe in (None, wanted[one.output]) if one.output in wanted else one.preset not in presets
             for one in state.renditions
         )
-        return tuple(one for one, stays in zip(state.renditions, same, strict=True) if stays and self._intact(one))
+        return tuple(
+            one for one, stays in zip(state.renditions, same, strict=True) if stays and self._intact(one, state)
+        )
 
     def _former(self, item: Item) -> str:
         """The id that a new item is on record under, or that the row has which its name belongs to; else empty."""
@@ -251,9 +253,9 @@ class Planner:
             keys.insert(nth, None)
         return keys
 
-    def _intact(self, picture: Rendition) -> bool:
+    def _intact(self, picture: Rendition, state: ItemState) -> bool:
         try:
-            return (self.out / picture.output).stat().st_size == picture.bytes
+            return (self.out / state.place(picture.output)).stat().st_size == picture.bytes
         except OSError:
             return False
 

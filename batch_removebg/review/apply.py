@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,11 +16,12 @@ import anyio.to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.engine import weights
-from batch_removebg.errors import BatchError, LockedError, SettingsError, SourceError, UsageError
+from batch_removebg.errors import BatchError, LedgerError, LockedError, SettingsError, SourceError, UsageError
 from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.ledger.decisions import Decisions, Edited
 from batch_removebg.ledger.index.indexed_state import IndexedFold
+from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger, look
 from batch_removebg.ledger.results import render, write
 from batch_removebg.ledger.state import ItemState
@@ -34,6 +35,7 @@ from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.resources import Cpu, patience
 from batch_removebg.run import assemble
+from batch_removebg.run.release import release
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import signature
@@ -44,7 +46,8 @@ from .touch_up import Operation, touched_up
 
 _PAUSE = 2.0  # seconds between two looks whether the lock is free
 _SMALL = 5_000  # items up to which results.json is written anew for each edit; else the next run does that
-_NEXT = "the next run makes its picture"
+_LONGEST = 5.0  # seconds after which the lock is let go, for runs that wait for it
+_NEXT, _SOON = "the next run makes its picture", "others come first: its picture is made soon"
 
 
 class OtherPicture(UsageError, kind="other-picture"):
@@ -73,6 +76,8 @@ class Applier:
         """Do what is to do as soon as that is possible, until this is cancelled."""
         while True:
             async with self._turn:
+                with suppress(LedgerError):  # the page tells of it
+                    self._due |= await anyio.to_thread.run_sync(self._decisions.refresh)
                 if self._due and not held(self._out / layout.STATE):
                     await self._apply()
             await self._clock.sleep(_PAUSE)
@@ -96,7 +101,7 @@ class Applier:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._decisions.append, [entry], self._clock.stamp())
             self._due = True
-            waits = await self._apply()
+            waits = await self._apply(item_id)
         why = waits.get(item_id, waits.get("", ""))
         return Result(alpha, "waits" if why else "made", why)
 
@@ -133,19 +138,19 @@ class Applier:
         made = await self._cpu.isolated(patience(limits.max_pixels), paint, kept, data, matte)
         return await anyio.to_thread.run_sync(edits.keep, made)
 
-    async def _apply(self) -> dict[str, str]:
+    async def _apply(self, first: str = "") -> dict[str, str]:
         """Make what is to do; returns why something waits, by item, or by nothing for all."""
         out, waits = self._out, dict[str, str]()
         try:
             await anyio.to_thread.run_sync(self._decisions.refresh)
             edits = Edits.of(self._decisions)
-            if bool(edits.alphas) and await anyio.to_thread.run_sync(self._any_late, edits):
+            if await anyio.to_thread.run_sync(self._any, edits):
                 async with AsyncExitStack() as stack:
                     lock = locked(out / layout.STATE, clock=self._clock, brief=True)
                     await anyio.to_thread.run_sync(stack.enter_context, lock)
                     ledger = Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=self._clock)
-                    waits = await self._make_all(await stack.enter_async_context(ledger), edits)
-            self._due = False
+                    waits = await self._make_all(await stack.enter_async_context(ledger), edits, first)
+            self._due = _SOON in waits.values()
         except LockedError:
             waits[""] = "a run is going on: the picture is made once that has ended"
         except BatchError as error:
@@ -155,27 +160,36 @@ class Applier:
     def _look(self) -> IndexedFold:
         return look(self._out / layout.LEDGER, self._out / layout.INDEX)
 
-    def _any_late(self, edits: Edits) -> bool:
+    def _any(self, edits: Edits) -> bool:
+        """Whether an edit isn't a picture yet, or a held one was accepted."""
+        holds = any(path.is_file() for path in (self._out / layout.HELD).rglob("*"))
+        if not (edits.alphas or holds):
+            return False
         with closing(self._look()) as fold:
-            return next(edits.late(fold), None) is not None
+            held = (each for each in (fold.each(FLAGGED) if holds else ()) if each[1].held)
+            said = (self._decisions.of(*each) for each in held)
+            return next(edits.late(fold), None) is not None or any(one and one.verdict == "accepted" for one in said)
 
-    async def _make_all(self, ledger: Ledger, edits: Edits) -> dict[str, str]:
-        waits = dict[str, str]()
+    async def _make_all(self, ledger: Ledger, edits: Edits, first: str) -> dict[str, str]:
+        waits, begun = dict[str, str](), self._clock.monotonic()
+        await release(self._out, ledger, lambda _: None)  # of what isn't moved the next run tells
         settings = await anyio.to_thread.run_sync(_settings, self._out, ledger.fold)
         nobody = cast("Provider", SimpleNamespace(capabilities=Capabilities(billed=False)))  # nothing is bought here
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
             context = assemble.context_of(
                 settings, nobody, ledger, session, cpu=self._cpu, clock=self._clock, listener=ignore
             )
-            for key, state in [*edits.late(ledger.fold)]:
+            for key, state in sorted(edits.late(ledger.fold), key=lambda late: late[0] != first):
+                if self._clock.monotonic() - begun > _LONGEST:
+                    waits[key] = _SOON
+                    continue
                 try:
                     await self._make(context, settings, edits, key, copy(state))
                 except BatchError as error:
                     waits[key] = f"{_NEXT}: {error}"
         async with ledger.still() as fold:
             if fold.items.last <= _SMALL and fold.run.state == "finished" and not fold.counts()["pending"]:
-                decisions = await anyio.to_thread.run_sync(Decisions.read, self._out)
-                parts = render(ledger.run_items.frozen(fold), decisions)
+                parts = render(ledger.run_items.frozen(fold), ledger.decisions)
                 await anyio.to_thread.run_sync(write, self._out / layout.RESULTS, parts)
         return waits
 
@@ -207,7 +221,7 @@ def _item(key: str, state: ItemState) -> Item:
 
 def _settings(out: Path, fold: IndexedFold) -> Settings:
     """Those of the last run; raises SettingsError where they aren't on record. Blocks."""
-    settings = Settings.recorded(out, fold.run.settings)
+    settings = Settings.recorded(out, fold.settings)
     if fold.provider != settings.provider:
         raise SettingsError("the last run had a provider of its own")
     return assemble.going_on(settings, ignore)

@@ -246,7 +246,7 @@ class Items:
     def settings(self) -> Mapping[str, Any]:
         """The last run's settings that weren't the default."""
         with self._lock:
-            return self.fold.run.settings
+            return self.fold.settings
 
     def history(self, key: str) -> list[dict[str, str]]:
         """What the ledger tells of an item, the oldest first, as far as its last lines go."""

@@ -13,7 +13,6 @@ from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.finish.presets import Preset, Rule
-from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FLAGGED
@@ -226,7 +225,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
-    edits = Edits.of(Decisions.read(out))
+    edits = Edits.of(ledger.decisions)
     kept = on_hand(settings, ledger.fold, context.recipe, edits)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
@@ -241,7 +240,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out),
+        Downloader(context, kept, out=out, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

@@ -33,6 +33,7 @@ from batch_removebg.storage.lock import locked
 
 from . import assemble, feeds
 from .prune import prune
+from .release import release
 from .settings import Settings
 from .summary import Summary, failures, flagged
 
@@ -132,7 +133,7 @@ async def _run(
         if settings.local:
             await anyio.to_thread.run_sync(_download_weights, settings, weights_progress, listener)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
-        stack.enter_context(locked(out / layout.STATE, clock=clock))
+        killed = stack.enter_context(locked(out / layout.STATE, clock=clock))
         await anyio.to_thread.run_sync(make_folder, out / layout.ALPHAS)
         ledger = await stack.enter_async_context(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
@@ -144,11 +145,12 @@ async def _run(
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
             listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
-        if ledger.fold.run.state is None:
+        if killed or ledger.fold.run.state is None:
             # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
             await anyio.to_thread.run_sync(sweep, out)
         before = ledger.fold.possible_duplicates
         await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
+        await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
@@ -205,6 +207,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
         pruned=pruned,
+        held=sum(state.held for _, state in fold.each(FLAGGED)),
         flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,

@@ -130,7 +130,7 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
         with closing(look(summary.ledger, out / INDEX)) as fold:
             for key, state in fold.each():
                 if key not in seen and not state.gone:
-                    output = out / state.output if state.output and state.outcome == "saved" else None
+                    output = out / state.place(state.output) if state.output and state.outcome == "saved" else None
                     error = in_arguments(state.error_message) if state.error_message else None
                     yield Result(key, state.source, state.outcome, output, error, state.flags)
         if summary.stopped is not None:

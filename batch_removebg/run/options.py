@@ -186,6 +186,10 @@ class Options:
     name: str = option(
         DEFAULT_TEMPLATE, PICTURES, "output names without extension: `{id}` (default), `{stem}`, `{parent}`, `{name}`, "
         "and the manifest's columns", metavar="TEMPLATE")
+    hold_flagged: bool = option(
+        False, PICTURES, "keep pictures with flags in OUT's `.batch-removebg/held/` until they are accepted "
+        "(`batch-removebg review`): the next run then moves them to their names, with or without this flag; those that "
+        "lie there already stay")
     max_size: int = option(200, PICTURES, "largest source or output, in MiB", metavar="MIB", least=1)
     max_pixels: int = option(
         Limits().max_pixels, PICTURES, "largest picture, in pixels, checked before it is decoded", metavar="N", least=1)

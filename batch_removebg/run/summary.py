@@ -45,6 +45,7 @@ class Summary:
     left: int = 0  # those of them that left it in this run
     pruned: int = 0  # pictures of those, and earlier ones of others, that were moved aside
     flags: tuple[Group, ...] = ()
+    held: int = 0  # of the saved: their pictures wait until they are accepted
     escalated: int = 0  # of the saved in this run: made again by a better network
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
     left_out: LeftOut = field(default_factory=dict)  # of folders
@@ -82,7 +83,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as plain data."""
-        counts = ("total", "saved", "failed", "pending", "gone", "skipped", "reused", "escalated", "pruned")
+        counts = ("total", "saved", "failed", "pending", "gone", "held", "skipped", "reused", "escalated", "pruned")
         plain = ("state", "unread", *counts, "predictions", "possible_duplicates")
         return {
             **{name: str(getattr(self, name)) for name in ("out", "ledger", "results")},

@@ -12,3 +12,8 @@ EDITS = f"{STATE}/edits"
 THUMBS = f"{STATE}/thumbs"
 HELD = f"{STATE}/held"
 DEFAULT_TEMPLATE = "{id}"
+
+
+def place(name: str, *, held: bool) -> str:
+    """Where the picture of that name lies: in a place of its own while it is `held`, until somebody accepts it."""
+    return f"{HELD}/{name}" if held else name

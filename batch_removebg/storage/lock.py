@@ -20,10 +20,10 @@ _BRIEF = 15.0  # seconds for which a lock is waited for that is held for some se
 
 
 @contextmanager
-def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[bool]:
     """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it.
 
-    `brief`: for some seconds, for which others wait.
+    `brief`: for some seconds, for which others wait. The block gets whether the last one who held it was killed.
     """
     from filelock import FileLock, Timeout
 
@@ -41,9 +41,9 @@ def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[None]
             ) from None
     try:
         with disk_errors(holder):
-            who = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}
+            killed, who = holder.exists(), {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.stamp()}
             holder.write_text(json.dumps(who | ({"brief": True} if brief else {})))
-        yield
+        yield killed
     finally:
         with suppress(OSError):  # on a disk that has become read-only, the run's own error is the one to report
             holder.unlink()

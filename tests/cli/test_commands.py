@@ -129,6 +129,7 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
         "possible_duplicates": 0,
         "failures": [{"kind": "source", "count": 1}],
         "flags": [{"flag": flag, "count": 2} for flag in ("cut-off", "faint", "suspect")],
+        "held": 0,
         "finished": True,
     }
     assert tree(shop) == before

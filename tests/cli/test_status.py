@@ -63,6 +63,7 @@ def test_status_of_a_run_that_goes_on() -> None:
         "possible_duplicates": 1,
         "failures": [{"kind": "source", "count": 1}],
         "flags": [{"flag": "faint", "count": 1}],
+        "held": 0,
         "finished": False,
     }
 

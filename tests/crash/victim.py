@@ -1,6 +1,7 @@
-"""The real command, killed by SIGKILL at its N-th tick.
+"""The real command, or a touch-up that clears an item's picture, killed by SIGKILL at its N-th tick.
 
     python tests/crash/victim.py N WORDS...
+    python tests/crash/victim.py N touch-up OUT ITEM
 
 A tick lies before and after each write, fsync, rename and unlink under OUT and each exchange with the API, and in the
 middle of each ledger line. With N = 0 nothing happens, and the number of ticks goes to stderr at the end. `begun` on
@@ -14,12 +15,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import anyio
+
 from batch_removebg.cli.main import run_command
+from batch_removebg.clock import Clock
+from batch_removebg.ledger.journal import look
 from batch_removebg.providers import recovery
 from batch_removebg.providers.replicate import Replicate
+from batch_removebg.resources import Cpu
+from batch_removebg.review.apply import Applier
+from batch_removebg.review.touch_up import Stroke
 from batch_removebg.run import assemble
 
 FATAL = int(sys.argv[1])
@@ -64,6 +74,14 @@ def torn_write(descriptor: int, data: bytes) -> int:
     return len(data)
 
 
+async def touch_up(out: Path, item: str) -> None:
+    """Erase all of an item's picture."""
+    with closing(look(out / "ledger.jsonl", out / ".batch-removebg/index.sqlite")) as fold:
+        state = fold.items[item]
+    stroke = Stroke(keep=False, size=500, hardness=1, points=((1, 1),))
+    print(await Applier(out, Cpu(), Clock()).touch_up(item, state, [stroke], state.sha256 or ""), file=sys.stderr)
+
+
 def main() -> None:
     """Set the ticks and run."""
     os.write = torn_write  # type: ignore[assignment]
@@ -81,7 +99,10 @@ def main() -> None:
     # The real policy waits for creates to appear on the list; this list is up to date.
     assemble.LostPolicy = partial(recovery.LostPolicy, looks=(0.0,))  # type: ignore[assignment,misc]
     print("begun", flush=True)
-    code = run_command(sys.argv[2:])
+    words = sys.argv[2:]
+    if words[0] == "touch-up":
+        anyio.run(touch_up, Path(words[1]), words[2])
+    code = 0 if words[0] == "touch-up" else run_command(words)
     print(f"ticks={_count}", file=sys.stderr)
     sys.exit(code)
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from batch_removebg.errors import LedgerError
 from batch_removebg.ledger import events
+from batch_removebg.ledger.decisions import Decided, Edited
 from batch_removebg.ledger.events import (
     EVENTS,
     Claimed,
@@ -26,6 +27,7 @@ from batch_removebg.ledger.events import (
     Gone,
     Ignored,
     Rejected,
+    Released,
     Renamed,
     RunFinished,
     RunStarted,
@@ -122,6 +124,7 @@ FORMS: list[tuple[Entry, str]] = [
         '"unchanged","item":"a","signature":"1:2:3","source":"in/a.jpg","meta":{"sku":"8"}}',
     ),
     (Renamed("sku-1", "https://x/a.jpg"), '"renamed","item":"sku-1","was":"https://x/a.jpg"}'),
+    (Released("a"), '"released","item":"a"}'),
     (Gone("a"), '"gone","item":"a"}'),
     (
         RunFinished(1, 2, 3, 4, 5, 6.5),
@@ -261,6 +264,6 @@ def test_the_table_in_the_readme_is_what_the_records_declare() -> None:
     table = {name.strip(" `"): re.findall(r"`(\w+\??)`", fields) for name, fields in cells}
     declared = {
         name: [f"{each.name}{'' if each.required else '?'}" for each in msgspec.structs.fields(event)]
-        for name, event in EVENTS.items()
+        for name, event in {**EVENTS, "decided": Decided, "edited": Edited}.items()
     }
     assert table == {name: [each for each in found if each not in {"v?", "t?"}] for name, found in declared.items()}

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import lenient
@@ -199,11 +200,11 @@ def test_predictions_that_gave_nothing_are_remembered_until_the_item_is_saved() 
 def test_a_renamed_item_goes_on_with_all_that_was_on_record_and_leaves_nothing_behind() -> None:
     renamed = {"event": "renamed", "item": "S-1", "was": "shoe"}
     fold = fold_of({**SAVED, "fingerprint": "f1"}, renamed)
-    assert fold.items["S-1"] == fold_of({**SAVED, "fingerprint": "f1"}).items["shoe"]
-    assert fold.items["shoe"] == ItemState(gone=True)
+    assert fold.items["S-1"] == replace(fold_of({**SAVED, "fingerprint": "f1"}).items["shoe"], was=("shoe",))
+    assert fold.items["shoe"] == ItemState(gone=True, now="S-1")
     assert [*fold.made("f1")] == [fold.items["S-1"]]
     fold.apply(lenient({**renamed, "item": "shoe", "was": "S-1"}))
-    assert (fold.items["shoe"].outcome, fold.items["S-1"]) == ("saved", ItemState(gone=True))
+    assert (fold.items["shoe"].outcome, fold.items["S-1"]) == ("saved", ItemState(gone=True, now="shoe"))
     kept = fold_of(SAVED, {**SAVED, "item": "hat", "output": "hat.png"}, {**renamed, "item": "hat"})
     assert (kept.items["hat"].output, kept.items["shoe"].gone) == ("hat.png", False)
 

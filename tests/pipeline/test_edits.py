@@ -55,6 +55,7 @@ async def test_an_edit_made_after_a_run_is_a_picture_after_the_next_and_nothing_
     assert (summary.saved, summary.skipped, summary.reused, summary.predictions) == (2, 1, 1, 0)
     assert (alphas(bench, "a.png"), alphas(bench, "bb.png")) == ({77}, {128})
     assert [line["edited"] for line in bench.ledger() if "edited" in line] == [alpha]
+    assert (last(bench, "a.jpg")["edited"], "edited" in last(bench, "bb.jpg")) == (True, False)
     assert (await bench.run()).skipped == 2
 
 

@@ -12,6 +12,7 @@ from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Cutout, Predicted, Prepared, Todo
+from batch_removebg.storage.layout import HELD
 from tests.support.doubles import cutout, photo
 
 PICTURE = b"a picture"
@@ -34,6 +35,14 @@ def test_a_whole_file_of_the_same_recipe_serves(tmp_path: Path) -> None:
     assert there.copy(ITEM) == Predicted(ITEM, Finished(PICTURE, 4, 3), "p1", 2, reused=True)
     assert there.has("f", passed=True)
     assert not there.has("g", passed=True)
+
+
+@pytest.mark.parametrize("place", [f"{HELD}/a.png", "a.png"])
+def test_a_held_file_serves_too_also_on_its_way_to_its_name(tmp_path: Path, place: str) -> None:
+    (tmp_path / HELD).mkdir(parents=True)
+    (tmp_path / "a.png").write_bytes(b"an earlier one")
+    (tmp_path / place).write_bytes(PICTURE)
+    assert output(on_hand(tmp_path, saved(held=True))) == Finished(PICTURE, 4, 3)
 
 
 @pytest.mark.parametrize("content", [None, b"another"])

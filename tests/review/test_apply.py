@@ -18,12 +18,14 @@ from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.journal import look
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.resources import Cpu
+from batch_removebg.review import apply
 from batch_removebg.review.apply import Applier, OtherPicture, Result
 from batch_removebg.review.touch_up import Operation, Stroke
 from batch_removebg.storage.lock import held, locked
 from tests.pipeline.test_sharing import urls
 from tests.support.bench import Bench
 from tests.support.bench import bench as plain
+from tests.support.decisions import decide
 from tests.support.doubles import FakeClock, cutout, photo
 
 __all__ = ["plain"]
@@ -243,3 +245,40 @@ async def test_nothing_is_on_record_of_an_edit_whose_alpha_is_not_durable(
     with pytest.raises(Exception, match="in the way"):
         await Review(bench).touch_up("a.jpg")
     assert Decisions.read(bench.out).edited == {}
+
+
+async def test_the_lock_is_let_go_after_a_while_and_what_was_touched_up_last_comes_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add("a.jpg", "b.jpg", "c.jpg")
+    await bench.run()
+    review = Review(bench)
+    with locked(bench.out / ".batch-removebg", clock=review.fake.clock):
+        for item in ("a.jpg", "b.jpg"):
+            await review.touch_up(item)
+    prepare = apply.prepare
+
+    async def slow(*given: Any) -> Any:
+        review.fake.now += 6
+        return await prepare(*given)
+
+    monkeypatch.setattr(apply, "prepare", slow)
+    assert (await review.touch_up("c.jpg")).state == "made"
+    assert [review.alpha(f"{name}.png") for name in "abc"] == [{128}, {128}, {0}]
+    for made in (1, 2):
+        await review.until_it_pauses()
+        assert sum(review.alpha(f"{name}.png") == {0} for name in "ab") == made
+
+
+async def test_a_held_picture_is_released_once_it_is_accepted_touched_up_or_not(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    await bench.run(hold_flagged=True)
+    review = Review(bench)
+    assert bench.saved() == []  # half an alpha everywhere is suspect
+    await review.until_it_pauses()
+    dot = [Stroke(keep=True, size=8, hardness=1, points=((9, 9),))]
+    assert (await review.touch_up("a.jpg", dot)).state == "made"
+    assert (bench.saved(), review.alpha(".batch-removebg/held/a.png") >= {128, 255}) == ([], True)
+    decide(bench.out, "accepted", "a.jpg", "b.jpg")
+    await review.until_it_pauses()
+    assert (bench.saved(), review.alpha("a.png") >= {128, 255}) == (["a.png", "b.png"], True)

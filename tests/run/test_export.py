@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
@@ -89,7 +88,7 @@ async def test_a_table_has_the_manifests_columns_too_and_replaces_an_earlier_one
     assert head == ["id", "source", "output", "decision", "note", "t", "flags", "note_"]
     assert first[:1] + first[2:] == ["a", "a.png", "accepted", "good", STAMP, flags, "=1"]
     assert second[:1] + second[2:] == ["c", "c.png", "undecided", "", "", flags, "x"]
-    os.unlink(bench.out / "a.png")
+    (bench.out / "a.png").unlink()
     done = export(bench.out, to, ACCEPTED, said.append)
     assert ([line.partition(",")[0] for line in to.read_text().splitlines()], done.lacking) == (["id", "sub/b"], 1)
     (tmp_path / "mine.csv").write_text("id,source\n")

@@ -89,6 +89,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "trim_level": 20,
         "trim_specks": "0",
         "name": "{stem}",
+        "hold_flagged": True,
         "max_size": 20,
         "max_pixels": 1000,
         "memory": 512,

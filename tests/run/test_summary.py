@@ -89,6 +89,7 @@ def test_plain_data_holds_everything() -> None:
         "failed": 2,
         "pending": 0,
         "gone": 0,
+        "held": 0,
         "skipped": 1,
         "reused": 1,
         "escalated": 0,

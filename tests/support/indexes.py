@@ -27,6 +27,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "quality": st.sampled_from([{"coverage": 0.3, "peak": None, "touches": ["top"]}, {}, 7, None]),
     "flags": st.sampled_from([["empty"], ["faint", "cut-off"], [], [1], "empty", None]),
     "reused": st.booleans(),
+    "held": st.booleans(),
     "retryable": st.booleans(),
     "possible_duplicate": st.booleans(),
     "kind": st.sampled_from(["source", "output"]),
@@ -48,6 +49,7 @@ EVENTS = [
     "failed",
     "unchanged",
     "renamed",
+    "released",
     "gone",
 ]
 ENTRIES = st.builds(

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from batch_removebg.hashing import hash64
+from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.ledger.events import Entry, Saved, Submitted
 from batch_removebg.ledger.state import Fold, ItemState, Run, names_of, unsigned
 from batch_removebg.storage.naming import folders_of, name_key
@@ -25,7 +26,7 @@ from .schema import FAILED, FLYING, GONE, MOVED, PENDING, mark, row, short_key
 
 _AT_HAND = 2048  # items under way that a commit leaves in memory: they change soon again
 _BOUGHT = 16_384  # predictions in memory: several times what is written to the file at once
-_TOTALS = ("provider", "version", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
+_TOTALS = ("provider", "version", "settings", "predictions", "billed", "possible_duplicates", "engine", "proven", "run")
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -178,6 +179,17 @@ class IndexedFold(Fold):
     def unsettled(self) -> Iterator[ItemState]:
         """The states with a prediction in flight, or a create without an answer."""
         return (self.filed(state) for _, state in self.each(FLYING))
+
+    def decided(self, decisions: Decisions) -> Iterator[tuple[str, ItemState, Decided]]:
+        """The items of the manifest with a verdict on the picture that they have; the others aren't looked at."""
+        seen = set[str]()
+        for item in decisions.items():
+            state = self.items.get(item)
+            while state is not None and state.nameless and state.now:
+                item, state = state.now, self.items.get(state.now)
+            if state is not None and not state.gone and (said := decisions.of(item, state)) and item not in seen:
+                seen.add(item)
+                yield item, state, said
 
     def refile(self, today: Mapping[str, str]) -> None:
         """Find purchases that an older version filed otherwise by the fingerprints that they have `today`."""

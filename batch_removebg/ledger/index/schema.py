@@ -75,7 +75,7 @@ Done = tuple[str, str, int, str, str | None, Mapping[str, Any] | None, str]
 
 
 def _done(item: str, state: ItemState) -> Done | None:
-    if state.outcome != "saved" or state.in_flight or state.gone:
+    if state.outcome != "saved" or state.in_flight or state.gone or state.held:
         return None
     if state.output is None or state.bytes is None or state.recipe is None:
         return None
