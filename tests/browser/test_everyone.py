@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Context, Review, opened
-from tests.browser.desk import act, cell, loupe, on_disk, walk_in, wide
+from tests.browser.desk import CELL, act, cell, loupe, on_disk, walk_in, wide
 
 pytestmark = pytest.mark.browser
 
@@ -77,6 +77,8 @@ def test_single_letters_act_only_where_pictures_have_the_focus(desk: Page, out: 
     desk.keyboard.press("x")
     assert on_disk(out) == {}
     desk.locator("[data-filter=q]").fill("")
+    expect(desk.locator(CELL)).to_have_count(13)
+    expect(desk.locator("[role=grid][aria-busy]")).to_have_count(0)
     walk_in(desk)
     desk.keyboard.press("x")
     expect(desk.locator("[data-verdict=rejected]")).to_have_count(1)

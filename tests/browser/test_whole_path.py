@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser import shelf
 from tests.browser.conftest import Review, opened
@@ -34,7 +34,9 @@ def test_by_mouse(page: Page, review: Review, made_shelf: Path, out: Path) -> No
     page.mouse.click(*on_screen(page, RIGHT))
     act(page, "save")
     until(page, lambda: alone(out))
+    expect(page.locator("[data-brush]")).to_be_hidden()
     page.keyboard.press("Escape")
+    expect(page.locator("[data-loupe]")).to_be_hidden()
     act(page, "accept")
     shown(page, "pair", "accepted")
     finish(page, out, made_shelf)
@@ -63,7 +65,9 @@ def test_by_keys_alone(page: Page, review: Review, made_shelf: Path, out: Path) 
     page.keyboard.press("d")
     page.keyboard.press("Enter")
     until(page, lambda: alone(out))
+    expect(page.locator("[data-brush]")).to_be_hidden()
     page.keyboard.press("Escape")
+    expect(page.locator("[data-loupe]")).to_be_hidden()
     assert active(page, "data-cell") is not None
     page.keyboard.press("p")
     shown(page, "pair", "accepted")
