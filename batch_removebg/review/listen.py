@@ -74,7 +74,7 @@ async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIter
         with anyio.move_on_after(_AT_ONCE):  # what takes longer is told on the page
             await desk.ready()
         access = Access(settings.key, lasting=True) if settings.key else Access()
-        async with _listening(make_app(desk, access), settings, say) as base:
+        async with listening(make_app(desk, access), settings, say) as base:
             desk.apply()
             if desk.read_only:
                 say(f"{settings.out} can't be written: look at it, but nothing can be decided")
@@ -84,9 +84,15 @@ async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIter
 
 
 @asynccontextmanager
-async def _listening(app: web.Application, settings: ReviewSettings, say: Say) -> AsyncIterator[str]:
+async def listening(app: web.Application, settings: ReviewSettings, say: Say) -> AsyncIterator[str]:
+    """The application, answering for the length of the block; yields its base URL. Raises SettingsError."""
     runner = web.AppRunner(
-        app, handle_signals=False, access_log=None, shutdown_timeout=_SHUTDOWN, handler_cancellation=True
+        app,
+        handle_signals=False,
+        access_log=None,  # tokens are in addresses
+        shutdown_timeout=_SHUTDOWN,
+        handler_cancellation=True,  # of pictures that were scrolled past
+        auto_decompress=False,
     )
     await runner.setup()
     try:
