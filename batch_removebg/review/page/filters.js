@@ -1,5 +1,5 @@
 import { framed, make, mark } from "./dom.js";
-import { nameOf, number, text } from "./texts.js";
+import { nameOf, number, text, visible } from "./texts.js";
 
 const FACETS = ["status", "decision", "flag", "check", "preset", "folder"];
 const ALWAYS = {
@@ -70,7 +70,7 @@ function columnFilter(store) {
   const show = () => {
     const columns = store.about.columns ?? [];
     element.hidden = !columns.length;
-    if (column.options.length !== columns.length) column.replaceChildren(...columns.map((name) => make("option", {}, name)));
+    if (column.options.length !== columns.length) column.replaceChildren(...columns.map((name) => make("option", { value: name }, visible(name))));
   };
   return { element, show };
 }
@@ -128,7 +128,7 @@ export function makeFilters(host, store) {
 
 /** A filter as a chip that can be removed. */
 function chip(store, [kind, value]) {
-  const title = kind.startsWith("col.") ? kind.slice(4) : text(`filter.${kind}`);
+  const title = kind.startsWith("col.") ? visible(kind.slice(4)) : text(`filter.${kind}`);
   const name = kind === "edited" ? text("filter.edited") : text("filter.of", { title, name: nameOf(kind, value) });
   const remove = make("button", { type: "button", "aria-label": text("filter.remove", { name }), click: () => store.toggle(kind, value) }, "✕");
   return make("li", { class: "chip", "data-chip": `${kind}=${value}` }, make("span", {}, name), remove);

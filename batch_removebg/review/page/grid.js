@@ -1,8 +1,8 @@
 import { framed, make, mark } from "./dom.js";
-import { nameOf, text } from "./texts.js";
+import { nameOf, text, visible } from "./texts.js";
 import { Track } from "./track.js";
 
-export const SIZES = { s: 116, m: 168, l: 290 }; // the least width of a cell, px
+export const SIZES = { s: 116, m: 170, l: 290 }; // the least width of a cell, px
 const CAPTION_PX = 26;
 const NODES_MOST = 300;
 const SPARE_ROWS = 2; // beyond what is seen: one on each side
@@ -26,7 +26,7 @@ export function layOut(width, height, least) {
 
 /** The last part of a path or an address. */
 function fileName(row) {
-  return row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id;
+  return visible(row.source.split(/[\\/]/).filter(Boolean).at(-1) ?? row.id);
 }
 
 function flagNames(row, which = () => true) {
@@ -171,7 +171,7 @@ class Grid {
   /** Put the keyboard's focus on the item that has the store's. */
   takeFocus() {
     this.regain = true;
-    this.draw();
+    this.render();
   }
 
   render() {
@@ -212,21 +212,20 @@ class Grid {
     }
     for (let index = first; index <= last; index += 1) this.place(index);
     if (this.store.total) this.place(held);
-    for (const row of this.free) row.hidden = true;
+    for (const row of this.free) row.remove();
   }
 
   place(index) {
     if (this.rows.has(index)) return;
     const row = this.free.pop() ?? this.makeRow();
+    if (!row.isConnected) this.body.append(row);
     this.rows.set(index, row);
-    row.hidden = false;
     mark(row, "aria-rowindex", index + 1);
   }
 
   makeRow() {
     const row = make("div", { role: "row", class: "row" }, ...Array.from({ length: this.columns }, makeCell));
     [...row.children].forEach((cell, column) => cell.setAttribute("aria-colindex", column + 1));
-    this.body.append(row);
     return row;
   }
 
@@ -239,7 +238,7 @@ class Grid {
   paint(cell, at) {
     const { store } = this;
     cell.hidden = at >= store.total;
-    if (cell.hidden) return;
+    if (cell.hidden) return this.forget(cell);
     const row = store.row(at);
     this.picture(cell.lastChild, row);
     if (cell.at === at && cell.epoch === this.epoch) return;
@@ -252,6 +251,12 @@ class Grid {
     this.describe(cell, row);
   }
 
+  /** Nothing is in a cell: nobody is to find there what was. */
+  forget(cell) {
+    for (const name of ["data-at", "data-n", "data-focus"]) cell.removeAttribute(name);
+    cell.at = null;
+  }
+
   describe(cell, row) {
     const found = row && this.store.verdict(row);
     const name = row ? fileName(row) : "…";
@@ -261,7 +266,7 @@ class Grid {
     mark(cell, "data-badges", (row && badges(row)) || null);
     mark(cell, "data-decided", (found && verdictBadge(found)) || null);
     mark(cell, "aria-label", row ? spoken(row, found) : text("grid.loading", { n: cell.dataset.at }));
-    mark(cell, "title", row?.id);
+    mark(cell, "title", row && visible(row.id));
   }
 
   /** The thumb of a row; none while it can't be shown, or isn't worth fetching since the list flies by. */
@@ -288,8 +293,9 @@ class Grid {
 
   giveFocus() {
     this.regain = false;
-    const cell = this.body.querySelector("[data-focus]");
-    (cell ?? this.host).focus({ preventScroll: true });
+    const { focus } = this.store;
+    const row = this.rows.get(Math.floor(focus / this.columns));
+    row?.children[focus % this.columns].focus({ preventScroll: true });
   }
 
   cellOf(event) {

@@ -6,7 +6,7 @@ import { SIZES, makeGrid } from "./grid.js";
 import { bind, help } from "./keys.js";
 import { openLoupe } from "./loupe.js";
 import { Store } from "./store.js";
-import { language, number, setLanguage, text, translate } from "./texts.js";
+import { language, number, setLanguage, text, translate, visible } from "./texts.js";
 
 const part = (name) => document.querySelector(`[data-${name}]`);
 const HASH_EVERY_MS = 300;
@@ -52,7 +52,7 @@ function runState({ state, reason, rate, eta }) {
 function showHeader(store) {
   const { about } = store;
   if (!about) return;
-  const name = about.out.split(/[\\/]/).filter(Boolean).at(-1) ?? about.out;
+  const name = visible(about.out.split(/[\\/]/).filter(Boolean).at(-1) ?? about.out);
   document.title = `${name} – batch-removebg`;
   part("out").textContent = name;
   part("out").title = about.out;

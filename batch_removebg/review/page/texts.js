@@ -40,14 +40,19 @@ export function number(value, options = {}) {
   return value.toLocaleString(chosen, options);
 }
 
+/** A name with a sign for each character that would hide, or turn round what is beside it. */
+export function visible(name) {
+  return name.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "\ufffd");
+}
+
 /** How a value of a kind of filter is called; one such as "amazon:fill" is about the picture of a preset. */
 export function nameOf(kind, value) {
   if (kind === "edited") return text("filter.edited");
   const [, preset, word] = (["check", "flag"].includes(kind) && value.match(/^([^:]*):(.*)$/s)) || [null, "", value];
   const kinds = { decision: ["verdict"], check: ["rule"], flag: ["flag", "rule"] }[kind] ?? [kind];
   const key = kinds.map((one) => `${one}.${word}`).find(hasText);
-  const name = key ? text(key) : word || text(`filter.none-${kind}`);
-  return preset ? text("filter.of", { title: preset, name }) : name;
+  const name = key ? text(key) : visible(word) || text(`filter.none-${kind}`);
+  return preset ? text("filter.of", { title: visible(preset), name }) : name;
 }
 
 /** Put the texts of `data-text`, `data-label`, `data-hint` and `data-placeholder` into a part of the page. */

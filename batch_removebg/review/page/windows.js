@@ -14,7 +14,7 @@ export class Windows {
   clear() {
     this.kept = new Map(); // number of the window → {rows, stale}; the one looked at last is the last
     this.wanted = []; // the one asked for last is the last, and the first to be fetched
-    this.flying = new Set();
+    this.flying = new Map(); // number → {outdated}: whether what is fetched has changed meanwhile
     this.era = {}; // answers to questions of an earlier one are dropped
   }
 
@@ -45,10 +45,11 @@ export class Windows {
 
   async load(number) {
     const { era } = this;
-    this.flying.add(number);
+    const flight = { outdated: false };
+    this.flying.set(number, flight);
     try {
       const rows = await this.fetch(number * WINDOW, WINDOW);
-      if (era === this.era) this.keep(number, rows);
+      if (era === this.era) this.keep(number, { rows, stale: flight.outdated });
     } catch (error) {
       if (era === this.era) this.failed(error);
     } finally {
@@ -59,9 +60,9 @@ export class Windows {
     this.arrived();
   }
 
-  keep(number, rows) {
+  keep(number, found) {
     this.kept.delete(number);
-    this.kept.set(number, { rows, stale: false });
+    this.kept.set(number, found);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     this.latest = null;
   }
@@ -73,6 +74,7 @@ export class Windows {
 
   /** What is known of these items (null: of all) may be old: it is shown until the new is here. */
   expire(items) {
+    for (const flight of this.flying.values()) flight.outdated = true;
     for (const found of this.kept.values())
       found.stale ||= items === null || found.rows.some((row) => items.has(row.n));
   }
