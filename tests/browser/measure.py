@@ -130,7 +130,8 @@ def change_views(page: Page) -> None:
 def bytes_of_the_page() -> None:
     files = [path.read_bytes() for path in sorted(PAGE.rglob("*.*"))]
     together, apart = len(gzip.compress(b"".join(files), 9)), sum(len(gzip.compress(each, 9)) for each in files)
-    row(f"{len(files)} files of the page: bytes · gzipped", f"{sum(map(len, files)):,} · {together:,} together, {apart:,} apart")
+    size = sum(map(len, files))
+    row(f"{len(files)} files of the page: bytes · gzipped", f"{size:,} · {together:,} together, {apart:,} apart")
 
 
 def main(folder: Path, sizes: list[int]) -> None:
