@@ -74,7 +74,7 @@ def of_size(out: Path, n: int) -> Path:
     """An OUT of `n` items with its index, as a run leaves it."""
     if not out.exists():
         shelf.many(out, n)
-        anyio.run(_index, out)
+    anyio.run(_index, out)
     return out
 
 

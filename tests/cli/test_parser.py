@@ -58,7 +58,10 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-@pytest.mark.parametrize("command", ["run", "status", "repair", "export", "serve", "check", "bench-engine"])
+_COMMANDS = ["run", "status", "repair", "review", "report", "export", "serve", "check", "bench-engine"]
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
 def test_every_word_of_the_help_is_explained(command: str) -> None:
     assert all(action.help for action in commands(parser())[command]._actions)
 
