@@ -134,14 +134,15 @@ export function makeActionBar(host, store, actions) {
     make("button", { type: "button", "data-action": name, click: act }, make("span", { class: "sign", "aria-hidden": "true" }, SIGN[name]), make("span", { class: "word", "data-text": `action.${name}` }));
   const deciding = DECIDING.map((name) => button(name, () => actions[name]()));
   const undo = button("undo", () => actions.undo());
-  const others = [button("everything", () => actions.everything()), button("select", () => actions.select()), button("open", () => actions.open(store.focus))];
-  host.append(count, ...deciding, undo, ...others);
+  const choosing = ["everything", "select"].map((name) => button(name, () => actions[name]()));
+  const open = button("open", () => actions.open(store.focus));
+  host.append(count, ...deciding, undo, ...choosing, open);
   const show = () => {
-    for (const element of [...deciding, undo]) element.hidden = store.api.readOnly;
-    for (const element of [...deciding, ...others]) element.disabled = !store.total || store.changing;
+    for (const element of [...deciding, undo, ...choosing]) element.hidden = store.api.readOnly;
+    for (const element of [...deciding, ...choosing, open]) element.disabled = !store.total || store.changing;
     deciding[DECIDING.indexOf("note")].disabled ||= store.everything;
-    mark(others[0], "aria-pressed", String(store.everything));
-    mark(others[1], "aria-pressed", String(Boolean(store.focused && store.selection.has(store.focused.n))));
+    mark(choosing[0], "aria-pressed", String(store.everything));
+    mark(choosing[1], "aria-pressed", String(Boolean(store.focused && store.selection.has(store.focused.n))));
     const chosen = store.everything ? "chosen.everything" : store.selection.size ? "chosen.some" : "chosen.focus";
     count.textContent = store.total ? text(chosen, { n: store.targetSize, at: store.focus + 1, of: store.total }) : "";
   };

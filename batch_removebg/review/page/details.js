@@ -32,20 +32,20 @@ function section(name, lines) {
 
 /** A value with its label: one of the panel's own, or the word that the page has for it elsewhere. */
 function line(name, value) {
-  return [text(["loupe.info", "loupe", "filter", "sort", "flag"].map((scope) => `${scope}.${name}`).find(hasText)), value];
+  return [text(["loupe.info", "loupe", "filter", "sort"].map((scope) => `${scope}.${name}`).find(hasText)), value];
 }
 
 function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note, saving }, boxes) {
   const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`);
   const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
+  const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : [];
   return [
     line("decision", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
     line("note", note),
     line("with", asked.join(", ")),
     line("decided", decision && moment(decision.t)),
     line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
-    line("flag", flags.map((flag) => nameOf("flag", flag)).join(", ")),
-    line("suspect", suspect?.length > 0 && [make("label", {}, check, text("loupe.info.boxes"))]),
+    line("flag", flags.length > 0 && [flags.map((flag) => nameOf("flag", flag)).join(", "), ...where]),
   ];
 }
 

@@ -29,7 +29,7 @@ function fits(row, kind, wanted) {
 function sortValue(row, by) {
   if (FIGURES.includes(by)) return row.quality?.[by] ?? null;
   if (by === "order") return row.n;
-  return row[by === "time" ? "saved" : by] ?? null;
+  return row[by] ?? null;
 }
 
 /** Rows without the figure come last, whichever way the others go. */

@@ -11,6 +11,7 @@ const ITEMS_AT_ONCE = 500;
 export class Store extends EventTarget {
   #focus = 0;
   #asked = 0;
+  #held = null; // the item that shall have the focus in the view on its way
   #range = null; // the range that was asked for last
 
   constructor(api) {
@@ -78,8 +79,9 @@ export class Store extends EventTarget {
   }
 
   /** Ask for the view again, keeping the focus on its item, `held`, if it is still there about the same place. */
-  async refresh(held = this.focused?.n) {
+  async refresh(held = this.changing ? this.#held : this.focused?.n) {
     const asked = ++this.#asked;
+    this.#held = held;
     if (held === null || !this.plain) this.change(true);
     try {
       const found = await this.viewOnceRead(asked);

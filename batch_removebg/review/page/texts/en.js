@@ -207,7 +207,7 @@ export const EN = {
   "loupe.info.decided": "Decided",
   "loupe.info.waits": "yes; the picture follows",
   "loupe.info.yes": "yes",
-  "loupe.info.boxes": "Show them",
+  "loupe.info.boxes": "Show suspect parts",
   "loupe.info.checks": "Checks",
   "loupe.info.file": "File",
   "loupe.info.source-size": "Source's size",

@@ -206,7 +206,7 @@ export const ZH = {
   "loupe.info.decided": "审核时间",
   "loupe.info.waits": "是；新图稍后生成",
   "loupe.info.yes": "是",
-  "loupe.info.boxes": "在图上显示",
+  "loupe.info.boxes": "在图上显示可疑部位",
   "loupe.info.checks": "检查",
   "loupe.info.file": "文件",
   "loupe.info.source-size": "原图尺寸",
