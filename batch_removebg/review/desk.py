@@ -239,10 +239,12 @@ class Desk:
         former = dict[str, Decided]()
 
         def entry(key: str, state: ItemState) -> Decided:
-            if (before := self.items.decisions.last(key, state)) is not None and len(former) <= _MOST_FORMER:
+            before = self.items.decisions.last(key, state)
+            if before is not None and len(former) <= _MOST_FORMER:
                 former[key] = before
             sha256 = state.sha256
-            return Decided(item=key, verdict=asked.verdict, note=asked.note, redo=asked.redo, output_sha256=sha256)
+            note = asked.note if asked.note is not None else before.note if before is not None else ""
+            return Decided(item=key, verdict=asked.verdict, note=note, redo=asked.redo, output_sha256=sha256)
 
         written = await self._write(numbers, entry)
         if len(former) > _MOST_FORMER:

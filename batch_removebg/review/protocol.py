@@ -67,7 +67,7 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
     items: Annotated[tuple[int, ...], Meta(max_length=100_000)] | None = None
     view: str | None = None
-    note: Annotated[str, Meta(max_length=2000)] = ""
+    note: Annotated[str, Meta(max_length=2000)] | None = None  # None: as it was
     redo: dict[Annotated[str, Meta(pattern="^(class|model|precision|refine|edges|zoom)$")], str | bool] = {}
 
     def __post_init__(self) -> None:
@@ -125,6 +125,7 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
         "output": made[0].output if made else None,
         "outputs": [{name: getattr(one, name) for name in shown} | {"failed": failed(one)} for one in made],
         **{name: getattr(state, name) for name in ("sha256", "bytes", "width", "height", "flags", "quality", "meta")},
+        "time": state.checked,
         "source_sha": (state.source_sha256 or "0")[:16],
         "decision": decided and {name: getattr(decided, name) for name in ("verdict", "note", "t", "redo")},
         **more,

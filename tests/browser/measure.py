@@ -137,13 +137,13 @@ def bytes_of_the_page() -> None:
 def main(folder: Path, sizes: list[int]) -> None:
     """Print the table."""
     bytes_of_the_page()
+    outs = {n: of_size(folder / f"out{n}", n) for n in (20_000, *sizes)}
     with browsing() as browser:
         for n in sizes:
-            out = of_size(folder / f"out{n}", n)
-            starts = [start(browser, out) for _ in range(3)]
+            starts = [start(browser, outs[n]) for _ in range(3)]
             printed, shown = (statistics.median(each) for each in zip(*starts, strict=True))
             row(f"{n:,} items: to the address · to the first cells", f"{printed:.2f} s · {shown:.2f} s")
-        with seen(browser, of_size(folder / "out20000", 20_000)) as page:
+        with seen(browser, outs[20_000]) as page:
             at_length(page)
 
 

@@ -25,6 +25,8 @@ CONTRACT = {
     "status": "--json",
     "repair": "--dry-run",
     "export": "--decision --to --preset --flag",
+    "review": "--host --port --token-env --no-browser",
+    "report": "--to",
     "serve": "--host --port --class --model --device --precision --token-env",
     "models": "",
     "presets": "",

@@ -72,6 +72,13 @@ async def test_undo_brings_back_what_had_been_decided_once(out: Path) -> None:
         await page.post("/api/undo", {"undo": key}, 410)
 
 
+async def test_a_note_stays_with_another_verdict_until_another_is_given(out: Path) -> None:
+    async with served(out) as page:
+        for asked, note in (({"note": "fringe"}, "fringe"), ({}, "fringe"), ({"note": ""}, "")):
+            await page.post("/api/decisions", {"items": [1], "verdict": "accepted", **asked})
+            assert lines(out)[-1].get("note", "") == note
+
+
 async def test_a_picture_that_is_made_anew_is_undecided_again(bench: Bench, out: Path) -> None:
     async with served(out) as page:
         await page.post("/api/decisions", {"items": [1, 2, 3], "verdict": "accepted"})

@@ -39,7 +39,8 @@ export class Stage {
     this.over = make("div", { class: "layer", "data-over": true });
     this.marks = make("div", { class: "layer" });
     this.sheet = make("div", { class: "sheet" }, this.under, this.over, this.marks);
-    this.divider = make("input", { type: "range", max: 100, step: 0.5, value: 50, "aria-label": text("loupe.compare"), "data-divider": true, input: () => this.place() });
+    const range = { type: "range", max: 100, step: 0.5, value: 50, "data-divider": true };
+    this.divider = make("input", { ...range, "aria-label": text("loupe.compare"), input: () => this.place() });
     this.message = make("p", { class: "message", role: "status", hidden: true });
     this.host = make("div", { class: "view", tabindex: 0, role: "group", "aria-label": text("loupe.stage"), "data-stage": true },
       this.sheet, make("div", { class: "divider", "data-scope": "" }, this.divider), this.message);

@@ -1,5 +1,5 @@
 import { make } from "./dom.js";
-import { hasText, nameOf, number, text } from "./texts.js";
+import { hasText, nameOf, number, text, visible } from "./texts.js";
 
 const SHARES = ["coverage", "undecided", "peak", "doubt"];
 
@@ -23,8 +23,8 @@ function section(name, lines) {
   const told = lines.filter(([, value]) => value || value === 0);
   if (!told.length) return null;
   const parts = told.flatMap(([label, value]) => [
-    make("dt", {}, make("bdi", {}, label)),
-    make("dd", {}, ...(Array.isArray(value) ? value : [make("bdi", {}, String(value))])),
+    make("dt", {}, make("bdi", {}, visible(label))),
+    make("dd", {}, ...(Array.isArray(value) ? value : [make("bdi", {}, visible(String(value)))])),
   ]);
   const heading = name ? [make("h3", {}, text(`loupe.info.${name}`))] : [];
   return make("section", { "data-section": name }, ...heading, make("dl", {}, ...parts));
@@ -37,11 +37,12 @@ function line(name, value) {
 
 function stateLines({ decision, edited, waits, flags, suspect }, { verdict, note, saving }, boxes) {
   const asked = Object.entries(decision?.redo ?? {}).map(([name, value]) => `${name} ${value}`);
-  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: (event) => boxes.toggle(event.target.checked) });
+  const toggle = ({ target }) => boxes.toggle(target.checked);
+  const check = make("input", { type: "checkbox", checked: boxes.on, "data-action": "boxes", change: toggle });
   const where = suspect?.length ? [make("label", {}, check, text("loupe.info.boxes"))] : [];
   return [
     line("decision", text(`verdict.${verdict}`) + (saving ? ` (${text("verdict.saving")})` : "")),
-    line("note", note),
+    line("note", note && [note]), // lines and all
     line("with", asked.join(", ")),
     line("decided", decision && moment(decision.t)),
     line("edited", edited && text(waits ? "loupe.info.waits" : "loupe.info.yes")),
@@ -66,7 +67,10 @@ function fileLines({ id, source, source_size: size, outputs, error }) {
     line("id", id),
     line("peek", source),
     line("source-size", size && pixels(...size)),
-    ...outputs.map((one) => [one.preset || text("loupe.delivered"), `${one.output}, ${pixels(one.width, one.height)}, ${kilobytes(one.bytes)}`]),
+    ...outputs.map(({ preset, output, width, height, bytes }) => [
+      preset || text("loupe.delivered"),
+      `${output}, ${pixels(width, height)}, ${kilobytes(bytes)}`,
+    ]),
     line("error", error),
   ];
 }

@@ -5,7 +5,7 @@ import { sectionsOf } from "./details.js";
 import { make, mark } from "./dom.js";
 import { help } from "./keys.js";
 import { Shelf, wordsOf } from "./pictures.js";
-import { number, text } from "./texts.js";
+import { number, text, visible } from "./texts.js";
 import { TouchUp } from "./touchup.js";
 import { ARROWS } from "./zoom.js";
 
@@ -24,7 +24,8 @@ export function openLoupe(store, at) {
 /** A dialog over the whole window: tools, one picture, and what is known of it. */
 class Loupe {
   constructor(store) {
-    Object.assign(this, { store, row: null, detail: null, view: "cutout", backdrop: "checkerboard", output: 0, version: null, boxes: false });
+    Object.assign(this, { store, row: null, detail: null, output: 0, version: null, boxes: false });
+    Object.assign(this, { view: "cutout", backdrop: "checkerboard" });
     this.shelf = new Shelf();
     this.stage = new Stage(this.shelf, () => this.zoomed());
     this.actions = this.actionsOf(new Actions(store));
@@ -39,16 +40,21 @@ class Loupe {
     this.name = make("bdi", {});
     this.verdict = make("span", { class: "badge", "data-verdict": true });
     this.status = make("p", { class: "said", role: "status", "data-said": true });
-    this.info = make("aside", { class: "info", "aria-label": text("loupe.info"), tabindex: 0, "data-info": true, hidden: window.innerWidth < 900 });
-    this.swatches = make("div", { class: "group", role: "group", "aria-label": text("loupe.backdrop") }, ...Object.keys(BACKDROPS).map((name) => this.swatch(name)));
+    this.info = make("aside", { class: "info", "aria-label": text("loupe.info"), tabindex: 0, "data-info": true });
+    this.info.hidden = window.innerWidth < 900;
+    const backdrops = { class: "group", role: "group", "aria-label": text("loupe.backdrop") };
+    this.swatches = make("div", backdrops, ...Object.keys(BACKDROPS).map((name) => this.swatch(name)));
     this.alarm = make("p", { class: "unsaved", role: "alert", "data-alarm": true, hidden: true });
     this.choices = make("div", { class: "group", "data-choices": true });
-    const title = make("h2", { id: "loupe-title" }, this.name);
-    this.head = make("header", { class: "tools" }, tools.group("go", ["close", "previous", "next"]), make("div", { class: "title", "aria-live": "polite", "aria-atomic": "true" }, title, this.place, this.verdict), this.decisions(), this.alarm);
+    const title = make("div", { class: "title", "aria-live": "polite", "aria-atomic": "true" },
+      make("h2", { id: "loupe-title" }, this.name), this.place, this.verdict);
+    this.head = make("header", { class: "tools" },
+      tools.group("go", ["close", "previous", "next"]), title, this.decisions(), this.alarm);
     this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("bar.label") },
       tools.group("view", [...Object.keys(VIEWS), "peek"]), this.choices, this.swatches,
       tools.group("zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("more", ["edit", "info", "keys"]));
-    this.dialog = make("dialog", { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe", tabindex: -1 },
+    const whole = { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe" };
+    this.dialog = make("dialog", { ...whole, tabindex: -1 }, // so that keys act after a click beside everything
       this.head, this.bar, this.stage.host, this.info, this.status);
   }
 
@@ -60,14 +66,23 @@ class Loupe {
 
   swatch(name) {
     const label = text(`loupe.backdrop.${name}`);
-    const button = make("button", { type: "button", class: "swatch", title: label, "aria-label": label, "data-swatch": name, click: () => this.setBackdrop(name) });
+    const attributes = { type: "button", class: "swatch", title: label, "aria-label": label, "data-swatch": name };
+    const button = make("button", { ...attributes, click: () => this.setBackdrop(name) });
     if (name !== "source") button.style.background = BACKDROPS[name];
     return button;
   }
 
   listen() {
-    const heard = { rows: () => this.show(), focus: () => this.show(), view: () => this.show(), decisions: () => this.describe(), said: ({ detail }) => this.say(detail), about: () => this.recover(), unsaved: () => this.warn() };
-    this.heard = Object.entries(heard);
+    const show = () => this.show();
+    this.heard = Object.entries({
+      rows: show,
+      focus: show,
+      view: show,
+      decisions: () => this.describe(),
+      said: ({ detail }) => this.say(detail),
+      about: () => this.recover(),
+      unsaved: () => this.warn(),
+    });
     this.dialog.addEventListener("cancel", (event) => event.target === this.dialog && (event.preventDefault(), this.close()));
     this.dialog.addEventListener("keyup", (event) => event.key.toLowerCase() === "v" && this.peeking && this.choose({ peeking: false }));
   }
@@ -94,7 +109,8 @@ class Loupe {
 
   actionsOf(decide) {
     const { store, stage } = this;
-    const views = Object.entries(VIEWS).map(([name, keys]) => [name, [keys, () => this.choose({ view: this.view === name ? "cutout" : name })]]);
+    const turnTo = (name) => this.choose({ view: this.view === name ? "cutout" : name });
+    const views = Object.entries(VIEWS).map(([name, keys]) => [name, [keys, () => turnTo(name)]]);
     return {
       close: [["Escape"], () => this.close()],
       previous: [["ArrowLeft", "["], () => this.go(-1)],
@@ -231,7 +247,7 @@ class Loupe {
   /** A picture of an item as the stage takes it. */
   layer(kind, options = {}, row = this.row) {
     const url = (size) => this.store.api.pictureUrl(row, kind, { size, ...options });
-    return { n: row.n, label: `${row.id}: ${text(`loupe.${LAYERS[kind]}`)}`, url, fresh: row.edited };
+    return { n: row.n, label: `${visible(row.id)}: ${text(`loupe.${LAYERS[kind]}`)}`, url, fresh: row.edited };
   }
 
   layers(row) {
@@ -280,8 +296,8 @@ class Loupe {
 
   tabs() {
     return this.row.outputs.map(({ preset, output }, index) => {
-      const choose = () => this.choose({ output: index });
-      return make("button", { type: "button", "aria-pressed": String(index === this.output), "data-output": index, click: choose }, make("bdi", {}, preset || output));
+      const attributes = { type: "button", "aria-pressed": String(index === this.output), "data-output": index };
+      return make("button", { ...attributes, click: () => this.choose({ output: index }) }, make("bdi", {}, visible(preset || output)));
     });
   }
 
@@ -298,7 +314,7 @@ class Loupe {
     const { row, store } = this;
     if (!row) return;
     const verdict = store.verdict(row);
-    this.name.textContent = row.id;
+    this.name.textContent = visible(row.id);
     this.place.textContent = text("loupe.place", { at: store.focus + 1, of: store.total });
     mark(this.verdict, "data-verdict", verdict.verdict);
     this.verdict.textContent = verdict.saving ? text("verdict.saving") : text(`verdict.${verdict.verdict}`);
