@@ -152,6 +152,7 @@ class ProxySpec:
     encoding: Literal["jpeg", "bmp"] = "jpeg"  # `bmp`: lossless, almost for nothing, within this process
     quality: int = 92  # of JPEG, 1–95, without chroma subsampling
     more: tuple[int, ...] = ()  # further sides of squares, as BMP, within this process
+    zoom: int | None = None  # longest side of one more, in the photo's shape, of which the subject's part is looked at
 
 
 Box = tuple[float, float, float, float]
@@ -167,6 +168,7 @@ class Matte:
     engine: str | None = None  # runtime, device and precision, such as `openvino CPU bf16`
     doubt: float | None = None  # how far the looks that agree most still disagree, 0–1; None where there was one look
     suspect: tuple[Box, ...] = ()  # where looks disagree, the largest part first: 3 at most
+    part: Box | None = None  # the alpha is of this part, and what lies around it is background; None: of all
 
 
 class Provider(Protocol):

@@ -18,8 +18,9 @@ from batch_removebg.imaging.arrays import to_8_bits
 from batch_removebg.imaging.decode import apart, read
 from batch_removebg.imaging.format import Limits
 from batch_removebg.matting.doubt import disagreement, undecided
-from batch_removebg.matting.matte import MOST_BOXES
-from batch_removebg.model import Matte
+from batch_removebg.matting.matte import MOST_BOXES, pixels_of
+from batch_removebg.matting.regions import regions
+from batch_removebg.model import Box, Matte
 
 from . import weights
 from .devices import SMALLER, Device, Precision
@@ -32,6 +33,9 @@ EMPTY_BELOW = 0.2
 Of 12 photographs, also tiny on white, u2netp's lowest peak is 0.973; of 23 plain pictures the highest is 0.34 (0.16 in
 bf16), of heavily blurred noise. Stripes and lightly blurred noise are objects to it.
 """
+_SOLID = 64  # level of 255 above which the surroundings of the subject are measured
+_AROUND = 0.15  # of the subject's sides, added at each
+_MOST = 0.6  # share of the picture from which on nothing is gained by a look at a part
 _DARKEST = 1e-6  # a black picture is divided by this instead of by its maximum, zero
 
 
@@ -50,7 +54,7 @@ def load(
 def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
     """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
     look = cache(lambda part: _look(part, device, precision))
-    return (Escalating if model.better else Network)(model, look)
+    return (Escalating if model.better else Zooming if model.zoom else Network)(model, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Network:
     def __init__(self, model: weights.Weights, look: Callable[[weights.Weights], _Look]) -> None:
         """`look` loads a part of `model`."""
         self.model, self._look = model, look
-        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=())]]
+        self._looks = [look(part) for part in model.looks or [msgspec.structs.replace(model, better=(), zoom=False)]]
         self.used = str(self._looks[0].runtime.used)  # what it runs on, such as `openvino CPU bf16`
 
     def matte(self, rgb: NDArray[np.uint8]) -> Matte:
@@ -117,6 +121,35 @@ class Escalating(Network):
                 return Network(model, self._look)  # at once, where its parts are loaded
         except SettingsError as error:
             raise SettingsError(str(error).replace(SMALLER, "leave out --escalate")) from error
+
+
+class Zooming(Network):
+    """A network that looks again at what it has found, and a little around that, so that it sees more of it."""
+
+    def matte(self, rgb: NDArray[np.uint8], *whole: NDArray[np.uint8]) -> Matte:
+        """See Network, with the picture in its own shape too; of a part where that is much less than all."""
+        found = super().matte(rgb)
+        if (part := around(found.alpha)) is None:
+            return found
+        closer = super().matte(np.ascontiguousarray(whole[0][pixels_of(part, *whole[0].shape[:2])]))
+        if not closer.alpha.any():
+            return found
+        left, top, across, down = part
+        suspect = ((left + x * across, top + y * down, w * across, h * down) for x, y, w, h in closer.suspect)
+        return replace(closer, part=part, suspect=tuple(suspect))
+
+
+def around(alpha: NDArray[np.uint8]) -> Box | None:
+    """The subject's surroundings, pieces of less than 1 % of the largest left out; None where that is most of it."""
+    sizes, boxes = regions(alpha >= _SOLID)
+    if not len(sizes):
+        return None
+    found = boxes[sizes * 100 >= sizes.max()] / (*alpha.shape[::-1], *alpha.shape[::-1])
+    low, high = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)
+    spare = _AROUND * (high - low)
+    low, high = (low - spare).clip(0, 1), (high + spare).clip(0, 1)
+    (left, top), (width, height) = low.tolist(), (high - low).tolist()
+    return (left, top, width, height) if width * height < _MOST else None
 
 
 def combined(mattes: Sequence[Matte]) -> Matte:

@@ -32,6 +32,7 @@ _SIDECAR = ("size", "mean", "deviation", "sigmoid", "output", "layout")  # what 
 _DOUBTFUL = {"empty", "full", "suspect"}
 """Flags that a better network may do away with. Of 137 rendered and drawn pictures `best` brings the 45 that `good` has
 made suspect from an IoU of 0.85 to 0.89, and the others from 0.91 to 0.90."""
+_ZOOM = 4096  # longest side in pixels of the picture that a zooming network takes its part from
 Deviation = Annotated[float, msgspec.Meta(ge=1e-6, le=1e6)]
 Mean = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 Layout = Literal["NCHW", "NHWC"]
@@ -63,6 +64,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     release: str = ""  # its name among the files that rembg has published
     own: Path | None = None  # a network of the user's: its file
     better: tuple[Weights, ...] = ()  # networks that make again what this one is in doubt about, one after the other
+    zoom: bool = False  # it looks twice: then at the subject's surroundings alone
 
     @property
     def version(self) -> str:
@@ -72,7 +74,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def proxy(self) -> ProxySpec:
         """What it sees of a picture: lossless, and cheap to encode, since that isn't sent anywhere."""
-        return ProxySpec(square=self.size, encoding="bmp")
+        return ProxySpec(square=self.size, encoding="bmp", zoom=_ZOOM if self.zoom else None)
 
     @property
     def shown(self) -> ProxySpec:
@@ -185,6 +187,17 @@ def escalating(model: Weights) -> Weights:
     if not better:
         raise SettingsError(f"--escalate: no class is better than {model.name}; leave it out")
     return msgspec.structs.replace(model, better=tuple(MODELS[CLASSES[each]] for each in better))
+
+
+def zooming(model: Weights) -> Weights:
+    """The network, looking twice."""
+    return msgspec.structs.replace(model, zoom=True)
+
+
+def better(model: Weights) -> Class | None:
+    """The next class after the network's own; None where it has none, or that is the best."""
+    classes = get_args(Class)
+    return next(iter(classes[classes.index(model.class_) + 1 :]), None) if model.class_ is not None else None
 
 
 def going_on(version: str) -> str:

@@ -14,9 +14,9 @@ from batch_removebg.imaging.colour import convert, flaw, from_srgb, means_srgb, 
 from batch_removebg.imaging.format import Colour
 from batch_removebg.matting.dust import cleaned
 from batch_removebg.matting.foreground import foreground
-from batch_removebg.matting.matte import Alpha
-from batch_removebg.matting.refine import reduced, refine, resized
-from batch_removebg.model import Matte
+from batch_removebg.matting.matte import Alpha, pixels_of
+from batch_removebg.matting.refine import SMALL, reduced, refine, resized
+from batch_removebg.model import Box, Matte
 
 from .measures import Size
 from .options import Finish
@@ -35,31 +35,42 @@ class Cut:
 
 def cut_out(picture: Picture, matte: Matte, finish: Finish) -> Cut:
     """As `cut`, with a matte; one of our own networks is refined at the size that is best for that."""
-    return cut(picture, _best(matte, finish.refine), finish)
+    return cut(picture, _best(picture, matte, finish.refine), finish, matte.part)
 
 
 def full_size(picture: Picture, matte: Matte, refine: str) -> Alpha:
     """The alpha that `cut_out` fits to the picture (H×W), before dust is cleared; `refine` is one of `Refine`."""
-    return to_8_bits(_fitted(picture.pixels, _best(matte, refine), refine))
+    return to_8_bits(_fitted(picture.pixels, _best(picture, matte, refine), refine, matte.part))
 
 
-def _best(matte: Matte, how: str) -> Alpha:
-    return reduced(matte.alpha) if matte.engine is not None and how != "none" else matte.alpha
+def _best(picture: Picture, matte: Matte, how: str) -> Alpha:
+    part, (height, width) = matte.part, picture.pixels.shape[:2]
+    if matte.engine is None or how == "none":
+        return matte.alpha
+    # A part may have fewer pixels than the network has made of it: the photo's edges are found by a smaller alpha.
+    return reduced(matte.alpha, SMALL if part is None else min(SMALL, part[2] * part[3] * height * width / 4))
 
 
-def _fitted(pixels: Samples, alpha: Samples, how: str) -> Samples:
-    """The alpha at the size of the pixels; itself where it has that."""
+def _fitted(pixels: Samples, alpha: Samples, how: str, part: Box | None) -> Samples:
+    """The alpha, of all or of a part, at the size of the pixels; itself where it has that."""
     height, width = pixels.shape[:2]
-    if alpha.shape == (height, width):
-        return alpha
-    small = to_8_bits(alpha)
-    return resized(small, height, width) if how == "none" else refine(pixels, small)
+    here = pixels_of(part, height, width)
+    fitted, guide = alpha, pixels[here]
+    if alpha.shape != guide.shape[:2]:
+        small = to_8_bits(alpha)
+        fitted = resized(small, *guide.shape[:2]) if how == "none" else refine(guide, small)
+    if part is None:
+        return fitted
+    whole = np.zeros((height, width), fitted.dtype)
+    whole[here] = fitted
+    return whole
 
 
-def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
+def cut(picture: Picture, alpha: Samples, finish: Finish, part: Box | None = None) -> Cut:
     """The source's own pixels with an alpha fitted to them: H×W, uint8 of any size, or uint16 of the picture's.
 
-    Its depth stays where the format can hold it. To save memory, the picture's own pixels may be changed.
+    `part`: what the alpha is of. The depth stays where the format can hold it. To save memory, the picture's own pixels
+    may be changed.
     """
     if picture.pixels.dtype != np.uint8 and (finish.mask_only or not finish.encoding.deep):
         own = None if picture.alpha is None else to_8_bits(picture.alpha)
@@ -67,7 +78,7 @@ def cut(picture: Picture, alpha: Samples, finish: Finish) -> Cut:
         picture = replace(picture, pixels=to_8_bits(picture.pixels), alpha=own, notes=picture.notes + lost)
     if not finish.mask_only:
         picture = _in_colour_space(picture, finish)
-    fitted = _fitted(picture.pixels, alpha, finish.refine)
+    fitted = _fitted(picture.pixels, alpha, finish.refine, part)
     if finish.clean_below:
         fitted = cleaned(to_8_bits(fitted), finish.clean_below)
     if finish.edges == "clean" and not finish.mask_only:

@@ -68,11 +68,12 @@ class Proxy:
 def proxy(data: bytes, spec: ProxySpec, limits: Limits) -> Proxy:
     """The photo as `spec` wants it, on white, enlarged to a square at most; raises SourceError.
 
-    Where `spec` asks for more than one size, `apart` gives each.
+    Where `spec` asks for more than one picture, `apart` gives each.
     """
     header = probe(data, limits)
-    specs = (spec, *(replace(spec, square=side) for side in spec.more))
-    unpacked = cache(lambda shrink: _kept(unpack(header, shrink)) if spec.more else unpack(header, shrink))
+    specs = [spec, *(replace(spec, square=side) for side in spec.more)]
+    specs += [replace(spec, square=None, longest=spec.zoom)] if spec.zoom else []
+    unpacked = cache(lambda shrink: _kept(unpack(header, shrink)) if specs[1:] else unpack(header, shrink))
     made = [_reduced(data, header, unpacked, partial(_size, each), limits) for each in specs]
     pixels, notes = made[0]
     height, width = pixels.shape[:2]

@@ -51,6 +51,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     settings: Mapping[str, Any]
     pid: int | None = None
     items: int | None = None
+    redo: Mapping[str, Any] = {}
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):
@@ -142,6 +143,7 @@ class Saved(Entry, tag="saved", frozen=True, kw_only=True):
     etag: str | None = None
     modified: str | None = None
     edited: str | None = None
+    redo: Mapping[str, Any] = {}
     held: bool = False
 
 

@@ -80,6 +80,7 @@ class ItemState(Struct, array_like=True, gc=False):
     was: tuple[str, ...] = ()  # ids that it had before, the last one first
     now: str = ""  # of one that is nameless the id that it has now
     held: bool = False  # its pictures wait elsewhere until somebody accepts them, see `place`
+    redo: Mapping[str, Any] = {}  # options in the place of the run's own that the picture was made with, on demand
 
     @property
     def content(self) -> str | None:
@@ -271,7 +272,7 @@ def _settled(state: ItemState) -> None:
 def _saved(fold: Fold, state: ItemState, entry: Saved) -> None:
     _ended(state, entry)
     _settled(state)
-    state.outcome, state.quality = "saved", _writable(entry.quality)
+    state.outcome, state.quality, state.redo = "saved", _writable(entry.quality), _writable(entry.redo) or {}
     if entry.prediction_id is not None and not entry.reused:
         fold.proven = f"{fold.provider} {fold.version}"
     if entry.fingerprint is not None:

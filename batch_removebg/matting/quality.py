@@ -13,7 +13,7 @@ from PIL import Image
 from batch_removebg.model import Box, Matte
 
 from .doubt import loose, undecided
-from .matte import MOST_BOXES
+from .matte import MOST_BOXES, framed
 from .regions import areas
 
 FLAGS = EMPTY, FULL, SUSPECT, FAINT, FRAGMENTED, CUT_OFF = "empty", "full", "suspect", "faint", "fragmented", "cut-off"
@@ -48,7 +48,7 @@ class Quality:
 
 def measure(matte: Matte) -> Quality:
     """The quality of an alpha as it was bought."""
-    alpha, peak = matte.alpha, matte.peak
+    alpha, peak = framed(matte).alpha, matte.peak
     factor = -(-max(alpha.shape) // LONGEST)
     small = alpha if factor == 1 else np.asarray(Image.fromarray(alpha).reduce(factor))
     solid = small >= 128

@@ -46,10 +46,10 @@ def refine(guide: Samples, alpha: Alpha) -> Alpha:
     return _evaluated(models, guide, sure, active)
 
 
-def reduced(alpha: Alpha) -> Alpha:
-    """A network's alpha (h×w) as it is refined best, of `SMALL` pixels at most: its edges are soft at any size."""
+def reduced(alpha: Alpha, most: float = SMALL) -> Alpha:
+    """A network's alpha (h×w) as it is refined best, of so many pixels at most: its edges are soft at any size."""
     rows, columns = alpha.shape
-    factor = (SMALL / (rows * columns)) ** 0.5
+    factor = (most / (rows * columns)) ** 0.5
     if factor >= 1:
         return alpha
     size = max(1, int(columns * factor)), max(1, int(rows * factor))

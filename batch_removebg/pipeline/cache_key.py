@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,9 @@ class Recipe:
     passes_urls: bool  # the API fetches URLs itself, and its cutout is the picture
     limits: tuple[int | bool, ...] = ()  # bounds of sources: they decide whether an item fails, not how a picture looks
     others: tuple[Finish, ...] = ()  # further pictures of each item, for other presets
+    redo: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # options in the place of the run's own, as the ledger has them
 
     @property
     def finishes(self) -> tuple[Finish, ...]:
@@ -86,6 +89,8 @@ class Recipe:
     def _bought(self) -> list[Any]:
         proxy = asdict(self.proxy)
         del proxy["more"]
+        if proxy["zoom"] is None:  # as it was before there was any
+            del proxy["zoom"]
         return [self.provider, self.version, dict(self.inputs), proxy]
 
 

@@ -72,8 +72,9 @@ class Deduplicator:
             return Way.PARK
         passed = prepared.sha256 is None
         edited = self._on_hand.edited(prepared) is not None
-        # Of what a URL gave its last picture is all that is kept.
-        anew = passed and prepared.todo.forced and key not in self._anew and not edited
+        anew = not edited and _anew(prepared) and key not in self._anew and (passed or not _begun(prepared))
+        if anew and prepared.todo.anew and not leads:
+            self._on_hand.alphas.set_aside(key)  # from here on a run that resumes finds nothing but what is bought now
         if not (damaged or anew) and ((edited and not passed) or self._on_hand.has(key, passed=passed)):
             return Way.COPY
         if not leads:
@@ -86,7 +87,7 @@ class Deduplicator:
         same, turn = own.fingerprint == key, self._past.pop(key, None) or Turn(prepared)
         turn.owner = prepared
         self._turns[key] = turn
-        begun = self._unsettled.pop(key, [own] if same and (own.in_flight or own.lost is not None) else [])
+        begun = self._unsettled.pop(key, [own] if _begun(prepared) else [])
         if self._context.provider.capabilities.billed and begun:
             turn.inherit(begun)
         if turn.upload is None and same and own.upload is not None:
@@ -102,7 +103,7 @@ class Deduplicator:
         Those are all of them or, after an error of the item alone, the first, which has the turn now.
         """
         key = prepared.fingerprint
-        if prepared.todo.forced and prepared.sha256 is None and error is None:
+        if _anew(prepared) and error is None:
             self._anew.add(key)
         self._context.sources.let_go(key)
         if not self.leads(prepared):
@@ -124,6 +125,17 @@ class Deduplicator:
             if len(self._past) > _REMEMBERED:
                 self._past.popitem(last=False)
         return [(parked, shared) for parked in copies]
+
+
+def _anew(prepared: Prepared) -> bool:
+    """Whether a prediction is bought whatever is on hand; of a forced URL its last picture is all that is kept."""
+    return prepared.todo.anew or (prepared.sha256 is None and prepared.todo.forced)
+
+
+def _begun(prepared: Prepared) -> bool:
+    """Whether an earlier run has begun to buy the item's content for it."""
+    own = prepared.todo.state
+    return own.fingerprint == prepared.fingerprint and (own.in_flight or own.lost is not None)
 
 
 def _shared(error: BatchError) -> BatchError:

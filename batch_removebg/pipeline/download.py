@@ -45,6 +45,8 @@ from .work import Cutout, Predicted, Prepared, Todo
 if TYPE_CHECKING:
     from batch_removebg.matting.quality import Quality
 
+SAME = "made anew, and is the same, bit for bit: the verdict about it stays"
+ANEW = "made anew, from another prediction"
 T = TypeVar("T")
 Notes = tuple[str, ...]
 
@@ -236,6 +238,11 @@ class Downloader:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
             outputs = await self._written(todo, made, held=held)
             first, notes = outputs[0], [*prepared.notes, *self._unused(prepared), *chain(*(one.notes for one in made))]
+            same, begun = first.sha256 == todo.state.sha256, todo.state.in_flight or todo.state.lost is not None
+            if same and (todo.redone or begun):  # perhaps by a redo that was cut short
+                notes.append(SAME)
+            elif todo.anew:
+                notes.append(ANEW)
             saved = Saved(
                 **described(todo, recipe.digest_of(todo.item)),
                 **{name: getattr(first, name) for name in ("output", "sha256", "bytes", "width", "height")},
@@ -251,6 +258,7 @@ class Downloader:
                 engine=made[0].engine,
                 edited=self.on_hand.edited(prepared),
                 **asdict(prepared.validators),
+                redo=recipe.redo,
                 held=held,
                 **judged,
             )

@@ -39,13 +39,14 @@ class Plan:
     todos: list[Todo] = field(default_factory=list)
     done: int = 0
     left: int = 0  # failed before, and left alone
+    elsewhere: int = 0  # for another pass of the run
     entries: list[Renamed | Unchanged] = field(default_factory=list)
     """To be recorded first: ids that have changed, and rows that have, of items with nothing to do."""
 
     @property
     def read(self) -> int:
         """All items."""
-        return len(self.todos) + self.done + self.left
+        return len(self.todos) + self.done + self.left + self.elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,17 @@ class Again:
     refresh: Literal["auto", "never", "always"] = "never"  # URLs that were fetched by us
     before: str = ""  # `auto` asks for what was last read or asked for before this: an ISO stamp
     met: set[str] = field(default_factory=set)  # of the forced, if they are named: those that are there
+    only: Collection[str] | None = None  # the items with these ids are looked at, and no others
+    aside: Collection[str] = ()  # these are left as they are
+    redone: bool = False  # all are made anew, since somebody wants other pictures
+    anew: bool = False  # and from other predictions
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
-        if item in self.doubtful or not self.forced:
-            return item in self.doubtful or self.forced is not None
+        if self.redone or item in self.doubtful:
+            return True
+        if not self.forced:
+            return self.forced is not None
         self.met.update({item}.intersection(self.forced))
         return item in self.met
 
@@ -97,7 +104,8 @@ class Planner:
 
         An item that no name is free for is to do, with that as its problem.
         """
-        found = Plan()
+        rows, given = self._own(rows), len(rows)
+        found = Plan(elsewhere=given - len(rows))
         numbers = self.fold.done(self._keys(rows))
         looked = len(rows)
         for nth in (nth for nth, number in enumerate(numbers) if number is None):
@@ -110,6 +118,16 @@ class Planner:
         self.reading.numbers.add(*done)
         return found
 
+    def _own(self, rows: Sequence[Item | UrlRow]) -> Sequence[Item | UrlRow]:
+        """Those for this pass of the run; the ones that are left aside are in the manifest all the same."""
+        only, aside = self.again.only, self.again.aside
+        if only is not None:
+            return [row for row in rows if row.id in only]
+        for row in rows if aside else ():
+            if row.id in aside:
+                self.reading.begin(as_item(row))
+        return [row for row in rows if row.id not in aside] if aside else rows
+
     def _add(self, found: Plan, item: Item) -> None:
         try:
             step, todo = self.plan(item)
@@ -119,6 +137,9 @@ class Planner:
         if todo.was:
             found.entries.append(Renamed(item.id, todo.was))
         self.reading.begin(item)
+        if todo.was in self.again.aside:
+            found.elsewhere += 1
+            return
         if step is Step.DO:
             found.todos.append(todo)
             if todo.state.gone:  # whatever becomes of it, it is in the manifest again
@@ -160,7 +181,9 @@ class Planner:
         replaced = over[-1] if over else self.fold.filed(state)
         own = None if recipe is self.recipe else recipe
         notes = self._notes(item, names)
-        return step, Todo(item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay)
+        redone = self.again.redone, self.again.anew
+        what = item, names[0], state, mark, same, notes, was, asks, forced, replaced, names[1:], own, stay
+        return step, Todo(*what, *redone)
 
     def _notes(self, item: Item, names: Sequence[str]) -> tuple[str, ...]:
         """Why the item's pictures have other names than were asked for."""

@@ -61,8 +61,8 @@ class Reader:
                 self.context.gate.close(failure)
             if failure is not None or not plan.read:
                 # A manifest that comes in as it is made ends early where the run is stopped.
-                self.whole = failure is None and not (shape.stream and self.context.gate.reason is not None)
-                again = self.planner.again
+                again, cut = self.planner.again, shape.stream and self.context.gate.reason is not None
+                self.whole = failure is None and again.only is None and not cut
                 for name in sorted({*(again.forced or ())} - again.met if self.whole else ()):
                     self.context.notify(Event(Kind.WARNING, text=f"--force {name}: no item has that id"))
                 if self.whole and not self.hidden:

@@ -34,6 +34,8 @@ class Todo:
     others: tuple[str, ...] = ()  # names of further pictures, for other presets
     recipe: Recipe | None = None  # of its own, where it has a scale from its group
     kept: tuple[Rendition, ...] = ()  # of the pictures on record those that stay
+    redone: bool = False  # forced, since somebody wants another picture
+    anew: bool = False  # and from another prediction, whatever is kept
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -16,9 +16,18 @@ import anyio.to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.engine import weights
-from batch_removebg.errors import BatchError, LedgerError, LockedError, SettingsError, SourceError, UsageError
+from batch_removebg.errors import (
+    BatchError,
+    LedgerError,
+    LockedError,
+    OutputBroken,
+    SettingsError,
+    SourceError,
+    UsageError,
+)
 from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
+from batch_removebg.imaging.probe import measure
 from batch_removebg.ledger.decisions import Decisions, Edited
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FLAGGED
@@ -31,10 +40,13 @@ from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.context import Context
 from batch_removebg.pipeline.download import Downloader
 from batch_removebg.pipeline.edits import Edits
+from batch_removebg.pipeline.hosts import NotNow
+from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.prepare import prepare
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.resources import Cpu, patience
 from batch_removebg.run import assemble
+from batch_removebg.run.passes import made_with
 from batch_removebg.run.release import release
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
@@ -47,6 +59,7 @@ from .touch_up import Operation, touched_up
 _PAUSE = 2.0  # seconds between two looks whether the lock is free
 _SMALL = 5_000  # items up to which results.json is written anew for each edit; else the next run does that
 _LONGEST = 5.0  # seconds after which the lock is let go, for runs that wait for it
+_SILENT = "the host of its source doesn't answer now"
 _NEXT, _SOON = "the next run makes its picture", "others come first: its picture is made soon"
 
 
@@ -107,36 +120,45 @@ class Applier:
 
     async def _painted(self, item_id: str, state: ItemState, operations: Sequence[Operation]) -> str:
         """The sha256 of the alpha in force after the operations, which is durable."""
-        edits = Edits.of(self._decisions)
-        kept, data, matte = None, b"", None
-        async with AsyncExitStack() as stack:
-            fold = stack.enter_context(closing(await anyio.to_thread.run_sync(self._look)))
+        edits, kept, data, matte = Edits.of(self._decisions), None, b"", None
+        with closing(await anyio.to_thread.run_sync(self._look)) as fold:
             settings = await anyio.to_thread.run_sync(_settings, self._out, fold)
+            recipe = _recipe(settings, item := _item(item_id, state), state)
+            on_hand = OnHand(self._out, fold.made, "", edits=edits)
             if (earlier := edits.alphas.get(state.content or "")) is not None:
                 kept = await anyio.to_thread.run_sync(edits.load, earlier)
+            elif state.source_sha256 is None:
+                found, _ = await anyio.to_thread.run_sync(on_hand.passed, state.content or "")
+                if not isinstance(found, Cutout) or found.lossy:
+                    raise SourceError("has no cutout on this disk that could be touched up")
+                data = found.data
             else:
-                recipe = _recipe(settings, item := _item(item_id, state), state)
-                on_hand = assemble.on_hand(settings, fold, recipe, edits)
-                if state.source_sha256 is None:
-                    found, _ = await anyio.to_thread.run_sync(on_hand.passed, state.content or "")
-                    if found is None or (isinstance(found, Cutout) and found.lossy):
-                        raise SourceError("has no cutout on this disk that could be touched up")
-                    data = found.data
-                else:
-                    session = await stack.enter_async_context(
-                        fetch.lazy_session(public_only=settings.public_only, reuse=False)
-                    )
-                    sources = assemble.sources(session, settings, self._cpu, self._clock, self._clock.sleep)
-                    data = await sources.patiently(item)
-                    if await self._cpu.run(sha256_hex, data) != state.source_sha256:
-                        raise OtherPicture("its source is another one by now: run again first")
-                    matte = await anyio.to_thread.run_sync(on_hand.matte, recipe.fingerprint(state.source_sha256))
-                    if matte is None:
-                        raise SourceError("has no alpha on this disk that could be touched up")
-        limits, refine = settings.limits(), settings.refine
-        paint = partial(touched_up, limits=limits, refine=refine, operations=operations)
-        made = await self._cpu.isolated(patience(limits.max_pixels), paint, kept, data, matte)
+                data = await self._source(settings, item, state.source_sha256)
+                matte = await anyio.to_thread.run_sync(on_hand.matte, recipe.fingerprint(state.source_sha256))
+                if matte is None:
+                    raise SourceError("has no alpha on this disk that could be touched up")
+        limits = settings.limits()
+        paint = partial(touched_up, limits=limits, refine=recipe.finish.refine, operations=operations)
+        measured = await self._cpu.isolated(patience(0), measure, kept or data, limits)
+        async with self._cpu.memory(measured.cost):
+            try:
+                seconds = patience(measured.width * measured.height)
+                made = await self._cpu.isolated(seconds, paint, kept, data, matte)
+            except OutputBroken as error:
+                raise SourceError(str(error)) from error
         return await anyio.to_thread.run_sync(edits.keep, made)
+
+    async def _source(self, settings: Settings, item: Item, sha256: str) -> bytes:
+        """The bytes of an item's source; raises OtherPicture, or SourceError where they can't be had now."""
+        async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
+            sources = assemble.sources(session, settings, self._cpu, self._clock, self._clock.sleep)
+            try:
+                data = (await sources.read(item)).body
+            except NotNow as later:
+                raise SourceError(_SILENT) from later
+        if await self._cpu.run(sha256_hex, data) != sha256:
+            raise OtherPicture("its source is another one by now: run again first")
+        return data
 
     async def _apply(self, first: str = "") -> dict[str, str]:
         """Make what is to do; returns why something waits, by item, or by nothing for all."""
@@ -199,11 +221,14 @@ class Applier:
         names = {one.preset: one.output for one in state.renditions}
         name, *others = (names[finish.preset] for finish in recipe.finishes)
         mark = None
-        if item.path is not None and item.path.exists():
-            mark = signature(item.path)
+        with suppress(OSError):
+            mark = signature(item.path) if item.path is not None else None
         todo = Todo(item, name, state, mark, others=tuple(others), recipe=recipe)
         context = replace(context, recipe=recipe)
-        prepared = await prepare(context, todo)
+        try:
+            prepared = await prepare(context, todo)
+        except NotNow as later:
+            raise SourceError(_SILENT) from later
         if prepared.content != state.content:
             raise SourceError("its source is another one now")
         on_hand = assemble.on_hand(settings, context.ledger.fold, recipe, edits)
@@ -224,13 +249,13 @@ def _settings(out: Path, fold: IndexedFold) -> Settings:
     settings = Settings.recorded(out, fold.settings)
     if fold.provider != settings.provider:
         raise SettingsError("the last run had a provider of its own")
-    return assemble.going_on(settings, ignore)
+    return assemble.going_on(settings, fold, ignore)
 
 
 def _recipe(settings: Settings, item: Item, state: ItemState) -> Recipe:
     """The one that the item's pictures were made with; raises SettingsError where the last run's settings differ."""
     made = {one.preset: one.recipe for one in state.renditions}
-    for recipe in map(assemble.recipe_of, _each_network(settings)):
+    for recipe in map(assemble.recipe_of, _each_network(made_with(settings, state.redo))):
         wanted = zip(recipe.finishes, recipe.digests_of(item), strict=True)
         if all(made.get(finish.preset, "") in (None, digest) for finish, digest in wanted):
             return recipe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -103,12 +103,16 @@ async def provider(
         yield remote, foreign
 
 
-def going_on(settings: Settings, listener: Listener) -> Settings:
+def looked(settings: Settings) -> IndexedFold:
+    """The ledger as it is, without writing anything; to be closed."""
+    return look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
+
+
+def going_on(settings: Settings, fold: IndexedFold, listener: Listener) -> Settings:
     """The settings with the network that OUT was last made with, where none is asked for; raises SettingsError."""
     if not settings.local or settings.model is not None or settings.model_class is not None or settings.start_over:
         return settings
-    with closing(look(settings.out / layout.LEDGER, settings.out / layout.INDEX)) as fold:
-        name = weights.going_on(fold.version or "") if fold.provider == "local" else None
+    name = weights.going_on(fold.version or "") if fold.provider == "local" else None
     if name is None or name == settings.network.name:
         return settings
     text = f"goes on with {name}, which {settings.out} was made with; the default is {settings.network.name} now: "
@@ -118,6 +122,10 @@ def going_on(settings: Settings, listener: Listener) -> Settings:
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
+    return replace(_recipe_of(settings), redo=settings.part.redo)
+
+
+def _recipe_of(settings: Settings) -> Recipe:
     finish, more = settings.finishes()[0], settings.finishes()[1:]
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
     passes_urls = not settings.fetch_sources
@@ -142,7 +150,9 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
     doubted = ((key, state) for key, state in doubted if state.edited is None)
     doubtful = {key for key, state in doubted if settings.network.doubts(state.flags, state.engine)}
     before = stamp(clock.wall() - _FRESH)
-    again = Again(settings.retry_failed, settings.force, doubtful, settings.refresh, before=before)
+    part, how = settings.part, (settings.retry_failed, settings.force, doubtful, settings.refresh, before)
+    again = Again(*how, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
+    again.met.update(set(part.aside).intersection(settings.force or ()))
     scales = None
     if settings.scale_group is not None:
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))

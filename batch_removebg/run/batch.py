@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -17,14 +14,13 @@ import anyio.to_thread
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, SettingsError
 from batch_removebg.events import Event, Kind, Listener, ignore
-from batch_removebg.hashing import hash64
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
 from batch_removebg.ledger.index.run_items import RunItems
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
-from batch_removebg.model import Item, UrlRow
+from batch_removebg.model import Item, Provider, UrlRow
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
@@ -32,6 +28,7 @@ from batch_removebg.storage.atomic import make_folder, sweep
 from batch_removebg.storage.lock import locked
 
 from . import assemble, feeds
+from .passes import in_passes
 from .prune import prune
 from .release import release
 from .settings import Settings
@@ -51,66 +48,9 @@ async def run(
     handle_signals: bool = False,
     clock: Clock | None = None,
 ) -> Summary:
-    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far.
-
-    Where groups have one scale it is two: in the second those pictures are made again that don't have it.
-    """
+    """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
-    if settings.scale_group is None:
-        return await once(settings, listener=listener)
-    if "-" in inputs:
-        raise SettingsError("--scale-group reads the manifest twice, which stdin can't be: write it to a file first")
-
-    held = dict[str, list[Event]]()  # what the first run says of pictures that the second may make again
-    made, twice = set[int](), 0
-
-    def hear(event: Event, *, again: bool) -> None:
-        nonlocal twice
-        if event.kind is Kind.SAVED:
-            twice += hash64(event.item) in made
-            made.add(hash64(event.item))
-        if event.kind is Kind.TOTAL:
-            event = replace(event, count=2 * event.count)
-        elif event.kind is Kind.STARTED:
-            held.pop(event.item, None)
-        remark = event.kind in (Kind.NOTE, Kind.WARNING)
-        if remark and event.item and not again:
-            held.setdefault(event.item, []).append(event)
-        elif not (remark and again and not event.item):  # which has been heard already
-            listener(event)
-
-    listener(Event(Kind.NOTE, text=f"pictures are made twice where one scale in each {settings.scale_group} needs it"))
-    first = await once(replace(settings, prune=False), listener=partial(hear, again=False))
-    summary = first
-    if first.stopped is None:
-        second = await once(_after(settings, first.predictions), listener=partial(hear, again=True))
-        summary = _together(first, second, len(made), twice)
-    for event in chain(*held.values()):
-        listener(event)
-    return summary
-
-
-def _together(first: Summary, second: Summary, made: int, twice: int) -> Summary:
-    """Of both runs; `made`: the items whose pictures one of them made, `twice`: those of which both did."""
-    return replace(
-        second,
-        seconds=first.seconds + second.seconds,
-        predictions=first.predictions + second.predictions,
-        skipped=max(0, second.saved - made),
-        reused=max(0, first.reused + second.reused - twice),
-        escalated=first.escalated + second.escalated,
-        possible_duplicates=first.possible_duplicates + second.possible_duplicates,
-    )
-
-
-def _after(settings: Settings, bought: int) -> Settings:
-    """The settings of the second pass, which begins nothing anew, and in which as much less may be spent."""
-    left: dict[str, Any] = {"retry_failed": False, "start_over": False, "force": None, "buy_again": False}
-    if settings.max_predictions is not None:
-        left["max_predictions"] = max(0, settings.max_predictions - bought)
-    if settings.max_cost is not None and settings.price is not None:
-        left["max_cost"] = max(0.0, settings.max_cost - bought * settings.price)
-    return replace(settings, **left)
+    return await in_passes(once, settings, listener, stream="-" in inputs)
 
 
 async def _run(
@@ -129,7 +69,6 @@ async def _run(
         count = await anyio.to_thread.run_sync(check, inputs, settings, listener)
         if count is not None:
             listener(Event(Kind.TOTAL, count=count))
-        settings = await anyio.to_thread.run_sync(assemble.going_on, settings, listener)
         if settings.local:
             await anyio.to_thread.run_sync(_download_weights, settings, weights_progress, listener)
         await anyio.to_thread.run_sync(make_folder, out / layout.STATE)
@@ -149,7 +88,9 @@ async def _run(
             # A finished run leaves no temp files, and looking for them takes seconds in a large OUT.
             await anyio.to_thread.run_sync(sweep, out)
         before = ledger.fold.possible_duplicates
-        await ledger.append(RunStarted(provider.name, provider.version, settings.shown(), os.getpid(), count))
+        if given_up := settings.part.given_up:
+            await anyio.to_thread.run_sync(ledger.decisions.append, given_up, clock.stamp())
+        await ledger.append(_started(settings, provider, count))
         await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
@@ -164,6 +105,13 @@ async def _run(
         if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
             await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
         return await _close(ledger, summary, clock)
+
+
+def _started(settings: Settings, provider: Provider, count: int | None) -> RunStarted:
+    """The entry for the run's beginning: OUT goes on with what it says, whatever a part of the run is made with."""
+    whole = settings.part.whole or settings
+    version = whole.network.version if whole.local else provider.version
+    return RunStarted(provider.name, version, whole.shown(), os.getpid(), count, settings.part.redo)
 
 
 def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore) -> int | None:

@@ -13,17 +13,16 @@ from batch_removebg.errors import ItemError
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.index.run_items import RunItems
-from batch_removebg.ledger.journal import look
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.manifest.reader import read_rows
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.edits import Edits
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Cutout, Todo
-from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import digest
 
 from . import assemble
+from .passes import passes_of
 from .settings import Settings
 
 CHUNK = 500  # items planned together
@@ -69,6 +68,9 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
     key = int(fingerprint[:16], 16)
     if key in predicted:
         return "copies"
+    if todo.anew:
+        predicted.add(key)
+        return "bought"
     if item.path is None and (found := on_hand.passed(fingerprint)[0]) is not None:
         return "spent" if isinstance(found, Cutout) and found.lossy else "kept"
     if item.path is not None and (on_hand.edits.alphas.get(source) or on_hand.serves(fingerprint)):
@@ -82,13 +84,25 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
 
     Reads the manifest, and every file that isn't known to be done. Blocks.
     """
-    settings = assemble.going_on(settings, listener)
+    counts = Counter[str](begun=0)
+    for each in passes_of(settings, listener, stream="-" in inputs):
+        counts += _of_pass(inputs, each, counts["begun"], listener)
+    with closing(assemble.looked(settings)) as fold:
+        allowed, _ = settings.budget(fold.billed)
+    del counts["begun"]
+    if allowed is not None and counts["bought"] > allowed:
+        counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
+    return counts
+
+
+def _of_pass(inputs: Sequence[str], settings: Settings, before: int, listener: Listener) -> Counter[str]:
+    """The same of one pass, and the items to do as `begun`, of which passes before it had some."""
     if settings.local and (text := weights.notice(settings.network, "would be")):
         listener(Event(Kind.NOTE, text=text))
     recipe = assemble.recipe_of(settings)
-    counts, begun, limit, how = Counter[str](), 0, settings.limit, assemble.reading_of(settings, listener)
+    counts, begun, limit, how = Counter[str](), before, settings.limit, assemble.reading_of(settings, listener)
     items, edits = read_rows(inputs, how), Edits.of(Decisions.read(settings.out))
-    fold = look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
+    fold = assemble.looked(settings)
     with closing(fold), closing(RunItems(fold)) as reading:
         planner = assemble.planner(settings, reading, recipe, Clock(), edits)
         unsettled = {state.fingerprint for state in fold.unsettled() if state.in_flight and state.fingerprint}
@@ -98,13 +112,9 @@ def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Co
             plan = planner.plan_all(list(islice(items, CHUNK)), None if limit is None else limit - begun)
             if not plan.read:
                 break
-            counts.update(total=plan.read, done=plan.done, left=plan.left)
+            counts.update(total=plan.read - plan.elsewhere, done=plan.done, left=plan.left)
             counts.update(_ending(todo, recipe, on_hand, in_flight, predicted) for todo in plan.todos)
             begun += len(plan.todos)
-        earlier = fold.billed
-    if how.folders.left_out:
+    if how.folders.left_out and settings.part.only is None:
         listener(Event(Kind.WARNING, text=left_out_text(how.folders.left_out)))
-    allowed, _ = settings.budget(earlier)
-    if allowed is not None and counts["bought"] > allowed:
-        counts["beyond"], counts["bought"] = counts["bought"] - allowed, allowed
-    return counts
+    return counts + Counter(begun=begun - before)

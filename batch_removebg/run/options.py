@@ -69,6 +69,9 @@ class Options:
     escalate: bool = option(
         False, PROVIDER, "let the next classes make again what has the flag `suspect`, `empty` or `full`, by the local "
         "engine; those of earlier runs too")
+    zoom: bool = option(
+        False, PROVIDER, "let the local engine look twice, the second time at the subject's surroundings alone: for "
+        "subjects that are small in their photo")
     device: Device = option(
         "auto", PROVIDER, "where the local engine runs: `auto` (default) is the fastest that is available; "
         "`cpu` is onnxruntime; naming one that isn't available is an error")
@@ -218,6 +221,11 @@ class Options:
         metavar="USD", least=0)
     retry_failed: bool = option(
         False, AGAIN, "try items again that failed for good (passing faults are tried again by every run)")
+    redo: tuple[str, ...] = option(
+        (), AGAIN, "make anew what was `rejected` (or is to be redone) in the review, or `undecided-flagged`: as was "
+        "asked for there, with `--class`, `--model`, `--zoom`, `--refine` or `--edges` of this command, which then are "
+        "for these alone, or by the next better class; it stays so in later runs; may be repeated",
+        metavar="rejected|undecided-flagged")
     force: tuple[str, ...] | None = option(
         None, AGAIN, "make the items with these ids anew, from kept masks where there are any; without an ID: all; "
         "give it after the INPUTs", metavar="ID", many=True)

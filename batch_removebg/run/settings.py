@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
@@ -38,6 +38,9 @@ from batch_removebg.storage.naming import check_template, is_url
 from .declare import declared
 from .options import Options
 
+if TYPE_CHECKING:
+    from batch_removebg.ledger.decisions import Edited
+
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
 _PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
@@ -53,6 +56,19 @@ _LOSSY = ("jpeg", "avif")
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one pass of a run does, where it has several."""
+
+    only: Collection[str] | None = None  # ids of the items that it looks at; None: all
+    aside: Collection[str] = ()  # of those that it leaves as they are, since others are for them
+    redone: bool = False  # they are made anew
+    anew: bool = False  # by another prediction, whatever is kept
+    redo: Mapping[str, Any] = field(default_factory=dict)  # the options that are others, as the ledger has them
+    whole: Settings | None = None  # the run's own; None: these
+    given_up: list[Edited] = field(default_factory=list)  # edits that end with it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
@@ -60,6 +76,7 @@ class Settings(Options):
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
     own: Provider | None = None  # in the place of the three that `provider` names
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
+    part: Part = field(default=Part(), compare=False)
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -195,6 +212,7 @@ class Settings(Options):
     def network(self) -> weights.Weights:
         """The local engine's network; raises SettingsError where it isn't known."""
         model = weights.known(self.model or weights.CLASSES[self.model_class or weights.DEFAULT])
+        model = weights.zooming(model) if self.zoom else model
         return weights.escalating(model) if self.escalate else model
 
     @property
@@ -325,6 +343,11 @@ def _faults(settings: Settings) -> Iterator[str]:
             yield f"{flag} belongs to --provider local"
     if settings.escalate and not settings.local:
         yield "--escalate belongs to --provider local: what it would cost elsewhere isn't known"
+    if settings.zoom and (settings.escalate or not settings.local):
+        yield "--zoom belongs to --provider local, and goes without --escalate"
+    for one in settings.redo:
+        if one not in ("rejected", "undecided-flagged"):
+            yield f"--redo {one}: choose one of rejected, undecided-flagged"
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"

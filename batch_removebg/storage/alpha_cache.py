@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,12 @@ class AlphaCache:
             self.folder.stat()  # never created here: see `atomic._make_folders`
         make_folder(path.parent)
         write_atomic(path, data)
+
+    def set_aside(self, fingerprint: str) -> None:
+        """Give one another name, by which it isn't found."""
+        path = self._path(fingerprint)
+        with suppress(OSError):
+            path.replace(path.with_suffix(".was"))
 
     def _path(self, fingerprint: str) -> Path:
         return self.folder / fingerprint[:2] / f"{fingerprint}.png"

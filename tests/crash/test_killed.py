@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.bench import LONG, Crashes
+from batch_removebg.ledger.decisions import Decided, Decisions
+from tests.crash.bench import LONG, Crashes, saved_lines
 from tests.support.fake_api import FakeApi
 
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.timeout(1500)]
@@ -94,6 +95,31 @@ async def test_where_creates_cannot_be_looked_for_a_kill_costs_at_most_what_is_c
         # finish() holds the bill against the items and the possible duplicates.
         kills += (await crash_and_finish(tmp_path / str(number), fatal, gateway=True)).kills
     assert kills >= ROUNDS * IN_A_ROW // 2
+
+
+async def test_what_was_rejected_is_bought_once_more_and_no_oftener_whenever_that_is_killed(tmp_path: Path) -> None:
+    rng, items = random.Random(9), 40 if LONG else 4
+    async with FakeApi() as api:
+        bench = Crashes(tmp_path, api)
+        bench.prepare(items)
+        assert (await bench.run(0))[0] == 0
+        made = dict(saved_lines(bench.out / "ledger.jsonl"))
+        said = [Decided(item=f"{Path(n).stem}.jpg", verdict="rejected", output_sha256=made[n]) for n in made]
+        Decisions(bench.out / "decisions.jsonl").append(said, "2027-01-01T00:00:00.000Z")
+        bench.flags = ("--redo", "rejected")
+        for _ in range(30 if LONG else 6):
+            await bench.run(rng.randint(5, 400 if LONG else 45))
+            bench.check_ledger()
+        assert bench.kills > 0
+        bench.flags = ()
+        code, told = await bench.run(0)  # what was begun is ended without another word
+        assert code == 0, told
+        bench.flags = ("--redo", "rejected")
+        for _ in range(2):
+            code, told = await bench.run(0)
+            assert code == 0, told
+        bench.check_ledger()
+        assert len(api.bill) == 2 * items
 
 
 SHOPS = ("square", "tall", "grey")

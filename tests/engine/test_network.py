@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,7 +17,15 @@ from batch_removebg.engine import weights
 from batch_removebg.engine.devices import Choice, Installed
 from batch_removebg.engine.runtimes import opening
 from batch_removebg.errors import SettingsError, WeightsMissing
+from batch_removebg.finish.finish import finish
+from batch_removebg.finish.options import Finish, Refine
+from batch_removebg.imaging.decode import proxy
+from batch_removebg.imaging.format import Limits
+from batch_removebg.matting.matte import pixels_of
+from batch_removebg.matting.quality import measure
 from batch_removebg.model import Matte
+from batch_removebg.pipeline.cache_key import Recipe
+from tests.support.doubles import encoded
 from tests.support.local_doubles import real_engine
 
 MODEL = weights.MODELS["u2netp"]
@@ -177,3 +187,73 @@ def test_the_real_network_gives_the_same_to_callers_in_several_threads() -> None
     with ThreadPoolExecutor(3) as pool:
         for matte in pool.map(network.matte, [rgb] * 3):
             np.testing.assert_array_equal(matte.alpha, alone.alpha)
+
+
+class Seeing:
+    """A runtime that sees red things, as finely as its network's size allows."""
+
+    used = "a double"
+
+    def __init__(self, model: weights.Weights) -> None:
+        self.side = model.size
+
+    def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        red = tensor[0, 0] - tensor[0, 1]
+        return ((red - red.min()) / max(float(np.ptp(red)), 1e-6))[None, None]
+
+
+def looked(picture: NDArray[np.uint8], *, zoom: bool, refine: Refine = "none") -> tuple[NDArray[np.uint8], Matte]:
+    """The alpha of a cutout, and the matte that it was made with."""
+    model = msgspec.structs.replace(MODEL, zoom=zoom)
+    network = (engine.Zooming if zoom else engine.Network)(model, lambda part: engine._Look(Seeing(part), part))  # type: ignore[arg-type]
+    data = encoded(Image.fromarray(picture), "PNG")
+    matte = engine.matte(network, proxy(data, model.shown, Limits()).data)
+    [made] = finish(data, matte, [Finish(format="png", refine=refine, clean_below=0)], Limits())
+    return np.asarray(Image.open(io.BytesIO(made.data)))[..., 3], matte
+
+
+def small_subject() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A photo of 2000×1500 pixels whose subject, a comb, takes 8 % of its width; and where that is."""
+    picture, subject = np.full((1500, 2000, 3), (90, 90, 80), np.uint8), np.zeros((1500, 2000), bool)
+    subject[700:760, 1200:1360] = subject[760:820, 1200:1360] = True
+    subject[760:820, 1210:1350:20] = subject[760:820, 1211:1350:20] = False
+    picture[subject] = (220, 90, 80)
+    return picture, subject
+
+
+def test_a_closer_look_at_a_small_subject_comes_nearer_to_the_truth() -> None:
+    picture, subject = small_subject()
+    errors = [float(np.abs(looked(picture, zoom=zoom)[0].astype(int) - 255 * subject).mean()) for zoom in (False, True)]
+    assert errors[1] < errors[0] / 3
+
+
+def test_the_matte_of_a_part_lies_where_it_was_looked_at_and_all_around_is_clear() -> None:
+    picture, subject = small_subject()
+    alpha, matte = looked(picture, zoom=True)
+    assert matte.part is not None
+    assert alpha[subject].mean() > 200
+    rows, columns = pixels_of(matte.part, 1500, 2000)
+    assert (rows.start < 700, rows.stop > 820, columns.start < 1200, columns.stop > 1360) == (True,) * 4
+    assert (columns.stop - columns.start) < 260
+    alpha[rows, columns] = 0
+    assert not alpha.any()
+
+
+def test_the_quality_of_a_part_is_told_of_the_whole_picture() -> None:
+    picture, subject = small_subject()
+    found = [measure(looked(picture, zoom=zoom)[1]) for zoom in (False, True)]
+    assert found[1].coverage == pytest.approx(subject.mean(), rel=0.1)
+    assert found[1].touches == found[0].touches == ()
+
+
+def test_a_subject_that_takes_most_of_the_picture_is_looked_at_once() -> None:
+    picture = np.full((300, 400, 3), (90, 90, 80), np.uint8)
+    picture[20:280, 20:380] = (220, 90, 80)
+    assert [looked(picture, zoom=True)[1].part, engine.around(np.zeros((8, 8), np.uint8))] == [None, None]
+
+
+def test_a_zooming_network_has_other_fingerprints_and_all_others_have_theirs_of_old() -> None:
+    assert "zoom" not in Recipe("local", "v", {}, MODEL.proxy, Finish(), False)._bought[3]
+    zooming = msgspec.structs.replace(MODEL, zoom=True)
+    made = {Recipe("local", "v", {}, model.proxy, Finish(), False).fingerprint("0") for model in (MODEL, zooming)}
+    assert len(made) == 2

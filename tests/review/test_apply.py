@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batch_removebg.errors import LockedError, SettingsError
-from batch_removebg.ledger.decisions import Decisions
+from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.ledger.journal import look
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.resources import Cpu
@@ -203,6 +203,18 @@ async def test_a_urls_cutout_is_touched_up_on_its_own_alpha(bench: Bench, tmp_pa
     assert ((await bench.run(rows)).skipped, bench.provider.bill) == (1, 1)
 
 
+async def test_a_urls_picture_in_a_lossy_format_is_touched_up_on_the_cutout_that_was_kept(
+    bench: Bench, tmp_path: Path
+) -> None:
+    rows = urls(tmp_path, "https://shop.example/a.jpg,red")
+    await bench.run(rows, format="jpeg")
+    review = Review(bench)
+    assert (await review.touch_up("red")).state == "made"
+    with Image.open(bench.out / "red.jpg") as picture:
+        assert picture.convert("RGB").getextrema() == ((255, 255),) * 3
+    assert ((await bench.run(rows, format="jpeg")).skipped, bench.provider.bill) == (1, 1)
+
+
 async def test_twins_follow_at_once(bench: Bench) -> None:
     bench.add("a.jpg")
     (bench.photos / "b.jpg").write_bytes((bench.photos / "a.jpg").read_bytes())
@@ -282,3 +294,22 @@ async def test_a_held_picture_is_released_once_it_is_accepted_touched_up_or_not(
     decide(bench.out, "accepted", "a.jpg", "b.jpg")
     await review.until_it_pauses()
     assert (bench.saved(), review.alpha("a.png") >= {128, 255}) == (["a.png", "b.png"], True)
+
+
+async def test_a_redone_picture_keeps_its_options_and_a_later_redo_ends_the_edit(bench: Bench) -> None:
+    bench.add("a.jpg")
+    await bench.run()
+    review = Review(bench)
+
+    async def redo(**options: str) -> None:
+        sha256 = review.state("a.jpg").sha256
+        wish = Decided(item="a.jpg", verdict="redo", output_sha256=sha256, redo=options)
+        Decisions.read(bench.out).append([wish], "2099-01-01T00:00:00.000Z")
+        await bench.run(redo=("rejected",))
+
+    await redo(edges="keep")
+    assert (await review.touch_up("a.jpg", KEEP)).state == "made"
+    assert (review.state("a.jpg").redo, review.alpha("a.png")) == ({"edges": "keep"}, {255})
+    assert (await bench.run()).skipped == 1
+    await redo(edges="keep", refine="none")
+    assert (review.state("a.jpg").edited, review.alpha("a.png")) == (None, {128})

@@ -17,7 +17,7 @@ from batch_removebg.run import library
 from batch_removebg.run.settings import Settings
 from tests.support.settings import GATEWAY, KEY, made
 
-OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own", "given")]
+OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own", "given", "part")]
 
 
 # One table of options
@@ -45,6 +45,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "model_class": "fast",
         "model": "u2net",
         "escalate": True,
+        "zoom": True,
         "device": "openvino",
         "precision": "float32",
         "fetch_sources": True,
@@ -102,6 +103,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "deadline": 60.0,
         "max_cost_total": 20.0,
         "retry_failed": True,
+        "redo": ("rejected",),
         "force": (),
         "buy_again": True,
         "prune": True,
@@ -117,8 +119,8 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         raise SettingsError("enough")
 
     monkeypatch.setattr(library, "run", run)
-    local, remote = {"model_class", "model", "escalate"}, {"provider", "base_url"}  # each refuses the other's
-    for left_out in (local, remote | {"model_class"}, remote | {"model"}):
+    local, remote = {"model_class", "model", "escalate", "zoom"}, {"provider", "base_url"}  # each refuses the other's
+    for left_out in (local, remote | {"model_class", "zoom"}, remote | {"model", "zoom"}):
         apart = left_out | {"aspect", "preset"}  # which contradict others
         some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):

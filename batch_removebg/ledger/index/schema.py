@@ -14,9 +14,10 @@ from batch_removebg.ledger.codec import decode, encode
 from batch_removebg.ledger.state import ItemState, unsigned
 from batch_removebg.storage.naming import name_key
 
-PENDING, FAILED, FLYING, FLAGGED, GONE, MOVED = 1, 2, 4, 8, 16, 32
+PENDING, FAILED, FLYING, FLAGGED, GONE, MOVED, REDONE = 1, 2, 4, 8, 16, 32, 64
 """Marks of items: by outcome; a prediction in flight or a create whose answer is not on record; saved with flags;
-gone, or on record under another id; no other mark stands beside these but that of a prediction."""
+gone, or on record under another id: no other mark stands beside these but that of a prediction; made with options of
+its own."""
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
@@ -49,7 +50,7 @@ def mark(state: ItemState) -> int:
     """The marks of an item; 0 of a saved one that is nothing special."""
     outcomes = {"saved": FLAGGED if state.flags else 0, "pending": PENDING, "failed": FAILED}
     gone = MOVED if state.nameless else GONE
-    found = gone if state.gone else outcomes[state.outcome]
+    found = gone if state.gone else outcomes[state.outcome] | (REDONE if state.redo else 0)
     return found | FLYING if state.in_flight or state.lost is not None else found
 
 
