@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-crash test-long test-chaos test-fuzz bench truth truth-render check fix clean
+.PHONY: help run test test-browser test-crash test-long test-chaos test-fuzz bench truth truth-render check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
+	@echo "make test-browser  use the review page in Chromium, where there is one"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
@@ -34,6 +35,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.browser: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev,browser]'
+	@touch $@ $(VENV)/.dev $(VENV)/.run
+
 $(VENV)/.bench: pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev,bench]'
 	@touch $@ $(VENV)/.dev $(VENV)/.run
@@ -43,6 +48,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/pytest $(TESTS)
+
+test-browser: $(VENV)/.browser
+	$(BIN)/pytest -m browser $(or $(TESTS),tests/browser)
 
 test-crash: $(VENV)/.dev
 	$(BIN)/pytest -m crash $(TESTS)
@@ -97,6 +105,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/mypy --cache-dir=/dev/null
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/oxlint --quiet --deny-warnings --config tests/browser/oxlint.json batch_removebg/review/page
 
 fix: $(VENV)/.dev
 	$(BIN)/ruff format $(CODE)
