@@ -107,18 +107,12 @@ def _reduced(data: bytes, longest: int, *, plain: bool = False) -> Picture:
     return Picture(*resampled(pixels, alpha, *_within(pixels.shape[1::-1], longest)))
 
 
-def kept(out: Path, one: Rendition) -> Path | None:
+def kept(out: Path, state: ItemState, one: Rendition) -> Path | None:
     """Where a picture lies, if it is there as it was made, by its size; never outside OUT."""
-    root = os.path.realpath(out)
-    for folder in ("", layout.HELD):
-        path = Path(os.path.realpath(Path(out, folder, one.output)))
-        with suppress(OSError, ValueError):
-            if (
-                path.is_relative_to(root)
-                and path.is_file()
-                and path.stat().st_size == (one.bytes or path.stat().st_size)
-            ):
-                return path
+    path = Path(os.path.realpath(out / state.place(one.output)))
+    with suppress(OSError, ValueError):
+        if path.is_relative_to(os.path.realpath(out)) and path.is_file() and one.bytes in (None, path.stat().st_size):
+            return path
     return None
 
 
@@ -127,8 +121,8 @@ def rows(items: Items, numbers: Sequence[int], first: int | None = None) -> list
     found = []
     for at, (n, key, state) in enumerate(items.several(numbers), first or 0):
         edit, made = items.edit(state), pictures(state)
-        waits = edit != state.edited or (getattr(state, "held", False) and items.verdict(key, state) == "accepted")
-        missing = any(kept(items.out, one) is None for one in made)
+        waits = edit != state.edited or (state.held and items.verdict(key, state) == "accepted")
+        missing = any(kept(items.out, state, one) is None for one in made)
         decided = items.decisions.last(key, state)
         place, more = None if first is None else at, {"edited": edit is not None, "waits": waits, "missing": missing}
         found.append(row(place, n, key, state, decided=decided, **more))
@@ -190,7 +184,7 @@ class Pictures:
         made = pictures(state)
         if output >= len(made):
             raise refused(state.error_message or "there is no picture of this item", 404)
-        path = kept(self.out, made[output])
+        path = kept(self.out, state, made[output])
         data = path.read_bytes() if path is not None else None
         if data is None or made[output].sha256 not in (None, sha256_hex(data)):
             raise refused(f"{made[output].output} is gone, or was changed since it was made", 404)

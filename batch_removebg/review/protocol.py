@@ -126,6 +126,7 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
         "outputs": [{name: getattr(one, name) for name in shown} | {"failed": failed(one)} for one in made],
         **{name: getattr(state, name) for name in ("sha256", "bytes", "width", "height", "flags", "quality", "meta")},
         "time": state.checked,
+        "held": state.held,
         "source_sha": (state.source_sha256 or "0")[:16],
         "decision": decided and {name: getattr(decided, name) for name in ("verdict", "note", "t", "redo")},
         **more,

@@ -24,9 +24,9 @@ CONTRACT = {
     "--max-predictions --progress --log-format -q -v",
     "status": "--json",
     "repair": "--dry-run",
-    "export": "--decision --to --preset --flag",
     "review": "--host --port --token-env --no-browser",
     "report": "--to",
+    "export": "--decision --to --preset --flag",
     "serve": "--host --port --class --model --device --precision --token-env",
     "models": "",
     "presets": "",
@@ -60,10 +60,10 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-_COMMANDS = ["run", "status", "repair", "review", "report", "export", "serve", "check", "bench-engine"]
+WORDY = ("run", "status", "repair", "review", "report", "export", "serve", "check", "bench-engine")
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", WORDY)
 def test_every_word_of_the_help_is_explained(command: str) -> None:
     assert all(action.help for action in commands(parser())[command]._actions)
 
