@@ -78,7 +78,10 @@ function columnFilter(store) {
 /** Filter by text in names and sources, once no more is typed. */
 function textFilter(store) {
   let typing;
+  const shown = () => store.filter.find(([kind]) => kind === "q")?.[1] ?? "";
   const apply = () => {
+    clearTimeout(typing);
+    if (field.value === shown()) return;
     const others = store.filter.filter(([kind]) => kind !== "q");
     store.setFilter(field.value ? [...others, ["q", field.value]] : others);
   };
@@ -88,9 +91,10 @@ function textFilter(store) {
       clearTimeout(typing);
       typing = setTimeout(apply, TYPED_MS);
     },
+    change: apply,
   });
   const show = () => {
-    if (document.activeElement !== field) field.value = store.filter.find(([kind]) => kind === "q")?.[1] ?? "";
+    if (document.activeElement !== field) field.value = shown();
   };
   return { element: field, show };
 }

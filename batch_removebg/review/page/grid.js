@@ -40,6 +40,7 @@ function badges(row) {
   const flags = [flagNames(row, (flag) => !ofPreset(flag)), flagNames(row, ofPreset)].filter(Boolean);
   return [
     ...flags.map((names) => `⚑ ${names}`),
+    row.held && `‖ ${text("badge.held")}`,
     row.edited && `✎ ${text("badge.edited")}`,
     row.waits && `… ${text("badge.waits")}`,
     row.missing && `! ${text("badge.missing")}`,
@@ -58,6 +59,7 @@ function spoken(row, { verdict, note, saving }) {
     text(`status.${row.status}`),
     row.error,
     flagNames(row),
+    row.held && text("badge.held"),
     row.edited && text("badge.edited"),
     row.waits && text("badge.waits"),
     row.missing && text("badge.missing"),

@@ -93,6 +93,7 @@ export const EN = {
   "rule.name": "file name",
   "rule.small": "too small",
   "badge.edited": "touched up",
+  "badge.held": "held back",
   "badge.waits": "waits for the run",
   "badge.missing": "picture is missing",
   "badge.note": "note: {note}",

@@ -92,6 +92,7 @@ export const ZH = {
   "rule.name": "文件名",
   "rule.small": "尺寸过小",
   "badge.edited": "已修图",
+  "badge.held": "暂不发布",
   "badge.waits": "等待运行结束",
   "badge.missing": "图片缺失",
   "badge.note": "备注：{note}",
