@@ -163,3 +163,14 @@ async def test_a_picture_that_follows_the_edit_has_the_sources_own_pixels(bench:
     await bench.run(edges="keep")
     with Image.open(bench.out / "a.png") as made, Image.open(io.BytesIO((bench.photos / "a.jpg").read_bytes())) as own:
         assert made.convert("RGB").tobytes() == own.convert("RGB").tobytes()
+
+
+async def test_an_edited_picture_is_never_taken_for_what_was_bought(bench: Bench, tmp_path: Path) -> None:
+    rows = urls(tmp_path, "https://shop.example/a.jpg,red")
+    await bench.run(rows)
+    edit(bench, "red")
+    await bench.run(rows)
+    shutil.rmtree(bench.out / ".batch-removebg/alpha")
+    edit(bench, "red", None)
+    assert (await bench.run(rows)).predictions == 1
+    assert (bench.out / "red.png").read_bytes() == cutout()
