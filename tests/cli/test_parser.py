@@ -125,7 +125,7 @@ def test_choices_are_those_of_settings() -> None:
 
 def test_nothing_given_is_nothing_said() -> None:
     assert parsed() == {
-        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given")),
+        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given", "part")),
         "command": "run",
         "inputs": ["in"],
         "out": "out",

@@ -209,7 +209,7 @@ def looked(picture: NDArray[np.uint8], *, zoom: bool, refine: Refine = "none") -
     data = encoded(Image.fromarray(picture), "PNG")
     matte = engine.matte(network, proxy(data, model.shown, Limits()).data)
     [made] = finish(data, matte, [Finish(format="png", refine=refine, clean_below=0)], Limits())
-    return np.asarray(Image.open(io.BytesIO(made.data)))[..., 3], matte
+    return np.array(Image.open(io.BytesIO(made.data)))[..., 3], matte
 
 
 def small_subject() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -365,8 +365,8 @@ class TestOfAnApi:
         await bench.run(redo=("rejected",), grace=0)
         bench.provider.known["p9"] = replace(bench.provider.succeed(CreateRequest("a.jpg", "", "a.png")), id="p9")
         summary = await self.run(bench)
-        assert (summary.saved, summary.predictions) == (1, 0)
-        assert bench.provider.calls.count("create") == 2
+        assert (summary.saved, summary.predictions, summary.reused) == (1, 0, 0)
+        assert (state("a.jpg", bench.out)["prediction_id"], bench.provider.calls.count("create")) == ("p9", 2)
 
     async def test_other_edges_of_an_api_cost_nothing(self, bench: Bench) -> None:
         bench.add("a.jpg")
