@@ -117,7 +117,7 @@ async def _checks(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _require_change(request: web.Request, access: Access) -> None:
     headers = request.headers
-    if headers.get("Origin", f"{request.scheme}://{request.host}") != f"{request.scheme}://{request.host}":
+    if headers.get("Origin", f"://{request.host}").partition("://")[2] != request.host:
         raise refused("pages of other sites can't change anything", 403)
     if not _same(headers.get("X-Review-Token", ""), access.change):
         raise refused("this page is of another session; load it again", 403)
@@ -196,9 +196,12 @@ async def _thumb(request: web.Request) -> web.StreamResponse:
     desk, size = request.app[DESK], _number(request, "size", SIZES[0])
     if size not in SIZES:
         raise refused(f"size is one of {SIZES}")
-    _, _, state = await desk.find(int(request.match_info["n"]))
-    data = await desk.pictures.thumb(state, request.match_info["kind"], size)
-    return web.Response(body=data, content_type="image/webp", headers={"Cache-Control": _FOREVER})
+    n, kind, sha = (request.match_info[name] for name in ("n", "kind", "sha"))
+    _, _, state = await desk.find(int(n))
+    data = await desk.pictures.thumb(state, kind, size)
+    return web.Response(
+        body=data, content_type="image/webp", headers={"Cache-Control": _A_WHILE if sha == "0" else _FOREVER}
+    )
 
 
 @routes.get(r"/picture/{n:\d{1,15}}/{kind:source|cutout|alpha|bare}")

@@ -95,7 +95,9 @@ class Items:
                 changed = self._follow()
             else:
                 self._look()
-            changed.update(self._numbers(self._newly_decided()))
+            decided = self._newly_decided()
+            same = same and len(decided) <= _REMEMBERED
+            changed.update(self._numbers(decided) if same else ())
             if not same or changed or end != self.fold.checkpoint.end:
                 self._moved(changed if same else None)
 
@@ -104,7 +106,7 @@ class Items:
         self._masks.clear()
         if changed is None:
             self._changes.clear()
-            self._known_from = self.revision
+            self._known_from, self.facts = self.revision, None
         else:
             self._changes.append((self.revision, changed))
         while sum(len(some) for _, some in self._changes) > _REMEMBERED:
@@ -193,18 +195,18 @@ class Items:
         """What items are filtered by, as it is now: all is read once, then what changes."""
         with self._reading:
             now, changed = self.revision, self.changed(self._facts_of)
-            if self.facts is None or changed is None:
+            if (facts := self.facts) is None or changed is None:
                 facts, last = Facts(), self.fold.items.last
                 facts.grow(last)
                 for n, key, state in self.fold.items.every():
                     self._put(facts, n, key, state)
                     self.progress = n / last
-                self.facts, self.columns = facts, facts.columns
+                self.columns = facts.columns
             else:
                 for found in self.several([*changed]):
-                    self._put(self.facts, *found)
-            self._facts_of = now
-            return self.facts
+                    self._put(facts, *found)
+            self.facts, self._facts_of = facts, now
+            return facts
 
     def _put(self, facts: Facts, n: int, key: str, state: ItemState) -> None:
         facts.put(n, key, state, self.verdict(key, state), edited=self.edit(state) is not None)

@@ -78,7 +78,10 @@ async def serving(settings: ReviewSettings, say: Say, clock: Clock) -> AsyncIter
             desk.apply()
             if desk.read_only:
                 say(f"{settings.out} can't be written: look at it, but nothing can be decided")
-            yield f"{base}/?token={quote(access.key, safe='')}"
+            try:
+                yield f"{base}/?token={quote(access.key, safe='')}"
+            finally:
+                desk.pictures.close()
     finally:
         desk.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -45,6 +46,7 @@ from .protocol import pictures, refused, row
 SIZES = (256, 512)  # longest sides of thumbnails
 LONGEST = 8192  # pixels a side that a browser gets
 _LIMITS = Limits(max_pixels=250_000_000)
+_DIGEST = re.compile("[0-9a-f]{64}")
 _LARGEST = 1 << 30  # bytes of a file that is shown
 _WAITING = 64  # pictures that wait to be made
 _QUICK = 60.0  # seconds for what a picture's header says
@@ -136,12 +138,13 @@ class Pictures:
         self.out, self._items, self._cpu = items.out, items, cpu
         self._alphas = AlphaCache(items.out / layout.ALPHAS)
         self._slots, self._waiting = anyio.Semaphore(cores()), 0
+        self._under_way = set[anyio.CancelScope]()
         self._memory: OrderedDict[str, bytes] = OrderedDict()
 
     async def thumb(self, state: ItemState, kind: str, size: int) -> bytes:
         """A thumbnail of the `source`, or of the first picture, as WebP."""
-        made = pictures(state)
-        known = state.source_sha256 if kind == "source" else made[0].sha256 if made else None
+        known = state.source_sha256 if kind == "source" else state.sha256
+        known = known if known is not None and _DIGEST.fullmatch(known) else None
         key = f"{known}-{size}.webp"
         if known is not None and (found := await to_thread.run_sync(self._found, key)) is not None:
             return found
@@ -232,7 +235,7 @@ class Pictures:
     def _alpha(self, state: ItemState, version: str) -> tuple[bytes | None, str]:
         """An encoded alpha, and how it is refined; without a version, the one in use."""
         edit = self._items.edit(state)
-        if edit is not None and not version:
+        if edit is not None and _DIGEST.fullmatch(edit) and not version:
             with suppress(OSError):
                 return (self.out / layout.EDITS / f"{edit}.png").read_bytes(), "none"
         ids = [each["id"] for each in self.versions(state) if each["id"]]
@@ -250,16 +253,26 @@ class Pictures:
             await self._slots.acquire()  # given up by who goes away
         finally:
             self._waiting -= 1
+        made, scope = None, anyio.CancelScope(shield=True)
+        self._under_way.add(scope)
         try:
-            with anyio.CancelScope(shield=True):
+            with scope:
                 found = await self._cpu.isolated(_QUICK, measure, data, _LIMITS)
                 async with self._cpu.memory(found.cost):
                     made = await self._cpu.isolated(patience(found.width * found.height), function, data, *args)
-            return made
         except ItemError as error:
             raise refused(f"the picture {error}", 422) from error
         finally:
+            self._under_way.discard(scope)
             self._slots.release()
+        if made is None:
+            raise Busy("the review is ending")
+        return made
+
+    def close(self) -> None:
+        """Give up what is being made."""
+        for scope in self._under_way:
+            scope.cancel()
 
     def _found(self, key: str) -> bytes | None:
         """A kept thumbnail, if it is whole: it wasn't made durable."""
