@@ -40,8 +40,9 @@ SCROLL = """seconds => new Promise((done) => {
         else done([gaps.length, gaps.filter((gap) => gap > 25).length, most]);
     });
 })"""
-SHOWN = """() => {
+SHOWN = """async () => {
     const last = (name) => performance.getEntriesByName(name).at(-1)?.startTime ?? 0;
+    while (last("loupe:shown") <= last("loupe:key")) await new Promise(requestAnimationFrame);
     return last("loupe:shown") - last("loupe:key");
 }"""
 
@@ -104,7 +105,6 @@ def turn_pages(page: Page) -> list[float]:
     for _ in range(TURNS):
         page.wait_for_timeout(500)
         page.keyboard.press("]")
-        page.wait_for_function(f"({SHOWN})() > 0")
         taken.append(float(page.evaluate(SHOWN)))
     page.keyboard.press("Escape")
     return taken

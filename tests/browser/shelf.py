@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from batch_removebg.clock import stamp
 from batch_removebg.ledger.events import Failed, RunFinished, RunStarted, Saved, encode
-from batch_removebg.storage.layout import LEDGER
+from batch_removebg.storage.layout import INDEX, LEDGER
 from tests.bench.scale_data import BEGAN
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,7 +110,7 @@ class Kind(NamedTuple):
 
 def many(out: Path, n: int) -> Path:
     """An OUT of `n` items in 20 folders, every fiftieth failed, that share four pictures."""
-    out.mkdir(parents=True)
+    (out / INDEX).parent.mkdir(parents=True)
     kinds = list(_kinds(out))
     with (out / LEDGER).open("wb") as ledger:
         ledger.write(encode(RunStarted("local", "0" * 64, {}), stamp(BEGAN)))
