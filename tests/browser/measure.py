@@ -123,8 +123,10 @@ def memory(page: Page) -> tuple[float, int]:
 def change_views(page: Page) -> None:
     box = page.locator("[data-filter=flag][value=suspect]")
     for number in range(VIEWS):
-        (box.check if number % 2 == 0 else box.uncheck)()
-        page.locator("[data-chip]").first.wait_for(state="attached" if number % 2 == 0 else "detached")
+        on = number % 2 == 0
+        box.set_checked(on)
+        page.locator("[data-banner]").wait_for(state="visible" if on else "hidden")
+        page.locator("[role=grid]:not([aria-busy])").wait_for()
 
 
 def bytes_of_the_page() -> None:
