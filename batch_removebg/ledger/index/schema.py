@@ -37,7 +37,7 @@ CREATE INDEX by_bought ON item(bought) WHERE bought IS NOT NULL;
 CREATE INDEX by_made ON item(made) WHERE made IS NOT NULL;
 """
 """Those that nothing asks for while the items come: once they are there it is made in a third of the time."""
-FORMAT = 12  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
+FORMAT = 13  # to be raised with every change of the schema, of `ItemState`, or of what its fields mean
 
 Row = tuple[int, int, int | None, int | None, int | None, int | None, int | None, bytes, bytes, int]
 """n: items are numbered from 1 as the ledger first names them · h: hash of `unsigned` id · done: of a saved item, what
