@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -257,3 +258,21 @@ def test_a_zooming_network_has_other_fingerprints_and_all_others_have_theirs_of_
     zooming = msgspec.structs.replace(MODEL, zoom=True)
     made = {Recipe("local", "v", {}, model.proxy, Finish(), False).fingerprint("0") for model in (MODEL, zooming)}
     assert len(made) == 2
+
+
+STACK = """
+import ctypes
+from batch_removebg.engine import network, weights
+libc, before, after = ctypes.CDLL(None), ctypes.create_string_buffer(24), ctypes.create_string_buffer(24)
+libc.sigaltstack(None, before)
+held = network.load(weights.known("u2netp"))
+libc.sigaltstack(None, after)
+print(before.raw == after.raw)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc for the stack of signals")
+def test_loading_a_network_leaves_the_stack_of_signals_as_it_was() -> None:
+    # OpenVINO's plugin sets one and frees it: a signal on that would be a segmentation fault.
+    found = subprocess.run([sys.executable, "-c", STACK], capture_output=True, text=True, check=True)
+    assert found.stdout == "True\n"

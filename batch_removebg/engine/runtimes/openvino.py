@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from queue import SimpleQueue
 from threading import Lock
@@ -44,6 +45,12 @@ class OpenVino:
 
     def __init__(self, model: Weights, choice: Choice) -> None:
         """Raises SettingsError if another precision or device is used, and what OpenVINO raises."""
+        # The plugin gives the thread that compiles another stack for signals, and takes its memory back later: in the
+        # main thread, the next Ctrl-C would crash the process.
+        with ThreadPoolExecutor(1) as apart:
+            apart.submit(self._open, model, choice).result()
+
+    def _open(self, model: Weights, choice: Choice) -> None:
         import numpy as np
 
         module = _module()
