@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from batch_removebg.errors import INSTALL, SettingsError
 
+FINE = (0, 5)  # exit codes that are no failure: all is saved, or the time for it is over until the next run
 RULES = ("failure", "flagged", "change", "always")
 _LISTS = ("on", "apprise", "command")
 
@@ -28,6 +29,12 @@ class Notify:
     webhook_secret: str | None = None
     command: tuple[str, ...] = ()
     ping: str | None = None
+
+
+def wanted(on: Sequence[str], *, failed: bool, flagged: bool, changed: bool) -> bool:
+    """Whether people are to be told of a run by these rules."""
+    met = {"failure": failed, "flagged": flagged, "change": changed, "always": True}
+    return any(met[rule] for rule in on)
 
 
 def parse(table: Mapping[str, object], folder: Path = Path()) -> Notify:
@@ -50,7 +57,7 @@ def parse(table: Mapping[str, object], folder: Path = Path()) -> Notify:
             raise SettingsError(f"on: {wrong[0]!r} is none of {', '.join(RULES)}")
         if key == "command" and os.path.dirname(listed[0]):  # noqa: PTH120  # `./tell` is more than `tell`
             listed = [str(folder / listed[0]), *listed[1:]]
-        elif key != "on":
+        elif key not in ("on", "command"):
             listed = [_placed(key, one, folder) for one in listed]
         given[names[key]] = tuple(listed) if key in _LISTS else listed[0]
     notify = Notify(**given)  # type: ignore[arg-type]  # checked above
@@ -109,7 +116,7 @@ def url(name: str) -> str:
 def signing_key(name: str) -> bytes:
     """The bytes of the secret that it holds."""
     with suppress(ValueError):
-        key = base64.b64decode(secret(name).removeprefix("whsec_"), validate=True)
+        key = base64.b64decode((text := secret(name).removeprefix("whsec_")) + "=" * (-len(text) % 4), validate=True)
         if 24 <= len(key) <= 64:
             return key
     raise SettingsError(f"{name} holds no secret of Standard Webhooks: whsec_ and 24 to 64 bytes in Base64")
