@@ -73,15 +73,12 @@ class Telling:
         self.listener(event)
         self.flagged |= event.kind is Kind.SAVED and bool(event.flags)
         if event.kind is Kind.STOPPING and event.error_kind in _ABORTS and self.aborted is None:
+            stopped = {"kind": event.error_kind, "message": event.text}
+            data = {"out": str(self.settings.out), "state": "stopping", "exit_code": 4, "stopped": stopped}
+            acts = self.targets.pings("/fail", self.run, event.text)
+            acts |= self._people(data, "run.aborted", event.text, changed=self._last()["exit_code"] != 4)
             self.aborted = anyio.Event()
-            self.beside.start_soon(self._abort, event, self.aborted)
-
-    async def _abort(self, event: Event, told: anyio.Event) -> None:
-        stopped = {"kind": event.error_kind, "message": event.text}
-        data = {"out": str(self.settings.out), "state": "stopping", "exit_code": 4, "stopped": stopped}
-        acts = self._people(data, "run.aborted", event.text, changed=self._last()["exit_code"] != 4)
-        await self._each(self.targets.pings("/fail", self.run, event.text) | acts)
-        told.set()
+            self.beside.start_soon(self._each, acts, self.aborted)
 
     async def end(self, summary: Summary) -> None:
         """Tell how the run went, and say so where that takes a while; at most `Pace.each`."""
@@ -117,10 +114,12 @@ class Telling:
         whom, most = ", ".join(acts), self.by.pace.each
         self.listener(Event(Kind.NOTE, text=f"telling how it went ({whom}), for {most:g} s at most"))
 
-    async def _each(self, acts: Acts) -> None:
+    async def _each(self, acts: Acts, done: anyio.Event | None = None) -> None:
         async with anyio.create_task_group() as group:
             for name, act in acts.items():
                 group.start_soon(self._one, name, act)
+        if done is not None:
+            done.set()
 
     async def _one(self, name: str, act: Callable[[], Awaitable[str]]) -> None:
         problem = "no success in time"

@@ -133,5 +133,5 @@ class Targets:
         failed = message.data["exit_code"] not in rules.FINE
         given = {"title": message.title, "body": message.text, "notify_type": "failure" if failed else "success"}
         told = json.dumps({"url": rules.secret(name), **given}).encode()
-        problem, _ = await process.tell([sys.executable, "-m", by_apprise.__name__], told, self.pace.command)
-        return problem and "not every service took it; `apprise -vv` with the same URL says why"
+        problem, _ = await process.tell([sys.executable, "-P", by_apprise.__file__], told, self.pace.command)
+        return problem.replace("it ended with 1", "not every service took it; `apprise -vv` with the same URL says why")
