@@ -68,12 +68,13 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         _dry_run(args, settings, console)
         return 0
-    from batch_removebg.run.batch import run
+    from batch_removebg.run.night import Extras, told
 
     from . import report
 
     with listener(args.progress, console) as shown:
-        batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
+        batch = partial(told, args.inputs, settings, Extras(), listener=shown, handle_signals=True)
+        batch = partial(batch, weights_progress=shown.weights)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
         summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     console.info(report.closing(summary, settings))

@@ -11,6 +11,8 @@ PRUNED = f"{STATE}/pruned"
 EDITS = f"{STATE}/edits"
 THUMBS = f"{STATE}/thumbs"
 HELD = f"{STATE}/held"
+NOTIFIED = f"{STATE}/notified.json"
+OUTBOX = f"{STATE}/outbox"
 DEFAULT_TEMPLATE = "{id}"
 
 

@@ -1,0 +1,1 @@
+"""Telling people and services how a run went."""
