@@ -32,10 +32,8 @@ _HEAD = f"""\
 # {CONFIG}: options for every run in this folder. Flags win over it, and so do variables such as {PREFIX}MAX_COST.
 # Paths are relative to this file. A secret has no place in it: name the variable that holds it."""
 _FOOT = """
-# For `run --profile catalogue`, and below its name what differs there:
+# What differs in `run --profile catalogue`, and a job of `batch-removebg jobs`; each with its options below:
 #[profile.catalogue]
-
-# For `batch-removebg jobs`, as many as you like, with options of their own:
 #[[job]]
 #name = "catalogue"
 #inputs = ["products.csv"]
@@ -45,7 +43,7 @@ _FOOT = """
 
 def found(args: argparse.Namespace) -> list[File]:
     """The files that count for a command; raises SettingsError."""
-    return [] if getattr(args, "no_config", False) else files(args.config, os.environ)
+    return [] if args.no_config else files(args.config, os.environ)
 
 
 def jobs(read: Sequence[File], names: Sequence[str]) -> dict[str, Job]:
@@ -68,20 +66,15 @@ def settings(args: argparse.Namespace, read: Sequence[File], out: str, job: Job 
             given["header"] = tuple(map(_filled, given["header"]))
         made = Settings(out=Path(out), given=frozenset(given), **given)
     except SettingsError as error:
-        told = (
-            f"{one.flag} is from {options[one.name].origin}"
-            for one in KEYS.values()
-            if one.name in options
-            and options[one.name].origin != one.flag
-            and re.search(rf"{one.flag}(?![\w-])", str(error))
-        )
-        where = ", ".join(told)
-        raise SettingsError(f"{error} ({where})" if where else str(error)) from error
+        flags = re.findall(r"--[a-z-]*[a-z]", str(error))
+        origins = {one.flag: options[one.name].origin for one in KEYS.values() if one.name in options}
+        where = [f"{flag} is from {origins[flag]}" for flag in flags if origins.get(flag, flag) != flag]
+        raise SettingsError(f"{error} ({', '.join(dict.fromkeys(where))})" if where else str(error)) from error
     return made, Extras(notifier=_notifier(read, job, made))
 
 
 def _gathered(args: argparse.Namespace, read: Sequence[File], job: Job = _NO_JOB) -> Layer:
-    return gathered(read, os.environ, _flags(args), getattr(args, "profile", None), job[0])
+    return gathered(read, os.environ, _flags(args), args.profile, job[0])
 
 
 def _flags(args: argparse.Namespace) -> Layer:
@@ -96,7 +89,10 @@ def _flags(args: argparse.Namespace) -> Layer:
 def _filled(text: str) -> str:
     """A header with the value that it names as `env:NAME`."""
     value = header(text)[2]
-    return text[: text.rindex(value)] + secret(value) if value.startswith("env:") else text
+    try:
+        return text[: text.rindex(value)] + secret(value) if value.startswith("env:") else text
+    except SettingsError as error:
+        raise SettingsError(f"--header: {error}") from None
 
 
 def _notifier(read: Sequence[File], job: Job, made: Settings) -> Notifier:
@@ -105,17 +101,13 @@ def _notifier(read: Sequence[File], job: Job, made: Settings) -> Notifier:
     try:
         notify = parse({key: one.value for key, one in keys.items()}, Path(origin.rpartition(":")[0]).parent)
     except SettingsError as error:
-        place = keys[str(error).partition(":")[0]].origin
-        raise SettingsError(f"{place}: {error}") from None
+        place = keys.get(str(error).partition(":")[0])
+        raise SettingsError(f"{place.origin if place else origin}: {error}") from None
     return Notifier(notify, lambda summary: report.closing(summary, made))
 
 
-def command(args: argparse.Namespace) -> None:
-    """`config show` and `config init`; raises SettingsError and DiskError."""
-    (_show if args.action == "show" else _init)(args)
-
-
-def _show(args: argparse.Namespace) -> None:
+def show(args: argparse.Namespace) -> None:
+    """Print every option, its value and where that is from; raises SettingsError."""
     read = found(args)
     job = jobs(read, [args.job])[args.job] if args.job else _NO_JOB
     options = _gathered(args, read, job)
@@ -144,7 +136,8 @@ def _texts(key: str, value: Any, *, masked: bool = False) -> Any:
     return scrubbed(value) if masked and isinstance(value, str) else value
 
 
-def _init(args: argparse.Namespace) -> None:
+def init(args: argparse.Namespace) -> None:
+    """Write a file of the flags that are given; raises SettingsError and DiskError."""
     text, path = _written(_flags(args)), Path(args.file)
     parsed(path, text)  # what doesn't belong in a file is refused as it would be there
     if args.file == "-":

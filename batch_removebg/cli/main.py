@@ -111,7 +111,7 @@ def _settings(args: argparse.Namespace) -> Any:
 def _config(args: argparse.Namespace, console: Console) -> None:
     from . import config
 
-    config.command(args)
+    (config.show if args.action == "show" else config.init)(args)
 
 
 def _status(args: argparse.Namespace, console: Console) -> None:

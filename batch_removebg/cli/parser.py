@@ -123,19 +123,18 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
     _reported(run.add_argument_group("what is reported"))
 
 
-def _files(group: Any, *, only: bool = False) -> None:
-    what = "take options of this .toml file, not of `batch-removebg.toml` in this folder; see `batch-removebg config`"
-    if not only:
-        about = "take the options of the file's [profile.NAME]; `--no-` before an option undoes it"
-        group.add_argument("--profile", metavar="NAME", help=about)
-        group = group.add_mutually_exclusive_group()
-        group.add_argument("--no-config", action="store_true", help="take options of no file; variables still count")
-    group.add_argument("--config", metavar="FILE", help=what)
+def _files(group: Any) -> None:
+    about = "take the options of the file's [profile.NAME]; `--no-` before an option undoes it"
+    group.add_argument("--profile", metavar="NAME", help=about)
+    either = group.add_mutually_exclusive_group()
+    about = "take options of this .toml file, not of `batch-removebg.toml` in this folder; see `batch-removebg config`"
+    either.add_argument("--config", metavar="FILE", help=about)
+    either.add_argument("--no-config", action="store_true", help="take options of no file; variables still count")
 
 
 def _jobs(jobs: argparse.ArgumentParser) -> None:
     jobs.add_argument("names", nargs="*", metavar="NAME", help="of a job (default: all of them)")
-    _files(jobs, only=True)
+    _files(jobs)
     jobs.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     _reported(jobs)
 
@@ -149,7 +148,7 @@ def _config(config: argparse.ArgumentParser, options: type[Options]) -> None:
     init = what.add_parser("init", help="write a configuration file with the flags given, the others as comments")
     init.add_argument("file", nargs="?", default=CONFIG, metavar="FILE|-", help=f"default {CONFIG}; `-` is stdout")
     for parser in (show, init):
-        parser.epilog = "The flags of `run` are taken, too.".replace("`", "")
+        parser.epilog = "The flags of run are taken, too."
         for option in (option for option in declared(options).values() if not option.once):
             option.add_to(parser, help=argparse.SUPPRESS)
 

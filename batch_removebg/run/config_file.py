@@ -12,7 +12,6 @@ from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,17 +29,12 @@ PREFIX = "BATCH_REMOVEBG_"
 _OTHERS = {"MODELS", "CONFIG", "PROFILE", *("CASES", "CHAOS", "LONG", "RENDER_PYTHON", "REPORT", "SEED")}
 """Variables that are no options: the program's, and those of its tests."""
 _LONGEST = 1 << 20  # bytes of a file
-_SECRET = re.compile(r"\br8_\w{8}|\bwhsec_\w|\bBearer \S")
+_SECRET = re.compile(r"\br8_\w{8}|\bwhsec_\w|\bBearer \S|^[\w-]*(key|token|secret|password)=", re.IGNORECASE)
 _SECRET_KEY = re.compile(r"(.*[_-])?(key|token|secret|password)", re.IGNORECASE)
 _HARMLESS = re.compile(r"referer|origin|user-agent|accept(-.+)?", re.IGNORECASE)
 _WRONG = (ValueError, ArgumentTypeError, SettingsError)
-_TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list of texts",
-    "str": "a text",
-}
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list of texts"}
+_DOT = r"\s*\.\s*"
 Key = tuple[str | int, ...]
 """Where a value is in a document."""
 
@@ -69,7 +63,8 @@ class _OfJob:
 KEYS = {one.flag[2:]: one for one in declared(Options).values() if not one.once}
 """The options by what files call them: their flags without dashes before."""
 _JOB_KEYS = KEYS | {one.flag[2:]: one for one in declared(_OfJob).values()}
-VARIABLES = {PREFIX + key.replace("-", "_").upper(): one for key, one in KEYS.items()}
+VARIABLES = {key.replace("-", "_").upper(): one for key, one in KEYS.items()}
+"""The options by what the environment calls them, without PREFIX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +81,9 @@ class File:
 def files(named: str | None, environ: Mapping[str, str]) -> list[File]:
     """The file that is named, or this folder's, then the user's, as far as they are there; raises SettingsError."""
     named = named or environ.get(f"{PREFIX}CONFIG")
-    others = [path for path in ([] if named else [Path(CONFIG)]) + [user_file(environ)] if os.path.lexists(path)]
-    return [
-        parsed(path, _text(path, named=path not in others)) for path in [*([Path(named)] if named else []), *others]
-    ]
+    found = [parsed(Path(named), _text(Path(named), named=True))] if named else []
+    others = [user_file(environ)] if named else [Path(CONFIG), user_file(environ)]
+    return [*found, *(parsed(path, _text(path, named=False)) for path in others if os.path.lexists(path))]
 
 
 def user_file(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
@@ -115,12 +109,10 @@ def variables(environ: Mapping[str, str]) -> Layer:
     """The options of the environment; raises SettingsError, also for a variable that looks like one and is none."""
     found = dict[str, Given]()
     for name, text in environ.items():
-        if not name.startswith(PREFIX) or name.removeprefix(PREFIX) in _OTHERS or not text:
+        if not name.startswith(PREFIX) or (word := name.removeprefix(PREFIX)) in _OTHERS or not text:
             continue
-        if (one := VARIABLES.get(name)) is None:
-            raise SettingsError(
-                f"{name}: unset it, or correct its name: there is no such variable{nearest(name, VARIABLES)}"
-            )
+        if (one := VARIABLES.get(word)) is None:
+            raise SettingsError(f"{name}: unset or correct it: there is no option {word}{nearest(word, VARIABLES)}")
         try:
             listed = one.collect and re.match(r'\s*\[\s*["\]]', text)
             found[one.name] = Given(_checked(one, json.loads(text) if listed else text, strict=False), name)
@@ -140,41 +132,39 @@ def _checked(one: Option, value: Any, *, strict: bool = True) -> Any:
     try:
         value = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        expected = re.search(r"Expected `(\w+)", str(error))
-        what = _TYPES.get(expected[1] if expected else "", "another value")
+        what = _TYPES.get(str(error).split("`")[1], "a text")
         raise ValueError(f"give {what}; texts stand in quotes, numbers and true and false don't") from None
     value = one.collect(list(map(one.read, value))) if one.collect else one.read(value) if kind is str else value
     one.check(value)
     return value
 
 
-class _Tables(msgspec.Struct):
-    profile: dict[str, dict[str, Any]] = {}
-    job: list[dict[str, Any]] = []
-
-
 def parsed(path: Path, text: str) -> File:
     """What a file says; raises SettingsError with its line and a remedy."""
     document, jobs = _Document(path, text), dict[str, tuple[Layer, Layer]]()
     document.refuse_secrets()
-    tables = document.tables()
-    for nth, each in enumerate(tables.job):
+    profiles, listed = document.table.get("profile", {}), document.table.get("job", [])
+    for key, kind, tables in (("profile", dict, profiles), ("job", list, listed)):
+        each = tables.values() if isinstance(tables, dict) else tables
+        if not isinstance(tables, kind) or not all(isinstance(one, dict) for one in each):
+            raise document.fault((key,), "write [profile.NAME] and [[job]], each with its options below")
+    for nth, each in enumerate(listed):
         at: Key = ("job", nth)
         job, notify = document.options(each, at, _JOB_KEYS, ("notify",)), document.notify(each, at)
         for key, name in (("name", "job"), ("inputs", "inputs"), ("out", "out")):
-            if name not in job or not all(job[name].value):
+            if name not in job or not job[name].value or not all(job[name].value):
                 raise document.fault((*at, key), "each [[job]] needs name, inputs and out")
             # Two jobs over one OUT would each take the other's items for gone.
             if key != "inputs" and any(job[name].value == other[name].value for other, _ in jobs.values()):
                 raise document.fault((*at, key), "is another job's already: give each its own")
         if not re.fullmatch(r"[\w.-]+", name := job["job"].value):
             raise document.fault(
-                (*at, "name"), "is the job's, of letters, digits, . and -; pictures are named in profiles"
+                (*at, "name"), "is the job's: letters, digits, . and -; pictures are named in profiles"
             )
         jobs[name] = job, {**document.notify(document.table, ()), **notify}
-    profiles = {name: document.options(each, ("profile", name), KEYS) for name, each in tables.profile.items()}
+    layers = {name: document.options(each, ("profile", name), KEYS) for name, each in profiles.items()}
     options = document.options(document.table, (), KEYS, ("profile", "job", "notify"))
-    return File(path, options, profiles, jobs, document.notify(document.table, ()))
+    return File(path, options, layers, jobs, document.notify(document.table, ()))
 
 
 def _text(path: Path, *, named: bool) -> str:
@@ -213,15 +203,9 @@ class _Document:
             remedy = "write KEY = VALUE, texts in quotes, each key and each table once"
             raise SettingsError(f"{where}: {', '.join(filter(None, [what, *column]))}; {remedy}") from None
 
-    @cached_property
-    def _lines(self) -> Mapping[Key, int]:
-        return _lines(self._text)
-
     def at(self, *key: str | int) -> str:
-        """File and line of a key, or of the table that it would be in."""
-        while key and key not in self._lines:
-            key = key[:-1]
-        return f"{self._path}:{self._lines.get(key, 1)}"
+        """File and line of a key."""
+        return f"{self._path}:{_line(self._text, key)}"
 
     def fault(self, key: Key, what: str) -> SettingsError:
         return SettingsError(f"{self.at(*key)}: {key[-1]}: {what}")
@@ -234,14 +218,6 @@ class _Document:
             if _SECRET_KEY.fullmatch(str(key[-1])) or _SECRET.search(value) or scrubbed(value) != value:
                 remedy = 'put it into an environment variable, and name that: token-env = "NAME", "HEADER: env:NAME"'
                 raise self.fault(key, f"a secret doesn't belong in a file; {remedy}")
-
-    def tables(self) -> _Tables:
-        """The profiles and jobs."""
-        try:
-            return msgspec.convert(self.table, _Tables)
-        except msgspec.ValidationError as error:
-            key = "job" if "$.job" in str(error) else "profile"
-            raise self.fault((key,), "write [profile.NAME] and [[job]], each with its options below") from None
 
     def options(
         self, table: Mapping[str, Any], at: Key, known: Mapping[str, Option], more: Sequence[str] = ()
@@ -270,7 +246,7 @@ class _Document:
         return (tuple(placed) if one.collect else placed[0]) if placed else value
 
     def _placed(self, value: str, which: str) -> str:
-        path = value != "-" and re.search(which, value, re.IGNORECASE)
+        path = value not in ("", "-") and re.search(which, value, re.IGNORECASE)
         return str(self._path.parent / _expanded(value)) if path else value
 
     def notify(self, table: Mapping[str, Any], at: Key) -> Layer:
@@ -305,22 +281,17 @@ def _nodes(node: Any, at: Key = ()) -> Iterator[tuple[Key, Any]]:
         yield from _nodes(value, (*at, key))
 
 
-def _lines(text: str) -> dict[Key, int]:
-    """The line of each key and table of a document: its statements are read one by one."""
-    found, table, begun, counts = dict[Key, int](), Key(), 0, Counter[str | int]()
-    lines = text.split("\n")
-    for end in range(1, len(lines) + 1):
-        try:
-            keys = [key for key, _ in _nodes(tomllib.loads("\n".join(lines[begun:end])))]
-        except tomllib.TOMLDecodeError:  # within a value of several lines
-            continue
-        if lines[begun].lstrip().startswith("["):
-            first, *rest = keys[-1]
-            if rest == [0]:  # [[job]]
-                counts[first], rest = counts[first] + 1, []
-            table = (first, counts[first] - 1, *rest) if counts[first] else keys[-1]
-            keys = [()]
-        for key in keys:
-            found.setdefault((*table, *key), begun + 1)
-        begun = end
+def _line(text: str, key: Key) -> int:
+    """The line of a key, or of the table that it would be in."""
+    here, counts, found = Key(), Counter[str | int](), 1
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line):
+            first, *more = (part.strip(" '\"") for part in header[2].split("."))
+            counts[first] += header[1] == "[["
+            here = (first, counts[first] - 1, *more) if counts[first] else (first, *more)
+            found = number if here == key[: len(here)] else found
+        elif here == key[: len(here)] and key[len(here) :]:
+            words = (rf"['\"]?{re.escape(str(part))}['\"]?" for part in key[len(here) :])
+            if re.match(rf"\s*{_DOT.join(words)}\s*[=.]", line):
+                return number
     return found
