@@ -15,9 +15,9 @@ from batch_removebg.run.summary import Summary
 from . import config, report
 from .console import Console, failure, result, table
 
-_GRAVEST = (1, 143, 130, 2, 4, 11, 5, 3, 0)
+_GRAVEST = (1, 143, 130, 129, 2, 4, 11, 5, 3, 0)
 """Exit codes, the gravest first: the one of all jobs is the first that one of them has."""
-_SIGNALS = (130, 143)
+_SIGNAL = 128  # and its number
 Begin = Callable[[list[str], Settings, Extras], Summary | None]
 
 
@@ -39,7 +39,7 @@ def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
         if args.progress == "json":
             result(json.dumps({"event": "job", "job": name}))
         ended[name] = _ended(once, console)
-        if ended[name][0] in _SIGNALS:
+        if ended[name][0] > _SIGNAL:
             break
     code = min((code for code, _ in ended.values()), key=_GRAVEST.index)
     if args.progress == "json":
