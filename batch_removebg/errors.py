@@ -182,12 +182,12 @@ class RetryError(BatchError, kind="server", verdict=Verdict.RETRY):
         self.retry_after, self.limit = retry_after, limit
 
 
-def passing() -> frozenset[str]:
-    """The kinds of errors that pass by themselves: what failed so is tried again by the next run."""
-    families = [RetryError]
-    for family in families:
-        families += family.__subclasses__()
-    return frozenset(family.kind for family in families)
+def kinds(family: type[BatchError]) -> frozenset[str]:
+    """The kinds of the errors of a family."""
+    families = [family]
+    for one in families:
+        families += one.__subclasses__()
+    return frozenset(one.kind for one in families)
 
 
 class RateLimited(RetryError, kind="rate-limit"):

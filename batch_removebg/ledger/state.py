@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct, UnsetType
 from msgspec.structs import asdict, replace
 
-from batch_removebg.errors import SpentPicture, passing
+from batch_removebg.errors import RetryError, SpentPicture, kinds
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.net.urls import clean
 
@@ -20,7 +20,7 @@ from . import events
 from .events import Claimed, Entry, Failed, Rejected, Renamed, Saved, Submitted, Submitting, Unchanged, writable
 
 Outcome = Literal["pending", "saved", "failed"]
-_PASSING = passing()
+_PASSING = kinds(RetryError)  # that pass by themselves: tried again by the next run
 
 
 class Lost(Struct, frozen=True, array_like=True, gc=False):

@@ -34,7 +34,8 @@ async def watch_signals(context: Context, run: CancelScope, *, task_status: Task
 async def watch_gate(context: Context, run: CancelScope) -> None:
     """End the run a grace period after the gate has closed."""
     await context.gate.closed.wait()
-    context.notify(Event(Kind.STOPPING, text=str(context.gate.reason)))
+    reason = context.gate.reason
+    context.notify(Event(Kind.STOPPING, text=str(reason), error_kind=reason.kind if reason else ""))
     await context.clock.sleep(context.shape.grace)
     run.cancel()
 

@@ -74,8 +74,11 @@ def _refused(out: Path, error: BatchError) -> Summary:
 
 
 async def _written(write: Writer, summary: Summary, listener: Listener) -> None:
+    problem = f"it takes longer than {_LONGEST:g} s"
     try:
-        with anyio.fail_after(_LONGEST):
+        with anyio.move_on_after(_LONGEST):
             await anyio.to_thread.run_sync(write, summary, abandon_on_cancel=True)
-    except (BatchError, OSError) as error:  # TimeoutError is one
-        listener(Event(Kind.WARNING, text=f"not written: {str(error) or 'it takes too long'}"))
+            return
+    except Exception as error:  # noqa: BLE001  # a run that went well must not end as a bug
+        problem = str(error) if isinstance(error, (BatchError, OSError)) else f"{type(error).__name__}, a bug"
+    listener(Event(Kind.WARNING, text=f"not written: {problem}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import socket
@@ -21,10 +22,14 @@ from batch_removebg.cli.progress import listener
 from batch_removebg.errors import BatchError, SourceError
 from batch_removebg.net import fetch as web
 from batch_removebg.run import batch
+from batch_removebg.run.night import Extras, told
+from batch_removebg.run.notify.notifier import Notifier
+from batch_removebg.run.notify.rules import parse
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
 from tests.support.doubles import FakeClock, photo
 from tests.support.fake_api import FakeApi, Handler
+from tests.support.receiver import receiver
 from tests.support.wire import after, changed, cut_short, plain, raw, redirect, reset
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +84,7 @@ def chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseException
         yield from chain(error.__context__, seen)
 
 
-def told(error: BaseException) -> Iterator[str]:
+def told_by(error: BaseException) -> Iterator[str]:
     """Everything that an error may say, in whichever way it is asked."""
     yield "".join(traceback.format_exception(error))
     for one in chain(error, set()):
@@ -164,7 +169,7 @@ async def test_the_key_is_nowhere_but_at_its_origin(
     assert KEY not in printed.out + printed.err + caplog.text
     assert [path for path, data in files(tmp_path / "out") if KEY in path or KEY.encode() in data] == []
     assert way.startswith("redirect") or raised
-    assert [text for error in raised for text in told(error) if KEY in text] == []
+    assert [text for error in raised for text in told_by(error) if KEY in text] == []
 
 
 async def test_the_key_is_in_no_repr(api: FakeApi, tmp_path: Path) -> None:
@@ -196,6 +201,59 @@ sys.exit(run_command(sys.argv[1:]))
     assert b"RuntimeError: a bug" in done.stderr
     assert KEY.encode() not in done.stdout + done.stderr
     assert [path for path, data in files(tmp_path / "out") if KEY.encode() in data] == []
+
+
+# Who is told
+
+CANARY = "c4n4ryOfTheShop"
+
+
+HOSTS: dict[str, Handler | None] = {
+    "takes-it": None,
+    "500-that-echoes": plain(f"no good: {CANARY}", "text/plain", 500),
+    "redirect-that-echoes": redirect(f"http://127.0.0.1:1/{CANARY}"),
+    "not-http-that-echoes": raw(f"HTTP/1.1 200 X\nBroken {CANARY}\n".encode()),
+    "reset": reset,
+    "no-name": None,
+    "no-port": None,
+    "private": None,
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+async def test_the_urls_of_those_who_are_told_are_nowhere(
+    host: str,
+    api: FakeApi,
+    tmp_path: Path,
+    raised: list[BatchError],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    (tmp_path / "a.jpg").write_bytes(photo())
+    async with receiver() as post:
+        post.always = HOSTS[host]
+        origin = {"no-name": "http://nobody.invalid", "no-port": "http://127.0.0.1:1"}.get(host, post.url)
+        url = f"{origin.replace('//', f'//u:{CANARY}@')}/{CANARY}?key={CANARY}"
+        monkeypatch.setenv("URL", url)
+        secret = "whsec_" + base64.b64encode(CANARY.encode() * 2).decode()
+        monkeypatch.setenv("SIGNING", secret)
+        table = {"on": "always", "webhook": "env:URL", "webhook-secret": "env:SIGNING", "ping": "env:URL"}
+        console = Console(verbosity=1)
+        extras = Extras(notifier=Notifier(parse(table), report.closing, console.detail))
+        given: dict[str, Any] = {"provider": "replicate", "base_url": api.base, "allow_private": host != "private"}
+        settings = Settings(out=tmp_path / "out", **given)
+        with listener("json", console) as shown, anyio.fail_after(30):
+            clock = FakeClock(1_900_000_000.0, idle=0.02).clock
+            summary = await told([str(tmp_path / "a.jpg")], settings, extras, listener=shown, clock=clock)
+    printed = capsys.readouterr()
+    assert (summary.exit_code, "not told: ping env:URL" in printed.err) == (0, host != "takes-it")
+    assert bool(list((tmp_path / "out").rglob("outbox/*"))) is (host != "takes-it")
+    for text in (CANARY, secret):
+        assert text not in printed.out + printed.err + caplog.text + repr((settings, extras))
+        assert [path for path, data in files(tmp_path / "out") if text in path or text.encode() in data] == []
+        assert [each for error in raised for each in told_by(error) if text in each] == []
 
 
 # Addresses
