@@ -103,7 +103,7 @@ def _notifier(read: Sequence[File], job: Job, made: Settings) -> Notifier:
     except SettingsError as error:
         place = keys.get(str(error).partition(":")[0])
         raise SettingsError(f"{place.origin if place else origin}: {error}") from None
-    return Notifier(notify, lambda summary: report.closing(summary, made))
+    return Notifier(notify, report.closing)
 
 
 def show(args: argparse.Namespace) -> None:

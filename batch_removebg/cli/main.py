@@ -69,6 +69,7 @@ def _once(inputs: list[str], settings: Any, extras: Any, *, args: argparse.Names
 
     from . import report
 
+    extras.notifier.detail = console.detail
     with listener(args.progress, console) as shown:
         batch = partial(told, inputs, settings, extras, listener=shown, handle_signals=True)
         batch = partial(batch, weights_progress=shown.weights)

@@ -14,9 +14,9 @@ import pytest
 
 from batch_removebg.cli import config
 from batch_removebg.cli.parser import parser
-from batch_removebg.errors import KeyRejected, PredictionFailed
+from batch_removebg.errors import BatchError, KeyRejected, PredictionFailed, SettingsError
 from batch_removebg.model import CreateRequest, Prediction
-from batch_removebg.run import batch
+from batch_removebg.run import batch, night
 from batch_removebg.run.config_file import KEYS
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import CONFIG, Options
@@ -241,6 +241,24 @@ def test_a_signal_ends_the_jobs_and_those_that_follow_do_not_begin(
     assert not (shop / "b").exists()
 
 
+@pytest.mark.parametrize(
+    ("codes", "gravest"), [((0, 3), 3), ((5, 3), 5), ((11, 5, 0), 11), ((4, 11), 4), ((2, 4), 2), ((1, 2), 1)]
+)
+def test_the_exit_code_of_jobs_is_the_gravest(
+    shop: Path, said: Said, monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], gravest: int
+) -> None:
+    ended = iter(codes)
+
+    async def told(inputs: list[str], settings: Settings, *_: object, **others: Any) -> None:
+        error = BatchError("over")
+        error.exit_code = next(ended)  # type: ignore[misc]
+        raise error
+
+    monkeypatch.setattr(night, "told", told)
+    Path(CONFIG).write_text("".join(job(f"j{nth}") for nth, _ in enumerate(codes)))
+    assert said("jobs")[0] == gravest
+
+
 def test_jobs_are_chosen_by_name_and_an_unknown_one_is_refused(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
@@ -288,5 +306,5 @@ def test_who_is_told_of_a_job_is_in_its_notify_and_the_files(shop: Path, monkeyp
         "a": (("failure",), "env:PING"), "b": (("always",), "env:PING"),
     }  # fmt: skip
     monkeypatch.delenv("PING")
-    with pytest.raises(config.SettingsError, match=r"^night\.toml:3: ping: env:PING is not set"):
+    with pytest.raises(SettingsError, match=r"^night\.toml:3: ping: env:PING is not set"):
         config.settings(args, read, "out")
