@@ -24,3 +24,4 @@ def _no_keys_from_outside() -> None:
     for name in list(os.environ):
         if name.upper().endswith(("_API_TOKEN", "_API_KEY", "_PROXY")):
             del os.environ[name]
+    os.environ["XDG_CONFIG_HOME"] = os.devnull  # no configuration of whoever runs the tests

@@ -14,8 +14,10 @@ from functools import partial, partialmethod
 from typing import TextIO
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import DiskError
+from batch_removebg.errors import BatchError, DiskError
 
+BUG = 1
+INTERRUPTED = 130
 _OVER = 60.0  # seconds without another one
 _PARTICULAR = re.compile(r"\S*(?:[\d/\\\"]|\B'|'\B)\S*")  # numbers, names, addresses: what differs in texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
@@ -47,6 +49,22 @@ class Console:
     warning = partialmethod(_say, "warning")
     info = partialmethod(_say, "info")
     detail = partialmethod(_say, "detail")
+
+
+def failure(error: BaseException, console: Console) -> int:
+    """The exit code for what ended a command, which is said; what isn't known is a bug."""
+    if isinstance(error, BatchError):
+        for line in (str(error), *getattr(error, "__notes__", [])):
+            console.error(line)
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        console.error("interrupted")
+        return INTERRUPTED
+    import traceback
+
+    told = "".join(traceback.format_exception(error))
+    console.error(f"a bug in batch-removebg; what is finished is on record\n{told}")
+    return BUG
 
 
 class Repeats:

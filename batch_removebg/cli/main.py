@@ -18,19 +18,16 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.errors import SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 from batch_removebg.storage.layout import STATE
 
-from .console import Console, logged, printable, result
+from .console import Console, failure, logged, printable, result
 from .parser import parser
 from .progress import JsonLines, Silent, listener, ticking
 
-BUG = 1
 SOME_FAILED = 3
-INTERRUPTED = 130
-
 
 def run_command(argv: Sequence[str]) -> int:
     """The exit code of a command line, which is carried out."""
@@ -49,31 +46,33 @@ def run_command(argv: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", module="PIL")
     try:
         return _COMMANDS[args.command](args, console) or 0
-    except BatchError as error:
-        for line in (str(error), *getattr(error, "__notes__", [])):
-            console.error(line)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.error("interrupted")
-        return INTERRUPTED
-    except Exception:  # noqa: BLE001  # whatever is left is a bug, with an exit code of its own and a traceback
-        import traceback
-
-        console.error(f"a bug in batch-removebg; what is finished is on record\n{traceback.format_exc()}")
-        return BUG
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever isn't known is a bug, with an exit code
+        return failure(error, console)
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
-    settings = _settings(args)
+    summary = _once(args.inputs, *_settings(args), args=args, console=console)
+    return summary.exit_code if summary else 0
+
+
+def _jobs(args: argparse.Namespace, console: Console) -> int:
+    from . import jobs
+
+    return jobs.command(args, console, partial(_once, args=args, console=console))
+
+
+def _once(inputs: list[str], settings: Any, extras: Any, *, args: argparse.Namespace, console: Console) -> Any:
+    """The summary of a run, which is reported; None of a dry one."""
     if args.dry_run:
-        _dry_run(args, settings, console)
-        return 0
-    from batch_removebg.run.night import Extras, told
+        _dry_run(inputs, settings, console, as_json=args.progress == "json")
+        return None
+    from batch_removebg.run.night import told
 
     from . import report
 
+    extras.notifier.detail = console.detail
     with listener(args.progress, console) as shown:
-        batch = partial(told, args.inputs, settings, Extras(), listener=shown, handle_signals=True)
+        batch = partial(told, inputs, settings, extras, listener=shown, handle_signals=True)
         batch = partial(batch, weights_progress=shown.weights)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
         summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
@@ -84,10 +83,10 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         shown.put({"event": "summary", **summary.as_json()})
     else:
         result(str(summary.results))
-    return summary.exit_code
+    return summary
 
 
-def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> None:
+def _dry_run(inputs: list[str], settings: Any, console: Console, *, as_json: bool) -> None:
     from batch_removebg.engine.runtimes.opening import require
     from batch_removebg.run.dry_run import ENDINGS, preview
     from batch_removebg.run.feeds import downloaded
@@ -96,24 +95,25 @@ def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> None:
 
     if settings.provider == "local":
         require(settings.device, settings.precision)  # refused as the run would, before anything else
-    download = downloaded(args.inputs, settings, Clock())
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as inputs:
-        found = preview(inputs, settings, Silent(console))
+    download = downloaded(inputs, settings, Clock())
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as files:
+        found = preview(files, settings, Silent(console))
     plain = {name: found[name] for name in ("total", *ENDINGS)} | {"billed": not settings.local}
-    result(json.dumps(plain) if args.progress == "json" else report.preview(found, settings))
+    result(json.dumps(plain) if as_json else report.preview(found, settings))
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    from batch_removebg.run.settings import Settings
+    from . import config
 
     if not args.out:
         raise SettingsError("--out is empty; name a folder for the pictures (is a shell variable unset?)")
-    given = {
-        name: option.collect(value) if option.collect else value
-        for name, option in declared(Options).items()
-        if (value := getattr(args, name)) is not None
-    }
-    return Settings(out=Path(args.out), given=frozenset(given), **given)
+    return config.settings(args, config.found(args), args.out)
+
+
+def _config(args: argparse.Namespace, console: Console) -> None:
+    from . import config
+
+    (config.show if args.action == "show" else config.init)(args)
 
 
 def _status(args: argparse.Namespace, console: Console) -> None:
@@ -227,6 +227,8 @@ def _bench_engine(args: argparse.Namespace, console: Console) -> None:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
+    "jobs": _jobs,
+    "config": _config,
     "status": _status,
     "repair": _repair,
     "review": _review,

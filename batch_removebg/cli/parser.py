@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
 from batch_removebg import __version__
 from batch_removebg.errors import SettingsError
-from batch_removebg.run.declare import declared
-from batch_removebg.run.options import WORK, Options
+from batch_removebg.run.declare import declared, nearest
+from batch_removebg.run.options import CONFIG, WORK, Options
 
 EVERYDAY = {
     *("out", "provider", "base_url", "token_env", "id_column", "format", "background", "quality", "mask_only", "name"),
@@ -27,6 +25,7 @@ examples:
   batch-removebg run catalogue.csv --out cutouts --provider replicate --max-predictions 500
 
 """
+_DRY_RUN = "say what would be done and bought, and do nothing"
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some items failed or are left;
 4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
@@ -55,21 +54,17 @@ class _Parser(argparse.ArgumentParser):
         for word in takewhile("--".__ne__, args if self._subparsers is None else ()):
             flag, known = word.partition("=")[0], self._option_string_actions
             if flag.startswith("--") and flag not in known:  # said before what is missing: it may be what was meant
-                self.error(f"there is no flag {flag}{_nearest(flag, known)}")
+                self.error(f"there is no flag {flag}{nearest(flag, known)}")
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices and value not in (words := list(action.choices)):
-            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(words)}{_nearest(value, words)}")
+            raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(words)}{nearest(value, words)}")
 
     def error(self, message: str) -> NoReturn:
         message = re.sub("^argument |the following arguments are (?=required)", "", message)
         message = re.sub(r"invalid \w+ value: (.*)", r"\1 is no number", message)
         raise SettingsError(f"{message} (see {self.prog} --help)")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, known, 1))
 
 
 def parser(options: type[Options] = Options, *, everyday: bool = False) -> argparse.ArgumentParser:
@@ -80,6 +75,8 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     how = {"epilog": EXAMPLES + EXIT_CODES, "formatter_class": _Everyday if everyday else _Help}
     _run(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
+    _jobs(_command(commands, "jobs", "the runs that a configuration file describes as [[job]], one after the other"))
+    _config(_command(commands, "config", "where the options of a run are from"), options)
     status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
     status.add_argument("dir", metavar="DIR", help="the --out of a run")
     status.add_argument("--json", action="store_true", help="as one JSON object")
@@ -126,10 +123,42 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
         if option.group not in groups:
             groups[option.group] = run.add_argument_group(option.group)
         option.add_to(groups[option.group])
-    groups[WORK].add_argument(
-        "--dry-run", action="store_true", help="say what would be done and bought, and do nothing"
-    )
-    output = run.add_argument_group("what is reported")
+    groups[WORK].add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+    _files(run.add_argument_group("a configuration file"))
+    _reported(run.add_argument_group("what is reported"))
+
+
+def _files(group: Any) -> None:
+    about = "take the options of the file's [profile.NAME]; `--no-` before an option undoes it"
+    group.add_argument("--profile", metavar="NAME", help=about)
+    either = group.add_mutually_exclusive_group()
+    about = "take options of this .toml file, not of `batch-removebg.toml` in this folder; see `batch-removebg config`"
+    either.add_argument("--config", metavar="FILE", help=about)
+    either.add_argument("--no-config", action="store_true", help="take options of no file; variables still count")
+
+
+def _jobs(jobs: argparse.ArgumentParser) -> None:
+    jobs.add_argument("names", nargs="*", metavar="NAME", help="of a job (default: all of them)")
+    _files(jobs)
+    jobs.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+    _reported(jobs)
+
+
+def _config(config: argparse.ArgumentParser, options: type[Options]) -> None:
+    what = config.add_subparsers(dest="action", required=True, metavar="show|init")
+    show = what.add_parser("show", help="every option of a run, its value, and where that is from")
+    show.add_argument("job", nargs="?", metavar="JOB", help="those of one of the file's jobs")
+    show.add_argument("--json", action="store_true", help="as one JSON object")
+    _files(show)
+    init = what.add_parser("init", help="write a configuration file with the flags given, the others as comments")
+    init.add_argument("file", nargs="?", default=CONFIG, metavar="FILE|-", help=f"default {CONFIG}; `-` is stdout")
+    for parser in (show, init):
+        parser.epilog = "The flags of run are taken, too."
+        for option in (option for option in declared(options).values() if not option.once):
+            option.add_to(parser, help=argparse.SUPPRESS)
+
+
+def _reported(output: Any) -> None:
     output.add_argument(
         "--progress",
         type=str.lower,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from argparse import SUPPRESS
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from difflib import get_close_matches
 from math import inf
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -25,6 +27,8 @@ class Option:
     above: float | None = None  # what a finite number must exceed
     read: Callable[[str], Any] | None = None  # from text to value where the type can't; raises ArgumentTypeError
     many: bool = False  # one flag takes any number of values
+    once: bool = False  # would do harm if it were in force for every run: for the command line alone
+    path: str = ""  # regular expression for those values that are paths of files or folders
     flag: str = ""
     name: str = ""
     default: Any = None
@@ -40,6 +44,10 @@ class Option:
             how |= {"type": self.read, "choices": self.choices or None, "metavar": self.metavar}
             how |= {"nargs": "*"} if self.many else {"action": "append" if self.collect else "store"}
         parser.add_argument(self.flag, **how | changes)
+        if self.default is False:  # undoes what a configuration says
+            parser.add_argument(
+                f"--no-{self.flag[2:]}", dest=self.name, action="store_const", const=False, help=SUPPRESS
+            )
 
     def check(self, value: Any) -> None:
         """Raise SettingsError, with the flag's name and a remedy, for a value that isn't allowed."""
@@ -88,6 +96,11 @@ def declared(table: type) -> dict[str, Option]:
             default=default,
         )
     return found
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a refusal that names the nearest word that is known; empty where none is near."""
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, known, 1))
 
 
 def _plain(value: Any) -> str:

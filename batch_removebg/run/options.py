@@ -17,6 +17,7 @@ from batch_removebg.storage.layout import DEFAULT_TEMPLATE
 from .declare import option
 
 PROVIDER, PICTURES, PLACE, WORK = "provider", "pictures", "where the subject lies", "how much, how fast"
+CONFIG = "batch-removebg.toml"  # in the working folder
 READING, WEB, AGAIN = "what is read", "the web", "runs after the first"
 
 
@@ -65,7 +66,8 @@ class Options:
         None, PROVIDER, "the local engine's network: `fast`, `good` (default), or `best`; OUT goes on with the one "
         "that it was made with", flag="--class")
     model: str | None = option(
-        None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME")
+        None, PROVIDER, "the network by name, see `batch-removebg models list`, or an .onnx file", metavar="NAME",
+        path=r"\.onnx$")
     escalate: bool = option(
         False, PROVIDER, "let the next classes make again what has the flag `suspect`, `empty` or `full`, by the local "
         "engine; those of earlier runs too")
@@ -100,7 +102,7 @@ class Options:
         "are known; may be repeated", metavar="NAME")
     root: str | None = option(
         None, READING, "folder that ids and names of files are relative to (default: their common one; for that, a "
-        "list of absolute paths on stdin is read to its end)", metavar="DIR")
+        "list of absolute paths on stdin is read to its end)", metavar="DIR", path=".")
     include: tuple[str, ...] = option(
         (), READING, "of folders, take only what matches; may be repeated", metavar="GLOB")
     exclude: tuple[str, ...] = option(
@@ -122,7 +124,7 @@ class Options:
     mask_only: bool = option(False, PICTURES, "write the mask alone, as a grey picture")
     background: str | None = option(
         None, PICTURES, "compose on `white`, `#f0f0f0`, `240,240,240` or a picture; JPEG always is, by default "
-        "on white", metavar="COLOUR|FILE")
+        "on white", metavar="COLOUR|FILE", path=r"[./\\]")
     background_fit: Literal["fill", "fit"] = option(
         "fill", PICTURES, "of a background picture: `fill` (default) covers all, cut off where it is too long; `fit` "
         "shows all of it, on white")
@@ -155,7 +157,7 @@ class Options:
         metavar="N", least=0, most=255)
     preset: tuple[str, ...] = option(
         (), PICTURES, "make what a shop takes, see `batch-removebg presets list`; or the .toml file of one of your "
-        "own; may be repeated, for several pictures of one prediction", metavar="NAME")
+        "own; may be repeated, for several pictures of one prediction", metavar="NAME", path=r"\.toml$")
     trim: bool = option(
         False, PLACE, "lay out the subject's box instead of the whole photo; `--margin` to `--align` imply it")
     margin: str | None = option(
@@ -228,11 +230,12 @@ class Options:
         metavar="rejected|undecided-flagged")
     force: tuple[str, ...] | None = option(
         None, AGAIN, "make the items with these ids anew, from kept masks where there are any; without an ID: all; "
-        "give it after the INPUTs", metavar="ID", many=True)
+        "give it after the INPUTs", metavar="ID", many=True, once=True)
     buy_again: bool = option(
         False, AGAIN, "buy what a saved picture could give, such as another format of a URL's cutout")
     prune: bool = option(False, AGAIN, "move pictures of rows aside that have left the manifest")
     start_over: bool = option(
-        False, AGAIN, "where the ledger is damaged, or once held more, keep it under another name and begin a new one")
+        False, AGAIN, "where the ledger is damaged, or once held more, keep it under another name and begin a new one",
+        once=True)
     grace: float = option(
         30.0, WORK, "seconds to wait for what is in flight when the run is stopped", metavar="S", least=0)

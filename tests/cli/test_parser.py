@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from dataclasses import fields
 from typing import Any, get_args
@@ -22,6 +23,8 @@ CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --class --model "
     "--concurrency --rate --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
+    "jobs": "--config --dry-run --progress --log-format -q -v",
+    "config": "",
     "status": "--json",
     "repair": "--dry-run",
     "review": "--host --port --token-env --no-browser",
@@ -53,7 +56,8 @@ def test_the_commands_are_the_contracts() -> None:
 @pytest.mark.parametrize("command", list(CONTRACT))
 def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> None:
     made = commands(parser())[command]
-    known = {option for action in made._actions for option in action.option_strings}
+    shown = (action for action in made._actions if action.help != argparse.SUPPRESS)
+    known = {option for action in shown for option in action.option_strings}
     assert set(CONTRACT[command].split()) <= known
     text = made.format_help()
     for option in known:
@@ -130,6 +134,9 @@ def test_nothing_given_is_nothing_said() -> None:
         "inputs": ["in"],
         "out": "out",
         "dry_run": False,
+        "config": None,
+        "no_config": False,
+        "profile": None,
         "progress": "auto",
         "log_format": "text",
         "quiet": False,

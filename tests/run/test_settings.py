@@ -29,7 +29,7 @@ def test_every_setting_has_its_flag() -> None:
     flags = {"model_inputs": "--input", "model_class": "--class"}
     for name in OPTIONS:
         flag = flags.get(name, f"--{name.replace('_', '-')}")
-        [action] = [action for action in run._actions if action.dest == name]
+        action, *_ = [action for action in run._actions if action.dest == name]
         assert action.option_strings == [flag], name
         assert action.default is None, name  # what is not given is for Settings to say
 

@@ -1,0 +1,63 @@
+"""`batch-removebg jobs`: the runs that a file describes, one after the other, with one exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+
+from batch_removebg.errors import SettingsError
+from batch_removebg.run.night import Extras
+from batch_removebg.run.settings import Settings
+from batch_removebg.run.summary import Summary
+
+from . import config, report
+from .console import Console, failure, result, table
+
+_GRAVEST = (1, 143, 130, 129, 2, 4, 11, 5, 3, 0)
+"""Exit codes, the gravest first: the one of all jobs is the first that one of them has."""
+_SIGNAL = 128  # and its number
+Begin = Callable[[list[str], Settings, Extras], Summary | None]
+
+
+def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
+    """Run the jobs, all of which are checked before the first; the exit code. Raises SettingsError."""
+    read = config.found(args)
+    ready = {}
+    for name, job in config.jobs(read, args.names).items():
+        try:
+            settings, extras = config.settings(args, read, job[0]["out"].value, job)
+            if not settings.local:
+                settings.key()
+        except SettingsError as error:
+            raise SettingsError(f"job {name}: {error}; no job has begun") from error
+        ready[name] = partial(begin, list(job[0]["inputs"].value), settings, extras)
+    ended: dict[str, tuple[int, str]] = {}
+    for name, once in ready.items():
+        console.info(f"job {name}")
+        if args.progress == "json":
+            result(json.dumps({"event": "job", "job": name}))
+        ended[name] = _ended(once, console)
+        if ended[name][0] > _SIGNAL:
+            break
+    code = min((code for code, _ in ended.values()), key=_GRAVEST.index)
+    if args.progress == "json":
+        result(
+            json.dumps({"event": "jobs", "jobs": {name: code for name, (code, _) in ended.items()}, "exit_code": code})
+        )
+    rows = [
+        (name, f"exit code {ended[name][0]}", ended[name][1]) if name in ended else (name, "", "not begun")
+        for name in ready
+    ]
+    console.info(table([*rows, ("all jobs", f"exit code {code}", "")]))
+    return code
+
+
+def _ended(once: Callable[[], Summary | None], console: Console) -> tuple[int, str]:
+    """The exit code of one, and a line about it."""
+    try:
+        summary = once()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the next one may do better
+        return failure(error, console), (str(error) or type(error).__name__).partition("\n")[0]
+    return (summary.exit_code, report.outcome(summary)) if summary else (0, "nothing is done (--dry-run)")
