@@ -29,6 +29,7 @@ from .progress import JsonLines, Silent, listener, ticking
 
 SOME_FAILED = 3
 
+
 def run_command(argv: Sequence[str]) -> int:
     """The exit code of a command line, which is carried out."""
     try:
