@@ -245,7 +245,7 @@ async def test_a_run_that_has_done_all_in_time_ends_as_ever(bench: Bench, tmp_pa
 async def test_a_run_whose_last_items_come_home_after_its_last_purchase_ends_as_ever(
     bench: Bench, tmp_path: Path
 ) -> None:
-    summary, _, time = await night(bench, tmp_path, 60.0, items=3, max_runtime="80s")
+    summary, _, time = await night(bench, tmp_path, 60.0, items=3, max_runtime="80s", grace=1.0)
     assert START + 60 <= time.now < START + 80
     assert (summary.exit_code, summary.state, summary.saved) == (0, "finished", 3)
     assert any(event.kind is Kind.STOPPING for event in bench.events)
