@@ -133,11 +133,16 @@ async def test_a_signal_between_two_runs_ends_it_with_the_outcome_of_the_last(nu
         await anyio.sleep_forever()
         return True
 
+    began = 0
+
     async def once(signals: Signals) -> Summary:
+        nonlocal began
+        began += 1
         return summary(failed=1)
 
     with anyio.fail_after(20):
         assert (await repeated(once, wait, clock=Clock(), tell=ignore)).exit_code == 3
+    assert began == 1
 
 
 async def test_a_run_hears_of_signals_also_of_one_that_came_as_it_began_and_no_other_follows() -> None:
