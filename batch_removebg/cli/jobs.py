@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+from batch_removebg.clock import Clock
 from batch_removebg.errors import SettingsError
 from batch_removebg.run.night import Extras
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
+from batch_removebg.run.window import fixed
 
 from . import config, report
 from .console import Console, failure, result, table
@@ -24,14 +27,17 @@ Begin = Callable[[list[str], Settings, Extras], Summary | None]
 def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
     """Run the jobs, all of which are checked before the first; the exit code. Raises SettingsError."""
     read = config.found(args)
-    ready = {}
+    ready, now = {}, Clock().wall()
     for name, job in config.jobs(read, args.names).items():
         try:
             settings, extras = config.settings(args, read, job[0]["out"].value, job)
+            if settings.every is not None:
+                raise SettingsError("--every is for a single run; let a timer begin the jobs again")
             if not settings.local:
                 settings.key()
         except SettingsError as error:
             raise SettingsError(f"job {name}: {error}; no job has begun") from error
+        settings = replace(settings, until=settings.until and fixed(settings.until, now))
         ready[name] = partial(begin, list(job[0]["inputs"].value), settings, extras)
     ended: dict[str, tuple[int, str]] = {}
     for name, once in ready.items():

@@ -63,22 +63,35 @@ def _jobs(args: argparse.Namespace, console: Console) -> int:
 
 
 def _once(inputs: list[str], settings: Any, extras: Any, *, args: argparse.Namespace, console: Console) -> Any:
-    """The summary of a run, which is reported; None of a dry one."""
+    """The summary of a run, which is reported, or of the last one of several; None of a dry one."""
     if args.dry_run:
         _dry_run(inputs, settings, console, as_json=args.progress == "json")
         return None
+    from batch_removebg.run.repeat import every
+
+    if settings.every is not None and "-" in inputs:
+        raise SettingsError("--every reads the manifest each time, which stdin can't be: write it to a file first")
+    extras.notifier.detail = console.detail
+    work: Any = partial(_told, inputs, extras, args.progress, args.quiet, console)
+    if settings.every is not None:
+        work = partial(every, work, clock=Clock(), tell=Silent(console))
+    # A caller of the library has a loop of their own; this process runs on the fastest one available.
+    return anyio.run(work, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+async def _told(
+    inputs: list[str], extras: Any, progress: str, quiet: bool, console: Console, settings: Any, signals: Any = True
+) -> Any:
+    """The summary of a run, which is reported; `signals`: what it hears them by."""
     from batch_removebg.run.night import told
 
     from . import report
 
-    extras.notifier.detail = console.detail
-    with listener(args.progress, console) as shown:
-        batch = partial(told, inputs, settings, extras, listener=shown, handle_signals=True)
-        batch = partial(batch, weights_progress=shown.weights)
-        # A caller of the library has a loop of their own; this process runs on the fastest one available.
-        summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    with listener(progress, console) as shown:
+        batch = partial(told, inputs, settings, extras, listener=shown, handle_signals=signals)
+        summary = await ticking(shown, partial(batch, weights_progress=shown.weights))
     console.info(report.closing(summary, settings))
-    if args.quiet and summary.exit_code != 0:
+    if quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
