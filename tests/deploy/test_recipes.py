@@ -1,4 +1,4 @@
-"""The recipes of samples/deploy in Airflow and Prefect themselves, against a simulated API; and the Dockerfile's lint."""
+"""The recipes of samples/deploy in Airflow and Prefect themselves, against a simulated API; the Dockerfile's lint."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 async def ended(command: list[str | Path], environment: dict[str, str]) -> tuple[int, str]:
     """The exit code of a process, and all that it has said."""
-    done = await anyio.run_process(command, env=environment, stderr=subprocess.STDOUT, check=False)
+    with anyio.fail_after(200):  # Airflow waits ten minutes, and tries a task again that has failed
+        done = await anyio.run_process(command, env=environment, stderr=subprocess.STDOUT, check=False)
     return done.returncode, done.stdout.decode()
 
 
