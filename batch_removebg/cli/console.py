@@ -21,6 +21,7 @@ INTERRUPTED = 130
 _OVER = 60.0  # seconds without another one
 _PARTICULAR = re.compile(r"\S*(?:[\d/\\\"]|\B'|'\B)\S*")  # numbers, names, addresses: what differs in texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
+_PRIORITIES = {"error": "<3>", "warning": "<4>", "info": "<6>", "detail": "<7>"}  # what journald takes off a line
 
 
 class Console:
@@ -31,6 +32,7 @@ class Console:
         self._json = json_lines
         self._verbosity = verbosity
         self._stream = stream or sys.stderr
+        self._journal = _to_journal(self._stream)
         self.write: Callable[[str], None] = partial(write_line, stream=self._stream)
         """Writes a line; a progress bar replaces it, to stay below the lines. May raise OSError."""
 
@@ -42,6 +44,8 @@ class Console:
         else:
             text = "\n".join(map(printable, text.split("\n")))
             text = text if level in ("info", "detail") else f"{level}: {text}"
+        if self._journal:
+            text = re.sub("^", _PRIORITIES[level], text, flags=re.MULTILINE)
         with unheard(self._stream):
             self.write(text)
 
@@ -65,6 +69,14 @@ def failure(error: BaseException, console: Console) -> int:
     told = "".join(traceback.format_exception(error))
     console.error(f"a bug in batch-removebg; what is finished is on record\n{told}")
     return BUG
+
+
+def _to_journal(stream: TextIO) -> bool:
+    """Whether the stream is the one that systemd has connected with its journal, by sd-daemon(3)."""
+    with suppress(OSError):  # a stream without a file behind it
+        found = os.fstat(stream.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return False
 
 
 class Repeats:

@@ -20,6 +20,7 @@ import anyio
 from aiohttp import web
 from anyio import from_thread, to_thread
 
+from batch_removebg import systemd
 from batch_removebg.clock import Clock
 from batch_removebg.engine import devices, network, weights
 from batch_removebg.engine.cutout import render
@@ -98,13 +99,19 @@ async def serve(
 
     device, precision = settings.device, settings.precision
     download = partial(opening.ensure_weights, progress=cancellable, device=device, precision=precision)
-    with anyio.CancelScope() as scope, on_signals(scope.cancel):
+
+    def stop() -> None:
+        systemd.stopping(_SHUTDOWN)
+        scope.cancel()
+
+    with anyio.CancelScope() as scope, on_signals(stop):
         await to_thread.run_sync(download, settings.model)
         with closing(NetworkProcess(partial(network.opened, settings.model, device, precision), Cpu())) as engine:
             async with serving(settings, engine=engine, asked=asked) as url:
                 ready(url)  # first: scripts wait for its line
+                systemd.tell(READY=1, STATUS=f"listening on {url}")
                 loaded(await engine.open())
-                await anyio.sleep_forever()
+                await systemd.alive()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 from pathlib import Path
 from typing import TextIO
 
@@ -58,6 +59,24 @@ def test_what_is_said_depends_on_how_much_was_asked_for(verbosity: int, said: st
 def test_the_default_stream_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say_everything(Console())
     assert capsys.readouterr() == ("", "error: e\nwarning: w\ni\n")
+
+
+@pytest.mark.parametrize(
+    ("json_lines", "written"), [(False, "<3>error: two\n<3>lines\n<6>done\n"), (True, '<3>{"t": "…"}\n<6>{"t": "…"}\n')]
+)
+def test_lines_for_the_journal_begin_with_their_priority_and_those_for_others_do_not(
+    json_lines: bool, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, expected in (("journal", written), ("file", re.sub("^<.>", "", written, flags=re.MULTILINE))):
+        with (tmp_path / name).open("w+", encoding="utf-8") as stream:
+            if name == "journal":
+                found = os.fstat(stream.fileno())
+                monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+            console = Console(json_lines=json_lines, stream=stream)
+            console.error("two\nlines")
+            console.info("done")
+            stream.seek(0)
+            assert re.sub("(?<={).*(?=})", '"t": "…"', stream.read()) == expected
 
 
 def test_json_lines_hold_stamp_level_and_message() -> None:

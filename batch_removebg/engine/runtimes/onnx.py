@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ def confirm(choice: Choice, used: list[str]) -> Choice:
 
 
 def _module() -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it may report to Microsoft as it is imported
     try:
         import onnxruntime
     except ImportError:
