@@ -67,20 +67,22 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         _dry_run(args, settings, console)
         return 0
-    from batch_removebg.run.night import Extras, told
+    from batch_removebg.run.night import extras, told
 
     from . import report
 
     with listener(args.progress, console) as shown:
-        batch = partial(told, args.inputs, settings, Extras(), listener=shown, handle_signals=True)
+        batch = partial(told, args.inputs, settings, extras(settings), listener=shown, handle_signals=True)
         batch = partial(batch, weights_progress=shown.weights)
         # A caller of the library has a loop of their own; this process runs on the fastest one available.
         summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
-    console.info(report.closing(summary, settings))
+    console.info(report.closing(summary, settings), event="summary")
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
+    elif settings.summary == "-":
+        result(json.dumps(summary.as_json()))
     else:
         result(str(summary.results))
     return summary.exit_code
@@ -119,6 +121,12 @@ def _status(args: argparse.Namespace, console: Console) -> None:
     from . import status
 
     status.show(args)
+
+
+def _diff(args: argparse.Namespace, console: Console) -> None:
+    from . import diff
+
+    diff.show(args)
 
 
 def _repair(args: argparse.Namespace, console: Console) -> None:
@@ -197,6 +205,7 @@ def _bench_engine(args: argparse.Namespace, console: Console) -> None:
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "status": _status,
+    "diff": _diff,
     "repair": _repair,
     "serve": _serve,
     "models": _models,

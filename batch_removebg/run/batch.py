@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -47,10 +48,13 @@ async def run(
     weights_progress: Progress = lambda done, total: None,
     handle_signals: bool = False,
     clock: Clock | None = None,
+    run_id: str = "",
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
+    run_id = run_id or str(uuid4())
+    listener(Event(Kind.BEGUN, text=run_id))
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
-    return await in_passes(once, settings, listener, stream="-" in inputs)
+    return await in_passes(partial(once, run_id=run_id), settings, listener, stream="-" in inputs)
 
 
 async def _run(
@@ -61,6 +65,7 @@ async def _run(
     weights_progress: Progress,
     handle_signals: bool,
     clock: Clock | None,
+    run_id: str,
 ) -> Summary:
     clock, out, pruned = clock or Clock(), settings.out, 0
     begun = clock.monotonic()
@@ -91,7 +96,7 @@ async def _run(
         before = ledger.fold.possible_duplicates
         if given_up := settings.part.given_up:
             await anyio.to_thread.run_sync(Decisions(out / layout.DECISIONS).append, given_up, clock.stamp())
-        await ledger.append(_started(settings, provider, count))
+        await ledger.append(_started(settings, provider, count, run_id))
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
@@ -101,17 +106,17 @@ async def _run(
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
             if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
                 pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
-            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
+            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned, run_id)
         if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
             await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
         return await _close(ledger, summary, clock)
 
 
-def _started(settings: Settings, provider: Provider, count: int | None) -> RunStarted:
+def _started(settings: Settings, provider: Provider, count: int | None, run_id: str) -> RunStarted:
     """The entry for the run's beginning: OUT goes on with what it says, whatever a part of the run is made with."""
     whole = settings.part.whole or settings
     version = whole.network.version if whole.local else provider.version
-    return RunStarted(provider.name, version, whole.shown(), os.getpid(), count, settings.part.redo)
+    return RunStarted(provider.name, version, whole.shown(), os.getpid(), count, settings.part.redo, run_id)
 
 
 def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore) -> int | None:
@@ -136,7 +141,9 @@ def _look(settings: Settings, columns: set[str], item: Item | UrlRow) -> str:
     return naming.render(settings.name, item)
 
 
-def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:
+def _summarise(
+    pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int, run_id: str
+) -> Summary:
     """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = pipeline.purchaser.budget.bought
@@ -158,6 +165,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
+        run_id=run_id,
     )
 
 

@@ -77,8 +77,11 @@ def test_plain_data_holds_everything() -> None:
         flags=(Group("empty", 1, (("bag", ""),)),),
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
         left_out={".cr2": (2, "in/a.cr2")},
+        run_id="c0ffee",
     )
     assert json.loads(json.dumps(found.as_json())) == {
+        "v": 1,
+        "run_id": "c0ffee",
         "out": "out",
         "ledger": "out/ledger.jsonl",
         "results": "out/results.json",
