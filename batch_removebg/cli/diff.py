@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from batch_removebg.errors import SettingsError
-from batch_removebg.ledger.history import KINDS, Difference, Recorded, differences, runs
+from batch_removebg.ledger.history import KINDS, Difference, Recorded, as_of, differences, runs, touched
 from batch_removebg.ledger.index.indexed_state import IndexedFold
-from batch_removebg.ledger.journal import as_of, look
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.run.summary import EXAMPLES
-from batch_removebg.storage.layout import INDEX, LEDGER
+from batch_removebg.storage.layout import LEDGER
 
 from .console import printable, result
 
@@ -26,9 +25,12 @@ def show(args: argparse.Namespace) -> None:
     recorded = {out: _recorded(out) for out in (left, right)}
     to = _number(args.later, recorded[right], f"--to {args.later}: {right}", 1)
     start = _number(args.earlier, recorded[left], f"--from {args.earlier}: {left}", 1 if args.other else to + 1)
-    (earlier, before), (later, after) = (_opened(out, recorded[out], n) for out, n in ((left, start), (right, to)))
+    only = None if args.other else touched(left / LEDGER, min(recorded[left][n - 1].lines for n in (start, to)))
+    (earlier, before), (later, after) = (
+        _opened(out, recorded[out], n, only) for out, n in ((left, start), (right, to))
+    )
     with closing(before), closing(after):
-        found = differences(before, after)
+        found = differences(before, after, only)
         if not args.json:
             result(f"{earlier} → {later}\n{_text(found)}")
             return
@@ -53,11 +55,10 @@ def _number(text: str | None, recorded: list[Recorded], where: str, default: int
     raise SettingsError(f"{where} has {len(recorded) - 1} runs on record; {how}")
 
 
-def _opened(out: Path, recorded: list[Recorded], number: int) -> tuple[str, IndexedFold]:
+def _opened(out: Path, recorded: list[Recorded], number: int, only: Set[int] | None) -> tuple[str, IndexedFold]:
     """A run's name, and the fold after it."""
-    run, path = recorded[number - 1], out / LEDGER
-    fold = look(path, out / INDEX) if number == 1 else as_of(path, run.lines)
-    return f"{out}, {run.started}{f' ({run.id})' if run.id else ''}", fold
+    run = recorded[number - 1]
+    return f"{out}, {run.started}{f' ({run.id})' if run.id else ''}", as_of(out / LEDGER, run.lines, only)
 
 
 def _text(found: Iterable[Difference]) -> str:
@@ -66,8 +67,9 @@ def _text(found: Iterable[Difference]) -> str:
         counts[one.kind] += 1
         if counts[one.kind] <= EXAMPLES:
             had, has = ({*each.flags} if each else set() for each in (one.was, one.now))
-            flags = [f"+{flag}" for flag in sorted(has - had)] + [f"-{flag}" for flag in sorted(had - has)]
-            examples[one.kind].append(printable(" ".join([one.item, *flags])))
+            flags = [*(f"+{flag}" for flag in sorted(has - had)), *(f"-{flag}" for flag in sorted(had - has))]
+            names = [one.item, *(flags if one.kind in ("worse", "better") else ())]
+            examples[one.kind].append(printable(" ".join(names)))
     return "\n".join(_lines(counts, examples)) or "nothing differs"
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Set
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_removebg.errors import LedgerError
 
-from .events import RunStarted, decode
+from .events import Entry, Renamed, RunStarted, decode
+from .index.database import Database
 from .index.indexed_state import IndexedFold
-from .state import ItemState
+from .journal import read
+from .state import ItemState, on_record
 
 KINDS = ("new", "changed", "gone", "worse", "better")
-_MANY = 2000  # items that are compared at once
+_MANY = 2000  # items or lines that are in memory at once
 
 
 class Recorded(NamedTuple):
@@ -49,18 +51,55 @@ def runs(path: Path) -> list[Recorded]:
     return [one._replace(lines=end) for one, end in zip(found, ends, strict=True)]
 
 
-def differences(before: IndexedFold, after: IndexedFold) -> Iterator[Difference]:
-    """The items that differ, as the later fold has them; then those that it doesn't know."""
-    for left, right, lacking in ((after, before, False), (before, after, True)):
-        found = left.each()
-        while some := dict(islice(found, _MANY)):
-            others = right.items.several(list(some))
-            for item, state in some.items():
-                if lacking and item in others:
-                    continue
-                was, now = (state, None) if lacking else (others.get(item), state)
-                if kind := compared(was, now):
-                    yield Difference(item, kind, was, now)
+def touched(path: Path, lines: int) -> set[int]:
+    """The items that a ledger names after its first lines, or that ever had another id, as hashes of their ids."""
+    found = set[int]()
+    for number, (entry, _) in enumerate(read(path), 1):
+        if number > lines or isinstance(entry, Renamed):
+            found |= _named(entry)
+    return found
+
+
+def as_of(path: Path, lines: int, only: Set[int] | None = None) -> IndexedFold:
+    """The fold of a ledger's first lines, or of some items in them, in a temporary index; to be closed.
+
+    Raises LedgerError and LedgerDamaged as `read` does.
+    """
+    fold = IndexedFold(Database.build())
+    with fold.database.closed_on_error():
+        fold.items.seen = set()
+        entries = islice(read(path), lines)
+        while some := list(islice(entries, _MANY)):
+            for entry, _ in some:
+                if only is None or not only.isdisjoint(_named(entry)):
+                    fold.apply(entry)
+            fold.commit()
+        fold.items.seen = None
+        fold.database.built()
+    return fold
+
+
+def _named(entry: Entry) -> set[int]:
+    return {hash(on_record(getattr(entry, name))) for name in ("item", "was") if hasattr(entry, name)}
+
+
+def differences(before: IndexedFold, after: IndexedFold, only: Set[int] | None = None) -> Iterator[Difference]:
+    """The items that differ, in the order of the later fold; of another ledger's also those that it lacks.
+
+    `only`: those that may differ in two folds of one ledger.
+    """
+    chosen = ((item, state) for item, state in after.each() if only is None or hash(item) in only)
+    while some := dict(islice(chosen, _MANY)):
+        known = before.items.several(list(some))
+        for item, now in some.items():
+            if kind := compared(was := known.get(item), now):
+                yield Difference(item, kind, was, now)
+    left = before.each() if only is None else iter(())
+    while some := dict(islice(left, _MANY)):
+        known = after.items.several(list(some))
+        for item, was in some.items():
+            if item not in known and (kind := compared(was, None)):
+                yield Difference(item, kind, was, None)
 
 
 def compared(was: ItemState | None, now: ItemState | None) -> str:
@@ -73,5 +112,5 @@ def compared(was: ItemState | None, now: ItemState | None) -> str:
         return "worse"
     if had < has or had_flags - has_flags:
         return "better"
-    made: Sequence[object] = [[(one.output, one.sha256) for one in each.renditions] for each in (was, now)]
-    return "changed" if made[0] != made[1] else ""
+    first, last = ([(one.output, one.sha256) for one in each.renditions] for each in (was, now))
+    return "changed" if first != last else ""

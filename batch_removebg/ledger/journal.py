@@ -95,11 +95,6 @@ def look(path: Path, index: Path, *, start_over: bool = False) -> IndexedFold:
         return IndexedFold(Database.build())
 
 
-def as_of(path: Path, lines: int) -> IndexedFold:
-    """The fold of the ledger's first lines, in an index that is temporary; raises as `read` does."""
-    return _built(path, lines=lines)
-
-
 def _told(results: Path) -> tuple[int, int]:
     """Finished items and predictions, by the first line of results.json, or by all of it where that was reformatted."""
     for whole in (False, True):
@@ -134,19 +129,19 @@ def _continued(database: Database, path: Path) -> IndexedFold:
         return _applied(fold, path)
 
 
-def _built(path: Path, index: Path | None = None, lines: int | None = None) -> IndexedFold:
+def _built(path: Path, index: Path | None = None) -> IndexedFold:
     database = Database.build(index)
     with database.closed_on_error():
         fold = IndexedFold(database)
         fold.items.seen = set()
-        _applied(fold, path, lines).items.seen = None
+        _applied(fold, path).items.seen = None
         database.built()
         return fold
 
 
-def _applied(fold: IndexedFold, path: Path, lines: int | None = None) -> IndexedFold:
-    """The fold after all that the ledger holds, or the next lines; an index of ours is committed to, to stay small."""
-    entries = islice(read(path, fold.checkpoint.end, fold.checkpoint.lines), lines)
+def _applied(fold: IndexedFold, path: Path) -> IndexedFold:
+    """The fold after all that the ledger holds; committed as it goes, where the index is ours, to stay small."""
+    entries = read(path, fold.checkpoint.end, fold.checkpoint.lines)
     while some := list(islice(entries, _LINES)):
         for entry, _ in some:
             fold.apply(entry)

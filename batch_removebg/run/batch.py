@@ -34,6 +34,7 @@ from .passes import in_passes
 from .prune import prune
 from .settings import Settings
 from .summary import Summary, failures, flagged
+from .tracing import traced
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
 _READ_ON = 5.0  # seconds for the rest of the manifest, about a million rows
@@ -87,6 +88,7 @@ async def _run(
         provider, session = await stack.enter_async_context(
             assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
         )
+        provider, listener = stack.enter_context(traced(provider, listener, run_id))
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
             listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))

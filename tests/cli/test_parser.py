@@ -23,6 +23,7 @@ CONTRACT = {
     "--concurrency --rate --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
     "status": "--json",
+    "diff": "--from --to --json",
     "repair": "--dry-run",
     "serve": "--host --port --class --model --device --precision --token-env",
     "models": "",
@@ -57,7 +58,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-@pytest.mark.parametrize("command", ["run", "status", "repair", "serve", "check", "bench-engine"])
+@pytest.mark.parametrize("command", ["run", "status", "diff", "repair", "serve", "check", "bench-engine"])
 def test_every_word_of_the_help_is_explained(command: str) -> None:
     assert all(action.help for action in commands(parser())[command]._actions)
 
