@@ -90,7 +90,6 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     status.add_argument("--watch", action="store_true", help="again and again, until the run has ended")
     diff = _command(commands, "diff", "what is new, changed, gone, worse (new flags) or better in a run")
     diff.add_argument("dir", metavar="OUT", help="the --out of the runs")
-    diff.add_argument("other", metavar="OUT2", nargs="?", help="that of the later one, where it has another")
     for flag, dest, what in (("--from", "earlier", "the one before it"), ("--to", "later", "the last")):
         which = f"the {dest} run: its id, or its number from the end (default: {what})"
         diff.add_argument(flag, dest=dest, metavar="RUN", help=which)

@@ -60,8 +60,8 @@ def touched(path: Path, lines: int) -> set[int]:
     return found
 
 
-def as_of(path: Path, lines: int, only: Set[int] | None = None) -> IndexedFold:
-    """The fold of a ledger's first lines, or of some items in them, in a temporary index; to be closed.
+def as_of(path: Path, lines: int, only: Set[int]) -> IndexedFold:
+    """The fold of some items in a ledger's first lines, in a temporary index; to be closed.
 
     Raises LedgerError and LedgerDamaged as `read` does.
     """
@@ -71,7 +71,7 @@ def as_of(path: Path, lines: int, only: Set[int] | None = None) -> IndexedFold:
         entries = islice(read(path), lines)
         while some := list(islice(entries, _MANY)):
             for entry, _ in some:
-                if only is None or not only.isdisjoint(_named(entry)):
+                if not only.isdisjoint(_named(entry)):
                     fold.apply(entry)
             fold.commit()
         fold.items.seen = None
@@ -83,23 +83,16 @@ def _named(entry: Entry) -> set[int]:
     return {hash(on_record(getattr(entry, name))) for name in ("item", "was") if hasattr(entry, name)}
 
 
-def differences(before: IndexedFold, after: IndexedFold, only: Set[int] | None = None) -> Iterator[Difference]:
-    """The items that differ, in the order of the later fold; of another ledger's also those that it lacks.
-
-    `only`: those that may differ in two folds of one ledger.
-    """
-    chosen = ((item, state) for item, state in after.each() if only is None or hash(item) in only)
-    while some := dict(islice(chosen, _MANY)):
-        known = before.items.several(list(some))
-        for item, now in some.items():
-            if kind := compared(was := known.get(item), now):
+def differences(before: IndexedFold, after: IndexedFold) -> Iterator[Difference]:
+    """The items that differ in two folds of one ledger."""
+    first, last = sorted((before, after), key=lambda fold: len(fold.items))
+    every = last.each()  # no fold loses an item
+    while some := dict(islice(every, _MANY)):
+        known = first.items.several(list(some))
+        for item, state in some.items():
+            was, now = (known.get(item), state) if last is after else (state, known.get(item))
+            if kind := compared(was, now):
                 yield Difference(item, kind, was, now)
-    left = before.each() if only is None else iter(())
-    while some := dict(islice(left, _MANY)):
-        known = after.items.several(list(some))
-        for item, was in some.items():
-            if item not in known and (kind := compared(was, None)):
-                yield Difference(item, kind, was, None)
 
 
 def compared(was: ItemState | None, now: ItemState | None) -> str:

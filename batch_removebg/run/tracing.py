@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -76,7 +76,6 @@ class _Item:
     whole: Any
     stage: Any = None
     at: str = ""  # the stage's name
-    names: set[str] = field(default_factory=set)  # of its predictions and their outputs
 
 
 @dataclass(eq=False)
@@ -107,8 +106,7 @@ class Traced(Wrapper):
             self._items[event.item] = _Item(self._span("item", parent, attributes=told, links=links))
         elif event.kind in _ENDS and (item := self._items.pop(event.item, None)) is not None:
             self._go(item, "")
-            for name in item.names:
-                self._owners.pop(name, None)
+            self._owners = {name: one for name, one in self._owners.items() if one is not item}
             item.whole.set_attributes({"status": event.kind.value, "flags": event.flags})
             self._failed(item.whole, event.error_kind)
             item.whole.end()
@@ -136,8 +134,7 @@ class Traced(Wrapper):
 
     def _seen(self, item: _Item | None, seen: Prediction) -> Prediction:
         if item is not None:
-            item.names.update(filter(None, (seen.id, seen.output, *seen.others)))
-            self._owners.update(dict.fromkeys(item.names, item))
+            self._owners.update(dict.fromkeys(filter(None, (seen.id, seen.output, *seen.others)), item))
             if not seen.status.terminal and not item.at:
                 self._go(item, "poll")
             elif seen.status.terminal and item.at == "poll":

@@ -68,7 +68,7 @@ async def test_an_item_is_a_span_of_its_run_and_its_stages_are_spans_of_it(
     bench.provider.script += [slow, slow]
     summary = await bench.run()
     [run] = spans.named("run")
-    assert dict(run.attributes) == {"run": summary.run_id, "provider": "replicate"}
+    assert dict(run.attributes) == {"run": summary.run_id, "provider": "scripted"}
     assert sorted(spans.below(run)) == ["item", "item"]
     items = {span.attributes["item"]: span for span in spans.named("item")}
     for name in ("a.jpg", "b.jpg"):
