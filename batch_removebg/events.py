@@ -10,6 +10,7 @@ from dataclasses import dataclass
 class Kind(enum.Enum):
     """What happened."""
 
+    BEGUN = "begun"  # a run, whose id is `text`
     TOTAL = "total"  # the number of items is known: `count`
     FOUND = "found"
     SKIPPED = "skipped"  # nothing to do: saved earlier and unchanged, or failed earlier and not to be retried

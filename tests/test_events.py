@@ -17,7 +17,7 @@ def test_an_event_is_a_value() -> None:
 
 def test_the_words_of_events_are_those_scripts_read() -> None:
     assert [kind.value for kind in Kind] == [
-        "total", "found", "skipped", "started", "saved", "failed", "pending", "waiting", "warning", "note",
+        "begun", "total", "found", "skipped", "started", "saved", "failed", "pending", "waiting", "warning", "note",
         "stopping",
     ]  # fmt: skip
 

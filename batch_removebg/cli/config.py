@@ -17,7 +17,7 @@ from batch_removebg.net.headers import parse as header
 from batch_removebg.net.urls import scrubbed
 from batch_removebg.run.config_file import KEYS, PREFIX, File, Given, Layer, files, gathered, parsed
 from batch_removebg.run.declare import declared, nearest
-from batch_removebg.run.night import Extras
+from batch_removebg.run.night import Extras, extras
 from batch_removebg.run.notify.notifier import Notifier
 from batch_removebg.run.notify.rules import parse, secret
 from batch_removebg.run.options import CONFIG, Options
@@ -57,7 +57,9 @@ def jobs(read: Sequence[File], names: Sequence[str]) -> dict[str, Job]:
     return {name: known[name] for name in names or known}
 
 
-def settings(args: argparse.Namespace, read: Sequence[File], out: str, job: Job = _NO_JOB) -> tuple[Settings, Extras]:
+def settings(
+    args: argparse.Namespace, read: Sequence[File], out: str, job: Job = _NO_JOB, name: str = ""
+) -> tuple[Settings, Extras]:
     """The settings of a run, and who is told of it; raises SettingsError, which says where the value stands."""
     options = _gathered(args, read, job)
     given = {name: one.value for name, one in options.items() if name in declared(Options)}
@@ -70,7 +72,7 @@ def settings(args: argparse.Namespace, read: Sequence[File], out: str, job: Job 
         origins = {one.flag: options[one.name].origin for one in KEYS.values() if one.name in options}
         where = [f"{flag} is from {origins[flag]}" for flag in flags if origins.get(flag, flag) != flag]
         raise SettingsError(f"{error} ({', '.join(dict.fromkeys(where))})" if where else str(error)) from error
-    return made, Extras(notifier=_notifier(read, job, made))
+    return made, extras(made, _notifier(read, job, made), job=name)
 
 
 def _gathered(args: argparse.Namespace, read: Sequence[File], job: Job = _NO_JOB) -> Layer:

@@ -18,6 +18,7 @@ from batch_removebg.errors import BatchError, DiskError
 
 BUG = 1
 INTERRUPTED = 130
+_LONGEST_LINE, _LONGEST_ID = 16_000, 500  # of JSON: log drivers of containers divide lines at 16 KiB
 _OVER = 60.0  # seconds without another one
 _PARTICULAR = re.compile(r"\S*(?:[\d/\\\"]|\B'|'\B)\S*")  # numbers, names, addresses: what differs in texts of one kind
 _LEVELS = {"error": -2, "warning": 0, "info": 0, "detail": 1}  # the verbosity from which on they are shown
@@ -33,14 +34,15 @@ class Console:
         self._verbosity = verbosity
         self._stream = stream or sys.stderr
         self._journal = _to_journal(self._stream)
+        self.run = ""  # id of the run that is going on
         self.write: Callable[[str], None] = partial(write_line, stream=self._stream)
         """Writes a line; a progress bar replaces it, to stay below the lines. May raise OSError."""
 
-    def _say(self, level: str, text: str) -> None:
+    def _say(self, level: str, text: str, *, event: str = "", item: str = "") -> None:
         if self._verbosity < _LEVELS[level]:
             return
         if self._json:
-            text = json.dumps({"t": Clock().stamp(), "level": level, "message": text})
+            text = _line(text, level=level, event=event or level, item=item, run=self.run)
         else:
             text = "\n".join(map(printable, text.split("\n")))
             text = text if level in ("info", "detail") else f"{level}: {text}"
@@ -79,10 +81,22 @@ def _to_journal(stream: TextIO) -> bool:
     return False
 
 
+def _line(text: str, item: str, **told: str) -> str:
+    """The JSON line, without keys that say nothing; the middle of a long text is left out."""
+    now, item, most = Clock().stamp(), item[:_LONGEST_ID], len(text)
+    while True:
+        msg = text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+        line = {"ts": now, **told, "msg": msg, "item": item, "t": now, "message": msg}
+        found = json.dumps({key: value for key, value in line.items() if value or key == "msg"})
+        if len(found) < _LONGEST_LINE:
+            return found
+        most //= 2
+
+
 class Repeats:
     """Says the first warning of a kind, and how many came after it once there are no more."""
 
-    def __init__(self, say: Callable[[str], None], now: Callable[[], float]) -> None:
+    def __init__(self, say: Callable[..., None], now: Callable[[], float]) -> None:
         self._say, self._now = say, now
         self._kinds: dict[str, tuple[str, int, float]] = {}  # the first one's text, how many came after it, and when
 
@@ -91,7 +105,7 @@ class Repeats:
         self.settle()
         kind = kind or _PARTICULAR.sub("…", text)
         if kind not in self._kinds:
-            self._say(f"{item}: {text}" if item else text)
+            self._say(f"{item}: {text}" if item else text, **{"item": item} if item else {})
         first, more, _ = self._kinds.get(kind, (text, -1, 0.0))
         self._kinds[kind] = (first, more + 1, self._now())
 

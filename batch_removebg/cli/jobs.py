@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import SettingsError
+from batch_removebg.run.figures import write_summary
 from batch_removebg.run.night import Extras
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
@@ -27,10 +29,10 @@ Begin = Callable[[list[str], Settings, Extras], Summary | None]
 def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
     """Run the jobs, all of which are checked before the first; the exit code. Raises SettingsError."""
     read = config.found(args)
-    ready, now = {}, Clock().wall()
+    ready, told, now = {}, dict[Path, list[Summary]](), Clock().wall()
     for name, job in config.jobs(read, args.names).items():
         try:
-            settings, extras = config.settings(args, read, job[0]["out"].value, job)
+            settings, extras = config.settings(args, read, job[0]["out"].value, job, name)
             if settings.every is not None:
                 raise SettingsError("--every is for a single run; let a timer begin the jobs again")
             if not settings.local:
@@ -38,6 +40,8 @@ def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
         except SettingsError as error:
             raise SettingsError(f"job {name}: {error}; no job has begun") from error
         settings = replace(settings, until=settings.until and fixed(settings.until, now))
+        if extras.summary is not None:
+            extras = replace(extras, summary=partial(_listed, Path(settings.summary or ""), told))
         ready[name] = partial(begin, list(job[0]["inputs"].value), settings, extras)
     ended: dict[str, tuple[int, str]] = {}
     for name, once in ready.items():
@@ -58,6 +62,12 @@ def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
     ]
     console.info(table([*rows, ("all jobs", f"exit code {code}", "")]))
     return code
+
+
+def _listed(path: Path, told: dict[Path, list[Summary]], summary: Summary) -> None:
+    """Write the document of all jobs that have it in common."""
+    told.setdefault(path, []).append(summary)
+    write_summary(path, told[path])
 
 
 def _ended(once: Callable[[], Summary | None], console: Console) -> tuple[int, str]:

@@ -90,11 +90,13 @@ async def _told(
     with listener(progress, console) as shown:
         batch = partial(told, inputs, settings, extras, listener=shown, handle_signals=signals)
         summary = await ticking(shown, partial(batch, weights_progress=shown.weights))
-    console.info(report.closing(summary, settings))
+    console.info(report.closing(summary, settings), event="summary")
     if quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
+    elif settings.summary == "-":
+        result(json.dumps(summary.as_json()))
     else:
         result(str(summary.results))
     return summary
@@ -134,6 +136,12 @@ def _status(args: argparse.Namespace, console: Console) -> None:
     from . import status
 
     status.show(args)
+
+
+def _diff(args: argparse.Namespace, console: Console) -> None:
+    from . import diff
+
+    diff.show(args)
 
 
 def _repair(args: argparse.Namespace, console: Console) -> None:
@@ -244,6 +252,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "jobs": _jobs,
     "config": _config,
     "status": _status,
+    "diff": _diff,
     "repair": _repair,
     "review": _review,
     "report": _report,

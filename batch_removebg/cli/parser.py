@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from batch_removebg import __version__
 from batch_removebg.errors import SettingsError
 from batch_removebg.run.declare import declared, nearest
-from batch_removebg.run.options import CONFIG, WORK, Options
+from batch_removebg.run.options import CONFIG, TOLD, WORK, Options
 
 EVERYDAY = {
     *("out", "provider", "base_url", "token_env", "id_column", "format", "background", "quality", "mask_only", "name"),
@@ -86,6 +86,12 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     )
     status.add_argument("--names", action="store_true", help="ids alone, one a line: of --flags, else of what failed")
     status.add_argument("--watch", action="store_true", help="again and again, until the run has ended")
+    diff = _command(commands, "diff", "what is new, changed, gone, worse (new flags) or better in a run")
+    diff.add_argument("dir", metavar="OUT", help="the --out of the runs")
+    for flag, dest, what in (("--from", "earlier", "the one before it"), ("--to", "later", "the last")):
+        which = f"the {dest} run: its id, or its number from the end (default: {what})"
+        diff.add_argument(flag, dest=dest, metavar="RUN", help=which)
+    diff.add_argument("--json", action="store_true", help="every item that differs, as one JSON object a line")
     repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
     repair.add_argument("dir", metavar="OUT", help="the --out of a run")
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -126,7 +132,7 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
         option.add_to(groups[option.group])
     groups[WORK].add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     _files(run.add_argument_group("a configuration file"))
-    _reported(run.add_argument_group("what is reported"))
+    _reported(groups[TOLD])
 
 
 def _files(group: Any) -> None:

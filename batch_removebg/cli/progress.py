@@ -77,15 +77,18 @@ class Silent:
         self.tally.take(event)
         self._warnings.settle()
         name, text = printable(event.item), printable(event.text)
-        if event.kind is Kind.WARNING:
+        about = {"event": event.kind.value, "item": name}
+        if event.kind is Kind.BEGUN:
+            self._console.run = text
+        elif event.kind is Kind.WARNING:
             self._warnings.warn(text, name)
         elif event.kind is Kind.NOTE:
-            self._console.info(text)
+            self._console.info(text, **about)
         elif event.kind is Kind.STOPPING:
             ending = "Nothing more is created; predictions in flight are still collected"
-            self._console.warning(f"stopping: {text.rstrip('.')}. {ending}")
+            self._console.warning(f"stopping: {text.rstrip('.')}. {ending}", **about)
         elif event.kind in _DETAILS:
-            self._console.detail(_DETAILS[event.kind].format(name=name, text=text))
+            self._console.detail(_DETAILS[event.kind].format(name=name, text=text), **about)
 
     def tick(self) -> None:
         """Show that time passes; called each second."""
@@ -121,7 +124,7 @@ class Bar(Silent):
     def __call__(self, event: Event) -> None:
         """Count one event, and show the new state."""
         super().__call__(event)
-        if event.kind in (Kind.WARNING, Kind.NOTE, Kind.STOPPING, Kind.WAITING):
+        if event.kind in (Kind.BEGUN, Kind.WARNING, Kind.NOTE, Kind.STOPPING, Kind.WAITING):
             return
         name = printable(event.item)
         self._name = f"…{name[1 - _NAME_WIDTH :]}" if len(name) > _NAME_WIDTH else name

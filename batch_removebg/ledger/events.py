@@ -52,6 +52,7 @@ class RunStarted(Entry, tag="run_started", frozen=True):
     pid: int | None = None
     items: int | None = None
     redo: Mapping[str, Any] = {}
+    id: str | None = None
 
 
 class EngineLoaded(Entry, tag="engine_loaded", frozen=True):

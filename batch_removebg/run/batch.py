@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -34,6 +35,7 @@ from .prune import prune
 from .release import release
 from .settings import Settings
 from .summary import Summary, failures, flagged
+from .tracing import traced
 from .window import Window, window
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
@@ -49,15 +51,15 @@ async def run(
     weights_progress: Progress = lambda done, total: None,
     handle_signals: Handled = False,
     clock: Clock | None = None,
+    run_id: str = "",
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock = clock or Clock()
+    clock, run_id = clock or Clock(), run_id or str(uuid4())
+    listener(Event(Kind.BEGUN, text=run_id))
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
-    once = partial(
-        _run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock, ends=ends
-    )
-    return await in_passes(once, settings, listener, stream="-" in inputs)
+    once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
+    return await in_passes(partial(once, ends=ends, run_id=run_id), settings, listener, stream="-" in inputs)
 
 
 async def _run(
@@ -69,6 +71,7 @@ async def _run(
     handle_signals: Handled,
     clock: Clock,
     ends: Window | None,
+    run_id: str,
 ) -> Summary:
     out, pruned = settings.out, 0
     begun = clock.monotonic()
@@ -89,6 +92,7 @@ async def _run(
         provider, session = await stack.enter_async_context(
             assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
         )
+        provider, listener = stack.enter_context(traced(provider, listener, run_id))
         if ledger.aside:
             kept = ", ".join(map(str, ledger.aside))
             listener(Event(Kind.WARNING, text=f"a new ledger is begun; kept of the old one: {kept}"))
@@ -98,7 +102,7 @@ async def _run(
         before = ledger.fold.possible_duplicates
         if given_up := settings.part.given_up:
             await anyio.to_thread.run_sync(ledger.decisions.append, given_up, clock.stamp())
-        await ledger.append(_started(settings, provider, count))
+        await ledger.append(_started(settings, provider, count, run_id))
         await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
@@ -109,17 +113,17 @@ async def _run(
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
             if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
                 pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
-            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned)
+            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned, run_id)
         if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
             await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
         return await _close(ledger, summary, clock)
 
 
-def _started(settings: Settings, provider: Provider, count: int | None) -> RunStarted:
+def _started(settings: Settings, provider: Provider, count: int | None, run_id: str) -> RunStarted:
     """The entry for the run's beginning: OUT goes on with what it says, whatever a part of the run is made with."""
     whole = settings.part.whole or settings
     version = whole.network.version if whole.local else provider.version
-    return RunStarted(provider.name, version, whole.shown(), os.getpid(), count, settings.part.redo)
+    return RunStarted(provider.name, version, whole.shown(), os.getpid(), count, settings.part.redo, run_id)
 
 
 def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore) -> int | None:
@@ -144,7 +148,9 @@ def _look(settings: Settings, columns: set[str], item: Item | UrlRow) -> str:
     return naming.render(settings.name, item)
 
 
-def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int) -> Summary:
+def _summarise(
+    pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int, run_id: str
+) -> Summary:
     """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = pipeline.purchaser.budget.bought
@@ -167,6 +173,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
+        run_id=run_id,
     )
 
 

@@ -26,8 +26,8 @@ from batch_removebg.manifest.inputs import Feed
 from batch_removebg.model import Provider
 from batch_removebg.storage.layout import INDEX
 
-from .batch import run
 from .declare import declared
+from .night import extras, told
 from .options import Options
 from .rows import Row, picture_bytes, write_rows
 from .settings import Settings
@@ -182,7 +182,7 @@ async def _run(inputs: Inputs, settings: Settings, rows: Iterable[Row], on_event
             feed.path, feed.shown = Path(folder) / "rows.jsonl", "rows"
             await anyio.to_thread.run_sync(write_rows, rows, feed.path)
             named.append(feed)
-        summary = await run(named, settings, listener=listener)
+        summary = await told(named, settings, extras(settings), listener=listener)
     if summary.stopped is not None:
         summary.stopped.args = (in_arguments(str(summary.stopped)),)
     groups = (replace(one, examples=tuple((i, in_arguments(m)) for i, m in one.examples)) for one in summary.failures)

@@ -16,6 +16,7 @@ from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
 
 from . import batch
+from .figures import write_metrics, write_summary
 from .notify.notifier import NOBODY, Notifier
 from .settings import Settings
 from .summary import Summary
@@ -34,6 +35,13 @@ class Extras:
     notifier: Notifier = NOBODY
 
 
+def extras(settings: Settings, notifier: Notifier = NOBODY, *, job: str = "") -> Extras:
+    """What is told of the runs of a job with these settings; where the summary goes to stdout, that is the caller's."""
+    document = partial(write_summary, Path(settings.summary)) if settings.summary not in (None, "-") else None
+    figures = partial(write_metrics, Path(settings.metrics), settings=settings, job=job) if settings.metrics else None
+    return Extras(document, figures, notifier)
+
+
 async def told(
     inputs: Sequence[str],
     settings: Settings,
@@ -49,8 +57,9 @@ async def told(
     """
     clock = clock or Clock()
     async with extras.notifier.during(settings, listener, clock) as telling:
-        once = partial(batch.run, inputs, settings, listener=telling.hear, clock=clock, **given)
-        summary, error = await _ended(once, settings.out)
+        run_id = telling.run
+        once = partial(batch.run, inputs, settings, listener=telling.hear, clock=clock, run_id=run_id, **given)
+        summary, error = await _ended(once, settings.out, run_id)
         for write in filter(None, (extras.summary, extras.metrics)):
             await _written(write, summary, listener)
         await telling.end(summary)
@@ -59,18 +68,18 @@ async def told(
     return summary
 
 
-async def _ended(once: Callable[[], Awaitable[Summary]], out: Path) -> tuple[Summary, Exception | None]:
+async def _ended(once: Callable[[], Awaitable[Summary]], out: Path, run_id: str) -> tuple[Summary, Exception | None]:
     """The outcome of a run, and the exception it ended with."""
     try:
         return await once(), None
     except BatchError as error:
-        return _refused(out, error), error
+        return _refused(out, error, run_id), error
     except Exception as error:  # noqa: BLE001  # told, and raised again
-        return _refused(out, BatchError(f"a bug in batch-removebg: {type(error).__name__}")), error
+        return _refused(out, BatchError(f"a bug in batch-removebg: {type(error).__name__}"), run_id), error
 
 
-def _refused(out: Path, error: BatchError) -> Summary:
-    return Summary(out, 0, 0, 0, 0, 0, 0, 0, seconds=0.0, failures=(), stopped=error)
+def _refused(out: Path, error: BatchError, run_id: str) -> Summary:
+    return Summary(out, 0, 0, 0, 0, 0, 0, 0, seconds=0.0, failures=(), stopped=error, run_id=run_id)
 
 
 async def _written(write: Writer, summary: Summary, listener: Listener) -> None:

@@ -18,7 +18,7 @@ from .declare import option
 
 PROVIDER, PICTURES, PLACE, WORK = "provider", "pictures", "where the subject lies", "how much, how fast"
 CONFIG = "batch-removebg.toml"  # in the working folder
-READING, WEB, AGAIN = "what is read", "the web", "runs after the first"
+READING, WEB, AGAIN, TOLD = "what is read", "the web", "runs after the first", "what is reported"
 
 
 def _concurrency(text: str) -> int | None:
@@ -247,3 +247,10 @@ class Options:
         once=True)
     grace: float = option(
         30.0, WORK, "seconds to wait for what is in flight when the run is stopped", metavar="S", least=0)
+
+    summary: str | None = option(
+        None, TOLD, "how the run went, as one JSON document; `-`: as the last line on stdout, as with "
+        "`--progress json`", metavar="FILE|-", path="^(?!-$)")
+    metrics: str | None = option(
+        None, TOLD, "figures of the run for Prometheus, in a file of node_exporter's textfile collector; runs with "
+        "another `--out` may share it", metavar="FILE.prom", path=".")

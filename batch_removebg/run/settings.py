@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
-from batch_removebg.errors import ItemError, SettingsError
+from batch_removebg.errors import INSTALL, ItemError, SettingsError
 from batch_removebg.finish.kinds import parse_shadow
 from batch_removebg.finish.measures import parse_aspect, parse_canvas, parse_margin, parse_share
 from batch_removebg.finish.options import BackdropFile, Finish, Geometry
@@ -307,7 +308,8 @@ class Settings(Options):
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
             shown["base_url"] = self.base
-        shown.pop("header", None)
+        for name in ("header", "summary", "metrics"):
+            shown.pop(name, None)
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it
         if self.model_inputs:
@@ -350,6 +352,10 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "--escalate belongs to --provider local: what it would cost elsewhere isn't known"
     if settings.zoom and (settings.escalate or not settings.local):
         yield "--zoom belongs to --provider local, and goes without --escalate"
+    if settings.metrics is not None and not settings.metrics.endswith(".prom"):
+        yield f"--metrics {settings.metrics}: node_exporter reads files that end in .prom alone; name it so"
+    if settings.metrics is not None and find_spec("prometheus_client") is None:
+        yield f"--metrics needs the package prometheus_client; bring it by: {INSTALL.format('metrics')}"
     for one in settings.redo:
         if one not in ("rejected", "undecided-flagged"):
             yield f"--redo {one}: choose one of rejected, undecided-flagged"

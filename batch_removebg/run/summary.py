@@ -49,6 +49,7 @@ class Summary:
     escalated: int = 0  # of the saved in this run: made again by a better network
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
     left_out: LeftOut = field(default_factory=dict)  # of folders
+    run_id: str = ""  # a UUID, as `run_started` has it
 
     @property
     def total(self) -> int:
@@ -86,6 +87,8 @@ class Summary:
         counts = ("total", "saved", "failed", "pending", "gone", "held", "skipped", "reused", "escalated", "pruned")
         plain = ("state", "unread", *counts, "predictions", "possible_duplicates")
         return {
+            "v": 1,
+            "run_id": self.run_id,
             **{name: str(getattr(self, name)) for name in ("out", "ledger", "results")},
             **{name: getattr(self, name) for name in (*plain, "engine")},
             "seconds": round(self.seconds, 3),

@@ -210,6 +210,16 @@ def test_jobs_run_in_turn_and_go_on_after_one_that_failed_with_the_gravest_exit_
     assert (shop / "last" / "a.png").is_file()
 
 
+def test_jobs_with_one_summary_give_a_list_of_theirs_and_none_runs_again_by_itself(
+    shop: Path, provider: ScriptedProvider, said: Said
+) -> None:
+    Path(CONFIG).write_text(TOP + 'summary = "night.json"\n' + job("first") + job("last"))
+    assert said("jobs")[0] == 0
+    assert [Path(one["out"]).name for one in json.loads(Path("night.json").read_text())] == ["first", "last"]
+    Path(CONFIG).write_text(TOP + job("first", 'every = "1h"\n'))
+    assert "job first: --every is for a single run" in said("jobs")[2]
+
+
 @pytest.mark.parametrize(
     "wrong", ["quality = 900\n", 'canvas = "2x"\n', 'profile = "nowhere"\n', 'token-env = "UNSET"\n']
 )

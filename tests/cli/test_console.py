@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -79,7 +80,7 @@ def test_lines_for_the_journal_begin_with_their_priority_and_those_for_others_do
             assert re.sub("(?<={).*(?=})", '"t": "…"', stream.read()) == expected
 
 
-def test_json_lines_hold_stamp_level_and_message() -> None:
+def test_json_lines_hold_stamp_level_event_and_message() -> None:
     stream = io.StringIO()
     console = Console(json_lines=True, verbosity=1, stream=stream)
     say_everything(console)
@@ -92,8 +93,32 @@ def test_json_lines_hold_stamp_level_and_message() -> None:
         ("detail", "d"),
         ("error", "two\nlines of 鞋 " + HOSTILE),
     ]
-    assert all(line["t"].endswith("Z") and len(line) == 3 for line in found)
+    for line in found:
+        assert list(line) == ["ts", "level", "event", "msg", "t", "message"]
+        assert datetime.fromisoformat(line["ts"]).utcoffset() == timedelta(0)
+        assert (line["t"], line["message"], line["event"]) == (line["ts"], line["msg"], line["level"])
     assert stream.getvalue().replace("\n", "").isprintable()
+
+
+def test_json_lines_name_event_item_and_run_where_there_are_any() -> None:
+    stream = io.StringIO()
+    console = Console(json_lines=True, stream=stream)
+    console.run = "c0ffee"
+    console.warning("a.jpg: is small", event="warning", item="a.jpg")
+    line = json.loads(stream.getvalue())
+    assert list(line) == ["ts", "level", "event", "run", "msg", "item", "t", "message"]
+    assert (line["event"], line["item"], line["run"]) == ("warning", "a.jpg", "c0ffee")
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\U0001f45e", "\n"])
+def test_no_json_line_is_longer_than_log_drivers_take_and_both_ends_of_the_text_stay(letter: str) -> None:
+    stream = io.StringIO()
+    Console(json_lines=True, stream=stream).error(f"begins {letter * 50_000} ends", item=letter * 50_000)
+    assert len(stream.getvalue().encode()) <= 16 << 10
+    said = json.loads(stream.getvalue())["msg"]
+    assert said.startswith(f"begins {letter}")
+    assert said.endswith(f"{letter} ends")
+    assert len(stream.getvalue()) > 5_000
 
 
 @pytest.mark.parametrize("level", ["error", "warning", "info", "detail"])
@@ -197,7 +222,7 @@ def test_a_flood_of_log_lines_is_one_line_from_each_place_and_a_count() -> None:
 def test_a_warning_is_said_once_and_counted_until_none_came_for_a_minute() -> None:
     said: list[str] = []
     now = 0.0
-    repeats = Repeats(said.append, lambda: now)
+    repeats = Repeats(lambda text, **_: said.append(text), lambda: now)
     for now in (0.0, 30.0, 80.0):
         repeats.warn(f"no answer from https://api.example/v{now}; the run pauses for {now} s")
     repeats.warn("the photo's profile was left out", "a.jpg")

@@ -26,6 +26,7 @@ CONTRACT = {
     "jobs": "--config --dry-run --progress --log-format -q -v",
     "config": "",
     "status": "--json",
+    "diff": "--from --to --json",
     "repair": "--dry-run",
     "review": "--host --port --token-env --no-browser",
     "report": "--to",
@@ -64,7 +65,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-WORDY = ("run", "status", "repair", "review", "report", "export", "serve", "check", "bench-engine")
+WORDY = ("run", "status", "diff", "repair", "review", "report", "export", "serve", "check", "bench-engine")
 
 
 @pytest.mark.parametrize("command", WORDY)

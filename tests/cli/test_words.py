@@ -34,7 +34,8 @@ def test_progress_json_is_one_object_a_line_and_the_summary_at_the_end(
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 3
     events = [(line["event"], line.get("item")) for line in lines]
-    assert events[0] == ("total", None)
+    assert events[:2] == [("begun", None), ("total", None)]
+    assert lines[0]["text"] == lines[-1]["run_id"]
     assert ("failed", "a.jpg") in events
     assert {item for event, item in events if event == "saved"} == {"b.jpg", "c.jpg"}
     last = lines[-1]
@@ -58,8 +59,13 @@ def test_verbose_says_every_step(shop: Path, provider: ScriptedProvider, said: S
 
 def test_the_log_as_json_is_json_on_every_line(shop: Path, provider: ScriptedProvider, said: Said) -> None:
     _, _, err = said("run", "in", "--out", "out", "-v", "--log-format", "json", *API)
-    levels = [json.loads(line)["level"] for line in err.splitlines()]
-    assert levels == ["detail"] * 3 + ["info"]
+    lines = [json.loads(line) for line in err.splitlines()]
+    started = json.loads((shop / "out" / "ledger.jsonl").read_text().splitlines()[0])
+    assert [line["level"] for line in lines] == ["detail"] * 3 + ["info"]
+    assert sorted((line["event"], line.get("item", "")) for line in lines) == [
+        ("saved", "a.jpg"), ("saved", "b.jpg"), ("saved", "c.jpg"), ("summary", ""),
+    ]  # fmt: skip
+    assert {line["run"] for line in lines} == {started["id"]}
     code, _, err = said("run", "gone.csv", "--out", "out", "--log-format", "json", *API)
     assert (code, json.loads(err)["level"]) == (2, "error")
 

@@ -112,16 +112,19 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "prune": True,
         "start_over": True,
         "grace": 1.0,
+        "summary": "night.json",
+        "metrics": "night.prom",
     }
+    monkeypatch.setattr("batch_removebg.run.settings.find_spec", lambda package: True)
     assert list(given) == OPTIONS
     assert all(value != getattr(made(), name) for name, value in given.items())
     seen: list[Any] = []
 
-    async def run(inputs: list[str], settings: Settings, **_: Any) -> None:
+    async def told(inputs: list[str], settings: Settings, *_: Any, **__: Any) -> None:
         seen.extend([inputs, settings])
         raise SettingsError("enough")
 
-    monkeypatch.setattr(library, "run", run)
+    monkeypatch.setattr(library, "told", told)
     local, remote = {"model_class", "model", "escalate", "zoom"}, {"provider", "base_url"}  # each refuses the other's
     for left_out in (local, remote | {"model_class", "zoom"}, remote | {"model", "zoom"}):
         apart = left_out | {"aspect", "preset", "every"}  # which contradict others, or belong to the command

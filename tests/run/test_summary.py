@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from batch_removebg import errors
+from batch_removebg.ledger import state
 from batch_removebg.run.summary import Group, Summary, failures, flagged
 from tests.support.oracle import Oracle, entry
 
@@ -78,8 +80,11 @@ def test_plain_data_holds_everything() -> None:
         flags=(Group("empty", 1, (("bag", ""),)),),
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
         left_out={".cr2": (2, "in/a.cr2")},
+        run_id="c0ffee",
     )
     assert json.loads(json.dumps(found.as_json())) == {
+        "v": 1,
+        "run_id": "c0ffee",
         "out": "out",
         "ledger": "out/ledger.jsonl",
         "results": "out/results.json",
@@ -146,3 +151,12 @@ def test_flags_are_counted_the_most_frequent_first_with_a_few_examples() -> None
         Group("empty", 1, (("a", ""),)),
         Group("faint", 1, (("d", ""),)),
     )
+
+
+def test_the_ledgers_readme_names_every_key_of_the_document_and_of_its_lists_in_order() -> None:
+    text = (Path(state.__file__).parent / "README.md").read_text(encoding="utf-8")
+    schema = text[text.index('{"v":1,"run_id"') :].partition("\n\n")[0]
+    found = summary(failures=(Group("source", 1, (("a", "b"),)),), flags=(Group("empty", 1, ()),)).as_json()
+    more = ("kind", "count", "examples", "item", "message", "flag", "what")
+    words = re.findall(r'"(\w+)"[:,}]', re.sub(r'"finished.*?"', "0", schema))
+    assert [word for word in words if word not in more] == list(found)
