@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -83,6 +84,19 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     else:
         result(str(summary.results))
     return summary.exit_code
+
+
+def _watch(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.put_away import Shelves
+    from batch_removebg.run.watch import watch
+
+    settings, paths = _settings(args), (args.move_done, args.move_failed)
+    if args.poll is not None and not 0 < args.poll < math.inf:
+        raise SettingsError(f"--poll {args.poll:g}: give a number of seconds above 0")
+    shelves = Shelves(*(Path(path) if path else None for path in paths))
+    with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
+        work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
+        return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> None:
@@ -195,6 +209,7 @@ def _bench_engine(args: argparse.Namespace, console: Console) -> None:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
+    "watch": _watch,
     "status": _status,
     "repair": _repair,
     "serve": _serve,

@@ -82,7 +82,7 @@ async def provider(
             from batch_removebg.providers.local import LocalProvider
 
             load = partial(process.opened, settings.network, settings.device, settings.precision)
-            engine = process.NetworkProcess(load, cpu)
+            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
             return
@@ -226,7 +226,8 @@ def context_of(
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
     brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)
-    return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
+    recipe, arrivals = recipe_of(settings), settings.lasting.arrivals
+    return Context(bare, ledger, recipe, read, cpu, limits, shape, clock, gate, listener, brake, arrivals)
 
 
 def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
@@ -238,12 +239,13 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
+    rows, arrivals = read_rows(inputs, reading, stdin), context.arrivals
     return Pipeline(
         context,
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe, context.clock),
-            read_rows(inputs, reading, stdin),
+            rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),

@@ -17,18 +17,22 @@ from .atomic import disk_errors
 
 
 @contextmanager
-def locked(folder: Path, *, clock: Clock) -> Iterator[None]:
-    """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it."""
+def locked(folder: Path, *, clock: Clock, by: str = "") -> Iterator[None]:
+    """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it.
+
+    `by`: what locks it, where that leaves it free for runs.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / "lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
-    holder = folder / "holder.json"
+    lock = FileLock(folder / f"{by}lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
+    holder = folder / f"{by}holder.json"
     with disk_errors(folder / "lock"):
         try:
             lock.acquire()
         except Timeout:
             raise LockedError(
-                f"{folder.parent} is in use by another run ({_who(holder)}); wait for it, or choose another --out"
+                f"{folder.parent} is in use by another {by or 'run'} ({_who(holder)}); "
+                "wait for it, or choose another --out"
             ) from None
     try:
         with disk_errors(holder):
