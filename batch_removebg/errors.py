@@ -10,6 +10,7 @@
     ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
     ├── Postponed, Stopping    LEAVE: the item stays pending; what is paid for may still come, or the run is stopping
     ├── Interrupted            a signal asked the run to stop; exit 128 + its number
+    ├── WindowClosed           the run's time is over; exit 5, and the next run goes on
     └── RouteFailed            one way of downloading weights failed; another may work
 
 `verdict` says what to do next; `kind` is the word in the ledger, the results and the summary.
@@ -264,6 +265,10 @@ class Interrupted(BatchError, kind="interrupted"):
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.number = number
+
+
+class WindowClosed(BatchError, kind="window", exit_code=5):
+    """The time that the run was given is over: nothing more is created, and the next run goes on with what is left."""
 
 
 class RouteFailed(BatchError, kind="weights"):

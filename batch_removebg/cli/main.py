@@ -68,14 +68,26 @@ def _run(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         _dry_run(args, settings, console)
         return 0
+    from batch_removebg.run.repeat import every
+
+    if settings.every is not None and "-" in args.inputs:
+        raise SettingsError("--every reads the manifest each time, which stdin can't be: write it to a file first")
+    work: Any = partial(_once, args, console)
+    if settings.every is not None:
+        work = partial(every, work, clock=Clock(), tell=Silent(console))
+    # A caller of the library has a loop of their own; this process runs on the fastest one available.
+    code: int = anyio.run(work, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code
+    return code
+
+
+async def _once(args: argparse.Namespace, console: Console, settings: Any, signals: Any = True) -> Any:
     from batch_removebg.run.batch import run
 
     from . import report
 
     with listener(args.progress, console) as shown:
-        batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights, handle_signals=True)
-        # A caller of the library has a loop of their own; this process runs on the fastest one available.
-        summary = anyio.run(ticking, shown, batch, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        batch = partial(run, args.inputs, settings, listener=shown, weights_progress=shown.weights)
+        summary = await ticking(shown, partial(batch, handle_signals=signals))
     console.info(report.closing(summary, settings))
     if args.quiet and summary.exit_code != 0:
         console.error(report.outcome(summary))
@@ -83,7 +95,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         shown.put({"event": "summary", **summary.as_json()})
     else:
         result(str(summary.results))
-    return summary.exit_code
+    return summary
 
 
 def _watch(args: argparse.Namespace, console: Console) -> int:

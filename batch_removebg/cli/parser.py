@@ -29,7 +29,8 @@ examples:
 """
 EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some items failed or are left;
-4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
+4 aborted (key, credit, budget, disk, ledger); 5 out of time (--until, --max-runtime), the next run goes on;
+11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

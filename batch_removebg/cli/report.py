@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batch_removebg.errors import AbortError, Interrupted, UsageError
+from batch_removebg.errors import AbortError, Interrupted, UsageError, WindowClosed
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.dry_run import ENDINGS
 from batch_removebg.run.settings import Settings
@@ -94,7 +94,7 @@ def flags(groups: Sequence[Group]) -> str:
 def _next(summary: Summary) -> str:
     if isinstance(summary.stopped, UsageError):
         return ""
-    if isinstance(summary.stopped, AbortError | Interrupted) or summary.pending:
+    if isinstance(summary.stopped, AbortError | Interrupted | WindowClosed) or summary.pending:
         return "to go on where this stopped, run the same command again"
     return "to try the failed ones again, run the same command with --retry-failed" if summary.failed else ""
 

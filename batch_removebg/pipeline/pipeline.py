@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -41,6 +41,7 @@ from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Claimed, Failed
 from batch_removebg.ledger.state import Step
 from batch_removebg.net.urls import scrubbed
+from batch_removebg.providers.polling import RunTimes
 
 from .concurrency import Slots
 from .context import Context
@@ -52,7 +53,7 @@ from .planner import unchanged
 from .prepare import prepare
 from .purchase import Purchaser
 from .reader import Reader
-from .watchers import watch_gate, watch_signals, write_snapshots
+from .watchers import Closing, Handled, watch_gate, watch_signals, write_snapshots
 from .work import Predicted, Prepared, Todo
 
 Todos = MemoryObjectSendStream[Todo | Prepared]
@@ -70,8 +71,12 @@ class Pipeline:
     downloader: Downloader
     slots: Slots
     snapshot: Callable[[], Awaitable[None]]  # writes results.json
-    handle_signals: bool  # only for a process that does nothing but this run
+    handle_signals: Handled  # True only for a process that does nothing but this run
     warm: Callable[[], Awaitable[None]] | None = None  # makes the provider ready beside the first reads, if need be
+    window: Closing | None = None
+    flights: RunTimes = field(default_factory=RunTimes)  # from creates to pictures
+    left: int = 0  # items that were told to be pending
+    ended: bool = False  # by itself
     saved: int = 0
     reused: int = 0  # of the saved: without a prediction
     escalated: int = 0  # of the saved: by a better network than the run's
@@ -87,13 +92,16 @@ class Pipeline:
         async with anyio.create_task_group() as self._beside:
             beside = self._beside
             if self.handle_signals:
-                await beside.start(watch_signals, context, beside.cancel_scope)
+                await beside.start(watch_signals, context, beside.cancel_scope, self.handle_signals)
             beside.start_soon(watch_gate, context, beside.cancel_scope)
             beside.start_soon(write_snapshots, context, self.snapshot)
+            if self.window is not None:
+                beside.start_soon(self.window, context, beside.cancel_scope, self.flights)
             beside.start_soon(self.slots.adapt, context.shape.steer)
             beside.start_soon(self.purchaser.lost.watch)
             async with anyio.create_task_group() as self._stages:
                 self._start()
+            self.ended = True
             beside.cancel_scope.cancel()
         for item in self._started:  # broken off
             context.notify(Event(Kind.PENDING, item, started=True))
@@ -114,6 +122,7 @@ class Pipeline:
         async def hand_on(todo: Todo) -> None:
             await self._copies.room()
             if self._stopping(todo):
+                self.left += 1
                 self.context.notify(Event(Kind.PENDING, todo.item.id))
             else:
                 if self.warm is not None and todo.state.source_sha256 is None:  # of others there may be an alpha
@@ -251,6 +260,7 @@ class Pipeline:
                     self._copies.put(self.dedup.settled(prepared))
                     for note in notes:
                         self._warn(todo, note)
+                    self.flights.add(self.context.clock.monotonic() - predicted.since)
                     self.saved += 1
                     self.reused += predicted.reused
                     self._over(Kind.SAVED, todo, todo.output)
@@ -311,6 +321,7 @@ class Pipeline:
 
     def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
         started = todo.item.id in self._started
+        self.left += kind is Kind.PENDING
         self._started.discard(todo.item.id)
         state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
         flags = state.flags if state is not None else ()

@@ -141,6 +141,7 @@ class Purchaser:
         attempts = turn.bought + (turn.open is None)
         try:
             opened = turn.open or await self._create(prepared, turn, attempts)
+            since = self.context.clock.monotonic() - (opened.held if isinstance(opened, Prediction) else inf)
             ended = await self.poller.outcome(opened, prepared.fingerprint, polls=_polls(prepared, opened))
         except BatchError as error:
             error.attempts = attempts
@@ -148,7 +149,8 @@ class Purchaser:
                 turn.bought = attempts  # one whose upload had expired is counted as well
             raise
         turn.bought = max(1, attempts)
-        return Predicted(prepared, (wire.result(ended), *ended.others), ended.id, turn.bought, reused=reused)
+        outputs = (wire.result(ended), *ended.others)
+        return Predicted(prepared, outputs, ended.id, turn.bought, reused=reused, since=since)
 
     async def pause(self, prepared: Prepared, turn: Turn) -> None:
         """Wait until another prediction may replace a useless one; raises Stopping where the run ends first."""

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio import CancelScope
 from anyio.abc import TaskStatus
 
-from batch_removebg.errors import BatchError, Interrupted
+from batch_removebg.errors import BatchError, Interrupted, WindowClosed
 from batch_removebg.events import Event, Kind
+from batch_removebg.providers.polling import RunTimes
 
 from .context import Context
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+Handled = bool | Callable[[], AbstractContextManager[AsyncIterator[int]]]
+"""Whether a run handles the signals of its process; or what gives those that somebody else receives."""
+Closing = Callable[[Context, CancelScope, RunTimes], Coroutine[Any, Any, None]]
+"""Ends a run in time; it is given the times from creates to pictures."""
 
-async def watch_signals(context: Context, run: CancelScope, *, task_status: TaskStatus[None]) -> None:
+
+async def watch_signals(
+    context: Context, run: CancelScope, handled: Handled = True, *, task_status: TaskStatus[None]
+) -> None:
     """Stop buying at the first signal, end the run at the second."""
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    with anyio.open_signal_receiver(*numbers) as received:
+    own = handled if callable(handled) else partial(anyio.open_signal_receiver, *SIGNALS)
+    with own() as received:
         task_status.started()
         async for number in received:
             if context.gate.reason is not None:
@@ -32,11 +44,12 @@ async def watch_signals(context: Context, run: CancelScope, *, task_status: Task
 
 
 async def watch_gate(context: Context, run: CancelScope) -> None:
-    """End the run a grace period after the gate has closed."""
+    """End the run a grace period after the gate has closed, unless its window says when that is."""
     await context.gate.closed.wait()
     context.notify(Event(Kind.STOPPING, text=str(context.gate.reason)))
-    await context.clock.sleep(context.shape.grace)
-    run.cancel()
+    if not isinstance(context.gate.reason, WindowClosed):
+        await context.clock.sleep(context.shape.grace)
+        run.cancel()
 
 
 async def write_snapshots(context: Context, write: Callable[[], Awaitable[None]]) -> None:

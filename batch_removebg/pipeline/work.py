@@ -85,6 +85,7 @@ class Predicted:
     prediction_id: str | None
     attempts: int
     reused: bool  # nothing was bought for this item
+    since: float = -inf  # when its create was sent, on the monotonic clock; -inf: by an earlier run, or never
 
 
 @dataclass(frozen=True, slots=True)

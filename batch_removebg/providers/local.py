@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from secrets import token_hex
+from time import monotonic
 
 import anyio
 
@@ -58,7 +59,7 @@ class LocalProvider:
     async def create(self, request: CreateRequest) -> Prediction:
         """Predict from an uploaded proxy; it has succeeded, or failed with the reason; raises WorkFailed, Stopping."""
         await self.open()
-        name = token_hex(13)
+        name, begun = token_hex(13), monotonic()
         try:
             proxy = self._inputs.pop(request.image, None)
             if proxy is None:
@@ -68,7 +69,7 @@ class LocalProvider:
             raise
         except ItemError as error:
             return Prediction(name, Status.FAILED, error=str(error))
-        return Prediction(name, Status.SUCCEEDED, output=_OUTPUT + name, image=request.image)
+        return Prediction(name, Status.SUCCEEDED, output=_OUTPUT + name, image=request.image, held=monotonic() - begun)
 
     async def get(self, prediction_id: str) -> Prediction:
         """A prediction whose output hasn't been fetched yet; raises PredictionLost for any other."""

@@ -36,6 +36,7 @@ from batch_removebg.pipeline.purchase import Poller, Purchaser
 from batch_removebg.pipeline.reader import Reader
 from batch_removebg.pipeline.scales import Scales
 from batch_removebg.pipeline.sources import Sources
+from batch_removebg.pipeline.watchers import Handled
 from batch_removebg.providers.adaptive_rate import RateLimit
 from batch_removebg.providers.base import BUYING, Operation
 from batch_removebg.providers.circuit_breaker import Breaker, Breaking, Hosts, may_buy
@@ -53,6 +54,7 @@ from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
 
 from .settings import Settings
+from .window import Window, keep
 
 if TYPE_CHECKING:
     import aiohttp
@@ -230,7 +232,9 @@ def context_of(
     return Context(bare, ledger, recipe, read, cpu, limits, shape, clock, gate, listener, brake, arrivals)
 
 
-def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: bool) -> Pipeline:
+def pipeline(
+    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: Handled, window: Window | None = None
+) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
     context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
@@ -254,6 +258,7 @@ def pipeline(inputs: Sequence[str], settings: Settings, bare: Context, *, handle
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
+        window=partial(keep, window) if window is not None else None,
         warm=getattr(bare.provider, "open", None) if settings.local else None,
     )
 

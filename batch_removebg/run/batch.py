@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.errors import BatchError, SettingsError, WindowClosed
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.events import EngineLoaded, RunFinished, RunStarted
@@ -23,6 +23,7 @@ from batch_removebg.ledger.results import write_snapshot
 from batch_removebg.manifest import reader
 from batch_removebg.model import Item, Provider, UrlRow
 from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.pipeline.watchers import Handled
 from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -33,6 +34,7 @@ from .passes import in_passes
 from .prune import prune
 from .settings import Settings
 from .summary import Summary, failures, flagged
+from .window import Window, window
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
 _READ_ON = 5.0  # seconds for the rest of the manifest, about a million rows
@@ -45,11 +47,16 @@ async def run(
     *,
     listener: Listener = ignore,
     weights_progress: Progress = lambda done, total: None,
-    handle_signals: bool = False,
+    handle_signals: Handled = False,
     clock: Clock | None = None,
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
+    clock = clock or Clock()
+    if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
+        listener(Event(Kind.NOTE, text=ends.told(clock)))
+    once = partial(
+        _run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock, ends=ends
+    )
     return await in_passes(once, settings, listener, stream="-" in inputs)
 
 
@@ -59,10 +66,11 @@ async def _run(
     *,
     listener: Listener,
     weights_progress: Progress,
-    handle_signals: bool,
-    clock: Clock | None,
+    handle_signals: Handled,
+    clock: Clock,
+    ends: Window | None,
 ) -> Summary:
-    clock, out, pruned = clock or Clock(), settings.out, 0
+    out, pruned = settings.out, 0
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
         inputs = await stack.enter_async_context(feeds.downloaded(inputs, settings, clock))
@@ -95,7 +103,7 @@ async def _run(
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
-        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals)
+        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, window=ends)
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
@@ -150,7 +158,7 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         possible_duplicates=fold.possible_duplicates - before,
         seconds=seconds,
         failures=failures(fold.each(FAILED)),
-        stopped=pipeline.context.gate.reason,
+        stopped=_stopped(pipeline),
         limited=pipeline.reader.limited,
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
@@ -159,6 +167,13 @@ def _summarise(pipeline: Pipeline, reading: RunItems, before: int, out: Path, se
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
     )
+
+
+def _stopped(pipeline: Pipeline) -> BatchError | None:
+    """Why the run ended before its manifest did; not that its time was over, where all was done by then."""
+    reason, reader = pipeline.context.gate.reason, pipeline.reader
+    done = pipeline.ended and not pipeline.left and (reader.whole or reader.limited)
+    return None if done and isinstance(reason, WindowClosed) else reason
 
 
 async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:

@@ -168,6 +168,8 @@ def _network(model: Weights, device: Device, precision: Precision) -> Network:
 
 
 async def _run(inputs: Inputs, settings: Settings, rows: Iterable[Row], on_event: Listener) -> Summary:
+    if settings.every is not None:
+        raise SettingsError("every belongs to the command line; call this again for another run")
     one = isinstance(inputs, str | bytes | PathLike | Mapping) or not isinstance(inputs, Iterable)
     listed: list[Any] = [inputs] if one else list(cast(Iterable[Any], inputs))
     named = [fspath(one) for one in listed if isinstance(one, str | PathLike)]

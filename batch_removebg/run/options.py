@@ -215,6 +215,14 @@ class Options:
     max_cost_total: float | None = option(
         None, WORK, "spend at most so many US dollars in all runs over this OUT; needs `--price`",
         metavar="USD", least=0)
+    until: str | None = option(
+        None, WORK, "end when the clock shows this, within a day: nothing is bought that would not come home by then, "
+        "and the next run goes on with what is left (exit code 5)", metavar="HH:MM")
+    max_runtime: str | None = option(
+        None, WORK, "end in the same way after `4h`, `90m` or seconds; of both, the earlier counts", metavar="TIME")
+    every: str | None = option(
+        None, WORK, "run again and again, each time so long after the last run began (`1h`, `90m`, seconds), until "
+        "`--until` or a signal; what is forced is so once", metavar="TIME")
     retry_failed: bool = option(
         False, AGAIN, "try items again that failed for good (passing faults are tried again by every run)")
     redo: tuple[str, ...] = option(

@@ -37,6 +37,7 @@ from batch_removebg.storage.naming import check_template, is_url
 
 from .declare import declared
 from .options import Options
+from .window import deadline, seconds
 
 if TYPE_CHECKING:
     from batch_removebg.engine.process import Engine
@@ -106,6 +107,10 @@ class Settings(Options):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
+        for name, check in (("until", partial(deadline, 0.0)), ("max_runtime", seconds), ("every", seconds)):
+            if (text := getattr(self, name)) is not None:
+                with _named(f"--{name.replace('_', '-')}"):
+                    check(text)
         self.finishes()
         self.headers()
 

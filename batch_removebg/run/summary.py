@@ -66,7 +66,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 all saved · 2 manifest or settings · 3 some failed or are left · 4 aborted · 128 + signal interrupted."""
+        """0 all saved · 2 usage · 3 some failed or are left · 4 aborted · 5 time is over · 128 + signal interrupted."""
         if isinstance(self.stopped, Interrupted):
             return 128 + self.stopped.number
         if self.stopped is not None:

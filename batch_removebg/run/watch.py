@@ -20,9 +20,9 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine.process import Kept
 from batch_removebg.errors import (
     INSTALL,
-    AbortError,
     BatchError,
     BudgetReached,
+    Interrupted,
     ManifestError,
     SettingsError,
     passing,
@@ -91,7 +91,7 @@ async def watch(
         async with anyio.create_task_group() as beside:
             if poll is None and hints is not None:
                 beside.start_soon(watcher.hear, hints)
-            summary = await repeated(watcher.once, watcher.wait, clock=clock, say=watcher.trouble)
+            summary = await repeated(watcher.once, watcher.wait, clock=clock, tell=lambda _: None)
             watcher.moved.set()
             beside.cancel_scope.cancel()
         return summary
@@ -133,7 +133,7 @@ class _Watcher:
             with anyio.CancelScope() as signals.waiting:
                 await self.wait(0.0)
             if signals.heard:
-                return Summary(self.settings.out, 0, 0, 0, 0, 0, 0, 0, seconds=0.0, failures=(), stopped=None)
+                raise Interrupted(signals.heard)
         settings, self.begun, left, soon = self.settings, True, True, False
         self.settings = replace(settings, force=None, redo=(), start_over=False, retry_failed=False)  # asked for once
         counts = dict.fromkeys(Kind, 0)
@@ -141,23 +141,23 @@ class _Watcher:
         try:
             how = {"listener": partial(self._hear, counts), "handle_signals": signals, "clock": self.clock}
             summary = await self.run(self.inputs, settings, **how)
-            self.last = _lasting(summary.stopped)
+            self.last = summary.stopped
             left = self.last is not None or counts[Kind.PENDING] > self.arrivals.postponed
             soon = summary.limited
         except BatchError as error:
-            self.last = _lasting(error)
-            raise self.last or error from None
+            self.last = error
+            raise
         finally:
+            self.trouble(str(self.last or ""))
             self.gap = min(_LONGEST, max(_SHORTEST, 2 * self.gap)) if left else 0.0
             self.again = self.clock.monotonic() + self.gap if left or soon else inf
         self.settings = unspent(self.settings, summary.predictions)
-        self.trouble(str(self.last or ""))
         if (saved := counts[Kind.SAVED]) + (failed := counts[Kind.FAILED]):
             self.told, now = self.clock.monotonic(), f"{saved} saved, {failed} failed in {summary.seconds:.1f} s"
             self.say(f"{now}; {summary.saved} saved and {summary.failed} failed in all")
         with suppress(ManifestError):  # nothing is there any more
             await anyio.to_thread.run_sync(self.shelves.fill, self.inputs, settings, self.clock, self.listener)
-        return replace(summary, stopped=self.last)
+        return summary
 
     def _hear(self, counts: dict[Kind, int], event: Event) -> None:
         passes = event.kind is Kind.FAILED and event.error_kind in _PASSING
@@ -246,11 +246,6 @@ class _Once:
         if trouble != self._trouble:
             self._say(f"{trouble.rstrip('.')}; looked at again until that is over" if trouble else "goes on")
         self._trouble = trouble
-
-
-def _lasting(error: BatchError | None) -> BatchError | None:
-    """The same where it ends a watch; what a run says of its INPUTs is waited for like a disk that is full."""
-    return AbortError(str(error)) if isinstance(error, ManifestError) else error
 
 
 def _status(path: str) -> tuple[str, os.stat_result] | None:

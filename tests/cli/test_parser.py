@@ -76,7 +76,7 @@ def test_the_help_tells_the_exit_codes() -> None:
         int(number): words
         for number, words in re.findall(r"\b(\d+) ([A-Za-z][^;(]*)", parser().format_help().partition("exit codes:")[2])
     }
-    assert set(told) == {0, 1, 2, 3, 4, 11, 130, 143}
+    assert set(told) == {0, 1, 2, 3, 4, 5, 11, 130, 143}
     assert "OUT is locked" in told[11]
 
 

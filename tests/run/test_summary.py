@@ -48,6 +48,7 @@ def summary(**changes: Any) -> Summary:
         ({"stopped": errors.BudgetReached("x"), "pending": 2}, 4),
         ({"stopped": errors.DiskError("x")}, 4),
         ({"stopped": errors.LedgerError("x")}, 4),
+        ({"stopped": errors.WindowClosed("x"), "failed": 1, "pending": 2}, 5),
         ({"stopped": errors.Interrupted(signal.SIGINT), "failed": 1}, 130),
         ({"stopped": errors.Interrupted(signal.SIGTERM)}, 143),
     ],
@@ -62,7 +63,7 @@ def test_the_errors_that_end_a_command_have_the_codes_of_the_contract() -> None:
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, errors.BatchError) and "exit_code" in vars(kind)
     }
-    assert codes == {"BatchError": 1, "UsageError": 2, "AbortError": 4, "LockedError": 11}
+    assert codes == {"BatchError": 1, "UsageError": 2, "AbortError": 4, "WindowClosed": 5, "LockedError": 11}
 
 
 def test_totals_and_files_follow_from_the_rest() -> None:
