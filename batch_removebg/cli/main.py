@@ -19,7 +19,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, SettingsError
+from batch_removebg.errors import BatchError, Interrupted, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 from batch_removebg.storage.layout import STATE
@@ -108,7 +108,10 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
     shelves = Shelves(*(Path(path) if path else None for path in paths))
     with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
         work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
-        return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code
+        try:
+            return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code
+        except Interrupted as signalled:  # before anything came
+            return 128 + signalled.number
 
 
 def _dry_run(args: argparse.Namespace, settings: Any, console: Console) -> None:

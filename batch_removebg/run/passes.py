@@ -242,4 +242,4 @@ def unspent(settings: Settings, bought: int) -> Settings:
         left["max_predictions"] = max(0, settings.max_predictions - bought)
     if settings.max_cost is not None and settings.price is not None:
         left["max_cost"] = max(0.0, settings.max_cost - bought * settings.price)
-    return replace(settings, **left)
+    return replace(settings, **left) if left else settings

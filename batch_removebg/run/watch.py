@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,7 +10,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
-from math import inf
 from operator import itemgetter
 from pathlib import Path
 
@@ -20,14 +20,17 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine.process import Kept
 from batch_removebg.errors import (
     INSTALL,
+    AbortError,
     BatchError,
     BudgetReached,
     Interrupted,
+    LockedError,
     ManifestError,
     SettingsError,
+    WindowClosed,
     passing,
 )
-from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.manifest.inputs import files, is_manifest, place
 from batch_removebg.manifest.text import printable
 from batch_removebg.pipeline.arrivals import Arrivals
@@ -42,6 +45,7 @@ from .put_away import STAY, Shelves
 from .repeat import Signals, repeated
 from .settings import Lasting, Settings
 from .summary import Summary
+from .window import fixed, window
 
 _RESCAN = 300.0  # seconds between two looks without a hint: the system may lose some
 _POLL = 10.0  # the same where it gives none
@@ -51,6 +55,7 @@ _SHORTEST, _LONGEST = 5.0, 300.0  # seconds until a run that left something is f
 _DAY = 86400.0
 _KEPT = 1000  # remarks that are said once
 _PASSING = passing()
+_WAITS = (AbortError, LockedError, ManifestError)
 _REMOTE = re.compile(r"nfs\d?|cifs|smb\w*|fuse(\..*)?|9p|virtiofs|vboxsf|prl_fs|ceph|glusterfs|afs|davfs\d?|drvfs")
 Hints = Callable[[Sequence[Path], Path, Callable[[], None], anyio.Event], Awaitable[None]]
 """Calls something at changes in places, but for those in OUT, until an event is set; raises OSError where it can't."""
@@ -79,6 +84,8 @@ async def watch(
             raise SettingsError(
                 f"{value} can't be watched: watch takes folders, pictures, globs and manifests on a disk"
             )
+    if settings.every is not None:
+        raise SettingsError("--every: watch runs whenever something has come; leave it out")
     shelves.check(inputs)
     if poll is None and (share := next((value for value in inputs if _REMOTE.fullmatch(_kind_of(place(value)))), None)):
         poll = _POLL
@@ -91,10 +98,14 @@ async def watch(
         async with anyio.create_task_group() as beside:
             if poll is None and hints is not None:
                 beside.start_soon(watcher.hear, hints)
-            summary = await repeated(watcher.once, watcher.wait, clock=clock, tell=lambda _: None)
-            watcher.moved.set()
-            beside.cancel_scope.cancel()
-        return summary
+            try:
+                return await repeated(watcher.once, watcher.wait, clock=clock, tell=ignore)
+            except BatchError as error:
+                failure = error  # raised where no group wraps it
+            finally:
+                watcher.moved.set()
+                beside.cancel_scope.cancel()
+        raise failure
 
 
 @dataclass(eq=False)
@@ -112,10 +123,10 @@ class _Watcher:
     engines: Kept
     begun: bool = False
     last: BatchError | None = None  # what the last run ended with
-    again: float = inf  # when what was left is taken up
+    again: float = math.inf  # when what was left is taken up
     gap: float = 0.0  # seconds before that
     seen: int = 0  # files at the last look that saw any
-    looked: float = -inf
+    looked: float = -math.inf
     took: float = 0.0  # by the last look
     heard: set[str] = field(default_factory=set)
 
@@ -123,20 +134,26 @@ class _Watcher:
         now, gap = self.clock.monotonic, max(1.0, self.poll or 0.0)
         apart, manifests = tuple(folder for _, folder in self.shelves), all(map(is_manifest, self.inputs))
         self.arrivals = Arrivals(now, gap=gap, apart=apart, folders=not manifests)
-        self.settings = replace(self.settings, lasting=Lasting(self.arrivals, self.engines))
+        until, lasting = self.settings.until, Lasting(self.arrivals, self.engines)
+        self.settings = replace(self.settings, lasting=lasting, until=until and fixed(until, self.clock.wall()))
+        self.window = window(self.settings.until, self.settings.max_runtime, self.clock)
         self.told, self.hint, self.moved, self.disks = now(), anyio.Event(), anyio.Event(), self._disks()
         self.trouble, self.missing = _Once(self.say), _Once(self.say)
 
     async def once(self, signals: Signals) -> Summary:
         """A run; the first one as soon as there is something to do."""
+        settings, left, soon = self.settings, True, False
         if not self.begun:
+            self.settings = replace(settings, force=None, redo=(), start_over=False, retry_failed=False)  # asked once
             with anyio.CancelScope() as signals.waiting:
-                await self.wait(0.0)
+                if not await self.wait(0.0):
+                    raise WindowClosed("the time is over, and nothing has come")
             if signals.heard:
                 raise Interrupted(signals.heard)
-        settings, self.begun, left, soon = self.settings, True, True, False
-        self.settings = replace(settings, force=None, redo=(), start_over=False, retry_failed=False)  # asked for once
+        self.begun = True
         counts = dict.fromkeys(Kind, 0)
+        if self.window is not None and settings.max_runtime is not None:
+            settings = replace(settings, max_runtime=f"{max(1, math.floor(self._left()))}")
         self.arrivals.turn()
         try:
             how = {"listener": partial(self._hear, counts), "handle_signals": signals, "clock": self.clock}
@@ -148,9 +165,10 @@ class _Watcher:
             self.last = error
             raise
         finally:
-            self.trouble(str(self.last or ""))
+            waits = isinstance(self.last, _WAITS) and not isinstance(self.last, BudgetReached)
+            self.trouble(str(self.last) if waits else "")
             self.gap = min(_LONGEST, max(_SHORTEST, 2 * self.gap)) if left else 0.0
-            self.again = self.clock.monotonic() + self.gap if left or soon else inf
+            self.again = self.clock.monotonic() + self.gap if left or soon else math.inf
         self.settings = unspent(self.settings, summary.predictions)
         if (saved := counts[Kind.SAVED]) + (failed := counts[Kind.FAILED]):
             self.told, now = self.clock.monotonic(), f"{saved} saved, {failed} failed in {summary.seconds:.1f} s"
@@ -168,10 +186,13 @@ class _Watcher:
             self.heard = {*(self.heard if len(self.heard) < _KEPT else ()), event.text}
         self.listener(event)
 
+    def _left(self) -> float:
+        return self.window.left()[0] if self.window is not None else math.inf
+
     async def wait(self, begun: float) -> bool:
-        """Return True as soon as a run has something to do; False where it may buy no more."""
+        """Return True as soon as a run has something to do; False where it may buy no more, or its time is over."""
         now = self.clock.monotonic
-        while not isinstance(self.last, BudgetReached):
+        while self._left() > 0 and not isinstance(self.last, BudgetReached | WindowClosed):
             self.hint = anyio.Event()
             fresh, there = await self._look()
             if there and (fresh or min(self.again, self.arrivals.next()) <= now()):
@@ -180,7 +201,9 @@ class _Watcher:
                 self.told = now()
                 self.say(f"nothing new for a day; {self.arrivals.count} files are watched")
             usual = (self.poll or _RESCAN) if there else _MISSING
-            await self._pause(min(self.looked + usual, self.arrivals.next(), self.again if there else inf))
+            await self._pause(
+                min(self.looked + min(usual, self._left()), self.arrivals.next(), self.again if there else math.inf)
+            )
         return False
 
     async def _look(self) -> tuple[bool, bool]:
@@ -244,7 +267,7 @@ class _Once:
 
     def __call__(self, trouble: str) -> None:
         if trouble != self._trouble:
-            self._say(f"{trouble.rstrip('.')}; looked at again until that is over" if trouble else "goes on")
+            self._say(f"{trouble.rstrip('.')}; goes on by itself once that is over" if trouble else "goes on")
         self._trouble = trouble
 
 
