@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
-import shutil
 import signal
 import tracemalloc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,17 +16,14 @@ import anyio
 import pytest
 
 from batch_removebg.clock import Clock
-from batch_removebg.engine import process
-from batch_removebg.errors import DiskError, Interrupted, LockedError, SettingsError
+from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.events import Event, Kind
-from batch_removebg.resources import Cpu
 from batch_removebg.run import batch, watch
 from batch_removebg.run.put_away import Shelves
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
 from tests.support.bench import Bench, bench
 from tests.support.doubles import FakeClock, photo
-from tests.support.local_doubles import Here, LeftHalf
 
 __all__ = ["bench"]
 pytestmark = pytest.mark.anyio
@@ -278,9 +273,7 @@ async def test_a_full_disk_is_said_once_and_the_watch_goes_on_when_there_is_room
         return await batch.run(*args, **given)
 
     await watched.during(partial(watched.pass_by, 1500), run=full, poll=100.0)
-    assert [round(after - before) for before, after in zip(tries, tries[1:], strict=False)] == [
-        *(5, 10, 20, 40, 80, 160, 300)
-    ]
+    assert [round(after - before) for before, after in itertools.pairwise(tries)] == [*(5, 10, 20, 40, 80, 160, 300)]
     assert watched.of("saved") == ["a.jpg"]
     assert [line.partition(";")[0] for line in watched.said] == [
         "ledger.jsonl can't be written: the disk is full",
