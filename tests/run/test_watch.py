@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class Watched:
 
     def hear(self, event: Event) -> None:
         self.bench.events.append(event)
+        self.bench.on_event(event)
 
     async def pass_by(self, seconds: float) -> None:
         await self.time.sleep(seconds)
@@ -364,3 +366,48 @@ async def test_memory_stays_flat_over_two_thousand_runs(watched: Watched) -> Non
     finally:
         tracemalloc.stop()
     assert sizes[1] - sizes[0] < 150_000
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/mnt/nas/photos", "nfs4"),
+        ("/mnt/nas2", "ext4"),
+        ("/mnt/my share/x", "cifs"),
+        ("/s3", "fuse.s3fs"),
+        ("/", "ext4"),
+    ],
+)
+def test_shares_are_told_from_disks_by_the_mount_they_are_on(tmp_path: Path, folder: str, kind: str) -> None:
+    (mounts := tmp_path / "mounts").write_text(
+        "/dev/sda / ext4 rw 0 0\nnas:/p /mnt/nas nfs4 rw 0 0\n"
+        "//nas/my /mnt/my\\040share cifs rw 0 0\ns3 /s3 fuse.s3fs rw 0 0\n"
+    )
+    assert watch._kind_of(Path(folder), mounts) == kind
+    assert bool(watch._REMOTE.fullmatch(kind)) == (kind != "ext4")
+
+
+async def test_the_systems_own_hints_bring_a_file_home_long_before_the_next_look(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("watchfiles")
+    done = anyio.Event()
+    watched.bench.on_event = lambda event: done.set() if event.kind is Kind.SAVED else None
+    monkeypatch.setattr(watch, "_MISSING", watch._RESCAN)
+
+    async def hand() -> None:
+        while not watched.said:  # noqa: ASYNC110  # that nothing is there: hints are listened for by then
+            await anyio.sleep(0.05)
+        watched.bench.add("sub/a.jpg")
+        await done.wait()
+
+    await watched.during(hand, poll=None, clock=Clock())
+    assert watched.of("saved") == ["sub/a.jpg"]
+
+
+async def test_without_the_library_for_hints_it_says_what_to_install(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with pytest.raises(SettingsError, match=r"pip install '\.\[watch\]'.*--poll"):
+        await watch.watch([str(watched.bench.photos)], Settings(out=watched.bench.out), say=print, listener=print)
