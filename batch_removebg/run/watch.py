@@ -161,6 +161,11 @@ class _Watcher:
             self.last = summary.stopped
             left = self.last is not None or counts[Kind.PENDING] > self.arrivals.postponed
             soon = summary.limited
+            self.settings = unspent(self.settings, summary.predictions)
+            with suppress(ManifestError):  # nothing is there any more
+                await anyio.to_thread.run_sync(
+                    self.shelves.fill, self.inputs, self.settings, self.clock, self.listener
+                )
         except BatchError as error:
             self.last = error
             raise
@@ -169,12 +174,9 @@ class _Watcher:
             self.trouble(str(self.last) if waits else "")
             self.gap = min(_LONGEST, max(_SHORTEST, 2 * self.gap)) if left else 0.0
             self.again = self.clock.monotonic() + self.gap if left or soon else math.inf
-        self.settings = unspent(self.settings, summary.predictions)
         if (saved := counts[Kind.SAVED]) + (failed := counts[Kind.FAILED]):
             self.told, now = self.clock.monotonic(), f"{saved} saved, {failed} failed in {summary.seconds:.1f} s"
             self.say(f"{now}; {summary.saved} saved and {summary.failed} failed in all")
-        with suppress(ManifestError):  # nothing is there any more
-            await anyio.to_thread.run_sync(self.shelves.fill, self.inputs, settings, self.clock, self.listener)
         return summary
 
     def _hear(self, counts: dict[Kind, int], event: Event) -> None:
@@ -311,6 +313,8 @@ def watchfiles() -> Hints:
             for some, recursive in ((folders, True), ({each.parent for each in places} - {*folders}, False)):
                 if some:
                     both.start_soon(partial(follow, [*some], recursive=recursive))
+            await anyio.sleep(1)
+            wake()  # for what came before it was listened for
             await stop.wait()
 
     return hints
