@@ -17,7 +17,7 @@ from batch_removebg.model import CreateRequest, Prediction
 from batch_removebg.run import batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage.lock import locked
-from tests.support.doubles import ScriptedProvider, photo
+from tests.support.doubles import FakeClock, ScriptedProvider, photo
 from tests.support.shop import API, Said, provider, said, shop, tree
 
 __all__ = ["provider", "said", "shop"]
@@ -148,6 +148,34 @@ def test_a_signal_is_130_and_what_was_bought_is_brought_home(
     assert (code, provider.bill) == (130, 1)
     assert "1 saved, 0 failed, 2 pending" in err
     assert "warning: stopping: interrupted by SIGINT" in err
+
+
+def test_a_run_without_time_to_buy_is_5_and_says_how_to_go_on(
+    shop: Path, provider: ScriptedProvider, said: Said
+) -> None:
+    code, out, err = said("run", "in", "--out", "out", "--max-runtime", "9s", *API)
+    assert (code, out, provider.bill) == (5, "out/results.json\n", 0)
+    why = r"--max-runtime 9s: what begins now would not be done by then \(it takes 30 s\)"
+    assert re.match(rf"until \d\d:\d\d, in 9 s\nwarning: stopping: {why}\. Nothing more is created", err)
+    assert re.search(rf"\n0 saved, 0 failed, 3 pending in (.*\n)+stopped: {why}\nto go on where this stopped, run", err)
+    assert said("run", "in", "--out", "out", "--max-runtime", "9s", "--dry-run", *API)[0] == 0
+
+
+def test_runs_that_follow_each_other_end_with_a_signal_and_the_code_of_the_last(
+    shop: Path, provider: ScriptedProvider, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(request: CreateRequest) -> Prediction:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return provider.succeed(request)
+
+    monkeypatch.setattr(main, "Clock", lambda: FakeClock().clock)
+    provider.script.extend([KeyRejected("no"), interrupted])
+    code, out, err = said("run", "in", "--out", "out", "--concurrency", "1", "--every", "1h", *API)
+    assert (code, out, provider.bill) == (143, "out/results.json\n" * 2, 1)
+    assert re.search(r"stopped: no\n(.*\n)*the next run begins in 1 h 0 min\nwarning: stopping: interrupted by", err)
+    assert "1 saved, 0 failed, 2 pending" in err
+    code, _, err = said("run", "-", "--out", "out", "--every", "1h", *API)
+    assert (code, err.partition(":")[0]) == (2, "error")
 
 
 def test_ctrl_c_before_the_run_has_begun_is_130(shop: Path, monkeypatch: pytest.MonkeyPatch, said: Said) -> None:

@@ -123,11 +123,13 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(library, "run", run)
     local, remote = {"model_class", "model", "escalate", "zoom"}, {"provider", "base_url"}  # each refuses the other's
     for left_out in (local, remote | {"model_class", "zoom"}, remote | {"model", "zoom"}):
-        apart = left_out | {"aspect", "preset"}  # which contradict others
+        apart = left_out | {"aspect", "preset", "every"}  # which contradict others, or belong to the command
         some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
         assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]
+    with pytest.raises(SettingsError, match=r"^every belongs to the command line"):
+        await library.run_batch([Path("in")], out="made", every="1h")
     with pytest.raises(SettingsError, match=r"^model_class fast and model u2net: give one of them$"):
         await library.run_batch("in", out="made", **given)
 
