@@ -17,9 +17,10 @@ from batch_removebg.run.options import WORK, Options
 
 EVERYDAY = {
     *("out", "provider", "base_url", "token_env", "id_column", "format", "background", "quality", "mask_only", "name"),
-    *("limit", "max_predictions", "retry_failed", "dry_run", "quiet", "help", "poll", "move_done", "move_failed"),
+    *("limit", "max_predictions", "retry_failed", "dry_run", "quiet", "help"),
 }
 """What `run --help` shows; `--help-all` shows the other flags too."""
+_WATCHED = {"poll", "move_done", "move_failed"}
 EXAMPLES = """\
 examples:
   batch-removebg run photos --out cutouts
@@ -42,7 +43,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 class _Everyday(_Help):
     def add_argument(self, action: argparse.Action) -> None:
-        if action.dest in EVERYDAY or not action.option_strings:
+        if action.dest in EVERYDAY | _WATCHED or not action.option_strings:
             super().add_argument(action)
 
 

@@ -163,9 +163,7 @@ class _Watcher:
             soon = summary.limited
             self.settings = unspent(self.settings, summary.predictions)
             with suppress(ManifestError):  # nothing is there any more
-                await anyio.to_thread.run_sync(
-                    self.shelves.fill, self.inputs, self.settings, self.clock, self.listener
-                )
+                await anyio.to_thread.run_sync(self.shelves.fill, self.inputs, self.settings, self.clock, self.listener)
         except BatchError as error:
             self.last = error
             raise
@@ -304,7 +302,11 @@ def watchfiles() -> Hints:
     async def hints(places: Sequence[Path], out: Path, wake: Callable[[], None], stop: anyio.Event) -> None:
         async def follow(some: Sequence[Path], *, recursive: bool) -> None:
             ours = f"{out}{os.sep}"
-            own = {"watch_filter": lambda _, path: not path.startswith(ours), "stop_event": stop}
+            own = {
+                "watch_filter": lambda _, path: not path.startswith(ours),
+                "stop_event": stop,
+                "ignore_permission_denied": True,
+            }
             async for _ in awatch(*some, **own, recursive=recursive, debounce=400, step=100):
                 wake()
 

@@ -22,6 +22,7 @@ CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --class --model "
     "--concurrency --rate --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
+    "watch": "--out --provider --poll --move-done --move-failed --progress --log-format -q -v",
     "status": "--json",
     "repair": "--dry-run",
     "serve": "--host --port --class --model --device --precision --token-env",
@@ -119,7 +120,7 @@ def test_choices_are_those_of_settings() -> None:
 
 def test_nothing_given_is_nothing_said() -> None:
     assert parsed() == {
-        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given")),
+        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given", "part", "lasting")),
         "command": "run",
         "inputs": ["in"],
         "out": "out",
