@@ -153,6 +153,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock)
     before = stamp(clock.wall() - _FRESH)
     part, how = settings.part, (settings.retry_failed, settings.force, doubtful, settings.refresh, before)
     again = Again(*how, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
+    again = replace(again, by_picture=settings.lasting.arrivals is None)
     again.met.update(set(part.aside).intersection(settings.force or ()))
     scales = None
     if settings.scale_group is not None:

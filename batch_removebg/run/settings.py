@@ -79,6 +79,7 @@ class Lasting:
 
     arrivals: Arrivals | None = None
     engines: Callable[[partial[Any], Cpu], Engine] | None = None
+    checked: bool = False  # by the first run, so that later ones begin at once
 
     @property
     def apart(self) -> tuple[Path, ...]:

@@ -144,7 +144,8 @@ class _Watcher:
         """A run; the first one as soon as there is something to do."""
         settings, left, soon = self.settings, True, False
         if not self.begun:
-            self.settings = replace(settings, force=None, redo=(), start_over=False, retry_failed=False)  # asked once
+            later = replace(settings, lasting=replace(settings.lasting, checked=True), retry_failed=False)
+            self.settings = replace(later, force=None, redo=(), start_over=False)  # what is asked for once
             with anyio.CancelScope() as signals.waiting:
                 if not await self.wait(0.0):
                     raise WindowClosed("the time is over, and nothing has come")

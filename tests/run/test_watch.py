@@ -155,6 +155,21 @@ async def test_replaced_pictures_are_made_again_and_those_of_deleted_ones_stay(
     assert bench.saved() == ["a.png", "b.png", "sub/c.png"]
 
 
+async def test_a_picture_beside_one_that_is_being_replaced_does_not_take_its_record(watched: Watched) -> None:
+    bench = watched.bench
+    bench.add("a.jpg")
+
+    async def hand() -> None:
+        await watched.pass_by(5)
+        bench.add("a.png")
+        for size in range(1, 6):
+            (bench.photos / "a.jpg").write_bytes(photo(90, 90, (size, 1, 1)) + b" " * size)
+            await watched.pass_by(0.8)
+
+    await watched.during(hand)
+    assert (watched.of("renamed"), watched.of("saved")[:2]) == ([], ["a.jpg", "a.png"])
+
+
 async def test_a_folder_that_comes_late_or_is_unmounted_for_a_while_is_waited_for(watched: Watched) -> None:
     bench, photos = watched.bench, watched.bench.photos
     photos.rmdir()
