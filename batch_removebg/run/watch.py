@@ -268,7 +268,7 @@ class _Once:
 
     def __call__(self, trouble: str) -> None:
         if trouble != self._trouble:
-            self._say(f"{trouble.rstrip('.')}; goes on by itself once that is over" if trouble else "goes on")
+            self._say(f"{trouble.rstrip('.')}; waits, and goes on by itself" if trouble else "goes on")
         self._trouble = trouble
 
 
