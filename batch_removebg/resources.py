@@ -159,6 +159,10 @@ class Resident:
                     return cast(T, _result(answer))
         raise Stopping("the run is stopping")
 
+    def lend(self, cpu: Cpu) -> None:
+        """Hurry with this one from now on."""
+        self._cpu = cpu
+
     def close(self) -> None:
         """End the process at once, and what is waiting for it."""
         self._closed = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import SettingsError
+from batch_removebg.errors import Interrupted, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 from batch_removebg.storage.layout import STATE
@@ -100,6 +101,25 @@ async def _told(
     else:
         result(str(summary.results))
     return summary
+
+
+def _watch(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.night import told
+    from batch_removebg.run.put_away import Shelves
+    from batch_removebg.run.watch import watch
+
+    (settings, extras), paths = _settings(args), (args.move_done, args.move_failed)
+    extras.notifier.detail = console.detail
+    if args.poll is not None and not 0 < args.poll < math.inf:
+        raise SettingsError(f"--poll {args.poll:g}: give a number of seconds above 0")
+    shelves = Shelves(*(Path(path) if path else None for path in paths))
+    with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
+        work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
+        work = partial(work, run=lambda inputs, settings, **given: told(inputs, settings, extras, **given))
+        try:
+            return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code
+        except Interrupted as signalled:  # before anything came
+            return 128 + signalled.number
 
 
 def _dry_run(inputs: list[str], settings: Any, console: Console, *, as_json: bool) -> None:
@@ -251,6 +271,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "jobs": _jobs,
     "config": _config,
+    "watch": _watch,
     "status": _status,
     "diff": _diff,
     "repair": _repair,

@@ -18,6 +18,7 @@ EVERYDAY = {
     *("limit", "max_predictions", "retry_failed", "dry_run", "quiet", "help"),
 }
 """What `run --help` shows; `--help-all` shows the other flags too."""
+_WATCHED = {"poll", "move_done", "move_failed"}
 EXAMPLES = """\
 examples:
   batch-removebg run photos --out cutouts
@@ -41,7 +42,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 class _Everyday(_Help):
     def add_argument(self, action: argparse.Action) -> None:
-        if action.dest in EVERYDAY or not action.option_strings:
+        if action.dest in EVERYDAY | _WATCHED or not action.option_strings:
             super().add_argument(action)
 
 
@@ -75,7 +76,10 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     how = {"epilog": EXAMPLES + EXIT_CODES, "formatter_class": _Everyday if everyday else _Help}
-    _run(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
+    run = _batch(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
+    run.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+    what = "make cutouts of what is there and of what arrives, until it is stopped"
+    _watch(_command(commands, "watch", what, **how | {"epilog": EXIT_CODES}), options)
     _jobs(_command(commands, "jobs", "the runs that a configuration file describes as [[job]], one after the other"))
     _config(_command(commands, "config", "where the options of a run are from"), options)
     status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
@@ -112,7 +116,8 @@ def _command(commands: argparse._SubParsersAction[_Parser], name: str, what: str
     return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", **more)
 
 
-def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
+def _batch(run: argparse.ArgumentParser, options: type[Options]) -> Any:
+    """Add what all that runs has in common; returns the group of flags about its work."""
     run.add_argument(
         "inputs",
         nargs="+",
@@ -123,16 +128,16 @@ def _run(run: argparse.ArgumentParser, options: type[Options]) -> None:
     run.add_argument(
         "--out", required=True, metavar="DIR", help="folder for pictures, `ledger.jsonl` and `results.json`"
     )
-    run.usage = "batch-removebg run INPUT... --out DIR [flags]"
+    run.usage = f"{run.prog} INPUT... --out DIR [flags]"
     run.add_argument("--help-all", dest="help", action="help", help="show all flags")
     groups: dict[str, Any] = {}
     for option in declared(options).values():
         if option.group not in groups:
             groups[option.group] = run.add_argument_group(option.group)
         option.add_to(groups[option.group])
-    groups[WORK].add_argument("--dry-run", action="store_true", help=_DRY_RUN)
     _files(run.add_argument_group("a configuration file"))
     _reported(groups[TOLD])
+    return groups[WORK]
 
 
 def _files(group: Any) -> None:
@@ -175,6 +180,19 @@ def _reported(output: Any) -> None:
         "stdout; one without `item` stands for `count` items that need nothing",
     )
     _logging(output)
+
+
+def _watch(watch: argparse.ArgumentParser, options: type[Options]) -> None:
+    _batch(watch, options)
+    how = watch.add_argument_group("what is watched")
+    how.add_argument(
+        "--poll",
+        type=float,
+        metavar="S",
+        help="look at all files each S seconds (default: when the system tells of changes; 10 on network shares)",
+    )
+    how.add_argument("--move-done", metavar="DIR", help="move photos there once their pictures are on record")
+    how.add_argument("--move-failed", metavar="DIR", help="move photos there that have failed")
 
 
 def _logging(group: Any) -> None:

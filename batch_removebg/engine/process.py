@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,7 +42,7 @@ class NetworkProcess:
     def __init__(self, load: Load, cpu: Cpu) -> None:
         """`load` is called in the process: a function that can be pickled, which finds the weights on the disk."""
         self._load, self._process = load, Resident(cpu)
-        self.close = self._process.close
+        self.close, self.lend = self._process.close, self._process.lend
 
     async def open(self) -> str:
         """See Engine."""
@@ -53,6 +54,32 @@ class NetworkProcess:
     async def matte(self, small: bytes) -> Matte:
         """See Engine."""
         return await self._process.run(_PATIENCE, _matte, self._load, small)
+
+
+class Kept:
+    """Engines that stay loaded from run to run, until `close`: one for each network."""
+
+    def __init__(self) -> None:
+        self._kept: dict[object, NetworkProcess] = {}
+
+    def __call__(self, load: partial[Network], cpu: Cpu) -> Engine:
+        """The Engine of that for one run, which may close it."""
+        engine = self._kept.setdefault(load.args, NetworkProcess(load, cpu))
+        engine.lend(cpu)
+        return _Lent(engine)
+
+    def close(self) -> None:
+        """Free all memory."""
+        for engine in self._kept.values():
+            engine.close()
+
+
+class _Lent:
+    def __init__(self, engine: NetworkProcess) -> None:
+        self.open, self.matte = engine.open, engine.matte
+
+    def close(self) -> None:
+        """See Engine; who keeps it closes it."""
 
 
 def opened(model: Weights, device: Device, precision: Precision) -> Network:

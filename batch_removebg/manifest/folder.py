@@ -47,6 +47,7 @@ class Folders:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_links: bool = False  # also out of the INPUT
+    apart: tuple[Path, ...] = ()  # folders that aren't read either
     only: tuple[str, ...] = ()  # components of the glob that is the INPUT itself
     left_out: LeftOut = field(default_factory=dict)
 
@@ -138,7 +139,8 @@ class _Listing:
         what = self._refused_link(entry.path, picture) if entry.is_symlink() else None  # "": without a word
         if what is None and entry.is_dir():
             name += "/"
-            what = "" if is_out(entry.path, self._folders.out) else kept_apart(entry.path)
+            unread = any(is_out(entry.path, each) for each in (self._folders.out, *self._folders.apart))
+            what = "" if unread else kept_apart(entry.path)
         elif what is None and picture:
             what = None if entry.is_file() else "pipe(s) or device(s)"
         elif what is None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from batch_removebg.errors import ManifestError
+from batch_removebg.events import ignore
 from batch_removebg.storage.naming import is_url
 
 from .cells import as_url
@@ -63,6 +64,31 @@ def is_feed(value: str) -> bool:
 def resolve(inputs: Sequence[str], folders: Folders, warn: Callable[[str], None]) -> list[Input]:
     """Every INPUT with its kind, globs expanded; raises ManifestError where one doesn't exist."""
     return [found for value in inputs for found in _resolve(value, folders, warn)]
+
+
+def files(inputs: Sequence[str], folders: Folders) -> Iterator[str]:
+    """Paths of the pictures, and of the manifests, that the INPUTs name; raises ManifestError as `resolve` does."""
+    for each in resolve(inputs, folders, ignore):
+        path = Path(each.value)
+        if each.kind is not InputKind.FOLDER:
+            yield str(path)
+            continue
+        prefix = "" if path == Path() else os.path.join(path, "")  # noqa: PTH118  # as `path / name`, but quicker
+        try:
+            found = walk(path, replace(folders, only=each.pattern, left_out={}))
+            yield from (prefix + name for name, error in found if error is None)
+        except OSError as error:
+            raise ManifestError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
+
+
+def place(value: str) -> Path:
+    """The folder or file behind an INPUT: of a glob the folder before its first wildcard."""
+    return Path(value) if os.path.lexists(value) else _fixed(Path(value).parts)
+
+
+def is_manifest(value: str) -> bool:
+    """Whether an INPUT is one, by its name."""
+    return parser_for(Path(value)) is not None and not Path(value).is_dir()
 
 
 def _resolve(value: str, folders: Folders, warn: Callable[[str], None]) -> Iterator[Input]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # settings needs Shape alone, and starts quickly
     from batch_removebg.resources import Cpu
     from batch_removebg.stop import Gate
 
+    from .arrivals import Arrivals
     from .brake import Brake
     from .cache_key import Recipe
     from .sources import Sources
@@ -51,3 +52,4 @@ class Context:
     gate: Gate
     notify: Listener
     brake: Brake
+    arrivals: Arrivals | None = None  # of files that may still be written, where the INPUTs are watched

@@ -27,7 +27,16 @@ from functools import partial
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_removebg.errors import BatchError, CreateLost, Postponed, ResubmitError, RetryError, Stopping, Verdict
+from batch_removebg.errors import (
+    BatchError,
+    CreateLost,
+    Postponed,
+    ResubmitError,
+    RetryError,
+    SourceError,
+    Stopping,
+    Verdict,
+)
 from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Claimed, Failed
 from batch_removebg.ledger.state import Step
@@ -271,6 +280,11 @@ class Pipeline:
 
     async def _settle(self, todo: Todo, error: BatchError, prepared: Prepared | None = None) -> None:
         """End an item that wasn't saved; what is paid for, or may be, isn't given up while the server has trouble."""
+        path, arrivals = todo.item.path, self.context.arrivals
+        if arrivals is not None and path is not None and isinstance(error, SourceError):
+            error = arrivals.judged(error, str(path), todo.signature)
+            if isinstance(error, Postponed):
+                self._warn(todo, str(error))
         if prepared is not None:
             if isinstance(error, RetryError) and self.dedup.leads(prepared) and self.dedup.turn(prepared).paid:
                 error = Postponed(f"{error}; what may be paid for stays pending, and the next run asks for it again")

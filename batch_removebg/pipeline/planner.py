@@ -63,6 +63,7 @@ class Again:
     aside: Collection[str] = ()  # these are left as they are
     redone: bool = False  # all are made anew, since somebody wants other pictures
     anew: bool = False  # and from other predictions
+    by_picture: bool = True  # a row may be the one whose picture has its name: all rows are read
 
     def forces(self, item: str) -> bool:
         """Whether the item is made anew."""
@@ -223,7 +224,7 @@ class Planner:
         if not (item.was or item.url) or not len(self.fold.items):
             return ""
         owner, plain, of_hash = self.claims.owner(item), self.claims.plain(item), self.fold.of_hash
-        named = of_hash(owner) if owner is not None else []
+        named = of_hash(owner) if owner is not None and self.again.by_picture else []
         like = [key for was in (item.id, *item.was) for key in (was, *of_hash(hash64(unsigned(was))))]
         found = list[tuple[bool, int, str]]()
         for was in dict.fromkeys((*like, *named)):

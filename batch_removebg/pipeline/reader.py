@@ -38,7 +38,7 @@ class Reader:
     )  # items to do with another name than asked for, and what is said of the first
     whole: bool = False  # the manifest was read to its end
     left: int = 0  # items that aren't in the manifest any more since this run
-    hidden: bool = False  # a folder couldn't be read: there may be items in it
+    hidden: bool = False  # there may be items that weren't read: in a folder that can't be, or is watched
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
@@ -65,6 +65,8 @@ class Reader:
                 self.whole = failure is None and again.only is None and not cut
                 for name in sorted({*(again.forced or ())} - again.met if self.whole else ()):
                     self.context.notify(Event(Kind.WARNING, text=f"--force {name}: no item has that id"))
+                arrivals = self.context.arrivals
+                self.hidden |= arrivals is not None and arrivals.hide
                 if self.whole and not self.hidden:
                     await self._part()
                 return

@@ -85,7 +85,7 @@ async def provider(
             from batch_removebg.providers.local import LocalProvider
 
             load = partial(process.opened, settings.network, settings.device, settings.precision)
-            engine = process.NetworkProcess(load, cpu)
+            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
             return
@@ -154,6 +154,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
     before = stamp(clock.wall() - _FRESH)
     part, how = settings.part, (settings.retry_failed, settings.force, doubtful, settings.refresh, before)
     again = Again(*how, only=part.only, aside=part.aside, redone=part.redone, anew=part.anew)
+    again = replace(again, by_picture=settings.lasting.arrivals is None)
     again.met.update(set(part.aside).intersection(settings.force or ()))
     scales = None
     if settings.scale_group is not None:
@@ -229,7 +230,8 @@ def context_of(
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
     brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)
-    return Context(bare, ledger, recipe_of(settings), read, cpu, limits, shape, clock, gate, listener, brake)
+    recipe, arrivals = recipe_of(settings), settings.lasting.arrivals
+    return Context(bare, ledger, recipe, read, cpu, limits, shape, clock, gate, listener, brake, arrivals)
 
 
 def pipeline(
@@ -244,12 +246,13 @@ def pipeline(
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
+    rows, arrivals = read_rows(inputs, reading, stdin), context.arrivals
     return Pipeline(
         context,
         Reader(
             context,
             planner(settings, ledger.run_items, context.recipe, context.clock, edits),
-            read_rows(inputs, reading, stdin),
+            rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),

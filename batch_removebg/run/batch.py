@@ -131,7 +131,8 @@ def check(inputs: Sequence[str], settings: Settings, listener: Listener = ignore
     if not settings.local:
         settings.key()
     columns = set[str]()
-    count = reader.check(inputs, settings.reading(), rows=CHECKED_ROWS, look=partial(_look, settings, columns))
+    rows = 1 if settings.lasting.checked else CHECKED_ROWS
+    count = reader.check(inputs, settings.reading(), rows=rows, look=partial(_look, settings, columns))
     for preset in () if "-" in inputs else settings.presets():
         if lacks := [each for each in naming.columns_of(preset.name or "") if each.lower() not in columns]:
             text = f"--preset {preset.preset}: there is no column {lacks[0]}, so its pictures are named by --name"

@@ -51,7 +51,7 @@ async def in_passes(once: Once, settings: Settings, listener: Listener, *, strea
 
     for each in await anyio.to_thread.run_sync(partial(passes_of, settings, listener, stream=stream)):
         if summary is not None:
-            each = replace(_unspent(each, summary.predictions), start_over=False)
+            each = replace(unspent(each, summary.predictions), start_over=False)
             if each.limit is not None and each.limit <= begun[True]:
                 return replace(summary, limited=True)
             each = replace(each, limit=each.limit and each.limit - begun[True])
@@ -225,7 +225,7 @@ def _after(settings: Settings, bought: int) -> Settings:
     """The settings of the second, which begins nothing anew."""
     left: dict[str, Any] = {"retry_failed": False, "start_over": False, "force": None, "buy_again": False}
     left["part"] = replace(settings.part, redone=False, anew=False, given_up=[])
-    return replace(_unspent(settings, bought), **left)
+    return replace(unspent(settings, bought), **left)
 
 
 def _joined(first: Summary, second: Summary) -> Summary:
@@ -236,11 +236,11 @@ def _joined(first: Summary, second: Summary) -> Summary:
     return replace(second, **told)
 
 
-def _unspent(settings: Settings, bought: int) -> Settings:
+def unspent(settings: Settings, bought: int) -> Settings:
     """The same for a further pass, in which as much less may be spent."""
     left: dict[str, Any] = {}
     if settings.max_predictions is not None:
         left["max_predictions"] = max(0, settings.max_predictions - bought)
     if settings.max_cost is not None and settings.price is not None:
         left["max_cost"] = max(0.0, settings.max_cost - bought * settings.price)
-    return replace(settings, **left)
+    return replace(settings, **left) if left else settings

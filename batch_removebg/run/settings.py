@@ -41,7 +41,10 @@ from .options import Options
 from .window import deadline, seconds
 
 if TYPE_CHECKING:
+    from batch_removebg.engine.process import Engine
     from batch_removebg.ledger.decisions import Edited
+    from batch_removebg.pipeline.arrivals import Arrivals
+    from batch_removebg.resources import Cpu
 
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
@@ -71,6 +74,20 @@ class Part:
     given_up: list[Edited] = field(default_factory=list)  # edits that end with it
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What outlives a run over INPUTs that are watched."""
+
+    arrivals: Arrivals | None = None
+    engines: Callable[[partial[Any], Cpu], Engine] | None = None
+    checked: bool = False  # by the first run, so that later ones begin at once
+
+    @property
+    def apart(self) -> tuple[Path, ...]:
+        """Folders in the INPUTs that aren't read."""
+        return self.arrivals.apart if self.arrivals is not None else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
@@ -79,6 +96,7 @@ class Settings(Options):
     own: Provider | None = None  # in the place of the three that `provider` names
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
     part: Part = field(default=Part(), compare=False)
+    lasting: Lasting = field(default=Lasting(), compare=False)
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -253,7 +271,7 @@ class Settings(Options):
         """How INPUTs are read."""
         return Reading(
             Choice(self.image_column, self.id_column, self.strict),
-            Folders(self.out, self.include, self.exclude, self.follow_links),
+            Folders(self.out, self.include, self.exclude, self.follow_links, self.lasting.apart),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,
         )

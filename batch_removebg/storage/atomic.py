@@ -152,6 +152,20 @@ def move(root: Path, name: str, to: Path) -> None:
             folder.rmdir()
 
 
+def move_beside(source: Path, to: Path, name: str) -> None:
+    """Move a file to `to/name`, durably, with a number where that is taken; raises DiskError, SourceError."""
+    make_folder(to)
+    stem, ending = os.path.splitext(name)  # noqa: PTH122
+    number, target = 1, inside(to, name, {})
+    while os.path.lexists(target):
+        number += 1
+        target = inside(to, f"{stem}-{number}{ending}", {})
+    with disk_errors(target):
+        source.rename(target)
+    fsync_dir(Path(target).parent)
+    fsync_dir(source.parent)
+
+
 def fsync_dir(path: Path) -> None:
     """Make the names in the folder `path` durable, where the system can; raises DiskError."""
     if os.name == "nt":  # folders can't be opened, NTFS journals their changes

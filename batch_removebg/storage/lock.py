@@ -20,15 +20,16 @@ _BRIEF = 15.0  # seconds for which a lock is waited for that is held for some se
 
 
 @contextmanager
-def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[bool]:
+def locked(folder: Path, *, clock: Clock, brief: bool = False, by: str = "") -> Iterator[bool]:
     """Hold the lock of a state folder during the block; raises LockedError, which names another process that has it.
 
-    `brief`: for some seconds, for which others wait. The block gets whether the last one who held it was killed.
+    `brief`: for some seconds, for which others wait; `by`: what locks it, where that leaves it free for runs. The block
+    gets whether the last one who held it was killed.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / "lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
-    holder = folder / "holder.json"
+    lock = FileLock(folder / f"{by}lock", timeout=0.5, poll_interval=0.1, thread_local=False)  # `held` may be looking
+    holder = folder / f"{by}holder.json"
     with disk_errors(folder / "lock"):
         try:
             try:
@@ -37,7 +38,8 @@ def locked(folder: Path, *, clock: Clock, brief: bool = False) -> Iterator[bool]
                 lock.acquire(timeout=_BRIEF if _holder(holder).get("brief") else 0)
         except Timeout:
             raise LockedError(
-                f"{folder.parent} is in use by another run ({_who(holder)}); wait for it, or choose another --out"
+                f"{folder.parent} is in use by another {by or 'run'} ({_who(holder)}); "
+                "wait for it, or choose another --out"
             ) from None
     try:
         with disk_errors(holder):

@@ -25,6 +25,7 @@ CONTRACT = {
     "--max-predictions --progress --log-format -q -v",
     "jobs": "--config --dry-run --progress --log-format -q -v",
     "config": "",
+    "watch": "--out --provider --poll --move-done --move-failed --progress --log-format -q -v",
     "status": "--json",
     "diff": "--from --to --json",
     "repair": "--dry-run",
@@ -130,7 +131,7 @@ def test_choices_are_those_of_settings() -> None:
 
 def test_nothing_given_is_nothing_said() -> None:
     assert parsed() == {
-        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given", "part")),
+        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given", "part", "lasting")),
         "command": "run",
         "inputs": ["in"],
         "out": "out",

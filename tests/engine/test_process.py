@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batch_removebg.engine import cutout
 from batch_removebg.engine.network import Network
-from batch_removebg.engine.process import NetworkProcess
+from batch_removebg.engine.process import Kept, NetworkProcess
 from batch_removebg.errors import PredictionFailed, SettingsError, SourceError, Stopping, WorkFailed
 from batch_removebg.imaging.format import Limits
 from batch_removebg.model import CreateRequest, Matte
@@ -204,3 +204,19 @@ async def test_a_crash_is_no_prediction_that_failed_which_would_be_tried_again(t
     with pytest.raises(WorkFailed):
         await provider.create(CreateRequest(item="cat", image=upload.url, output="cat.png", fingerprint="f"))
     await provider.aclose()
+
+
+async def test_a_kept_network_is_loaded_once_for_runs_that_follow_each_other_and_hurries_with_the_one_that_has_it() -> (
+    None
+):
+    kept, load, used = Kept(), partial(Says), list[str]()
+    for cpu in (Cpu(), last := Cpu()):
+        engine = kept(load, cpu)
+        used.append(await engine.open())
+        engine.close()
+    assert len(set(used)) == 1
+    last.hurry()
+    assert await engine.open() == used[0]  # it is there
+    kept.close()
+    with pytest.raises(Stopping):
+        await engine.open()

@@ -19,6 +19,7 @@ from batch_removebg.storage.atomic import (
     disk_errors,
     fsync_dir,
     make_folder,
+    move_beside,
     signature,
     sweep,
     write_atomic,
@@ -289,3 +290,16 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path, read: Callable[
         read(tmp_path / "pipe.jpg")
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "gone.jpg")
+
+
+def test_a_file_that_is_moved_beside_others_keeps_its_tree_and_overwrites_none(tmp_path: Path) -> None:
+    source, to = tmp_path / "a.jpg", tmp_path / "done"
+    for nth in range(3):
+        source.write_text(str(nth))
+        move_beside(source, to, "sub/a.jpg")
+    assert {path.name: path.read_text() for path in (to / "sub").iterdir()} == {
+        "a.jpg": "0",
+        "a-2.jpg": "1",
+        "a-3.jpg": "2",
+    }
+    assert not source.exists()
