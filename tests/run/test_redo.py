@@ -148,7 +148,7 @@ class TestOnThisMachine:
 
         with monkeypatch.context() as patch:
             patch.setattr(batch, "_run", dies)
-            with pytest.raises(SystemExit):
+            with pytest.raises(BaseExceptionGroup):
                 made(redo=("rejected",))
         begun = lines("run_started")[-1]
         assert (begun["version"], begun["redo"]) == (weights.MODELS["u2netp"].version, {"class": "best"})

@@ -225,7 +225,7 @@ async def test_a_run_that_has_too_little_time_buys_nothing_and_says_so(bench: Be
     summary, provider, _ = await night(bench, tmp_path, 1.0, max_runtime="20s")
     assert (summary.exit_code, summary.pending, provider.made) == (5, ITEMS, [])
     assert str(summary.stopped) == "--max-runtime 20s: what begins now would not be done by then (it takes 30 s)"
-    assert bench.events[0].text.endswith(", in 20 s")
+    assert bench.events[1].text.endswith(", in 20 s")
 
 
 @pytest.mark.anyio
