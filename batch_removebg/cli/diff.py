@@ -17,6 +17,8 @@ from batch_removebg.storage.layout import LEDGER
 
 from .console import printable, result
 
+_ID = 8  # characters of an id at least: fewer are a number
+
 
 def show(args: argparse.Namespace) -> None:
     """Print what differs; raises SettingsError where there is no such OUT or run."""
@@ -40,7 +42,8 @@ def show(args: argparse.Namespace) -> None:
 
 def _number(text: str | None, recorded: list[Recorded], flag: str, default: int) -> int:
     """A run's number from the end; one more than there are runs: before the first."""
-    named = [n for n, one in enumerate(recorded, 1) if text and one.id and one.id.startswith(text)]
+    ids = enumerate((one.id or "" for one in recorded), 1)
+    named = [n for n, key in ids if text and len(text) >= _ID and key.startswith(text)]
     number = named[0] if len(named) == 1 else default if text is None else int(text) if text.isdecimal() else 0
     if 1 <= number <= len(recorded):
         return number
