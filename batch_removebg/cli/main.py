@@ -193,6 +193,12 @@ def _bench_engine(args: argparse.Namespace, console: Console) -> None:
     result(json.dumps(asdict(report)) if args.json else report.table())
 
 
+def _completion(args: argparse.Namespace, console: Console) -> None:
+    from .completion import script
+
+    result(script(args.shell))
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "status": _status,
@@ -202,4 +208,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "presets": _presets,
     "check": _check,
     "bench-engine": _bench_engine,
+    "completion": _completion,
 }

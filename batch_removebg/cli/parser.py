@@ -31,6 +31,8 @@ EXIT_CODES = """\
 exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some items failed or are left;
 4 aborted (key, credit, budget, disk, ledger); 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
+SHELLS = ("bash", "zsh", "fish")
+
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Shows help texts, which are Markdown for README, without backticks."""
@@ -77,7 +79,7 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     what = "Remove the background from folders and catalogues of product photos."
     root = _Parser(prog="batch-removebg", description=what, epilog=EXIT_CODES)
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     how = {"epilog": EXAMPLES + EXIT_CODES, "formatter_class": _Everyday if everyday else _Help}
     _run(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
     status = _command(commands, "status", "counts and failures of a run, from its ledger alone")
@@ -96,6 +98,8 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     _presets(_command(commands, "presets", "what shops ask of a picture"))
     _check(_command(commands, "check", "whether pictures are what a shop asks for; exit code 3 where one isn't"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
+    completion = _command(commands, "completion", "print what a shell needs to complete this command line")
+    completion.add_argument("shell", choices=SHELLS, help="as in: source <(batch-removebg completion bash)")
     return root
 
 
