@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ class ManPage(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def _text(root: str) -> str:
-    """The page in roff, the same on every terminal; its date is the day of SOURCE_DATE_EPOCH."""
+    """The page in roff, the same on every terminal; its date is SOURCE_DATE_EPOCH's in UTC."""
     os.environ["COLUMNS"] = "80"
     sys.path.insert(0, root)
     from batch_removebg import __version__
@@ -36,7 +38,8 @@ def _text(root: str) -> str:
 
     command = parser()
     command.epilog = None
-    told = {"project_name": command.prog, "version": __version__, "manual_title": "User commands"}
+    day = str(datetime.fromtimestamp(float(os.environ.get("SOURCE_DATE_EPOCH", time.time())), UTC).date())
+    told = {"project_name": command.prog, "version": __version__, "manual_title": "User commands", "date": day}
     page = Manpage(command, told | {"description": str(command.description).rstrip(".")}, "single-commands-section")
     page.add_section("EXAMPLES", ">", f".nf\n{EXAMPLES.partition(chr(10))[2].strip(chr(10))}\n.fi".replace("-", r"\-"))
     page.add_section("EXIT STATUS", ">", re.sub(r";\s", "\n.br\n", EXIT_CODES.partition(": ")[2]))
