@@ -19,12 +19,8 @@ _PATHS = {"DIR": shtab.DIRECTORY, "OUT": shtab.DIRECTORY, "INPUT": shtab.FILE, "
 def script(shell: str) -> str:
     """The completion script for `bash`, `zsh` or `fish`: commands, flags, their values, and names of files."""
     root = parser()
-    names = {
-        "model": weights.MODELS,
-        "models": weights.MODELS,
-        "preset": presets.shipped(),
-        "presets": presets.shipped(),
-    }
+    models, shops = tuple(weights.MODELS), tuple(presets.shipped())
+    names = {"model": models, "models": models, "preset": shops, "presets": shops}
     for command, action in _actions(root):
         metavar = str(action.metavar)
         if metavar == "NAME" and (known := names.get(action.dest) or names.get(command)):

@@ -89,7 +89,7 @@ def done(folder: Path, *command: str, expected: int = 0) -> None:
     own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     ended = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=SECONDS)
     if ended.returncode != expected:
-        raise Failed(f"{' '.join(command[:3])}: exit code {ended.returncode}\n{ended.stderr[-2000:]}")
+        raise Failed(f"{' '.join(command[:3])}: exit code {ended.returncode}\n{ended.stderr[-500:]}")
 
 
 if __name__ == "__main__":
