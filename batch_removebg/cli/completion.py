@@ -31,10 +31,10 @@ def script(shell: str) -> str:
 
 
 def _actions(of: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
-    """All arguments of a parser and its subcommands, each with the subcommand's words."""
+    """All arguments of a parser and its subcommands, each with its command's name."""
     for action in of._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 yield from _actions(inner)
         else:
-            yield of.prog.split()[1] if " " in of.prog else "", action
+            yield of.prog.partition(" ")[2].partition(" ")[0], action

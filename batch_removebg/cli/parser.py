@@ -99,7 +99,11 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     _check(_command(commands, "check", "whether pictures are what a shop asks for; exit code 3 where one isn't"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
     completion = _command(commands, "completion", "print what a shell needs to complete this command line")
-    completion.add_argument("shell", choices=SHELLS, help="as in: source <(batch-removebg completion bash)")
+    where = (
+        'for ~/.bashrc: eval "$(batch-removebg completion bash)"; for ~/.zshrc, after compinit: the same with zsh; for '
+        "~/.config/fish/config.fish: batch-removebg completion fish | source"
+    )
+    completion.add_argument("shell", choices=SHELLS, help=where)
     return root
 
 

@@ -60,3 +60,14 @@ def test_bash_completes(words: tuple[str, ...], offered: list[str], tmp_path: Pa
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos.csv").touch()
     assert completed(tmp_path, *words) == offered
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
+@pytest.mark.parametrize(
+    ("line", "offered"), [("run --max-p", ["--max-pixels", "--max-predictions"]), ("re", ["repair"])]
+)
+def test_fish_completes(line: str, offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(script("fish"), "utf-8")
+    command = ["fish", "--no-config", "-c", f"source script; complete -C 'batch-removebg {line}'"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert sorted(each.split("\t")[0] for each in done.stdout.splitlines()) == offered
