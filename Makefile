@@ -113,7 +113,7 @@ dist: $(DIST)/.python
 
 LOWEST := .venv-lowest
 $(LOWEST)/.dev: pyproject.toml $(DIST)/.python
-	$(DIST)/bin/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(DIST)/bin/uv venv --quiet --clear --seed --python $(BIN)/python $(LOWEST)
 	$(DIST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		--editable '.[local,heic,raw,xlsx,dev]'
 	@touch $@

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from contextlib import suppress
 
 from PIL import ExifTags, Image
 
@@ -92,7 +91,5 @@ def by_chunks(found: dict[bytes, bytes]) -> str | None:
 
 def by_interoperability(exif: Image.Exif) -> str | None:
     """By Adobe RGB's mark in EXIF (DCF 2.0, the index R03)."""
-    with suppress(KeyError):  # from Pillow before 13, where EXIF has no such part
-        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
-        return "Adobe RGB by its EXIF" if str(index).startswith("R03") else None
-    return None
+    index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex)
+    return "Adobe RGB by its EXIF" if str(index).startswith("R03") else None

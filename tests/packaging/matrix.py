@@ -74,7 +74,7 @@ def work(folder: Path, python: Path, file: Path, kind: str) -> str:
     done(folder, command, "completion", "bash")
     if not kind:
         done(folder, command, "run", str(PHOTO), "--out", "out", expected=2)  # says how the engine is installed
-        done(folder, command, "run", str(folder), "--out", "out", "--provider", "replicate", "--dry-run")
+        done(folder, command, "run", str(PHOTO), "--out", "out", "--provider", "replicate", "--dry-run")
         done(folder, command, "check", str(PHOTO), "--preset", "amazon", expected=3)
         return "help, completion, dry run, check; the engine is refused"
     done(folder, command, "run", str(PHOTO), "--out", "out")
