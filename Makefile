@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-browser test-crash test-deploy test-long test-chaos test-fuzz bench truth truth-render check fix clean
+.PHONY: help run test test-browser test-crash test-deploy test-lowest test-long test-chaos test-fuzz bench truth truth-render dist check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench   measure speed, memory and requests, against a simulated API and beside rembg; half an hour at most, and a table"
 	@echo "make truth   compare cutouts with an alpha that is known, ours and rembg's; an hour at most, and a table"
 	@echo "make truth-render  the same on product pictures that are rendered first, an hour for a seed, and kept; and a table"
+	@echo "make dist    wheel and sdist, the same bytes each time, tried in empty environments with each Python that is here"
+	@echo "make test-lowest  run the tests with the lowest versions of the dependencies that pyproject.toml allows"
 	@echo "make check   format, lint, strict types, import layers; writes nothing"
 	@echo "make fix     put format and simple lint in order"
 	@echo "make clean   remove what the other targets have made"
@@ -117,6 +119,33 @@ $(RENDER)/.python:
 truth-render: $(VENV)/.bench $(PEER)/.python $(RENDER)/.python
 	$(BIN)/python -m tests.bench.truth_rendered $(if $(QUICK),--quick) $(if $(SEEDS),--seeds $(SEEDS))
 
+# What builds and installs has an environment of its own. QUICK=1: no installing.
+DIST := .venv-dist
+$(DIST)/.python: | $(VENV)/.python
+	$(BIN)/python -m venv $(DIST)
+	$(DIST)/bin/python -m pip install --quiet --disable-pip-version-check 'build[uv]' twine
+	@touch $@
+
+# `build` makes the wheel from the sdist; then both once more, from here.
+dist: $(DIST)/.python
+	rm -rf dist build
+	export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && \
+	$(DIST)/bin/python -m build --quiet --installer uv && \
+	$(DIST)/bin/python -m build --quiet --installer uv --sdist --wheel --outdir build
+	cd dist && sha256sum * > ../build/SHA256SUMS && cd ../build && sha256sum --check SHA256SUMS
+	$(DIST)/bin/twine check --strict dist/*
+	$(if $(QUICK),,$(DIST)/bin/python tests/packaging/matrix.py dist/*)
+
+LOWEST := .venv-lowest
+$(LOWEST)/.dev: pyproject.toml $(DIST)/.python
+	$(DIST)/bin/uv venv --quiet --clear --seed --python $(BIN)/python $(LOWEST)
+	$(DIST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		--editable '.[local,heic,raw,xlsx,dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.dev
+	$(LOWEST)/bin/pytest $(TESTS)
+
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check --no-cache $(CODE)
 	$(BIN)/ruff check --no-cache $(CODE)
@@ -129,4 +158,4 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CODE)
 
 clean:
-	rm -rf $(VENV) $(PEER) $(RENDER) $(AIRFLOW) $(PREFECT) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEER) $(RENDER) $(AIRFLOW) $(PREFECT) $(DIST) $(LOWEST) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -267,6 +267,12 @@ def _bench_engine(args: argparse.Namespace, console: Console) -> None:
     result(json.dumps(asdict(report)) if args.json else report.table())
 
 
+def _completion(args: argparse.Namespace, console: Console) -> None:
+    from .completion import script
+
+    result(script(args.shell))
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "run": _run,
     "jobs": _jobs,
@@ -283,4 +289,5 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "presets": _presets,
     "check": _check,
     "bench-engine": _bench_engine,
+    "completion": _completion,
 }

@@ -32,6 +32,8 @@ exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some i
 4 aborted (key, credit, budget, disk, ledger); 5 out of time (--until, --max-runtime), the next run goes on;
 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
+SHELLS = ("bash", "zsh", "fish")
+
 
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Shows help texts, which are Markdown for README, without backticks."""
@@ -74,7 +76,7 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     what = "Remove the background from folders and catalogues of product photos."
     root = _Parser(prog="batch-removebg", description=what, epilog=EXIT_CODES)
     root.add_argument("--version", action="version", version=f"batch-removebg {__version__}")
-    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     how = {"epilog": EXAMPLES + EXIT_CODES, "formatter_class": _Everyday if everyday else _Help}
     run = _batch(_command(commands, "run", "make cutouts, or continue an earlier run", **how), options)
     run.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
@@ -109,6 +111,12 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
     _presets(_command(commands, "presets", "what shops ask of a picture"))
     _check(_command(commands, "check", "whether pictures are what a shop asks for; exit code 3 where one isn't"))
     _bench_engine(_command(commands, "bench-engine", "measure the local engine on this machine"))
+    completion = _command(commands, "completion", "print what a shell needs to complete this command line")
+    where = (
+        'for ~/.bashrc: eval "$(batch-removebg completion bash)"; for ~/.zshrc, after compinit: the same with zsh; for '
+        "~/.config/fish/config.fish: batch-removebg completion fish | source"
+    )
+    completion.add_argument("shell", choices=SHELLS, help=where)
     return root
 
 

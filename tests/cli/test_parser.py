@@ -37,6 +37,7 @@ CONTRACT = {
     "presets": "",
     "check": "--preset --json --log-format --quiet --verbose",
     "bench-engine": "--model --device --seconds --json",
+    "completion": "",
 }
 RUN = ["run", "in", "--out", "out"]
 
