@@ -174,10 +174,12 @@ class Items:
         found = self.decisions.of(key, state)
         return found.verdict if found is not None else "undecided"
 
-    def append(self, entries: Sequence[Decided]) -> None:
-        """Put decisions on disk, durably; raises DiskError, LedgerError."""
+    def append(self, entries: Sequence[Decided]) -> str:
+        """Put decisions on disk, durably; returns their stamp. Raises DiskError, LedgerError."""
+        stamp = self._clock.stamp()
         with self._lock:
-            self.decisions.append(entries, self._clock.stamp())
+            self.decisions.append(entries, stamp)
+        return stamp
 
     def edit(self, state: ItemState) -> str | None:
         """The sha256 of an item's alpha that somebody has touched up; None where there is none."""

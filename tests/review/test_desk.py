@@ -73,6 +73,18 @@ async def test_undo_brings_back_what_had_been_decided_once(out: Path) -> None:
         await page.post("/api/undo", {"undo": key}, 410)
 
 
+async def test_undo_leaves_what_somebody_else_has_decided_since(out: Path) -> None:
+    async with served(out) as one, served(out) as other:
+        keys = []
+        for verdict in ("accepted", "undecided"):
+            keys.append((await one.post("/api/decisions", {"items": [1, 2, 3], "verdict": verdict}))["undo"])
+            await other.post("/api/decisions", {"items": [2], "verdict": "rejected"})
+        assert await one.post("/api/undo", {"undo": keys[1]}) == {"written": 2, "left": 1}
+        assert [len(await one.view(f"decision={verdict}")) for verdict in ("accepted", "rejected")] == [2, 1]
+        await other.post("/api/decisions", {"items": [3], "verdict": "accepted"})
+        assert await one.post("/api/undo", {"undo": keys[0]}) == {"written": 1, "left": 2}
+
+
 async def test_a_note_stays_with_another_verdict_until_another_is_given(out: Path) -> None:
     async with served(out) as page:
         for asked, note in (({"note": "fringe"}, "fringe"), ({}, "fringe"), ({"note": ""}, "")):
