@@ -80,7 +80,8 @@ def _specks(mask: Samples, level: int, least: float) -> Mask | None:
     """Which pixels (H×W) lie in or next to pieces smaller than that share of all; None where there are none."""
     side = -(-max(mask.shape) // _CELLS)
     taken = shrunk((mask >= level).view(np.uint8), side)
-    near = as_image((taken > 0).view(np.uint8)).rank(3, 3, 8)  # the largest of nine
+    held = np.pad(taken > 0, 1).view(np.uint8)  # no window fits into what is narrower than it
+    near = as_image(held).rank(3, 3, 8).crop(1, 1, *taken.shape[::-1])  # the largest of nine
     labels = as_array(near.labelregions())
     sizes = np.bincount(labels.ravel(), taken.ravel())
     small = ((sizes < least * sizes.sum()) & (sizes < sizes.max()))[labels] & (as_array(near) > 0)

@@ -132,10 +132,12 @@ class Decisions:
         return found if found is not None and found.verdict != "undecided" else None
 
     def last(self, item: str, state: ItemState) -> Decided | None:
-        """What was said last of the item's picture as it is now, `undecided` included: there may be a note."""
+        """What was said last of the item's picture as it is now, `undecided` included where there is a note."""
         keys = (_key(one, state.sha256) for one in (item, *state.was))
         found = next((said for key in keys if (said := self._said.get(key)) is not None), None)
-        return found and replace(found, item=item, output_sha256=state.sha256)
+        if found is None or (found.verdict, found.note) == ("undecided", ""):
+            return None
+        return replace(found, item=item, output_sha256=state.sha256)
 
     def edit(self, state: ItemState) -> Edited | None:
         """The edit in force for an item's source."""

@@ -31,6 +31,7 @@ from .state import ItemState
 
 _ABOUT, _BOUGHT = ("provider", "version", "engine"), ("predictions", "possible_duplicates")
 _COLUMNS = ("output", "status", "flags", "error")  # of the table, behind the manifest's
+_SAID = ("decision", "note")  # behind these, where anything was decided
 csv_line: Callable[[Iterable[object]], str] = csv.writer(cast("Any", SimpleNamespace(write=str))).writerow
 """A row of a table."""
 
@@ -112,7 +113,7 @@ def _table(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
         run_items.table.columns,
         f"not done yet: {run_items.fold.run.reason or 'the next run tries it again'}",
     )
-    names, more = [name for name, _ in columns], _COLUMNS + ("decision",) * (decisions.lines > 0)
+    names, more = [name for name, _ in columns], _COLUMNS + _SAID * (decisions.lines > 0)
     yield csv_line((*map(scrubbed, names), *(f"{name}_" if name in names else name for name in more)))
     for lots in run_items.table.blocks():
         states = run_items.fold.items.several([key for lot in lots for key in lot.ids])
@@ -123,9 +124,9 @@ def _table(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
                 for place, cell in zip(places, cells, strict=False):
                     row[place] = shown(cell)
                 items = [(key, states.get(key, _NO_PICTURE)) for key in ids]
-                *became, error, verdict = _became(items, waits, decisions)
+                *became, error, verdict, note = _became(items, waits, decisions)
                 error = error if lot.names else f"{ids[0]}: {error}"
-                yield csv_line((*row, *became, error, *[verdict] * (decisions.lines > 0)))
+                yield csv_line((*row, *became, error, *(verdict, note) * (decisions.lines > 0)))
 
 
 def shown(cell: object) -> str:
@@ -136,21 +137,23 @@ def shown(cell: object) -> str:
 def _became(items: Sequence[tuple[str, ItemState]], waits: str, decisions: Decisions) -> tuple[str, ...]:
     """What stands in the columns behind those of a row with these pictures; `waits`: what is said of pending ones."""
     if not items:
-        return "", "no picture", "", "", ""
+        return "", "no picture", "", "", "", ""
     ended = (_ended(*item, waits, decisions) for item in items)
-    outputs, outcomes, flags, errors, verdicts = zip(*ended, strict=True)
+    outputs, outcomes, flags, errors, verdicts, notes = zip(*ended, strict=True)
     worst = max(outcomes, key=("saved", "held", "pending", "failed").index)
-    return _joined(outputs), worst, _joined(flags), " | ".join(dict.fromkeys(filter(None, errors))), _joined(verdicts)
+    error = " | ".join(dict.fromkeys(filter(None, errors)))
+    return _joined(outputs), worst, _joined(flags), error, _joined(verdicts), _joined(notes)
 
 
-def _ended(key: str, state: ItemState, waits: str, decisions: Decisions) -> tuple[str, str, str, str, str]:
+def _ended(key: str, state: ItemState, waits: str, decisions: Decisions) -> tuple[str, ...]:
     if state.gone or state.outcome == "pending":
-        return "", "pending", "", waits, ""
+        return "", "pending", "", waits, "", ""
     if state.outcome == "failed":
-        return "", "failed", "", state.error_message or "", ""
-    said = decisions.of(key, state)
+        return "", "failed", "", state.error_message or "", "", ""
+    said = decisions.last(key, state)
     outputs = "" if state.held else _joined([one.output for one in state.renditions])
-    return outputs, "held" if state.held else "saved", " ".join(state.flags), "", said.verdict if said else ""
+    verdict = (said.verdict, said.note) if said else ("", "")
+    return outputs, "held" if state.held else "saved", " ".join(state.flags), "", *verdict
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -177,7 +180,7 @@ def _entry(key: str, state: ItemState, source: str, meta: Mapping[str, Any], dec
     extras: dict[str, Any] = {"meta": meta, "notes": state.notes, "engine": picture.engine}
     extras |= {"quality": picture.quality, "flags": picture.flags}
     extras |= {"outputs": [to_builtins(one) for one in picture.outputs]}
-    if picture is state and (said := decisions.of(key, state)) is not None:
+    if picture is state and (said := decisions.last(key, state)) is not None:
         extras["decision"] = {"verdict": said.verdict, "note": said.note, "t": said.t}
     extras |= {"edited": decisions.edit(state) is not None, "held": picture.held}
     return {

@@ -48,10 +48,16 @@ _REDO = {"class": Class, "precision": Precision, "refine": Refine, "edges": Edge
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """Items that were decided on, and what had been decided before about some of them."""
+    """Items that were decided on, how and when, and what had been decided before about some of them."""
 
     numbers: Numbers
+    verdict: str
+    stamps: set[str]  # of its entries, and of those that brought them back
     verdicts: Mapping[str, Decided]
+
+    def is_followed_by(self, now: Decided | None) -> bool:
+        """Whether somebody has decided otherwise since."""
+        return self.verdict != "undecided" if now is None else now.verdict != self.verdict or now.t not in self.stamps
 
 
 class Desk:
@@ -246,27 +252,33 @@ class Desk:
             note = asked.note if asked.note is not None else before.note if before is not None else ""
             return Decided(item=key, verdict=asked.verdict, note=note, redo=asked.redo, output_sha256=sha256)
 
-        written = await self._write(numbers, entry)
+        written, stamps = await self._write(numbers, entry)
         if len(former) > _MOST_FORMER:
             return {"written": written, "undo": None}
-        self._undos[key := secrets.token_hex(8)] = Former(numbers, former)
+        self._undos[key := secrets.token_hex(8)] = Former(numbers, asked.verdict, stamps, former)
         if len(self._undos) > _UNDOS:
             self._undos.popitem(last=False)
         return {"written": written, "undo": key}
 
     async def undo(self, key: str) -> dict[str, Any]:
-        """Write again what had been decided before."""
-        former = self._undos.get(key)
+        """Write again what had been decided before, but for what somebody has decided otherwise since."""
+        former, restored = self._undos.get(key), set[str]()
         if former is None:
             raise refused("that can't be undone any more", 410)
 
-        def entry(item: str, state: ItemState) -> Decided:
+        def entry(item: str, state: ItemState) -> Decided | None:
+            if former.is_followed_by(self.items.decisions.last(item, state)):
+                return None
             before = former.verdicts.get(item)
+            restored.update([before.t] if before is not None else [])
             return before or Decided(item=item, verdict="undecided", output_sha256=state.sha256)
 
-        written = await self._write(former.numbers, entry)
+        await self._fresh(now=True)
+        written, stamps = await self._write(former.numbers, entry)
         self._undos.pop(key, None)
-        return {"written": written}
+        for earlier in self._undos.values():
+            earlier.stamps.update([] if earlier.stamps.isdisjoint(restored) else stamps)
+        return {"written": written, "left": len(former.numbers) - written}
 
     async def touch_up(self, n: int, asked: TouchUp) -> dict[str, Any]:
         """Change an item's alpha, durably, and make its pictures if no run is going on."""
@@ -282,20 +294,21 @@ class Desk:
         await self._fresh(now=True)
         return asdict(made)
 
-    async def _write(self, numbers: Numbers, entry: Callable[[str, ItemState], Decided]) -> int:
+    async def _write(self, numbers: Numbers, entry: Callable[[str, ItemState], Decided | None]) -> tuple[int, set[str]]:
+        """Put the entries of items on disk; returns how many there are, and the stamps that they have."""
         if self.read_only:
             raise refused(f"{self.items.out} can't be written, so nothing can be decided", 403)
 
         def write(some: Sequence[int]) -> int:
-            entries = [entry(key, state) for _, key, state in self.items.several(some)]
-            self.items.append(entries)
+            entries = [made for _, key, state in self.items.several(some) if (made := entry(key, state))]
+            stamps.add(self.items.append(entries))
             return len(entries)
 
-        written = 0
+        written, stamps = 0, set[str]()
         for start in range(0, len(numbers), _AT_ONCE):
             written += await to_thread.run_sync(write, [int(n) for n in numbers[start : start + _AT_ONCE]])
         await self._fresh(now=True)
-        return written
+        return written, stamps
 
 
 def backdrop(settings: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import IndexDamaged, LedgerError, SettingsError
-from batch_removebg.ledger import codec, events
+from batch_removebg.ledger import codec
 from batch_removebg.ledger.decisions import Decided, Decisions
 from batch_removebg.ledger.index.database import Found
 from batch_removebg.ledger.index.indexed_state import IndexedFold
@@ -174,10 +174,12 @@ class Items:
         found = self.decisions.of(key, state)
         return found.verdict if found is not None else "undecided"
 
-    def append(self, entries: Sequence[Decided]) -> None:
-        """Put decisions on disk, durably; raises DiskError, LedgerError."""
+    def append(self, entries: Sequence[Decided]) -> str:
+        """Put decisions on disk, durably; returns their stamp. Raises DiskError, LedgerError."""
+        stamp = self._clock.stamp()
         with self._lock:
-            self.decisions.append(entries, self._clock.stamp())
+            self.decisions.append(entries, stamp)
+        return stamp
 
     def edit(self, state: ItemState) -> str | None:
         """The sha256 of an item's alpha that somebody has touched up; None where there is none."""
@@ -251,16 +253,18 @@ class Items:
             return self.fold.settings
 
     def history(self, key: str) -> list[dict[str, str]]:
-        """What the ledger tells of an item, the oldest first, as far as its last lines go."""
-        found, mark = [], codec.encode(key)
-        with self._ledger.open("rb") as file:
-            file.seek(max(0, self._ledger.stat().st_size - _TAIL))
-            for entry in (events.decode(line, 0) for line in file if mark in line):
-                if entry is not None and getattr(entry, "item", None) == key:
-                    told = (getattr(entry, name, None) for name in ("message", "output", "prediction_id", "was"))
-                    event, text = str(entry.__struct_config__.tag), next(filter(None, told), "")
-                    found.append({"t": entry.t, "event": event, "text": text})
-        return found
+        """What ledger and decisions tell of an item, the oldest first, as far as the last lines of each go."""
+        found, mark = list[dict[str, str]](), codec.encode(key)
+        for path in (self._ledger, self.decisions.path):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL))
+                for line in (line for line in file if mark in line):
+                    with suppress(ValueError, LookupError, TypeError, RecursionError):  # it is torn, or edited
+                        if (entry := codec.decode(line))["item"] == key:
+                            event = entry.get("verdict", entry["event"])
+                            told = (entry.get(name) for name in ("message", "output", "prediction_id", "was", "note"))
+                            found.append({"t": entry["t"], "event": event, "text": next(filter(None, told), "")})
+        return sorted(found, key=lambda each: each["t"])
 
     def told(self) -> dict[str, Any]:
         """What is told of the run as a whole."""

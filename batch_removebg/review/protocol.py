@@ -15,7 +15,7 @@ from batch_removebg.ledger.events import Rendition
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.server.protocol import Refusal
 
-KINDS = ("status", "flag", "decision", "preset", "check", "folder")
+KINDS = ("status", "flag", "decision", "preset", "check", "folder", "edited")
 """What a view is filtered by, beside text and the manifest's columns; each has a facet."""
 FIGURES = ("coverage", "undecided", "peak", "components", "doubt", "unsure", "loose")
 SORTS = ("order", "id", *FIGURES, "width", "bytes", "seconds", "time")
@@ -31,7 +31,6 @@ class Query:
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
     columns: Mapping[str, frozenset[str]] = field(default_factory=dict)  # values of the manifest's, by name
     texts: frozenset[str] = frozenset()
-    edited: bool = False
     sort: str = "order"
     down: bool = False
 
@@ -53,12 +52,12 @@ def query(given: Iterable[tuple[str, str]]) -> Query:
     sort, down = "".join(found.pop("sort", {"order"})), found.pop("down", {"0"}) == {"1"}
     if sort not in SORTS:
         raise refused(f"sort is one of {', '.join(SORTS)}")
-    edited, texts = found.pop("edited", {"0"}) == {"1"}, frozenset(filter(None, found.pop("q", ())))
+    texts = frozenset(filter(None, found.pop("q", ())))
     kinds = {name: frozenset(found.pop(name)) for name in KINDS if name in found}
     columns = {name.removeprefix(_COLUMN): frozenset(found.pop(name)) for name in [*found] if name.startswith(_COLUMN)}
     if found:
         raise refused(f"{min(found)[:40]!r} is nothing to filter by")
-    return Query(kinds, columns, texts, edited, sort, down)
+    return Query(kinds, columns, texts, sort, down)
 
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +103,12 @@ def status(state: ItemState) -> str:
     return "gone" if state.gone else state.outcome
 
 
+def folder(item: str, state: ItemState) -> str:
+    """The folder of an item's name, without that of a preset."""
+    names = (one.output.removeprefix(f"{one.preset}/") for one in pictures(state))
+    return next(names, item).rpartition("/")[0]
+
+
 def failed(one: Rendition) -> list[str]:
     """The rules that a picture breaks."""
     return [rule for rule, became in one.checks.items() if became == "fail"]
@@ -113,13 +118,12 @@ def row(at: int | None, n: int, item: str, state: ItemState, *, decided: Decided
     """An item as the grid shows it; `more`: what isn't in the ledger."""
     made = pictures(state)
     shown = ("preset", "output", "sha256", "width", "height", "bytes")
-    if decided is not None and (decided.verdict, decided.note) == ("undecided", ""):
-        decided = None
     return {
         "n": n,
         "at": at,
         "id": item,
         "source": state.source,
+        "folder": folder(item, state),
         "status": status(state),
         "error": state.error_message if state.outcome == "failed" else None,
         "output": made[0].output if made else None,

@@ -67,7 +67,6 @@ class Facts:
     def __init__(self) -> None:
         self.labels = {kind: Labels() for kind in KINDS}
         self._there: Mask = np.zeros(0, np.bool_)
-        self._edited: Mask = np.zeros(0, np.bool_)
         self._measures = {name: np.zeros(0, np.float32) for name in _MEASURES}
         self._time = np.zeros(0, np.float64)
         self.columns: set[str] = set()  # of the manifests
@@ -79,7 +78,7 @@ class Facts:
         size = last + 1 + last // 8
         for labels in self.labels.values():
             labels.grow(size)
-        self._there, self._edited = _grown(self._there, size, 0), _grown(self._edited, size, 0)
+        self._there = _grown(self._there, size, 0)
         self._measures = {name: _grown(values, size, np.nan) for name, values in self._measures.items()}
         self._time = _grown(self._time, size, np.nan)
 
@@ -89,11 +88,11 @@ class Facts:
         made = protocol.pictures(state)
         checks = tuple(f"{one.preset}:{rule}" for one in made for rule in protocol.failed(one))
         presets = tuple(one.preset for one in made if one.preset)
-        folder = (made[0].output if made else item).rpartition("/")[0]
-        values = ((protocol.status(state),), state.flags, (verdict,), presets, checks, (folder,))
+        own = (protocol.status(state),), state.flags, (verdict,), presets, checks
+        values = *own, (protocol.folder(item, state),), (str(int(edited)),)
         for kind, labels in zip(KINDS, values, strict=True):
             self.labels[kind].put(n, labels)
-        self._there[n], self._edited[n] = not (state.gone and state.nameless), edited
+        self._there[n] = not (state.gone and state.nameless)
         quality = state.quality or {}
         for name, column in self._measures.items():
             column[n] = _number(quality.get(name) if name in FIGURES else getattr(state, name))
@@ -109,7 +108,7 @@ class Facts:
         `found`: which items have its texts and columns; `ranks`: all numbers in the order of ids, to sort by that.
         """
         base = self._there.copy()
-        for mask in (*found, *([self._edited] if query.edited else ())):
+        for mask in found:
             base &= _grown(mask, len(base), 0)
         masks = {kind: self.labels[kind].mask(wanted) for kind, wanted in query.kinds.items()}
         facets = {kind: self.labels[kind].counts(_all(base, masks, kind)) for kind in KINDS}

@@ -84,7 +84,9 @@ def passes_of(settings: Settings, listener: Listener, *, stream: bool = False) -
             aside.add(item)
             return found.part
 
+        own = 0
         for item, state, verdict, edit in _chosen(settings, fold) if settings.redo else ():
+            own += bool(asked and verdict is not None and verdict.redo)
             try:
                 part = place(item, *_wanted(main, asked, state, verdict, edit))
             except SettingsError as error:
@@ -98,6 +100,9 @@ def passes_of(settings: Settings, listener: Listener, *, stream: bool = False) -
             except SettingsError as error:
                 aside.add(item)
                 listener(Event(Kind.WARNING, item, text=f"stays as it is: {error}"))
+    if own:
+        text = f"pictures for which the options that their verdict asks for go before this command's: {own}"
+        listener(Event(Kind.NOTE, text=text))
     for (now, *asked_for), only in items.items():
         if now is not None and only:
             told = "".join(f", {name}" if value is True else f", {name} {value}" for name, value in asked_for)
@@ -137,7 +142,7 @@ def _wanted(
     Without any that were asked for it is the next better class, or a closer look; of an API, another prediction.
     Raises SettingsError where nothing of that would do.
     """
-    before, given = _usable(main, state.redo), asked or (verdict.redo if verdict is not None else {})
+    before, given = _usable(main, state.redo), (verdict.redo if verdict is not None else {}) or asked
     if edit is not None and not (verdict is not None and verdict.t > edit.t):
         raise SettingsError("somebody has touched it up since")
     for name, value in given.items():

@@ -206,3 +206,15 @@ def deep(pixels):
     from tests.support.pictures import write_png
 
     return write_png(pixels.astype(np.uint16) * np.uint16(257), 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 900), (900, 1), (900, 3)])
+def test_in_pictures_of_a_few_pixels_specks_go_and_the_subject_stays(shape):
+    mask = np.full(shape, 255, np.uint8)
+    mask[2:-1, :], mask[:, 2:-1] = 0, 0
+    mask[: -(-shape[0] // 2), : -(-shape[1] // 2)] = 255
+    subject, kept = find(mask, Geometry(trim=True, specks=0.4))
+    assert subject is not None
+    assert subject.box[:2] == (0, 0)
+    assert kept[0, 0] == 255
+    assert kept[-1, -1] == (0 if max(shape) > 2 else 255)

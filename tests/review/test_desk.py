@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batch_removebg.ledger.decisions import VERDICTS
 from batch_removebg.review import desk
 from batch_removebg.storage import layout
 from tests.support.bench import Bench, bench
@@ -70,6 +71,18 @@ async def test_undo_brings_back_what_had_been_decided_once(out: Path) -> None:
             "sub/c.jpg": None,
         }
         await page.post("/api/undo", {"undo": key}, 410)
+
+
+async def test_undo_leaves_what_somebody_else_has_decided_since(out: Path) -> None:
+    async with served(out) as one, served(out) as other:
+        keys = []
+        for verdict in ("accepted", "undecided"):
+            keys.append((await one.post("/api/decisions", {"items": [1, 2, 3], "verdict": verdict}))["undo"])
+            await other.post("/api/decisions", {"items": [2], "verdict": "rejected"})
+        assert await one.post("/api/undo", {"undo": keys[1]}) == {"written": 2, "left": 1}
+        assert [len(await one.view(f"decision={verdict}")) for verdict in ("accepted", "rejected")] == [2, 1]
+        await other.post("/api/decisions", {"items": [3], "verdict": "accepted"})
+        assert await one.post("/api/undo", {"undo": keys[0]}) == {"written": 1, "left": 2}
 
 
 async def test_a_note_stays_with_another_verdict_until_another_is_given(out: Path) -> None:
@@ -148,8 +161,24 @@ async def test_an_item_is_told_of_with_its_history_and_what_is_no_item_is_refuse
         told = await page.get(f"/api/item/{await page.number('a.jpg')}")
         assert [each["event"] for each in told["history"]] == ["submitting", "submitted", "saved"]
         assert (told["source_size"], told["attempts"], told["missing"]) == ([40, 30], 1, False)
+        (out / "decisions.jsonl").write_text('{"v":1,"item":"a.jpg"}\n')
+        assert len((await page.get(f"/api/item/{await page.number('a.jpg')}"))["history"]) == 3
         await page.get("/api/item/99", 404)
         await page.get("/thumb/99/cutout/0", 404)
+
+
+async def test_a_note_about_an_earlier_picture_stays_in_the_history(bench: Bench, out: Path) -> None:
+    async with served(out) as page:
+        n = await page.number("a.jpg")
+        await page.post("/api/decisions", {"items": [n], "verdict": "undecided", "note": "fringe"})
+        await page.post("/api/decisions", {"items": [n], "verdict": "rejected"})
+        (bench.photos / "a.jpg").write_bytes(photo(50, 60))
+        assert (await bench.run()).exit_code == 0
+        assert "a.jpg" in await page.view("decision=undecided")
+        told = await page.get(f"/api/item/{n}")
+        assert told["decision"] is None
+        said = [(each["event"], each["text"]) for each in told["history"] if each["event"] in VERDICTS]
+        assert said == [("undecided", "fringe"), ("rejected", "fringe")]
 
 
 async def test_decisions_of_somebody_else_that_make_no_sense_are_said(out: Path) -> None:

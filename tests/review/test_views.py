@@ -48,7 +48,7 @@ def test_any_of_one_kind_and_all_kinds_together() -> None:
     assert chosen(ALL, status={"saved", "failed"}, decision={"undecided"}) == [2, 4]
     assert chosen(ALL, folder={"b"}, status={"saved"}) == [3]
     assert chosen(ALL, flag={"never seen"}) == []
-    assert ALL.chosen(Query(edited=True))[0].tolist() == [2]
+    assert chosen(ALL, edited={"1"}) == [2]
 
 
 def test_counts_of_a_kind_leave_its_own_filter_out_and_heed_the_others() -> None:
@@ -57,17 +57,22 @@ def test_counts_of_a_kind_leave_its_own_filter_out_and_heed_the_others() -> None
     assert facets["status"] == {"saved": 2}
     assert facets["flag"] == {"suspect": 1}
     assert facets["folder"] == {"a": 1, "b": 1}
+    assert ALL.chosen(Query({"edited": frozenset({"1"}), "flag": frozenset({"suspect"})}))[1]["edited"] == {
+        "0": 1,
+        "1": 1,
+    }
 
 
 def test_presets_and_the_rules_that_pictures_break_are_kinds_too() -> None:
     def picture(preset: str, **checks: str) -> Rendition:
-        return Rendition(preset, f"{preset}/1.jpg", None, "5e", 1, 2, 2, checks)
+        return Rendition(preset, f"{preset}/shoes/1.jpg", None, "5e", 1, 2, 2, checks)
 
     found = facts(
         saved(outputs=(picture("shop", fill="fail", background="pass"), picture("other", fill="pass"))),
         saved(outputs=(picture("shop", fill="advised"),)),
     )
     _, facets = found.chosen(Query())
+    assert facets["folder"] == {"shoes": 2}
     assert (facets["check"], facets["preset"]) == ({"shop:fill": 1}, {"shop": 2, "other": 1})
     assert chosen(found, check={"shop:fill"}) == [1]
     assert chosen(found, preset={"other"}) == [1]

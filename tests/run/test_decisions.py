@@ -28,7 +28,12 @@ async def test_a_run_with_nothing_to_do_shows_new_decisions_in_json_and_table(be
     await bench.run(str(manifest))
     shown = {item["id"]: item for item in bench.results()["items"]}
     assert shown["x"]["decision"] == {"verdict": "accepted", "note": "good", "t": STAMP}
-    assert [row[-1] for row in table(bench)] == ["decision_", "accepted", ""]
+    assert [row[-2:] for row in table(bench)] == [["decision_", "note"], ["accepted", "good"], ["", ""]]
+    decide(bench.out, "undecided", "x", note="ask Ana")
+    await bench.run(str(manifest))
+    shown = {item["id"]: item for item in bench.results()["items"]}
+    assert shown["x"]["decision"] == {"verdict": "undecided", "note": "ask Ana", "t": STAMP}
+    assert [row[-2:] for row in table(bench)][1:] == [["undecided", "ask Ana"], ["", ""]]
     decide(bench.out, "undecided", "x")
     await bench.run(str(manifest))
     assert "decision" not in {item["id"]: item for item in bench.results()["items"]}["x"]

@@ -168,14 +168,18 @@ class TestOnThisMachine:
         assert tried == [{"class": "good"}, {"class": "best"}, *[{"class": "best", "zoom": True}] * 2]
         assert said == {"a": LEFT.format(TRIED)}
 
-    def test_options_of_the_command_are_for_what_is_redone_and_for_nothing_else(self) -> None:
+    def test_options_of_the_command_are_for_what_is_redone_without_own_ones_and_for_nothing_else(self) -> None:
         made(edges="keep")
         decide("a.jpg")
         decide("b.jpg", "redo", **{"class": "best"})
-        made(redo="rejected", model_class="fast", refine="none")
-        assert [state(f"{name}.jpg").get("redo") for name in "abc"] == [{"class": "fast", "refine": "none"}] * 2 + [
-            None
-        ]
+        notes: list[str] = []
+        listen = lambda event: notes.append(event.text) if event.kind is Kind.NOTE else None  # noqa: E731
+        run_batch_sync("in", out="out", on_event=listen, redo="rejected", model_class="fast", refine="none")
+        redone = {"class": "fast", "refine": "none"}, {"class": "best"}, None
+        assert tuple(state(f"{name}.jpg").get("redo") for name in "abc") == redone
+        own = "pictures for which the options that their verdict asks for go before this command's: 1"
+        each = "pictures that are made anew, class best: 1", "pictures that are made anew, class fast, refine none: 1"
+        assert {own, *each} <= {*notes}
         assert changed(lambda: made(edges="keep")) == ""
 
     def test_what_needs_no_other_alpha_takes_none(self) -> None:

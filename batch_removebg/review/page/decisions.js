@@ -54,10 +54,10 @@ export class Decisions {
       if (!key) throw new Refused(text("said.too-many-to-undo"), 400);
       return this.store.api.undo(key);
     };
-    await this.record({ items: last.items, view: last.view, verdict: "undo", send }, () => {
+    await this.record({ items: last.items, view: last.view, verdict: "undo", send }, ({ left }) => {
       this.store.windows.expire(null);
       this.store.recount();
-      this.store.say("said.undone");
+      this.store.say(left ? "said.undone-left" : "said.undone", { n: left });
     });
   }
 

@@ -2,10 +2,6 @@
 
 const FIGURES = ["coverage", "undecided", "peak", "components", "doubt"];
 
-function folder(row) {
-  return row.source.includes("/") ? row.source.slice(0, row.source.lastIndexOf("/")) : "";
-}
-
 /** What a row has of a kind of filter: a list of values. */
 function valuesOf(row, kind) {
   if (kind.startsWith("col.")) return [String(row.meta?.[kind.slice(4)] ?? "")];
@@ -15,7 +11,7 @@ function valuesOf(row, kind) {
     case "decision": return [row.decision?.verdict ?? "undecided"];
     case "preset": return row.outputs.map((output) => output.preset);
     case "check": return row.outputs.flatMap((output) => output.failed.map((rule) => `${output.preset}:${rule}`));
-    case "folder": return [folder(row)];
+    case "folder": return [row.folder];
     case "edited": return [row.edited ? "1" : "0"];
     default: return [];
   }

@@ -136,6 +136,7 @@ export const EN = {
 
   "said.left": "{said}, {left} of {of} left",
   "said.undone": "undone",
+  "said.undone-left": "undone; decided otherwise since, and left so: {n}",
   "said.nothing-to-undo": "Nothing to undo",
   "said.too-many-to-undo": "the decision was about too many pictures to be taken back at once",
   "said.not-saved": "Not saved, and put back: {why}",

@@ -135,6 +135,7 @@ export const ZH = {
 
   "said.left": "{said}，剩余 {left} / {of} 张",
   "said.undone": "已撤销",
+  "said.undone-left": "已撤销；{n} 张此后已另有决定，保持不变",
   "said.nothing-to-undo": "没有可撤销的操作",
   "said.too-many-to-undo": "该操作涉及的图片过多，无法一次撤销",
   "said.not-saved": "未能保存，已恢复原状：{why}",
