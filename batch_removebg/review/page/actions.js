@@ -31,19 +31,22 @@ export class Actions {
     return null;
   }
 
+  /** Returns whether there was something to decide on, as do those above; `redo` resolves with that. */
   decide(verdict) {
     const target = this.target();
-    if (target) return this.store.decide(target, verdict);
+    if (target) this.store.decide(target, verdict);
+    return target !== null;
   }
 
   async redo() {
     const target = this.target();
-    if (!target) return;
+    if (!target) return false;
     const dialog = redoDialog(this.store);
-    if ((await shown(dialog)) !== "ok") return;
+    if ((await shown(dialog)) !== "ok") return false;
     const values = Object.fromEntries([...new FormData(dialog.querySelector("form"))].filter(([, value]) => value));
     const { note, zoom, ...redo } = values;
     this.store.decide(target, "redo", { redo: zoom ? { ...redo, zoom: true } : redo, ...(note && { note }) });
+    return true;
   }
 
   /** A note on items whose verdicts stay: not on all that match, since those aren't known here. */
@@ -115,28 +118,44 @@ function noteField(note) {
   return make("label", { class: "field" }, make("span", {}, text("note.label")), field);
 }
 
+/** A class names a model, so one of the two is chosen; where nothing is, the picture is made by a better class. */
+function bindOptions(form) {
+  const { class: ofClass, model } = form.elements;
+  if (!ofClass || !model) return;
+  const show = () => {
+    model.disabled = Boolean(ofClass.value);
+    ofClass.disabled = Boolean(model.value);
+    const asked = new FormData(form);
+    asked.delete("note");
+    ofClass.options[0].text = text([...asked.values()].some(Boolean) ? "redo.as-before" : "redo.better-class");
+  };
+  form.addEventListener("change", show);
+  show();
+}
+
 function redoDialog(store) {
   const offered = Object.entries(store.about.redo ?? {}).filter(([, values]) => values.length);
   const zoom = make("label", { class: "field check" }, make("input", { type: "checkbox", name: "zoom", value: "1" }), text("redo.zoom"));
   const hint = make("p", {}, text(offered.length ? "redo.hint" : "redo.hint-api"));
   const fields = offered.map(([name, values]) => option(name, values));
-  return formDialog("redo", text("redo.title", { n: store.targetSize }), hint, make("div", { class: "fields" }, ...fields), ...(offered.length ? [zoom] : []), noteField());
+  const dialog = formDialog("redo", text("redo.title", { n: store.targetSize }), hint, make("div", { class: "fields" }, ...fields), ...(offered.length ? [zoom] : []), noteField());
+  bindOptions(dialog.querySelector("form"));
+  return dialog;
 }
 
 function noteDialog(store, note) {
   return formDialog("note", text("note.title", { n: store.targetSize }), noteField(note));
 }
 
-/** The bar with the actions; `actions` does them. */
-export function makeActionBar(host, store, actions) {
-  const count = make("span", { class: "chosen", "data-chosen": true });
+/** The bar with the actions; `actions` does them, and `count` says with how many items. */
+export function makeActionBar(host, count, store, actions) {
   const button = (name, act) =>
     make("button", { type: "button", "data-action": name, click: act }, make("span", { class: "sign", "aria-hidden": "true" }, SIGN[name]), make("span", { class: "word", "data-text": `action.${name}` }));
   const deciding = DECIDING.map((name) => button(name, () => actions[name]()));
   const undo = button("undo", () => actions.undo());
   const choosing = ["everything", "select"].map((name) => button(name, () => actions[name]()));
   const open = button("open", () => actions.open(store.focus));
-  host.append(count, ...deciding, undo, ...choosing, open);
+  host.append(...deciding, undo, ...choosing, open);
   const show = () => {
     for (const element of [...deciding, undo, ...choosing]) element.hidden = store.api.readOnly;
     for (const element of [...deciding, ...choosing, open]) element.disabled = !store.total || store.changing;

@@ -16,18 +16,18 @@ export function mark(element, name, value) {
   else if (element.getAttribute(name) !== String(wanted)) element.setAttribute(name, wanted);
 }
 
-/** What this browser remembers under a name; null where it remembers nothing, or isn't allowed to. */
-export function remembered(name) {
+/** What this browser (`sessionStorage`: this tab) remembers under a name; null where that is nothing, or not allowed. */
+export function remembered(name, where = "localStorage") {
   try {
-    return localStorage.getItem(`batch-removebg.${name}`);
+    return globalThis[where].getItem(`batch-removebg.${name}`);
   } catch {
     return null;
   }
 }
 
-export function remember(name, value) {
+export function remember(name, value, where = "localStorage") {
   try {
-    localStorage.setItem(`batch-removebg.${name}`, value);
+    globalThis[where].setItem(`batch-removebg.${name}`, value);
   } catch {
     // a private window, or a full store: the next visit begins with the defaults
   }

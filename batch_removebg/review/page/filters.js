@@ -75,15 +75,21 @@ function columnFilter(store) {
   return { element, show };
 }
 
-/** Filter by text in names and sources, once no more is typed. */
-function textFilter(store) {
+/** Filter by text in names and sources, once no more is typed; `leave` goes to what was found. */
+function textFilter(store, leave) {
   let typing;
   const shown = () => store.filter.find(([kind]) => kind === "q")?.[1] ?? "";
   const apply = () => {
     clearTimeout(typing);
     if (field.value === shown()) return;
     const others = store.filter.filter(([kind]) => kind !== "q");
-    store.setFilter(field.value ? [...others, ["q", field.value]] : others);
+    return store.setFilter(field.value ? [...others, ["q", field.value]] : others);
+  };
+  const goOn = async (event) => {
+    if (!["Enter", "ArrowDown"].includes(event.key) || event.isComposing) return;
+    event.preventDefault();
+    await apply();
+    leave();
   };
   const field = make("input", {
     type: "search", "data-filter": "q", "data-label": "filter.q", "data-placeholder": "filter.q",
@@ -91,7 +97,7 @@ function textFilter(store) {
       clearTimeout(typing);
       typing = setTimeout(apply, TYPED_MS);
     },
-    change: apply,
+    change: apply, keydown: goOn,
   });
   const show = () => {
     if (document.activeElement !== field) field.value = shown();
@@ -119,9 +125,9 @@ function editedFilter(store) {
   return { element, show: () => element.replaceChildren(choice(store, "edited", "1")) };
 }
 
-/** The sidebar: text, order, and choices with their counts. Returns the text field. */
-export function makeFilters(host, store) {
-  const search = textFilter(store);
+/** The sidebar: text, order, and choices with their counts. Returns the text field; `leave` goes from there to what was found. */
+export function makeFilters(host, store, leave) {
+  const search = textFilter(store, leave);
   const facets = FACETS.map((kind) => new Facet(store, kind));
   const parts = [search, sorting(store), ...facets, editedFilter(store), columnFilter(store)];
   host.append(...parts.map(({ element }) => element));

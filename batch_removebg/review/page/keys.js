@@ -24,14 +24,19 @@ export function keyOf(event) {
   return [control && "Ctrl", event.altKey && "Alt", event.shiftKey && (named || control) && "Shift", plainKey(event.key)].filter(Boolean).join("+");
 }
 
+/** An action that a key does once, however long it is held. */
+export function once(act) {
+  return (event) => event.repeat || act(event);
+}
+
 function press(event) {
   const scope = event.target.closest?.("[data-scope]")?.dataset.scope;
   if (!scope || event.defaultPrevented || event.isComposing || event.target.matches(TYPING)) return;
   const table = scopes.get(scope) ?? {};
   const found = table[keyOf(event)];
-  if (!found || (event.target.matches("button, summary, input, a") && [" ", "Enter"].includes(event.key))) return;
-  event.preventDefault();
-  found[1](event);
+  const pressing = event.target.matches("button, summary, input, a") && [" ", "Enter"].includes(event.key);
+  if ((pressing && event.repeat) || (found && !pressing)) event.preventDefault();
+  if (found && !pressing) found[1](event);
 }
 
 /** Keys with the same meaning stand in one line; those without one aren't told of. */

@@ -3,7 +3,7 @@ import { BACKDROPS, screenSize, Stage } from "./compare.js";
 import { refill, Toolbar } from "./controls.js";
 import { sectionsOf } from "./details.js";
 import { make, mark } from "./dom.js";
-import { help } from "./keys.js";
+import { help, once } from "./keys.js";
 import { Shelf, wordsOf } from "./pictures.js";
 import { number, text, visible } from "./texts.js";
 import { TouchUp } from "./touchup.js";
@@ -46,16 +46,18 @@ class Loupe {
     this.swatches = make("div", backdrops, ...Object.keys(BACKDROPS).map((name) => this.swatch(name)));
     this.alarm = make("p", { class: "unsaved", role: "alert", "data-alarm": true, hidden: true });
     this.choices = make("div", { class: "group", "data-choices": true });
+    this.lost = make("p", { class: "message lost", role: "alert", "data-lost": true, hidden: true });
+    this.stage.host.append(this.lost);
     const title = make("div", { class: "title", "aria-live": "polite", "aria-atomic": "true" },
       make("h2", { id: "loupe-title" }, this.name), this.place, this.verdict);
     this.head = make("header", { class: "tools" },
       tools.group("go", ["close", "previous", "next"]), title, this.decisions(), this.alarm);
     this.bar = make("div", { class: "tools", role: "toolbar", "aria-label": text("bar.label") },
-      tools.group("view", [...Object.keys(VIEWS), "peek"]), this.choices, this.swatches,
+      tools.group("view", [...Object.keys(VIEWS), "peek"]), this.swatches,
       tools.group("zoom", ["zoom-out", "zoom", "zoom-in"]), tools.group("more", ["edit", "info", "keys"]));
     const whole = { class: "loupe", "aria-labelledby": "loupe-title", "data-loupe": true, "data-scope": "loupe" };
     this.dialog = make("dialog", { ...whole, tabindex: -1 }, // so that keys act after a click beside everything
-      this.head, this.bar, this.stage.host, this.info, this.status);
+      this.head, this.bar, this.stage.host, this.info, make("footer", { class: "tools foot" }, this.status, this.choices));
   }
 
   decisions() {
@@ -80,6 +82,7 @@ class Loupe {
       view: show,
       decisions: () => this.describe(),
       said: ({ detail }) => this.say(detail),
+      unsaid: ({ detail }) => this.status.textContent === detail && this.say(""),
       about: () => this.recover(),
       unsaved: () => this.warn(),
     });
@@ -109,6 +112,7 @@ class Loupe {
 
   actionsOf(decide) {
     const { store, stage } = this;
+    const judge = (name) => once(() => this.decide(name, () => decide[name]()));
     const turnTo = (name) => this.choose({ view: this.view === name ? "cutout" : name });
     const views = Object.entries(VIEWS).map(([name, keys]) => [name, [keys, () => turnTo(name)]]);
     return {
@@ -118,12 +122,12 @@ class Loupe {
       "next-undecided": [[";"], () => store.goNext("undecided")],
       "next-flagged": [["."], () => store.goNext("flagged")],
       "last-flagged": [[","], () => store.goNext("flagged", true)],
-      accept: [[" ", "p"], () => this.decide(() => decide.accept())],
-      reject: [["x"], () => this.decide(() => decide.reject())],
-      redo: [["r"], () => decide.redo()],
-      note: [["n"], () => decide.note()],
-      undecide: [["u", "Backspace"], () => decide.undecide()],
-      undo: [["Ctrl+z"], () => decide.undo()],
+      accept: [[" ", "p"], judge("accept")],
+      reject: [["x"], judge("reject")],
+      redo: [["r"], judge("redo")],
+      note: [["n"], once(() => decide.note())],
+      undecide: [["u", "Backspace"], once(() => decide.undecide())],
+      undo: [["Ctrl+z"], once(() => decide.undo())],
       ...Object.fromEntries(views),
       peek: [["v"], ({ type, repeat }) => repeat || this.choose({ peeking: type === "keydown" || !this.peeking })],
       backdrop: [["b"], () => this.setBackdrop(this.nextBackdrop())],
@@ -148,10 +152,11 @@ class Loupe {
     this.store.focus = at;
   }
 
-  /** Do what decides on this picture, and go on to the next. */
-  decide(act) {
-    act();
-    if (!this.store.api.readOnly) this.go(1);
+  /** Do what decides on this picture, once it is on the screen (or, but to accept it, can't be), and go on to the next. */
+  async decide(name, act) {
+    const seen = this.seen === this.state && (this.stage.picture || name !== "accept");
+    if (!seen) this.say(text("loupe.unseen"));
+    else if (await act()) this.go(1);
   }
 
   /** Show the picture in another way. */
@@ -236,12 +241,16 @@ class Loupe {
   async draw() {
     this.drawBackdrop();
     this.offer();
+    const { state } = this;
     const compare = this.view === "compare" && !this.peeking;
     const wanted = await this.stage.show(this.layers(this.row), compare);
     if (!wanted) return;
     const { error, outputs, status } = this.row;
     if (!outputs.length) this.stage.say(text("loupe.no-cutout", { why: error ?? text(`status.${status}`) }));
-    requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("loupe:shown")));
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+      this.seen = state; // or it was said why there is no picture
+      performance.mark("loupe:shown");
+    }));
   }
 
   /** A picture of an item as the stage takes it. */
@@ -281,9 +290,9 @@ class Loupe {
     this.stage.over.style.background = plain ? "none" : behind;
     for (const button of this.swatches.children) mark(button, "aria-pressed", String(button.dataset.swatch === backdrop));
     const own = this.swatches.querySelector("[data-swatch=preset]");
-    own.hidden = !detail?.backdrop;
+    own.style.visibility = detail?.backdrop ? "" : "hidden";
     own.style.background = detail?.backdrop ?? "none";
-    this.swatches.hidden = plain;
+    this.swatches.classList.toggle("out", plain); // it keeps its place, so that the picture does
     this.touchUp?.showOn(behind);
   }
 
@@ -321,6 +330,8 @@ class Loupe {
     this.tools.enable({ edit: this.editable, previous: store.focus > 0, next: store.focus < store.total - 1 });
     this.tools.press({ info: !this.info.hidden, edit: this.touchUp });
     this.drawBackdrop();
+    this.lost.hidden = !(this.detail ?? row).missing;
+    this.lost.textContent = this.lost.hidden ? "" : text("loupe.missing");
     const boxes = { on: this.boxes, toggle: (on) => ((this.boxes = on), this.describe()) };
     this.stage.mark(this.boxes ? (this.detail?.suspect ?? []) : []);
     if (!this.info.hidden) refill(this.info, sectionsOf(row, this.detail, verdict, boxes), this.info);
@@ -344,6 +355,7 @@ class Loupe {
   async edit() {
     if (!this.editable) return;
     this.view = "cutout";
+    this.offer();
     const touchUp = new TouchUp(this);
     this.touchUp = touchUp;
     mark(this.dialog, "data-scope", "brush");

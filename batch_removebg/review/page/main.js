@@ -3,7 +3,7 @@ import { api } from "./api.js";
 import { make, mark, remember, remembered } from "./dom.js";
 import { makeBanner, makeFilters } from "./filters.js";
 import { SIZES, makeGrid } from "./grid.js";
-import { bind, help } from "./keys.js";
+import { bind, help, once } from "./keys.js";
 import { openLoupe } from "./loupe.js";
 import { Store } from "./store.js";
 import { language, number, setLanguage, text, translate, visible } from "./texts.js";
@@ -139,7 +139,7 @@ function makeDrawer(search) {
 }
 
 function bindKeys(store, grid, actions, searchFor) {
-  const act = (name) => [`action.${name}`, () => actions[name]()];
+  const act = (name) => [`action.${name}`, once(() => actions[name]())];
   const open = ["action.open", () => actions.open(store.focus)];
   const move = (step) => ["keys.move", (event) => grid.move(step(), event)];
   const edge = (place) => ["keys.edge", (event) => grid.moveTo(place(), event)];
@@ -154,7 +154,7 @@ function bindKeys(store, grid, actions, searchFor) {
     " ": act("accept"), p: act("accept"), x: act("reject"), u: act("undecide"), Backspace: act("undecide"), r: act("redo"), n: act("note"),
     ".": ["keys.next-flagged", () => store.goNext("flagged")], ",": ["keys.last-flagged", () => store.goNext("flagged", true)],
     ";": ["keys.next-undecided", () => store.goNext("undecided")],
-    Enter: open, f: open, "Ctrl+z": act("undo"), "Ctrl+a": act("everything"), "Ctrl+Space": act("select"),
+    Enter: open, f: open, "Ctrl+z": [null, act("undo")[1]], "Ctrl+a": act("everything"), "Ctrl+Space": act("select"),
     Escape: ["keys.unselect", () => store.select([])],
     ...moves, ...modified("Shift", "keys.range"), ...modified("Ctrl", "keys.keep"),
     "/": ["keys.search", searchFor], "?": ["keys.title", help],
@@ -170,10 +170,14 @@ function goBackToGrid(grid) {
 function makePage(store) {
   const actions = new Actions(store, (at) => openLoupe(store, at));
   const grid = makeGrid(part("grid"), store, { open: actions.open });
-  const search = makeFilters(document.getElementById("filters"), store);
+  const search = makeFilters(document.getElementById("filters"), store, () => {
+    openDrawer(false);
+    store.focus = 0;
+    grid.takeFocus();
+  });
   const openDrawer = makeDrawer(search);
   makeBanner(part("banner"), store);
-  makeActionBar(part("bar"), store, actions);
+  makeActionBar(part("bar"), part("chosen"), store, actions);
   makeSizes(grid);
   bindKeys(store, grid, actions, () => { openDrawer(true); search.focus(); });
   part("action=help").addEventListener("click", help);
@@ -182,6 +186,7 @@ function makePage(store) {
   store.addEventListener("view", () => showEmpty(store));
   store.addEventListener("unsaved", () => showUnsaved(store));
   store.addEventListener("said", ({ detail }) => (part("live").textContent = detail));
+  store.addEventListener("unsaid", ({ detail }) => part("live").textContent === detail && (part("live").textContent = ""));
   addEventListener("beforeunload", (event) => store.unsaved && event.preventDefault());
   return grid;
 }

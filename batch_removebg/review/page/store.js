@@ -7,7 +7,7 @@ const READ_MS = 1000;
 const RANGE_MOST = 5000;
 const ITEMS_AT_ONCE = 500;
 
-/** What the page knows, and what it has changed. Events: about view rows focus selection decisions unsaved said. */
+/** What the page knows, and what it has changed. Events: about view rows focus selection decisions unsaved said unsaid. */
 export class Store extends EventTarget {
   #focus = 0;
   #asked = 0;
@@ -239,8 +239,10 @@ export class Store extends EventTarget {
 
   /** Counts anew, of the same items. */
   async recount() {
+    const asked = this.#asked;
     const found = await this.api.view(this.params).catch(() => ({}));
-    if (found.facets) this.facets = found.facets;
+    if (asked !== this.#asked) return;
+    this.facets = found.facets ?? {};
     this.emit("decisions");
     if (found.reading !== undefined) this.countLater();
   }

@@ -45,6 +45,7 @@ export class Watch {
     store.about = await store.api.about();
     this.revision ??= store.about.revision;
     store.emit("about");
+    store.decisions.restore();
     await store.refresh();
   }
 
@@ -69,7 +70,7 @@ export class Watch {
   /** The server couldn't be asked: say so, and ask again after a while. */
   lose(error) {
     this.misses += 1;
-    this.problem = error instanceof Refused ? error.message : text("problem.gone");
+    this.problem = error.status === 401 ? text("problem.other") : error instanceof Refused ? error.message : text("problem.gone");
     this.store.emit("about");
   }
 

@@ -1,5 +1,5 @@
 export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const MOST_ENLARGED = 2;
+const MOST_FITTED = 2; // times its own size
 const MOST_PERCENT = 3200;
 
 /**
@@ -19,10 +19,10 @@ export class Zoom {
     return 1 / window.devicePixelRatio;
   }
 
-  /** The scale at which the whole picture is seen; a small one is enlarged, but not much. */
+  /** The scale at which the whole picture is seen; a small one is enlarged to 200 % at most. */
   get fitting() {
     const { width, height } = this.picture;
-    return Math.min(MOST_ENLARGED, this.window.width / width, this.window.height / height);
+    return Math.min(MOST_FITTED * this.actual, this.window.width / width, this.window.height / height);
   }
 
   get percent() {
@@ -49,10 +49,10 @@ export class Zoom {
     this.hold({ x: this.picture.width / 2, y: this.picture.height / 2 }, this.centre);
   }
 
-  /** Between the whole picture and its pixels, at a point; twice as large where the pixels are seen already. */
+  /** Between the whole picture and its pixels, at a point. */
   toggle(at) {
-    if (!this.fitted) this.fit();
-    else this.to(this.actual > this.fitting * 1.05 ? this.actual : this.fitting * 2, at);
+    if (this.fitted) this.to(this.actual, at);
+    else this.fit();
   }
 
   by(factor, at) {
@@ -61,7 +61,7 @@ export class Zoom {
 
   to(scale, at) {
     const held = this.toPicture(at);
-    this.scale = Math.max(this.fitting, Math.min(scale, (MOST_PERCENT / 100) * this.actual));
+    this.scale = Math.max(Math.min(this.fitting, this.actual), Math.min(scale, (MOST_PERCENT / 100) * this.actual));
     this.fitted = this.scale === this.fitting;
     this.hold(held, at);
   }
