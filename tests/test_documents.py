@@ -18,8 +18,8 @@ FOUND = [
     *(folder.rglob("*.md") for folder in (PACKAGE, ROOT / "samples", ROOT / "tests")),
 ]
 DOCUMENTS = sorted(path for some in FOUND for path in some if path.stem in ("README", "CONTRIBUTING", "CHANGELOG"))
-ELSEWHERE = ("OUT/", "compiled/", "skimage/")
-"""Beginnings of paths that aren't this repository's: a run's OUT, the folder of the weights, another project."""
+ELSEWHERE = ("OUT/", "batch-removebg.toml", "compiled/", "skimage/")
+"""Beginnings of paths that aren't this repository's: a run's OUT and options, the weights' folder, another project."""
 
 
 def text(document: Path) -> str:
