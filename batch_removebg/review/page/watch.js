@@ -64,7 +64,9 @@ export class Watch {
     this.revision = revision;
     store.windows.expire(changed && new Set(changed));
     store.emit("rows");
+    const mixed = store.decisions.ownAll; // others' changes may be among those of all that match
     if (store.decisions.areOthers(changed)) store.outdate();
+    else if (mixed) store.recount();
   }
 
   /** The server couldn't be asked: say so, and ask again after a while. */
