@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from anyio import to_thread
 
 from batch_removebg.clock import Clock
@@ -30,6 +32,10 @@ _SHUTDOWN = 0.5  # seconds that answers in progress get to finish
 _NEAR = 20  # further ports that are tried where one is taken
 _AT_ONCE = 0.5  # seconds that the address waits for what would refuse OUT
 Say = Callable[[str], None]
+
+log = logging.getLogger(__name__)
+# That a request breaks HTTP is told to who sent it, and is no bug of ours.
+log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ async def listening(app: web.Application, settings: ReviewSettings, say: Say) ->
     runner = web.AppRunner(
         app,
         handle_signals=False,
+        logger=log,
         access_log=None,  # tokens are in addresses
         shutdown_timeout=_SHUTDOWN,
         handler_cancellation=True,  # of pictures that were scrolled past
