@@ -198,19 +198,16 @@ async def _thumb(request: web.Request) -> web.StreamResponse:
         raise refused(f"size is one of {SIZES}")
     n, kind, sha = (request.match_info[name] for name in ("n", "kind", "sha"))
     _, _, state = await desk.find(int(n))
-    data = await desk.pictures.thumb(state, kind, size)
-    return web.Response(
-        body=data, content_type="image/webp", headers={"Cache-Control": _A_WHILE if sha == "0" else _FOREVER}
-    )
+    headers = {"Cache-Control": _A_WHILE if sha == "0" else _FOREVER}
+    return web.Response(body=await desk.pictures.thumb(state, kind, size), content_type="image/webp", headers=headers)
 
 
 @routes.get(r"/picture/{n:\d{1,15}}/{kind:source|cutout|alpha|bare}")
 async def _picture(request: web.Request) -> web.StreamResponse:
-    desk, kind = request.app[DESK], request.match_info["kind"]
-    size = _number(request, "size", 0) or None
+    desk, kind, version = request.app[DESK], request.match_info["kind"], request.query.get("version", "")
+    size, output = _number(request, "size", 0) or None, _number(request, "output", 0)
     _, _, state = await desk.find(int(request.match_info["n"]))
-    version = request.query.get("version", "")
-    data, form, (width, height) = await desk.pictures.picture(state, kind, size, _number(request, "output", 0), version)
+    data, form, (width, height) = await desk.pictures.picture(state, kind, size, output, version)
     changing = kind in ("alpha", "bare") and desk.items.edit(state) is not None
     headers = {"X-Full-Size": f"{width}x{height}", "Cache-Control": "no-store" if changing else _A_WHILE}
     return web.Response(body=data, content_type=form, headers=headers)

@@ -21,8 +21,7 @@ from anyio import to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import SettingsError
-from batch_removebg.server.app import is_loopback
-from batch_removebg.server.listen import on_signals
+from batch_removebg.server.listen import check_address, on_signals
 
 from .app import Access, make_app
 from .desk import Desk
@@ -49,13 +48,7 @@ class ReviewSettings:
     browser: bool = True  # open one, where there is a terminal
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
-        if not self.key and not is_loopback(self.host):
-            raise SettingsError(
-                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
-                "variable and name it with --token-env, or review on 127.0.0.1"
-            )
+        check_address(self.host, self.port, self.key, "review")
 
 
 async def review(settings: ReviewSettings, *, ready: Say, say: Say, clock: Clock | None = None) -> None:
