@@ -7,6 +7,7 @@ the last one wins: a picture that is made anew is undecided again. An edit outli
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,7 @@ from .state import ItemState
 
 Verdict = Literal["accepted", "rejected", "redo", "undecided"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+NEWS = 20_000
 _PATIENCE = 30.0  # seconds for others who are appending
 
 
@@ -60,10 +62,11 @@ class Decisions:
 
     edited: dict[str, Edited]  # the last of each content
     lines: int  # that there are
+    news: deque[str]  # the items of the last lines that were read, for who takes them from it
 
     def __init__(self, path: Path) -> None:
         """`path`: of the file, which needn't exist."""
-        self.path = path
+        self.path, self.news = path, deque(maxlen=NEWS)
         self._begin(0)
 
     def _begin(self, file: int) -> None:
@@ -149,6 +152,7 @@ class Decisions:
         return (key.rpartition("\0")[0] for key in list(self._said))
 
     def _take(self, entry: Entry) -> None:
+        self.news.extend([entry.item] if isinstance(entry, Decided | Edited) else [])
         if isinstance(entry, Edited) and entry.content:
             self.edited[entry.content] = entry
         elif isinstance(entry, Decided):

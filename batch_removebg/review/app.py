@@ -107,8 +107,7 @@ async def _checks(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise refused("pages of other sites are not answered", 403)
     if headers.get("Content-Encoding", "identity") != "identity":
         raise refused("send the body without a Content-Encoding", 415)
-    known = _same(request.cookies.get(_cookie(request), ""), access.session)
-    if not known and (access.lasting or not (own or is_page)) and not (own and "token" in request.query):
+    if not _is_known(request) and (access.lasting or not (own or is_page)) and not (own and "token" in request.query):
         raise refused("open the address with its token that `batch-removebg review` has printed", 401)
     if request.method not in ("GET", "HEAD"):
         _require_change(request, access)
@@ -129,9 +128,9 @@ def _require_change(request: web.Request, access: Access) -> None:
 async def _index(request: web.Request) -> web.StreamResponse:
     if (given := request.query.get("token")) is None:
         return _file(request, "index.html")
-    if not request.app[ACCESS].admits(given):
-        raise refused("that token was used, or is none: take the tab that has it, or start the review again", 403)
     answer = web.Response(status=303, headers={"Location": "/"})
+    if not request.app[ACCESS].admits(given):
+        return answer if _is_known(request) else _file(request, "refused.html", 403)
     session = request.app[ACCESS].session
     answer.set_cookie(_cookie(request), session, httponly=True, samesite="Strict", path="/")
     return answer
@@ -142,7 +141,7 @@ async def _page(request: web.Request) -> web.StreamResponse:
     return _file(request, request.match_info["name"])
 
 
-def _file(request: web.Request, name: str) -> web.StreamResponse:
+def _file(request: web.Request, name: str, status: int = 200) -> web.StreamResponse:
     """A file of the page, by its name in the package."""
     files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in _TYPES}
     if name not in files:
@@ -152,7 +151,8 @@ def _file(request: web.Request, name: str) -> web.StreamResponse:
     headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"'}
     if any(each.value == etag for each in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=data, content_type=_TYPES[files[name].suffix], charset="utf-8", headers=headers)
+    form = _TYPES[files[name].suffix]
+    return web.Response(body=data, status=status, content_type=form, charset="utf-8", headers=headers)
 
 
 @routes.get("/api/about")
@@ -198,19 +198,16 @@ async def _thumb(request: web.Request) -> web.StreamResponse:
         raise refused(f"size is one of {SIZES}")
     n, kind, sha = (request.match_info[name] for name in ("n", "kind", "sha"))
     _, _, state = await desk.find(int(n))
-    data = await desk.pictures.thumb(state, kind, size)
-    return web.Response(
-        body=data, content_type="image/webp", headers={"Cache-Control": _A_WHILE if sha == "0" else _FOREVER}
-    )
+    headers = {"Cache-Control": _A_WHILE if sha == "0" else _FOREVER}
+    return web.Response(body=await desk.pictures.thumb(state, kind, size), content_type="image/webp", headers=headers)
 
 
 @routes.get(r"/picture/{n:\d{1,15}}/{kind:source|cutout|alpha|bare}")
 async def _picture(request: web.Request) -> web.StreamResponse:
-    desk, kind = request.app[DESK], request.match_info["kind"]
-    size = _number(request, "size", 0) or None
+    desk, kind, version = request.app[DESK], request.match_info["kind"], request.query.get("version", "")
+    size, output = _number(request, "size", 0) or None, _number(request, "output", 0)
     _, _, state = await desk.find(int(request.match_info["n"]))
-    version = request.query.get("version", "")
-    data, form, (width, height) = await desk.pictures.picture(state, kind, size, _number(request, "output", 0), version)
+    data, form, (width, height) = await desk.pictures.picture(state, kind, size, output, version)
     changing = kind in ("alpha", "bare") and desk.items.edit(state) is not None
     headers = {"X-Full-Size": f"{width}x{height}", "Cache-Control": "no-store" if changing else _A_WHILE}
     return web.Response(body=data, content_type=form, headers=headers)
@@ -251,6 +248,11 @@ def _number(request: web.Request, name: str, default: int) -> int:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(body=codec.encode(value), status=status, content_type="application/json", headers=headers)
+
+
+def _is_known(request: web.Request) -> bool:
+    """Whether it comes from a browser that was let in."""
+    return _same(request.cookies.get(_cookie(request), ""), request.app[ACCESS].session)
 
 
 def _cookie(request: web.Request) -> str:

@@ -30,7 +30,6 @@ from batch_removebg.hashing import sha256_hex
 from batch_removebg.imaging.probe import measure
 from batch_removebg.ledger.decisions import Decisions, Edited
 from batch_removebg.ledger.index.indexed_state import IndexedFold
-from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger, look
 from batch_removebg.ledger.results import render, write
 from batch_removebg.ledger.state import ItemState
@@ -47,7 +46,7 @@ from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.resources import Cpu, patience
 from batch_removebg.run import assemble
 from batch_removebg.run.passes import made_with
-from batch_removebg.run.release import release
+from batch_removebg.run.release import due, release
 from batch_removebg.run.settings import Settings
 from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import signature
@@ -188,9 +187,7 @@ class Applier:
         if not (edits.alphas or holds):
             return False
         with closing(self._look()) as fold:
-            held = (each for each in (fold.each(FLAGGED) if holds else ()) if each[1].held)
-            said = (self._decisions.of(*each) for each in held)
-            return next(edits.late(fold), None) is not None or any(one and one.verdict == "accepted" for one in said)
+            return next(edits.late(fold), None) is not None or bool(holds and due(fold, self._decisions))
 
     async def _make_all(self, ledger: Ledger, edits: Edits, first: str) -> dict[str, str]:
         waits, begun = dict[str, str](), self._clock.monotonic()

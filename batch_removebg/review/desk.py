@@ -122,7 +122,7 @@ class Desk:
         """What is told of OUT as a whole."""
         await self._fresh()
         told, settings = await to_thread.run_sync(lambda: (self.items.told(), self.items.settings()))
-        options = {name: list(get_args(words)) for name, words in _REDO.items()} | {"model": list(MODELS)}
+        options = {name: get_args(words) for name, words in _REDO.items()} | {"model": [*MODELS]}
         return {
             "out": self.items.out.resolve().name,
             "read_only": self.read_only,
@@ -141,14 +141,11 @@ class Desk:
         """What has changed since a revision."""
         await self._fresh()
         told, changed = await to_thread.run_sync(self.items.told), self.items.changed(since)
-        few = None if changed is None or len(changed) > _MOST_CHANGED else sorted(changed)
-        decided = self.items.decisions.lines
         return {
+            **{name: told[name] for name in ("run", "counts")},
             "revision": self.items.revision,
-            "run": told["run"],
-            "counts": told["counts"],
-            "decisions": decided,
-            "changed": few,
+            "decisions": self.items.decisions.lines,
+            "changed": None if changed is None or len(changed) > _MOST_CHANGED else sorted(changed),
         }
 
     async def view(self, query: Query) -> dict[str, Any]:
@@ -163,14 +160,8 @@ class Desk:
             return {"wait": 1, "done": round(self.items.progress, 3)}
         else:
             numbers, facets = await to_thread.run_sync(self.items.choose, query)
-        more = {} if read else {"reading": round(self.items.progress, 3)}
-        return {
-            "view": self._views.keep(numbers),
-            "total": len(numbers),
-            "revision": self.items.revision,
-            "facets": facets,
-            **more,
-        }
+        found = {"view": self._views.keep(numbers), "total": len(numbers), "revision": self.items.revision}
+        return found | {"facets": facets} | ({} if read else {"reading": round(self.items.progress, 3)})
 
     async def _read(self, patience: float) -> bool:
         """Whether all items are read by which is filtered; it is begun, and waited for so many seconds."""
@@ -215,20 +206,17 @@ class Desk:
     async def item(self, n: int) -> dict[str, Any]:
         """All that is told of an item."""
         _, key, state = await self.find(n)
-        size = await self.pictures.size(state)
-
-        def told() -> dict[str, Any]:
-            more = {"versions": self.pictures.versions(state), "history": self.items.history(key), "source_size": size}
-            return self.told([n])[0] | more
-
-        return await to_thread.run_sync(told)
+        [told] = await to_thread.run_sync(self.told, [n])
+        versions = await to_thread.run_sync(self.pictures.versions, state)
+        history, size = await to_thread.run_sync(self.items.history, key), await self.pictures.size(state)
+        return told | {"versions": versions, "history": history, "source_size": size}
 
     def told(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """What is told of items but for what takes longer. Blocks."""
         settings = self.items.settings()
         run = {"price": settings.get("price"), "backdrop": backdrop(settings)}
-        states = [state for _, _, state in self.items.several(numbers)]
-        return [row | details(state) | run for row, state in zip(rows(self.items, numbers), states, strict=True)]
+        states = self.items.several(numbers)
+        return [row | details(state) | run for row, (*_, state) in zip(rows(self.items, numbers), states, strict=True)]
 
     def flagged_first(self) -> list[int]:
         """The numbers of all items, of those with flags first. Blocks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,14 +16,14 @@ import numpy as np
 from batch_removebg.clock import Clock
 from batch_removebg.errors import IndexDamaged, LedgerError, SettingsError
 from batch_removebg.ledger import codec
-from batch_removebg.ledger.decisions import Decided, Decisions
+from batch_removebg.ledger.decisions import NEWS, Decided, Decisions
 from batch_removebg.ledger.index.database import Found
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FLAGGED, MOVED
 from batch_removebg.ledger.journal import look, read
 from batch_removebg.ledger.results import head
 from batch_removebg.ledger.state import ItemState, on_record
-from batch_removebg.storage.layout import DECISIONS, INDEX, LEDGER, STATE
+from batch_removebg.storage.layout import INDEX, LEDGER, STATE
 from batch_removebg.storage.lock import held
 
 from .protocol import Query, refused
@@ -57,15 +56,14 @@ class Items:
         self._changes: deque[tuple[int, set[int]]] = deque()
         self._late: dict[int, str] = {}  # ids of items that have changed since the index was written
         self._masks: dict[object, Mask] = {}
-        self._decided_to = 0  # bytes of the decisions' file
         self._lock, self._reading = RLock(), RLock()
 
     def open(self) -> None:
         """Read what has to be read first; raises LedgerError."""
         with self._lock:
             self._look()
-            deque(self._appended(), maxlen=0)
             self.decisions = Decisions.read(self.out)
+            self.decisions.news.clear()
             first = islice(self.fold.items.every(), _LOOKED)
             self.columns = {name for _, _, state in first for name in state.meta or ()}
 
@@ -95,8 +93,10 @@ class Items:
                 changed = self._follow()
             else:
                 self._look()
-            decided = self._newly_decided()
-            same = same and len(decided) <= _REMEMBERED
+            self.decisions.refresh()
+            decided = [*map(on_record, self.decisions.news)]
+            self.decisions.news.clear()
+            same = same and len(decided) < NEWS
             changed.update(self._numbers(decided) if same else ())
             if not same or changed or end != self.fold.checkpoint.end:
                 self._moved(changed if same else None)
@@ -127,23 +127,6 @@ class Items:
             live = fold.items.live
             self._late |= {live[key].n: key for key in map(on_record, names) if key in live}
         return set(self._numbers(map(on_record, names)))
-
-    def _newly_decided(self) -> list[str]:
-        """The ids in the lines of decisions that have come since this was asked last, by whomever they were written."""
-        names = []
-        for line in self._appended():
-            with suppress(ValueError, LookupError, TypeError):
-                names.append(on_record(json.loads(line)["item"]))
-        self.decisions.refresh()
-        return names
-
-    def _appended(self) -> Iterator[bytes]:
-        with suppress(OSError), (self.out / DECISIONS).open("rb") as file:
-            file.seek(self._decided_to)
-            for line in file:
-                if line.endswith(b"\n"):
-                    self._decided_to += len(line)
-                    yield line
 
     def _numbers(self, names: Iterable[str]) -> Iterator[int]:
         return (found.n for name in dict.fromkeys(names) if (found := self.fold.items.held(name)) is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -15,12 +16,12 @@ from urllib.parse import quote
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from anyio import to_thread
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import SettingsError
-from batch_removebg.server.app import is_loopback
-from batch_removebg.server.listen import on_signals
+from batch_removebg.server.listen import check_address, on_signals
 
 from .app import Access, make_app
 from .desk import Desk
@@ -30,6 +31,10 @@ _SHUTDOWN = 0.5  # seconds that answers in progress get to finish
 _NEAR = 20  # further ports that are tried where one is taken
 _AT_ONCE = 0.5  # seconds that the address waits for what would refuse OUT
 Say = Callable[[str], None]
+
+log = logging.getLogger(__name__)
+# That a request breaks HTTP is told to who sent it, and is no bug of ours.
+log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,7 @@ class ReviewSettings:
     browser: bool = True  # open one, where there is a terminal
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
-        if not self.key and not is_loopback(self.host):
-            raise SettingsError(
-                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
-                "variable and name it with --token-env, or review on 127.0.0.1"
-            )
+        check_address(self.host, self.port, self.key, "review")
 
 
 async def review(settings: ReviewSettings, *, ready: Say, say: Say, clock: Clock | None = None) -> None:
@@ -92,6 +91,7 @@ async def listening(app: web.Application, settings: ReviewSettings, say: Say) ->
     runner = web.AppRunner(
         app,
         handle_signals=False,
+        logger=log,
         access_log=None,  # tokens are in addresses
         shutdown_timeout=_SHUTDOWN,
         handler_cancellation=True,  # of pictures that were scrolled past

@@ -167,11 +167,9 @@ class Pictures:
                 data = await to_thread.run_sync(self.source, state)
                 return await self._made(bare if kind == "bare" else alpha_of, data, alpha, longest, refine)
         data = await to_thread.run_sync(self.cutout, state)
-        return (
-            await self._made(shown, data, longest, False)
-            if kind == "bare"
-            else await self._made(own_alpha, data, longest)
-        )
+        if kind == "bare":
+            return await self._made(shown, data, longest, False)
+        return await self._made(own_alpha, data, longest)
 
     async def size(self, state: ItemState) -> Size | None:
         """Width and height of the source as people see it; None where it isn't at hand."""

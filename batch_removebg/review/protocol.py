@@ -70,9 +70,11 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redo: dict[Annotated[str, Meta(pattern="^(class|model|precision|refine|edges|zoom)$")], str | bool] = {}
 
     def __post_init__(self) -> None:
-        """Refuse what is about nothing, or about both."""
+        """Refuse what is about nothing or about both, and two networks."""
         if (self.items is None) == (self.view is None):
             raise ValueError("give `items` or `view`")
+        if {"class", "model"} <= self.redo.keys():
+            raise ValueError("give `class` or `model`: a class stands for a model")
 
 
 class Undo(msgspec.Struct, frozen=True):

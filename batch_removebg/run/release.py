@@ -11,7 +11,9 @@ import anyio
 import anyio.to_thread
 
 from batch_removebg.errors import SourceError
+from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.events import Released
+from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FLAGGED
 from batch_removebg.ledger.journal import Ledger
 from batch_removebg.ledger.state import ItemState
@@ -26,7 +28,8 @@ async def release(out: Path, ledger: Ledger, say: Callable[[str], None]) -> int:
     LedgerError where the decisions can't be read.
     """
     released = 0
-    for item, state in await anyio.to_thread.run_sync(_due, ledger):
+    await anyio.to_thread.run_sync(ledger.decisions.refresh)
+    for item, state in await anyio.to_thread.run_sync(due, ledger.fold, ledger.decisions):
         if why := await anyio.to_thread.run_sync(_move, out, state):
             say(f"{item} is accepted, and stays held: {why}")
             continue
@@ -35,13 +38,10 @@ async def release(out: Path, ledger: Ledger, say: Callable[[str], None]) -> int:
     return released
 
 
-def _due(ledger: Ledger) -> list[tuple[str, ItemState]]:
-    ledger.decisions.refresh()
-    if not ledger.decisions.lines:
-        return []
-    held = ((item, state) for item, state in ledger.fold.each(FLAGGED) if state.held)
-    said = ((item, state, ledger.decisions.of(item, state)) for item, state in held)
-    return [(item, copy(state)) for item, state, verdict in said if verdict and verdict.verdict == "accepted"]
+def due(fold: IndexedFold, decisions: Decisions) -> list[tuple[str, ItemState]]:
+    """The items whose held pictures are accepted. Blocks."""
+    held = ((item, copy(state)) for item, state in (fold.each(FLAGGED) if decisions.lines else ()) if state.held)
+    return [each for each in held if (said := decisions.of(*each)) and said.verdict == "accepted"]
 
 
 def _move(out: Path, state: ItemState) -> str:

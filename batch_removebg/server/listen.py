@@ -72,16 +72,21 @@ class ServeSettings:
     keep: float = KEEP  # seconds that uploads and results are kept, infinite: while the server runs and has room
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise SettingsError(f"--port {self.port}: give 0 to 65535; 0 takes a free one")
+        check_address(self.host, self.port, self.token, "serve")
         if not self.keep > 0:
             raise SettingsError(f"--keep {self.keep:g}: give seconds above 0, or forever")
         devices.check(self.device, self.precision)
-        if not self.token and not is_loopback(self.host):
-            raise SettingsError(
-                f"{self.host} can be reached from other machines, so a key is needed: put one into an environment "
-                "variable and name it with --token-env, or serve on 127.0.0.1"
-            )
+
+
+def check_address(host: str, port: int, key: str | None, what: str) -> None:
+    """Raise SettingsError for a port that is none, and for an address that others reach without a key."""
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"--port {port}: give 0 to 65535; 0 takes a free one")
+    if not key and not is_loopback(host):
+        raise SettingsError(
+            f"{host} can be reached from other machines, so a key is needed: put one into an environment variable and "
+            f"name it with --token-env, or {what} on 127.0.0.1"
+        )
 
 
 async def serve(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import connect_tcp
 
 from batch_removebg.review import pictures
 from batch_removebg.review.app import HEADERS, Access
@@ -60,8 +61,9 @@ async def test_the_address_lets_one_browser_in_once(out: Path) -> None:
         assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/")
         assert cookie.value not in address
         await page.get("/api/about")
+        assert (await page.client.get(address, allow_redirects=False)).headers["Location"] == "/"
         page.client.cookie_jar.clear()
-        await page.get(address, 403)
+        assert b"<h1>This address was used already" in await page.get(address, 403)
         await page.get("/?token=", 403)
         await page.get("/api/about", 401)
 
@@ -121,6 +123,7 @@ async def test_every_answer_forbids_scripts_of_others_and_embedding_and_none_inv
         ({"verdict": "accepted"}, 400),
         ({"items": [1], "verdict": "redo", "redo": {"out": "/etc"}}, 400),
         ({"items": [1], "verdict": "accepted", "redo": {"class": "best"}}, 400),
+        ({"items": [1], "verdict": "redo", "redo": {"class": "best", "model": "isnet"}}, 400),
         ({"items": [1], "verdict": "accepted", "by": "me"}, 400),
         ({"view": "gone-1", "verdict": "accepted"}, 410),
     ],
@@ -184,6 +187,15 @@ async def test_views_that_nobody_asks_for_any_more_are_forgotten(out: Path) -> N
         for _ in range(16):
             await page.get("/api/view?sort=bytes")
         assert "ask for it again" in (await page.get(f"/api/view/{first}/items", 410))["error"]
+
+
+async def test_a_request_that_breaks_http_is_refused_and_logged_as_no_bug(
+    out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(out) as page, await connect_tcp("127.0.0.1", int(page.base.rpartition(":")[2])) as stream:
+        await stream.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert b" 400 " in await stream.receive()
+    assert caplog.records == []
 
 
 async def test_no_key_is_in_what_is_shown_of_them() -> None:
