@@ -43,7 +43,7 @@ def test_a_script_is_sound_and_knows_every_command(shell: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("re",), ["repair"]),
+        (("rev",), ["review"]),
         (("run", "--max-p"), ["--max-pixels", "--max-predictions"]),
         (("run", "photos", "--provider", "re"), ["replicate"]),
         (("run", "photos", "--preset", "amazon"), ["amazon", "amazon-zoom"]),
@@ -64,7 +64,7 @@ def test_bash_completes(words: tuple[str, ...], offered: list[str], tmp_path: Pa
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not on this machine")
 @pytest.mark.parametrize(
-    ("line", "offered"), [("run --max-p", ["--max-pixels", "--max-predictions"]), ("re", ["repair"])]
+    ("line", "offered"), [("run --max-p", ["--max-pixels", "--max-predictions"]), ("rev", ["review"])]
 )
 def test_fish_completes(line: str, offered: list[str], tmp_path: Path) -> None:
     (tmp_path / "script").write_text(script("fish"), "utf-8")

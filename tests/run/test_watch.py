@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -379,7 +380,8 @@ async def test_memory_stays_flat_over_two_thousand_runs(watched: Watched) -> Non
         watched.said.clear()
         (watched.bench.photos / f"{watched.runs}.jpg").write_bytes(b"1")  # the next one
         (watched.bench.photos / f"{watched.runs - 1}.jpg").unlink(missing_ok=True)
-        if watched.runs in (1000, 2000):
+        if watched.runs in (1000, 1500, 2000):
+            gc.collect()  # what is in circles isn't kept
             sizes.append(tracemalloc.get_traced_memory()[0])
         if watched.runs == 2000:
             enough.set()
@@ -396,7 +398,7 @@ async def test_memory_stays_flat_over_two_thousand_runs(watched: Watched) -> Non
         await watched.during(enough.wait, run=run, clock=clock)
     finally:
         tracemalloc.stop()
-    assert sizes[1] - sizes[0] < 150_000
+    assert min(sizes[1] - sizes[0], sizes[2] - sizes[1]) < 75_000  # something may be loaded once
 
 
 @pytest.mark.parametrize(
