@@ -146,8 +146,10 @@ async def serving(
     if settings.data_dir is not None:
         await to_thread.run_sync(make_folder, settings.data_dir)
     await to_thread.run_sync(sweep, clock, settings.data_dir)
+    # Private to this user: mode 0700. Another start may be about to sweep it once it isn't locked any more.
+    temporary = partial(tempfile.TemporaryDirectory, prefix=_FOLDER, ignore_cleanup_errors=True)
     with (
-        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=settings.data_dir) as folder,  # private to this user: mode 0700
+        temporary(dir=settings.data_dir) as folder,
         locked(Path(folder), clock=clock),
     ):
         inputs, outputs = (BlobStore(Path(folder, name), clock.wall, settings.keep) for name in ("inputs", "outputs"))
