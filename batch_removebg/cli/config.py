@@ -16,7 +16,7 @@ from batch_removebg.errors import DiskError, SettingsError
 from batch_removebg.net.headers import parse as header
 from batch_removebg.net.urls import scrubbed
 from batch_removebg.run.config_file import KEYS, PREFIX, File, Given, Layer, files, gathered, parsed
-from batch_removebg.run.declare import declared, nearest
+from batch_removebg.run.declare import Option, declared, nearest
 from batch_removebg.run.night import Extras, extras
 from batch_removebg.run.notify.notifier import Notifier
 from batch_removebg.run.notify.rules import parse, secret
@@ -140,7 +140,8 @@ def _texts(key: str, value: Any, *, masked: bool = False) -> Any:
 
 def init(args: argparse.Namespace) -> None:
     """Write a file of the flags that are given; raises SettingsError and DiskError."""
-    text, path = _written(_flags(args)), Path(args.file)
+    path = Path(args.file)
+    text = _written(_flags(args), Path() if args.file == "-" else path.parent)
     parsed(path, text)  # what doesn't belong in a file is refused as it would be there
     if args.file == "-":
         result(text)
@@ -155,8 +156,8 @@ def init(args: argparse.Namespace) -> None:
     result(str(path))
 
 
-def _written(given: Layer) -> str:
-    """A file of these options, the others as comments."""
+def _written(given: Layer, folder: Path) -> str:
+    """A file of these options, for a folder, with the others as comments."""
     lines = [_HEAD]
     for group, options in groupby(KEYS.items(), lambda item: item[1].group):
         lines.append(f"\n# --- {group} ---")
@@ -164,10 +165,19 @@ def _written(given: Layer) -> str:
             about = one.help.replace("`", "") + (" (a list)" if one.collect else "")
             lines += textwrap.wrap(about, 116, initial_indent="# ", subsequent_indent="# ")
             sample = _toml(one.default) if one.default else f"<{one.metavar or '|'.join(one.choices)}>"
-            lines.append(
-                f"{key} = {_toml(_texts(key, given[one.name].value))}" if one.name in given else f"#{key} = {sample}"
-            )
+            if one.name not in given:
+                lines.append(f"#{key} = {sample}")
+                continue
+            value = _texts(key, given[one.name].value)
+            many = [_from(folder, one, text) for text in value] if isinstance(value, list | tuple) else None
+            lines.append(f"{key} = {_toml(_from(folder, one, value) if many is None else many)}")
     return "\n".join([*lines, _FOOT])
+
+
+def _from(folder: Path, option: Option, value: Any) -> Any:
+    """The value, a path relative to the folder where it is one."""
+    is_path = option.path and isinstance(value, str) and re.search(option.path, value) and not Path(value).is_absolute()
+    return os.path.relpath(value, folder) if is_path else value
 
 
 def _toml(value: Any) -> str:

@@ -58,6 +58,7 @@ def _text(found: Iterable[Difference]) -> str:
         if counts[one.kind] <= EXAMPLES:
             had, has = ({*each.flags} if each else set() for each in (one.was, one.now))
             flags = [*(f"+{flag}" for flag in sorted(has - had)), *(f"-{flag}" for flag in sorted(had - has))]
+            flags = ["failed"] if one.now is not None and one.now.outcome == "failed" else flags
             names = [one.item, *(flags if one.kind in ("worse", "better") else ())]
             examples[one.kind].append(printable(" ".join(names)))
     lines = (

@@ -13,6 +13,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import SettingsError
 from batch_removebg.run.figures import write_summary
 from batch_removebg.run.night import Extras
+from batch_removebg.run.notify.targets import BRIEF
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
 from batch_removebg.run.window import fixed
@@ -42,9 +43,11 @@ def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
         settings = replace(settings, until=settings.until and fixed(settings.until, now))
         if extras.summary is not None:
             extras = replace(extras, summary=partial(_listed, Path(settings.summary or ""), told))
-        ready[name] = partial(begin, list(job[0]["inputs"].value), settings, extras)
+        ready[name] = partial(begin, list(job[0]["inputs"].value), settings, extras), extras.notifier
     ended: dict[str, tuple[int, str]] = {}
-    for name, once in ready.items():
+    for name, (once, notifier) in ready.items():
+        if name != [*ready][-1]:
+            notifier.pace = BRIEF  # the next one waits
         console.info(f"job {name}")
         if args.progress == "json":
             result(json.dumps({"event": "job", "job": name}))

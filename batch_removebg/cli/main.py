@@ -75,6 +75,9 @@ def _once(inputs: list[str], settings: Any, extras: Any, *, args: argparse.Names
     extras.notifier.detail = console.detail
     work: Any = partial(_told, inputs, extras, args.progress, args.quiet, console)
     if settings.every is not None:
+        from batch_removebg.run.notify.targets import BRIEF
+
+        extras.notifier.pace = BRIEF
         work = partial(every, work, clock=Clock(), tell=Silent(console))
     # A caller of the library has a loop of their own; this process runs on the fastest one available.
     return anyio.run(work, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
@@ -105,6 +108,7 @@ async def _told(
 
 def _watch(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.run.night import told
+    from batch_removebg.run.notify.targets import BRIEF
     from batch_removebg.run.put_away import Shelves
     from batch_removebg.run.watch import watch
 
@@ -112,6 +116,7 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
     extras.notifier.detail = console.detail
     if args.poll is not None and not 0 < args.poll < math.inf:
         raise SettingsError(f"--poll {args.poll:g}: give a number of seconds above 0")
+    extras.notifier.pace = BRIEF
     shelves = Shelves(*(Path(path) if path else None for path in paths))
     with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
         work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)

@@ -38,7 +38,7 @@ class Reader:
     )  # items to do with another name than asked for, and what is said of the first
     whole: bool = False  # the manifest was read to its end
     left: int = 0  # items that aren't in the manifest any more since this run
-    hidden: bool = False  # there may be items that weren't read: in a folder that can't be, or is watched
+    hidden: bool = False  # there may be items that weren't read: in a row or folder that can't be, or is watched
     _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
@@ -88,9 +88,9 @@ class Reader:
             some.extend(islice(self.rows, size))
         except BatchError as error:
             failure = error
-        # Rows of a manifest come from a line; another problem is a folder's.
-        problems = (row.origin for row in some if isinstance(row, Item) and row.problem is not None)
-        self.hidden |= not all(origin.rpartition(":")[2].isdecimal() for origin in problems)
+        # What items a row or a folder stands for isn't known where it can't be read: these would seem to be gone.
+        problems = (row for row in some if isinstance(row, Item) and row.problem is not None)
+        self.hidden |= any(row.id == row.origin or not row.origin[-1:].isdecimal() for row in problems)
         # One more than there is room for shows that something is left; who writes a manifest isn't waited for.
         most = None if room is None else room + (not self.context.shape.stream)
         plan = self.planner.plan_all(some, most)

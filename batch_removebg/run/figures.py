@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+from batch_removebg.errors import SettingsError
 from batch_removebg.storage.atomic import write_atomic
 
 from .settings import Settings
@@ -31,6 +32,25 @@ _METRICS = {
 """Gauges, and what each says."""
 _PREFIX = "batchremovebg_"
 Figure = tuple[str, dict[str, str], float]  # name, labels, value
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError where a file of another kind would be replaced by what is told of a run."""
+    for flag, name, ours in (
+        ("--summary", settings.summary, _is_summary),
+        ("--metrics", settings.metrics, lambda data: _PREFIX.encode() in data),
+    ):
+        with suppress(OSError):
+            if name is not None and name != "-" and (data := Path(name).read_bytes()) and not ours(data):
+                raise SettingsError(f"{flag} {name}: there is a file that this program hasn't written; name another")
+
+
+def _is_summary(data: bytes) -> bool:
+    with suppress(ValueError, RecursionError):
+        found = json.loads(data)
+        ones = found if isinstance(found, list) else [found]
+        return all(isinstance(one, dict) and {"v", "run_id", "exit_code"} <= one.keys() for one in ones)
+    return False
 
 
 def write_summary(path: Path, told: Summary | list[Summary]) -> None:

@@ -16,7 +16,7 @@ from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
 
 from . import batch
-from .figures import write_metrics, write_summary
+from .figures import check, write_metrics, write_summary
 from .notify.notifier import NOBODY, Notifier
 from .settings import Settings
 from .summary import Summary
@@ -36,7 +36,11 @@ class Extras:
 
 
 def extras(settings: Settings, notifier: Notifier = NOBODY, *, job: str = "") -> Extras:
-    """What is told of the runs of a job with these settings; where the summary goes to stdout, that is the caller's."""
+    """What is told of the runs of a job with these settings; where the summary goes to stdout, that is the caller's.
+
+    Raises SettingsError where a file of another kind has the name of one that is to be written.
+    """
+    check(settings)
     document = partial(write_summary, Path(settings.summary)) if settings.summary not in (None, "-") else None
     figures = partial(write_metrics, Path(settings.metrics), settings=settings, job=job) if settings.metrics else None
     return Extras(document, figures, notifier)

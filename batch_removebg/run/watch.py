@@ -33,6 +33,7 @@ from batch_removebg.errors import (
     kinds,
 )
 from batch_removebg.events import Event, Kind, Listener, ignore
+from batch_removebg.manifest.folder import is_out
 from batch_removebg.manifest.inputs import files, is_manifest, place
 from batch_removebg.manifest.text import printable
 from batch_removebg.pipeline.arrivals import Arrivals
@@ -86,6 +87,9 @@ async def watch(
             raise SettingsError(
                 f"{value} can't be watched: watch takes folders, pictures, globs and manifests on a disk"
             )
+    for value in filter(os.path.isdir, inputs):
+        if is_out(value, settings.out):
+            raise SettingsError(f"{value} is the output folder itself; choose another --out")
     if settings.every is not None:
         raise SettingsError("--every: watch runs whenever something has come; leave it out")
     shelves.check(inputs)

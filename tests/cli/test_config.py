@@ -210,6 +210,14 @@ def test_jobs_run_in_turn_and_go_on_after_one_that_failed_with_the_gravest_exit_
     assert (shop / "last" / "a.png").is_file()
 
 
+@pytest.mark.parametrize("flag", ["--summary", "--metrics"])
+def test_a_file_of_another_kind_is_not_replaced_by_what_is_told_of_a_run(shop: Path, said: Said, flag: str) -> None:
+    Path("mine.prom").write_text("other_metric 1\n")
+    code, _, err = said("run", "in", "--out", "out", flag, "mine.prom")
+    assert (code, Path("mine.prom").read_text()) == (2, "other_metric 1\n")
+    assert err == f"error: {flag} mine.prom: there is a file that this program hasn't written; name another\n"
+
+
 def test_jobs_with_one_summary_give_a_list_of_theirs_and_none_runs_again_by_itself(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
@@ -318,3 +326,9 @@ def test_who_is_told_of_a_job_is_in_its_notify_and_the_files(shop: Path, monkeyp
     monkeypatch.delenv("PING")
     with pytest.raises(SettingsError, match=r"^night\.toml:3: ping: env:PING is not set"):
         config.settings(args, read, "out")
+
+
+def test_init_writes_paths_relative_to_its_file(shop: Path, said: Said) -> None:
+    Path("conf").mkdir()
+    assert said("config", "init", "conf/night.toml", "--root", "in", "--summary", "-")[0] == 0
+    assert {'root = "../in"', 'summary = "-"'} <= set(Path("conf/night.toml").read_text().splitlines())

@@ -211,6 +211,18 @@ async def test_prune_moves_our_own_files_aside_once_and_nothing_else(bench: Benc
     assert bench.results()["counts"] == {"total": 1, "saved": 1, "failed": 0, "pending": 0}
 
 
+async def test_a_row_that_can_not_be_read_makes_no_item_gone(bench: Bench) -> None:
+    bench.add("a.jpg", "b.jpg")
+    manifest = bench.out.parent / "feed.jsonl"
+    lines = [json.dumps({"id": name, "image": str(bench.photos / f"{name}.jpg")}) for name in "ab"]
+    manifest.write_text("\n".join(lines))
+    await bench.run(str(manifest))
+    manifest.write_text(f"{lines[0]}\n{lines[1].replace(',', ',,')}\n")
+    summary = await bench.run(str(manifest), prune=True)
+    assert (summary.failed, summary.gone, summary.pruned) == (1, 0, 0)
+    assert bench.saved() == ["a.png", "b.png"]
+
+
 async def test_prune_keeps_other_formats_of_what_is_there_and_moves_earlier_names(bench: Bench) -> None:
     bench.add("a.jpg", "sub/b.jpg")
     await bench.run(format="webp")

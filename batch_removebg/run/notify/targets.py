@@ -41,6 +41,8 @@ class Pace:
 
 
 PACE = Pace()
+BRIEF = Pace(request=5.0, command=5.0, each=6.0, ping=(1.0,), webhook=())
+"""Where the next run waits for it; what can't be delivered so soon is in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
