@@ -131,7 +131,7 @@ async def keep(window: Window, context: Context, run: CancelScope, flights: RunT
         await clock.sleep(min(rest, _LOOK))
     left, flag = window.left()
     context.gate.close(
-        WindowClosed(f"{flag}: what begins now would not be done by then ({left - rest:.0f} s are set aside for one)")
+        WindowClosed(f"{flag}: what begins now would not be done by then ({left - rest:.0f} s are set aside)")
     )
     while (rest := window.left()[0]) > 0.001:
         await clock.sleep(min(rest, _LOOK))

@@ -155,7 +155,7 @@ def test_a_run_without_time_to_buy_is_5_and_says_how_to_go_on(
 ) -> None:
     code, out, err = said("run", "in", "--out", "out", "--max-runtime", "9s", *API)
     assert (code, out, provider.bill) == (5, "out/results.json\n", 0)
-    why = r"--max-runtime 9s: what begins now would not be done by then \(30 s are set aside for one\)"
+    why = r"--max-runtime 9s: what begins now would not be done by then \(30 s are set aside\)"
     assert re.match(rf"until \d\d:\d\d, in 9 s\nwarning: stopping: {why}\. Nothing more is created", err)
     assert re.search(rf"\n0 saved, 0 failed, 3 pending in (.*\n)+stopped: {why}\nto go on where this stopped, run", err)
     assert said("run", "in", "--out", "out", "--max-runtime", "9s", "--dry-run", *API)[0] == 0

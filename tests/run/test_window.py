@@ -202,7 +202,8 @@ async def test_nothing_is_in_flight_when_the_time_is_over_and_no_purchase_is_los
     run = bench.results()["run"]
     assert (run["state"], run["exit_code"]) == ("stopped", 5)
     assert re.fullmatch(
-        r"--(until ..:..|max-runtime 5m): what begins now would not be done by then \(.. s are set aside for one\)", run["reason"]
+        r"--(until ..:..|max-runtime 5m): what begins now would not be done by then \(.. s are set aside\)",
+        run["reason"],
     )
     rest, provider, _ = await night(bench, tmp_path, 1.0)
     assert (rest.exit_code, rest.saved, len(provider.made)) == (0, ITEMS, ITEMS - bought)
@@ -224,7 +225,7 @@ async def test_what_does_not_come_home_in_time_stays_on_record_and_is_not_bought
 async def test_a_run_that_has_too_little_time_buys_nothing_and_says_so(bench: Bench, tmp_path: Path) -> None:
     summary, provider, _ = await night(bench, tmp_path, 1.0, max_runtime="20s")
     assert (summary.exit_code, summary.pending, provider.made) == (5, ITEMS, [])
-    assert str(summary.stopped) == "--max-runtime 20s: what begins now would not be done by then (30 s are set aside for one)"
+    assert str(summary.stopped) == "--max-runtime 20s: what begins now would not be done by then (30 s are set aside)"
     assert bench.events[1].text.endswith(", in 20 s")
 
 
