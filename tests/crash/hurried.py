@@ -68,11 +68,11 @@ def main() -> int:
     from batch_removebg.cli.main import run_command
     from batch_removebg.clock import Clock
     from batch_removebg.providers.replicate import Replicate
-    from batch_removebg.run import batch
+    from batch_removebg.run import batch, night
     from batch_removebg.run.settings import Settings
 
     clock = partial(Clock, monotonic=hurry.monotonic, wall=hurry.jumping, sleep=hurry.sleep)
-    batch.Clock = clock  # type: ignore[assignment,misc]
+    batch.Clock = night.Clock = clock  # type: ignore[assignment,misc]
     endpoint, fetching, exchange = Settings.endpoint, Settings.fetching, Replicate._exchange
 
     async def impatient(*args: Any, patience: float = 0.0, **kwargs: Any) -> Any:
