@@ -32,10 +32,7 @@ class Reader:
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
     left_out: LeftOut = field(default_factory=dict)  # by the rows so far
     limited: bool = False  # the limit was reached before the end of the manifest
-    renamed: tuple[int, str] = (
-        0,
-        "",
-    )  # items to do with another name than asked for, and what is said of the first
+    renamed: tuple[int, str] = 0, ""  # items to do with another name than asked for, and what is said of the first
     whole: bool = False  # the manifest was read to its end
     left: int = 0  # items that aren't in the manifest any more since this run
     hidden: bool = False  # there may be items that weren't read: in a row or folder that can't be, or is watched

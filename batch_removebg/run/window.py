@@ -20,11 +20,8 @@ _SET_BACK = 3600.0
 """Seconds that a clock which is set back may add to `--until`: small corrections are followed, but one that was hours
 ahead doesn't make a night's run last into the day. To end early costs nothing, since the next run goes on."""
 _LOOK = 5.0  # seconds between two looks at the clocks, which may jump
-_ALL, _SPARE, _LANDING = (
-    0.95,
-    1.5,
-    5.0,
-)  # quantile of the times from create to picture, what it is raised by, and seconds
+_ALL, _SPARE, _LANDING = 0.95, 1.5, 5.0
+"""Quantile of the times from create to picture, what it is multiplied by, and seconds that are added."""
 UNKNOWN, _OWN = 30.0, 10.0  # seconds that this is taken for before it is known, by an API and by the engine here
 
 

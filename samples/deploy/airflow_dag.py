@@ -36,7 +36,7 @@ with DAG(
         },
         append_env=True,
         output_processor=json.loads,  # of the last line
-        skip_on_exit_code=[11],  # another run is at it
+        skip_on_exit_code=[11, 5],  # another run is at it, or the time is over
         retries=2,  # each goes on where the last one ended; nothing is paid for twice
         retry_delay=timedelta(minutes=10),
         execution_timeout=timedelta(hours=5),  # ends it by SIGTERM: what is paid for is on record

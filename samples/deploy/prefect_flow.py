@@ -12,6 +12,7 @@ from prefect.artifacts import create_table_artifact
 
 BUSY = 11  # another run is at it
 SOME_FAILED = 3
+OUT_OF_TIME = 5  # by --until or --max-runtime; the next run goes on
 LONGEST = 5 * 3600.0  # seconds
 
 
@@ -25,7 +26,7 @@ def run(feed: str, out: str, *flags: str) -> int:
         except BaseException:  # cancelled, or out of time
             process.terminate()  # what is in flight is brought home; leaving the block waits for it
             raise
-    if code not in (0, SOME_FAILED, BUSY):
+    if code not in (0, SOME_FAILED, OUT_OF_TIME, BUSY):
         raise RuntimeError(f"batch-removebg ended with exit code {code}; the task's log says why")
     return code
 
