@@ -312,7 +312,7 @@ def _trouble(url: str, error: Exception) -> BatchError:
     if isinstance(error, TimeoutError):
         return ConnectionFailed(f"{doing}: no answer in time")
     if "content-encoding" in str(error).lower():  # nothing but gzip and deflate was asked for
-        return SourceError(f"{doing}: it is sent in an encoding that wasn't asked for: {one_line(error)}")
+        return SourceError(f"{doing}: it is sent in an encoding that wasn't asked for")
     if isinstance(error, ValueError):  # its text may be the whole URL, secrets included
         return SourceError(f"{doing}: this is no URL")
     return ConnectionFailed(f"{doing}: {one_line(error)}")
@@ -326,5 +326,7 @@ def one_line(error: BaseException) -> str:
         return f"the proxy answers {error.status} ({error.message})"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return f"the proxy {error.host}:{error.port} can't be reached ({error.os_error.strerror}); check HTTPS_PROXY"
+    if isinstance(error, aiohttp.ClientResponseError):  # its text holds the whole URL, and what the server echoes of it
+        return "the answer can't be read as HTTP"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:300] + "…"

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from batch_removebg.errors import BatchError, Forbidden, RateLimited, ServerError, SettingsError, SourceError
+from batch_removebg.errors import (
+    BatchError,
+    ConnectionFailed,
+    Forbidden,
+    RateLimited,
+    ServerError,
+    SettingsError,
+    SourceError,
+)
 from batch_removebg.net import fetch, headers
 from tests.support.raw_server import RawServer, Request, raw_server, reply
 
@@ -41,6 +49,30 @@ async def test_a_url_is_asked_for_byte_for_byte_also_after_a_redirect(host: RawS
     await ask(host.origin + path)
     await ask(host.origin + "/start")
     assert host.targets == [path, "/start", path]
+
+
+NO_HTTP: dict[str, Callable[[bytes], bytes]] = {
+    "banner": lambda _: b"SSH-2.0-OpenSSH_9\r\n",
+    "echo": lambda asked: b"GET " + asked + b" HTTP/1.1\r\n\r\n",
+    "header": lambda asked: b"HTTP/1.1 200 OK\r\nX-" + asked + b"\r\n\r\n",
+    "long": lambda asked: b"HTTP/1.1 200 OK\r\nX: " + 9000 * asked + b"\r\n\r\n",
+    "chunk": lambda asked: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + asked + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("how", NO_HTTP)
+async def test_of_what_is_no_http_nothing_is_said_neither_the_url_nor_what_echoes_it(host: RawServer, how: str) -> None:
+    host.answer = lambda asked: NO_HTTP[how](asked.target.encode())
+    with pytest.raises(ConnectionFailed) as raised:
+        await ask(f"{host.origin}/a.jpg?X-Amz-Signature=c4n4ry")
+    assert str(raised.value) == f"fetching {host.origin}/a.jpg: the answer can't be read as HTTP"
+
+
+async def test_an_encoding_that_was_not_asked_for_is_refused_without_the_urls_query(host: RawServer) -> None:
+    host.answer = lambda _: reply(b"x", "200 OK", "Content-Encoding: br")
+    with pytest.raises(SourceError) as raised:
+        await ask(f"{host.origin}/a.jpg?X-Amz-Signature=c4n4ry")
+    assert str(raised.value) == f"fetching {host.origin}/a.jpg: it is sent in an encoding that wasn't asked for"
 
 
 @pytest.mark.parametrize(
