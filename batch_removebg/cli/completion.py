@@ -22,6 +22,8 @@ def script(shell: str) -> str:
     models, shops = tuple(weights.MODELS), tuple(presets.shipped())
     names = {"model": models, "models": models, "preset": shops, "presets": shops}
     for command, action in _actions(root):
+        if action.help == argparse.SUPPRESS:  # too many for `--help`, and good to have here
+            action.help = "see run --help-all"
         metavar = str(action.metavar)
         if metavar == "NAME" and (known := names.get(action.dest) or names.get(command)):
             action.choices = known

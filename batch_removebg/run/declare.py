@@ -84,7 +84,7 @@ def declared(table: type) -> dict[str, Option]:
             [hint] = set(get_args(hint)) - {NoneType}
         kind = get_origin(hint)
         choices, collect = get_args(hint) if kind is Literal else (), {tuple: tuple, Mapping: dict}.get(kind)
-        stated = isinstance(default, bool | NoneType | dict) or "default" in entry.help
+        stated = isinstance(default, bool | NoneType | dict | tuple) or "default" in entry.help
         found[one.name] = replace(
             entry,
             help=entry.help if stated else f"{entry.help} (default `{_plain(default)}`)",

@@ -45,6 +45,8 @@ def test_a_script_is_sound_and_knows_every_command(shell: str, tmp_path: Path) -
     [
         (("rev",), ["review"]),
         (("run", "--max-p"), ["--max-pixels", "--max-predictions"]),
+        (("run", "--no-t"), ["--no-trim"]),
+        (("config", "init", "--exc"), ["--exclude"]),
         (("run", "photos", "--provider", "re"), ["replicate"]),
         (("run", "photos", "--preset", "amazon"), ["amazon", "amazon-zoom"]),
         (("run", "ph"), ["photos", "photos.csv"]),
