@@ -12,6 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from batch_removebg.errors import DiskError, SettingsError
 from batch_removebg.net.headers import parse as header
 from batch_removebg.net.urls import scrubbed
@@ -19,7 +21,7 @@ from batch_removebg.run.config_file import KEYS, PREFIX, File, Given, Layer, fil
 from batch_removebg.run.declare import Option, declared, nearest
 from batch_removebg.run.night import Extras, extras
 from batch_removebg.run.notify.notifier import Notifier
-from batch_removebg.run.notify.rules import parse, secret
+from batch_removebg.run.notify.rules import Notify, parse, secret
 from batch_removebg.run.options import CONFIG, Options
 from batch_removebg.run.settings import Settings
 
@@ -58,7 +60,7 @@ def jobs(read: Sequence[File], names: Sequence[str]) -> dict[str, Job]:
 
 
 def settings(
-    args: argparse.Namespace, read: Sequence[File], out: str, job: Job = _NO_JOB, name: str = ""
+    args: argparse.Namespace, read: Sequence[File], out: str, job: Job = _NO_JOB, name: str | None = None
 ) -> tuple[Settings, Extras]:
     """The settings of a run, and who is told of it; raises SettingsError, which says where the value stands."""
     options = _gathered(args, read, job)
@@ -66,13 +68,13 @@ def settings(
     try:
         if "header" in given:
             given["header"] = tuple(map(_filled, given["header"]))
-        made = Settings(out=Path(out), given=frozenset(given), **given)
+        made = Settings(out=Path(out), given=frozenset(given), job=name, **given)
     except SettingsError as error:
         flags = re.findall(r"--[a-z-]*[a-z]", str(error))
         origins = {one.flag: options[one.name].origin for one in KEYS.values() if one.name in options}
         where = [f"{flag} is from {origins[flag]}" for flag in flags if origins.get(flag, flag) != flag]
         raise SettingsError(f"{error} ({', '.join(dict.fromkeys(where))})" if where else str(error)) from error
-    return made, extras(made, _notifier(read, job, made), job=name)
+    return made, extras(made, Notifier(_told(read, job)[0], report.closing))
 
 
 def _gathered(args: argparse.Namespace, read: Sequence[File], job: Job = _NO_JOB) -> Layer:
@@ -97,15 +99,15 @@ def _filled(text: str) -> str:
         raise SettingsError(f"--header: {error}") from None
 
 
-def _notifier(read: Sequence[File], job: Job, made: Settings) -> Notifier:
+def _told(read: Sequence[File], job: Job) -> tuple[Notify, Layer]:
+    """Who is told, and where the keys of that stand; raises SettingsError."""
     keys = next(filter(None, [job[1], *(file.notify for file in read)]), {})
     origin = next((one.origin for one in keys.values()), "")
     try:
-        notify = parse({key: one.value for key, one in keys.items()}, Path(origin.rpartition(":")[0]).parent)
+        return parse({key: one.value for key, one in keys.items()}, Path(origin.rpartition(":")[0]).parent), keys
     except SettingsError as error:
         place = keys.get(str(error).partition(":")[0])
         raise SettingsError(f"{place.origin if place else origin}: {error}") from None
-    return Notifier(notify, report.closing)
 
 
 def show(args: argparse.Namespace) -> None:
@@ -118,6 +120,9 @@ def show(args: argparse.Namespace) -> None:
     lines = {
         key: options[name] if name in options else Given(known[name].default, "default") for key, name in names.items()
     }
+    notify, stated = _told(read, job)
+    for key, value in ((f"notify.{name.replace('_', '-')}", value) for name, value in asdict(notify).items()):
+        lines[key] = Given(value or None, stated.get(key[7:], Given(None, "default")).origin)
     lines = {key: Given(_texts(key, one.value, masked=True), one.origin) for key, one in lines.items()}
     if args.json:
         plain = {key: {"value": one.value, "from": one.origin} for key, one in lines.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from batch_removebg.run.window import fixed
 
 from . import config, report
 from .console import Console, failure, result, table
+from .parser import OUT
 
 _GRAVEST = (1, 143, 130, 129, 2, 4, 11, 5, 3, 0)
 """Exit codes, the gravest first: the one of all jobs is the first that one of them has."""
@@ -30,6 +32,8 @@ Begin = Callable[[list[str], Settings, Extras], Summary | None]
 def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
     """Run the jobs, all of which are checked before the first; the exit code. Raises SettingsError."""
     read = config.found(args)
+    if os.environ.get(OUT):
+        raise SettingsError(f"{OUT}: unset it: each [[job]] has an out of its own")
     ready, told, now = {}, dict[Path, list[Summary]](), Clock().wall()
     for name, job in config.jobs(read, args.names).items():
         try:
@@ -54,11 +58,10 @@ def command(args: argparse.Namespace, console: Console, begin: Begin) -> int:
         ended[name] = _ended(once, console)
         if ended[name][0] > _SIGNAL:
             break
-    code = min((code for code, _ in ended.values()), key=_GRAVEST.index)
+    codes = {name: code for name, (code, _) in ended.items()}
+    code = min(codes.values(), key=_GRAVEST.index)
     if args.progress == "json":
-        result(
-            json.dumps({"event": "jobs", "jobs": {name: code for name, (code, _) in ended.items()}, "exit_code": code})
-        )
+        result(json.dumps({"event": "jobs", "jobs": codes, "exit_code": code}))
     rows = [
         (name, f"exit code {ended[name][0]}", ended[name][1]) if name in ended else (name, "", "not begun")
         for name in ready

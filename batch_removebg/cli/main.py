@@ -99,15 +99,13 @@ async def _told(
         console.error(report.outcome(summary))
     if isinstance(shown, JsonLines):
         shown.put({"event": "summary", **summary.as_json()})
-    elif settings.summary == "-":
-        result(json.dumps(summary.as_json()))
     else:
-        result(str(summary.results))
+        result(json.dumps(summary.as_json()) if settings.summary == "-" else str(summary.results))
     return summary
 
 
 def _watch(args: argparse.Namespace, console: Console) -> int:
-    from batch_removebg.run.night import told
+    from batch_removebg.run.night import told, written
     from batch_removebg.run.notify.targets import BRIEF
     from batch_removebg.run.put_away import Shelves
     from batch_removebg.run.watch import watch
@@ -120,6 +118,7 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
     shelves = Shelves(*(Path(path) if path else None for path in paths))
     with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
         work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
+        work = partial(work, beat=extras.beat and partial(written, extras.beat))
         work = partial(work, run=lambda inputs, settings, **given: told(inputs, settings, extras, **given))
         try:
             return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None}).exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from itertools import takewhile
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ exit codes: 0 every item saved; 1 a bug; 2 usage, settings or manifest; 3 some i
 4 aborted (key, credit, budget, disk, ledger); 5 out of time (--until, --max-runtime), the next run goes on;
 11 OUT is locked by another run; 130 interrupted (143 by SIGTERM)"""
 
+OUT = "BATCH_REMOVEBG_OUT"
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -133,9 +135,9 @@ def _batch(run: argparse.ArgumentParser, options: type[Options]) -> Any:
         help="a folder, a picture, a glob, a manifest (.csv .tsv .json .jsonl .xlsx .txt …, also at a URL), a URL, "
         "or - for manifest lines on stdin",
     )
-    run.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for pictures, `ledger.jsonl` and `results.json`"
-    )
+    out = os.environ.get(OUT) or None
+    about = "folder for pictures, `ledger.jsonl` and `results.json`"
+    run.add_argument("--out", required=out is None, default=out, metavar="DIR", help=about)
     run.usage = f"{run.prog} INPUT... --out DIR [flags]"
     run.add_argument("--help-all", dest="help", action="help", help="show all flags")
     groups: dict[str, Any] = {}

@@ -61,7 +61,7 @@ def _cost(summary: Summary, settings: Settings) -> str:
         used = f" ({summary.engine})" if summary.engine is not None else ""
         text = f"predictions: {summary.predictions} by the engine on this machine{used}, nothing billed"
     else:
-        price = f", {summary.predictions * settings.price:.4g} USD" if settings.price is not None else ""
+        price = f", {summary.cost:.4g} USD" if summary.cost is not None else ""
         text = f"predictions: {summary.predictions} bought from {settings.base}{price}"
     if summary.reused:
         text += f"; {summary.reused} made without one, from the results of earlier ones"

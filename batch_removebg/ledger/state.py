@@ -139,6 +139,7 @@ class Run(Struct, frozen=True, gc=False):
     pending: int = 0  # at its end, those included that no line names
     done: int = 0  # saved or failed in it
     last: str = ""  # when the last of these was
+    flight: float | None = None  # seconds from create to picture by which nearly all were home, in the last that knew
 
     def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
         """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
@@ -184,14 +185,16 @@ class Fold:
             if isinstance(entry, Saved | Failed):
                 self.run = replace(self.run, done=self.run.done + 1, last=entry.t)
         elif isinstance(entry, events.RunStarted):
+            flight = self.run.flight if (self.provider, self.version) == (entry.provider, entry.version) else None
             self.provider, self.version, self.settings = entry.provider, entry.version, _writable(entry.settings) or {}
-            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items)
+            self.run = Run(started=entry.t, pid=entry.pid, items=entry.items, flight=flight)
             if self.provider != "local":
                 self.engine = None
         elif isinstance(entry, events.EngineLoaded):
             self.engine = entry.engine
         elif isinstance(entry, events.RunFinished):
             told = {name: getattr(entry, name) for name in ("reason", "exit_code", "unread", "pending")}
+            told["flight"] = self.run.flight if entry.flight is None else entry.flight
             ended = entry.state or ("stopped" if entry.pending else "finished")  # older versions don't say
             self.run = replace(self.run, **told, state=ended, ended=entry.t)
 

@@ -78,6 +78,7 @@ class Pipeline:
     left: int = 0  # items that were told to be pending
     ended: bool = False  # by itself
     saved: int = 0
+    failed: int = 0
     reused: int = 0  # of the saved: without a prediction
     escalated: int = 0  # of the saved: by a better network than the run's
 
@@ -322,6 +323,7 @@ class Pipeline:
     def _over(self, kind: Kind, todo: Todo, text: str = "", error_kind: str = "") -> None:
         started = todo.item.id in self._started
         self.left += kind is Kind.PENDING
+        self.failed += kind is Kind.FAILED
         self._started.discard(todo.item.id)
         state = self.context.ledger.fold.items.get(todo.item.id) if kind is Kind.SAVED else None
         text, flags = (state.place(text), state.flags) if state is not None else (text, ())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import anyio
@@ -24,6 +24,7 @@ from batch_removebg.manifest import reader
 from batch_removebg.model import Item, Provider, UrlRow
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.watchers import Handled
+from batch_removebg.providers.polling import RunTimes
 from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -36,7 +37,7 @@ from .release import release
 from .settings import Settings
 from .summary import Summary, failures, flagged
 from .tracing import traced
-from .window import Window, window
+from .window import Window, usual, window
 
 CHECKED_ROWS = 10_000  # of the manifest, before the first create
 _READ_ON = 5.0  # seconds for the rest of the manifest, about a million rows
@@ -113,10 +114,10 @@ async def _run(
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun
             if settings.prune and pipeline.reader.whole and not pipeline.reader.hidden:
                 pruned = await anyio.to_thread.run_sync(prune, out, fold, clock.stamp())
-            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, out, seconds, pruned, run_id)
+            summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, settings, seconds, run_id)
         if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
             await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
-        return await _close(ledger, summary, clock)
+        return await _close(ledger, replace(summary, pruned=pruned), pipeline.flights, clock)
 
 
 def _started(settings: Settings, provider: Provider, count: int | None, run_id: str) -> RunStarted:
@@ -150,13 +151,13 @@ def _look(settings: Settings, columns: set[str], item: Item | UrlRow) -> str:
 
 
 def _summarise(
-    pipeline: Pipeline, reading: RunItems, before: int, out: Path, seconds: float, pruned: int, run_id: str
+    pipeline: Pipeline, reading: RunItems, before: int, settings: Settings, seconds: float, run_id: str
 ) -> Summary:
     """The outcome of this run; `before`: possible duplicates of earlier runs. Blocks."""
     fold, counts = reading.fold, reading.counts()
     predictions = pipeline.purchaser.budget.bought
     return Summary(
-        out=out,
+        out=settings.out,
         **{name: counts[name] for name in ("saved", "failed", "pending", "gone")},
         skipped=counts["saved"] - pipeline.saved,
         reused=pipeline.reused,
@@ -169,12 +170,14 @@ def _summarise(
         limited=pipeline.reader.limited,
         unread=not pipeline.reader.whole,
         left=pipeline.reader.left,
-        pruned=pruned,
         held=sum(state.held for _, state in fold.each(FLAGGED)),
         flags=flagged(fold.each(FLAGGED), {each.preset for each in pipeline.context.recipe.finishes}),
         engine=fold.engine if predictions else None,
         left_out=pipeline.reader.left_out,
         run_id=run_id,
+        tried=pipeline.failed,
+        cost=settings.cost(predictions),
+        job=settings.job,
     )
 
 
@@ -185,13 +188,13 @@ def _stopped(pipeline: Pipeline) -> BatchError | None:
     return None if done and isinstance(reason, WindowClosed) else reason
 
 
-async def _close(ledger: Ledger, summary: Summary, clock: Clock) -> Summary:
+async def _close(ledger: Ledger, summary: Summary, flights: RunTimes, clock: Clock) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     names = ("saved", "failed", "pending", "predictions", "possible_duplicates", "state", "exit_code", "unread")
     told = {name: getattr(summary, name) for name in names}
     reason = summary.stopped or ("--limit is reached" if summary.limited else None)
     told |= {"t": clock.stamp(), "seconds": round(summary.seconds, 3), "reason": reason and str(reason)}
-    end = RunFinished(**told)
+    end = RunFinished(**told, flight=usual(flights))
     try:
         await write_snapshot(summary.results, ledger, end)
         await ledger.append(end)

@@ -26,7 +26,8 @@ from .declare import Option, declared, nearest, option
 from .options import CONFIG, Options
 
 PREFIX = "BATCH_REMOVEBG_"
-_OTHERS = {"MODELS", "CONFIG", "PROFILE", *("BROWSER", "CASES", "CHAOS", "LONG", "RENDER_PYTHON", "REPORT", "SEED")}
+_TESTS = {"BROWSER", "CASES", "CHAOS", "LONG", "RENDER_PYTHON", "REPORT", "SEED"}
+_OTHERS = {"OUT", "MODELS", "CONFIG", "PROFILE"} | _TESTS
 """Variables that are no options: the program's, and those of its tests."""
 _LONGEST = 1 << 20  # bytes of a file
 _SECRET = re.compile(r"\br8_\w{8}|\bwhsec_\w|\bBearer \S|^[\w-]*(key|token|secret|password)=", re.IGNORECASE)

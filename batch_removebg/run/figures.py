@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +17,7 @@ from batch_removebg.storage.atomic import write_atomic
 from .settings import Settings
 from .summary import Summary
 
-_SUCCESS = "last_success_timestamp_seconds"
+_SUCCESS, _BEAT = "last_success_timestamp_seconds", "heartbeat_timestamp_seconds"
 _METRICS = {
     _SUCCESS: "when a run last ended with exit code 0",
     "last_completion_timestamp_seconds": "when the last run ended, however that was",
@@ -28,20 +29,31 @@ _METRICS = {
     "cost_dollars": "predictions of the last run by --price",
     "flagged_items": "saved items that are worth a look, by flag",
     "build_info": "what made the last run",
+    _BEAT: "when a run last ended, or a watch last looked and had nothing to do",
+    "items_total": "items that runs have saved, or that have failed in them, since this file was begun",
+    "predictions_total": "bought since this file was begun",
+    "cost_dollars_total": "spent by --price since this file was begun",
 }
-"""Gauges, and what each says."""
+"""What each says: those of `_total` are counters, the others gauges."""
 _PREFIX = "batchremovebg_"
 Figure = tuple[str, dict[str, str], float]  # name, labels, value
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError where a file of another kind would be replaced by what is told of a run."""
+    """Raise SettingsError where what is told of a run would replace a file of another kind, or can't be written."""
     for flag, name, ours in (
         ("--summary", settings.summary, _is_summary),
         ("--metrics", settings.metrics, lambda data: _PREFIX.encode() in data),
     ):
+        if name is None or name == "-":
+            continue
+        path = Path(name).absolute()
+        made = not path.parent.exists() and settings.out.absolute().is_relative_to(path.parent)  # by the run
+        if path.is_dir() or not (made or os.access(path.parent, os.W_OK | os.X_OK)):
+            problem = "it is a folder" if path.is_dir() else "its folder isn't there, or nothing can be written to it"
+            raise SettingsError(f"{flag} {name}: {problem}; name a file in a folder of yours")
         with suppress(OSError):
-            if name is not None and name != "-" and (data := Path(name).read_bytes()) and not ours(data):
+            if (data := path.read_bytes()) and not ours(data):
                 raise SettingsError(f"{flag} {name}: there is a file that this program hasn't written; name another")
 
 
@@ -59,22 +71,35 @@ def write_summary(path: Path, told: Summary | list[Summary]) -> None:
     write_atomic(path, f"{json.dumps(found)}\n".encode())
 
 
-def write_metrics(path: Path, summary: Summary, settings: Settings, *, job: str = "", now: float | None = None) -> None:
+def write_metrics(path: Path, summary: Summary, settings: Settings, *, now: float | None = None) -> None:
     """Write the figures, in the place of those of the same OUT and job; what else is in the file stays.
 
-    The last success stays, too, unless this is one. Raises DiskError, and OSError where the file can't be read.
+    The last success stays, too, unless this is one; totals grow. Raises DiskError, OSError where it can't be read.
     """
+    _put(path, summary.out, summary.job, figures(summary, settings, now or time.time()), stays={_SUCCESS})
+
+
+def beat(path: Path, settings: Settings, *, now: float | None = None) -> None:
+    """Write that there was nothing to do, and what there is stays; raises as `write_metrics`."""
+    _put(path, settings.out, settings.job, [(_BEAT, {}, now or time.time())], stays=_METRICS)
+
+
+def _put(path: Path, out: Path, job: str | None, told: Iterable[Figure], *, stays: Container[str]) -> None:
     core, text = import_module("prometheus_client.core"), import_module("prometheus_client")
-    mine = {"out": str(summary.out.absolute())} | ({"job": job} if job else {})
-    found = [(name, mine | labels, value) for name, labels, value in figures(summary, settings, now or time.time())]
-    lasts = summary.exit_code != 0
+    mine = {"out": str(out.absolute())} | ({"job": job} if job else {})
+    found = {(name, frozenset((mine | labels).items())): value for name, labels, value in told}
     for name, labels, value in _before(path):
-        ours = {label: labels.get(label) for label in ("out", "job")} == {"job": None, **mine}
-        if name in _METRICS and (not ours or (lasts and name == _SUCCESS)):
-            found.append((name, labels, value))
-    families = {name: core.GaugeMetricFamily(_PREFIX + name, about) for name, about in _METRICS.items()}
-    for name, labels, value in found:
-        families[name].add_sample(_PREFIX + name, labels, value)
+        key = (name, frozenset(labels.items()))
+        theirs = {label: labels.get(label) for label in ("out", "job")} != {"job": None, **mine}
+        if name.endswith("_total"):
+            found[key] = value + found.get(key, 0.0)
+        elif theirs or name in stays:
+            found.setdefault(key, value)
+    kinds = {True: core.CounterMetricFamily, False: core.GaugeMetricFamily}
+    families = {name: kinds[name.endswith("_total")](_PREFIX + name, about) for name, about in _METRICS.items()}
+    for (name, labelled), value in found.items():
+        if name in families:
+            families[name].add_sample(_PREFIX + name, dict(labelled), value)
     told = [family for family in families.values() if family.samples]
     write_atomic(path, text.generate_latest(SimpleNamespace(collect=lambda: told)))
 
@@ -84,6 +109,7 @@ def figures(summary: Summary, settings: Settings, now: float) -> Iterator[Figure
     if summary.exit_code == 0:
         yield _SUCCESS, {}, now
     yield "last_completion_timestamp_seconds", {}, now
+    yield _BEAT, {}, now
     yield "run_duration_seconds", {}, summary.seconds
     yield "exit_code", {}, summary.exit_code
     yield (
@@ -95,10 +121,13 @@ def figures(summary: Summary, settings: Settings, now: float) -> Iterator[Figure
         return
     for status in ("saved", "failed", "pending"):
         yield "items", {"status": status}, getattr(summary, status)
-    yield "predictions", {}, summary.predictions
+    yield "items_total", {"status": "saved"}, summary.saved - summary.skipped
+    yield "items_total", {"status": "failed"}, summary.tried
     yield "possible_duplicates", {}, summary.possible_duplicates
-    if settings.price is not None and not settings.local:
-        yield "cost_dollars", {}, summary.predictions * settings.price
+    for end in ("", "_total"):
+        yield f"predictions{end}", {}, summary.predictions
+        if summary.cost is not None:
+            yield f"cost_dollars{end}", {}, summary.cost
     for group in summary.flags:
         yield "flagged_items", {"flag": group.kind}, group.count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from batch_removebg.errors import BatchError
 from batch_removebg.events import Event, Kind, Listener, ignore
 
 from . import batch
-from .figures import check, write_metrics, write_summary
+from .figures import beat, check, write_metrics, write_summary
 from .notify.notifier import NOBODY, Notifier
 from .settings import Settings
 from .summary import Summary
+from .window import check as ahead
 
 _LONGEST = 10.0  # seconds for a file of the summary
 Writer = Callable[[Summary], None]
@@ -32,18 +33,23 @@ class Extras:
 
     summary: Writer | None = None  # the summary as a document
     metrics: Writer | None = None
+    beat: Callable[[], None] | None = None  # writes that there was nothing to do, as a Writer does
     notifier: Notifier = NOBODY
 
 
-def extras(settings: Settings, notifier: Notifier = NOBODY, *, job: str = "") -> Extras:
-    """What is told of the runs of a job with these settings; where the summary goes to stdout, that is the caller's.
+def extras(settings: Settings, notifier: Notifier = NOBODY) -> Extras:
+    """What is told of runs with these settings, as they were given; a summary on stdout is the caller's to write.
 
-    Raises SettingsError where a file of another kind has the name of one that is to be written.
+    Raises SettingsError where a file that is to be written can't be, or is another kind's, and where `until` is past.
     """
     check(settings)
+    if settings.until is not None:
+        ahead(settings.until, Clock().wall())
     document = partial(write_summary, Path(settings.summary)) if settings.summary not in (None, "-") else None
-    figures = partial(write_metrics, Path(settings.metrics), settings=settings, job=job) if settings.metrics else None
-    return Extras(document, figures, notifier)
+    if settings.metrics is None:
+        return Extras(document, notifier=notifier)
+    figures, alive = (partial(write, Path(settings.metrics), settings=settings) for write in (write_metrics, beat))
+    return Extras(document, figures, alive, notifier)
 
 
 async def told(
@@ -63,34 +69,38 @@ async def told(
     async with extras.notifier.during(settings, listener, clock) as telling:
         run_id = telling.run
         once = partial(batch.run, inputs, settings, listener=telling.hear, clock=clock, run_id=run_id, **given)
-        summary, error = await _ended(once, settings.out, run_id)
+        summary, error = await _ended(once, settings, run_id)
         for write in filter(None, (extras.summary, extras.metrics)):
-            await _written(write, summary, listener)
+            await written(partial(write, summary), listener)
         await telling.end(summary)
     if error is not None:
         raise error
     return summary
 
 
-async def _ended(once: Callable[[], Awaitable[Summary]], out: Path, run_id: str) -> tuple[Summary, Exception | None]:
+async def _ended(
+    once: Callable[[], Awaitable[Summary]], settings: Settings, run_id: str
+) -> tuple[Summary, Exception | None]:
     """The outcome of a run, and the exception it ended with."""
     try:
         return await once(), None
     except BatchError as error:
-        return _refused(out, error, run_id), error
+        return _refused(settings, error, run_id), error
     except Exception as error:  # noqa: BLE001  # told, and raised again
-        return _refused(out, BatchError(f"a bug in batch-removebg: {type(error).__name__}"), run_id), error
+        return _refused(settings, BatchError(f"a bug in batch-removebg: {type(error).__name__}"), run_id), error
 
 
-def _refused(out: Path, error: BatchError, run_id: str) -> Summary:
-    return Summary(out, 0, 0, 0, 0, 0, 0, 0, seconds=0.0, failures=(), stopped=error, run_id=run_id)
+def _refused(settings: Settings, error: BatchError, run_id: str) -> Summary:
+    nothing = Summary(settings.out, 0, 0, 0, 0, 0, 0, 0, seconds=0.0, failures=(), stopped=error)
+    return replace(nothing, run_id=run_id, cost=settings.cost(0), job=settings.job)
 
 
-async def _written(write: Writer, summary: Summary, listener: Listener) -> None:
+async def written(write: Callable[[], None], listener: Listener) -> None:
+    """Write it, in a thread and for a while only; what goes wrong is a warning."""
     problem = f"it takes longer than {_LONGEST:g} s"
     try:
         with anyio.move_on_after(_LONGEST):
-            await anyio.to_thread.run_sync(write, summary, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
             return
     except Exception as error:  # noqa: BLE001  # a run that went well must not end as a bug
         problem = str(error) if isinstance(error, (BatchError, OSError)) else f"{type(error).__name__}, a bug"

@@ -235,10 +235,11 @@ def _after(settings: Settings, bought: int) -> Settings:
 
 def _joined(first: Summary, second: Summary) -> Summary:
     """Of both, which have made different items."""
-    added = ("seconds", "predictions", "reused", "escalated", "possible_duplicates")
+    added = ("seconds", "predictions", "reused", "escalated", "possible_duplicates", "tried")
     told = {name: getattr(first, name) + getattr(second, name) for name in added}
     told |= {"skipped": max(0, second.skipped - (first.saved - first.skipped)), "engine": second.engine or first.engine}
-    return replace(second, **told)
+    cost = None if second.cost is None else second.cost + (first.cost or 0)
+    return replace(second, **told, cost=cost)
 
 
 def unspent(settings: Settings, bought: int) -> Settings:

@@ -97,6 +97,7 @@ class Settings(Options):
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
     part: Part = field(default=Part(), compare=False)
     lasting: Lasting = field(default=Lasting(), compare=False)
+    job: str | None = field(default=None, compare=False)  # the name of the [[job]]
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
@@ -226,6 +227,10 @@ class Settings(Options):
                 spent = f"{max(count, before)} predictions were bought at --price {self.price:g}"
                 limits.append((max(0, count - before), f"{flag} {most:g} is reached: {spent} {where}"))
         return min(limits, default=(None, ""))
+
+    def cost(self, predictions: int) -> float | None:
+        """US dollars that so many predictions cost; None where nothing is billed, or the price isn't known."""
+        return None if self.local or self.price is None else round(predictions * self.price, 9)
 
     @property
     def local(self) -> bool:

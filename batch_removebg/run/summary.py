@@ -50,6 +50,9 @@ class Summary:
     engine: str | None = None  # what the local engine ran on, as `openvino CPU bf16`; None where it predicted nothing
     left_out: LeftOut = field(default_factory=dict)  # of folders
     run_id: str = ""  # a UUID, as `run_started` has it
+    tried: int = 0  # of the failed: in this run
+    cost: float | None = None  # US dollars for `predictions`; None where nothing is billed, or the price isn't known
+    job: str | None = None  # the name of the [[job]]
 
     @property
     def total(self) -> int:
@@ -89,8 +92,9 @@ class Summary:
         return {
             "v": 1,
             "run_id": self.run_id,
+            "job": self.job,
             **{name: str(getattr(self, name)) for name in ("out", "ledger", "results")},
-            **{name: getattr(self, name) for name in (*plain, "engine")},
+            **{name: getattr(self, name) for name in (*plain, "cost", "engine")},
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"kind": f.kind, "count": f.count, "examples": [{"item": i, "message": m} for i, m in f.examples]}

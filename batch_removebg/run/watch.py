@@ -55,7 +55,7 @@ _POLL = 10.0  # the same where it gives none
 _MISSING = 5.0  # and while an INPUT isn't there, or is empty
 _BREATH = 0.25  # seconds between two looks at least, or four times as long as one takes
 _SHORTEST, _LONGEST = 5.0, 300.0  # seconds until a run that left something is followed by another
-_DAY = 86400.0
+_BEAT, _DAY = 60.0, 86400.0
 _KEPT = 1000  # remarks that are said once
 _PASSING = kinds(RetryError)
 _WAITS = (AbortError, LockedError, ManifestError)
@@ -73,13 +73,15 @@ async def watch(
     poll: float | None = None,
     shelves: Shelves = STAY,
     run: Callable[..., Awaitable[Summary]] = batch.run,
+    beat: Callable[[Listener], Awaitable[None]] | None = None,
     hints: Hints | None = None,
     clock: Clock | None = None,
 ) -> Summary:
     """Do what is there and what comes, until a signal or the end of the budget; returns the last run's outcome.
 
-    `poll`: seconds between two looks; None: by the system's hints, where there are any. Raises SettingsError,
-    LockedError where another one watches for OUT, and what a run can't be begun for.
+    `poll`: seconds between two looks; None: by the system's hints, where there are any. `beat` is called after looks
+    that found nothing to do, once a minute at most. Raises SettingsError, LockedError where another one watches for
+    OUT, and what a run can't be begun for.
     """
     clock, state = clock or Clock(), settings.out / layout.STATE
     for value in inputs:
@@ -100,7 +102,7 @@ async def watch(
         hints = watchfiles()
     await anyio.to_thread.run_sync(make_folder, state)
     with locked(state, clock=clock, by="watch"), closing(Kept()) as engines:
-        watcher = _Watcher(inputs, settings, shelves, say, listener, run, clock, poll, engines)
+        watcher = _Watcher(inputs, settings, shelves, say, listener, run, clock, poll, engines, beat)
         async with anyio.create_task_group() as beside:
             systemd.tell(READY=1, STATUS=f"watches for {settings.out}")
             beside.start_soon(systemd.alive)
@@ -130,12 +132,14 @@ class _Watcher:
     clock: Clock
     poll: float | None
     engines: Kept
+    beat: Callable[[Listener], Awaitable[None]] | None = None
     begun: bool = False
     last: BatchError | None = None  # what the last run ended with
     again: float = math.inf  # when what was left is taken up
     gap: float = 0.0  # seconds before that
     seen: int = 0  # files at the last look that saw any
     looked: float = -math.inf
+    beaten: float = -math.inf
     took: float = 0.0  # by the last look
     heard: set[str] = field(default_factory=set)
 
@@ -207,6 +211,9 @@ class _Watcher:
             fresh, there = await self._look()
             if there and (fresh or min(self.again, self.arrivals.next()) <= now()):
                 return True
+            if self.beat is not None and now() - self.beaten >= _BEAT:
+                self.beaten = now()
+                await self.beat(partial(self._hear, dict.fromkeys(Kind, 0)))
             if now() - self.told >= _DAY:
                 self.told = now()
                 self.say(f"nothing new for a day; {self.arrivals.count} files are watched")

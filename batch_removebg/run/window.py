@@ -22,7 +22,7 @@ ahead doesn't make a night's run last into the day. To end early costs nothing, 
 _LOOK = 5.0  # seconds between two looks at the clocks, which may jump
 _ALL, _SPARE, _LANDING = 0.95, 1.5, 5.0
 """Quantile of the times from create to picture, what it is multiplied by, and seconds that are added."""
-UNKNOWN, _OWN = 30.0, 10.0  # seconds that this is taken for before it is known, by an API and by the engine here
+UNKNOWN, _OWN = 30.0, 10.0  # seconds that are set aside before it was ever known, by an API and by the engine here
 
 
 def seconds(text: str) -> float:
@@ -64,6 +64,13 @@ def deadline(now: float, until: str, zone: tzinfo | None = None) -> float:
     return next(moment for day in days for moment in _moments(day) if moment > now)
 
 
+def check(until: str, now: float) -> None:
+    """Raise SettingsError where that is a date and time that is past; what a loop has `fixed` may well be."""
+    if (moment := deadline(now, until)) <= now:
+        end, here = (datetime.fromtimestamp(at).astimezone().isoformat(" ", "minutes") for at in (moment, now))
+        raise SettingsError(f"--until {until}: {end} is past, since it is {here}; give a time that is to come")
+
+
 def _moments(shown: datetime) -> tuple[float, ...]:
     """When clocks show that, in seconds since 1970."""
     first, second = shown.timestamp(), shown.replace(fold=1).timestamp()
@@ -81,13 +88,18 @@ def fixed(until: str, now: float) -> str:
     return datetime.fromtimestamp(deadline(now, until)).astimezone().isoformat()
 
 
-def last_purchase(deadline: float, flights: RunTimes, *, unknown: float) -> float:
+def usual(flights: RunTimes) -> float | None:
+    """Seconds from create to picture by which nearly all items are home; None while too few are known."""
+    found = flights.quantile(_ALL)
+    return found and round(found, 3)
+
+
+def last_purchase(deadline: float, flight: float | None, *, unknown: float) -> float:
     """The moment after which nothing is bought any more, so that what is in flight comes home by the deadline.
 
-    `flights`: seconds from creates to pictures; `unknown`: what they are taken for while too few are known.
+    `flight`: what is `usual`; `unknown`: what is set aside where that isn't known.
     """
-    usual = flights.quantile(_ALL)
-    return deadline - (unknown if usual is None else _SPARE * usual + _LANDING)
+    return deadline - (unknown if flight is None else _SPARE * max(0.0, flight) + _LANDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,8 @@ def window(until: str | None, max_runtime: str | None, clock: Clock, zone: tzinf
 async def keep(window: Window, context: Context, run: CancelScope, flights: RunTimes) -> None:
     """Let the run buy as long as that can come home in time, and end it when there is none left."""
     clock, unknown = context.clock, UNKNOWN if context.provider.capabilities.billed else _OWN
-    while (rest := last_purchase(window.left()[0], flights, unknown=unknown)) > 0.001:
+    before = context.ledger.fold.run.flight  # of earlier runs
+    while (rest := last_purchase(window.left()[0], usual(flights) or before, unknown=unknown)) > 0.001:
         await clock.sleep(min(rest, _LOOK))
     left, flag = window.left()
     context.gate.close(

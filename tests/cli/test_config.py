@@ -44,8 +44,8 @@ def settings_of(monkeypatch: pytest.MonkeyPatch, said: Said, shop: Path) -> Any:
 
     monkeypatch.setattr(batch, "run", run)
 
-    def settings(*argv: str) -> Settings:
-        assert said("run", "in", "--out", "out", *argv)[0] == 4
+    def settings(*argv: str, out: str | None = "out") -> Settings:
+        assert said("run", "in", *(("--out", out) if out else ()), *argv)[0] == 4
         return seen[-1]
 
     return settings
@@ -101,6 +101,22 @@ def test_what_the_settings_refuse_is_told_with_where_it_is_from(
     assert words in err
 
 
+def test_out_may_be_a_variable_and_the_flag_wins_and_jobs_have_their_own(
+    settings_of: Any, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCH_REMOVEBG_OUT", "elsewhere")
+    assert settings_of().out == Path("out")
+    assert settings_of(out=None).out == Path("elsewhere")
+    Path(CONFIG).write_text(job("a"))
+    assert said("jobs") == (2, "", "error: BATCH_REMOVEBG_OUT: unset it: each [[job]] has an out of its own\n")
+
+
+def test_an_end_that_is_past_is_refused_before_a_run_begins(shop: Path, said: Said) -> None:
+    code, out, err = said("run", "in", "--out", "out", "--until", "2020-01-31T06:00")
+    assert (code, out, Path("out").exists()) == (2, "", False)
+    assert err.startswith("error: --until 2020-01-31T06:00: 2020-01-31 06:00")
+
+
 def test_config_and_no_config_exclude_each_other(shop: Path, said: Said) -> None:
     code, _, err = said("run", "in", "--out", "out", "--config", "x", "--no-config")
     assert (code, "not allowed with" in err) == (2, True)
@@ -132,10 +148,37 @@ def test_show_names_the_place_of_every_value_and_masks_secrets(
     monkeypatch.setenv("BATCH_REMOVEBG_HEADER", "Authorization: Bearer sesame")
     found = json.loads(said("config", "show", "--json")[1])
     assert found["files"] == [CONFIG]
-    assert list(found["options"]) == list(KEYS)
+    assert list(found["options"])[: len(KEYS)] == list(KEYS)
     assert found["options"]["limit"] == {"value": 5, "from": f"{CONFIG}:1"}
     assert found["options"]["header"] == {"value": ["Authorization: …"], "from": "BATCH_REMOVEBG_HEADER"}
     assert found["options"]["quality"] == {"value": None, "from": "default"}
+
+
+def test_show_tells_of_notify_names_and_places_and_refuses_what_a_run_would(
+    shop: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[notify]\nping = "env:PING"\ncommand = ["./tell", "--all"]\n' + job("a", '[job.notify]\non = "change"\n')
+    Path(CONFIG).write_text(text)
+    monkeypatch.setenv("PING", "https://hc.example/c4n4ry")
+    _, out, _ = said("config", "show", "a")
+    rows = [re.split(r"\s{2,}", line) for line in out.splitlines()]
+    assert [row for row in rows if row[0].startswith("notify.")] == [
+        ["notify.on", '["change"]', f"{CONFIG}:9"],
+        ["notify.apprise", "-", "default"],
+        ["notify.webhook", "-", "default"],
+        ["notify.webhook-secret", "-", "default"],
+        ["notify.command", '["tell", "--all"]', f"{CONFIG}:3"],
+        ["notify.ping", '"env:PING"', f"{CONFIG}:2"],
+    ]
+    found = json.loads(said("config", "show", "--json")[1])["options"]
+    assert found["notify.on"] == {"value": ["failure"], "from": "default"}
+    assert found["notify.ping"] == {"value": "env:PING", "from": f"{CONFIG}:2"}
+    Path(CONFIG).write_text(text.replace('"change"', '"chance"'))
+    code, out, err = said("config", "show", "a")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {CONFIG}:9: on: Invalid enum value 'chance'")
+    monkeypatch.delenv("PING")
+    assert said("config", "show") == (2, "", f"error: {CONFIG}:2: ping: env:PING is not set\n")
 
 
 # config init
@@ -226,6 +269,14 @@ def test_jobs_with_one_summary_give_a_list_of_theirs_and_none_runs_again_by_itse
     assert [Path(one["out"]).name for one in json.loads(Path("night.json").read_text())] == ["first", "last"]
     Path(CONFIG).write_text(TOP + job("first", 'every = "1h"\n'))
     assert "job first: --every is for a single run" in said("jobs")[2]
+
+
+def test_the_summaries_of_jobs_name_them_and_what_they_cost(shop: Path, provider: ScriptedProvider, said: Said) -> None:
+    Path(CONFIG).write_text(TOP + "price = 0.1\n" + job("first") + job("last"))
+    _, out, err = said("jobs", "first", "--progress", "json")
+    [told] = [json.loads(line) for line in out.splitlines() if '"summary"' in line]
+    assert (told["job"], told["cost"]) == ("first", 0.3)
+    assert "3 bought from http://127.0.0.1:9/v1, 0.3 USD" in err
 
 
 @pytest.mark.parametrize(

@@ -220,3 +220,13 @@ def test_signatures_that_older_versions_wrote_are_left_out_and_tell_items_apart_
     lost = fold.items[first].lost
     assert lost is not None
     assert lost.key == "https://shop.example/a.jpg"
+
+
+def test_how_long_items_took_is_known_as_long_as_runs_go_on_with_the_same_model() -> None:
+    started = {"event": "run_started", "provider": "replicate", "version": "v1"}
+    known = [started, {"event": "run_finished", "flight": 4.5}]
+    assert fold_of(*known).run.flight == 4.5
+    assert fold_of(*known, started, started, {"event": "run_finished"}).run.flight == 4.5
+    assert fold_of(*known, started, {"event": "run_finished", "flight": 2.0}).run.flight == 2.0
+    assert fold_of(*known, {**started, "version": "v2"}).run.flight is None
+    assert fold_of(*known, {**started, "provider": "gateway"}).run.flight is None

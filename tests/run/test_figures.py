@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from batch_removebg import errors
-from batch_removebg.run.figures import write_metrics, write_summary
+from batch_removebg.model import CreateRequest, Prediction
+from batch_removebg.run.figures import beat, write_metrics, write_summary
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
 from tests.support.doubles import ScriptedProvider
-from tests.support.shop import API, Said, provider, said, shop
+from tests.support.shop import API, Said, provider, said, shop, tree
 
 __all__ = ["provider", "said", "shop"]
 LOCAL = Settings(out=Path("out"))
@@ -32,7 +33,7 @@ def read(path: Path) -> Figures:
     parser = pytest.importorskip("prometheus_client.parser")
     found: Figures = {}
     for family in parser.text_string_to_metric_families(path.read_text(encoding="utf-8")):
-        assert family.type == "gauge"
+        assert family.type == ("counter" if family.samples[0].name.endswith("_total") else "gauge")
         assert family.documentation
         for sample in family.samples:
             assert sample.timestamp is None
@@ -43,16 +44,22 @@ def read(path: Path) -> Figures:
     return found
 
 
-def written(path: Path, found: Summary, settings: Settings = LOCAL, now: float = 1000.0, **job: str) -> Figures:
+def written(path: Path, found: Summary, settings: Settings = LOCAL, now: float = 1000.0) -> Figures:
     pytest.importorskip("prometheus_client")
-    write_metrics(path, found, settings, now=now, **job)
+    write_metrics(path, found, settings, now=now)
     return read(path)
 
 
 def test_every_figure_of_a_run_is_there(tmp_path: Path) -> None:
-    settings = Settings(out=Path("out"), provider="gateway", base_url="http://127.0.0.1:9/v1", price=0.25)
-    found = written(tmp_path / "m.prom", summary(flags=(Group("empty", 2, ()),), pending=0), settings, job="shoes")
+    settings = Settings(out=Path("out"), provider="gateway", base_url="http://127.0.0.1:9/v1")
+    ended = summary(flags=(Group("empty", 2, ()),), skipped=1, cost=1.0, job="shoes")
+    found = written(tmp_path / "m.prom", ended, settings)
     assert found == {
+        "heartbeat_timestamp_seconds job=shoes,out=/srv/out": 1000.0,
+        "items_total job=shoes,out=/srv/out,status=saved": 2.0,
+        "items_total job=shoes,out=/srv/out,status=failed": 0.0,
+        "predictions_total job=shoes,out=/srv/out": 4.0,
+        "cost_dollars_total job=shoes,out=/srv/out": 1.0,
         "last_success_timestamp_seconds job=shoes,out=/srv/out": 1000.0,
         "last_completion_timestamp_seconds job=shoes,out=/srv/out": 1000.0,
         "run_duration_seconds job=shoes,out=/srv/out": 2.5,
@@ -82,16 +89,45 @@ def test_a_first_run_that_fails_has_no_success_and_a_refused_one_tells_of_no_ite
     refused = summary(saved=0, stopped=errors.LockedError("another run"), predictions=0)
     assert {name.partition(" ")[0] for name in written(tmp_path / "m.prom", refused)} == {
         "last_completion_timestamp_seconds",
+        "heartbeat_timestamp_seconds",
         "run_duration_seconds",
         "exit_code",
         "build_info",
     }
 
 
+def test_counters_are_totals_of_all_runs_since_the_file_was_begun_and_gauges_those_of_the_last(tmp_path: Path) -> None:
+    path = tmp_path / "m.prom"
+    written(path, summary("/srv/b", cost=0.5))
+    written(path, summary(cost=0.5))
+    written(path, summary(saved=0, stopped=errors.LockedError("another run"), predictions=0))
+    found = written(path, summary(saved=5, skipped=4, failed=7, tried=2, predictions=1, cost=0.125))
+    assert {name: value for name, value in found.items() if "_total" in name} == {
+        "items_total out=/srv/b,status=saved": 3.0,
+        "items_total out=/srv/b,status=failed": 0.0,
+        "predictions_total out=/srv/b": 4.0,
+        "cost_dollars_total out=/srv/b": 0.5,
+        "items_total out=/srv/out,status=saved": 4.0,
+        "items_total out=/srv/out,status=failed": 2.0,
+        "predictions_total out=/srv/out": 5.0,
+        "cost_dollars_total out=/srv/out": 0.625,
+    }
+    assert (found["predictions out=/srv/out"], found["cost_dollars out=/srv/out"]) == (1.0, 0.125)
+
+
+def test_a_heartbeat_changes_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "m.prom"
+    before = written(path, summary(cost=0.5, flags=(Group("empty", 2, ()),)))
+    beat(path, Settings(out=Path("/srv/out")), now=2000.0)
+    assert read(path) == before | {"heartbeat_timestamp_seconds out=/srv/out": 2000.0}
+    beat(tmp_path / "new.prom", Settings(out=Path("/srv/out")), now=2000.0)
+    assert read(tmp_path / "new.prom") == {"heartbeat_timestamp_seconds out=/srv/out": 2000.0}
+
+
 def test_runs_share_a_file_by_out_and_job(tmp_path: Path) -> None:
     path = tmp_path / "m.prom"
     written(path, summary("/srv/a"))
-    written(path, summary("/srv/b", saved=5), job="b")
+    written(path, summary("/srv/b", saved=5, job="b"))
     found = written(path, summary("/srv/a", saved=7))
     assert found["items out=/srv/a,status=saved"] == 7.0
     assert found["items job=b,out=/srv/b,status=saved"] == 5.0
@@ -100,7 +136,7 @@ def test_runs_share_a_file_by_out_and_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", [b"", b"not { the format", b"\xff\xfe", b"other_metric 1\n"])
 def test_what_is_no_file_of_ours_is_replaced(tmp_path: Path, before: bytes) -> None:
     (tmp_path / "m.prom").write_bytes(before)
-    assert len(written(tmp_path / "m.prom", summary())) == 10
+    assert len(written(tmp_path / "m.prom", summary())) == 14
 
 
 def test_an_out_with_any_name_is_read_back_as_it_is(tmp_path: Path) -> None:
@@ -139,9 +175,33 @@ def test_the_summary_is_one_document_and_a_list_for_several_runs(tmp_path: Path)
 def test_a_file_that_cannot_be_written_is_a_warning_and_the_run_ends_as_it_would(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:
+    def unmounted(request: CreateRequest) -> Prediction:
+        (shop / "gone").rmdir()
+        return provider.succeed(request)
+
+    (shop / "gone").mkdir()
+    provider.script.append(unmounted)
     code, out, err = said("run", "in", "--out", "out", "--summary", "gone/s.json", *API)
     assert (code, out) == (0, "out/results.json\n")
     assert "warning: not written: gone/s.json can't be written: the folder is gone; bring it back" in err
+
+
+@pytest.mark.parametrize("flag", ["--summary", "--metrics"])
+def test_a_file_that_could_not_be_written_at_the_end_is_refused_before_anything_is_bought(
+    shop: Path, provider: ScriptedProvider, said: Said, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    (shop / "folder.prom").mkdir()
+    (shop / "closed").mkdir()
+    (shop / "closed" / "s.prom").write_text("")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).is_dir() and Path(path).name != "closed")
+    why = "its folder isn't there, or nothing can be written to it"
+    for name, problem in {"folder.prom": "it is a folder", "gone/s.prom": why, "closed/s.prom": why}.items():
+        before = tree(shop)
+        code, _, err = said("run", "in", "--out", "out", flag, name, *API)
+        assert (code, err) == (2, f"error: {flag} {name}: {problem}; name a file in a folder of yours\n")
+        assert (provider.calls, tree(shop)) == ([], before)
+    assert said("run", "in", "--out", "out/deep", flag, "out/s.prom", *API)[0] == 0
+    assert (shop / "out" / "s.prom").stat().st_size
 
 
 def test_an_aborted_and_a_refused_run_are_told_as_well(shop: Path, provider: ScriptedProvider, said: Said) -> None:

@@ -148,6 +148,7 @@ async def test_what_aborts_a_run_is_told_while_it_still_ends_and_once_as_long_as
     assert await shift.run(aborts) == []
     event = shift.post.posts[0].json
     assert (event["type"], event["data"]["stopped"]["kind"], event["data"]["exit_code"]) == ("run.aborted", "credit", 4)
+    assert event["data"].keys() <= summary(shift.out).as_json().keys()
     assert at_once == [["/hook/c4n4ry"]]
     assert await shift.run(aborts) == []
     assert len(shift.post.posts) == 1
@@ -193,7 +194,9 @@ async def test_a_webhook_has_the_counts_under_20_kb_and_a_signature_that_holds(s
     assert len(post.body) < 20_000
     assert (post.json["type"], post.json["timestamp"]) == ("run.finished", "2027-01-15T08:00:00.000Z")
     data = post.json["data"]
-    assert (data["saved"], data["failed"], data["failures"], data["out"]) == (3, 2, {"source": 2}, str(shift.out))
+    assert set(data) == set(summary(shift.out).as_json())
+    assert (data["saved"], data["out"], len(data["flags"])) == (3, str(shift.out), 50)
+    assert data["failures"] == [{"kind": "source", "count": 2, "examples": []}]
     head = post.headers
     given = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + post.body
     expected = base64.b64encode(hmac.new(KEY, given, hashlib.sha256).digest()).decode()
@@ -287,7 +290,9 @@ async def test_a_host_at_fault_is_one_line_and_changes_no_run(
 async def test_a_host_that_hangs_is_given_up_in_time_and_said_to_be_waited_for(shift: Night) -> None:
     shift.post.always = hang
     shift.tell(Pace(request=30.0, each=0.2, quiet=0.05), on="always", **HOOK)
-    assert await shift.run() == ["not told: webhook env:HOOK: no success in time"]
+    [text] = await shift.run()
+    box = shift.out / ".batch-removebg" / "outbox"
+    assert text == f"not told: webhook env:HOOK: no success in time; what is in {box} is sent by the next run"
     notes = [event.text for event in shift.heard if event.kind is Kind.NOTE]
     assert notes == ["telling how it went (webhook env:HOOK), for 0.2 s at most"]
     assert len(shift.waiting) == 1
@@ -302,6 +307,11 @@ async def test_a_host_that_hangs_at_the_start_delays_no_run(shift: Night) -> Non
 
 COMMANDS: dict[str, tuple[str, list[str]]] = {
     "ends-badly": ("exit 7", ["it ended with 7"]),
+    "says-why": (
+        "echo a >&2; echo 'no mail for https://me:c4n4ry@mail.example:25/c4n4ry?k=c4n4ry' >&2; exit 7",
+        ["it ended with 7: no mail for https://mail.example:25…"],
+    ),
+    "tells-secrets": ('echo "$HOOK $SIGNING $SHOP_TOKEN $CHAT"; exit 7', ["it ended with 7: … … … …"]),
     "hangs": ("sleep 100 & sleep 100", ["it took longer than 0.3 s"]),
     "reads-nothing": ("exit 0", []),
     "closes-stdin": ("exec 0<&-; exit 0", []),
@@ -316,10 +326,14 @@ def script(path: Path, lines: str) -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shell scripts")
 @pytest.mark.parametrize("how", COMMANDS)
-async def test_a_command_at_fault_is_one_line(shift: Night, tmp_path: Path, how: str) -> None:
+async def test_a_command_at_fault_is_one_line_without_a_secret(
+    shift: Night, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines, problems = COMMANDS[how]
     command = script(tmp_path / "tell", lines)
-    shift.tell(Pace(command=0.3 if how == "hangs" else 20.0), on="always", command=[command])
+    monkeypatch.setenv("SHOP_TOKEN", "c4n4ry")
+    monkeypatch.setenv("CHAT", "json://c4n4ry")
+    shift.tell(Pace(command=0.3 if how == "hangs" else 20.0), on="always", command=[command], **HOOK)
     assert await shift.run() == [f"not told: command {command}: {problem}" for problem in problems]
 
 

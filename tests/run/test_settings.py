@@ -17,7 +17,7 @@ from batch_removebg.run import library
 from batch_removebg.run.settings import Settings
 from tests.support.settings import GATEWAY, KEY, made
 
-OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own", "given", "part", "lasting")]
+OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own", "given", "part", "lasting", "job")]
 
 
 # One table of options

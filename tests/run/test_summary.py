@@ -81,10 +81,13 @@ def test_plain_data_holds_everything() -> None:
         stopped=errors.BudgetReached("--max-predictions 1 is reached"),
         left_out={".cr2": (2, "in/a.cr2")},
         run_id="c0ffee",
+        cost=0.25,
+        job="shoes",
     )
     assert json.loads(json.dumps(found.as_json())) == {
         "v": 1,
         "run_id": "c0ffee",
+        "job": "shoes",
         "out": "out",
         "ledger": "out/ledger.jsonl",
         "results": "out/results.json",
@@ -102,6 +105,7 @@ def test_plain_data_holds_everything() -> None:
         "pruned": 0,
         "predictions": 1,
         "possible_duplicates": 0,
+        "cost": 0.25,
         "engine": None,
         "seconds": 1.235,
         "failures": [
@@ -119,7 +123,7 @@ def test_plain_data_holds_everything() -> None:
         "stopped": {"kind": "budget", "message": "--max-predictions 1 is reached"},
         "exit_code": 4,
     }
-    assert summary().as_json()["stopped"] is None
+    assert [summary().as_json()[name] for name in ("stopped", "cost", "job")] == [None, None, None]
     assert summary(engine="openvino CPU bf16").as_json()["engine"] == "openvino CPU bf16"
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError, LockedError, SettingsError
-from batch_removebg.events import Event, Kind
+from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.run import batch, watch
 from batch_removebg.run.put_away import Shelves
 from batch_removebg.run.settings import Settings
@@ -44,7 +44,7 @@ class Watched:
 
     async def during(self, hand: Callable[[], Awaitable[object]], *inputs: str, **given: Any) -> None:
         """Watch while a hand does something; what is given is for `watch`, or are settings."""
-        own = {name: given.pop(name) for name in ("run", "shelves", "poll", "hints", "clock") if name in given}
+        own = {name: given.pop(name) for name in ("run", "shelves", "poll", "hints", "clock", "beat") if name in given}
         given = {"provider": "replicate", "base_url": "http://127.0.0.1:9/v1", **given}
         settings = Settings(out=self.bench.out, **given)
         how = {"poll": 1.0, "clock": self.time.clock, "run": self.counted, **own}
@@ -211,6 +211,27 @@ async def test_a_folder_that_comes_late_or_is_unmounted_for_a_while_is_waited_fo
         f"no picture is in {photos}, where there were 2; {over}",
         "goes on",
     ]
+
+
+async def test_looks_with_nothing_to_do_are_told_of_once_a_minute_and_what_goes_wrong_with_that_once(
+    watched: Watched,
+) -> None:
+    beats: list[float] = []
+
+    async def beat(listener: Listener) -> None:
+        beats.append(watched.time.now)
+        listener(Event(Kind.WARNING, text="not written: the disk is full"))
+
+    watched.bench.add("a.jpg")
+
+    async def hand() -> None:
+        await watched.saved(1)
+        await watched.pass_by(600)
+
+    await watched.during(hand, beat=beat, poll=10.0)
+    assert 9 <= len(beats) <= 12
+    assert min(later - beat for beat, later in itertools.pairwise(beats)) >= 60
+    assert [event.text for event in watched.bench.events].count("not written: the disk is full") == 1
 
 
 async def test_a_burst_of_hints_is_a_few_looks_and_a_lost_hint_is_made_up_for(

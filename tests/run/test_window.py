@@ -23,7 +23,7 @@ from batch_removebg.providers.polling import RunTimes
 from batch_removebg.run import batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
-from batch_removebg.run.window import deadline, fixed, last_purchase, seconds, window
+from batch_removebg.run.window import check, deadline, fixed, last_purchase, seconds, usual, window
 from tests.support.bench import Bench, bench
 from tests.support.doubles import FakeClock, ScriptedProvider
 
@@ -74,6 +74,27 @@ def test_a_run_ends_when_the_clock_shows_it_next_also_in_nights_when_clocks_chan
 def test_what_is_no_time_of_the_clock_is_refused_with_an_example(bad: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(f"--until: {bad}: give a time of the clock here, such as 06:00")):
         Settings(out=Path("out"), until=bad)
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [("2027-01-15T06:00", "2027-01-15 06:00+01:00"), ("2027-01-15T05:00+00:00", "2027-01-15 06:00+01:00")],
+)
+def test_a_date_and_time_that_is_past_is_refused_and_a_time_of_the_clock_never_is(
+    until: str, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        for ahead in ("06:00", "06:01", "2027-01-15T06:01"):
+            check(ahead, at("2027-01-15T06:00+01:00"))
+        with pytest.raises(SettingsError) as refused:
+            check(until, at("2027-01-15T06:30+01:00"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    why = f"{end} is past, since it is 2027-01-15 06:30+01:00; give a time that is to come"
+    assert str(refused.value) == f"--until {until}: {why}"
 
 
 @pytest.mark.parametrize(
@@ -137,10 +158,10 @@ def test_the_clock_on_the_wall_may_jump_and_a_run_by_its_length_does_not_follow(
 
 def test_buying_ends_before_the_deadline_by_what_nearly_all_items_took_and_a_margin() -> None:
     flights = RunTimes()
-    assert last_purchase(1000.0, flights, unknown=30.0) == 970.0
+    assert last_purchase(1000.0, usual(flights), unknown=30.0) == 970.0
     for took in [10.0] * 18 + [20.0] * 2:
         flights.add(took)
-    assert last_purchase(1000.0, flights, unknown=30.0) == 1000.0 - 1.5 * 20.0 - 5.0
+    assert last_purchase(1000.0, usual(flights), unknown=30.0) == 1000.0 - 1.5 * 20.0 - 5.0
 
 
 class Slow(ScriptedProvider):
@@ -227,6 +248,19 @@ async def test_a_run_that_has_too_little_time_buys_nothing_and_says_so(bench: Be
     assert (summary.exit_code, summary.pending, provider.made) == (5, ITEMS, [])
     assert str(summary.stopped) == "--max-runtime 20s: what begins now would not be done by then (30 s are set aside)"
     assert bench.events[1].text.endswith(", in 20 s")
+
+
+@pytest.mark.anyio
+async def test_what_earlier_runs_with_the_same_model_took_is_set_aside_before_anything_is_known(
+    bench: Bench, tmp_path: Path
+) -> None:
+    await night(bench, tmp_path, 1.0, limit=10)
+    [flight] = [line["flight"] for line in bench.ledger() if line["event"] == "run_finished"]
+    assert 3 <= flight < 6
+    await night(bench, tmp_path, 1.0, limit=1)  # too few to know, which changes nothing
+    summary, provider, _ = await night(bench, tmp_path, 1.0, max_runtime="20s")
+    assert f"({1.5 * flight + 5:.0f} s are set aside)" in str(summary.stopped)
+    assert len(provider.made) == summary.predictions > 0
 
 
 @pytest.mark.anyio

@@ -74,7 +74,8 @@ class Telling:
         self.flagged |= event.kind is Kind.SAVED and bool(event.flags)
         if event.kind is Kind.STOPPING and event.error_kind in _ABORTS and self.aborted is None:
             stopped = {"kind": event.error_kind, "message": event.text}
-            data = {"out": str(self.settings.out), "state": "stopping", "exit_code": 4, "stopped": stopped}
+            data = {"v": 1, "run_id": self.run, "job": self.settings.job, "out": str(self.settings.out)}
+            data |= {"state": "stopping", "stopped": stopped, "exit_code": 4}
             acts = self.targets.pings("/fail", self.run, event.text)
             acts |= self._people(data, "run.aborted", event.text, changed=self._last()["exit_code"] != 4)
             self.aborted = anyio.Event()
@@ -131,6 +132,7 @@ class Telling:
         except Exception as error:  # noqa: BLE001  # its text may hold a secret
             problem = f"{type(error).__name__}, a bug"
         if problem:
+            problem += await run_sync(self.targets.waits, name)
             self.listener(Event(Kind.WARNING, text=f"not told: {name}: {problem}"))
 
     def _last(self) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +18,8 @@ import anyio
 from anyio.to_thread import run_sync
 
 from batch_removebg.clock import Clock
+from batch_removebg.errors import SettingsError
+from batch_removebg.manifest.text import printable
 from batch_removebg.net.post import Answer, post
 from batch_removebg.storage.layout import OUTBOX
 
@@ -24,6 +29,8 @@ from .outbox import Outbox, signed, tried
 _PING = 10_000  # bytes of a ping's body
 _GROUPS = 50  # kinds of failures, and flags, that a webhook is told
 _GONE = 410
+_SECRET = re.compile(r"key|token|secret|passw|credential|webhook|_url$", re.IGNORECASE)
+_URL = re.compile(r"(?:(https?://)(?:[^\s/@]*@)?([\w.:\[\]-]*)|\w+://)[^\s'\"<>]*")
 Acts = dict[str, Callable[[], Awaitable[str]]]
 """By name; each gives what went wrong, empty where nothing did, or raises SettingsError for a name without a secret."""
 
@@ -52,13 +59,13 @@ class Message:
     type: str  # `run.finished`, or `run.aborted` while the run is still ending
     title: str
     text: str
-    data: dict[str, Any]  # the summary; of an aborted run what is known by then
+    data: dict[str, Any]  # `Summary.as_json`; of an aborted run what is known by then
 
     def event(self, stamp: str) -> bytes:
         """Without items: it is to have less than 20 kB."""
-        groups = {name: self.data.get(name, [])[:_GROUPS] for name in ("failures", "flags")}
-        counts = {name: {g.get("kind") or g["flag"]: g["count"] for g in found} for name, found in groups.items()}
-        return json.dumps({"type": self.type, "timestamp": stamp, "data": {**self.data, **counts}}).encode()
+        groups = {name: self.data[name][:_GROUPS] for name in ("failures", "flags") if name in self.data}
+        short = {name: [{**each, "examples": []} for each in found] for name, found in groups.items()}
+        return json.dumps({"type": self.type, "timestamp": stamp, "data": {**self.data, **short}}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +130,32 @@ class Targets:
                 problem = problem or answer.problem
                 if answer.again:
                     break
-        return f"{problem}; what is in {box.folder} is sent by the next run" if problem else ""
+        return problem
+
+    def waits(self, act: str) -> str:
+        """The end of a warning about one of Acts: what becomes of what it was to tell. Blocks."""
+        kind, _, name = act.partition(" ")
+        waiting = kind == "webhook" and Outbox(self.out / OUTBOX, name).waiting(self.clock.wall())
+        return f"; what is in {self.out / OUTBOX} is sent by the next run" if waiting else ""
 
     async def _run(self, argv: tuple[str, ...], given: bytes) -> str:
-        problem, said = await process.tell(argv, given, self.pace.command, heard=self.detail is not None)
+        problem, said = await process.tell(argv, given, self.pace.command, heard=True)
+        said = self._masked(said)
         if said and self.detail is not None:
             self.detail(f"{argv[0]}: {said}")
-        return problem
+        last = said.rpartition("\n")[2].strip()
+        return f"{problem}: {printable(last)[:200]}" if problem and last else problem
+
+    def _masked(self, text: str) -> str:
+        """Without what [notify] and variables with such names hold, and of URLs only the host on the web."""
+        named = (self.notify.ping, self.notify.webhook, self.notify.webhook_secret, *self.notify.apprise)
+        held = [value for name, value in os.environ.items() if len(value) > 5 and _SECRET.search(name)]
+        for name in filter(None, named):
+            with suppress(SettingsError):
+                held.append(rules.secret(name))
+        for value in sorted(held, key=len, reverse=True):
+            text = text.replace(value, "…")
+        return _URL.sub(r"\1\2…", text)
 
     async def _apprise(self, name: str, message: Message) -> str:
         failed = message.data["exit_code"] not in rules.FINE
