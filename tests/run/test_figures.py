@@ -186,6 +186,22 @@ def test_a_file_that_cannot_be_written_is_a_warning_and_the_run_ends_as_it_would
     assert "warning: not written: gone/s.json can't be written: the folder is gone; bring it back" in err
 
 
+def test_what_runs_saved_and_what_failed_in_them_is_counted_once(
+    shop: Path, provider: ScriptedProvider, said: Said
+) -> None:
+    command = ["run", "in", "--out", "out", "--metrics", "m.prom", "--price", "0.5", *API]
+    pytest.importorskip("prometheus_client")
+    provider.script.append(errors.PredictionFailed("no product in the picture"))
+    ends = []
+    for more in ([], [], ["--retry-failed"]):
+        said(*command, *more)
+        found = {
+            name.partition(" ")[0] + name.partition("status")[2]: value for name, value in read(Path("m.prom")).items()
+        }
+        ends.append([found[f"items_total={status}"] for status in ("saved", "failed")] + [found["cost_dollars_total"]])
+    assert ends == [[2.0, 1.0, 1.0], [2.0, 1.0, 1.0], [3.0, 1.0, 1.5]]
+
+
 @pytest.mark.parametrize("flag", ["--summary", "--metrics"])
 def test_a_file_that_could_not_be_written_at_the_end_is_refused_before_anything_is_bought(
     shop: Path, provider: ScriptedProvider, said: Said, monkeypatch: pytest.MonkeyPatch, flag: str

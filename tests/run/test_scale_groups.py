@@ -132,8 +132,8 @@ async def test_what_the_two_passes_made_and_had_on_hand_is_counted_once(bench: B
 async def test_the_two_passes_spend_one_budget(bench: Bench, set_of_three: Path) -> None:
     summary = await bench.run(str(set_of_three), max_predictions=2, **CANVAS)
     assert (summary.exit_code, summary.predictions, summary.pending) == (4, 2, 1)
-    summary = await bench.run(str(set_of_three), max_predictions=1, **CANVAS)
-    assert (summary.exit_code, summary.predictions, bench.provider.bill) == (0, 1, 3)
+    summary = await bench.run(str(set_of_three), max_predictions=1, price=0.5, **CANVAS)
+    assert (summary.exit_code, summary.predictions, bench.provider.bill, summary.cost) == (0, 1, 3, 0.5)
 
 
 @pytest.mark.parametrize(
