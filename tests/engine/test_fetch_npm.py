@@ -162,7 +162,13 @@ def test_a_package_that_is_not_as_expected_names_what_was_looked_for(
     assert fault(scratch).startswith("@scope/weights@1.4.5 has no weights at package/dist/list.json, /net (")
 
 
-def test_without_npm_and_registry_it_is_said_what_to_install_or_to_set(scratch: Path) -> None:
+@pytest.mark.parametrize("home", [True, False])
+def test_without_npm_and_registry_it_is_said_what_to_install_or_to_set(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, home: bool
+) -> None:
+    if not home:  # a service's user may have none
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
     remedy = "install Node.js, or set npm_config_registry to the URL of an npm registry"
     assert fault(scratch) == f"npm pack @scope/weights: npm isn't installed; {remedy}"
 
