@@ -32,7 +32,7 @@ def system() -> Hints:
 def inotify(library: Any) -> Hints:
     """Those of Linux itself, which tells when a file is closed."""
     kinds = library.Mask
-    whole, alone = kinds.CLOSE_WRITE | kinds.MOVED_TO, kinds.MODIFY | kinds.MASK_ADD
+    whole = kinds.CLOSE_WRITE | kinds.MOVED_TO
 
     async def hints(places: Sequence[Path], out: Path, wake: Wake, stop: anyio.Event) -> None:
         def follow(folder: str) -> None:
@@ -45,24 +45,25 @@ def inotify(library: Any) -> Hints:
                 with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                     told.add_watch(here, whole | kinds.CREATE)  # before it is read, so that nothing is missed
                     with os.scandir(here) as entries:
-                        stack += [each.path for each in entries if each.is_dir(follow_symlinks=False) or _linked(each)]
+                        stack += [each.path for each in entries if os.path.isdir(each.path)]  # noqa: PTH112  # no error
 
         async def listen() -> None:
             async for event in told:
-                if event.path is not None and event.mask & kinds.ISDIR:
-                    await anyio.to_thread.run_sync(follow, str(event.path))
-                elif event.path is not None and event.path.parent in around and event.path not in files:
-                    continue
-                wake(str(event.path) if event.path is not None and event.mask & whole else None)
+                path = event.path
+                if path is not None and event.mask & kinds.ISDIR:
+                    await anyio.to_thread.run_sync(follow, str(path))
+                    wake(None)
+                elif path is None or path.parent not in around or path in files:
+                    wake(str(path) if path is not None and event.mask & whole else None)
 
         folders = [each for each in places if each.is_dir()]
         files = {*places} - {*folders}
-        around = {each.parent for each in files} - {*folders}
+        around = {each.parent for each in files if not any(each.is_relative_to(folder) for folder in folders)}
         with library.Inotify() as told:
             for each in folders:
                 await anyio.to_thread.run_sync(follow, str(each))
             for each in around:
-                told.add_watch(each, whole | kinds.CREATE | alone)
+                told.add_watch(each, whole | kinds.CREATE | kinds.MODIFY)
             async with anyio.create_task_group() as beside:
                 beside.start_soon(listen)
                 wake(None)  # for what came before it was listened for
@@ -70,10 +71,6 @@ def inotify(library: Any) -> Hints:
                 beside.cancel_scope.cancel()
 
     return hints
-
-
-def _linked(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112  # False where it leads in a circle
 
 
 def watchfiles(library: Any) -> Hints:

@@ -83,3 +83,15 @@ async def test_of_a_manifest_itself_alone_it_is_told_that_it_grows(tmp_path: Pat
         await teller.until(lambda: teller.told[1:] == [str(manifest)])
 
     await teller.during(hand)
+
+
+async def test_a_picture_beside_a_manifest_in_a_folder_that_is_watched_is_told(tmp_path: Path) -> None:
+    (manifest := tmp_path / "sub" / "shop.csv").parent.mkdir()
+    manifest.write_text("image\n")
+    teller, picture = Teller(tmp_path, manifest), tmp_path / "sub" / "a.jpg"
+
+    async def hand() -> None:
+        picture.write_bytes(b"1")
+        await teller.until(lambda: str(picture) in teller.told)
+
+    await teller.during(hand)
