@@ -17,4 +17,6 @@ async def test_in_days_of_watch_with_an_outage_and_lost_events_each_picture_is_s
 ) -> None:
     pytest.importorskip("asyncinotify")
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_none")
-    await Week(tmp_path, days=2, burst=4).run()
+    week = Week(tmp_path, days=2, burst=4)
+    await week.run()
+    week.check_memory()
