@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-browser test-crash test-deploy test-lowest test-long test-chaos test-fuzz bench truth truth-render dist check fix clean
+.PHONY: help run test test-browser test-crash test-deploy test-lowest test-long test-chaos test-week test-fuzz bench truth truth-render dist check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-deploy  run samples/deploy in Airflow, Prefect and, for root, a systemd of its own: 1 GB, five minutes"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
+	@echo "make test-week   a week of watch by a quick clock, in ten minutes at most, and a table of its memory"
 	@echo "make test-fuzz   ten million fuzz cases (CASES=1e6: fewer, SEED=7: others), and a table"
 	@echo "make bench   measure speed, memory and requests, against a simulated API and beside rembg; half an hour at most, and a table"
 	@echo "make truth   compare cutouts with an alpha that is known, ours and rembg's; an hour at most, and a table"
@@ -95,6 +96,9 @@ test-long: $(VENV)/.dev
 
 test-chaos: $(VENV)/.dev
 	@$(COUNTED) BATCH_REMOVEBG_CHAOS=$(or $(SECONDS),1800); $(PYTEST) -n 0 -m crash tests/crash/test_chaos.py; $(TABLE)
+
+test-week: $(VENV)/.dev
+	$(BIN)/python -m tests.crash.week 7 tests/bench/results/watch.md
 
 test-fuzz: $(VENV)/.dev
 	@$(COUNTED) BATCH_REMOVEBG_CASES=$(or $(CASES),1e7); $(PYTEST) -m crash tests/fuzz; $(TABLE)

@@ -21,13 +21,18 @@ def main() -> None:
         # Not every name fits in the locale's encoding: begin again with UTF-8 for files, and the terminal's as it is.
         changed = {"PYTHONUTF8": "1", "PYTHONIOENCODING": f"{sys.stdout.encoding}:backslashreplace"}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **changed})  # noqa: S606
+    save_memory()
+    # Pictures are worked on side by side; threads of numpy's own would take turns with them, and wait by spinning.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def save_memory() -> None:
+    """Let this process keep less of what it has given back."""
     gc.set_threshold(*_COLLECT)
     if sys.platform == "linux" and hasattr(CDLL(None), "mallopt"):
         # One heap for all threads, which take turns anyway: what each kept in its own was 100 MB of a run's peak.
         CDLL(None).mallopt(_ARENA_MAX, 1)
-    # Pictures are worked on side by side; threads of numpy's own would take turns with them, and wait by spinning.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(run_command(sys.argv[1:]))
 
 
 def _open_what_is_closed() -> None:

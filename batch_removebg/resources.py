@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,31 +20,34 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
-# Linux control groups: microseconds of CPU time (or `max`) in each period, and the period's; bytes of memory, or `max`,
-# in version 2 and in version 1.
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+# Linux control groups, by files of version 2 and of version 1: microseconds of CPU time (or `max`) in each period, and
+# the period's; bytes of memory, or `max`.
+_OWN, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_QUOTAS = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+_LIMITS = ("memory.max", "memory.limit_in_bytes")
 _BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
 _CRASHES = 3  # of a process that several share, after which the picture is to blame
 _STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
 def cores() -> int:
-    """Cores this process may use: those it is allowed to run on, or fewer where a container gets less CPU time."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    match _words(_QUOTA):
-        case [time, period] if time.isdecimal() and period.isdecimal() and int(period):
-            return min(allowed, max(1, math.ceil(int(time) / int(period))))
-    return allowed
+    """Cores this process may use: those it is allowed to run on, or fewer where it gets less CPU time."""
+    least = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in _groups("cpu"):
+        match [word for name in _QUOTAS for word in _text(group / name).split()]:
+            case [time, period] if time.isdecimal() and period.isdecimal() and int(period):
+                least = min(least, max(1, math.ceil(int(time) / int(period))))
+    return least
 
 
 def memory() -> int:
-    """Bytes of memory for this process: the machine's or the container's limit; 8 GiB where the system doesn't say."""
+    """Bytes of memory for this process: the machine's, or the limit of its container or service; else 8 GiB."""
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         whole = 8 << 30
-    return min([whole, *(int(word) for limit in _LIMITS for word in _words(limit) if word.isdecimal())])
+    told = (_text(group / name).strip() for group in _groups("memory") for name in _LIMITS)
+    return min([whole, *(int(limit) for limit in told if limit.isdecimal())])
 
 
 def open_files() -> int:
@@ -57,11 +60,21 @@ def open_files() -> int:
     return 8192 if most == resource.RLIM_INFINITY else most
 
 
-def _words(path: Path) -> list[str]:
+def _groups(kind: str) -> Iterator[Path]:
+    """Folders of the control groups that bound this process in that: its own and those around it, if seen."""
+    for line in _text(_OWN).splitlines():
+        _, kinds, name = line.split(":", 2)
+        root = _GROUPS / kind if kinds else _GROUPS  # version 2 has one group for everything
+        if not kinds or kind in kinds.split(","):
+            group = root / name.lstrip("/")
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text("ascii").split()
-    except (OSError, ValueError):
-        return []
+        return path.read_text("utf-8", "surrogateescape")
+    except OSError:
+        return ""
 
 
 def patience(pixels: int, effort: int | None = None) -> float:

@@ -22,9 +22,26 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True)
-def no_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(resources, "_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(resources, "_LIMITS", (tmp_path / "memory.max",))
+def groups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Groups:
+    monkeypatch.setattr(resources, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(resources, "_GROUPS", tmp_path / "cgroup")
+    return Groups(tmp_path)
+
+
+class Groups:
+    """Control groups of a machine that is ours."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.own("0::/")
+
+    def own(self, *lines: str) -> None:
+        (self._root / "own").write_text("".join(f"{line}\n" for line in lines))
+
+    def write(self, name: str, text: str) -> None:
+        path = self._root / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,22 +59,60 @@ def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -
     [("200000 100000", 2), ("150000 100000", 2), ("50000 100000", 1), ("900000 100000", 3), ("max 100000", 3), ("", 3)],
 )
 def test_a_container_is_given_no_more_cores_than_it_has_time_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str, count: int
+    monkeypatch: pytest.MonkeyPatch, groups: Groups, told: str, count: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
-    (tmp_path / "cpu.max").write_text(told + "\n")
+    groups.write("cpu.max", told)
     assert cores() == count
 
 
 def test_memory_is_the_machines_or_what_a_container_may_use_of_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, groups: Groups
 ) -> None:
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}[name])
     assert memory() == 4 << 30
-    (tmp_path / "memory.max").write_text("max\n")
+    groups.write("memory.max", "max")
     assert memory() == 4 << 30
-    (tmp_path / "memory.max").write_text("1073741824\n")
+    groups.write("memory.max", "1073741824")
     assert memory() == 1 << 30
+
+
+SERVICE, SLICE = "system.slice/night.service", "system.slice"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ([f"0::/{SERVICE}"], {f"{SERVICE}/memory.max": "300", f"{SERVICE}/cpu.max": "200 100"}, (2, 300)),
+        ([f"0::/{SERVICE}"], {f"{SLICE}/memory.max": "200", f"{SERVICE}/memory.max": "300"}, (4, 200)),
+        ([f"0::/{SERVICE}"], {f"{SERVICE}/cpu.max": "max 100", f"{SLICE}/cpu.max": "100 100"}, (1, 4096)),
+        ([f"0::/{SERVICE}"], {"other.slice/memory.max": "100", f"{SERVICE}/sub/memory.max": "100"}, (4, 4096)),
+        (
+            ["4:cpu,cpuacct:/a/b", "3:memory:/a", "0::/"],  # version 1: each has groups of its own
+            {
+                "memory/a/memory.limit_in_bytes": "500",
+                "memory/a/b/memory.limit_in_bytes": "100",
+                "cpu/a/cpu.cfs_quota_us": "150",
+                "cpu/a/cpu.cfs_period_us": "100",
+                "cpu/a/b/cpu.cfs_quota_us": "-1",
+                "cpu/a/b/cpu.cfs_period_us": "100",
+            },
+            (2, 500),
+        ),
+        (["3:memory:/docker/1f"], {"memory/memory.limit_in_bytes": "400"}, (4, 400)),  # its own is mounted as the root
+        (["0::/../../x"], {"memory.max": "600"}, (4, 600)),  # entered from outside
+        ([], {"memory.max": "600"}, (4, 4096)),
+    ],
+)
+def test_limits_are_the_least_of_this_process_own_group_and_those_around_it(
+    monkeypatch: pytest.MonkeyPatch, groups: Groups, own: list[str], files: dict[str, str], expected: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 1, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    groups.own(*own)
+    for name, text in files.items():
+        groups.write(name, text)
+    assert (cores(), memory()) == expected
 
 
 async def test_a_function_runs_in_a_thread_with_its_arguments() -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -48,12 +48,13 @@ class Folders:
     exclude: tuple[str, ...] = ()
     follow_links: bool = False  # also out of the INPUT
     apart: tuple[Path, ...] = ()  # folders that aren't read either
+    first: Set[str] = frozenset()  # paths of files and, with a `/` behind them, of folders that come before others
     only: tuple[str, ...] = ()  # components of the glob that is the INPUT itself
     left_out: LeftOut = field(default_factory=dict)
 
 
 def walk(root: Path, folders: Folders) -> Iterator[tuple[str, OSError | None]]:
-    """Posix paths relative to `root`, sorted; (`sub/`, error) for a folder that can't be read.
+    """Posix paths relative to `root`, sorted but for the first ones; (`sub/`, error) for a folder that can't be read.
 
     Left out are hidden files and folders, what `folders` say and, counted, files that aren't pictures, bins and the
     like, folders with a ledger, pipes, devices, and links to nothing or, unless they are followed, to folders or out of
@@ -70,6 +71,11 @@ def walk(root: Path, folders: Folders) -> Iterator[tuple[str, OSError | None]]:
             stack.extend(listing.names(path)[::-1])
         except OSError as error:
             yield path, error
+
+
+def prefix(root: Path) -> str:
+    """What the path of a file below `root` begins with."""
+    return "" if root == Path() else os.path.join(root, "")  # noqa: PTH118  # as `root / name`, but quicker
 
 
 def is_out(path: str, out: Path | None) -> bool:
@@ -114,6 +120,7 @@ def _components(glob: str) -> tuple[str, ...]:
 class _Listing:
     def __init__(self, root: Path, folders: Folders) -> None:
         self._root, self._folders, self._real_root, self._folder = root, folders, os.path.realpath(root), ""
+        self._first, self._prefix = folders.first, prefix(root)
         self._include, self._exclude = (
             [_components(glob.lower()) for glob in globs] for globs in (folders.include, folders.exclude)
         )
@@ -128,7 +135,8 @@ class _Listing:
                 return []
             self._followed.add(real)
         with os.scandir(path) as entries:
-            return sorted(folder + name for name in map(self._name, entries) if name)
+            found = sorted(folder + name for name in map(self._name, entries) if name)
+        return sorted(found, key=lambda name: self._prefix + name not in self._first) if self._first else found
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
         name = entry.name

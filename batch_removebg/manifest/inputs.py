@@ -18,7 +18,7 @@ from batch_removebg.storage.naming import is_url
 
 from .cells import as_url
 from .columns import url_problem
-from .folder import Folders, is_out, kept_apart, walk
+from .folder import Folders, is_out, kept_apart, prefix, walk
 from .rows import parser_for
 from .text import printable
 
@@ -73,10 +73,9 @@ def files(inputs: Sequence[str], folders: Folders) -> Iterator[str]:
         if each.kind is not InputKind.FOLDER:
             yield str(path)
             continue
-        prefix = "" if path == Path() else os.path.join(path, "")  # noqa: PTH118  # as `path / name`, but quicker
         try:
-            found = walk(path, replace(folders, only=each.pattern, left_out={}))
-            yield from (prefix + name for name, error in found if error is None)
+            found, before = walk(path, replace(folders, only=each.pattern, left_out={})), prefix(path)
+            yield from (before + name for name, error in found if error is None)
         except OSError as error:
             raise ManifestError(f"{printable(path)} can't be read: {error.strerror or error}.") from error
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from math import inf
 from os import stat_result
 from pathlib import Path
@@ -13,6 +14,7 @@ from batch_removebg.errors import BatchError, Postponed, SourceError
 from batch_removebg.model import Item, UrlRow
 
 GAPS = (2.0, 8.0, 30.0, 120.0)  # seconds before a picture that can't be read is tried again
+_FEW, _MOST = 1000, 10_000  # paths that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class _Try:
 class Arrivals:
     """What is known of watched files, by looks at all of them; moments are of the monotonic clock.
 
-    A file is whole once two looks, `gap` seconds apart at least, saw the same size and times. Those are compared with
-    each other and never with a clock, which is another machine's on a network.
+    A file is whole once it was closed or moved in, or two looks, `gap` seconds apart at least, saw the same size and
+    times. Those are compared with each other and never with a clock, which is another machine's on a network.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class Arrivals:
         self.count = 0  # files at the last look
         self.hide = folders  # whether there may be rows that the run hasn't seen
         self.postponed = 0  # pictures that this run has left for another try
+        self.first = frozenset[str]()  # what has become whole, and the folders of that, if it is little: begun with
         self._whole: set[int] = set()  # marks: a few bytes for each of a million files
         self._young: dict[str, tuple[int, float]] = {}  # mark, and when it was first seen
+        self._closed: set[str] = set()  # since the last look
         self._tries: dict[str, _Try] = {}
         self._asked: dict[str, _Try] = {}  # those whose turn this run is
 
@@ -47,25 +51,31 @@ class Arrivals:
 
         Where there are none any more, as on a disk that was unmounted, those of before stay known.
         """
-        whole, young, fresh, count = set[int](), dict[str, tuple[int, float]](), False, 0
-        now = self._now()
+        whole, young, fresh, count = set[int](), dict[str, tuple[int, float]](), list[str](), 0
+        now, closed, self._closed = self._now(), self._closed, set()
         for path, status in files:
             count, mark = count + 1, _mark(path, status)
             if mark not in self._whole:
                 before = self._young.get(path)
                 if before is None or before[0] != mark:
-                    young[path] = mark, now
+                    before = mark, now
                     self._tries.pop(path, None)  # it is another file, and begins anew
-                    continue
-                if now - before[1] < self._gap:
+                if path not in closed and now - before[1] < self._gap:
                     young[path] = before
                     continue
-                fresh = True
+                fresh.append(path)
             whole.add(mark)
         self.count, self._young = count, young
         if count:
             self._whole = whole
-        return fresh
+        if fresh:
+            self.first = frozenset(chain.from_iterable(map(_with_folders, fresh))) if len(fresh) < _FEW else frozenset()
+        return bool(fresh)
+
+    def close(self, path: str) -> None:
+        """Take a file for whole at the next look, since it was closed or moved in."""
+        if len(self._closed) < _MOST:  # the others are, once they stay as they are
+            self._closed.add(path)
 
     def next(self) -> float:
         """When the next look or try is due; inf for neither."""
@@ -103,6 +113,12 @@ class Arrivals:
     def left(self, path: Path, status: stat_result) -> None:
         """Forget a file that is moved away."""
         self._whole.discard(_mark(str(path), status))
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path[: path.rstrip("/").rfind("/") + 1]
 
 
 def _mark(path: str, status: stat_result) -> int:

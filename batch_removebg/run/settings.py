@@ -87,6 +87,11 @@ class Lasting:
         """Folders in the INPUTs that aren't read."""
         return self.arrivals.apart if self.arrivals is not None else ()
 
+    @property
+    def first(self) -> Set[str]:
+        """Files that are read before the others, and their folders."""
+        return self.arrivals.first if self.arrivals is not None else frozenset()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
@@ -276,7 +281,7 @@ class Settings(Options):
         """How INPUTs are read."""
         return Reading(
             Choice(self.image_column, self.id_column, self.strict),
-            Folders(self.out, self.include, self.exclude, self.follow_links, self.lasting.apart),
+            Folders(self.out, self.include, self.exclude, self.follow_links, self.lasting.apart, self.lasting.first),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,
         )

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from batch_removebg import systemd
 from batch_removebg.clock import Clock
 from batch_removebg.engine.process import Kept
 from batch_removebg.errors import (
-    INSTALL,
     AbortError,
     BatchError,
     BudgetReached,
@@ -43,6 +41,7 @@ from batch_removebg.storage.lock import locked
 from batch_removebg.storage.naming import is_url
 
 from . import batch
+from .hints import Hints, system
 from .passes import unspent
 from .put_away import STAY, Shelves
 from .repeat import Signals, repeated
@@ -60,8 +59,6 @@ _KEPT = 1000  # remarks that are said once
 _PASSING = kinds(RetryError)
 _WAITS = (AbortError, LockedError, ManifestError)
 _REMOTE = re.compile(r"nfs\d?|cifs|smb\w*|fuse(\..*)?|9p|virtiofs|vboxsf|prl_fs|ceph|glusterfs|afs|davfs\d?|drvfs")
-Hints = Callable[[Sequence[Path], Path, Callable[[], None], anyio.Event], Awaitable[None]]
-"""Calls something at changes in places, but for those in OUT, until an event is set; raises OSError where it can't."""
 
 
 async def watch(
@@ -99,7 +96,7 @@ async def watch(
         poll = _POLL
         say(f"{share} is on a share, which doesn't tell of changes: looked at each {poll:g} s (--poll)")
     if poll is None and hints is None:
-        hints = watchfiles()
+        hints = system()
     await anyio.to_thread.run_sync(make_folder, state)
     with locked(state, clock=clock, by="watch"), closing(Kept()) as engines:
         watcher = _Watcher(inputs, settings, shelves, say, listener, run, clock, poll, engines, beat)
@@ -269,11 +266,16 @@ class _Watcher:
             while True:
                 self.moved = anyio.Event()
                 places = [there for value in self.inputs if (there := place(value)).exists()]
-                await hints(places, out, lambda: self.hint.set(), self.moved)
-        except (OSError, RuntimeError) as error:
+                await hints(places, out, self.wake, self.moved)
+        except* (OSError, RuntimeError) as errors:
             self.poll = _POLL
             self.hint.set()
-            self.say(f"the system tells of no more changes ({error}): looked at each {_POLL:g} s")
+            self.say(f"the system tells of no more changes ({errors.exceptions[0]}): looked at each {_POLL:g} s")
+
+    def wake(self, closed: str | None) -> None:
+        if closed is not None:
+            self.arrivals.close(closed)
+        self.hint.set()
 
 
 class _Once:
@@ -305,35 +307,3 @@ def _kind_of(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
             if path == on or path.startswith(f"{on.rstrip('/')}/"):
                 found = max(found, (len(on), kind), key=itemgetter(0))
     return found[1]
-
-
-def watchfiles() -> Hints:
-    """Hints by the library `watchfiles`; raises SettingsError where that is missing."""
-    try:
-        awatch = import_module("watchfiles").awatch
-    except ImportError as error:
-        raise SettingsError(
-            f"watch needs the extra `watch`: {INSTALL.format('watch')}; or look each S s by --poll S"
-        ) from error
-
-    async def hints(places: Sequence[Path], out: Path, wake: Callable[[], None], stop: anyio.Event) -> None:
-        async def follow(some: Sequence[Path], *, recursive: bool) -> None:
-            ours = f"{out}{os.sep}"
-            own = {
-                "watch_filter": lambda _, path: not path.startswith(ours),
-                "stop_event": stop,
-                "ignore_permission_denied": True,
-            }
-            async for _ in awatch(*some, **own, recursive=recursive, debounce=400, step=100):
-                wake()
-
-        folders = [each for each in places if each.is_dir()]
-        async with anyio.create_task_group() as both:
-            for some, recursive in ((folders, True), ({each.parent for each in places} - {*folders}, False)):
-                if some:
-                    both.start_soon(partial(follow, [*some], recursive=recursive))
-            await anyio.sleep(1)
-            wake()  # for what came before it was listened for
-            await stop.wait()
-
-    return hints

@@ -205,3 +205,11 @@ class _Owners(dict[int, int]):
 
     def take(self, h: int, owner: int, folders: object) -> None:
         self[h] = owner
+
+
+@pytest.mark.parametrize("root", ["p", ".", "./p/", "p/**/*.jpg"])
+def test_what_is_to_come_first_does_and_the_rest_stays_in_order(root: str) -> None:
+    make("p/a.jpg", "p/b/c.jpg", "p/d/e.jpg", "p/d/f.jpg", "p/d/g.jpg", "p/z.jpg")
+    found, _ = taken(root, first=frozenset({"p/d/f.jpg", "p/d/", "p/z.jpg", "p/"}))
+    order = [name.removeprefix("p/") for name in found]
+    assert order == ["d/f.jpg", "d/e.jpg", "d/g.jpg", "z.jpg", "a.jpg", "b/c.jpg"]

@@ -53,6 +53,34 @@ def test_a_file_is_whole_once_two_looks_a_second_apart_saw_the_same(looks: Looks
     assert looks.look(1.0, a=10, b=5)
 
 
+def test_a_file_that_was_closed_is_whole_at_once_and_one_that_is_written_again_is_not(looks: Looks) -> None:
+    assert not looks.look(0.0, a=10)
+    looks.arrivals.close("a")
+    assert looks.look(0.0, a=11, b=5)
+    assert looks.look(0.1, a=12, b=5) is False
+    assert looks.look(1.0, a=12, b=5)
+
+
+def test_a_file_that_is_closed_anew_has_all_its_tries_again(looks: Looks, tmp_path: Path) -> None:
+    (path := tmp_path / "a.jpg").write_bytes(b"1")
+    looks.arrivals.judged(SourceError("ends early"), str(path), "1:1:1")
+    looks.arrivals.close(str(path))
+    looks.arrivals.look([(str(path), path.stat())])
+    assert looks.arrivals.ready(item(path))
+
+
+def test_what_has_become_whole_comes_first_with_its_folders_unless_it_is_much(looks: Looks) -> None:
+    def closed(*names: str) -> bool:
+        for name in names:
+            looks.arrivals.close(name)
+        return looks.arrivals.look((name, status(1, 7.0)) for name in names)
+
+    assert closed("/in/s/a.jpg")
+    assert looks.arrivals.first == {"/in/s/a.jpg", "/in/s/", "/in/", "/"}
+    assert closed(*(f"/in/{number}.jpg" for number in range(1000)))
+    assert looks.arrivals.first == set()
+
+
 def test_a_file_that_grows_waits_as_long_as_it_does_and_one_that_is_replaced_waits_anew(looks: Looks) -> None:
     assert [looks.look(1.0, a=size) for size in (10, 20, 30, 30, 31, 31)] == [False, False, False, True, False, True]
     assert [looks.look(1.0, a=(31, stamp)) for stamp in (8.0, 8.0)] == [False, True]

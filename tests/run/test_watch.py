@@ -20,7 +20,8 @@ import pytest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import DiskError, LockedError, SettingsError
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.run import batch, watch
+from batch_removebg.run import batch, hints, watch
+from batch_removebg.run.hints import Wake
 from batch_removebg.run.put_away import Shelves
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
@@ -237,13 +238,13 @@ async def test_looks_with_nothing_to_do_are_told_of_once_a_minute_and_what_goes_
 async def test_a_burst_of_hints_is_a_few_looks_and_a_lost_hint_is_made_up_for(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, wakes, look = [0], list[Callable[[], None]](), watch._Watcher._look
+    looks, wakes, look = [0], list[Wake](), watch._Watcher._look
 
     async def counted(self: Any) -> Any:
         looks[0] += 1
         return await look(self)
 
-    async def hints(places: Sequence[Path], out: Path, wake: Callable[[], None], stop: anyio.Event) -> None:
+    async def hints(places: Sequence[Path], out: Path, wake: Wake, stop: anyio.Event) -> None:
         wakes.append(wake)
         await stop.wait()
 
@@ -256,7 +257,7 @@ async def test_a_burst_of_hints_is_a_few_looks_and_a_lost_hint_is_made_up_for(
         before = looks[0]
         for _ in range(100):
             for _ in range(10_000):
-                wakes[0]()
+                wakes[0](None)
             await watched.pass_by(0.01)
         assert looks[0] - before <= 6
         watched.bench.add("b.jpg")  # nobody tells
@@ -441,11 +442,11 @@ def test_shares_are_told_from_disks_by_the_mount_they_are_on(tmp_path: Path, fol
     assert bool(watch._REMOTE.fullmatch(kind)) == (kind != "ext4")
 
 
+@pytest.mark.parametrize(("library", "by"), [("asyncinotify", hints.inotify), ("watchfiles", hints.watchfiles)])
 async def test_the_systems_own_hints_bring_a_file_home_long_before_the_next_look(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, library: str, by: Callable[[Any], hints.Hints]
 ) -> None:
-    pytest.importorskip("watchfiles")
-    done = anyio.Event()
+    own, done = by(pytest.importorskip(library)), anyio.Event()
     watched.bench.on_event = lambda event: done.set() if event.kind is Kind.SAVED else None
     monkeypatch.setattr(watch, "_MISSING", watch._RESCAN)
 
@@ -455,13 +456,57 @@ async def test_the_systems_own_hints_bring_a_file_home_long_before_the_next_look
         watched.bench.add("sub/a.jpg")
         await done.wait()
 
-    await watched.during(hand, poll=None, clock=Clock())
+    await watched.during(hand, poll=None, clock=Clock(), hints=own)
     assert watched.of("saved") == ["sub/a.jpg"]
+
+
+async def test_where_the_system_tells_of_no_more_changes_it_is_said_and_looked_for(watched: Watched) -> None:
+    async def full(*_: object) -> None:
+        async with anyio.create_task_group():
+            raise OSError(28, "No space left on device")
+
+    async def hand() -> None:
+        await watched.pass_by(1)
+        watched.bench.add("a.jpg")
+        await watched.saved(1)
+
+    await watched.during(hand, poll=None, hints=full)
+    assert watched.said[0].startswith("the system tells of no more changes ([Errno 28] No space")
+
+
+@pytest.mark.parametrize("manifest", [False, True])
+async def test_a_picture_or_a_manifest_that_is_closed_is_done_at_once(
+    watched: Watched, tmp_path: Path, *, manifest: bool
+) -> None:
+    wakes, begun, closed, table = list[Wake](), list[float](), list[float](), tmp_path / "photos.csv"
+
+    async def run(*args: Any, **given: Any) -> Summary:
+        begun.append(watched.time.now)
+        return await watched.counted(*args, **given)
+
+    async def told(places: Sequence[Path], out: Path, wake: Wake, stop: anyio.Event) -> None:
+        wakes.append(wake)
+        await stop.wait()
+
+    async def hand() -> None:
+        await watched.saved(1)
+        await watched.pass_by(10)
+        watched.bench.add("sub/b.jpg")
+        table.write_text("image\nphotos/a.jpg\nphotos/sub/b.jpg\n")
+        closed.append(watched.time.now)
+        wakes[0](str(table if manifest else watched.bench.photos / "sub" / "b.jpg"))
+        await watched.saved(2)
+
+    watched.bench.add("a.jpg")
+    table.write_text("image\nphotos/a.jpg\n")
+    await watched.during(hand, *[str(table)] * manifest, poll=None, hints=told, run=run)
+    assert begun[1] - closed[0] < watch._BREATH
 
 
 async def test_without_the_library_for_hints_it_says_what_to_install(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    for library in ("asyncinotify", "watchfiles"):
+        monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(SettingsError, match=r"pip install '\.\[watch\]'.*--poll"):
         await watch.watch([str(watched.bench.photos)], Settings(out=watched.bench.out), say=print, listener=print)
