@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
-from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from batch_removebg.engine import devices, weights
-from batch_removebg.errors import INSTALL, ItemError, SettingsError
+from batch_removebg.errors import ItemError, SettingsError
 from batch_removebg.finish.kinds import parse_shadow
 from batch_removebg.finish.measures import parse_aspect, parse_canvas, parse_margin, parse_share
 from batch_removebg.finish.options import BackdropFile, Finish, Geometry
 from batch_removebg.finish.presets import Preset, finish_of, known
 from batch_removebg.imaging.format import Colour, Limits, parse_colour
-from batch_removebg.manifest.columns import Choice, url_problem
+from batch_removebg.manifest.columns import Choice
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import Reading
@@ -34,9 +32,10 @@ from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
-from batch_removebg.storage.naming import check_template, is_url
+from batch_removebg.storage.naming import check_template
 
 from .declare import declared
+from .faults import LOSSY, faults
 from .options import Options
 from .window import deadline, seconds
 
@@ -57,7 +56,6 @@ _MEASURES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "trim_specks": ("specks", partial(parse_share, least=0, most=0.5)),
 }
 """Settings that are written as text: their fields of Geometry, and what reads them."""
-_LOSSY = ("jpeg", "avif")
 _MEMORY_SHARE = 4  # items in flight may take one part in so many of the machine's memory, and decoded pictures another
 
 
@@ -111,7 +109,7 @@ class Settings(Options):
                 object.__setattr__(self, name, value := option.read(value))
             option.check(value)
         devices.check(self.device, self.precision)
-        for fault in _faults(self):
+        for fault in faults(self, local=self.local):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
@@ -168,7 +166,7 @@ class Settings(Options):
         for nth, preset in enumerate(presets):
             if self.mask_only:
                 raise SettingsError(f"--preset {preset.preset} makes pictures, not masks: leave --mask-only out")
-            if self.lossless and preset.format in _LOSSY:
+            if self.lossless and preset.format in LOSSY:
                 raise SettingsError(f"--preset {preset.preset} makes {preset.format}: leave --lossless out")
             if clash := self._clash(preset, base):
                 remedy = "leave it out, or write a preset of your own (a .toml file)"
@@ -352,54 +350,3 @@ def _named(flag: str) -> Iterator[None]:
         yield
     except (SettingsError, ItemError) as error:
         raise SettingsError(f"{flag}: {error}") from error
-
-
-def _faults(settings: Settings) -> Iterator[str]:
-    """What is wrong with the settings of an API and its budget."""
-    provider, url, version = settings.provider, settings.base_url, settings.model_version
-    if provider == "local" and url:
-        yield "--base-url belongs to --provider replicate or gateway; nothing is billed by --provider local"
-    if provider == "gateway" and not url:
-        yield "--provider gateway needs --base-url, such as https://HOST/replicate/v1"
-    if url is not None:
-        yield from _faults_of_url(url)
-    if not re.fullmatch(r"(?!r8_)[A-Za-z_][A-Za-z0-9_]*", settings.token_env):
-        yield "--token-env takes the name of an environment variable, such as REPLICATE_API_TOKEN; never the key itself"
-    if not re.fullmatch(r"([\w.-]+/[\w.-]+:)?[0-9A-Za-z._-]+", version) or version.rpartition(":")[2] == "latest":
-        yield f"--model-version {version}: give the version's 64-digit id, or owner/name:id; `latest` is not a version"
-    if not settings.input_field:
-        yield "--input-field is empty; name the model's input for the picture, such as image"
-    if settings.input_field in settings.model_inputs:
-        yield f"--input {settings.input_field}=…: that field takes the picture itself"
-    if settings.model is not None and settings.model_class is not None:
-        yield f"--class {settings.model_class} and --model {settings.model}: give one of them"
-    for flag, asked in (("--class", settings.model_class), ("--model", settings.model)):
-        if asked is not None and not settings.local:
-            yield f"{flag} belongs to --provider local"
-    if settings.escalate and not settings.local:
-        yield "--escalate belongs to --provider local: what it would cost elsewhere isn't known"
-    if settings.zoom and (settings.escalate or not settings.local):
-        yield "--zoom belongs to --provider local, and goes without --escalate"
-    if settings.metrics is not None and not settings.metrics.endswith(".prom"):
-        yield f"--metrics {settings.metrics}: node_exporter reads files that end in .prom alone; name it so"
-    if settings.metrics is not None and find_spec("prometheus_client") is None:
-        yield f"--metrics needs the package prometheus_client; bring it by: {INSTALL.format('metrics')}"
-    for one in settings.redo:
-        if one not in ("rejected", "undecided-flagged"):
-            yield f"--redo {one}: choose one of rejected, undecided-flagged"
-    for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
-        if most is not None and settings.price is None:
-            yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
-    if settings.scale_equal != "scale" and settings.scale_group is None:
-        yield "--scale-equal needs --scale-group, the column that tells groups"
-    if settings.lossless and settings.format in _LOSSY:
-        yield f"--lossless: {settings.format} always loses a little; choose --format webp, png or tiff"
-
-
-def _faults_of_url(url: str) -> Iterator[str]:
-    if not is_url(url) or url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable():
-        yield "--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1"
-    elif "@" in urlsplit(url).netloc:
-        yield "--base-url must not hold a user or password; put the key into the environment"
-    elif url.rstrip("/").endswith("/predictions"):
-        yield "--base-url is the part before /predictions; leave that off"

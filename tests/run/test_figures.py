@@ -251,6 +251,6 @@ def test_a_name_that_node_exporter_would_not_read_is_refused(name: str) -> None:
 
 
 def test_without_its_package_metrics_are_refused_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_removebg.run.settings.find_spec", lambda package: None)
+    monkeypatch.setattr("batch_removebg.run.faults.find_spec", lambda package: None)
     with pytest.raises(errors.SettingsError, match=r"pip install '\.\[metrics\]'"):
         Settings(out=Path("out"), metrics="m.prom")

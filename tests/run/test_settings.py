@@ -115,7 +115,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "summary": "night.json",
         "metrics": "night.prom",
     }
-    monkeypatch.setattr("batch_removebg.run.settings.find_spec", lambda package: True)
+    monkeypatch.setattr("batch_removebg.run.faults.find_spec", lambda package: True)
     assert list(given) == OPTIONS
     assert all(value != getattr(made(), name) for name, value in given.items())
     seen: list[Any] = []
