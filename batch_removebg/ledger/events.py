@@ -205,6 +205,7 @@ class RunFinished(Entry, tag="run_finished", frozen=True):
     reason: str | None = None
     exit_code: int | None = None
     unread: bool = False
+    manifest: Mapping[str, Any] = {}
 
 
 EVENTS: Final[Mapping[str, type[Entry]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
@@ -26,6 +25,7 @@ from batch_removebg.manifest.columns import Choice, url_problem
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import Reading
+from batch_removebg.manifest.shard import Division, Shard
 from batch_removebg.model import Provider
 from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
@@ -36,8 +36,10 @@ from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template, is_url
 
+from .budget import allowed
 from .declare import declared
 from .options import Options
+from .shards import of_shard, shard_of
 from .window import deadline, seconds
 
 if TYPE_CHECKING:
@@ -76,11 +78,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What outlives a run over INPUTs that are watched."""
+    """What outlives a pass of a run, and a run over INPUTs that are watched."""
 
     arrivals: Arrivals | None = None
     engines: Callable[[partial[Any], Cpu], Engine] | None = None
     checked: bool = False  # by the first run, so that later ones begin at once
+    spent: int = 0  # predictions that were bought before
 
     @property
     def apart(self) -> tuple[Path, ...]:
@@ -99,6 +102,9 @@ class Settings(Options):
     lasting: Lasting = field(default=Lasting(), compare=False)
 
     def __post_init__(self) -> None:
+        if self.shard is not None:
+            for name, placed in of_shard(self.out, shard_of(self.shard, os.environ)).items():
+                object.__setattr__(self, name, placed)
         for name, option in declared(type(self)).items():
             value = getattr(self, name)
             if option.choices and option.read and isinstance(value, str):
@@ -207,25 +213,13 @@ class Settings(Options):
         )
 
     def budget(self, billed: int = 0) -> tuple[int | None, str]:
-        """Predictions that may be bought in this run (None: any number), and what to say once they are.
+        """See `allowed`; `billed`: predictions that earlier runs over this OUT have bought."""
+        return allowed(self, self.own_shard, spent=self.lasting.spent, billed=billed)
 
-        `billed`: predictions that earlier runs over this OUT have bought.
-        """
-        limits: list[tuple[int, str]] = []
-        one = "in this run; the same command would buy as many again (--max-cost-total bounds all runs together)"
-        every = "in all runs over this OUT; raise it to buy more"
-        if self.max_predictions is not None:
-            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions} is reached {one}"))
-        for flag, most, before, where in (
-            ("--max-cost", self.max_cost, 0, one),
-            ("--max-cost-total", self.max_cost_total, billed, every),
-        ):
-            if most is not None and self.price is not None and math.isfinite(most):
-                # Rounded first: 0.3 / 0.1 is a little less than 3.
-                count = math.floor(round(most / self.price, 9))
-                spent = f"{max(count, before)} predictions were bought at --price {self.price:g}"
-                limits.append((max(0, count - before), f"{flag} {most:g} is reached: {spent} {where}"))
-        return min(limits, default=(None, ""))
+    @property
+    def own_shard(self) -> Shard | None:
+        """The shard that this run is of several."""
+        return shard_of(self.shard, {}) if self.shard is not None else None
 
     @property
     def local(self) -> bool:
@@ -271,9 +265,16 @@ class Settings(Options):
         """How INPUTs are read."""
         return Reading(
             Choice(self.image_column, self.id_column, self.strict),
-            Folders(self.out, self.include, self.exclude, self.follow_links, self.lasting.apart),
+            Folders(
+                self.out.parent if self.shard else self.out,
+                self.include,
+                self.exclude,
+                self.follow_links,
+                self.lasting.apart,
+            ),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,
+            division=Division(shard) if (shard := self.own_shard) is not None else None,
         )
 
     def fetching(self) -> FetchPolicy:
@@ -380,6 +381,8 @@ def _faults(settings: Settings) -> Iterator[str]:
     for flag, most in (("--max-cost", settings.max_cost), ("--max-cost-total", settings.max_cost_total)):
         if most is not None and settings.price is None:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
+    if settings.prune and settings.shard is not None:
+        yield "--prune doesn't go with --shard: a row with another picture may be another shard's, which hasn't made it"
     if settings.scale_equal != "scale" and settings.scale_group is None:
         yield "--scale-equal needs --scale-group, the column that tells groups"
     if settings.lossless and settings.format in _LOSSY:
