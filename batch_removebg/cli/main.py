@@ -169,6 +169,17 @@ def _diff(args: argparse.Namespace, console: Console) -> None:
     diff.show(args)
 
 
+def _merge(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.merge import merge
+
+    from . import report
+
+    merged = merge([Path(out) for out in args.outs], Path(args.to) if args.to else None)
+    console.info(report.merged(merged))
+    result(str(merged.to))
+    return merged.exit_code
+
+
 def _repair(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.ledger.repair import repair
     from batch_removebg.storage.lock import locked
@@ -285,6 +296,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "watch": _watch,
     "status": _status,
     "diff": _diff,
+    "merge": _merge,
     "repair": _repair,
     "review": _review,
     "report": _report,

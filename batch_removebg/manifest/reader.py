@@ -25,7 +25,7 @@ from .inputs import Input, InputKind, resolve
 from .roots import Roots, Rows
 from .rows import Parser, parser_for, read_mixed, read_txt
 from .seen import Earlier, Marks, Seen
-from .shard import Division
+from .shard import Shard, Tally
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
 
 _Some = Sequence[Item | UrlRow]
@@ -42,7 +42,8 @@ class Reading:
     root: str | None = None  # what ids and names of files are relative to; by default the folder they have in common
     warn: Callable[[str], None] = ignore
     keep: Callable[[Lot], None] = ignore  # told each row, also those without a picture
-    division: Division | None = None  # the rows of one shard alone
+    shard: Shard | None = None  # whose rows are read alone
+    whole: Tally = field(default_factory=Tally)  # of all shards' items, where there are shards
 
 
 def read_rows(inputs: Sequence[str], reading: Reading, stdin: BinaryIO | None = None) -> Iterator[Item | UrlRow]:
@@ -95,7 +96,7 @@ def _silent(reading: Reading) -> Reading:
 
 def _require_something(inputs: Sequence[str], reading: Reading) -> None:
     """Raise ManifestError where nothing was found; a shard may have nothing while others do."""
-    if reading.division is not None and reading.division.whole.items:
+    if reading.whole.items:
         return
     named, left_out = ", ".join(map(printable, inputs)) or "no INPUT was given", left_out_text(reading.folders.left_out)
     raise ManifestError(f"There is nothing to do: no picture was found ({named}){'; ' if left_out else ''}{left_out}.")
@@ -150,14 +151,14 @@ class _Reader:
     def _own(
         self, lot: Lot | None, rows: _Some, found: Sequence[Item | UrlRow | None], ids: Sequence[str]
     ) -> Sequence[Item | UrlRow]:
-        """Those of the `found` that are new, of a division its shard's alone, whose `rows` are kept, with their ids."""
-        if (division := self._reading.division) is not None:
-            has = [division.shard.has(self._roots.relative(self._seen.source(row))) for row in rows]
+        """Those of the `found` that are new, for a shard its own alone; the `rows` are kept, with their ids."""
+        if (shard := self._reading.shard) is not None:
+            has = [shard.has(self._roots.relative(self._seen.source(row))) for row in rows]
             for item in found:
                 if item is not None:
-                    division.whole.add(item.id)
+                    self._reading.whole.add(item.id)
             if lot is not None and not any(has):  # what has no picture is the first one's
-                lot = None if rows or division.shard.number > 1 else lot
+                lot = None if rows or shard.number > 1 else lot
             elif lot is not None and len(lot.rows) > 1:
                 lot = lot._replace(rows=list(compress(lot.rows, has)))
             found, ids = list(compress(found, has)), list(compress(ids, has))

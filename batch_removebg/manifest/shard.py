@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from batch_removebg.hashing import hash64
@@ -56,11 +56,3 @@ class Tally:
     def told(self) -> Mapping[str, Any]:
         """The same for the ledger."""
         return {"items": self.items, "digest": f"{self.digest:016x}"}
-
-
-@dataclass(frozen=True, slots=True)
-class Division:
-    """A manifest that is read for one shard; `whole`: of all its items so far, those of the other shards included."""
-
-    shard: Shard
-    whole: Tally = field(default_factory=Tally)

@@ -257,7 +257,7 @@ def pipeline(
             planner(settings, ledger.run_items, context.recipe, context.clock, edits),
             rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
-            reading.division,
+            reading.whole if reading.shard is not None else None,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),

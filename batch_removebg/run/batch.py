@@ -192,7 +192,7 @@ async def _close(ledger: Ledger, summary: Summary, rows: Reader, clock: Clock) -
     told = {name: getattr(summary, name) for name in names}
     reason = summary.stopped or ("--limit is reached" if summary.limited else None)
     told |= {"t": clock.stamp(), "seconds": round(summary.seconds, 3), "reason": reason and str(reason)}
-    told |= {"manifest": rows.division.whole.told()} if rows.division is not None and rows.whole else {}
+    told |= {"manifest": rows.manifest.told()} if rows.manifest is not None and rows.whole else {}
     end = RunFinished(**told)
     try:
         await write_snapshot(summary.results, ledger, end)

@@ -25,7 +25,7 @@ from batch_removebg.manifest.columns import Choice, url_problem
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import Reading
-from batch_removebg.manifest.shard import Division, Shard
+from batch_removebg.manifest.shard import Shard
 from batch_removebg.model import Provider
 from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
@@ -274,7 +274,7 @@ class Settings(Options):
             ),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,
-            division=Division(shard) if (shard := self.own_shard) is not None else None,
+            shard=self.own_shard,
         )
 
     def fetching(self) -> FetchPolicy:

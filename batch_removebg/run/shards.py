@@ -11,43 +11,35 @@ from batch_removebg.errors import SettingsError
 from batch_removebg.manifest.shard import Shard
 from batch_removebg.storage.layout import LEDGER
 
+_SLURM = "SLURM_ARRAY_TASK_"
 _ARRAYS = {
     "JOB_COMPLETION_INDEX": "JOB_COMPLETIONS",
     "AWS_BATCH_JOB_ARRAY_INDEX": "AWS_BATCH_JOB_ARRAY_SIZE",
-    "SLURM_ARRAY_TASK_ID": "SLURM_ARRAY_TASK_COUNT",
+    f"{_SLURM}ID": f"{_SLURM}COUNT",
 }
-"""Variables that number the tasks of an array, of Kubernetes, AWS Batch and Slurm, and those that count the tasks."""
+"""What numbers the tasks of an array in Kubernetes, AWS Batch and Slurm, and what counts them."""
 
 
 def shard_of(text: str, environ: Mapping[str, str]) -> Shard:
     """The shard that `--shard` names, by the environment for `auto` and `auto/N`; raises SettingsError."""
-    word, _, of = text.partition("/")
-    origin = ""
+    said, (word, _, of) = "", text.partition("/")
     if word == "auto":
-        index = next((name for name in _ARRAYS if name in environ), None)
-        if index is None:
-            *names, last = _ARRAYS
-            raise SettingsError(f"--shard auto: none of {', '.join(names)} and {last} is set; give --shard I/N")
-        of, origin = of or environ.get(_ARRAYS[index], ""), f", from {index}={environ[index]}"
-        if not of:
-            raise SettingsError(f"--shard auto: {index} is set, and {_ARRAYS[index]} isn't; give --shard auto/N")
-        word = _numbered(index, environ)
+        if (index := next((name for name in _ARRAYS if name in environ), None)) is None:
+            raise SettingsError(f"--shard auto: none of {', '.join(_ARRAYS)} is set; give --shard I/N")
+        word, of = environ[index], of or environ.get(_ARRAYS[index], "?")
+        with suppress(ValueError):
+            least, step = (
+                int(environ.get(f"{_SLURM}{name}", 0)) * (index == f"{_SLURM}ID") for name in ("MIN", "STEP")
+            )
+            word = str((int(word) - least) // (step or 1) + 1)
+        said = f" is {word}/{of} by {index} and {_ARRAYS[index]}"
     if word.isdecimal() and of.isdecimal() and 1 <= int(word) <= int(of):
         return Shard(int(word), int(of))
-    raise SettingsError(f"--shard {word}/{of}{origin}: give I/N, such as 1/16 for the first of 16")
-
-
-def _numbered(index: str, environ: Mapping[str, str]) -> str:
-    """The task's number from 1, as it stands where it is none."""
-    with suppress(ValueError):
-        first, step = (int(environ.get(f"SLURM_ARRAY_TASK_{name}", 0)) for name in ("MIN", "STEP"))
-        number = int(environ[index])
-        return str((number - first) // (step or 1) + 1 if index.startswith("SLURM") else number + 1)
-    return environ[index]
+    raise SettingsError(f"--shard {text}{said}: give I/N or auto/N, with I from 1 to N")
 
 
 def of_shard(out: Path, shard: Shard) -> dict[str, Any]:
-    """The settings of a run that is one: `--out` is the folder that shards have in common, or the shard's own."""
+    """The settings of a run that is one: `out` may be the folder that shards have in common, or the shard's own."""
     return {"shard": str(shard), "out": out if out.name == shard.folder else out / shard.folder}
 
 
@@ -58,14 +50,11 @@ def shards_in(folder: Path) -> Iterator[tuple[Shard, Path]]:
 
 
 def require_place(out: Path, shard: Shard | None) -> None:
-    """Raise SettingsError where OUT is divided otherwise than this run is, so that pictures would be made twice."""
+    """Raise SettingsError where OUT is divided otherwise than the run is: it would make all pictures once more."""
+    top = out if shard is None else out.parent
     if (out / LEDGER).exists():
         return
-    top = out if shard is None else out.parent
     if shard is not None and (top / LEDGER).exists():
-        raise SettingsError(f"{top} was made without --shard: go on so, or choose another --out")
-    for other, _ in shards_in(top):
-        if shard is None or other.of != shard.of:
-            raise SettingsError(
-                f"{top} is that of {other.of} shards: give --shard I/{other.of}, or choose another --out"
-            )
+        raise SettingsError(f"{top} was made without --shard: leave it out, or choose another --out")
+    if of := {other.of for other, _ in shards_in(top)} - {shard and shard.of}:
+        raise SettingsError(f"{top} is of {max(of)} shards: give --shard I/{max(of)}, or choose another --out")
