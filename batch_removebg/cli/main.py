@@ -22,6 +22,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import Interrupted, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
+from batch_removebg.run.shards import require_place
 from batch_removebg.storage.layout import STATE
 
 from .console import Console, failure, logged, printable, result
@@ -189,6 +190,7 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     out, clock = Path(args.dir), Clock()
     if not out.is_dir():
         raise SettingsError(f"{args.dir} is no folder; give the --out of a run")
+    require_place(out, None)
     with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
         found = repair(out, clock.stamp(), dry_run=args.dry_run)
     result(report.repaired(found, dry_run=args.dry_run))

@@ -19,7 +19,7 @@ from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import look
 from batch_removebg.ledger.results import head
-from batch_removebg.run.shards import shards_in
+from batch_removebg.run.shards import require_place
 from batch_removebg.run.summary import failures, flagged
 from batch_removebg.storage.layout import INDEX, LEDGER, STATE
 from batch_removebg.storage.lock import held
@@ -33,15 +33,12 @@ _TURN, _LOOKS = 2, 30  # seconds between two looks; without a terminal one look 
 def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Print the status that is asked for, once or until the run has ended; raises SettingsError without a ledger."""
     path, live = Path(args.dir) / LEDGER, args.watch and sys.stdout.isatty()
+    require_place(path.parent, None)
     for turn in count():
         locked = held(path.parent / STATE)
         with closing(look(path, path.parent / INDEX)) as fold:
             if not path.is_file():
-                some = next(
-                    (f", such as {out.name}; `batch-removebg merge` joins them" for _, out in shards_in(path.parent)),
-                    "",
-                )
-                raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run{some}")
+                raise SettingsError(f"{args.dir} holds no {LEDGER}; give the --out of a run")
             # Looked at twice: a run that has begun or ended meanwhile was not killed.
             decisions = Decisions.read(path.parent)
             found = status(fold, decisions, locked=locked or held(path.parent / STATE))

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ class Merged:
 
     to: Path
     shards: int
-    counts: Counter[str]
+    counts: Mapping[str, int]
     predictions: int
     clashes: int = 0  # items whose picture has the name that one of another shard has
     clash: str = ""  # the first such name
@@ -102,7 +101,7 @@ def merge(outs: Sequence[Path], to: Path | None) -> Merged:
     found, to = _found(outs), _target(outs, to)
     parts = [_Part(out, Path(os.path.relpath(out, to.parent)).as_posix()) for out in found]
     _require_alike(parts)
-    counts = sum((Counter(part.head["counts"]) for part in parts), Counter[str]())
+    counts = {name: sum(part.head["counts"][name] for part in parts) for name in parts[0].head["counts"]}
     merged = Merged(to, len(parts), counts, sum(part.head["predictions"] for part in parts))
     results.write(to, _rendered(parts, merged))
     if all((part.out / CSV).exists() for part in parts):

@@ -57,4 +57,5 @@ def require_place(out: Path, shard: Shard | None) -> None:
     if shard is not None and (top / LEDGER).exists():
         raise SettingsError(f"{top} was made without --shard: leave it out, or choose another --out")
     if of := {other.of for other, _ in shards_in(top)} - {shard and shard.of}:
-        raise SettingsError(f"{top} is of {max(of)} shards: give --shard I/{max(of)}, or choose another --out")
+        one = f"run one by --shard I/{max(of)}, or give its folder to other commands"
+        raise SettingsError(f"{top} holds {max(of)} shards: {one}; `batch-removebg merge` joins them")
