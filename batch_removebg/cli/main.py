@@ -173,10 +173,8 @@ def _diff(args: argparse.Namespace, console: Console) -> None:
 def _merge(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.run.merge import merge
 
-    from . import report
-
     merged = merge([Path(out) for out in args.outs], Path(args.to) if args.to else None)
-    console.info(report.merged(merged))
+    console.info(str(merged))
     result(str(merged.to))
     return merged.exit_code
 

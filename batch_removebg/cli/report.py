@@ -8,7 +8,6 @@ from batch_removebg.errors import AbortError, Interrupted, UsageError, WindowClo
 from batch_removebg.manifest.folder import left_out_text
 from batch_removebg.run.budget import per_minute
 from batch_removebg.run.dry_run import ENDINGS
-from batch_removebg.run.merge import Merged
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
 from batch_removebg.storage import layout
@@ -119,16 +118,6 @@ def preview(found: Mapping[str, int], settings: Settings) -> str:
     pace = per_minute(settings, settings.own_shard)
     time = f", in {duration(60 * bought / pace)} at --rate {settings.rate:g}" if pace else ""
     lines.append(f"predictions: {bought} would be {where}{price}{time}")
-    return "\n".join(lines)
-
-
-def merged(found: Merged) -> str:
-    """What has been merged."""
-    counts = "{total} items: {saved} saved, {failed} failed, {pending} pending".format_map(found.counts)
-    lines = [f"{found.shards} shards, {counts}; predictions: {found.predictions}"]
-    if found.clashes:
-        alike = f"names that pictures of several shards have: {found.clashes}, such as {printable(found.clash)}"
-        lines.append(f"{alike}; keep the shards' folders apart")
     return "\n".join(lines)
 
 

@@ -31,7 +31,6 @@ from .options import PICTURES, PLACE, PROVIDER, Options
 from .shards import shards_in
 
 _MACHINES = {"device", "precision", "token_env", "memory"}  # which may differ
-_PATHS = "were files named by other paths on some machine? Give all shards one --root, and run them again"
 
 
 @dataclass(slots=True)
@@ -49,6 +48,12 @@ class Merged:
     def exit_code(self) -> int:
         """0 all saved · 3 some failed or are pending."""
         return 3 if self.counts["failed"] or self.counts["pending"] else 0
+
+    def __str__(self) -> str:
+        counts = "{total} items: {saved} saved, {failed} failed, {pending} pending".format_map(self.counts)
+        told = f"{self.shards} shards, {counts}; predictions: {self.predictions}"
+        alike = f"names that pictures of several shards have: {self.clashes}, such as {self.clash}"
+        return f"{told}\n{alike}; keep their folders apart" if self.clashes else told
 
 
 @dataclass(slots=True)
@@ -73,11 +78,6 @@ class _Part:
 
     def _fold(self) -> closing[IndexedFold]:
         return closing(look(self.out / LEDGER, self.out / INDEX))
-
-    def has(self, key: str) -> bool:
-        """Whether the item is among its own."""
-        with self._fold() as fold:
-            return key in fold.items and not fold.items[key].gone
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Its items of the manifest as results.json has them, also those that no line of the ledger names."""
@@ -160,15 +160,15 @@ def _require_alike(parts: Sequence[_Part]) -> None:
 
 
 def _rendered(parts: Sequence[_Part], merged: Merged) -> Iterator[str]:
-    """results.json in pieces; raises SettingsError where a row is there twice, and at the end where one is missing."""
+    """results.json in pieces; raises SettingsError at its end unless every row is there exactly once."""
     yield f'{json.dumps(_head(parts, merged), ensure_ascii=False)[:-1]}, "items": [\n'
-    ids, names, tally, separator = Marks(), Marks(), Tally(), ""
+    ids, names, tally, separator, twice = Marks(), Marks(), Tally(), "", ""
     for part in parts:
         for entry in part.entries():
             key, pictures = entry["id"], entry.get("outputs") or [entry]
-            if ids.add([key]) and (others := [one.out for one in parts if one is not part and one.has(key)]):
-                raise SettingsError(f"{key!r} is in {others[0]} and in {part.out}; {_PATHS}")
             tally.add(key)
+            if ids.add([key]) and not twice:
+                twice = f"; {key!r}, of {part.out}, is in another one, too"
             if entry["output"] is not None:
                 if names.add(name_key(one["output"]) for one in pictures):
                     merged.clashes, merged.clash = merged.clashes + 1, merged.clash or entry["output"]
@@ -179,7 +179,9 @@ def _rendered(parts: Sequence[_Part], merged: Merged) -> Iterator[str]:
             separator = ",\n"
     yield "\n]}\n"
     if tally.told() != (wanted := parts[0].manifest):
-        raise SettingsError(f"the shards' {tally.items} items aren't the {wanted['items']} of their manifest; {_PATHS}")
+        what = f"the shards' {tally.items} items aren't the {wanted['items']} of their manifest{twice}"
+        remedy = "were files named by other paths on some machine? Give all shards one --root, and run them again"
+        raise SettingsError(f"{what}; {remedy}")
 
 
 def _head(parts: Sequence[_Part], merged: Merged) -> dict[str, Any]:

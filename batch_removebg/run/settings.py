@@ -39,7 +39,7 @@ from batch_removebg.storage.naming import check_template, is_url
 from .budget import allowed
 from .declare import declared
 from .options import Options
-from .shards import of_shard, shard_of
+from .shards import shard_of
 from .window import deadline, seconds
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ class Settings(Options):
 
     def __post_init__(self) -> None:
         if self.shard is not None:
-            for name, placed in of_shard(self.out, shard_of(self.shard, os.environ)).items():
-                object.__setattr__(self, name, placed)
+            object.__setattr__(self, "shard", str(shard := shard_of(self.shard, os.environ)))
+            if self.out.name != shard.folder:  # which it is in a copy
+                object.__setattr__(self, "out", self.out / shard.folder)
         for name, option in declared(type(self)).items():
             value = getattr(self, name)
             if option.choices and option.read and isinstance(value, str):

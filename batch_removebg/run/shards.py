@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from batch_removebg.errors import SettingsError
 from batch_removebg.manifest.shard import Shard
@@ -36,11 +35,6 @@ def shard_of(text: str, environ: Mapping[str, str]) -> Shard:
     if word.isdecimal() and of.isdecimal() and 1 <= int(word) <= int(of):
         return Shard(int(word), int(of))
     raise SettingsError(f"--shard {text}{said}: give I/N or auto/N, with I from 1 to N")
-
-
-def of_shard(out: Path, shard: Shard) -> dict[str, Any]:
-    """The settings of a run that is one: `out` may be the folder that shards have in common, or the shard's own."""
-    return {"shard": str(shard), "out": out if out.name == shard.folder else out / shard.folder}
 
 
 def shards_in(folder: Path) -> Iterator[tuple[Shard, Path]]:
