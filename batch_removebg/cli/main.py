@@ -22,6 +22,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import Interrupted, SettingsError
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
+from batch_removebg.run.shards import require_place
 from batch_removebg.storage.layout import STATE
 
 from .console import Console, failure, logged, printable, result
@@ -168,6 +169,15 @@ def _diff(args: argparse.Namespace, console: Console) -> None:
     diff.show(args)
 
 
+def _merge(args: argparse.Namespace, console: Console) -> int:
+    from batch_removebg.run.merge import merge
+
+    merged = merge([Path(out) for out in args.outs], Path(args.to) if args.to else None)
+    console.info(str(merged))
+    result(str(merged.to))
+    return merged.exit_code
+
+
 def _repair(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.ledger.repair import repair
     from batch_removebg.storage.lock import locked
@@ -177,6 +187,7 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     out, clock = Path(args.dir), Clock()
     if not out.is_dir():
         raise SettingsError(f"{args.dir} is no folder; give the --out of a run")
+    require_place(out, None)
     with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
         found = repair(out, clock.stamp(), dry_run=args.dry_run)
     result(report.repaired(found, dry_run=args.dry_run))
@@ -284,6 +295,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int | None]] = {
     "watch": _watch,
     "status": _status,
     "diff": _diff,
+    "merge": _merge,
     "repair": _repair,
     "review": _review,
     "report": _report,

@@ -100,6 +100,11 @@ def parser(options: type[Options] = Options, *, everyday: bool = False) -> argpa
         which = f"the {dest} run: its id, or its number from the end (default: {what})"
         diff.add_argument(flag, dest=dest, metavar="RUN", help=which)
     diff.add_argument("--json", action="store_true", help="every item that differs, as one JSON object a line")
+    merge = _command(commands, "merge", "join the results of all shards of a run, once every row is there exactly once")
+    merge.add_argument("outs", nargs="+", metavar="OUT", help="the --out of runs with --shard, or folders of shards")
+    merge.add_argument(
+        "--to", metavar="FILE.json", help="where it is put, beside a table .csv (default: OUT/results.json)"
+    )
     repair = _command(commands, "repair", "mend a damaged ledger from what is left, and keep the old one")
     repair.add_argument("dir", metavar="OUT", help="the --out of a run")
     repair.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from batch_removebg.errors import AbortError, Interrupted, UsageError, WindowClosed
 from batch_removebg.manifest.folder import left_out_text
+from batch_removebg.run.budget import per_minute
 from batch_removebg.run.dry_run import ENDINGS
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Group, Summary
@@ -16,7 +17,9 @@ from .console import printable
 
 def closing(summary: Summary, settings: Settings) -> str:
     """The lines under a finished run."""
-    hint = "" if settings.prune or not summary.left else " (--prune moves aside what there is of them)"
+    hint = (
+        "" if settings.prune or settings.shard or not summary.left else " (--prune moves aside what there is of them)"
+    )
     lines = [
         f"{_counts(summary)} in {duration(summary.seconds)}",
         _cost(summary, settings),
@@ -112,7 +115,8 @@ def preview(found: Mapping[str, int], settings: Settings) -> str:
     bought, billed = found["bought"], not settings.local
     where = f"bought from {settings.base}" if billed else "made on this machine, nothing billed"
     price = f", {bought * settings.price:.4g} USD" if billed and settings.price is not None else ""
-    time = f", in {duration(60 * bought / settings.rate)} at --rate {settings.rate:g}" if settings.rate else ""
+    pace = per_minute(settings, settings.own_shard)
+    time = f", in {duration(60 * bought / pace)} at --rate {settings.rate:g}" if pace else ""
     lines.append(f"predictions: {bought} would be {where}{price}{time}")
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.schema import FAILED, FLAGGED
 from batch_removebg.ledger.journal import look
 from batch_removebg.ledger.results import head
+from batch_removebg.run.shards import require_place
 from batch_removebg.run.summary import failures, flagged
 from batch_removebg.storage.layout import INDEX, LEDGER, STATE
 from batch_removebg.storage.lock import held
@@ -32,6 +33,7 @@ _TURN, _LOOKS = 2, 30  # seconds between two looks; without a terminal one look 
 def show(args: argparse.Namespace, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Print the status that is asked for, once or until the run has ended; raises SettingsError without a ledger."""
     path, live = Path(args.dir) / LEDGER, args.watch and sys.stdout.isatty()
+    require_place(path.parent, None)
     for turn in count():
         locked = held(path.parent / STATE)
         with closing(look(path, path.parent / INDEX)) as fold:

@@ -206,6 +206,7 @@ class RunFinished(Entry, tag="run_finished", frozen=True):
     exit_code: int | None = None
     unread: bool = False
     flight: Seconds | None = None
+    manifest: Mapping[str, Any] = {}
 
 
 EVENTS: Final[Mapping[str, type[Entry]]] = {

@@ -87,7 +87,7 @@ def render(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
     """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet."""
     yield _head(run_items)
     separator = ""
-    for entry in _entries(run_items, decisions):
+    for entry in entries(run_items, decisions):
         yield separator + encode(entry).decode()
         separator = ",\n"
     yield "\n]}\n"
@@ -160,7 +160,8 @@ def _joined(texts: Sequence[str]) -> str:
     return " | ".join(texts) if any(texts) else ""
 
 
-def _entries(run_items: RunItems, decisions: Decisions) -> Iterator[dict[str, Any]]:
+def entries(run_items: RunItems, decisions: Decisions) -> Iterator[dict[str, Any]]:
+    """The items as the snapshot has them."""
     for key, state in run_items.fold.each():
         if state.gone and state.nameless:
             continue

@@ -140,6 +140,7 @@ class Run(Struct, frozen=True, gc=False):
     done: int = 0  # saved or failed in it
     last: str = ""  # when the last of these was
     flight: float | None = None  # seconds from create to picture by which nearly all were home, in the last that knew
+    manifest: Mapping[str, Any] = {}  # of a shard that has read it to its end: what all shards of it tell alike
 
     def told(self, counts: Mapping[str, int], *, held: bool = True) -> dict[str, Any]:
         """The `run` block of results.json and of `status`; `held`: a process holds the lock of OUT."""
@@ -193,7 +194,7 @@ class Fold:
         elif isinstance(entry, events.EngineLoaded):
             self.engine = entry.engine
         elif isinstance(entry, events.RunFinished):
-            told = {name: getattr(entry, name) for name in ("reason", "exit_code", "unread", "pending")}
+            told = {name: getattr(entry, name) for name in ("reason", "exit_code", "unread", "pending", "manifest")}
             told["flight"] = self.run.flight if entry.flight is None else entry.flight
             ended = entry.state or ("stopped" if entry.pending else "finished")  # older versions don't say
             self.run = replace(self.run, **told, state=ended, ended=entry.t)

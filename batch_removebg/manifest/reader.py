@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,8 +25,10 @@ from .inputs import Input, InputKind, resolve
 from .roots import Roots, Rows
 from .rows import Parser, parser_for, read_mixed, read_txt
 from .seen import Earlier, Marks, Seen
+from .shard import Shard, Tally
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
 
+_Some = Sequence[Item | UrlRow]
 _NUMBERED = "numbered so for "  # before the origin of an item whose id ends in a number that this program gave it
 
 
@@ -39,6 +42,8 @@ class Reading:
     root: str | None = None  # what ids and names of files are relative to; by default the folder they have in common
     warn: Callable[[str], None] = ignore
     keep: Callable[[Lot], None] = ignore  # told each row, also those without a picture
+    shard: Shard | None = None  # whose rows are read alone
+    whole: Tally = field(default_factory=Tally)  # of all shards' items, where there are shards
 
 
 def read_rows(inputs: Sequence[str], reading: Reading, stdin: BinaryIO | None = None) -> Iterator[Item | UrlRow]:
@@ -51,7 +56,8 @@ def read_rows(inputs: Sequence[str], reading: Reading, stdin: BinaryIO | None = 
     found = resolve(inputs, reading.folders, reading.warn)
     rows = _Reader(reading, found, stdin).rows()
     if (first := next(rows, None)) is None:
-        raise _nothing_to_do(inputs, reading.folders)
+        _require_something(inputs, reading)
+        return
     yield first
     yield from rows
 
@@ -76,7 +82,7 @@ def check(
     if not whole or len(rereadable) < len(found):
         return None
     if count == 0:
-        raise _nothing_to_do(inputs, reading.folders)
+        _require_something(inputs, reading)
     return count
 
 
@@ -88,9 +94,12 @@ def _silent(reading: Reading) -> Reading:
     return replace(reading, warn=ignore, keep=ignore, choice=replace(reading.choice, note=ignore))
 
 
-def _nothing_to_do(inputs: Sequence[str], folders: Folders) -> ManifestError:
-    named, left_out = ", ".join(map(printable, inputs)) or "no INPUT was given", left_out_text(folders.left_out)
-    return ManifestError(f"There is nothing to do: no picture was found ({named}){'; ' if left_out else ''}{left_out}.")
+def _require_something(inputs: Sequence[str], reading: Reading) -> None:
+    """Raise ManifestError where nothing was found; a shard may have nothing while others do."""
+    if reading.whole.items:
+        return
+    named, left_out = ", ".join(map(printable, inputs)) or "no INPUT was given", left_out_text(reading.folders.left_out)
+    raise ManifestError(f"There is nothing to do: no picture was found ({named}){'; ' if left_out else ''}{left_out}.")
 
 
 @dataclass(slots=True)
@@ -125,16 +134,13 @@ class _Reader:
                     ids = [row.id for row in many]
                     if self._marks is not None and not self._marks.add(ids):
                         self._passed += len(many)
-                        self._keep(lots, many, ids)
-                        yield from many
+                        yield from self._own(lots, many, many, ids)
                         continue
                     if self._marks is not None:  # an id may have come before
                         self._record_passed()
                     for lot, rows in _one_by_one(lots, many):
                         found = [self._new(as_item(row), by_file=by_file) for row in rows]
-                        new = [item for _, item in found if item is not None]
-                        self._keep(lot, new, [key for key, _ in found])
-                        yield from new
+                        yield from self._own(lot, rows, [item for _, item in found], [key for key, _ in found])
             if times := self._empty.times:
                 rows_have = "1 row has" if times == 1 else f"{times} rows have"
                 self._reading.warn(f"{rows_have} no picture, the first in {self._empty.first}; passed by.")
@@ -142,7 +148,25 @@ class _Reader:
                 more = f" ({times} such rows)" if times > 1 else ""
                 self._reading.warn(f"{self._again.first}{more}; --strict stops there.")
 
-    def _keep(self, lot: Lot | None, rows: Sequence[Item | UrlRow], ids: Sequence[str]) -> None:
+    def _own(
+        self, lot: Lot | None, rows: _Some, found: Sequence[Item | UrlRow | None], ids: Sequence[str]
+    ) -> Sequence[Item | UrlRow]:
+        """Those of the `found` that are new, for a shard its own alone; the `rows` are kept, with their ids."""
+        if (shard := self._reading.shard) is not None:
+            has = [shard.has(self._roots.relative(self._seen.source(row))) for row in rows]
+            for item in found:
+                if item is not None:
+                    self._reading.whole.add(item.id)
+            if lot is not None and not any(has):  # what has no picture is the first one's
+                lot = None if rows or shard.number > 1 else lot
+            elif lot is not None and len(lot.rows) > 1:
+                lot = lot._replace(rows=list(compress(lot.rows, has)))
+            found, ids = list(compress(found, has)), list(compress(ids, has))
+        new = [item for item in found if item is not None]
+        self._keep(lot, new, ids)
+        return new
+
+    def _keep(self, lot: Lot | None, rows: _Some, ids: Sequence[str]) -> None:
         if lot is not None:
             self._reading.keep(lot._replace(ids=ids))
         elif rows:

@@ -26,6 +26,8 @@ class Roots:
         files = [_absolute(each.value).parent for each in found if each.kind is InputKind.FILE and each.base is None]
         self.given = _absolute(given) if given else None
         self._folders, self._files, self._many = [*folders], _common(files), len(found) > 1
+        places = (_place(each) for each in found if each.kind is not InputKind.URL and each.url is None)
+        self._root = os.path.realpath(self.given or _common(places) or "")
 
     def prefixes(self, folder: Path) -> list[str]:
         """What ids of pictures in a folder begin with, then what they may have begun with under other commands.
@@ -42,6 +44,10 @@ class Roots:
         """The name of an INPUT that is a picture."""
         path = _absolute(file)
         return "/".join(_inside(path, self.given) or _inside(path, self._files) or [path.name])
+
+    def relative(self, source: str) -> str:
+        """The real path of a file, from the root or the folder that all INPUTs have in common, if it is in there."""
+        return source.removeprefix(f"{self._root}{os.sep}")
 
     def below(self, read: Callable[[], Rows]) -> Rows:
         """The rows of a manifest, those with absolute paths relative to the folder that these have in common.
@@ -71,6 +77,10 @@ def _relative(row: Item | UrlRow, root: Path | None) -> Item | UrlRow:
     path = _loose(row)
     inside = _inside(path, root) if path is not None else []
     return replace(row, id=printable("/".join(inside)), was=(row.id,)) if isinstance(row, Item) and inside else row
+
+
+def _place(given: Input) -> Path:
+    return _absolute(given.value if given.kind is InputKind.FOLDER else given.base or Path(given.value).parent)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from batch_removebg.hashing import hash64
-from batch_removebg.model import Item
+from batch_removebg.model import Item, UrlRow
 
 _PARTS = 16_384
 _marks = struct.Struct("=H5sx").iter_unpack  # splits a hash into its part's number and the mark stored there
@@ -53,7 +53,7 @@ class Seen:
         add = "INSERT INTO again VALUES (?, 2) ON CONFLICT DO UPDATE SET times = times + 1 RETURNING times"
         return int(self._rows.execute(add, (hash64(key),)).fetchone()[0])
 
-    def source(self, item: Item) -> str:
+    def source(self, item: Item | UrlRow) -> str:
         """What `item` is read from: the same text for every spelling of its path."""
         if item.path is None:
             return item.source

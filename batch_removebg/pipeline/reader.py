@@ -15,6 +15,7 @@ from batch_removebg.events import Event, Kind
 from batch_removebg.ledger.events import Gone, Renamed, Unchanged
 from batch_removebg.ledger.state import Step
 from batch_removebg.manifest.folder import LeftOut
+from batch_removebg.manifest.shard import Tally
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.atomic import inside
 
@@ -31,6 +32,7 @@ class Reader:
     planner: Planner
     rows: Iterator[Item | UrlRow]  # of the whole manifest, read lazily
     left_out: LeftOut = field(default_factory=dict)  # by the rows so far
+    manifest: Tally | None = None  # of which the rows are a shard's
     limited: bool = False  # the limit was reached before the end of the manifest
     renamed: tuple[int, str] = 0, ""  # items to do with another name than asked for, and what is said of the first
     whole: bool = False  # the manifest was read to its end

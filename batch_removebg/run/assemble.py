@@ -54,7 +54,9 @@ from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
 
+from .budget import per_minute
 from .settings import Settings
+from .shards import require_place
 from .window import Window, keep
 
 if TYPE_CHECKING:
@@ -106,7 +108,8 @@ async def provider(
 
 
 def looked(settings: Settings) -> IndexedFold:
-    """The ledger as it is, without writing anything; to be closed."""
+    """The ledger as it is, without writing anything; to be closed. Raises SettingsError as `require_place`."""
+    require_place(settings.out, settings.own_shard)
     return look(settings.out / layout.LEDGER, settings.out / layout.INDEX, start_over=settings.start_over)
 
 
@@ -254,6 +257,7 @@ def pipeline(
             planner(settings, ledger.run_items, context.recipe, context.clock, edits),
             rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
+            reading.whole if reading.shard is not None else None,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
@@ -272,7 +276,8 @@ class Pace:
     def __init__(self, settings: Settings, billed: int = 0) -> None:
         window = inf if settings.local else 1.0  # the local engine refuses nothing
         self.key = partial(key_of, ignored=settings.reading().identity.ignored)
-        self.creates = RateLimit(settings.rate / 60 if settings.rate else None, window=window)
+        pace = per_minute(settings, settings.own_shard)
+        self.creates = RateLimit(pace / 60 if pace else None, window=window)
         self.others = RateLimit(window=max(window, _OTHERS_AT_ONCE))
         self.times = RunTimes()
         self.concurrency = settings.adaptive_concurrency()

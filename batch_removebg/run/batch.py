@@ -24,7 +24,6 @@ from batch_removebg.manifest import reader
 from batch_removebg.model import Item, Provider, UrlRow
 from batch_removebg.pipeline.pipeline import Pipeline
 from batch_removebg.pipeline.watchers import Handled
-from batch_removebg.providers.polling import RunTimes
 from batch_removebg.resources import Cpu
 from batch_removebg.storage import layout, naming
 from batch_removebg.storage.atomic import make_folder, sweep
@@ -117,7 +116,7 @@ async def _run(
             summary = await anyio.to_thread.run_sync(_summarise, pipeline, still, before, settings, seconds, run_id)
         if not context.shape.stream:  # so that results.csv has the rows that come after a limit or an interrupt, too
             await anyio.to_thread.run_sync(pipeline.reader.read_on, clock.monotonic() + _READ_ON)
-        return await _close(ledger, replace(summary, pruned=pruned), pipeline.flights, clock)
+        return await _close(ledger, replace(summary, pruned=pruned), pipeline, clock)
 
 
 def _started(settings: Settings, provider: Provider, count: int | None, run_id: str) -> RunStarted:
@@ -188,13 +187,15 @@ def _stopped(pipeline: Pipeline) -> BatchError | None:
     return None if done and isinstance(reason, WindowClosed) else reason
 
 
-async def _close(ledger: Ledger, summary: Summary, flights: RunTimes, clock: Clock) -> Summary:
+async def _close(ledger: Ledger, summary: Summary, pipeline: Pipeline, clock: Clock) -> Summary:
     """Record the end of the run; on a full disk the returned summary is the only place left to report it."""
     names = ("saved", "failed", "pending", "predictions", "possible_duplicates", "state", "exit_code", "unread")
     told = {name: getattr(summary, name) for name in names}
     reason = summary.stopped or ("--limit is reached" if summary.limited else None)
     told |= {"t": clock.stamp(), "seconds": round(summary.seconds, 3), "reason": reason and str(reason)}
-    end = RunFinished(**told, flight=usual(flights))
+    rows = pipeline.reader
+    told |= {"manifest": rows.manifest.told()} if rows.manifest is not None and rows.whole else {}
+    end = RunFinished(**told, flight=usual(pipeline.flights))
     try:
         await write_snapshot(summary.results, ledger, end)
         await ledger.append(end)

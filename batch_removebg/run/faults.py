@@ -54,6 +54,8 @@ def faults(options: Options, *, local: bool) -> Iterator[str]:
             yield f"{flag} needs --price, the US dollars of one prediction, such as 0.00044"
     if options.scale_equal != "scale" and options.scale_group is None:
         yield "--scale-equal needs --scale-group, the column that tells groups"
+    if options.prune and options.shard is not None:
+        yield "--prune doesn't go with --shard: a row with another picture may be another shard's, which hasn't made it"
     if options.lossless and options.format in LOSSY:
         yield f"--lossless: {options.format} always loses a little; choose --format webp, png or tiff"
 

@@ -108,6 +108,10 @@ class Options:
     exclude: tuple[str, ...] = option(
         (), READING, "of folders, leave out what matches; may be repeated", metavar="GLOB")
     follow_links: bool = option(False, READING, "in folders, follow links that lead out of them")
+    shard: str | None = option(
+        None, READING, "do the I-th of N parts of the rows, with its part of `--rate` and budgets, in a folder of its "
+        "own in OUT, see `merge`; `auto` or `auto/N`: by the number of an array's task (Kubernetes, AWS Batch, Slurm)",
+        metavar="I/N|auto")
 
     header: tuple[str, ...] = option(
         (), WEB, "a header for fetching sources, `NAME: VALUE` or `HOST[:PORT]=NAME: VALUE`; never sent to the API, "

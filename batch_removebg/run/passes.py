@@ -244,9 +244,4 @@ def _joined(first: Summary, second: Summary) -> Summary:
 
 def unspent(settings: Settings, bought: int) -> Settings:
     """The same for a further pass, in which as much less may be spent."""
-    left: dict[str, Any] = {}
-    if settings.max_predictions is not None:
-        left["max_predictions"] = max(0, settings.max_predictions - bought)
-    if settings.max_cost is not None and settings.price is not None:
-        left["max_cost"] = max(0.0, settings.max_cost - bought * settings.price)
-    return replace(settings, **left) if left else settings
+    return replace(settings, lasting=replace(settings.lasting, spent=settings.lasting.spent + bought))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from batch_removebg.manifest.columns import Choice
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.identity import Identity
 from batch_removebg.manifest.reader import Reading
+from batch_removebg.manifest.shard import Shard
 from batch_removebg.model import Provider
 from batch_removebg.net import headers
 from batch_removebg.net.fetch import FetchPolicy
@@ -34,9 +34,11 @@ from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template
 
+from .budget import allowed
 from .declare import declared
 from .faults import LOSSY, faults
 from .options import Options
+from .shards import shard_of
 from .window import deadline, seconds
 
 if TYPE_CHECKING:
@@ -74,11 +76,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What outlives a run over INPUTs that are watched."""
+    """What outlives a pass of a run, and a run over INPUTs that are watched."""
 
     arrivals: Arrivals | None = None
     engines: Callable[[partial[Any], Cpu], Engine] | None = None
     checked: bool = False  # by the first run, so that later ones begin at once
+    spent: int = 0  # predictions that were bought before
 
     @property
     def apart(self) -> tuple[Path, ...]:
@@ -103,6 +106,10 @@ class Settings(Options):
     job: str | None = field(default=None, compare=False)  # the name of the [[job]]
 
     def __post_init__(self) -> None:
+        if self.shard is not None:
+            object.__setattr__(self, "shard", str(shard := shard_of(self.shard, os.environ)))
+            if self.out.name != shard.folder:  # which it is in a copy
+                object.__setattr__(self, "out", self.out / shard.folder)
         for name, option in declared(type(self)).items():
             value = getattr(self, name)
             if option.choices and option.read and isinstance(value, str):
@@ -211,25 +218,13 @@ class Settings(Options):
         )
 
     def budget(self, billed: int = 0) -> tuple[int | None, str]:
-        """Predictions that may be bought in this run (None: any number), and what to say once they are.
+        """See `allowed`; `billed`: predictions that earlier runs over this OUT have bought."""
+        return allowed(self, self.own_shard, spent=self.lasting.spent, billed=billed)
 
-        `billed`: predictions that earlier runs over this OUT have bought.
-        """
-        limits: list[tuple[int, str]] = []
-        one = "in this run; the same command would buy as many again (--max-cost-total bounds all runs together)"
-        every = "in all runs over this OUT; raise it to buy more"
-        if self.max_predictions is not None:
-            limits.append((self.max_predictions, f"--max-predictions {self.max_predictions} is reached {one}"))
-        for flag, most, before, where in (
-            ("--max-cost", self.max_cost, 0, one),
-            ("--max-cost-total", self.max_cost_total, billed, every),
-        ):
-            if most is not None and self.price is not None and math.isfinite(most):
-                # Rounded first: 0.3 / 0.1 is a little less than 3.
-                count = math.floor(round(most / self.price, 9))
-                spent = f"{max(count, before)} predictions were bought at --price {self.price:g}"
-                limits.append((max(0, count - before), f"{flag} {most:g} is reached: {spent} {where}"))
-        return min(limits, default=(None, ""))
+    @property
+    def own_shard(self) -> Shard | None:
+        """The shard that this run is of several."""
+        return shard_of(self.shard, {}) if self.shard is not None else None
 
     def cost(self, predictions: int) -> float | None:
         """US dollars that so many predictions cost; None where nothing is billed, or the price isn't known."""
@@ -279,9 +274,17 @@ class Settings(Options):
         """How INPUTs are read."""
         return Reading(
             Choice(self.image_column, self.id_column, self.strict),
-            Folders(self.out, self.include, self.exclude, self.follow_links, self.lasting.apart, self.lasting.first),
+            Folders(
+                self.out.parent if self.shard else self.out,
+                self.include,
+                self.exclude,
+                self.follow_links,
+                self.lasting.apart,
+                self.lasting.first,
+            ),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,
+            shard=self.own_shard,
         )
 
     def fetching(self) -> FetchPolicy:

@@ -28,6 +28,7 @@ CONTRACT = {
     "config": "",
     "status": "--json",
     "diff": "--from --to --json",
+    "merge": "--to",
     "repair": "--dry-run",
     "review": "--host --port --token-env --no-browser",
     "report": "--to",
@@ -67,7 +68,7 @@ def test_every_flag_of_the_contract_is_there_and_in_the_help(command: str) -> No
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", text), option
 
 
-WORDY = ("run", "status", "diff", "repair", "review", "report", "export", "serve", "check", "bench-engine")
+WORDY = ("run", "status", "diff", "merge", "repair", "review", "report", "export", "serve", "check", "bench-engine")
 
 
 @pytest.mark.parametrize("command", WORDY)

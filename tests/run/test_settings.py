@@ -60,6 +60,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "include": ("*.jpg",),
         "exclude": ("old/*",),
         "follow_links": True,
+        "shard": "3/16",
         "header": ("Referer: https://shop.example/",),
         "refresh": "always",
         "give_up_after": 60.0,
@@ -127,7 +128,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(library, "told", told)
     local, remote = {"model_class", "model", "escalate", "zoom"}, {"provider", "base_url"}  # each refuses the other's
     for left_out in (local, remote | {"model_class", "zoom"}, remote | {"model", "zoom"}):
-        apart = left_out | {"aspect", "preset", "every"}  # which contradict others, or belong to the command
+        apart = left_out | {"aspect", "preset", "every", "prune"}  # which contradict others, or belong to the command
         some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):
             await library.run_batch([Path("in"), "list.csv"], out="made", **some)
