@@ -17,6 +17,7 @@ from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.naming import is_url
+from batch_removebg.storage.objects import beside, is_object, object_problem
 
 from .cells import as_url, bare, find, split
 from .text import printable
@@ -48,6 +49,9 @@ _REMEDIES = {
     "data": "save the picture to a file and name that",
     "http": "write it as http://host/path",
     "https": "write it as https://host/path",
+    **dict.fromkeys(("s3a", "s3n"), "write it as s3://bucket/key"),
+    "gcs": "write it as gs://bucket/key",
+    **dict.fromkeys(("abfs", "abfss", "adl", "azure", "wasbs"), "write it as az://container/key"),
 }
 
 
@@ -215,12 +219,20 @@ def value_item(value: str, origin: str, base: Path | str) -> Item:
             name, path = find(value, base)
             if not is_url(text := as_url(text)) or os.path.lexists(path):
                 return path_item(name, path, origin)
-        elif not is_url(text := urljoin(base, as_url(text.replace("\\", "/")))):
+        elif not is_url(
+            text := beside(base, text) if is_object(base) else urljoin(base, as_url(text.replace("\\", "/")))
+        ):
             problem = "A list from the web may name pictures on the web only."
+        elif is_object(text):
+            problem = url_problem(text)
     source = printable(text)
     if text[:5].lower() == "data:":  # short enough for a ledger
         source = f"{printable(text[:30])}…sha256:{sha256_hex(text)[:16]}"
     return Item(source, source, origin, problem=problem)
+
+
+def _beside(base: str, path: str) -> str:
+    return beside(base, path) if is_object(base) and not is_url(path) else urljoin(base, path)
 
 
 def path_item(name: str, path: Path, origin: str) -> Item:
@@ -237,6 +249,8 @@ def url_problem(text: str) -> str | None:
     if not is_url(text):
         remedy = _REMEDIES.get(scheme, "download the picture first, or give an https URL (a pre-signed one will do)")
         return f"{scheme}: is no scheme this program reads; {remedy}."
+    if is_object(text):
+        return object_problem(text)
     try:
         parts = urlsplit(text)
         valid = bool(parts.hostname) and parts.port != 0

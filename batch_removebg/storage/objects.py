@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, PutMode
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-_URL = re.compile(r"(s3|gs|az)://", re.IGNORECASE)
+_SCHEMES = ("s3://", "gs://", "az://")
+_BUCKET = re.compile(r"\w+://[\w.-]+", re.ASCII)
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for what is public",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for what is public",
@@ -48,7 +50,7 @@ class Stored(NamedTuple):
 
 def is_object(text: str) -> bool:
     """Whether a text is the URL of an object, of a bucket, or of what is below a prefix."""
-    return _URL.match(text) is not None
+    return text[:5].lower().startswith(_SCHEMES)
 
 
 def divided(url: str) -> tuple[str, str]:
@@ -58,8 +60,17 @@ def divided(url: str) -> tuple[str, str]:
     return f"{scheme.lower()}://{bucket}", key
 
 
-def key_problem(key: str) -> str | None:
-    """Why nothing that can be read has this key; None where something may."""
+def beside(url: str, path: str) -> str:
+    """The URL that a path means in a list at an object's URL."""
+    bucket, key = divided(url)
+    return bucket + posixpath.normpath(posixpath.join("/", posixpath.dirname(key), path))
+
+
+def object_problem(url: str) -> str | None:
+    """Why no object that can be read has this URL; None where one may."""
+    bucket, key = divided(url)
+    if not _BUCKET.fullmatch(bucket):
+        return f"names no bucket; write {bucket.partition(':')[0]}://BUCKET/KEY"
     if not {"", ".", ".."}.isdisjoint(key.split("/")):
         return "is no key: a part of it is empty, `.` or `..`"
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", key):
@@ -75,8 +86,8 @@ def opened(url: str) -> tuple[Store, str]:
         from obstore.store import from_url
     except ImportError as error:
         raise errors.SettingsError(f"{bucket} needs an extra: {errors.INSTALL.format('cloud')}") from error
-    if not re.fullmatch(r"\w+://[\w.-]+", bucket, re.ASCII):
-        raise errors.SettingsError(f"{url} names no bucket; write {bucket.partition('://')[0]}://BUCKET/KEY")
+    if not _BUCKET.fullmatch(bucket):
+        raise errors.SettingsError(f"{url} {object_problem(url)}")
     # What is given here stands in the place of all that the environment says of the client.
     hosts = [urlsplit(text).hostname for name, text in os.environ.items() if _ENDPOINT.fullmatch(name)]
     plain = any(name.endswith("_ALLOW_HTTP") and text.lower() in {"1", "true"} for name, text in os.environ.items())
@@ -185,7 +196,7 @@ def _meaning(error: Exception, url: str) -> errors.BatchError:
     if isinstance(error, (of.NotSupportedError, NotImplementedError)):
         return errors.SettingsError(f"{bucket} can't do what is needed")
     if isinstance(error, (of.InvalidPathError, ValueError)):
-        return errors.SourceError(key_problem(divided(url)[1]) or f"{url} holds a key that is none, such as `a//b`")
+        return errors.SourceError(object_problem(url) or f"{url} holds a key that is none, such as `a//b`")
     if "builder error" in text:
         return errors.SettingsError(f"{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that")
     if number in (429, 503):
