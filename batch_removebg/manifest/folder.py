@@ -174,8 +174,8 @@ class _Listing:
         if any(part.startswith(".") for part in (*above, last)) or (self._picks and not self._is_picked(name)):
             return False
         what = what or next((part for part in above if _APART.fullmatch(part)), None)
-        if what is None and ending not in TAKEN:
-            what = _other(last, ending) if stored.size else ""  # consoles make empty objects for folders
+        if ending not in TAKEN:  # consoles make empty objects for folders
+            what = _other(last, ending) if stored.size and what is None else ""
         return self._counted(what, stored.key)
 
     def _counted(self, what: str | None, path: str) -> bool:
