@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.naming import is_url
-from batch_removebg.storage.objects import beside, is_object, object_problem
+from batch_removebg.storage.objects import divided, is_object, object_problem
 
 from .cells import as_url, bare, find, split
 from .text import printable
@@ -219,11 +220,9 @@ def value_item(value: str, origin: str, base: Path | str) -> Item:
             name, path = find(value, base)
             if not is_url(text := as_url(text)) or os.path.lexists(path):
                 return path_item(name, path, origin)
-        elif not is_url(
-            text := beside(base, text) if is_object(base) else urljoin(base, as_url(text.replace("\\", "/")))
-        ):
+        elif not is_url(text := _beside(base, as_url(text.replace("\\", "/")))):
             problem = "A list from the web may name pictures on the web only."
-        elif is_object(text):
+        else:
             problem = url_problem(text)
     source = printable(text)
     if text[:5].lower() == "data:":  # short enough for a ledger
@@ -231,8 +230,12 @@ def value_item(value: str, origin: str, base: Path | str) -> Item:
     return Item(source, source, origin, problem=problem)
 
 
-def _beside(base: str, path: str) -> str:
-    return beside(base, path) if is_object(base) and not is_url(path) else urljoin(base, path)
+def _beside(url: str, path: str) -> str:
+    """The URL that a path means in the list at another."""
+    if not is_object(url) or is_url(path):
+        return urljoin(url, path)
+    bucket, key = divided(url)
+    return bucket + posixpath.normpath(posixpath.join("/", posixpath.dirname(key), path))
 
 
 def path_item(name: str, path: Path, origin: str) -> Item:

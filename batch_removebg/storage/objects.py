@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,23 +17,40 @@ if TYPE_CHECKING:
 
 _SCHEMES = ("s3://", "gs://", "az://")
 _BUCKET = re.compile(r"\w+://[\w.-]+", re.ASCII)
+_ENDPOINT = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(ENDPOINT|BASE_URL)\w*")
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for what is public",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for what is public",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true for what is public",
 }
-_ENDPOINT = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(ENDPOINT|BASE_URL)\w*")
 _ANSWER = re.compile(
     r"non-2xx status code: (\d+)(?:.*?<Code>(\w+)</Code>)?(?:.*?<Region>([\w-]+)</Region>)?", re.DOTALL
 )
-_NO_KEYS = re.compile(
-    r".*(Expired|InvalidToken|TokenRefresh|InvalidAccessKey|SignatureDoesNotMatch|TimeTooSkewed|AuthenticationFailed).*"
-    r"|InvalidAuthenticationInfo"
+_PATH = re.compile(r'(?<=Path ").*?(?=")')
+_HINT = re.compile(r"//169\.254\.|//metadata\.|token request|Account must|without LOCATION|builder error|kind: Connect")
+_NO_KEYS = (  # None: a HEAD is refused without a word; after that, a machine was asked for its own keys in vain
+    r".* (401 \w+|400 (None|Expired\w+|InvalidToken|TokenRefresh\w+)|403 (InvalidAcc|Signature|Auth|RequestTime)\w+) .*"
+    r"|.*(//169\.254\.|//metadata\.|token request|Account must)"
 )
-_NOBODYS = re.compile(r"performing \w+ http://(169\.254\.|metadata\.)|token request|Account must be")
-"""A machine's own keys were asked for in vain."""
-_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name")
-_ELSEWHERE = re.compile(r"AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation\w+")
+_NO_BUCKET = r".* (NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name) .*"
+_ELSEWHERE = r".* (301|AuthorizationHeaderMalformed|IllegalLocation\w+) .*|.*without LOCATION"
+_MEANINGS: tuple[tuple[str, type[errors.BatchError], str], ...] = (
+    (r".* (429|503) .*", errors.RateLimited, "{said}"),
+    (r".* (408|5\d\d) .*", errors.ServerError, "{said}"),
+    (_NO_KEYS, errors.KeyRejected, "{said}: its keys are missing, wrong or expired; set {keys}"),
+    (_NO_BUCKET, errors.SettingsError, "there is no bucket {bucket}; check its name, and the account"),
+    (_ELSEWHERE, errors.SettingsError, "{bucket} is in another region; set AWS_REGION to {region}"),
+    ("FileNotFound.*", errors.SourceError, "does not exist: {url}"),
+    ("Permission.*", errors.SettingsError, "{said}: your keys don't allow that, or nothing is there; have it allowed"),
+    ("(AlreadyExists|Precondition).*", errors.Taken, "{url} was written by another"),
+    ("Not(Supported|Implemented).*", errors.SettingsError, "{bucket} can't do what is needed"),
+    ("(InvalidPath|Value).*", errors.SourceError, "{path} is no key that can be read; rename it, or leave it aside"),
+    (".*builder error", errors.SettingsError, "{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that"),
+    (r"\w+ \d.*", errors.SourceError, "{said}"),
+    (".*Connect", errors.Unreachable, "{said}"),
+    (".*", errors.ConnectionFailed, "{said}"),
+)
+"""What the first that fits means: of `CLASS STATUS CODE HINT`, since the text itself may hold what lets somebody in."""
 
 
 class Stored(NamedTuple):
@@ -58,12 +73,6 @@ def divided(url: str) -> tuple[str, str]:
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme.lower()}://{bucket}", key
-
-
-def beside(url: str, path: str) -> str:
-    """The URL that a path means in a list at an object's URL."""
-    bucket, key = divided(url)
-    return bucket + posixpath.normpath(posixpath.join("/", posixpath.dirname(key), path))
 
 
 def object_problem(url: str) -> str | None:
@@ -93,13 +102,12 @@ def opened(url: str) -> tuple[Store, str]:
     plain = any(name.endswith("_ALLOW_HTTP") and text.lower() in {"1", "true"} for name, text in os.environ.items())
     near = not {"localhost", "127.0.0.1", "::1"}.isdisjoint(hosts)
     client: ClientConfig = {"timeout": "300s", "read_timeout": "60s", "allow_http": plain or near}
-    quick: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
-    patient: RetryConfig = {"retry_timeout": timedelta(seconds=120)}
+    retries: list[RetryConfig] = [{"max_retries": 2}, {}]  # the latter: ten times, within three minutes
     try:
-        one, lasting = (from_url(bucket, client_options=client, retry_config=each) for each in (quick, patient))
+        stores = [from_url(bucket, client_options=client, retry_config=each) for each in retries]
     except (BaseError, ValueError) as error:
         raise _meaning(error, bucket) from error
-    return Store(bucket, one, lasting), key
+    return Store(bucket, *stores), key
 
 
 class Store:
@@ -124,14 +132,10 @@ class Store:
 
     async def head(self, key: str) -> Stored | None:
         """What is said of an object; None where there is none."""
-        try:
-            with self._told(key):
-                found = await self._store.get_async(key, options={"head": True})
-                return self._stored(found.meta, found.attributes)
-        except errors.SourceError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return None
-            raise
+        with self._told(key), suppress(FileNotFoundError):
+            found = await self._store.get_async(key, options={"head": True})
+            return self._stored(found.meta, found.attributes)
+        return None
 
     async def put(
         self, key: str, data: bytes, *, media: str = "", metadata: Mapping[str, str] = {}, over: str | None = "any"
@@ -173,35 +177,11 @@ class Store:
 
 
 def _meaning(error: Exception, url: str) -> errors.BatchError:
-    """The error to raise for one of obstore's, whose own text may hold what lets somebody in."""
-    from obstore import exceptions as of
-
     text, bucket = str(error), divided(url)[0]
-    answer = _ANSWER.search(text)
-    status, code, region = answer.groups("") if answer else ("", "", "")
-    said, number = f"{url} ({f'{status} {code}'.strip() or 'no answer'})", int(status or 0)
-    unknown = _NO_KEYS.fullmatch(code) or (number < 500 and _NOBODYS.search(text))
-    if unknown or number == 401 or (number == 400 and not code):  # a HEAD is refused without a word
-        return errors.KeyRejected(f"{said}: its keys are missing, wrong or expired; set {_KEYS[bucket[:2]]}")
-    if _NO_BUCKET.fullmatch(code):
-        return errors.SettingsError(f"there is no bucket {bucket}; check its name, and the account")
-    if _ELSEWHERE.fullmatch(code) or number == 301 or "without LOCATION" in text:
-        return errors.SettingsError(f"{bucket} is in another region; set AWS_REGION to {region or 'its own'}")
-    if isinstance(error, FileNotFoundError):
-        return errors.SourceError(f"does not exist: {url}")
-    if isinstance(error, of.PermissionDeniedError):
-        return errors.SettingsError(f"{said}: your keys don't allow that, or nothing is there; have it allowed")
-    if isinstance(error, (of.AlreadyExistsError, of.PreconditionError)):
-        return errors.Taken(f"{url} was written by another")
-    if isinstance(error, (of.NotSupportedError, NotImplementedError)):
-        return errors.SettingsError(f"{bucket} can't do what is needed")
-    if isinstance(error, (of.InvalidPathError, ValueError)):
-        return errors.SourceError(object_problem(url) or f"{url} holds a key that is none, such as `a//b`")
-    if "builder error" in text:
-        return errors.SettingsError(f"{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that")
-    if number in (429, 503):
-        return errors.RateLimited(said)
-    if number >= 500 or number == 408 or not number:
-        kind = errors.ServerError if number else errors.ConnectionFailed
-        return (errors.Unreachable if "kind: Connect" in text else kind)(said)
-    return errors.SourceError(said)
+    status, code, region = found.groups() if (found := _ANSWER.search(text)) else ("", "", "")
+    path, hint = (found[0] if (found := each.search(text)) else "" for each in (_PATH, _HINT))
+    seen = f"{type(error).__name__} {status} {code} {hint}"
+    kind, told = next((kind, told) for fits, kind, told in _MEANINGS if re.fullmatch(fits, seen))
+    said = f"{url} ({' '.join(filter(None, (status, code))) or 'no answer'})"
+    about = {"url": url, "bucket": bucket, "keys": _KEYS[bucket[:2]], "region": region or "its own", "path": path}
+    return kind(told.format(said=said, **about))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import ConnectionFailed, ManifestError, SettingsError, SourceError
+from batch_removebg.manifest.columns import value_item
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.storage.objects import Stored
@@ -112,6 +113,14 @@ def test_a_bucket_that_is_not_there_and_a_prefix_with_nothing_below_are_refused(
     buckets.put("s3://shop/in/notes.txt", b"x")
     with pytest.raises(ManifestError, match=r"no picture was found \(s3://shop/in\); left out: 1 \.txt"):
         next(read_rows(["s3://shop/in"], Reading()))
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [("a.jpg", "s3://b/l/a.jpg"), ("../a?b.jpg", "s3://b/a?b.jpg"), ("/a", "s3://b/a"), ("../../../a", "s3://b/a")],
+)
+def test_a_path_in_a_list_is_relative_to_the_lists_key(path: str, url: str) -> None:
+    assert value_item(path, "list.csv:2", "s3://b/l/list.csv").source == url
 
 
 def test_cells_name_objects_as_they_name_urls() -> None:
