@@ -6,7 +6,7 @@ import fnmatch
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -150,9 +150,7 @@ class _Listing:
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
         name = entry.name
-        if name.startswith(".") or (
-            self._picks and not self._is_picked(f"{self._folder}{name}", folder=entry.is_dir())
-        ):
+        if name.startswith(".") or not self._is_picked(self._folder + name, entry.is_dir):
             return None
         ending = name[name.rfind(".") :].lower()
         picture = ending in TAKEN
@@ -171,7 +169,7 @@ class _Listing:
         """Whether an object is taken, by its name below the root; `what` it is that isn't."""
         *above, last = name.split("/")
         ending = last[last.rfind(".") :].lower()
-        if any(part.startswith(".") for part in (*above, last)) or (self._picks and not self._is_picked(name)):
+        if any(part.startswith(".") for part in (*above, last)) or not self._is_picked(name, bool):
             return False
         what = what or next((part for part in above if _APART.fullmatch(part)), None)
         if ending not in TAKEN:  # consoles make empty objects for folders
@@ -185,12 +183,14 @@ class _Listing:
             self._folders.left_out[what] = count + 1, first
         return what is None
 
-    def _is_picked(self, name: str, *, folder: bool = False) -> bool:
+    def _is_picked(self, name: str, is_folder: Callable[[], bool]) -> bool:
+        if not self._picks:
+            return True
         parts = name.split("/")
         lower = [part.lower() for part in parts]
         ways = [lower[: depth + 1] for depth in range(len(parts))]  # the folders on the way, and itself
         within = [any(matches(way, glob) for glob in globs for way in ways) for globs in (self._exclude, self._include)]
-        if within[0] or folder:
+        if within[0] or is_folder():
             return not within[0]
         return (within[1] or not self._include) and (not self._folders.only or matches(parts, self._folders.only))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 _SCHEMES = ("s3://", "gs://", "az://")
-_BUCKET = re.compile(r"\w+://[\w.-]+", re.ASCII)
+_BUCKET = re.compile(r"\w+://[\w.$-]+", re.ASCII)
 _ENDPOINT = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(ENDPOINT|BASE_URL)\w*")
 _KEYS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for what is public",
@@ -26,10 +26,10 @@ _KEYS = {
 _ANSWER = re.compile(
     r"non-2xx status code: (\d+)(?:.*?<Code>(\w+)</Code>)?(?:.*?<Region>([\w-]+)</Region>)?", re.DOTALL
 )
-_PATH = re.compile(r'(?<=Path ").*?(?=")')
+_PATH = re.compile(r'(?<=Path ").*?(?=")', re.DOTALL)
 _HINT = re.compile(r"//169\.254\.|//metadata\.|token request|Account must|without LOCATION|builder error|kind: Connect")
 _NO_KEYS = (  # None: a HEAD is refused without a word; after that, a machine was asked for its own keys in vain
-    r".* (401 \w+|400 (None|Expired\w+|InvalidToken|TokenRefresh\w+)|403 (InvalidAcc|Signature|Auth|RequestTime)\w+) .*"
+    r".* (401 \w+|400 (None|Expired\w+|InvalidToken|TokenRefresh\w+)|403 (InvalidAcc|Signature|Authent|RequestT)\w+) .*"
     r"|.*(//169\.254\.|//metadata\.|token request|Account must)"
 )
 _NO_BUCKET = r".* (NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name) .*"
@@ -44,7 +44,11 @@ _MEANINGS: tuple[tuple[str, type[errors.BatchError], str], ...] = (
     ("Permission.*", errors.SettingsError, "{said}: your keys don't allow that, or nothing is there; have it allowed"),
     ("(AlreadyExists|Precondition).*", errors.Taken, "{url} was written by another"),
     ("Not(Supported|Implemented).*", errors.SettingsError, "{bucket} can't do what is needed"),
-    ("(InvalidPath|Value).*", errors.SourceError, "{path} is no key that can be read; rename it, or leave it aside"),
+    (
+        "(InvalidPath|Value).*",
+        errors.SourceError,
+        "{path!r} is no key that can be read; rename it, or name prefixes beside it",
+    ),
     (".*builder error", errors.SettingsError, "{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that"),
     (r"\w+ \d.*", errors.SourceError, "{said}"),
     (".*Connect", errors.Unreachable, "{said}"),

@@ -86,7 +86,7 @@ def test_an_endpoint_in_clear_is_used_near_by_only_or_where_that_is_allowed(monk
         ("400-ExpiredToken", errors.KeyRejected, r"\(400 ExpiredToken\): its keys are missing, wrong or expired; set"),
         ("403-SignatureDoesNotMatch", errors.KeyRejected, "AWS_ACCESS_KEY_ID"),
         ("418-Teapot", errors.SourceError, r"\(418 Teapot\)"),
-        ("a//b", errors.SourceError, "^a//b is no key that can be read"),
+        ("a//b", errors.SourceError, "^'a//b' is no key that can be read"),
     ],
 )
 async def test_each_answer_has_its_remedy_and_shows_no_key(key: str, kind: type[BatchError], said: str) -> None:
