@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, PutMode
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
+_PAGE = 1000  # keys, as many as stores give at once
 _SCHEMES = ("s3://", "gs://", "az://")
 _BUCKET = re.compile(r"\w+://[\w.$-]+", re.ASCII)
 _ENDPOINT = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(ENDPOINT|BASE_URL)\w*")
@@ -106,7 +108,10 @@ def opened(url: str) -> tuple[Store, str]:
     plain = any(name.endswith("_ALLOW_HTTP") and text.lower() in {"1", "true"} for name, text in os.environ.items())
     near = not {"localhost", "127.0.0.1", "::1"}.isdisjoint(hosts)
     client: ClientConfig = {"timeout": "300s", "read_timeout": "60s", "allow_http": plain or near}
-    retries: list[RetryConfig] = [{"max_retries": 2}, {}]  # the latter: ten times, within three minutes
+    retries: list[RetryConfig] = [
+        {"max_retries": 2},
+        {"max_retries": 30, "backoff": {"init_backoff": timedelta(seconds=2)}},  # for a minute or more, three at most
+    ]
     try:
         stores = [from_url(bucket, client_options=client, retry_config=each) for each in retries]
     except (BaseError, ValueError) as error:
@@ -122,7 +127,7 @@ class Store:
     """
 
     def __init__(self, url: str, store: ObjectStore, lasting: ObjectStore | None = None) -> None:
-        """`lasting`: the same, with retries for minutes, for listings, which can't be taken up again."""
+        """`lasting`: the same, with retries for minutes, since a listing that goes on can't wait elsewhere."""
         self._url, self._store, self._lasting = url, store, lasting or store
         self._etag = "version" if url.startswith("gs:") else "e_tag"  # Google's conditions are about generations
 
@@ -158,8 +163,11 @@ class Store:
     def listed(self, prefix: str) -> Iterator[Sequence[Stored]]:
         """What is below a prefix, which ends with a folder, page by page in the order of keys; blocks."""
         with self._told(prefix):
-            for page in self._lasting.list(prefix or None, chunk_size=1000):
-                yield [self._stored(each) for each in page]
+            begun = next(self._store.list(prefix or None, chunk_size=_PAGE), [])
+            yield [self._stored(each) for each in begun]
+            if len(begun) == _PAGE:
+                for page in self._lasting.list(prefix or None, offset=begun[-1]["path"], chunk_size=_PAGE):
+                    yield [self._stored(each) for each in page]
 
     async def delete(self, key: str) -> None:
         """Delete what is under a key, if there is something."""

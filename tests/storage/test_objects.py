@@ -111,6 +111,16 @@ async def test_what_is_larger_than_the_limit_is_not_read() -> None:
         await store.get("a", 9)
 
 
+def test_a_listing_begins_impatiently_and_goes_on_with_the_next_key() -> None:
+    quick, lasting = obstore.store.MemoryStore(), obstore.store.MemoryStore()
+    for nth in range(1500):
+        for store in (quick, lasting) if nth % 500 else (quick,):
+            store.put(f"in/{nth:04}", b"")
+    pages = Store("s3://shop", quick, lasting).listed("in")
+    assert [[int(each.key[3:]) for each in page] for page in pages] == [[*range(1000)], [*range(1001, 1500)]]
+    assert [*Store("s3://shop", quick).listed("nothing")] == [[]]
+
+
 async def test_moto_is_spoken_to_as_the_protocol_says(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
     store, key = opened("s3://photos/in/ü b%20?#+.jpg")
