@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,7 +14,7 @@ from batch_removebg.model import Item
 from batch_removebg.net import fetch, instead
 from batch_removebg.net.urls import host_of
 from batch_removebg.resources import Cpu
-from batch_removebg.storage.objects import Store, divided, is_object, opened
+from batch_removebg.storage.objects import divided, is_object, opened
 
 from .hosts import Host, NotNow
 from .work import Prepared
@@ -50,7 +50,7 @@ class Sources:
         self.waiting = 0  # items that wait for their host
         self._hosts: dict[str, Host] = {}
         self._turns: dict[str, int] = {}  # failed tries of the items whose turn at their host has come, by id
-        self._stores: dict[str, Store] = {}
+        self._opened = cache(opened)
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
 
@@ -165,9 +165,7 @@ class Sources:
     async def _object(self, url: str, known: fetch.Validators) -> fetch.Fetched:
         """What is in a bucket; raises SettingsError where none can be read, SourceError where this one can't."""
         bucket, key = divided(url)
-        if bucket not in self._stores:
-            self._stores[bucket], _ = opened(url)
-        store = self._stores[bucket]
+        store, _ = self._opened(bucket)
         try:
             if known.etag and (found := await store.head(key)) is not None and found.etag == known.etag:
                 return fetch.Fetched(b"", known, unchanged=True)

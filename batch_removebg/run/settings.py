@@ -34,8 +34,7 @@ from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 from batch_removebg.pipeline.context import Shape
 from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
-from batch_removebg.storage.naming import check_template, is_url
-from batch_removebg.storage.objects import is_object
+from batch_removebg.storage.naming import check_template
 
 from .declare import declared
 from .options import Options
@@ -388,8 +387,7 @@ def _faults(settings: Settings) -> Iterator[str]:
 
 
 def _faults_of_url(url: str) -> Iterator[str]:
-    odd = url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable()
-    if odd or not is_url(url) or is_object(url):
+    if url[:4].lower() != "http" or url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable():
         yield "--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1"
     elif "@" in urlsplit(url).netloc:
         yield "--base-url must not hold a user or password; put the key into the environment"

@@ -17,7 +17,6 @@ from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.model import Item, UrlRow
 
 from .layout import CSV, DECISIONS, DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
-from .objects import divided, is_object
 
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
@@ -42,14 +41,14 @@ _WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)  # a plain name wi
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path needs no decoding."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
-_URLS = ("https://", "http://", "s3://", "gs://", "az://")
+URLS = ("https://", "http://", "s3://", "gs://", "az://")
 _OF_PICTURE = (None, "id", "name", "parent", "stem")  # fields of templates that every item has
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
     """Whether `text` is the URL of something that is read: at http or https, or an object in a bucket."""
-    return text.startswith(_URLS) or text[:8].lower().startswith(_URLS)
+    return text.startswith(URLS) or text[:8].lower().startswith(URLS)
 
 
 def safe_name(text: str) -> str:
@@ -139,11 +138,9 @@ def without_suffix(path: str) -> str:
 
 
 def _id_path(item_id: str) -> str:
-    """The id as a posix path; for a URL its decoded path, or the host where that is empty; an object's key."""
+    """The id as a posix path; for a URL its decoded path, or the host where that is empty."""
     if not is_url(item_id):
         return item_id.replace("\\", "/")
-    if is_object(item_id):
-        return divided(item_id)[1]
     if plain := _PLAIN_URL.fullmatch(item_id):
         return plain[1]
     try:

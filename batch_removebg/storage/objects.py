@@ -29,13 +29,16 @@ _ANSWER = re.compile(
     r"non-2xx status code: (\d+)(?:.*?<Code>(\w+)</Code>)?(?:.*?<Region>([\w-]+)</Region>)?", re.DOTALL
 )
 _PATH = re.compile(r'(?<=Path ").*?(?=")', re.DOTALL)
-_HINT = re.compile(r"//169\.254\.|//metadata\.|token request|Account must|without LOCATION|builder error|kind: Connect")
-_NO_KEYS = (  # None: a HEAD is refused without a word; after that, a machine was asked for its own keys in vain
+_HINT = re.compile(  # `alone`: a machine was asked for its own keys, in vain
+    r"(?P<alone>//169\.254\.|//metadata\.|token request|Account must)|(?P<elsewhere>without LOCATION)"
+    r"|(?P<clear>builder error)|(?P<unreachable>kind: Connect)"
+)
+_NO_KEYS = (  # None: a HEAD is refused without a word
     r".* (401 \w+|400 (None|Expired\w+|InvalidToken|TokenRefresh\w+)|403 (InvalidAcc|Signature|Authent|RequestT)\w+) .*"
-    r"|.*(//169\.254\.|//metadata\.|token request|Account must)"
+    r"|.* alone"
 )
 _NO_BUCKET = r".* (NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name) .*"
-_ELSEWHERE = r".* (301|AuthorizationHeaderMalformed|IllegalLocation\w+) .*|.*without LOCATION"
+_ELSEWHERE = r".* (301|AuthorizationHeaderMalformed|IllegalLocation\w+) .*|.* elsewhere"
 _MEANINGS: tuple[tuple[str, type[errors.BatchError], str], ...] = (
     (r".* (429|503) .*", errors.RateLimited, "{said}"),
     (r".* (408|5\d\d) .*", errors.ServerError, "{said}"),
@@ -51,12 +54,12 @@ _MEANINGS: tuple[tuple[str, type[errors.BatchError], str], ...] = (
         errors.SourceError,
         "{path!r} is no key that can be read; rename it, or name prefixes beside it",
     ),
-    (".*builder error", errors.SettingsError, "{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that"),
+    (".* clear", errors.SettingsError, "{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that"),
     (r"\w+ \d.*", errors.SourceError, "{said}"),
-    (".*Connect", errors.Unreachable, "{said}"),
+    (".* unreachable", errors.Unreachable, "{said}"),
     (".*", errors.ConnectionFailed, "{said}"),
 )
-"""What the first that fits means: of `CLASS STATUS CODE HINT`, since the text itself may hold what lets somebody in."""
+"""What the first means that fits `CLASS STATUS CODE HINT`, since the text itself may hold what lets somebody in."""
 
 
 class Stored(NamedTuple):
@@ -108,10 +111,8 @@ def opened(url: str) -> tuple[Store, str]:
     plain = any(name.endswith("_ALLOW_HTTP") and text.lower() in {"1", "true"} for name, text in os.environ.items())
     near = not {"localhost", "127.0.0.1", "::1"}.isdisjoint(hosts)
     client: ClientConfig = {"timeout": "300s", "read_timeout": "60s", "allow_http": plain or near}
-    retries: list[RetryConfig] = [
-        {"max_retries": 2},
-        {"max_retries": 30, "backoff": {"init_backoff": timedelta(seconds=2)}},  # for a minute or more, three at most
-    ]
+    lasting: RetryConfig = {"max_retries": 30, "backoff": {"init_backoff": timedelta(seconds=2)}}  # 1 to 3 minutes
+    retries: list[RetryConfig] = [{"max_retries": 2}, lasting]
     try:
         stores = [from_url(bucket, client_options=client, retry_config=each) for each in retries]
     except (BaseError, ValueError) as error:
@@ -191,9 +192,15 @@ class Store:
 def _meaning(error: Exception, url: str) -> errors.BatchError:
     text, bucket = str(error), divided(url)[0]
     status, code, region = found.groups() if (found := _ANSWER.search(text)) else ("", "", "")
-    path, hint = (found[0] if (found := each.search(text)) else "" for each in (_PATH, _HINT))
-    seen = f"{type(error).__name__} {status} {code} {hint}"
+    path, hint = _PATH.search(text), _HINT.search(text)
+    seen = f"{type(error).__name__} {status} {code} {hint and hint.lastgroup}"
     kind, told = next((kind, told) for fits, kind, told in _MEANINGS if re.fullmatch(fits, seen))
     said = f"{url} ({' '.join(filter(None, (status, code))) or 'no answer'})"
-    about = {"url": url, "bucket": bucket, "keys": _KEYS[bucket[:2]], "region": region or "its own", "path": path}
+    about = {
+        "url": url,
+        "bucket": bucket,
+        "keys": _KEYS[bucket[:2]],
+        "region": region or "its own",
+        "path": path and path[0],
+    }
     return kind(told.format(said=said, **about))

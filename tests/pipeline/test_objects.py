@@ -82,9 +82,14 @@ async def test_a_manifest_in_a_bucket_names_pictures_beside_it(bench: Bench, buc
     buckets.put("s3://shop/lists/shop.csv", f"id,image\nA,../in/a.jpg\nB,{B}\nC,/in/a.jpg\nD,x//y.jpg\n".encode())
     summary = await bench.run("s3://shop/lists/shop.csv")
     assert (summary.saved, summary.failed, bench.saved()) == (3, 1, ["A.png", "B.png", "C.png"])
-    given = Settings(out=bench.out, provider="gateway", base_url="http://127.0.0.1:9/v1")
-    counts = dry_run.preview(["s3://shop/in", A], given, lambda event: None)
-    assert counts == {"total": 1, "bought": 1}
+
+
+async def test_a_dry_run_lists_and_promises_nothing_of_contents(tmp_path: Path, buckets: Buckets) -> None:
+    manifest = tmp_path / "shop.csv"
+    manifest.write_text(f"id,image\nA,{A}\nC,{A}\n")
+    given = Settings(out=tmp_path / "out", provider="gateway", base_url="http://127.0.0.1:9/v1")
+    counts = dry_run.preview(["s3://shop/in", str(manifest)], given, lambda event: None)
+    assert counts == {"total": 3, "bought": 3}
 
 
 async def test_a_prefix_is_a_folder_and_what_has_changed_is_done_anew_by_its_etag(
