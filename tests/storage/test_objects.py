@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from urllib.request import Request, urlopen
 
 import pytest
@@ -25,7 +26,9 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    server = pytest.importorskip("moto.server", reason="pip install moto flask").ThreadedMotoServer
+    for each in ("flask_cors", "moto"):
+        pytest.importorskip(each, reason="pip install 'moto[s3]' flask-cors")
+    server = import_module("moto.server").ThreadedMotoServer
     running = server("127.0.0.1", 0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
