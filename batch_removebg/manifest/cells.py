@@ -16,9 +16,9 @@ from batch_removebg.net.ssrf import is_near
 _NOTHING = frozenset({"", "-", "[]", "no_selection", "null", "none", "nan", "n/a", "#n/a"})  # “no picture”, in exports
 _BLANK = "\ufeff\u200b\u200e\u200f"  # unseen, and no white space to Python
 _QUOTES = frozenset({'""', "''", "“”", "„“", "«»"})
-_BETWEEN_URLS = re.compile(r"[\s,;|]+(?=(?:https?:)?//)", re.IGNORECASE)
+_BETWEEN_URLS = re.compile(r"[\s,;|]+(?=(?:(?:https?|s3|gs|az):)?//)", re.IGNORECASE)
 _BETWEEN_PATHS = re.compile(r"[,;|\n]")
-_URL = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+_URL = re.compile(r"(?:(?:https?|s3|gs|az):)?//", re.IGNORECASE)
 _ATTACHED = re.compile(r"\((https?://[^\s()]+)\)")  # `name.jpg (URL)`, as Airtable writes it
 _SCHEMELESS = re.compile(
     r"(?://|(?=www\.))(?:[^\s/\\?#]*@)?(localhost|\[[\da-f:]+\]|[^\s/:\\]+\.[^\s/:\\]+)(?::\d+)?/", re.IGNORECASE

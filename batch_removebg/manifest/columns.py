@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from batch_removebg.events import ignore
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, UrlRow
 from batch_removebg.storage.naming import is_url
+from batch_removebg.storage.objects import divided, is_object, object_problem
 
 from .cells import as_url, bare, find, split
 from .text import printable
@@ -48,6 +50,9 @@ _REMEDIES = {
     "data": "save the picture to a file and name that",
     "http": "write it as http://host/path",
     "https": "write it as https://host/path",
+    **dict.fromkeys(("s3a", "s3n"), "write it as s3://bucket/key"),
+    "gcs": "write it as gs://bucket/key",
+    **dict.fromkeys(("abfs", "abfss", "adl", "azure", "wasbs"), "write it as az://container/key"),
 }
 
 
@@ -215,12 +220,22 @@ def value_item(value: str, origin: str, base: Path | str) -> Item:
             name, path = find(value, base)
             if not is_url(text := as_url(text)) or os.path.lexists(path):
                 return path_item(name, path, origin)
-        elif not is_url(text := urljoin(base, as_url(text.replace("\\", "/")))):
+        elif not is_url(text := _beside(base, as_url(text.replace("\\", "/")))):
             problem = "A list from the web may name pictures on the web only."
+        else:
+            problem = url_problem(text)
     source = printable(text)
     if text[:5].lower() == "data:":  # short enough for a ledger
         source = f"{printable(text[:30])}…sha256:{sha256_hex(text)[:16]}"
     return Item(source, source, origin, problem=problem)
+
+
+def _beside(url: str, path: str) -> str:
+    """The URL that a path means in the list at another."""
+    if not is_object(url) or is_url(path):
+        return urljoin(url, path)
+    bucket, key = divided(url)
+    return bucket + posixpath.normpath(posixpath.join("/", posixpath.dirname(key), path))
 
 
 def path_item(name: str, path: Path, origin: str) -> Item:
@@ -237,6 +252,8 @@ def url_problem(text: str) -> str | None:
     if not is_url(text):
         remedy = _REMEDIES.get(scheme, "download the picture first, or give an https URL (a pre-signed one will do)")
         return f"{scheme}: is no scheme this program reads; {remedy}."
+    if is_object(text):
+        return object_problem(text)
     try:
         parts = urlsplit(text)
         valid = bool(parts.hostname) and parts.port != 0

@@ -6,12 +6,13 @@ import fnmatch
 import importlib.util
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from batch_removebg.storage.layout import LEDGER, STATE
 from batch_removebg.storage.naming import PICTURE_SUFFIXES, RAW_SUFFIXES
+from batch_removebg.storage.objects import Stored
 
 from .text import printable
 
@@ -78,6 +79,18 @@ def prefix(root: Path) -> str:
     return "" if root == Path() else os.path.join(root, "")  # noqa: PTH118  # as `root / name`, but quicker
 
 
+def below(keys: Iterable[Stored], prefix: str, folders: Folders) -> Iterator[tuple[str, str]]:
+    """(Key, the same relative to the prefix) of the pictures among keys in order, by the rules of `walk`."""
+    listing, start, ledger = _Listing(Path(prefix), folders), len(prefix) + bool(prefix), "\0"
+    for each in keys:
+        name = each.key[start:]
+        above, state, _ = f"/{name}".partition(f"/{STATE}/")
+        if state and above:
+            ledger = f"{above[1:]}/"
+        if listing.takes(each, name, "picture(s) of other runs" if name.startswith(ledger) else None):
+            yield each.key, name
+
+
 def is_out(path: str, out: Path | None) -> bool:
     """Whether the folder `path` is OUT at this moment, by the file system's identity."""
     try:
@@ -117,6 +130,11 @@ def _components(glob: str) -> tuple[str, ...]:
     return (*(() if "/" in path else ("**",)), *(part for part in path.split("/") if part not in {"", "."}))
 
 
+def _other(name: str, ending: str) -> str:
+    """What a file is that is no picture."""
+    return "" if name.lower() in _SYSTEM_FILES else ending if _ENDING.fullmatch(ending) else "other file(s)"
+
+
 class _Listing:
     def __init__(self, root: Path, folders: Folders) -> None:
         self._root, self._folders, self._real_root, self._folder = root, folders, os.path.realpath(root), ""
@@ -140,7 +158,7 @@ class _Listing:
 
     def _name(self, entry: os.DirEntry[str]) -> str | None:
         name = entry.name
-        if name.startswith(".") or (self._picks and not self._is_picked(entry)):
+        if name.startswith(".") or not self._is_picked(self._folder + name, entry.is_dir):
             return None
         ending = name[name.rfind(".") :].lower()
         picture = ending in TAKEN
@@ -152,18 +170,35 @@ class _Listing:
         elif what is None and picture:
             what = None if entry.is_file() else "pipe(s) or device(s)"
         elif what is None:
-            what = "" if name.lower() in _SYSTEM_FILES else ending if _ENDING.fullmatch(ending) else "other file(s)"
-        if what:
-            count, first = self._folders.left_out.get(what, (0, printable(entry.path)))
-            self._folders.left_out[what] = count + 1, first
-        return name if what is None else None
+            what = _other(name, ending)
+        return name if self._counted(what, entry.path) else None
 
-    def _is_picked(self, entry: os.DirEntry[str]) -> bool:
-        parts = f"{self._folder}{entry.name}".split("/")
+    def takes(self, stored: Stored, name: str, what: str | None) -> bool:
+        """Whether an object is taken, by its name below the root; `what` it is that isn't."""
+        *above, last = name.split("/")
+        ending = last[last.rfind(".") :].lower()
+        if any(part.startswith(".") for part in (*above, last)) or not self._is_picked(name, bool):
+            return False
+        what = what or next((part for part in above if _APART.fullmatch(part)), None)
+        if ending not in TAKEN:  # consoles make empty objects for folders
+            what = _other(last, ending) if stored.size and what is None else ""
+        return self._counted(what, stored.key)
+
+    def _counted(self, what: str | None, path: str) -> bool:
+        """Whether something is taken, for which it must be nothing else; "" is left out without a word."""
+        if what:
+            count, first = self._folders.left_out.get(what, (0, printable(path)))
+            self._folders.left_out[what] = count + 1, first
+        return what is None
+
+    def _is_picked(self, name: str, is_folder: Callable[[], bool]) -> bool:
+        if not self._picks:
+            return True
+        parts = name.split("/")
         lower = [part.lower() for part in parts]
         ways = [lower[: depth + 1] for depth in range(len(parts))]  # the folders on the way, and itself
         within = [any(matches(way, glob) for glob in globs for way in ways) for globs in (self._exclude, self._include)]
-        if within[0] or entry.is_dir():
+        if within[0] or is_folder():
             return not within[0]
         return (within[1] or not self._include) and (not self._folders.only or matches(parts, self._folders.only))
 

@@ -10,15 +10,16 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.events import ignore
 from batch_removebg.storage.naming import is_url
+from batch_removebg.storage.objects import divided, is_object
 
 from .cells import as_url
 from .columns import url_problem
-from .folder import Folders, is_out, kept_apart, prefix, walk
+from .folder import TAKEN, Folders, is_out, kept_apart, prefix, walk
 from .rows import parser_for
 from .text import printable
 
@@ -34,6 +35,7 @@ class InputKind(enum.Enum):
     FOLDER = "folder"
     FILE = "file"
     URL = "url"
+    PREFIX = "prefix"  # of keys in a bucket, which is read like a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _resolve(value: str, folders: Folders, warn: Callable[[str], None]) -> Itera
         yield Input(InputKind.STDIN, value)
     elif isinstance(value, Feed):
         yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value if is_url(value) else "")
+    elif is_object(value) and PurePosixPath(divided(value)[1]).suffix.lower() not in TAKEN:
+        yield Input(InputKind.PREFIX, value, printable(value))
     elif is_url(value):
         yield Input(InputKind.URL, value)
     elif (found := _existing(value, folders.out)) is not None:

@@ -11,15 +11,17 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from batch_removebg.errors import ManifestError
+from batch_removebg.errors import ItemError, ManifestError, RetryError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, Lot, UrlRow
+from batch_removebg.storage.objects import divided
+from batch_removebg.storage.objects import opened as opened_store
 
 from .columns import Choice, RowError, as_item, path_item, row_items, value_item
-from .folder import Folders, left_out_text, walk
+from .folder import Folders, below, left_out_text, walk
 from .identity import Identity, numbered
 from .inputs import Input, InputKind, resolve
 from .roots import Roots, Rows
@@ -122,7 +124,8 @@ class _Reader:
         self._roots = Roots(found, reading.root)
         self._seen, self._files = Seen(), Seen()
         # Manifests can be read again should an id repeat; until then a mark for each id is enough.
-        self._marks = Marks() if all(each.kind is InputKind.MANIFEST for each in found) else None
+        kinds = [each.kind for each in found]
+        self._marks = Marks() if {*kinds} == {InputKind.MANIFEST} or kinds == [InputKind.PREFIX] else None
         self._passed = 0
         self._empty, self._again = _Tally(), _Tally()  # rows without a picture; with an id that another picture has
 
@@ -195,6 +198,8 @@ class _Reader:
             case InputKind.FILE:
                 name = self._roots.name(path) if each.base is None else path.relative_to(each.base).as_posix()
                 yield None, [replace(path_item(each.value, path, each.origin), name=nameable(name) or name)]
+            case InputKind.PREFIX:
+                yield from ((None, [item]) for item in self._prefix(each))
             case InputKind.URL:
                 yield None, [value_item(each.value, each.origin, Path())]
 
@@ -242,6 +247,17 @@ class _Reader:
                 yield replace(item, name=shown, was=tuple([printable(other + name) for other in others]))
         except OSError as error:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
+
+    def _prefix(self, each: Input) -> Iterator[Item]:
+        store, prefix = opened_store(each.value)
+        bucket, name = divided(each.value)[0], PurePosixPath(each.value).name
+        above = f"{name}/" if len(self._found) > 1 else ""
+        try:
+            keys = itertools.chain.from_iterable(store.listed(prefix := prefix.strip("/")))
+            for key, name in below(keys, prefix, self._reading.folders):
+                yield Item(printable(above + name), f"{bucket}/{printable(key)}", each.origin)
+        except (ItemError, RetryError) as error:
+            raise ManifestError(f"{each.origin} can't be listed: {error}.") from error
 
     def _record_passed(self) -> None:
         """Give up marks for exact records: read what has passed again, for where each id was first, and its source."""

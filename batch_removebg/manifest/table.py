@@ -11,6 +11,7 @@ from itertools import chain, count, repeat
 
 from batch_removebg.errors import ManifestError
 from batch_removebg.model import Lot, UrlRow
+from batch_removebg.storage.naming import URLS
 
 from .columns import Choice, Row, RowError, columns_of, find_columns
 from .text import LONGEST_LINE, Flawed, Stream, lines
@@ -20,7 +21,6 @@ MANY, _LONG = 512, 1 << 17
 HEAD = 10  # lines or rows in which the header is looked for
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEP = re.compile(r'\s*"?sep=([^"\r\n])"?\s*', re.IGNORECASE)  # as Excel understands it
-_HTTP = ("https://", "http://")
 Rows = Iterator[tuple[Lot | None, Row | list[UrlRow] | RowError]]
 """As it stands in the manifest, None for a line of a plain list, and what is made of it."""
 NOTHING = Lot((), [()])  # of a row that can't be read
@@ -207,7 +207,7 @@ class Table:
         ids, urls = columns[self._id], columns[self._image]
         if not all(ids) or list(map(str.strip, ids)) != list(ids):
             return None
-        if False in [url.startswith(_HTTP) for url in urls] or "\n".join(urls).count("//") > len(urls):
+        if False in [url.startswith(URLS) for url in urls] or "\n".join(urls).count("//") > len(urls):
             return None  # or a cell may hold several URLs
         if self._output is not None and any(columns[self._output]):
             return None

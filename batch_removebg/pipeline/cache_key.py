@@ -11,6 +11,7 @@ from typing import Any
 from batch_removebg.finish.options import Finish
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, ProxySpec, UrlRow
+from batch_removebg.storage.objects import is_object
 
 _DIGITS = 32
 
@@ -61,11 +62,15 @@ class Recipe:
 
     def digest_of(self, item: Item | UrlRow) -> str:
         """The digest of the item's pictures together."""
-        return self.passed if item.path is None and self.passes_urls else self.digest
+        return self.passed if self.passes(item) else self.digest
+
+    def passes(self, item: Item | UrlRow) -> bool:
+        """Whether the API fetches the item itself; what is in a bucket it can't."""
+        return item.path is None and self.passes_urls and not is_object(item.source)
 
     def digests_of(self, item: Item | UrlRow) -> tuple[str, ...]:
         """The digest of each of the item's pictures."""
-        return self._digests[item.path is None and self.passes_urls]
+        return self._digests[self.passes(item)]
 
     @cached_property
     def _digests(self) -> Mapping[bool, tuple[str, ...]]:

@@ -175,7 +175,7 @@ class Planner:
             step = Step.DO
         elif step is Step.DO:
             same = step_if(same_source=True) is Step.DONE
-        elif step is Step.DONE and item.path is None and not self.recipe.passes_urls:
+        elif step is Step.DONE and item.path is None and not self.recipe.passes(item):
             same = (asks := self.again.asks(state)) is not None
             step = Step.DO if same else step
         stay = () if forced or late or whole or not same_source else stay
@@ -256,10 +256,10 @@ class Planner:
         missing: list[int] = []
         plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
         further = [claims.plain for claims in self.more_claims]
-        asks = self.again.refresh != "never" and not recipe.passes_urls
+        asks = self.again.refresh != "never"
         for nth, row in enumerate(rows):
             special = row.id in self._late or self.again.forces(row.id)
-            if (asks and row.path is None) or self.scales is not None or special:
+            if (asks and row.path is None and not recipe.passes(row)) or self.scales is not None or special:
                 missing.append(nth)
                 continue
             try:

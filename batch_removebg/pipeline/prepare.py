@@ -31,7 +31,7 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
     started, item, recipe = context.clock.monotonic(), todo.item, context.recipe
     if item.problem is not None:
         raise SourceError(item.problem)
-    if item.path is None and recipe.passes_urls:
+    if recipe.passes(item):
         return Prepared(todo, recipe.fingerprint(item.source), None, started)
 
     from batch_removebg.imaging import probe

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_removebg.errors import BatchError, Forbidden, PredictionLost, RetryError, SourceError
+from batch_removebg.errors import BatchError, Forbidden, PredictionLost, RetryError, SettingsError, SourceError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item
 from batch_removebg.net import fetch, instead
 from batch_removebg.net.urls import host_of
 from batch_removebg.resources import Cpu
+from batch_removebg.storage.objects import divided, is_object, opened
 
 from .hosts import Host, NotNow
 from .work import Prepared
@@ -49,6 +50,7 @@ class Sources:
         self.waiting = 0  # items that wait for their host
         self._hosts: dict[str, Host] = {}
         self._turns: dict[str, int] = {}  # failed tries of the items whose turn at their host has come, by id
+        self._opened = cache(opened)
         self._kept: dict[str, bytes] = {}
         self._room = _ROOM
 
@@ -105,7 +107,7 @@ class Sources:
 
     async def _url(self, item: Item, known: fetch.Validators) -> fetch.Fetched:
         url = item.url or item.source
-        name = host_of(url)
+        name = divided(url)[0] if is_object(url) else host_of(url)
         host = self._hosts.setdefault(name, Host(name, self.clock, self.say))
         tries = self._turns.pop(item.id, None)
         if tries is None and not host.enter():
@@ -148,6 +150,8 @@ class Sources:
 
     async def _fetched(self, url: str, known: fetch.Validators) -> fetch.Fetched:
         """What is at a URL; at a share link the file that it leads to, where there is a rule for it."""
+        if is_object(url):
+            return await self._object(url, known)
         asked = partial(fetch.get, self.session(), fetching=self.fetching, headers=self.headers, known=known)
         found, (service, link) = await asked(url), instead.share(url)
         if service and instead.named(found.body):
@@ -157,3 +161,15 @@ class Sources:
                 what = f"{fetch.redacted(url)} is a share link of {service}, and leads to a page"
                 raise SourceError(f"{what}: let anyone with the link see it, and give the link that downloads it")
         return found
+
+    async def _object(self, url: str, known: fetch.Validators) -> fetch.Fetched:
+        """What is in a bucket; raises SettingsError where none can be read, SourceError where this one can't."""
+        bucket, key = divided(url)
+        store, _ = self._opened(bucket)
+        try:
+            if known.etag and (found := await store.head(key)) is not None and found.etag == known.etag:
+                return fetch.Fetched(b"", known, unchanged=True)
+            data, stored = await store.get(key, self.fetching.size)
+        except SettingsError as error:
+            raise SourceError(str(error)) from error
+        return fetch.Fetched(data, fetch.Validators(stored.etag))

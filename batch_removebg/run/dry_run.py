@@ -60,7 +60,7 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
             return "bad"
         if todo.finished_if_same and source == todo.state.source_sha256:
             return "done"
-    elif recipe.passes_urls:
+    elif recipe.passes(item):
         source = item.source
     else:
         return "bought"  # the content of a URL isn't known before it is fetched

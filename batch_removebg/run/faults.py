@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from batch_removebg.errors import INSTALL
 from batch_removebg.manifest.columns import url_problem
-from batch_removebg.storage.naming import is_url
 
 from .options import Options
 
@@ -61,7 +60,7 @@ def faults(options: Options, *, local: bool) -> Iterator[str]:
 
 
 def _faults_of_url(url: str) -> Iterator[str]:
-    if not is_url(url) or url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable():
+    if url[:4].lower() != "http" or url_problem(url) is not None or re.search(r"[?# ]", url) or not url.isprintable():
         yield "--base-url must be an http(s) address without a query, such as https://HOST/replicate/v1"
     elif "@" in urlsplit(url).netloc:
         yield "--base-url must not hold a user or password; put the key into the environment"

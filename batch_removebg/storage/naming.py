@@ -41,13 +41,14 @@ _WORDS = re.compile(rf"{_WORD}(?:/{_WORD}){{0,5}}", re.ASCII)  # a plain name wi
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9]/([A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*)")
 """A URL whose path needs no decoding."""
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*]')
+URLS = ("https://", "http://", "s3://", "gs://", "az://")
 _OF_PICTURE = (None, "id", "name", "parent", "stem")  # fields of templates that every item has
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[1-9¹²³]) *(\.|\Z)", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is an http or https URL."""
-    return text.startswith(("https://", "http://")) or text[:8].lower().startswith(("http://", "https://"))
+    """Whether `text` is the URL of something that is read: at http or https, or an object in a bucket."""
+    return text.startswith(URLS) or text[:8].lower().startswith(URLS)
 
 
 def safe_name(text: str) -> str:

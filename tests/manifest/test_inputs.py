@@ -223,7 +223,9 @@ def test_urls_are_items_of_their_own() -> None:
     ("value", "remedy"),
     [
         ("ftp://host/a.jpg", "download the picture first"),
-        ("s3://bucket/a.jpg", "https URL"),
+        ("abfs://container/a.jpg", "az://container/key"),
+        ("s3:///a.jpg", "names no bucket"),
+        ("s3://bucket/a//b.jpg", "is no key"),
         ("http:/host/a.jpg", "http://host/path"),
         ("https://", "no valid host"),
         ("http://[::1/a.jpg", "no valid host"),

@@ -1,0 +1,151 @@
+"""What stores answer, and what is made of it: by obstore's own memory, by moto, and by a store that fails as asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from urllib.request import Request, urlopen
+
+import pytest
+
+from batch_removebg import errors
+from batch_removebg.errors import BatchError
+from batch_removebg.storage.objects import Store, divided, is_object, object_problem, opened
+from tests.support.buckets import answering, obstore
+
+pytestmark = pytest.mark.anyio
+SECRET = "wJalrXUtnFEMIsecret"
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ACCESS_KEY_ID": "AKIAOFSHOP", "SECRET_ACCESS_KEY": SECRET, "REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    for each in ("flask_cors", "moto"):
+        pytest.importorskip(each, reason="pip install 'moto[s3]' flask-cors")
+    server = import_module("moto.server").ThreadedMotoServer
+    running = server("127.0.0.1", 0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    urlopen(Request(f"{endpoint}/photos", method="PUT")).close()
+    yield endpoint
+    running.stop()
+
+
+def test_a_key_is_what_follows_the_bucket_as_it_stands() -> None:
+    assert divided("S3://shop/a b%20c?d#e.jpg") == ("s3://shop", "a b%20c?d#e.jpg")
+    assert [is_object(url) for url in ("GS://b/k", "az://c", "s3:/b/k", "https://s3/b")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        *((f"s3://b/{key}", "a part of it is empty") for key in ("", "/a", "a//b", "a/", "a/../b", "./a")),
+        *((f"s3://b/{key}", "control character, or isn't UTF-8") for key in ("a\nb", "a\x7f", "a\ud800")),
+        ("s3://b/" + "ü" * 513, "longer than 1024 bytes"),
+        *((url, "names no bucket; write s3://BUCKET/KEY") for url in ("s3:///a.jpg", "s3://", "s3://a:b@c/d")),
+    ],
+)
+def test_what_is_no_key_is_told_why(url: str, why: str) -> None:
+    assert why in (object_problem(url) or "")
+    assert object_problem("s3://b/" + "ü" * 512) is None
+
+
+def test_without_the_extra_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    with pytest.raises(errors.SettingsError, match=r"^s3://shop needs an extra: pip install '\.\[cloud\]'"):
+        opened("s3://shop/a.jpg")
+
+
+def test_an_endpoint_in_clear_is_used_near_by_only_or_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for endpoint, allowed, clear in [
+        ("http://localhost:9", "", "true"),
+        ("http://10.1.2.3", "", "false"),
+        ("http://10.1.2.3", "true", "true"),
+    ]:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_ALLOW_HTTP", allowed)
+        store, _ = opened("s3://shop")
+        assert str(store._store.client_options["allow_http"]).lower() == clear  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "said"),
+    [
+        ("503-SlowDown", errors.RateLimited, r"s3://shop/503-SlowDown \(503 SlowDown\)"),
+        ("500-InternalError", errors.ServerError, r"\(500 InternalError\)"),
+        ("torn", errors.ConnectionFailed, r"s3://shop/torn \(no answer\)"),
+        ("404-NoSuchKey", errors.SourceError, "^does not exist: s3://shop/404-NoSuchKey"),
+        ("404-NoSuchBucket", errors.SettingsError, "^there is no bucket s3://shop; check its name"),
+        ("403-AccessDenied", errors.SettingsError, "your keys don't allow that, or nothing is there"),
+        ("301-PermanentRedirect", errors.SettingsError, "^s3://shop is in another region; set AWS_REGION to its own"),
+        ("400-AuthorizationHeaderMalformed", errors.SettingsError, "another region; set AWS_REGION to eu-west-3"),
+        ("400-ExpiredToken", errors.KeyRejected, r"\(400 ExpiredToken\): its keys are missing, wrong or expired; set"),
+        ("403-SignatureDoesNotMatch", errors.KeyRejected, "AWS_ACCESS_KEY_ID"),
+        ("418-Teapot", errors.SourceError, r"\(418 Teapot\)"),
+        ("a//b", errors.SourceError, "^'a//b' is no key that can be read"),
+    ],
+)
+async def test_each_answer_has_its_remedy_and_shows_no_key(key: str, kind: type[BatchError], said: str) -> None:
+    with answering() as endpoint:
+        how = {"retry_config": {"max_retries": 0}, "client_options": {"allow_http": True}}
+        store = Store("s3://shop", obstore.store.from_url("s3://shop", endpoint=endpoint, **how))
+        with pytest.raises(BatchError, match=said) as caught:
+            await store.get(key, 100)
+        assert type(caught.value) is kind
+        assert SECRET not in str(caught.value)
+        assert "AKIAOFSHOP" not in str(caught.value)
+        if key.startswith("400-E"):  # a HEAD is answered without a word
+            with pytest.raises(errors.KeyRejected):
+                await store.head(key)
+
+
+async def test_what_is_larger_than_the_limit_is_not_read() -> None:
+    store = Store("s3://shop", obstore.store.MemoryStore())
+    await store.put("a", b"1" * 10)
+    assert (await store.get("a", 10))[0] == b"1" * 10
+    with pytest.raises(errors.SourceError, match="larger than 0 MiB; raise --max-size"):
+        await store.get("a", 9)
+
+
+def test_a_listing_begins_impatiently_and_goes_on_with_the_next_key() -> None:
+    quick, lasting = obstore.store.MemoryStore(), obstore.store.MemoryStore()
+    for nth in range(1500):
+        for store in (quick, lasting) if nth % 500 else (quick,):
+            store.put(f"in/{nth:04}", b"")
+    pages = Store("s3://shop", quick, lasting).listed("in")
+    assert [[int(each.key[3:]) for each in page] for page in pages] == [[*range(1000)], [*range(1001, 1500)]]
+    assert [*Store("s3://shop", quick).listed("nothing")] == [[]]
+
+
+async def test_moto_is_spoken_to_as_the_protocol_says(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)
+    store, key = opened("s3://photos/in/ü b%20?#+.jpg")
+    etag = await store.put(key, b"one", media="image/png", metadata={"sha256": "abc"}, over=None)
+    for over in (None, '"another"'):
+        with pytest.raises(errors.Taken):
+            await store.put(key, b"two", over=over)
+    newer = await store.put(key, b"three", media="image/png", metadata={"sha256": "abc"}, over=etag)
+    data, stored = await store.get(key, 5)
+    assert (data, stored.key, stored.size, stored.etag) == (b"three", key, 5, newer)
+    head = await store.head(key)
+    assert head is not None
+    assert (head.etag, head.metadata) == (newer, {"Content-Type": "image/png", "sha256": "abc"})
+    for name in ("in/b.jpg", "in/a/c.jpg", "inner/d.jpg"):
+        await store.put(name, b"")
+    assert [[each.key for each in page] for page in store.listed("in")] == [["in/a/c.jpg", "in/b.jpg", key]]
+    await store.delete("in/b.jpg")
+    await store.delete("in/b.jpg")
+    assert await store.head("in/b.jpg") is None
+    nowhere, _ = opened("s3://nowhere/a.jpg")
+    for answer in (nowhere.get("a", 1), nowhere.put("a", b"")):
+        with pytest.raises(errors.SettingsError, match="there is no bucket s3://nowhere"):
+            await answer
+    with pytest.raises(errors.SettingsError, match="there is no bucket s3://nowhere"):
+        next(nowhere.listed(""))
