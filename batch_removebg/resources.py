@@ -149,11 +149,11 @@ class Cpu:
 
 
 class Resident:
-    """One process for functions that keep what they load, as many at a time as there are cores."""
+    """One process for functions that keep what they load, several at a time."""
 
-    def __init__(self, cpu: Cpu) -> None:
+    def __init__(self, cpu: Cpu, at_once: int) -> None:
         """It begins with the first call, is replaced where it has ended, and hurries with the rest of `cpu`."""
-        self._cpu, self._limiter = cpu, anyio.CapacityLimiter(cores())
+        self._cpu, self._at_once, self._limiter = cpu, at_once, anyio.CapacityLimiter(at_once)
         self._worker: Shared | None = None
         self._closed = False
 
@@ -164,7 +164,7 @@ class Resident:
             while not self._closed:
                 if self._worker is None or self._worker.code is not None:
                     self._cpu.go_on()
-                    self._worker = Shared(cores())
+                    self._worker = Shared(self._at_once)
                 worker = self._worker
                 answer = await self._cpu.answer(worker, seconds, function, args)
                 crashes += not worker.killed  # which is another's fault

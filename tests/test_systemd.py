@@ -112,7 +112,7 @@ async def test_the_server_says_that_it_is_ready_once_it_answers_then_that_it_liv
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
     monkeypatch.setenv("WATCHDOG_USEC", "60000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     told: list[str] = []

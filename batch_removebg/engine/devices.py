@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from typing import Literal, get_args
 
 from batch_removebg.errors import INSTALL, SettingsError
@@ -34,6 +35,9 @@ PROVIDERS: dict[str, str] = {  # the devices' names in onnxruntime
     "directml": "DmlExecutionProvider",
 }
 
+_BATCH = 16, 512 * 512
+"""Pictures of so many pixels that a graphics card gets at a time; of larger ones fewer, for its memory."""
+
 _SHOWN = {"cpu": "CPU", "cuda": "CUDA", "coreml": "CoreML", "directml": "DirectML", "openvino": "CPU"}
 _REMEDIES = {
     "cuda": "needs an NVIDIA card with its driver, CUDA and cuDNN, and onnxruntime-gpu instead of onnxruntime: "
@@ -49,6 +53,18 @@ _REMEDIES = {
 _PLACES = re.compile(r"^(Exception from |Check ').*$", re.MULTILINE)
 SMALLER = "choose a smaller network (--class fast)"
 NO_MEMORY = f"there isn't memory enough: close other programs, or {SMALLER}"
+
+
+def at_once(device: Device, size: int) -> int:
+    """Pictures size×size that a device is given at a time; `auto` counts as the card that it most likely is."""
+    most, pixels = _BATCH
+    card = device == "cuda" or (device == "auto" and any(distributions(name="onnxruntime-gpu")))
+    return max(1, min(most, most * pixels // size**2)) if card else 1
+
+
+def ahead(batch: int) -> int:
+    """Pictures beyond one a core that keep a device busy which takes so many at a time: one batch runs, one fills."""
+    return 2 * batch if batch > 1 else 0
 
 
 def said(error: Exception) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from batch_removebg.errors import SettingsError, WorkFailed
 from batch_removebg.model import Matte
-from batch_removebg.resources import Cpu, Resident
+from batch_removebg.resources import Cpu, Resident, cores
 
-from .devices import NO_MEMORY, Device, Precision
+from .devices import NO_MEMORY, Device, Precision, ahead
 from .weights import Weights
 
 if TYPE_CHECKING:  # it is heavy, and the process alone needs it
@@ -39,9 +39,12 @@ class Engine(Protocol):
 class NetworkProcess:
     """An Engine in a process that begins at the first call, and is replaced where it ends."""
 
-    def __init__(self, load: Load, cpu: Cpu) -> None:
-        """`load` is called in the process: a function that can be pickled, which finds the weights on the disk."""
-        self._load, self._process = load, Resident(cpu)
+    def __init__(self, load: Load, cpu: Cpu, batch: int = 1) -> None:
+        """`load` is called in the process: a function that can be pickled, which finds the weights on the disk.
+
+        `batch`: pictures that its device takes at a time; while it has those, the next are read.
+        """
+        self._load, self._process = load, Resident(cpu, cores() + ahead(batch))
         self.close, self.lend = self._process.close, self._process.lend
 
     async def open(self) -> str:
@@ -62,9 +65,9 @@ class Kept:
     def __init__(self) -> None:
         self._kept: dict[object, NetworkProcess] = {}
 
-    def __call__(self, load: partial[Network], cpu: Cpu) -> Engine:
+    def __call__(self, load: partial[Network], cpu: Cpu, batch: int = 1) -> Engine:
         """The Engine of that for one run, which may close it."""
-        engine = self._kept.setdefault(load.args, NetworkProcess(load, cpu))
+        engine = self._kept.setdefault(load.args, NetworkProcess(load, cpu, batch))
         engine.lend(cpu)
         return _Lent(engine)
 

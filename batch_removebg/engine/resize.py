@@ -32,6 +32,18 @@ def for_size(data: bytes, size: int) -> bytes:
     return made
 
 
+def for_batches(data: bytes) -> bytes:
+    """The network for any number of pictures at a time, N×…; one that isn't made for that fails when it gets two."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "N"
+    del model.graph.value_info[:]
+    made: bytes = model.SerializeToString()
+    return made
+
+
 def _to_float32(model: ModelProto) -> None:
     """Store all numbers of half the precision as float32: casts to them stay, and do nothing."""
     from onnx import TensorProto, numpy_helper

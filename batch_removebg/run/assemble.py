@@ -87,7 +87,7 @@ async def provider(
             from batch_removebg.providers.local import LocalProvider
 
             load = partial(process.opened, settings.network, settings.device, settings.precision)
-            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
+            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu, settings.batch)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, foreign
             return

@@ -79,7 +79,7 @@ class Lasting:
     """What outlives a pass of a run, and a run over INPUTs that are watched."""
 
     arrivals: Arrivals | None = None
-    engines: Callable[[partial[Any], Cpu], Engine] | None = None
+    engines: Callable[[partial[Any], Cpu, int], Engine] | None = None
     checked: bool = False  # by the first run, so that later ones begin at once
     spent: int = 0  # predictions that were bought before
 
@@ -243,6 +243,11 @@ class Settings(Options):
         return weights.escalating(model) if self.escalate else model
 
     @property
+    def batch(self) -> int:
+        """Pictures that the local engine's device takes at a time."""
+        return devices.at_once(self.device, self.network.size)
+
+    @property
     def public_only(self) -> bool:
         """Whether sources and outputs are fetched from public addresses only."""
         return not (self.allow_private or (self.provider != "local" and is_near(urlsplit(self.base).hostname or "")))
@@ -317,7 +322,7 @@ class Settings(Options):
     def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.local:
-            return Concurrency(fixed=self.concurrency or cores() + 2)
+            return Concurrency(fixed=self.concurrency or cores() + 2 + (devices.ahead(self.batch) if self.local else 0))
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     @classmethod

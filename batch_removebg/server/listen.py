@@ -111,7 +111,11 @@ async def serve(
 
     with anyio.CancelScope() as scope, on_signals(stop):
         await to_thread.run_sync(download, settings.model)
-        with closing(NetworkProcess(partial(network.opened, settings.model, device, precision), Cpu())) as engine:
+        load, batch = (
+            partial(network.opened, settings.model, device, precision),
+            devices.at_once(device, settings.model.size),
+        )
+        with closing(NetworkProcess(load, Cpu(), batch)) as engine:
             async with serving(settings, engine=engine, asked=asked) as url:
                 ready(url)  # first: scripts wait for its line
                 systemd.tell(READY=1, STATUS=f"listening on {url}")

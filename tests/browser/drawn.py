@@ -36,7 +36,7 @@ def main() -> int:
     network.ensure_weights = lambda model, **asked: None  # type: ignore[assignment,misc]
     network.open_runtime = lambda model, device, precision: Runtime(model)  # type: ignore[assignment,misc]
     weights.notice = lambda *_: ""
-    process.NetworkProcess = lambda load, cpu: Here(load)  # type: ignore[misc,assignment]
+    process.NetworkProcess = lambda load, cpu, *_: Here(load)  # type: ignore[misc,assignment]
     return run_command(sys.argv[1:])
 
 

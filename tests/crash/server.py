@@ -19,7 +19,7 @@ def main() -> None:
     """Serve until a signal comes."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
     opening.ensure_weights = lambda *args, **kwargs: None
-    listen.NetworkProcess = lambda load, cpu: Here(LeftHalf)
+    listen.NetworkProcess = lambda load, cpu, *_: Here(LeftHalf)
     say = partial(print, flush=True)
     with logged(Console()):
         anyio.run(partial(serve, ServeSettings(port=0, model=MODEL), ready=say, progress=lambda done, total: None))

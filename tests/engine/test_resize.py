@@ -65,9 +65,13 @@ def session(data: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
 
-def seen(data: bytes, side: int) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = session(data).run(["map"], {"input": picture(side)})[0]
+def run(data: bytes, given: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = session(data).run(["map"], {"input": given})[0]
     return found
+
+
+def seen(data: bytes, side: int) -> NDArray[np.float32]:
+    return run(data, picture(side))
 
 
 @pytest.mark.parametrize("side", [SIDE, SIDE // 2, SIDE * 2])
@@ -84,3 +88,13 @@ def test_only_the_map_is_computed_and_in_float32() -> None:
     assert "side" not in {name for node in made.graph.node for name in node.output}
     assert TensorProto.FLOAT16 not in {each.data_type for each in made.graph.initializer}
     assert {node.op_type for node in made.graph.node}.isdisjoint({"Shape", "Slice", "Concat"})
+
+
+@pytest.mark.parametrize("size", [SIDE, SIDE * 2])
+def test_a_network_for_batches_sees_in_each_picture_what_it_sees_in_it_alone(size: int) -> None:
+    alone = resize.for_size(exported(SIDE), size)
+    three = np.concatenate([picture(size), 1 - picture(size), picture(size) / 2])
+    together = run(resize.for_batches(alone), three)
+    assert together.shape == (3, 1, size, size)
+    for nth in range(3):
+        np.testing.assert_array_equal(together[nth : nth + 1], run(alone, three[nth : nth + 1]))

@@ -24,7 +24,7 @@ from tests.support.local_doubles import Here, LeftHalf
 @pytest.fixture(autouse=True)
 def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
 
 
 def test_the_sync_twin_does_the_same_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
     monkeypatch.setattr(weights, "notice", lambda *_: "")
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(load))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(load))
     for kept in (opened, shown, on_disk):
         kept.clear()
     Path("in").mkdir()

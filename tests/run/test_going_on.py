@@ -29,7 +29,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda *_: "")
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
     Path("in").mkdir()
     for name in ("a", "b"):
         Path("in", f"{name}.jpg").write_bytes(photo(colour=(ord(name), 0, 0)))

@@ -37,7 +37,7 @@ def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
     library._network.cache_clear()
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(network, "load", lambda model, **asked: LeftHalf())
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
 
 
 def items(out: Path) -> dict[str, Any]:

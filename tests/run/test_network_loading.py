@@ -29,7 +29,7 @@ def _stub_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     loads.clear()
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(process, "NetworkProcess", lambda _, cpu: Here(load))
+    monkeypatch.setattr(process, "NetworkProcess", lambda _, *__: Here(load))
 
 
 @pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_the_network_is_loaded_while_the_first_sources_are_read(
         await loaded.wait()
         return await prepare(context, todo)
 
-    monkeypatch.setattr(process, "NetworkProcess", lambda _, cpu: Here(load))
+    monkeypatch.setattr(process, "NetworkProcess", lambda _, *__: Here(load))
     monkeypatch.setattr(pipeline, "prepare", once_it_is_loaded)
     (tmp_path / "a.jpg").write_bytes(photo())
     with anyio.fail_after(60):
@@ -69,7 +69,7 @@ def test_a_network_that_can_not_be_loaded_stops_the_run_and_is_told_once(
     def fails() -> Network:
         raise SettingsError("the weights are not here")
 
-    monkeypatch.setattr(process, "NetworkProcess", lambda _, cpu: Here(fails))
+    monkeypatch.setattr(process, "NetworkProcess", lambda _, *__: Here(fails))
     (tmp_path / "a.jpg").write_bytes(photo())
     summary = run_batch_sync(tmp_path / "a.jpg", out=tmp_path / "out")
     assert (summary.pending, str(summary.stopped)) == (1, "the weights are not here")

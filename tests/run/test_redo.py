@@ -58,7 +58,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(batch, "_download_weights", lambda *_: None)
     monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
     monkeypatch.setattr(weights, "notice", lambda *_: "")
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(load))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(load))
     looks.clear()
     Path("in").mkdir()
     for name, colour in {"a": GREEN, "b": (12, 200, 12), "c": BLUE}.items():

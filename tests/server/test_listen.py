@@ -36,7 +36,7 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without weights."""
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(listen, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
 
 
 def silent(done: int, total: int | None) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from batch_removebg.engine.devices import NO_MEMORY, Choice, Device, Installed
 from batch_removebg.engine.runtimes import onnx, opening, openvino
 from batch_removebg.engine.runtimes.opening import Runtime, look, open_runtime
-from batch_removebg.engine.weights import Weights
+from batch_removebg.engine.weights import MODELS, Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 from tests.support.local_doubles import SMALL, brought
 
@@ -292,3 +292,23 @@ def test_openvino_is_loaded_without_its_telemetry() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('openvino_telemetry')), 'openvino' in sys.modules)"
     )
     assert said_by_a_new_process(code) == "[] True\n"
+
+
+@pytest.mark.parametrize("name", ["u2netp", "isnet"])
+def test_in_a_batch_a_network_sees_in_each_picture_what_it_sees_in_it_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs(onnx.providers())
+    model = brought(MODELS[name])
+    given = np.random.default_rng(1).normal(size=(4, 1, 3, model.size, model.size)).astype(np.float32)
+    alone = [onnx.OnnxRuntime(model, CPU).run(each) for each in given]
+    monkeypatch.setattr(onnx, "at_once", lambda device, size: 4)
+    runtime = onnx.OnnxRuntime(model, CPU)
+    runtime._batches._running.acquire()  # as if it were busy
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(runtime.run, each) for each in given]
+        while len(runtime._batches._waiting) < 4:
+            threading.Event().wait(0.001)
+        runtime._batches._running.release()
+        together = [each.result() for each in asked]
+    np.testing.assert_array_equal(together, alone)
