@@ -313,7 +313,7 @@ class Settings(Options):
 
     @classmethod
     def recorded(cls, out: Path, shown: Mapping[str, Any]) -> Self:
-        """The settings that `shown` tells of, without `buy_again` and `shard`; raises SettingsError where they can't be had."""
+        """The settings that `shown` tells of, but for `buy_again` and `shard`; raises SettingsError."""
         if shown.get("model_inputs"):
             raise SettingsError("values of --input aren't on record")
         given: dict[str, Any] = {name: tuple(its) if isinstance(its, list) else its for name, its in shown.items()}
