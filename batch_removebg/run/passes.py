@@ -244,4 +244,5 @@ def _joined(first: Summary, second: Summary) -> Summary:
 
 def unspent(settings: Settings, bought: int) -> Settings:
     """The same for a further pass, in which as much less may be spent."""
-    return replace(settings, lasting=replace(settings.lasting, spent=settings.lasting.spent + bought))
+    lasting = replace(settings.lasting, spent=settings.lasting.spent + bought)
+    return replace(settings, lasting=lasting) if bought else settings

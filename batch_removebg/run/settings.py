@@ -327,12 +327,12 @@ class Settings(Options):
 
     @classmethod
     def recorded(cls, out: Path, shown: Mapping[str, Any]) -> Self:
-        """The settings that `shown` has told of, but for `buy_again`; raises SettingsError where they can't be had."""
+        """The settings that `shown` tells of, but for `buy_again` and `shard`; raises SettingsError."""
         if shown.get("model_inputs"):
             raise SettingsError("values of --input aren't on record")
         given: dict[str, Any] = {name: tuple(its) if isinstance(its, list) else its for name, its in shown.items()}
         try:
-            return cls(out=out, **given | {"grace": float(given.get("grace", 0)), "buy_again": False})
+            return cls(out=out, **given | {"grace": float(given.get("grace", 0)), "buy_again": False, "shard": None})
         except (TypeError, ValueError, AttributeError) as error:
             raise SettingsError(f"what is on record of the last run's settings makes no sense: {error}") from error
 

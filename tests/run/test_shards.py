@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def test_the_settings_say_the_shard_and_its_folder_however_they_are_copied(monke
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
     settings = made(shard="auto/16")
     assert (settings.shard, settings.out) == ("3/16", OUT / "shard-003-of-016")
-    assert Settings.recorded(settings.out, settings.shown()).out == settings.out
+    assert replace(settings, quality=80).out == settings.out
+    assert Settings.recorded(OUT / "brought here", settings.shown()).out == OUT / "brought here"
     with pytest.raises(SettingsError, match="--prune doesn't go with --shard"):
         made(shard="1/2", prune=True)
 
