@@ -9,6 +9,7 @@
     ├── CreateLost             LOOK_UP: the create may have been accepted; look before sending it again
     ├── ResubmitError          RESUBMIT: this prediction is lost, buy another within the budget
     ├── Postponed, Stopping    LEAVE: the item stays pending; what is paid for may still come, or the run is stopping
+    ├── Taken                  somebody else wrote the object first; who wrote it says what follows
     ├── Interrupted            a signal asked the run to stop; exit 128 + its number
     ├── WindowClosed           the run's time is over; exit 5, and the next run goes on
     └── RouteFailed            one way of downloading weights failed; another may work
@@ -265,6 +266,10 @@ class Postponed(BatchError, kind="postponed", verdict=Verdict.LEAVE):
 
 class Stopping(BatchError, kind="stopping", verdict=Verdict.LEAVE):
     """The run stops before this item was bought; it stays pending for the next run."""
+
+
+class Taken(BatchError, kind="taken"):
+    """An object was to be written only where there is none, or over a certain one, and it is otherwise."""
 
 
 class Interrupted(BatchError, kind="interrupted"):
