@@ -117,6 +117,8 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
     if args.poll is not None and not 0 < args.poll < math.inf:
         raise SettingsError(f"--poll {args.poll:g}: give a number of seconds above 0")
     extras.notifier.pace = BRIEF
+    if settings.bucket and any(paths):
+        raise SettingsError("--move-done and --move-failed need an --out that is a folder: leave them out")
     shelves = Shelves(*(Path(path) if path else None for path in paths))
     with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
         work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
@@ -132,6 +134,8 @@ def _dry_run(inputs: list[str], settings: Any, console: Console, *, as_json: boo
     from batch_removebg.run.dry_run import ENDINGS, preview
     from batch_removebg.run.feeds import downloaded
 
+    if settings.bucket:
+        raise SettingsError("--dry-run looks at folders only: an empty one as --out shows what a first run would buy")
     from . import report
 
     if settings.provider == "local":
@@ -171,6 +175,7 @@ def _diff(args: argparse.Namespace, console: Console) -> None:
 
 def _repair(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.ledger.repair import repair
+    from batch_removebg.run.place import refuse
     from batch_removebg.storage.lock import locked
 
     from . import report
@@ -178,6 +183,7 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     out, clock = Path(args.dir), Clock()
     if not out.is_dir():
         raise SettingsError(f"{args.dir} is no folder; give the --out of a run")
+    refuse(out, "repair")
     with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
         found = repair(out, clock.stamp(), dry_run=args.dry_run)
     result(report.repaired(found, dry_run=args.dry_run))
@@ -185,7 +191,9 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
 
 def _review(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.review.listen import ReviewSettings, review
+    from batch_removebg.run.place import refuse
 
+    refuse(Path(args.dir), "review")
     browser, key = not args.no_browser, _key(args)
     settings = ReviewSettings(out=Path(args.dir), host=args.host, port=args.port, key=key, browser=browser)
     with logged(console):
@@ -194,8 +202,9 @@ def _review(args: argparse.Namespace, console: Console) -> None:
 
 def _report(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.review.report import report
+    from batch_removebg.run.place import refuse
 
-    out = Path(args.dir)
+    refuse(out := Path(args.dir), "report")
     to = Path(args.to) if args.to else out.resolve().with_name(f"{out.resolve().name}-report")
     result(str(anyio.run(partial(report, out, to, say=console.info))))
 
@@ -210,7 +219,9 @@ def _key(args: argparse.Namespace) -> str | None:
 
 def _export(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.run.export import Choice, export
+    from batch_removebg.run.place import refuse
 
+    refuse(Path(args.dir), "export")
     done = export(Path(args.dir), Path(args.to), Choice(args.decision, args.preset, args.flag), console.error)
     result(str(done))
     return SOME_FAILED if done.lacking else 0

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
@@ -53,7 +53,9 @@ from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
+from batch_removebg.storage.outputs import Folder, Outputs
 
+from .place import Place
 from .settings import Settings
 from .window import Window, keep
 
@@ -143,8 +145,11 @@ def _recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
-def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits) -> Planner:
+def planner(
+    settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits, outputs: Outputs | None = None
+) -> Planner:
     """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
+    outputs = outputs or Folder(settings.out)
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
@@ -161,7 +166,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
         scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
-    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales, edits)
+    return Planner(reading.fold, claims, outputs, recipe, again, reading, tuple(more), scales, edits)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -180,10 +185,13 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
     ]
 
 
-def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits) -> OnHand:
+def on_hand(
+    settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits, outputs: Outputs | None = None
+) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
-    doubtful = settings.network.doubtful if settings.escalate else None
-    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful, edits=edits)
+    again: dict[str, Any] = {"buy_again": settings.buy_again}
+    again["doubtful"] = settings.network.doubtful if settings.escalate else None
+    return OnHand(settings.out, fold.made, recipe.copied, **again, edits=edits, outputs=outputs)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -235,14 +243,21 @@ def context_of(
 
 
 def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: Handled, window: Window | None = None
+    inputs: Sequence[str],
+    settings: Settings,
+    bare: Context,
+    place: Place,
+    *,
+    handle_signals: Handled,
+    window: Window | None = None,
 ) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
-    context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
+    outputs, guarded = place.outputs(bare.gate), replace(bare, provider=place.guarded(bare.provider, bare.gate))
+    context, reading = replace(bare, provider=wrapped(guarded, pace)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
     edits = Edits.of(ledger.decisions)
-    kept = on_hand(settings, ledger.fold, context.recipe, edits)
+    kept = on_hand(settings, ledger.fold, context.recipe, edits, outputs)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -251,13 +266,13 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock, edits),
+            planner(settings, ledger.run_items, context.recipe, context.clock, edits, outputs),
             rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out, hold=settings.hold_flagged),
+        Downloader(context, kept, out=out, outputs=outputs, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

@@ -93,6 +93,7 @@ class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
+    bucket: str = ""  # the URL that pictures go to, unless to `out`
     own: Provider | None = None  # in the place of the three that `provider` names
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
     part: Part = field(default=Part(), compare=False)
@@ -326,7 +327,7 @@ class Settings(Options):
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
             shown["base_url"] = self.base
-        for name in ("header", "summary", "metrics"):
+        for name in ("header", "state", "summary", "metrics"):
             shown.pop(name, None)
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it
