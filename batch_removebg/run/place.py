@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -33,6 +33,7 @@ from .settings import Settings
 
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
 _TRIES, _LONGEST = 6, 30.0  # of what is to be done at the end, and the longest wait in between
+T = TypeVar("T")
 _REFUSED = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
 
 
@@ -98,7 +99,7 @@ async def opened(settings: Settings, clock: Clock, listener: Listener) -> AsyncI
     await anyio.to_thread.run_sync(make_folder, settings.out / STATE)
     try:
         with locked(settings.out / STATE, clock=clock):
-            place = await _begun(settings, clock, listener)
+            place = await _patiently(clock, lambda: _begun(settings, clock, listener))
     except RetryError as error:
         raise StorageDown(f"{error}; run the same command again") from error
     failure: Exception | None = None
@@ -114,6 +115,15 @@ async def opened(settings: Settings, clock: Clock, listener: Listener) -> AsyncI
         await place.end()
     if failure is not None:
         raise failure
+
+
+async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]]) -> T:
+    """The result of what is tried again a few times."""
+    for tries in range(1, _TRIES):
+        with suppress(RetryError):
+            return await once()
+        await clock.sleep(min(_LONGEST, 2.0**tries))
+    return await once()
 
 
 async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBucket:
@@ -206,20 +216,19 @@ class InBucket(Place):
 
     async def end(self) -> None:
         """Copy all that is left, and leave the lease to the next run; tells of what can't be."""
-        for tries in range(1, _TRIES + 1):
-            try:
-                if self.lease.left() > 0:
-                    await self.segments.copied()
-                    for name in (RESULTS, CSV):
-                        await self._snapshot(name)
-                    await self.lease.give_up()
-                return
-            except BatchError as error:
-                if tries == _TRIES or not isinstance(error, RetryError):
-                    text = f"the bucket lacks the end of the ledger that {self.out} has: use that as --state ({error})"
-                    self.listener(Event(Kind.WARNING, text=text))
-                    return
-            await self.clock.sleep(min(_LONGEST, 2.0**tries))
+
+        async def once() -> None:
+            if self.lease.left() > 0:
+                await self.segments.copied()
+                for name in (RESULTS, CSV):
+                    await self._snapshot(name)
+                await self.lease.give_up()
+
+        try:
+            await _patiently(self.clock, once)
+        except BatchError as error:
+            text = f"the bucket lacks the end of the ledger that {self.out} has: use that as --state ({error})"
+            self.listener(Event(Kind.WARNING, text=text))
 
     async def _snapshot(self, name: str) -> None:
         """Put a file of OUT beside the ledger."""

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import (
+    ConnectionFailed,
     LockedError,
     RetryError,
     SettingsError,
@@ -31,6 +32,7 @@ SECONDS = (
     240.0  # how long a lease holds: storage may be away for a minute, and what is sent in the rest comes to an end
 )
 _LONGEST = 1 << 16
+_RACES = 5
 _AGAIN = 1.0  # seconds after which a renewal that failed is tried again; for as long as the lease holds
 
 
@@ -46,7 +48,10 @@ class Held(msgspec.Struct, frozen=True, omit_defaults=True):
     free: bool = False
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return f"process {self.pid} on {self.host}" if self.owner else "nobody"
+
+
+NOBODY = Held("", "", 0, free=True)
 
 
 class Seen(NamedTuple):
@@ -56,7 +61,9 @@ class Seen(NamedTuple):
     since: float
 
 
-def decide(theirs: Held, etag: str, owner: str, seen: Seen | None, now: float) -> Literal["take", "wait", "held"]:
+def decide(
+    theirs: Held, etag: str | None, owner: str, seen: Seen | None, now: float
+) -> Literal["take", "wait", "held"]:
     """What follows from a lease: it is free or was ours, may yet be renewed, or just was.
 
     `seen`: what was there at the first look.
@@ -75,7 +82,8 @@ class Lease:
 
     def __init__(self, store: Store, key: str, me: Held, clock: Clock) -> None:
         self._store, self._key, self._clock = store, key, clock
-        self._me, self._etag, self._since, self._lost = me, "", 0.0, False
+        self._me, self._since, self._lost = me, 0.0, False
+        self._etag: str | None = None
 
     @property
     def epoch(self) -> int:
@@ -99,11 +107,6 @@ class Lease:
         await self._probe()
         seen: Seen | None = None
         while True:
-            there = await self._store.head(self._key)
-            if there is None:
-                if await self._write(epoch=1, over=None):
-                    return
-                continue
             theirs, etag = await self._read()
             step = decide(theirs, etag, self._me.owner, seen, self._clock.monotonic())
             if step == "held":
@@ -115,7 +118,7 @@ class Lease:
                     return
                 seen = None
                 continue
-            if seen is None:
+            if seen is None and etag is not None:
                 seen = Seen(etag, self._clock.monotonic())
                 waiting(f"{theirs} holds {self._key}: waiting for up to {theirs.seconds:g} s to see whether it goes on")
             await self._clock.sleep(theirs.seconds / 6)
@@ -133,7 +136,7 @@ class Lease:
                 continue
             if not kept:
                 self._lost = True
-                raise LockedError(f"{self._key} was taken over by another run ({(await self._read())[0]})")
+                raise LockedError(f"{self._key} isn't ours any more: {(await self._read())[0]} has it")
 
     async def give_up(self) -> None:
         """Leave it to the next one, who needn't wait."""
@@ -144,26 +147,28 @@ class Lease:
     async def _write(self, *, epoch: int, over: str | None, free: bool = False) -> bool:
         """Write it over what is known to be there; False where another was quicker."""
         begun, mine = self._clock.monotonic(), replace(self._me, epoch=epoch, turn=uuid4().hex, free=free)
-        while True:
+        for _ in range(_RACES):
+            etag: str | None
             try:
                 etag = await self._store.put(self._key, json.encode(mine), media="application/json", over=over)
-            except Taken:
+            except (Taken, SourceError):  # the latter where there is none any more
                 theirs, etag = await self._read()
                 if replace(theirs, turn=mine.turn, free=free) != mine:
                     return False
-                if (
-                    theirs.turn != mine.turn
-                ):  # written by an earlier try, whose answer was lost: others reckon from then
-                    over = etag
+                if theirs.turn != mine.turn:
+                    over = etag  # of an earlier try, whose answer was lost; who looks reckons from that
                     continue
             self._me, self._etag, self._since = mine, etag, begun
             return True
+        raise ConnectionFailed(f"{self._key} can't be written: others try to at the same time")
 
-    async def _read(self) -> tuple[Held, str]:
+    async def _read(self) -> tuple[Held, str | None]:
         try:
             data, stored = await self._store.get(self._key, _LONGEST)
-            return json.decode(data, type=Held), stored.etag or ""
+            return json.decode(data, type=Held), stored.etag
         except (msgspec.DecodeError, SourceError) as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return NOBODY, None
             raise SettingsError(f"{self._key} is no lease ({error}); choose another --out") from error
 
     async def _probe(self) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_removebg import errors
@@ -34,6 +34,14 @@ _NOBODYS = re.compile(r"performing \w+ http://(169\.254\.|metadata\.)|token requ
 """A machine's own keys were asked for in vain."""
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name")
 _ELSEWHERE = re.compile(r"AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation\w+")
+_UNHARMED = (
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+    "IncompleteBody",
+    "RequestTimeout",
+)
+"""What came to a store wasn't what was sent; nothing is kept of it."""
 
 
 class Stored(NamedTuple):
@@ -85,7 +93,8 @@ def opened(url: str) -> tuple[Store, str]:
     quick: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
     patient: RetryConfig = {"retry_timeout": timedelta(seconds=120)}
     try:
-        one, lasting = (from_url(bucket, client_options=client, retry_config=each) for each in (quick, patient))
+        more: dict[str, Any] = {"config": {"checksum_algorithm": "SHA256"}} if bucket.startswith("s3:") else {}
+        one, lasting = (from_url(bucket, client_options=client, retry_config=each, **more) for each in (quick, patient))
     except (BaseError, ValueError) as error:
         raise _meaning(error, bucket) from error
     return Store(bucket, one, lasting), key
@@ -188,6 +197,8 @@ def _meaning(error: Exception, url: str) -> errors.BatchError:
         return errors.SourceError(key_problem(divided(url)[1]) or f"{url} holds a key that is none, such as `a//b`")
     if "builder error" in text:
         return errors.SettingsError(f"{bucket}: its endpoint isn't https; AWS_ALLOW_HTTP=true allows that")
+    if code in _UNHARMED:
+        return errors.ConnectionFailed(said)
     if number in (429, 503):
         return errors.RateLimited(said)
     if number >= 500 or number == 408 or not number:

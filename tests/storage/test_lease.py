@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import anyio
 import pytest
 from msgspec.structs import replace
@@ -139,4 +138,4 @@ async def test_a_store_that_ignores_conditions_is_found_out_before_anything_else
     store = Unconditional()
     with pytest.raises(SettingsError, match="conditional puts"):
         await lease(store).take(silent)
-    assert [page for page in store.listed("cutouts/")] == []
+    assert list(store.listed("cutouts/")) == []

@@ -1,4 +1,4 @@
-"""The ledger in a bucket: each line once, in order, under one writer; and a folder that goes on is the same or refused."""
+"""The ledger in a bucket: each line once, in order, by one writer; a folder that goes on is the same or refused."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ async def lost(request: web.Request, keep: Keep) -> web.StreamResponse:
 async def torn(request: web.Request, keep: Keep) -> web.StreamResponse:
     """Half of the answer comes."""
     whole = await keep()
-    assert isinstance(whole, web.Response) and request.transport is not None
+    assert isinstance(whole, web.Response)
+    assert request.transport is not None
     body = bytes(whole.body or b"")  # type: ignore[arg-type]
     half = web.StreamResponse(status=whole.status, headers={**whole.headers, "Content-Length": str(len(body))})
     await half.prepare(request)
@@ -186,12 +187,11 @@ class S3:
                 return answer(412, "PreconditionFailed")
             if self.conditions and "If-Match" in headers and (there is None or there.etag != headers["If-Match"]):
                 return answer(412 if there is not None else 404, "PreconditionFailed" if there else "NoSuchKey")
-            if wanted := headers.get("x-amz-checksum-sha256"):
-                if base64.b64encode(hashlib.sha256(data).digest()).decode() != wanted:
-                    return answer(400, "BadDigest")
+            if headers["x-amz-checksum-sha256"] != base64.b64encode(hashlib.sha256(data).digest()).decode():
+                return answer(400, "BadDigest")
             about = {name.lower(): text for name, text in headers.items() if name.lower().startswith("x-amz-meta-")}
             about["Content-Type"] = headers.get("Content-Type", "")
-            self.objects[key] = Object(data, f'"{hashlib.md5(data).hexdigest()}"', about)  # noqa: S324
+            self.objects[key] = Object(data, f'"{hashlib.md5(data).hexdigest()}"', about)
             return web.Response(headers={"ETag": self.objects[key].etag})
         if there is None:
             return answer(404, "NoSuchKey")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from obstore.store import MemoryStore
 
 from batch_removebg.errors import ConnectionFailed
-from batch_removebg.storage.objects import Store
+from batch_removebg.storage.objects import Store, Stored
+from tests.support.doubles import at_work
 
 
 class InMemory(Store):
@@ -19,20 +21,23 @@ class InMemory(Store):
         self.away = False
         self.puts: list[str] = []
 
-    async def get(self, key: str, limit: int) -> tuple[bytes, object]:  # type: ignore[override]
-        self._reached()
-        return await super().get(key, limit)
+    async def get(self, key: str, limit: int) -> tuple[bytes, Stored]:
+        with self._reached():
+            return await super().get(key, limit)
 
     async def put(
         self, key: str, data: bytes, *, media: str = "", metadata: Mapping[str, str] = {}, over: str | None = "any"
     ) -> str:
-        self._reached()
-        self.puts.append(key)
-        return await super().put(key, data, metadata=metadata, over=over)
+        with self._reached():
+            self.puts.append(key)
+            return await super().put(key, data, metadata=metadata, over=over)
 
-    def _reached(self) -> None:
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
         if self.away:
             raise ConnectionFailed("nobody answers")
+        with at_work():
+            yield
 
 
 class AnswersLost(InMemory):
