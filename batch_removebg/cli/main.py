@@ -47,6 +47,10 @@ def run_command(argv: Sequence[str]) -> int:
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
+        if args.command in ("repair", "review", "report", "export"):
+            from batch_removebg.run.place import refuse
+
+            refuse(Path(args.dir), args.command)
         return _COMMANDS[args.command](args, console) or 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever isn't known is a bug, with an exit code
         return failure(error, console)
@@ -175,7 +179,6 @@ def _diff(args: argparse.Namespace, console: Console) -> None:
 
 def _repair(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.ledger.repair import repair
-    from batch_removebg.run.place import refuse
     from batch_removebg.storage.lock import locked
 
     from . import report
@@ -183,7 +186,6 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
     out, clock = Path(args.dir), Clock()
     if not out.is_dir():
         raise SettingsError(f"{args.dir} is no folder; give the --out of a run")
-    refuse(out, "repair")
     with nullcontext() if args.dry_run else locked(out / STATE, clock=clock):
         found = repair(out, clock.stamp(), dry_run=args.dry_run)
     result(report.repaired(found, dry_run=args.dry_run))
@@ -191,9 +193,7 @@ def _repair(args: argparse.Namespace, console: Console) -> None:
 
 def _review(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.review.listen import ReviewSettings, review
-    from batch_removebg.run.place import refuse
 
-    refuse(Path(args.dir), "review")
     browser, key = not args.no_browser, _key(args)
     settings = ReviewSettings(out=Path(args.dir), host=args.host, port=args.port, key=key, browser=browser)
     with logged(console):
@@ -202,9 +202,8 @@ def _review(args: argparse.Namespace, console: Console) -> None:
 
 def _report(args: argparse.Namespace, console: Console) -> None:
     from batch_removebg.review.report import report
-    from batch_removebg.run.place import refuse
 
-    refuse(out := Path(args.dir), "report")
+    out = Path(args.dir)
     to = Path(args.to) if args.to else out.resolve().with_name(f"{out.resolve().name}-report")
     result(str(anyio.run(partial(report, out, to, say=console.info))))
 
@@ -219,9 +218,7 @@ def _key(args: argparse.Namespace) -> str | None:
 
 def _export(args: argparse.Namespace, console: Console) -> int:
     from batch_removebg.run.export import Choice, export
-    from batch_removebg.run.place import refuse
 
-    refuse(Path(args.dir), "export")
     done = export(Path(args.dir), Path(args.to), Choice(args.decision, args.preset, args.flag), console.error)
     result(str(done))
     return SOME_FAILED if done.lacking else 0

@@ -55,7 +55,6 @@ from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
 from batch_removebg.storage.outputs import Folder, Outputs
 
-from .place import Place
 from .settings import Settings
 from .window import Window, keep
 
@@ -145,11 +144,13 @@ def _recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
-def planner(
-    settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits, outputs: Outputs | None = None
-) -> Planner:
+def outputs(settings: Settings) -> Outputs:
+    """Where the pictures are."""
+    return settings.lasting.outputs or Folder(settings.out)
+
+
+def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits) -> Planner:
     """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
-    outputs = outputs or Folder(settings.out)
     claims, *more = _claims(settings, recipe, reading)
     ignored = settings.reading().identity.ignored
     reading.fold.refile(refiled(settings.out / layout.LEDGER, recipe.fingerprint, ignored))
@@ -166,7 +167,7 @@ def planner(
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
         scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
-    return Planner(reading.fold, claims, outputs, recipe, again, reading, tuple(more), scales, edits)
+    return Planner(reading.fold, claims, outputs(settings), recipe, again, reading, tuple(more), scales, edits)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -185,13 +186,11 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
     ]
 
 
-def on_hand(
-    settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits, outputs: Outputs | None = None
-) -> OnHand:
+def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
-    again: dict[str, Any] = {"buy_again": settings.buy_again}
-    again["doubtful"] = settings.network.doubtful if settings.escalate else None
-    return OnHand(settings.out, fold.made, recipe.copied, **again, edits=edits, outputs=outputs)
+    how: dict[str, Any] = {"buy_again": settings.buy_again, "outputs": outputs(settings)}
+    doubtful = settings.network.doubtful if settings.escalate else None
+    return OnHand(settings.out, fold.made, recipe.copied, doubtful=doubtful, edits=edits, **how)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -246,18 +245,17 @@ def pipeline(
     inputs: Sequence[str],
     settings: Settings,
     bare: Context,
-    place: Place,
     *,
     handle_signals: Handled,
     window: Window | None = None,
+    may_send: Callable[[], Awaitable[None]] | None = None,
 ) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
-    outputs, guarded = place.outputs(bare.gate), replace(bare, provider=place.guarded(bare.provider, bare.gate))
-    context, reading = replace(bare, provider=wrapped(guarded, pace)), reading_of(settings, bare.notify)
+    context, reading = replace(bare, provider=wrapped(bare, pace, may_send)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
     edits = Edits.of(ledger.decisions)
-    kept = on_hand(settings, ledger.fold, context.recipe, edits, outputs)
+    kept = on_hand(settings, ledger.fold, context.recipe, edits)
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -266,13 +264,13 @@ def pipeline(
         context,
         Reader(
             context,
-            planner(settings, ledger.run_items, context.recipe, context.clock, edits, outputs),
+            planner(settings, ledger.run_items, context.recipe, context.clock, edits),
             rows if arrivals is None else filter(arrivals.ready, rows),
             reading.folders.left_out,
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out, outputs=outputs, hold=settings.hold_flagged),
+        Downloader(context, kept, out=out, outputs=settings.lasting.outputs, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
@@ -296,7 +294,7 @@ class Pace:
         self.breaker = Breaker() if given is None else Breaker(outage=given, stranger=given)
 
 
-def wrapped(context: Context, pace: Pace) -> Provider:
+def wrapped(context: Context, pace: Pace, may_send: Callable[[], Awaitable[None]] | None = None) -> Provider:
     """The context's provider, safe to spend money with: each wrapper in the list wraps those before it."""
     clock, gate, ledger, concurrency = context.clock, context.gate, context.ledger, pace.concurrency
 
@@ -307,7 +305,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
     breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, pace.times),
-        lambda inner: Journaled(inner, ledger, gate, clock, pace.key, pace.budget),
+        lambda inner: Journaled(inner, ledger, gate, clock, pace.key, pace.budget, may_send),
         lambda inner: Throttled(
             inner,
             pace.creates,

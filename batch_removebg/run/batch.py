@@ -31,7 +31,7 @@ from batch_removebg.storage.lock import locked
 
 from . import assemble, feeds
 from .passes import in_passes
-from .place import Place, opened
+from .place import InBucket, opened
 from .prune import prune
 from .release import release
 from .settings import Settings
@@ -60,8 +60,8 @@ async def run(
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
-    async with opened(settings, clock, listener) as place:
-        once = partial(once, ends=ends, run_id=run_id, place=place)
+    async with opened(settings, clock, listener) as (settings, bucket):
+        once = partial(once, ends=ends, run_id=run_id, bucket=bucket)
         return await in_passes(once, settings, listener, stream="-" in inputs)
 
 
@@ -75,7 +75,7 @@ async def _run(
     clock: Clock,
     ends: Window | None,
     run_id: str,
-    place: Place,
+    bucket: InBucket | None,
 ) -> Summary:
     out, pruned = settings.out, 0
     begun = clock.monotonic()
@@ -111,7 +111,12 @@ async def _run(
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
-        pipeline = assemble.pipeline(inputs, settings, context, place, handle_signals=handle_signals, window=ends)
+        if bucket is not None:
+            bucket.begin(context.gate)
+        may_send = bucket.may_send if bucket is not None and provider.capabilities.billed else None
+        pipeline = assemble.pipeline(
+            inputs, settings, context, may_send=may_send, handle_signals=handle_signals, window=ends
+        )
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Where the pictures of a run go: to OUT itself, or to a bucket, with OUT as a folder of what the run remembers."""
+"""Results in a bucket: its lease is held, and its ledger kept the same as the one in the folder of this machine."""
 
 from __future__ import annotations
 
@@ -6,43 +6,31 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
-import msgspec
+from anyio.to_thread import run_sync
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, LedgerError, RetryError, SettingsError, StorageDown
+from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.model import CreateRequest, Prediction, Provider
-from batch_removebg.providers.base import Wrapper
 from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
 from batch_removebg.storage.bucket import Bucket
 from batch_removebg.storage.layout import BUCKET, CSV, LEDGER, RESULTS, STATE
 from batch_removebg.storage.lock import locked
-from batch_removebg.storage.outputs import Folder, Outputs
 from batch_removebg.storage.segments import Segments
 
 from .settings import Settings
 
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
-_TRIES, _LONGEST = 6, 30.0  # of what is to be done at the end, and the longest wait in between
+_TRIES, _LONGEST = 6, 30.0  # of what is done at the begin and the end, and the longest wait in between
+_FOLDERS_ONLY = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
 T = TypeVar("T")
-_REFUSED = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """What a state folder says of the bucket that it belongs to."""
-
-    url: str
-    owner: str
-    v: int = 1
 
 
 def named(out: str, state: str | None) -> dict[str, Any]:
@@ -58,61 +46,49 @@ def named(out: str, state: str | None) -> dict[str, Any]:
 
 def refuse(out: Path, what: str) -> None:
     """Raise SettingsError where the pictures of OUT are in a bucket, for what needs them in a folder."""
-    if (bound := _bound(out)) is not None:
-        raise SettingsError(f"{what}: the pictures of {out} are at {bound.url}; that works on folders only")
+    if url := _bound(out)[0]:
+        raise SettingsError(f"{what}: the pictures of {out} are at {url}, and that works on folders only")
 
 
-def _bound(out: Path) -> Bound | None:
-    try:
-        return msgspec.json.decode((out / BUCKET).read_bytes(), type=Bound)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise LedgerError(f"{out / BUCKET} can't be read ({error}); name another folder") from error
-
-
-@dataclass(eq=False)
-class Place:
-    """OUT itself."""
-
-    out: Path
-
-    def outputs(self, gate: Gate) -> Outputs:
-        """Where the pictures are, for one pass of a run."""
-        return Folder(self.out)
-
-    def guarded(self, provider: Provider, gate: Gate) -> Provider:
-        """The provider, which asks before each create whether it may be sent."""
-        return provider
+def _bound(out: Path) -> list[str]:
+    """The URL of the bucket that a folder belongs to, and the folder's own name there."""
+    with disk_errors(out / BUCKET), suppress(FileNotFoundError, NotADirectoryError):
+        return (out / BUCKET).read_text("utf-8").split("\n")
+    return ["", ""]
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock, listener: Listener) -> AsyncIterator[Place]:
-    """The place for the length of the block; raises SettingsError, LockedError, LedgerError, and StorageDown."""
+async def opened(
+    settings: Settings, clock: Clock, listener: Listener
+) -> AsyncIterator[tuple[Settings, InBucket | None]]:
+    """The settings of a run whose pictures may go to a bucket, and that, while it is ours.
+
+    Raises SettingsError, LockedError, LedgerError, StorageDown.
+    """
     if not settings.bucket:
         refuse(settings.out, f"--out {settings.out}")
-        yield Place(settings.out)
+        yield settings, None
         return
-    for name, flag in _REFUSED.items():
+    for name, flag in _FOLDERS_ONLY.items():
         if getattr(settings, name):
             raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
-    await anyio.to_thread.run_sync(make_folder, settings.out / STATE)
+    await run_sync(make_folder, settings.out / STATE)
     try:
         with locked(settings.out / STATE, clock=clock):
-            place = await _patiently(clock, lambda: _begun(settings, clock, listener))
+            ours = await _patiently(clock, lambda: _begun(settings, clock, listener))
     except RetryError as error:
         raise StorageDown(f"{error}; run the same command again") from error
     failure: Exception | None = None
     async with anyio.create_task_group() as beside:
-        beside.start_soon(place.during, place.lease.keep)
-        beside.start_soon(place.during, place.copying)
+        beside.start_soon(ours.during, ours.lease.keep)
+        beside.start_soon(ours.during, ours.copying)
         try:
-            yield place
+            yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
         except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
             failure = error
         beside.cancel_scope.cancel()
     with anyio.CancelScope(shield=True):
-        await place.end()
+        await ours.end()
     if failure is not None:
         raise failure
 
@@ -127,41 +103,40 @@ async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]]) -> T:
 
 
 async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBucket:
-    """The place once its lease is ours and the ledger is what the bucket has; for who holds the lock of OUT."""
-    out, bound = settings.out, _bound(settings.out)
-    if bound is None:
+    """The bucket once its lease is ours, and the ledger what it has; for who holds the lock of OUT."""
+    out, url = settings.out, settings.bucket
+    if not (bound := _bound(out))[0]:
         if (out / LEDGER).exists():
             raise SettingsError(f"--state {out}: the pictures of its ledger lie there; name an empty folder")
-        bound = Bound(settings.bucket, uuid4().hex)
-        await anyio.to_thread.run_sync(write_atomic, out / BUCKET, msgspec.json.encode(bound))
-    if bound.url != settings.bucket:
-        raise SettingsError(f"--state {out} belongs to {bound.url}; name an empty folder, or one for each --out")
-    store, prefix = objects.opened(f"{settings.bucket}/")
-    with disk_errors(out / STATE):  # a folder that was copied is another owner
-        inode = (out / BUCKET).stat().st_ino
-    me = lease.Held(
-        f"{bound.owner}-{inode}-{socket.gethostname()}", socket.gethostname(), os.getpid(), seconds=lease.SECONDS
-    )
-    note: Callable[[str], None] = lambda text: listener(Event(Kind.NOTE, text=text))  # noqa: E731
+        bound = [url, uuid4().hex]
+        await run_sync(write_atomic, out / BUCKET, "\n".join(bound).encode())
+    if bound[0] != url:
+        raise SettingsError(f"--state {out} belongs to {bound[0]}; name an empty folder, or one for each --out")
+    (store, prefix), host = objects.opened(f"{url}/"), socket.gethostname()
+    owner = f"{bound[1]}-{(out / BUCKET).stat().st_ino}-{host}"  # a folder that was copied is another
+    me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)
     own = lease.Lease(store, f"{prefix}{STATE}/lease.json", me, clock)
-    await own.take(note)
+    await own.take(lambda text: listener(Event(Kind.NOTE, text=text)))
     segments = Segments(store, f"{prefix}{STATE}/ledger/", out / LEDGER, clock)
     try:
-        if fetched := await segments.fetch(own.epoch):
-            note(f"goes on with the ledger of {settings.bucket}, of which {fetched} bytes were fetched")
+        if fetched := await segments.fetch(own.me.epoch):
+            text = f"goes on with the ledger of {url}, of which {fetched} bytes were fetched"
+            listener(Event(Kind.NOTE, text=text))
     except BaseException:
         with anyio.CancelScope(shield=True), suppress(BatchError):
             await own.give_up()
         raise
-    return InBucket(out, store, prefix, own, segments, clock, listener)
+    return InBucket(out, store, f"{prefix}{STATE}/", Bucket(store, prefix), own, segments, clock, listener)
 
 
 @dataclass(eq=False)
-class InBucket(Place):
+class InBucket:
     """A prefix of a bucket, while its lease is ours."""
 
+    out: Path
     store: objects.Store
-    prefix: str
+    prefix: str  # of all but pictures
+    pictures: Bucket
     lease: lease.Lease
     segments: Segments
     clock: Clock
@@ -169,30 +144,26 @@ class InBucket(Place):
     _gate: Gate | None = None
     _failure: BatchError | None = None
 
-    def outputs(self, gate: Gate) -> Outputs:
-        """See Place."""
+    def begin(self, gate: Gate) -> None:
+        """Begin one pass of the run, which ends with the lease."""
         self._gate = gate
+        self.pictures.begin(gate)
         if self._failure is not None:
             gate.close(self._failure)
-        return Bucket(self.store, self.prefix, gate)
 
-    def guarded(self, provider: Provider, gate: Gate) -> Provider:
-        """See Place; what is billed waits until its line in the ledger is in the bucket, too."""
-        billed = provider.capabilities.billed
-
-        async def may() -> None:
-            wait = 1.0
-            while billed:
-                try:
-                    await self.segments.copied()
-                    break
-                except RetryError:
-                    await gate.sleep(wait)
-                    wait = min(_LONGEST, 2 * wait)
-            gate.check()
-            self.lease.check()
-
-        return _Asking(provider, may)
+    async def may_send(self) -> None:
+        """Return once the ledger is in the bucket, too; raises Stopping, or StorageDown where the lease runs out."""
+        assert self._gate is not None  # noqa: S101  # a pass has begun
+        wait = 1.0
+        while True:
+            try:
+                await self.segments.copied()
+                break
+            except RetryError:
+                await self._gate.sleep(wait)
+                wait = min(_LONGEST, 2 * wait)
+        self._gate.check()
+        self.lease.check()
 
     async def during(self, task: Callable[[], Awaitable[None]]) -> None:
         """Carry out a task beside the run; what ends it stops the run."""
@@ -220,8 +191,8 @@ class InBucket(Place):
         async def once() -> None:
             if self.lease.left() > 0:
                 await self.segments.copied()
-                for name in (RESULTS, CSV):
-                    await self._snapshot(name)
+                await self._snapshot(RESULTS)
+                await self._snapshot(CSV)
                 await self.lease.give_up()
 
         try:
@@ -233,18 +204,7 @@ class InBucket(Place):
     async def _snapshot(self, name: str) -> None:
         """Put a file of OUT beside the ledger."""
         with suppress(FileNotFoundError):
-            data = await anyio.to_thread.run_sync((self.out / name).read_bytes)
-            media = "application/json" if name == RESULTS else "text/csv"
-            await self.store.put(f"{self.prefix}{STATE}/{name}", data, media=media)
-
-
-@dataclass(eq=False)
-class _Asking(Wrapper):
-    """Asks before each create whether it may be sent."""
-
-    may: Callable[[], Awaitable[None]]
-
-    async def create(self, request: CreateRequest) -> Prediction:
-        """Create; raises what `may` does."""
-        await self.may()
-        return await self.inner.create(request)
+            data = await run_sync((self.out / name).read_bytes)
+            await self.store.put(
+                self.prefix + name, data, media=f"{'text' if name == CSV else 'application'}/{name[8:]}"
+            )

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from batch_removebg.ledger.decisions import Edited
     from batch_removebg.pipeline.arrivals import Arrivals
     from batch_removebg.resources import Cpu
+    from batch_removebg.storage.outputs import Outputs
 
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
@@ -80,6 +81,7 @@ class Lasting:
 
     arrivals: Arrivals | None = None
     engines: Callable[[partial[Any], Cpu], Engine] | None = None
+    outputs: Outputs | None = None  # where pictures go, unless to `out`
     checked: bool = False  # by the first run, so that later ones begin at once
 
     @property

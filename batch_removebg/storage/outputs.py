@@ -1,5 +1,7 @@
 """Writes finished pictures; those that arrive together share a thread and the fsyncs of their folders."""
 
+# ruff: noqa: D102  # the methods are explained in Outputs
+
 from __future__ import annotations
 
 import os
@@ -19,27 +21,17 @@ _LANES = 2  # groups written at once: one waits for the disk, the next is hashed
 
 
 class Outputs(Protocol):
-    """Where finished pictures lie, by their names. Its methods that aren't async block."""
+    """Where finished pictures lie by their names, each durable once it is put, even by who is cancelled meanwhile.
 
-    async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
-        """Put a picture durably under its name, even if cancelled: its SHA-256 in hex; raises BatchError."""
-        ...
+    `put` gives the picture's SHA-256 in hex, and raises BatchError; the others block. `size` and `read` raise OSError,
+    and `room` ItemError where nothing can be written under a name.
+    """
 
-    def size(self, name: str) -> int:
-        """Bytes of the picture; raises OSError where there is none."""
-        ...
-
-    def taken(self, name: str) -> bool:
-        """Whether anything has the name."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The picture; raises OSError where it can't be had."""
-        ...
-
-    def room(self, name: str) -> None:
-        """Raise ItemError where nothing can be written under the name."""
-        ...
+    async def put(self, name: str, picture: bytes, recipe: str = "") -> str: ...
+    def size(self, name: str) -> int: ...
+    def taken(self, name: str) -> bool: ...
+    def read(self, name: str) -> bytes: ...
+    def room(self, name: str) -> None: ...
 
 
 class Folder:
@@ -55,26 +47,21 @@ class Folder:
         )
 
     async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
-        """See Outputs; raises DiskError, SourceError."""
         result = await self._put((name, picture))
         if isinstance(result, BatchError):
             raise result
         return result
 
     def size(self, name: str) -> int:
-        """See Outputs."""
         return os.stat(self._prefix + name).st_size  # noqa: PTH116  # quicker than a Path for each of a million
 
     def taken(self, name: str) -> bool:
-        """See Outputs."""
         return os.path.lexists(self._prefix + name)
 
     def read(self, name: str) -> bytes:
-        """See Outputs."""
         return (self._out / name).read_bytes()
 
     def room(self, name: str) -> None:
-        """See Outputs; also raises DiskError."""
         inside(self._out, name, self._folders)
 
     def _write(self, pictures: list[tuple[str, bytes]]) -> list[str | BatchError]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import anyio
 import anyio.from_thread
-import anyio.to_thread
+from anyio.to_thread import run_sync
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import LedgerError, LockedError, Taken
@@ -66,16 +66,13 @@ class Segments:
         Raises LedgerError where the ledger isn't what the segments are.
         """
         self._epoch, self._digest = epoch, hashlib.sha256()
-        found = chain(await anyio.to_thread.run_sync(self._listed))
-        self._end = found[-1].start + found[-1].size if found else 0
+        found = chain(await run_sync(lambda: [*self._listed()]))
         last = await self._store.head(found[-1].key) if found else None
-        whole = last.metadata.get("sha256") if last is not None else hashlib.sha256().hexdigest()
-        have = min(self._end, await anyio.to_thread.run_sync(self._lines))
-        parts = self._parts(found, have, whole)
-        if have < self._end:
-            await anyio.to_thread.run_sync(write_atomic, self._path, parts)
-        else:
-            await anyio.to_thread.run_sync(lambda: sum(map(len, parts)))
+        self._end = found[-1].start + found[-1].size if found else 0
+        whole = last.metadata.get("sha256") if last is not None else self._digest.hexdigest()
+        have = min(self._end, await run_sync(self._lines))
+        parts = self._parts([one for one in found if one.start + one.size > have], have, whole)
+        await run_sync(write_atomic, self._path, parts) if have < self._end else await run_sync(list, parts)
         return self._end - have
 
     async def copied(self) -> None:
@@ -88,7 +85,7 @@ class Segments:
     async def _copy(self, calls: list[None]) -> list[None]:
         await self._clock.sleep(max(0.0, self._last + APART - self._clock.monotonic()))
         self._last = self._clock.monotonic()
-        while data := await anyio.to_thread.run_sync(self._new):
+        while data := await run_sync(self._new):
             key, whole = f"{self._prefix}{self._epoch:08d}-{self._end:016d}.jsonl", self._digest.copy()
             whole.update(data)
             about = {"sha256": whole.hexdigest()}
@@ -99,9 +96,7 @@ class Segments:
                 data, whole = data[: there.size if there is not None else 0], self._digest.copy()
                 whole.update(data)
                 if there is None or there.metadata.get("sha256") != whole.hexdigest():
-                    raise LockedError(
-                        f"{key} was written by another run; wait for it, or choose another --out"
-                    ) from None
+                    raise LockedError(f"{key} was written by another run; wait for that to end") from None
             self._end, self._digest = self._end + len(data), whole
         return calls
 
@@ -113,34 +108,28 @@ class Segments:
             return data[: data.rfind(b"\n") + 1]
         return b""
 
-    def _listed(self) -> list[Segment]:
-        found = list[Segment]()
+    def _listed(self) -> Iterator[Segment]:
         for one in (one for page in self._store.listed(self._prefix) for one in page):
             epoch, _, start = one.key[len(self._prefix) :].removesuffix(".jsonl").partition("-")
             if epoch.isdecimal() and start.isdecimal():
-                found.append(Segment(int(epoch), int(start), one.size, one.key))
-        return found
+                yield Segment(int(epoch), int(start), one.size, one.key)
 
     def _lines(self) -> int:
         """Bytes of the ledger's whole lines."""
-        end = 0
         with disk_errors(self._path), suppress(FileNotFoundError), self._path.open("rb") as file:
-            for line in file:
-                end += len(line) if line.endswith(b"\n") else 0
-        return end
+            return sum(len(line) for line in file if line.endswith(b"\n"))
+        return 0
 
-    def _parts(self, found: list[Segment], have: int, whole: str | None) -> Iterator[bytes]:
+    def _parts(self, lacking: list[Segment], have: int, whole: str | None) -> Iterator[bytes]:
         """The ledger as far as the segments go, `have` bytes of it from the disk; raises LedgerError at the end."""
         with suppress(FileNotFoundError), self._path.open("rb") as file:
-            while have > file.tell() and (data := file.read(min(_MOST, have - file.tell()))):
+            while data := file.read(min(_MOST, have - file.tell())):
                 self._digest.update(data)
                 yield data
-        lacking = [one for one in found if one.start + one.size > have]
         for nth in range(0, len(lacking), _AT_ONCE):
             some = lacking[nth : nth + _AT_ONCE]
             for one, data in zip(some, anyio.from_thread.run(self._got, some), strict=True):
-                new = data[max(0, have - one.start) :]
-                self._digest.update(new)
+                self._digest.update(new := data[max(0, have - one.start) :])
                 yield new
         if self._digest.hexdigest() != whole:
             raise LedgerError(

@@ -114,7 +114,7 @@ def test_a_driver_that_cannot_renew_ends_in_time_and_the_next_one_takes_up_what_
     provider.create = create  # type: ignore[method-assign,assignment]
     code, _, told = said(*RUN, "--concurrency", "1")
     assert (code, provider.bill) == (4, 1), told
-    assert "the lease on the bucket can't be renewed" in told
+    assert "the lease can't be renewed" in told
     assert sound(s3, shop / "state") == 0
     s3.faults.clear()
     provider.create = sent  # type: ignore[method-assign]

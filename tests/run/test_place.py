@@ -166,7 +166,7 @@ def test_a_run_that_somebody_else_renews_the_lease_of_is_refused_and_named(
 
     def renew() -> None:
         while not done.wait(0.1):
-            held = lease.Held("other", "host-b", 8, 4, 0.9, turn=str(time.monotonic()))
+            held = lease.Held("other", "process 8 on host-b", 4, 0.9, str(time.monotonic()), free=False)
             s3.objects[f"{STATE}lease.json"] = kept(msgspec.json.encode(held))
 
     thread = threading.Thread(target=renew)
@@ -176,7 +176,7 @@ def test_a_run_that_somebody_else_renews_the_lease_of_is_refused_and_named(
     done.set()
     thread.join()
     assert (code, provider.bill) == (11, 0)
-    assert "is held by another run (process 8 on host-b)" in told
+    assert "lease.json: process 8 on host-b has it; wait for that" in told
     code, _, told = said(*RUN, "state")  # once it isn't renewed any more
     assert (code, provider.bill) == (0, 3), told
     assert {key.rpartition("/")[2][:8] for key in s3.keys(".jsonl")} == {"00000005"}

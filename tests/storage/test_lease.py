@@ -7,13 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from batch_removebg.errors import LockedError, SettingsError, StorageDown
-from batch_removebg.storage.lease import Held, Lease, Seen, decide
+from batch_removebg.storage.lease import Held, Lease, decide
 from tests.support.doubles import FakeClock
 from tests.support.stores import AnswersLost, InMemory, Unconditional
 
 pytestmark = pytest.mark.anyio
 KEY = "cutouts/lease.json"
-ANN, BOB = Held("ann", "host-a", 7, seconds=60), Held("bob", "host-b", 8, seconds=60)
+ANN = Held("ann", "process 7 on host-a", seconds=60, free=False)
+BOB = Held("bob", "process 8 on host-b", seconds=60, free=False)
 
 
 def lease(store: InMemory, me: Held = ANN, clock: FakeClock | None = None) -> Lease:
@@ -28,15 +29,15 @@ def silent(text: str) -> None:
     ("theirs", "seen", "now", "step"),
     [
         (ANN, None, 0, "wait"),
-        (ANN, Seen("1", 0), 59.9, "wait"),
-        (ANN, Seen("1", 0), 60, "take"),
-        (ANN, Seen("0", 0), 60, "held"),
+        (ANN, ("1", 0), 59.9, "wait"),
+        (ANN, ("1", 0), 60, "take"),
+        (ANN, ("0", 0), 60, "held"),
         (replace(ANN, free=True), None, 0, "take"),
         (BOB, None, 0, "take"),
     ],
     ids=["first look", "may be renewed yet", "never renewed", "renewed", "left", "ours before"],
 )
-def test_what_a_look_at_a_lease_says(theirs: Held, seen: Seen | None, now: float, step: str) -> None:
+def test_what_a_look_at_a_lease_says(theirs: Held, seen: tuple[str, float] | None, now: float, step: str) -> None:
     assert decide(theirs, "1", "bob", seen, now) == step
 
 
@@ -49,7 +50,7 @@ async def test_of_two_drivers_one_has_it_and_the_other_is_told_who() -> None:
         with pytest.raises(LockedError, match="process 7 on host-a"):
             await bob.take(told.append)
         tasks.cancel_scope.cancel()
-    assert (ann.epoch, ann.left() > 0, len(told)) == (1, True, 1)
+    assert (ann.me.epoch, ann.left() > 0, len(told)) == (1, True, 1)
 
 
 async def test_who_stopped_renewing_is_followed_after_a_whole_lease_time_and_knew_before() -> None:
@@ -59,7 +60,7 @@ async def test_who_stopped_renewing_is_followed_after_a_whole_lease_time_and_kne
     clock.now += 30  # by which its clock is older than what a taker sees
     begun = clock.now
     await bob.take(silent)
-    assert (clock.now - begun, bob.epoch) == (60, 2)
+    assert (clock.now - begun, bob.me.epoch) == (60, 2)
     assert ann.left() < 0
     with pytest.raises(StorageDown):
         ann.check()
@@ -72,7 +73,7 @@ async def test_one_that_was_left_is_taken_at_once_and_its_epoch_grows() -> None:
     for epoch, me in enumerate((ANN, BOB, ANN), 1):
         one = lease(store, me, clock)
         await one.take(silent)
-        assert one.epoch == epoch
+        assert one.me.epoch == epoch
         await one.give_up()
     assert clock.slept == []
 

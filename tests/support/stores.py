@@ -30,7 +30,7 @@ class InMemory(Store):
     ) -> str:
         with self._reached():
             self.puts.append(key)
-            return await super().put(key, data, metadata=metadata, over=over)
+            return await super().put(key, data, media=media, metadata=metadata, over=over)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -48,7 +48,7 @@ class AnswersLost(InMemory):
     async def put(
         self, key: str, data: bytes, *, media: str = "", metadata: Mapping[str, str] = {}, over: str | None = "any"
     ) -> str:
-        etag = await super().put(key, data, metadata=metadata, over=over)
+        etag = await super().put(key, data, media=media, metadata=metadata, over=over)
         if self.times:
             self.times -= 1
             raise ConnectionFailed("the answer was lost")
@@ -61,4 +61,4 @@ class Unconditional(InMemory):
     async def put(
         self, key: str, data: bytes, *, media: str = "", metadata: Mapping[str, str] = {}, over: str | None = "any"
     ) -> str:
-        return await super().put(key, data, metadata=metadata)
+        return await super().put(key, data, media=media, metadata=metadata)
