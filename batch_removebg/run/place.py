@@ -79,23 +79,25 @@ async def opened(
     except RetryError as error:
         raise StorageDown(f"{error}; run the same command again") from error
     failure: Exception | None = None
-    async with anyio.create_task_group() as beside:
-        beside.start_soon(ours.during, ours.lease.keep)
-        beside.start_soon(ours.during, ours.copying)
-        try:
-            yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
-        except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
-            failure = error
-        beside.cancel_scope.cancel()
-    with anyio.CancelScope(shield=True):
-        await ours.end()
+    try:
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(ours.during, ours.lease.keep)
+            beside.start_soon(ours.during, ours.copying)
+            try:
+                yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
+            except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
+                failure = error
+            beside.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await ours.end()
     if failure is not None:
         raise failure
 
 
-async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]]) -> T:
-    """The result of what is tried again a few times."""
-    for tries in range(1, _TRIES):
+async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]], most: int = _TRIES) -> T:
+    """The result of what is tried a few times."""
+    for tries in range(1, most):
         with suppress(RetryError):
             return await once()
         await clock.sleep(min(_LONGEST, 2.0**tries))
@@ -189,14 +191,14 @@ class InBucket:
         """Copy all that is left, and leave the lease to the next run; tells of what can't be."""
 
         async def once() -> None:
-            if self.lease.left() > 0:
-                await self.segments.copied()
-                await self._snapshot(RESULTS)
-                await self._snapshot(CSV)
-                await self.lease.give_up()
+            self.lease.check(0)
+            await self.segments.copied()
+            await self._snapshot(RESULTS)
+            await self._snapshot(CSV)
+            await self.lease.give_up()
 
         try:
-            await _patiently(self.clock, once)
+            await _patiently(self.clock, once, _TRIES if self._failure is None else 1)
         except BatchError as error:
             text = f"the bucket lacks the end of the ledger that {self.out} has: use that as --state ({error})"
             self.listener(Event(Kind.WARNING, text=text))

@@ -63,9 +63,9 @@ class Lease:
         """Seconds for which nobody else can have it."""
         return -1.0 if self._lost else self._since + self.me.seconds - self._clock.monotonic()
 
-    def check(self) -> None:
-        """Raise StorageDown where the answer to what is sent now may come after its time."""
-        if self.left() < self.me.seconds / 3:
+    def check(self, share: float = 1 / 3) -> None:
+        """Raise StorageDown where less than this share is left: the answer to what is sent may come after its time."""
+        if self.left() <= self.me.seconds * share:
             raise errors.StorageDown(f"{self._key}: the lease can't be renewed, so nothing more is bought")
 
     async def take(self, waiting: Callable[[str], None]) -> None:

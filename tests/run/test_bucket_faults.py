@@ -7,11 +7,13 @@ import json
 import shutil
 from pathlib import Path
 
+import anyio
 import pytest
 
+from batch_removebg import run_batch
 from batch_removebg.run import place
 from batch_removebg.storage import bucket, lease, segments
-from tests.support.doubles import ScriptedProvider
+from tests.support.doubles import ScriptedProvider, photo
 from tests.support.s3 import S3, Fault, How, bad_digest, expired, gone, lost, race, s3, slow, slow_down, torn
 from tests.support.shop import API, Said, provider, said, shop
 
@@ -119,3 +121,36 @@ def test_a_driver_that_cannot_renew_ends_in_time_and_the_next_one_takes_up_what_
     s3.faults.clear()
     provider.create = sent  # type: ignore[method-assign]
     assert (said(*RUN)[0], sound(s3, shop / "state"), provider.bill) == (0, 3, 3)
+
+
+def test_while_pictures_cannot_be_put_a_bounded_number_waits_in_memory(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    for number in range(60):
+        (shop / f"in/{number}.jpg").write_bytes(photo(20, 20, colour=(number, 2 * number, 0)))
+    s3.faults.append(Fault("PUT", "*.png", gone, times=300))
+    code, _, told = said(*RUN)
+    assert (code, s3.failed, provider.bill) == (0, 300, 63), told
+    assert sound(s3, shop / "state") == 63
+    puts = [key for method, key in s3.seen if method == "PUT" and key.endswith(".png")]
+    assert len(set(puts[:300])) <= 32
+
+
+def test_a_run_that_is_cancelled_leaves_the_ledger_and_the_lease_to_the_next_one(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    async def cancelled() -> None:
+        with anyio.move_on_after(1.5):
+            await run_batch("in", out="s3://shop/cutouts", state="state", provider=Slow())
+            raise AssertionError
+
+    class Slow(ScriptedProvider):
+        async def fetch(self, url: str) -> bytes:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    anyio.run(cancelled)
+    ledger = b"".join(s3.objects[key].data for key in s3.keys(".jsonl"))
+    assert ledger == (shop / "state/ledger.jsonl").read_bytes()
+    assert b'"submitted"' in ledger
+    assert json.loads(s3.objects["cutouts/.batch-removebg/lease.json"].data)["free"] is True
