@@ -7,6 +7,7 @@ when it first saw it. So a holder knows that its time is over before anybody els
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 from uuid import uuid4
 
@@ -147,6 +148,7 @@ class Lease:
                 found.append(data)
             except errors.Taken:
                 pass
-        await self._store.delete(key)
+        with suppress(errors.SettingsError):  # to delete needn't be allowed
+            await self._store.delete(key)
         if found != [b"2"]:
             raise errors.SettingsError(f"{self._key}: this store has no conditional puts, so two runs could have it")

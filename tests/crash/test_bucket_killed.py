@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import random
+import re
+import signal
 import sys
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio.abc import Process
 
 from tests.crash.bench import DEADLINE, KILLED, ROOT
 from tests.support.doubles import photo
@@ -35,19 +38,22 @@ sys.exit(run_command(sys.argv[1:]))
 """
 
 
-async def command(folder: Path, api: FakeApi, state: str, seconds: float | None) -> tuple[int, str]:
-    """The command's exit code and what it said; killed after so long from its first create on."""
-    provider = "gateway" if api.gateway else "replicate"
+async def begun(folder: Path, api: FakeApi, state: str) -> Process:
+    """The command, which has sent something to the API, or has ended."""
+    provider, before = "gateway" if api.gateway else "replicate", len(api.requests)
     words = ["run", "in", "--out", "s3://shop/cutouts", "--state", state, "--provider", provider]
     words += ["--base-url", api.base, "--concurrency", "4", "--progress", "none"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = await anyio.open_process([sys.executable, "-c", _VICTIM, *words], cwd=folder, env=env)
+    while len(api.requests) == before and process.returncode is None:  # noqa: ASYNC110
+        await anyio.sleep(0.02)
+    return process
+
+
+async def ended(process: Process, seconds: float | None = None) -> tuple[int, str]:
+    """Its exit code and what it said; killed after so long."""
     with anyio.fail_after(DEADLINE):
-        process = await anyio.open_process(
-            [sys.executable, "-c", _VICTIM, *words], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
         async with process:
-            before = len(api.requests)
-            while seconds is not None and len(api.requests) == before and process.returncode is None:  # noqa: ASYNC110
-                await anyio.sleep(0.02)
             if seconds is not None and process.returncode is None:
                 await anyio.sleep(seconds)
                 process.kill()
@@ -56,26 +62,30 @@ async def command(folder: Path, api: FakeApi, state: str, seconds: float | None)
             return await process.wait(), said
 
 
+def prepare(folder: Path, items: int) -> None:
+    (folder / "in").mkdir()
+    for number in range(items):
+        (folder / "in" / f"{number}.jpg").write_bytes(photo(30 + number, 20, (12 * number, 90, 200)))
+
+
 @pytest.mark.parametrize("gateway", [False, True], ids=["hosted", "gateway"])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same state", "empty state"])
 async def test_a_run_killed_ten_times_saves_each_item_once_and_buys_no_second(
     tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, gateway: bool
 ) -> None:
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_key")
-    (tmp_path / "in").mkdir()
-    for number in range(ITEMS):
-        (tmp_path / "in" / f"{number}.jpg").write_bytes(photo(30 + number, 20, (12 * number, 90, 200)))
+    prepare(tmp_path, ITEMS)
     rng, kills = random.Random(f"{elsewhere}{gateway}"), 0
     async with FakeApi(gateway=gateway, polls=2) as api:
         for number in range(KILLS):
             state = f"state-{number}" if elsewhere else "state"
-            code, said = await command(tmp_path, api, state, rng.uniform(0.0, 0.6))
+            code, said = await ended(await begun(tmp_path, api, state), rng.uniform(0.0, 0.6))
             assert code in (KILLED, 0, 3), said
             kills += code == KILLED
-        code, said = await command(tmp_path, api, "at last" if elsewhere else "state", None)
+        code, said = await ended(await begun(tmp_path, api, "at last" if elsewhere else "state"))
         assert code == 0, said
         bill = len(api.bill)
-        code, said = await command(tmp_path, api, "and again", None)
+        code, said = await ended(await begun(tmp_path, api, "and again"))
         assert (code, len(api.bill)) == (0, bill), said
     results = json.loads((tmp_path / "and again/results.json").read_text())
     kept = {item["output"]: item["sha256"] for item in results["items"]}
@@ -84,3 +94,25 @@ async def test_a_run_killed_ten_times_saves_each_item_once_and_buys_no_second(
     assert kills >= KILLS // 2
     print(f"kills {kills}, bought {bill}, possible duplicates {results['possible_duplicates']}")
     assert ITEMS <= bill <= ITEMS + results["possible_duplicates"]
+
+
+async def test_a_driver_that_slept_through_its_lease_buys_nothing_and_its_lines_do_not_count(
+    tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_key")
+    prepare(tmp_path, ITEMS)
+    async with FakeApi(polls=2) as api:
+        sleeper = await begun(tmp_path, api, "sleeper")
+        await anyio.sleep(0.2)
+        sleeper.send_signal(signal.SIGSTOP)
+        code, said = await ended(await begun(tmp_path, api, "taker"))
+        assert code == 0, said
+        bill = len(api.bill)
+        sleeper.send_signal(signal.SIGCONT)
+        code, said = await ended(sleeper)
+        assert (code in (4, 11), len(api.bill)) == (True, bill), said
+        assert re.search("lease.json(: the lease can't be renewed| isn't ours any more)", said)
+        code, said = await ended(await begun(tmp_path, api, "third"))
+        assert (code, len(api.bill)) == (0, bill), said
+    results = json.loads((tmp_path / "third/results.json").read_text())
+    assert results["counts"]["saved"] == ITEMS <= bill <= ITEMS + results["possible_duplicates"]
