@@ -20,7 +20,7 @@ from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
-from batch_removebg.storage.bucket import Bucket
+from batch_removebg.storage.bucket import Bucket, outlasted
 from batch_removebg.storage.layout import BUCKET, CSV, LEDGER, RESULTS, STATE
 from batch_removebg.storage.lock import locked
 from batch_removebg.storage.segments import Segments
@@ -73,17 +73,19 @@ async def opened(
         if getattr(settings, name):
             raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
     await run_sync(make_folder, settings.out / STATE)
-    try:
-        with locked(settings.out / STATE, clock=clock):
-            ours = await _patiently(clock, lambda: _begun(settings, clock, listener))
-    except RetryError as error:
-        raise StorageDown(f"{error}; run the same command again") from error
+    with locked(settings.out / STATE, clock=clock):
+        ours = await _patiently(clock, lambda: _begun(settings, clock, listener))
     failure: Exception | None = None
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(ours.during, ours.lease.keep)
-            beside.start_soon(ours.during, ours.copying)
             try:
+                with locked(settings.out / STATE, clock=clock):
+                    fetched = await _patiently(clock, lambda: ours.segments.fetch(ours.lease.me.epoch))
+                if fetched:
+                    text = f"goes on with the ledger of {settings.bucket}, of which {fetched} bytes were fetched"
+                    listener(Event(Kind.NOTE, text=text))
+                beside.start_soon(ours.during, ours.copying)
                 yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
             except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
                 failure = error
@@ -96,38 +98,33 @@ async def opened(
 
 
 async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]], most: int = _TRIES) -> T:
-    """The result of what is tried a few times."""
+    """The result of what is tried a few times; raises StorageDown."""
     for tries in range(1, most):
         with suppress(RetryError):
             return await once()
         await clock.sleep(min(_LONGEST, 2.0**tries))
-    return await once()
+    try:
+        return await once()
+    except RetryError as error:
+        raise StorageDown(f"{error}; run the same command again") from error
 
 
 async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBucket:
-    """The bucket once its lease is ours, and the ledger what it has; for who holds the lock of OUT."""
+    """The bucket once its lease is ours; for who holds the lock of OUT."""
     out, url = settings.out, settings.bucket
     if not (bound := _bound(out))[0]:
         if (out / LEDGER).exists():
             raise SettingsError(f"--state {out}: the pictures of its ledger lie there; name an empty folder")
         bound = [url, uuid4().hex]
-        await run_sync(write_atomic, out / BUCKET, "\n".join(bound).encode())
     if bound[0] != url:
         raise SettingsError(f"--state {out} belongs to {bound[0]}; name an empty folder, or one for each --out")
     (store, prefix), host = objects.opened(f"{url}/"), socket.gethostname()
-    owner = f"{bound[1]}-{(out / BUCKET).stat().st_ino}-{host}"  # a folder that was copied is another
+    owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}"  # a folder that was copied is another
     me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)
     own = lease.Lease(store, f"{prefix}{STATE}/lease.json", me, clock)
     await own.take(lambda text: listener(Event(Kind.NOTE, text=text)))
+    await run_sync(write_atomic, out / BUCKET, "\n".join(bound).encode())
     segments = Segments(store, f"{prefix}{STATE}/ledger/", out / LEDGER, clock)
-    try:
-        if fetched := await segments.fetch(own.me.epoch):
-            text = f"goes on with the ledger of {url}, of which {fetched} bytes were fetched"
-            listener(Event(Kind.NOTE, text=text))
-    except BaseException:
-        with anyio.CancelScope(shield=True), suppress(BatchError):
-            await own.give_up()
-        raise
     return InBucket(out, store, f"{prefix}{STATE}/", Bucket(store, prefix), own, segments, clock, listener)
 
 
@@ -156,14 +153,7 @@ class InBucket:
     async def may_send(self) -> None:
         """Return once the ledger is in the bucket, too; raises Stopping, or StorageDown where the lease runs out."""
         assert self._gate is not None  # noqa: S101  # a pass has begun
-        wait = 1.0
-        while True:
-            try:
-                await self.segments.copied()
-                break
-            except RetryError:
-                await self._gate.sleep(wait)
-                wait = min(_LONGEST, 2 * wait)
+        await outlasted(self._gate, self.segments.copied)
         self._gate.check()
         self.lease.check()
 
@@ -192,9 +182,10 @@ class InBucket:
 
         async def once() -> None:
             self.lease.check(0)
-            await self.segments.copied()
-            await self._snapshot(RESULTS)
-            await self._snapshot(CSV)
+            if self.segments.epoch:
+                await self.segments.copied()
+                await self._snapshot(RESULTS)
+                await self._snapshot(CSV)
             await self.lease.give_up()
 
         try:

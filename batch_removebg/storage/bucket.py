@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import anyio.from_thread
@@ -24,6 +25,17 @@ _FIRST, _LONGEST = 1.0, 30.0  # seconds until a put that failed is tried again, 
 _MEDIA = {"jpg": "jpeg", "tif": "tiff"}
 
 
+async def outlasted(gate: Gate, once: Callable[[], Awaitable[None]]) -> None:
+    """Do something, again and again while storage is away; raises Stopping once the gate closes."""
+    wait = _FIRST
+    while True:
+        try:
+            return await once()
+        except RetryError:
+            await gate.sleep(wait)
+            wait = min(_LONGEST, 2 * wait)
+
+
 class Bucket:
     """Pictures below `prefix`; what lies there is listed once for each gate, at the first question about it."""
 
@@ -37,14 +49,10 @@ class Bucket:
 
     async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
         """See Outputs; waits while storage is away. Raises SourceError where it is somebody else's, and Stopping."""
-        digest, wait = await run_sync(sha256_hex, picture), _FIRST
-        while True:
-            try:
-                await self._put(name, picture, {"sha256": digest, "recipe": recipe, "by": self._by})
-                return digest
-            except RetryError:
-                await self._gate.sleep(wait)
-                wait = min(_LONGEST, 2 * wait)
+        digest = await run_sync(sha256_hex, picture)
+        about = {"sha256": digest, "recipe": recipe, "by": self._by}
+        await outlasted(self._gate, lambda: self._put(name, picture, about))
+        return digest
 
     async def _put(self, name: str, picture: bytes, about: dict[str, str]) -> None:
         key, over, ending = self._prefix + name, None, name.rpartition(".")[2]

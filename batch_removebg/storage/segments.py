@@ -57,7 +57,8 @@ class Segments:
 
     def __init__(self, store: Store, prefix: str, path: Path, clock: Clock) -> None:
         self._store, self._prefix, self._path, self._clock = store, prefix, path, clock
-        self._epoch, self._end, self._digest, self._last = 0, 0, hashlib.sha256(), -inf
+        self._end, self._digest, self._last = 0, hashlib.sha256(), -inf
+        self.epoch = 0  # the writer's, once the ledger is known to be the same
         self._put = GroupCommit(self._copy)
 
     async def fetch(self, epoch: int) -> int:
@@ -65,7 +66,7 @@ class Segments:
 
         Raises LedgerError where the ledger isn't what the segments are.
         """
-        self._epoch, self._digest = epoch, hashlib.sha256()
+        self._digest = hashlib.sha256()
         found = chain(await run_sync(lambda: [*self._listed()]))
         last = await self._store.head(found[-1].key) if found else None
         self._end = found[-1].start + found[-1].size if found else 0
@@ -73,6 +74,7 @@ class Segments:
         have = min(self._end, await run_sync(self._lines))
         parts = self._parts([one for one in found if one.start + one.size > have], have, whole)
         await run_sync(write_atomic, self._path, parts) if have < self._end else await run_sync(list, parts)
+        self.epoch = epoch
         return self._end - have
 
     async def copied(self) -> None:
@@ -86,7 +88,7 @@ class Segments:
         await self._clock.sleep(max(0.0, self._last + APART - self._clock.monotonic()))
         self._last = self._clock.monotonic()
         while data := await run_sync(self._new):
-            key, whole = f"{self._prefix}{self._epoch:08d}-{self._end:016d}.jsonl", self._digest.copy()
+            key, whole = f"{self._prefix}{self.epoch:08d}-{self._end:016d}.jsonl", self._digest.copy()
             whole.update(data)
             about = {"sha256": whole.hexdigest()}
             try:

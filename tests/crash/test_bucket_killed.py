@@ -31,7 +31,7 @@ from batch_removebg.providers import recovery
 from batch_removebg.run import assemble
 from batch_removebg.storage import lease, segments
 
-lease.SECONDS, segments.APART = 1.5, 0.1
+lease.SECONDS, segments.APART = 5.0, 0.1
 assemble.LostPolicy = partial(recovery.LostPolicy, looks=(0.0,))  # this list is up to date
 print("begun", flush=True)
 sys.exit(run_command(sys.argv[1:]))
@@ -68,8 +68,11 @@ def prepare(folder: Path, items: int) -> None:
         (folder / "in" / f"{number}.jpg").write_bytes(photo(30 + number, 20, (12 * number, 90, 200)))
 
 
-@pytest.mark.parametrize("gateway", [False, True], ids=["hosted", "gateway"])
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same state", "empty state"])
+@pytest.mark.parametrize(
+    ("elsewhere", "gateway"),
+    [(False, False), (True, False), (True, True)],
+    ids=["same state", "empty state", "empty state, gateway"],
+)
 async def test_a_run_killed_ten_times_saves_each_item_once_and_buys_no_second(
     tmp_path: Path, s3: S3, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, gateway: bool
 ) -> None:

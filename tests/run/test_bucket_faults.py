@@ -29,7 +29,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "_COPIED", 0.2)
     monkeypatch.setattr(place, "_LONGEST", 0.1)
     monkeypatch.setattr(bucket, "_FIRST", 0.05)
-    monkeypatch.setattr(lease, "SECONDS", 3.0)
 
 
 def sound(s3: S3, state: Path) -> int:
@@ -103,10 +102,9 @@ def test_while_storage_is_away_nothing_is_bought_and_afterwards_the_run_goes_on(
 
 
 def test_a_driver_that_cannot_renew_ends_in_time_and_the_next_one_takes_up_what_it_bought(
-    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3.faults.append(Fault("PUT", "*lease.json", gone, times=9999))
-    s3.faults[0].pattern = "nothing yet"
+    monkeypatch.setattr(lease, "SECONDS", 3.0)
     sent = provider.create
 
     async def create(request: object) -> object:

@@ -91,8 +91,11 @@ def test_a_state_that_went_another_way_is_refused(shop: Path, said: Said, provid
     said(*RUN, "here", "--limit", "1")  # as one that died before it could copy that
     s3.objects = before
     said(*RUN, "there")
+    before = dict(s3.objects)
     code, _, told = said(*RUN, "here")
     assert (code, "Name an empty folder as --state" in told) == (4, True), told
+    assert {key for key in s3.objects if s3.objects[key] is not before.get(key)} == {f"{STATE}lease.json"}
+    assert said(*RUN, "there")[0] == 0  # at once: the lease was left
 
 
 def test_somebody_elses_object_keeps_its_name(shop: Path, said: Said, provider: ScriptedProvider, s3: S3) -> None:
@@ -138,6 +141,7 @@ def test_what_cannot_be_is_refused_before_anything_is_bought(
     code, _, told = said("run", "in", *API, *words)
     assert (code, provider.bill, s3.keys()) == (2, 0, [])
     assert why in told
+    assert said(*RUN, "state")[0] == 0  # and binds nobody
 
 
 def test_a_folder_belongs_to_one_bucket_or_to_none(shop: Path, said: Said, provider: ScriptedProvider, s3: S3) -> None:
