@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from msgspec import json
 from msgspec.structs import replace
 
 from batch_removebg.errors import LockedError, SettingsError, StorageDown
@@ -103,15 +104,16 @@ async def test_a_renewal_whose_answer_was_lost_is_no_loss_of_the_lease(times: in
     store, clock = AnswersLost(), FakeClock()
     ann = lease(store, ANN, clock)
     await ann.take(silent)
-    store.times, begun = times, clock.now
+    store.times = times
     with anyio.move_on_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ann.keep)
-            await clock.sleep(200)
+            await clock.sleep(25)
             tasks.cancel_scope.cancel()
     assert store.times == 0
-    assert ann.left() >= 60 - 20 - 2 * times
-    assert clock.now - begun >= 200
+    assert ann.left() >= 60 - 5
+    data, _ = await store.get(KEY, 999)
+    assert json.decode(data, type=Held) == ann.me  # what a taker reckons from is what the holder does
 
 
 async def test_a_minute_without_storage_is_outlasted_and_longer_ends_buying_in_time() -> None:
