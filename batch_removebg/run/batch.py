@@ -112,7 +112,7 @@ async def _run(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
         if bucket is not None:
-            bucket.begin(context.gate)
+            await bucket.begin(context.gate)
         may_send = bucket.may_send if bucket is not None and provider.capabilities.billed else None
         pipeline = assemble.pipeline(
             inputs, settings, context, may_send=may_send, handle_signals=handle_signals, window=ends

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import getnode, uuid4
 
 import anyio
 from anyio.to_thread import run_sync
@@ -28,6 +28,7 @@ from batch_removebg.storage.segments import Segments
 from .settings import Settings
 
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
+_LISTINGS = 2  # tries of one, each of which is tried again for minutes
 _TRIES, _LONGEST = 6, 30.0  # of what is done at the begin and the end, and the longest wait in between
 _FOLDERS_ONLY = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
 T = TypeVar("T")
@@ -119,7 +120,7 @@ async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBuck
     if bound[0] != url:
         raise SettingsError(f"--state {out} belongs to {bound[0]}; name an empty folder, or one for each --out")
     (store, prefix), host = objects.opened(f"{url}/"), socket.gethostname()
-    owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}"  # a folder that was copied is another
+    owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}-{getnode():x}"  # a folder that was copied is another
     me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)
     own = lease.Lease(store, f"{prefix}{STATE}/lease.json", me, clock)
     await own.take(lambda text: listener(Event(Kind.NOTE, text=text)))
@@ -143,10 +144,10 @@ class InBucket:
     _gate: Gate | None = None
     _failure: BatchError | None = None
 
-    def begin(self, gate: Gate) -> None:
-        """Begin one pass of the run, which ends with the lease."""
+    async def begin(self, gate: Gate) -> None:
+        """Begin one pass of the run, which ends with the lease; raises StorageDown, or what else ends the run."""
         self._gate = gate
-        self.pictures.begin(gate)
+        await _patiently(self.clock, lambda: run_sync(self.pictures.begin, gate), _LISTINGS)
         if self._failure is not None:
             gate.close(self._failure)
 

@@ -37,15 +37,14 @@ async def outlasted(gate: Gate, once: Callable[[], Awaitable[None]]) -> None:
 
 
 class Bucket:
-    """Pictures below `prefix`; what lies there is listed once for each gate, at the first question about it."""
+    """Pictures below `prefix`; what lies there is what `begin` has found."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix, self._by = store, prefix, sha256_hex(prefix)[:16]
 
     def begin(self, gate: Gate) -> None:
-        """Wait no longer than this gate is open, and look again at what is there."""
-        self._gate = gate
-        self._there: tuple[np.ndarray, np.ndarray] | None = None  # hashes of names, sorted, and sizes: 16 bytes a name
+        """List what is there, once for all that is asked then, and wait no longer than this gate is open; blocks."""
+        self._gate, self._there = gate, self._listed()
 
     async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
         """See Outputs; waits while storage is away. Raises SourceError where it is somebody else's, and Stopping."""
@@ -73,7 +72,7 @@ class Bucket:
         raise ConnectionFailed(f"{key} changes again and again")
 
     def size(self, name: str) -> int:
-        names, sizes = self._there = self._there or self._listed()
+        names, sizes = self._there
         place = int(names.searchsorted(wanted := hash64(name)))
         if place == len(names) or names[place] != wanted:
             raise FileNotFoundError(name)
@@ -96,6 +95,7 @@ class Bucket:
             raise SourceError(f"{name} is too long a name for a bucket; give the item a shorter one")
 
     def _listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Hashes of names, sorted, and sizes: 16 bytes for each."""
         import numpy as np
 
         names, sizes = array("q"), array("q")

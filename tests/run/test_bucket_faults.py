@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 
 import anyio
 import pytest
+from obstore.store import ObjectStore
 
 from batch_removebg import run_batch
 from batch_removebg.run import place
 from batch_removebg.storage import bucket, lease, segments
+from batch_removebg.storage.objects import Store
 from tests.support.doubles import ScriptedProvider, photo
 from tests.support.s3 import S3, Fault, How, bad_digest, expired, gone, lost, race, s3, slow, slow_down, torn
 from tests.support.shop import API, Said, provider, said, shop
@@ -71,6 +75,20 @@ def test_what_befalls_answers_to_a_run_elsewhere_leaves_no_half_ledger(
         code, _, told = said(*RUN)
     assert (code, provider.bill) == (0, 3), told
     assert (shop / "state/ledger.jsonl").read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize(("how", "why"), [(gone, "no answer"), (expired, "keys are missing")], ids=["gone", "expired"])
+def test_a_listing_that_cannot_be_had_ends_the_run_before_anything_is_bought(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3, how: How, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "__init__", partialmethod(_hasty, Store.__init__))
+    s3.faults.append(Fault("GET", "?list=cutouts/", how, times=99))
+    code, _, told = said(*RUN)
+    assert (code, provider.bill, why in told, "Traceback" in told) == (4, 0, True, False), told
+
+
+def _hasty(self: Store, first: Callable[..., None], url: str, store: ObjectStore, *_: ObjectStore) -> None:
+    first(self, url, store)  # listings, too
 
 
 def test_keys_that_expire_in_a_run_end_it_with_what_to_do_and_nothing_is_lost(

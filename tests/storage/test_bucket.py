@@ -84,21 +84,21 @@ def _container(name: str) -> None:
         urllib.request.urlopen(put).close()
 
 
-def bucket(where: Where) -> Bucket:
+async def begun(where: Where) -> Bucket:
     pictures = Bucket(*where)
-    pictures.begin(Gate(Clock()))
+    await anyio.to_thread.run_sync(pictures.begin, Gate(Clock()))
     return pictures
 
 
 async def test_a_picture_tells_what_it_is_and_is_known_to_the_next_run(where: Where) -> None:
     store, prefix = where
-    digest = await bucket(where).put("sub/ä b.png", b"picture", "recipe")
+    digest = await (await begun(where)).put("sub/ä b.png", b"picture", "recipe")
     there = await store.head(f"{prefix}sub/ä b.png")
     assert there is not None
     about = {name.lower(): value for name, value in there.metadata.items()}
     assert digest == hashlib.sha256(b"picture").hexdigest()
     assert (there.size, about["content-type"], about["sha256"], about["recipe"]) == (7, "image/png", digest, "recipe")
-    again = bucket(where)
+    again = await begun(where)
     look = anyio.to_thread.run_sync
     assert await look(again.size, "sub/ä b.png") == 7
     assert (await look(again.taken, "sub/ä b.png"), await look(again.taken, "a.png")) == (True, False)
@@ -109,7 +109,7 @@ async def test_a_picture_tells_what_it_is_and_is_known_to_the_next_run(where: Wh
 
 async def test_ours_is_replaced_and_nobody_elses_is(where: Where) -> None:
     store, prefix = where
-    pictures = bucket(where)
+    pictures = await begun(where)
     for picture in (b"first", b"first", b"second"):
         await pictures.put("a.png", picture)
         assert (await store.get(f"{prefix}a.png", 99))[0] == picture
@@ -124,11 +124,10 @@ async def test_many_names_are_known_by_one_listing_at_sixteen_bytes_each(where: 
     for number in range(8):
         await store.put(f"{prefix}{number}.png", bytes(number))
     await store.put(f"{prefix}.batch-removebg/results.json", b"{}")
-    pictures = bucket(where)
+    pictures = await begun(where)
     look = anyio.to_thread.run_sync
     assert [await look(pictures.size, f"{number}.png") for number in range(8)] == [*range(8)]
     assert not await look(pictures.taken, ".batch-removebg/results.json")
-    assert pictures._there is not None
     assert sum(part.nbytes for part in pictures._there) == 8 * 16
 
 
