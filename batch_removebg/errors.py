@@ -119,6 +119,10 @@ class DiskError(AbortError, kind="disk"):
     """OUT can't be written."""
 
 
+class StorageDown(AbortError, kind="storage"):
+    """The bucket that results go to can't be reached, for longer than a run waits."""
+
+
 class LedgerError(AbortError, kind="ledger"):
     """The ledger can't be read or written."""
 

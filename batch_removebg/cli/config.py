@@ -23,6 +23,7 @@ from batch_removebg.run.night import Extras, extras
 from batch_removebg.run.notify.notifier import Notifier
 from batch_removebg.run.notify.rules import Notify, parse, secret
 from batch_removebg.run.options import CONFIG, Options
+from batch_removebg.run.place import named
 from batch_removebg.run.settings import Settings
 
 from . import report
@@ -68,7 +69,7 @@ def settings(
     try:
         if "header" in given:
             given["header"] = tuple(map(_filled, given["header"]))
-        made = Settings(out=Path(out), given=frozenset(given), job=name, **given)
+        made = Settings(**named(out, given.get("state")), given=frozenset(given), job=name, **given)
     except SettingsError as error:
         flags = re.findall(r"--[a-z-]*[a-z]", str(error))
         origins = {one.flag: options[one.name].origin for one in KEYS.values() if one.name in options}

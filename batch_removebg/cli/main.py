@@ -48,6 +48,10 @@ def run_command(argv: Sequence[str]) -> int:
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
+        if args.command in ("repair", "review", "report", "export"):
+            from batch_removebg.run.place import refuse
+
+            refuse(Path(args.dir), args.command)
         return _COMMANDS[args.command](args, console) or 0
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # whatever isn't known is a bug, with an exit code
         return failure(error, console)
@@ -116,6 +120,8 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
     if args.poll is not None and not 0 < args.poll < math.inf:
         raise SettingsError(f"--poll {args.poll:g}: give a number of seconds above 0")
     extras.notifier.pace = BRIEF
+    if settings.bucket and any(paths):
+        raise SettingsError("--move-done and --move-failed need an --out that is a folder: leave them out")
     shelves = Shelves(*(Path(path) if path else None for path in paths))
     with JsonLines(console) if args.progress == "json" else Silent(console) as shown:
         work = partial(watch, args.inputs, settings, say=console.info, listener=shown, poll=args.poll, shelves=shelves)
@@ -132,6 +138,8 @@ def _dry_run(inputs: list[str], settings: Any, console: Console, *, as_json: boo
     from batch_removebg.run.dry_run import ENDINGS, preview
     from batch_removebg.run.feeds import downloaded
 
+    if settings.bucket:
+        raise SettingsError("--dry-run looks at folders only: an empty one as --out shows what a first run would buy")
     from . import report
 
     if settings.provider == "local":

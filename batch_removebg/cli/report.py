@@ -29,7 +29,7 @@ def closing(summary: Summary, settings: Settings) -> str:
         printable(left_out_text(summary.left_out)),
         f"gone from the manifest: {summary.gone}{hint}" if summary.gone else "",
         f"moved aside: {summary.pruned}, to {summary.out / layout.PRUNED}/" if summary.pruned else "",
-        f"pictures  {summary.out}/",
+        f"pictures  {settings.bucket or summary.out}/",
         f"ledger    {summary.ledger}",
         f"results   {summary.results}",
     ]

@@ -34,7 +34,7 @@ from batch_removebg.providers import wire
 from batch_removebg.resources import patience
 from batch_removebg.storage.atomic import disk_errors
 from batch_removebg.storage.layout import place
-from batch_removebg.storage.outputs import Outputs
+from batch_removebg.storage.outputs import Folder, Outputs
 
 from .cache_key import Recipe
 from .context import Context
@@ -81,10 +81,11 @@ class Downloader:
     on_hand: OnHand
     out: Path
     policy: RefetchPolicy = RefetchPolicy()
+    outputs: Outputs | None = None  # unless it is `out`
     hold: bool = False  # pictures with flags wait in a place of their own until somebody accepts them
 
     def __post_init__(self) -> None:
-        self._outputs = Outputs(self.out)
+        self._outputs = self.outputs or Folder(self.out)
         self._largest = 0  # bytes of the largest output so far
 
     async def save(self, predicted: Predicted) -> Notes:
@@ -281,11 +282,12 @@ class Downloader:
             with disk_errors(path := self.out / todo.state.place(name)):
                 await self._outputs.put(place(name, held=held), await self.context.cpu.run(path.read_bytes))
         for nth, one in zip(todo.missing, made, strict=True):
+            digest = recipe.digests_of(todo.item)[nth]
             there[todo.names[nth]] = Rendition(
                 preset=recipe.finishes[nth].preset,
                 output=todo.names[nth],
-                recipe=recipe.digests_of(todo.item)[nth],
-                sha256=await self._outputs.put(place(todo.names[nth], held=held), one.data),
+                recipe=digest,
+                sha256=await self._outputs.put(place(todo.names[nth], held=held), one.data, digest),
                 bytes=len(one.data),
                 **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
             )

@@ -21,6 +21,7 @@ from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Matte
 from batch_removebg.storage import layout
 from batch_removebg.storage.alpha_cache import AlphaCache
+from batch_removebg.storage.outputs import Folder, Outputs
 
 from .edits import Edits
 from .work import Cutout, Predicted, Prepared
@@ -41,15 +42,16 @@ class OnHand:
         buy_again: bool = False,
         doubtful: Callable[[Matte], bool] | None = None,
         edits: Edits = Edits(),
+        outputs: Outputs | None = None,
     ) -> None:
         """`saved_for`: the items that a fingerprint was bought for; `recipe`: the digest of a picture to be copied.
 
         `buy_again`: nothing is made from a picture with another one. `doubtful`: whether an alpha is to be made again.
-        `edits`: alphas that stand in for those that were bought.
+        `edits`: alphas that stand in for those that were bought. `outputs`: where the pictures are, unless in `out`.
         """
         self.alphas = AlphaCache(out / layout.ALPHAS)
         self.edits = edits
-        self._out = out
+        self._read = (outputs or Folder(out)).read
         self._saved_for = saved_for
         self._recipe, self._buy_again, self._doubtful = recipe, buy_again, doubtful
 
@@ -136,7 +138,7 @@ class OnHand:
         name = state.output or ""
         for there in dict.fromkeys((state.place(name), name)):  # one that was accepted may be on its way
             with suppress(OSError):
-                data = (self._out / there).read_bytes()
+                data = self._read(there)
                 if sha256_hex(data) == state.sha256:
                     return data
         return None

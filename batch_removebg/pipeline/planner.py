@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 from typing import Literal
 
 from batch_removebg.errors import ItemError
@@ -25,6 +23,7 @@ from batch_removebg.net.fetch import UNKNOWN, Validators
 from batch_removebg.net.urls import clean
 from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.naming import Claims, earlier, is_url, without_suffix
+from batch_removebg.storage.outputs import Outputs
 
 from .cache_key import Recipe
 from .edits import Edits
@@ -89,7 +88,7 @@ class Planner:
 
     fold: IndexedFold
     claims: Claims
-    out: Path
+    outputs: Outputs
     recipe: Recipe
     again: Again
     reading: RunItems  # records every item
@@ -200,7 +199,7 @@ class Planner:
             Claims.claim,
             item=item,
             was=was,
-            exists=lambda name: os.path.lexists(self.out / name),
+            exists=self.outputs.taken,
             passes=lambda holder, name: self._passes(holder, name, over),
         )
         return tuple(map(claim, (self.claims, *self.more_claims)))
@@ -254,7 +253,7 @@ class Planner:
         """Of each a hash of all that `plan` compares, None where a part is missing; on record, it says "done"."""
         there: list[Done] = []
         missing: list[int] = []
-        plain, prefix, stat, recipe = self.claims.plain, f"{self.out}{os.sep}", os.stat, self.recipe
+        plain, size_of, recipe = self.claims.plain, self.outputs.size, self.recipe
         further = [claims.plain for claims in self.more_claims]
         asks = self.again.refresh != "never"
         for nth, row in enumerate(rows):
@@ -264,9 +263,9 @@ class Planner:
                 continue
             try:
                 output = plain(row)
-                size = stat(prefix + output).st_size  # quicker than a Path for each of a million
+                size = size_of(output)
                 for name in further:
-                    size += stat(prefix + name(row)).st_size
+                    size += size_of(name(row))
                 mark = signature(row.path) if row.path is not None else None
             except (OSError, UnicodeEncodeError, ItemError):
                 missing.append(nth)
@@ -279,7 +278,7 @@ class Planner:
 
     def _intact(self, picture: Rendition, state: ItemState) -> bool:
         try:
-            return (self.out / state.place(picture.output)).stat().st_size == picture.bytes
+            return self.outputs.size(state.place(picture.output)) == picture.bytes
         except OSError:
             return False
 

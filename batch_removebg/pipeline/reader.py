@@ -17,7 +17,6 @@ from batch_removebg.ledger.state import Step
 from batch_removebg.manifest.folder import LeftOut
 from batch_removebg.manifest.shard import Tally
 from batch_removebg.model import Item, UrlRow
-from batch_removebg.storage.atomic import inside
 
 from .context import Context
 from .planner import Plan, Planner
@@ -38,7 +37,6 @@ class Reader:
     whole: bool = False  # the manifest was read to its end
     left: int = 0  # items that aren't in the manifest any more since this run
     hidden: bool = False  # there may be items that weren't read: in a row or folder that can't be, or is watched
-    _folders: dict[str, str] = field(default_factory=dict, init=False)
 
     async def todos(self, hand_on: Callable[[Todo], Awaitable[None]]) -> None:
         """Await `hand_on` for each item to do, up to the limit or the manifest's end; its error closes the gate."""
@@ -103,7 +101,7 @@ class Reader:
                 continue
             try:  # known before a prediction is bought: the picture's name can be written
                 for name in todo.names:
-                    inside(self.planner.out, name, self._folders)
+                    self.planner.outputs.room(name)
             except (ItemError, UnicodeEncodeError) as error:
                 plan.todos[nth] = replace(todo, item=replace(todo.item, problem=str(error)))
             except BatchError as error:

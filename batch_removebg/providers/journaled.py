@@ -6,7 +6,7 @@ there would lose an answer that had arrived.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import anyio
@@ -50,6 +50,7 @@ class Journaled(Wrapper):
     clock: Clock = field(default_factory=Clock)
     key: Callable[[str], str] = key_of
     budget: Budget = field(default_factory=Budget)
+    may_send: Callable[[], Awaitable[None]] | None = None  # asked once it is on record here
     _arriving: set[str | None] = field(default_factory=set, init=False)  # ids of answers that aren't on record yet
 
     async def create(self, request: CreateRequest) -> Prediction:
@@ -75,6 +76,8 @@ class Journaled(Wrapper):
         with anyio.CancelScope(shield=True):
             await self.ledger.append(submitting)
             try:
+                if self.may_send is not None:
+                    await self.may_send()
                 created = self._own(await self.inner.create(request), request)
             except (CreateLost, PageInstead):
                 raise

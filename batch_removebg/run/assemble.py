@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
@@ -53,6 +53,7 @@ from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
+from batch_removebg.storage.outputs import Folder, Outputs
 
 from .budget import per_minute
 from .settings import Settings
@@ -146,6 +147,11 @@ def _recipe_of(settings: Settings) -> Recipe:
     return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
 
 
+def outputs(settings: Settings) -> Outputs:
+    """Where the pictures are."""
+    return settings.lasting.outputs or Folder(settings.out)
+
+
 def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock, edits: Edits) -> Planner:
     """The planner, which knows the names given by earlier runs, and what pictures of a group allow."""
     claims, *more = _claims(settings, recipe, reading)
@@ -164,7 +170,7 @@ def planner(settings: Settings, reading: RunItems, recipe: Recipe, clock: Clock,
         alone = recipe_of(replace(settings, scale_group=None, scale_equal="scale"))
         scales = Scales(recipe, alone, settings.scale_group, settings.scale_equal)
         scales.add(state for _, state in reading.fold.each())
-    return Planner(reading.fold, claims, settings.out, recipe, again, reading, tuple(more), scales, edits)
+    return Planner(reading.fold, claims, outputs(settings), recipe, again, reading, tuple(more), scales, edits)
 
 
 def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claims]:
@@ -185,8 +191,9 @@ def _claims(settings: Settings, recipe: Recipe, reading: RunItems) -> list[Claim
 
 def on_hand(settings: Settings, fold: IndexedFold, recipe: Recipe, edits: Edits) -> OnHand:
     """What there is of earlier predictions, but for alphas that a better network is to make again."""
+    how: dict[str, Any] = {"buy_again": settings.buy_again, "outputs": outputs(settings)}
     doubtful = settings.network.doubtful if settings.escalate else None
-    return OnHand(settings.out, fold.made, recipe.copied, buy_again=settings.buy_again, doubtful=doubtful, edits=edits)
+    return OnHand(settings.out, fold.made, recipe.copied, doubtful=doubtful, edits=edits, **how)
 
 
 def reading_of(settings: Settings, listener: Listener) -> Reading:
@@ -238,11 +245,17 @@ def context_of(
 
 
 def pipeline(
-    inputs: Sequence[str], settings: Settings, bare: Context, *, handle_signals: Handled, window: Window | None = None
+    inputs: Sequence[str],
+    settings: Settings,
+    bare: Context,
+    *,
+    handle_signals: Handled,
+    window: Window | None = None,
+    may_send: Callable[[], Awaitable[None]] | None = None,
 ) -> Pipeline:
     """Everything between the manifest and the ledger; `bare` is the run's context with the provider as it is."""
     pace, out, ledger = Pace(settings, bare.ledger.fold.billed), settings.out, bare.ledger
-    context, reading = replace(bare, provider=wrapped(bare, pace)), reading_of(settings, bare.notify)
+    context, reading = replace(bare, provider=wrapped(bare, pace, may_send)), reading_of(settings, bare.notify)
     reading = replace(reading, keep=ledger.run_items.table.keep)
     edits = Edits.of(ledger.decisions)
     kept = on_hand(settings, ledger.fold, context.recipe, edits)
@@ -261,7 +274,7 @@ def pipeline(
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out, hold=settings.hold_flagged),
+        Downloader(context, kept, out=out, outputs=settings.lasting.outputs, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
@@ -286,7 +299,7 @@ class Pace:
         self.breaker = Breaker() if given is None else Breaker(outage=given, stranger=given)
 
 
-def wrapped(context: Context, pace: Pace) -> Provider:
+def wrapped(context: Context, pace: Pace, may_send: Callable[[], Awaitable[None]] | None = None) -> Provider:
     """The context's provider, safe to spend money with: each wrapper in the list wraps those before it."""
     clock, gate, ledger, concurrency = context.clock, context.gate, context.ledger, pace.concurrency
 
@@ -297,7 +310,7 @@ def wrapped(context: Context, pace: Pace) -> Provider:
     breaker, hosts = replace(pace.breaker, known=ledger.fold.predictions > 0), Hosts()
     wrappers: list[Callable[[Provider], Provider]] = [
         lambda inner: PreferWait(inner, pace.times),
-        lambda inner: Journaled(inner, ledger, gate, clock, pace.key, pace.budget),
+        lambda inner: Journaled(inner, ledger, gate, clock, pace.key, pace.budget, may_send),
         lambda inner: Throttled(
             inner,
             pace.creates,

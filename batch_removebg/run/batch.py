@@ -31,6 +31,7 @@ from batch_removebg.storage.lock import locked
 
 from . import assemble, feeds
 from .passes import in_passes
+from .place import InBucket, opened
 from .prune import prune
 from .release import release
 from .settings import Settings
@@ -59,7 +60,9 @@ async def run(
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
-    return await in_passes(partial(once, ends=ends, run_id=run_id), settings, listener, stream="-" in inputs)
+    async with opened(settings, clock, listener) as (settings, bucket):
+        once = partial(once, ends=ends, run_id=run_id, bucket=bucket)
+        return await in_passes(once, settings, listener, stream="-" in inputs)
 
 
 async def _run(
@@ -72,6 +75,7 @@ async def _run(
     clock: Clock,
     ends: Window | None,
     run_id: str,
+    bucket: InBucket | None,
 ) -> Summary:
     out, pruned = settings.out, 0
     begun = clock.monotonic()
@@ -107,7 +111,12 @@ async def _run(
         context = assemble.context_of(
             settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
-        pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, window=ends)
+        if bucket is not None:
+            await bucket.begin(context.gate)
+        may_send = bucket.may_send if bucket is not None and provider.capabilities.billed else None
+        pipeline = assemble.pipeline(
+            inputs, settings, context, may_send=may_send, handle_signals=handle_signals, window=ends
+        )
         await pipeline.run()
         async with ledger.still() as fold:
             still, seconds = ledger.run_items.frozen(fold), clock.monotonic() - begun

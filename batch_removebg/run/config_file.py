@@ -57,7 +57,7 @@ class _OfJob:
 
     job: str = option("", "", "", flag="--name")
     inputs: tuple[str, ...] = option((), "", "", path=r"^(?!\w\w+:)")  # but no URL
-    out: str = option("", "", "", path=".")
+    out: str = option("", "", "", path=r"^(?!\w\w+:)")
     profile: str | None = option(None, "", "")
 
 

@@ -29,6 +29,7 @@ from batch_removebg.storage.layout import INDEX
 from .declare import declared
 from .night import extras, told
 from .options import Options
+from .place import named
 from .rows import Row, picture_bytes, write_rows
 from .settings import Settings
 from .summary import Summary
@@ -53,7 +54,7 @@ class Result:
     id: str
     source: str
     status: Literal["saved", "failed", "pending"]
-    output: Path | None = None  # of a saved one
+    output: Path | str | None = None  # of a saved one; in a bucket its URL
     error: str | None = None
     flags: tuple[str, ...] = ()  # why a saved one is worth a look
 
@@ -113,12 +114,15 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
     settings, rows, on_event = _parted(given)
     out, seen, ended = settings.out, set[str](), asyncio.Queue[Result | None]()
 
+    def lies(name: str) -> Path | str:
+        return f"{settings.bucket}/{name}" if settings.bucket else out / name
+
     def listen(event: Event) -> None:
         on_event(event)
         if event.item and event.kind in (Kind.SAVED, Kind.FAILED, Kind.PENDING):
             seen.add(event.item)
             status = cast('Literal["saved", "failed", "pending"]', event.kind.value)
-            output, error = (out / event.text, None) if status == "saved" else (None, event.text or None)
+            output, error = (lies(event.text), None) if status == "saved" else (None, event.text or None)
             ended.put_nowait(Result(event.item, event.source, status, output, error, event.flags))
 
     task = asyncio.ensure_future(_run(inputs, settings, rows, listen))
@@ -130,7 +134,7 @@ async def stream_batch(inputs: Inputs = (), **given: Any) -> AsyncIterator[Resul
         with closing(look(summary.ledger, out / INDEX)) as fold:
             for key, state in fold.each():
                 if key not in seen and not state.gone:
-                    output = out / state.place(state.output) if state.output and state.outcome == "saved" else None
+                    output = lies(state.place(state.output)) if state.output and state.outcome == "saved" else None
                     error = in_arguments(state.error_message) if state.error_message else None
                     yield Result(key, state.source, state.outcome, output, error, state.flags)
         if summary.stopped is not None:
@@ -215,7 +219,7 @@ def _parted(given: dict[str, Any]) -> tuple[Settings, Iterable[Row], Listener]:
         except msgspec.ValidationError as error:
             raise TypeError(f"{name}={value!r}: {error}") from None
     with _in_arguments():
-        return Settings(out=Path(out), own=own, **given), rows, on_event
+        return Settings(**named(fspath(out), given.get("state")), own=own, **given), rows, on_event
 
 
 @contextmanager

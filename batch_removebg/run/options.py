@@ -245,6 +245,9 @@ class Options:
         "give it after the INPUTs", metavar="ID", many=True, once=True)
     buy_again: bool = option(
         False, AGAIN, "buy what a saved picture could give, such as another format of a URL's cutout")
+    state: str | None = option(
+        None, AGAIN, "of an `--out` in a bucket: the folder of this machine for the ledger and bought masks; into an "
+        "empty one the bucket's ledger is fetched", metavar="DIR", path=".")
     prune: bool = option(False, AGAIN, "move pictures of rows aside that have left the manifest")
     start_over: bool = option(
         False, AGAIN, "where the ledger is damaged, or once held more, keep it under another name and begin a new one",

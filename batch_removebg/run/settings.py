@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from batch_removebg.ledger.decisions import Edited
     from batch_removebg.pipeline.arrivals import Arrivals
     from batch_removebg.resources import Cpu
+    from batch_removebg.storage.outputs import Outputs
 
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
@@ -80,6 +81,7 @@ class Lasting:
 
     arrivals: Arrivals | None = None
     engines: Callable[[partial[Any], Cpu, int], Engine] | None = None
+    outputs: Outputs | None = None  # where pictures go, unless to `out`
     checked: bool = False  # by the first run, so that later ones begin at once
     spent: int = 0  # predictions that were bought before
 
@@ -99,6 +101,7 @@ class Settings(Options):
     """All settings of a run but the key; raises SettingsError for values that aren't allowed."""
 
     out: Path  # folder for the pictures, the ledger and results.json; created if missing
+    bucket: str = ""  # the URL that pictures go to, unless to `out`
     own: Provider | None = None  # in the place of the three that `provider` names
     given: Set[str] = field(default=frozenset(), compare=False)  # options that were named
     part: Part = field(default=Part(), compare=False)
@@ -342,7 +345,7 @@ class Settings(Options):
         shown = {name: value for name in options if (value := getattr(self, name)) != options[name].default}
         if self.base_url:
             shown["base_url"] = self.base
-        for name in ("header", "summary", "metrics"):
+        for name in ("header", "state", "summary", "metrics"):
             shown.pop(name, None)
         if self.grace == inf:
             shown["grace"] = "inf"  # JSON has no number for it

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_removebg import errors
@@ -41,6 +41,7 @@ _NO_BUCKET = r".* (NoSuchBucket|ContainerNotFound|Invalid(Bucket|Resource)Name) 
 _ELSEWHERE = r".* (301|AuthorizationHeaderMalformed|IllegalLocation\w+) .*|.* elsewhere"
 _MEANINGS: tuple[tuple[str, type[errors.BatchError], str], ...] = (
     (r".* (429|503) .*", errors.RateLimited, "{said}"),
+    (r".* (BadDigest|XAmzContent\w+Mismatch|IncompleteBody|RequestTimeout) .*", errors.ConnectionFailed, "{said}"),
     (r".* (408|5\d\d) .*", errors.ServerError, "{said}"),
     (_NO_KEYS, errors.KeyRejected, "{said}: its keys are missing, wrong or expired; set {keys}"),
     (_NO_BUCKET, errors.SettingsError, "there is no bucket {bucket}; check its name, and the account"),
@@ -113,8 +114,9 @@ def opened(url: str) -> tuple[Store, str]:
     client: ClientConfig = {"timeout": "300s", "read_timeout": "60s", "allow_http": plain or near}
     lasting: RetryConfig = {"max_retries": 30, "backoff": {"init_backoff": timedelta(seconds=2)}}  # 1 to 3 minutes
     retries: list[RetryConfig] = [{"max_retries": 2}, lasting]
+    more: dict[str, Any] = {"config": {"checksum_algorithm": "SHA256"}} if bucket.startswith("s3:") else {}
     try:
-        stores = [from_url(bucket, client_options=client, retry_config=each) for each in retries]
+        stores = [from_url(bucket, client_options=client, retry_config=each, **more) for each in retries]
     except (BaseError, ValueError) as error:
         raise _meaning(error, bucket) from error
     return Store(bucket, *stores), key

@@ -133,7 +133,9 @@ def test_choices_are_those_of_settings() -> None:
 
 def test_nothing_given_is_nothing_said() -> None:
     assert parsed() == {
-        **dict.fromkeys(f.name for f in fields(Settings) if f.name not in ("own", "given", "part", "lasting", "job")),
+        **dict.fromkeys(
+            f.name for f in fields(Settings) if f.name not in ("bucket", "own", "given", "part", "lasting", "job")
+        ),
         "command": "run",
         "inputs": ["in"],
         "out": "out",

@@ -20,6 +20,7 @@ from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Again, Planner
 from batch_removebg.pipeline.work import Todo
 from batch_removebg.storage.atomic import signature
+from batch_removebg.storage.outputs import Folder
 from tests.support.oracle import Oracle, entry, namer
 
 SECOND = f"shoe-{hashlib.sha256(b'shoe.jpg').hexdigest()[:8]}.png"
@@ -70,7 +71,12 @@ class Shop:
     def plan(self, item: Item | None = None, *, recipe: Recipe = RECIPE, retry_failed: bool = False) -> Planned:
         known = [(item, name) for item, state in self.fold.each() for name in names_of(state)]
         planner = Planner(
-            self.fold, namer("png", known=known), out=self.out, recipe=recipe, again=Again(retry_failed), reading=NONE
+            self.fold,
+            namer("png", known=known),
+            outputs=Folder(self.out),
+            recipe=recipe,
+            again=Again(retry_failed),
+            reading=NONE,
         )
         return Planned(*planner.plan(item or self.item))
 
@@ -178,7 +184,7 @@ def test_the_second_name_is_taken_too_and_says_so(shop: Shop) -> None:
 
 def test_two_items_that_would_meet_get_distinct_names_that_a_resume_repeats(shop: Shop) -> None:
     twin = replace(shop.item, id="shoe.png")
-    planner = Planner(Oracle(), namer("png"), out=shop.out, recipe=RECIPE, again=Again(), reading=NONE)
+    planner = Planner(Oracle(), namer("png"), outputs=Folder(shop.out), recipe=RECIPE, again=Again(), reading=NONE)
     names = [planner.plan(item)[1].output for item in (shop.item, twin)]
     assert names[0] == "shoe.png"
     assert names[1] == "shoe-" + names[1][5:13] + ".png"

@@ -17,7 +17,8 @@ from batch_removebg.run import library
 from batch_removebg.run.settings import Settings
 from tests.support.settings import GATEWAY, KEY, made
 
-OPTIONS = [f.name for f in fields(Settings) if f.name not in ("out", "own", "given", "part", "lasting", "job")]
+_APART = ("out", "bucket", "own", "given", "part", "lasting", "job")
+OPTIONS = [f.name for f in fields(Settings) if f.name not in _APART]
 
 
 # One table of options
@@ -110,6 +111,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "redo": ("rejected",),
         "force": (),
         "buy_again": True,
+        "state": "state",
         "prune": True,
         "start_over": True,
         "grace": 1.0,
@@ -131,12 +133,12 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         apart = left_out | {"aspect", "preset", "every", "prune"}  # which contradict others, or belong to the command
         some = {name: given[name] for name in OPTIONS if name not in apart}
         with pytest.raises(SettingsError, match="enough"):
-            await library.run_batch([Path("in"), "list.csv"], out="made", **some)
-        assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("made"), **some)]
+            await library.run_batch([Path("in"), "list.csv"], out="s3://made/", **some)
+        assert seen[-2:] == [["in", "list.csv"], Settings(out=Path("state"), bucket="s3://made", **some)]
     with pytest.raises(SettingsError, match=r"^every belongs to the command line"):
         await library.run_batch([Path("in")], out="made", every="1h")
     with pytest.raises(SettingsError, match=r"^model_class fast and model u2net: give one of them$"):
-        await library.run_batch("in", out="made", **given)
+        await library.run_batch("in", out="s3://made", **given)
 
 
 def test_settings_cannot_be_changed_once_checked() -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from batch_removebg.errors import DiskError, SourceError
 from batch_removebg.storage import atomic
-from batch_removebg.storage.outputs import Outputs
+from batch_removebg.storage.outputs import Folder
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_picture_lies_under_its_name_with_its_digest_known(tmp_path: Path) -> None:
-    digest = await Outputs(tmp_path).put("sub/a.png", b"abc")
+    digest = await Folder(tmp_path).put("sub/a.png", b"abc")
     assert digest == hashlib.sha256(b"abc").hexdigest()
     assert (tmp_path / "sub/a.png").read_bytes() == b"abc"
 
@@ -34,7 +34,7 @@ async def test_pictures_of_one_group_share_the_fsync_of_their_folder_and_no_fate
 
     monkeypatch.setattr(atomic, "fsync_dir", noted)
     (tmp_path / "folder.png").mkdir()
-    results = Outputs(tmp_path)._write([("a.png", b"a"), ("folder.png", b"c"), ("../out.png", b"d"), ("e.png", b"e")])
+    results = Folder(tmp_path)._write([("a.png", b"a"), ("folder.png", b"c"), ("../out.png", b"d"), ("e.png", b"e")])
     assert [type(one) for one in results] == [str, SourceError, SourceError, str]
     assert folders == [tmp_path.name]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "e.png", "folder.png"]
@@ -47,7 +47,7 @@ async def test_no_picture_counts_as_kept_whose_name_is_not_durable(
         raise DiskError(f"{path} can't be written")
 
     monkeypatch.setattr(atomic, "fsync_dir", failing)
-    outputs, raised = Outputs(tmp_path), list[str]()
+    outputs, raised = Folder(tmp_path), list[str]()
 
     async def put(name: str) -> None:
         with pytest.raises(DiskError):
@@ -76,5 +76,5 @@ async def test_bytes_and_names_are_durable_before_the_picture_is_kept(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
-    await Outputs(tmp_path).put("a.png", b"a")
+    await Folder(tmp_path).put("a.png", b"a")
     assert calls == ["bytes", "rename", "folder"]

@@ -8,7 +8,8 @@ import io
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -71,12 +72,19 @@ _busy: dict[object, float] = {}
 _run_sync = anyio.to_thread.run_sync
 
 
-async def _counted(*args: Any, **kwargs: Any) -> Any:
+@contextmanager
+def at_work() -> Iterator[None]:
+    """No fake time passes meanwhile, unless it lasts."""
     _busy[key := object()] = time.monotonic()
     try:
-        return await _run_sync(*args, **kwargs)
+        yield
     finally:
         del _busy[key]
+
+
+async def _counted(*args: Any, **kwargs: Any) -> Any:
+    with at_work():
+        return await _run_sync(*args, **kwargs)
 
 
 anyio.to_thread.run_sync = _counted

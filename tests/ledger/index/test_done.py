@@ -22,6 +22,7 @@ from batch_removebg.model import Item, ProxySpec, UrlRow
 from batch_removebg.pipeline.cache_key import Recipe
 from batch_removebg.pipeline.planner import Again, Planner
 from batch_removebg.storage.naming import Claims
+from batch_removebg.storage.outputs import Folder
 from tests.support.oracle import Oracle, new_database
 
 RECIPE = Recipe("replicate", "v1", {}, ProxySpec(), Finish(), passes_urls=True)
@@ -62,7 +63,7 @@ def planned(fold: IndexedFold, rows: list[UrlRow | Item], out: Path, chunk: int)
     """All that a plan comes to."""
     with closing(RunItems(fold)) as reading:
         claims = Claims("png", owners=reading.names)
-        planner = Planner(fold, claims, out=out, recipe=RECIPE, again=Again(), reading=reading)
+        planner = Planner(fold, claims, outputs=Folder(out), recipe=RECIPE, again=Again(), reading=reading)
         plans = [planner.plan_all(rows[start : start + chunk]) for start in range(0, len(rows), chunk)]
         return (
             [todo for plan in plans for todo in plan.todos],
@@ -122,7 +123,12 @@ def test_what_is_done_is_not_looked_at_closely_and_nothing_is_said_of_what_follo
         (tmp_path / f"{row.id}.png").write_bytes(b"cut")
     with finished(list(range(6))) as fold, closing(RunItems(fold)) as reading:
         planner = Planner(
-            fold, Claims("png", owners=reading.names), out=tmp_path, recipe=RECIPE, again=Again(), reading=reading
+            fold,
+            Claims("png", owners=reading.names),
+            outputs=Folder(tmp_path),
+            recipe=RECIPE,
+            again=Again(),
+            reading=reading,
         )
         looked_at = []
         monkeypatch.setattr(planner, "_add", lambda found, item: (looked_at.append(item.id), found.todos.append(item)))
