@@ -201,7 +201,7 @@ def _meaning(error: Exception, url: str) -> errors.BatchError:
     about = {
         "url": url,
         "bucket": bucket,
-        "keys": _KEYS[bucket[:2]],
+        "keys": _KEYS.get(bucket[:2], "its keys"),
         "region": region or "its own",
         "path": path and path[0],
     }
