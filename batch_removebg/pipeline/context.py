@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # settings needs Shape alone, and starts quickly
     from batch_removebg.model import Provider
     from batch_removebg.resources import Cpu
     from batch_removebg.stop import Gate
+    from batch_removebg.workers.base import Workers
 
     from .arrivals import Arrivals
     from .brake import Brake
@@ -39,13 +40,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One run's provider, ledger, recipe, sources, threads for pixels, bounds, time, gate, listener and brake."""
+    """One run's provider, ledger, recipe, sources, threads, workers, bounds, time, gate, listener and brake."""
 
     provider: Provider  # with all its wrappers
     ledger: Ledger
     recipe: Recipe
     sources: Sources
     cpu: Cpu
+    workers: Workers
     limits: Limits
     shape: Shape
     clock: Clock

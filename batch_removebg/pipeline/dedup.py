@@ -95,7 +95,9 @@ class Deduplicator:
 
     async def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what an earlier prediction left for its content, or None."""
-        return await self._context.cpu.run(self._on_hand.copy, prepared)
+        if prepared.sha256 is None:
+            return await self._context.cpu.run(self._on_hand.copy, prepared)
+        return self._on_hand.with_alpha(prepared, await self._context.workers.alpha(self._on_hand.finder(prepared)))
 
     def settled(self, prepared: Prepared, error: BatchError | None = None) -> list[Released]:
         """Record that an item was saved, or ended with `error`; returns the parked copies that may go on now.

@@ -53,6 +53,9 @@ from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
 from batch_removebg.storage.naming import Claims
+from batch_removebg.workers import reading
+from batch_removebg.workers.base import Workers
+from batch_removebg.workers.here import Here
 
 from .settings import Settings
 from .window import Window, keep
@@ -193,24 +196,25 @@ def reading_of(settings: Settings, listener: Listener) -> Reading:
     return replace(quiet, choice=choice, warn=_teller(listener, Kind.WARNING))
 
 
+def workers_here(session: Callable[[], aiohttp.ClientSession], settings: Settings, cpu: Cpu) -> Workers:
+    """What works on pixels on this machine."""
+    return Here(cpu, reading.Reader(session, settings.fetching(), settings.headers()), settings.limits())
+
+
 def sources(
-    session: Callable[[], aiohttp.ClientSession],
+    workers: Workers,
     settings: Settings,
-    cpu: Cpu,
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]],
     listener: Listener = ignore,
 ) -> Sources:
     """What reads files and URLs."""
     return Sources(
-        session,
-        fetching=settings.fetching(),
-        cpu=cpu,
+        workers,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=sleep,
         clock=clock,
         say=_teller(listener, Kind.WARNING),
-        headers=settings.headers(),
     )
 
 
@@ -223,15 +227,17 @@ def context_of(
     cpu: Cpu,
     clock: Clock,
     listener: Listener,
+    workers: Workers | None = None,
     stream: bool = False,
 ) -> Context:
     """What the stages share, before the provider is wrapped."""
     gate = Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
-    brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)
+    brake, workers = Brake(gate.close, known), workers or workers_here(session, settings, cpu)
+    read = sources(workers, settings, clock, gate.sleep, listener)
     recipe, arrivals = recipe_of(settings), settings.lasting.arrivals
-    return Context(bare, ledger, recipe, read, cpu, limits, shape, clock, gate, listener, brake, arrivals)
+    return Context(bare, ledger, recipe, read, cpu, workers, limits, shape, clock, gate, listener, brake, arrivals)
 
 
 def pipeline(

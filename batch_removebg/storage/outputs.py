@@ -12,6 +12,7 @@ from batch_removebg.hashing import sha256_hex
 
 from .atomic import write_all
 from .group_commit import GroupCommit
+from .spool import Held, Spooled
 
 _LANES = 2  # groups written at once: one waits for the disk, the next is hashed; more would contend for locks
 
@@ -23,18 +24,18 @@ class Outputs:
         self._out = out
         # Threads of its own: a slow disk must not hold up work on pixels.
         threads = anyio.CapacityLimiter(_LANES)
-        self._put: GroupCommit[tuple[str, bytes], str | BatchError] = GroupCommit(
+        self._put: GroupCommit[tuple[str, Held], str | BatchError] = GroupCommit(
             lambda pictures: anyio.to_thread.run_sync(self._write, pictures, limiter=threads), lanes=_LANES
         )
 
-    async def put(self, name: str, picture: bytes) -> str:
+    async def put(self, name: str, picture: Held) -> str:
         """Write a picture to `out/name`, even if cancelled: its SHA-256 in hex; raises DiskError, SourceError."""
         result = await self._put((name, picture))
         if isinstance(result, BatchError):
             raise result
         return result
 
-    def _write(self, pictures: list[tuple[str, bytes]]) -> list[str | BatchError]:
-        digests = [sha256_hex(picture) for _, picture in pictures]
-        errors = write_all(self._out, pictures)
+    def _write(self, pictures: list[tuple[str, Held]]) -> list[str | BatchError]:
+        digests = [one.sha256 if isinstance(one, Spooled) else sha256_hex(one) for _, one in pictures]
+        errors = write_all(self._out, [(name, one.path if isinstance(one, Spooled) else one) for name, one in pictures])
         return [digest if error is None else error for digest, error in zip(digests, errors, strict=True)]
