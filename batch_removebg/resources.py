@@ -73,7 +73,7 @@ def patience(pixels: int, effort: int | None = None) -> float:
 class Cpu:
     """Runs pure functions in threads or in processes, by default as many of each at once as there are cores."""
 
-    def __init__(self, *, threads: int | None = None, budget: int = 2 << 30, sleep: Sleep = anyio.sleep) -> None:
+    def __init__(self, *, threads: int | None = None, budget: float = 2 << 30, sleep: Sleep = anyio.sleep) -> None:
         """`budget`: bytes of decoded pixels at a time; a single picture that exceeds it runs alone."""
         self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
         self._sleep = sleep

@@ -111,7 +111,11 @@ class Downloader:
         seconds = sum(patience(prepared.pixels * one.encodings, one.encoding.effort) for one in wanted)
         async with self.context.cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
-            return await self.context.workers.finished(seconds, data, alpha, wanted)
+            try:
+                return await self.context.workers.finished(seconds, data, alpha, wanted)
+            finally:
+                if data is not prepared.data:
+                    self.context.sources.drop(data)
 
     def _wanted(self, predicted: Predicted) -> list[Finish]:
         """How the pictures are made that aren't there."""

@@ -174,6 +174,7 @@ class Pipeline:
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
                     await self.context.ledger.append(unchanged(todo, todo.signature, prepared.validators))
                     self.context.sources.let_go(prepared.fingerprint)
+                    self.context.sources.drop(prepared.data)
                     self._over(Kind.SKIPPED, todo, Step.DONE.value)
                     return False
             predicted = await self._predicted(prepared, again=prepared is given)

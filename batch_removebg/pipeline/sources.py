@@ -53,6 +53,11 @@ class Sources:
         """Drop the bytes kept under the key, if any."""
         self._room += len(self._kept.pop(key, b""))
 
+    def drop(self, data: Held | None) -> None:
+        """Let go of a source that was read, and isn't kept."""
+        if data is not None:
+            self.workers.let_go(data)
+
     async def again(self, prepared: Prepared) -> Held:
         """The bytes of a prepared source once more; raises SourceError if it has changed meanwhile."""
         kept = prepared.data or self._kept.get(prepared.fingerprint)

@@ -7,10 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
+from batch_removebg.errors import ItemError, WorkFailed
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.finish.presets import Preset, Rule
 from batch_removebg.ledger.index.indexed_state import IndexedFold
@@ -63,6 +65,8 @@ from .window import Window, keep
 if TYPE_CHECKING:
     import aiohttp
 
+    from batch_removebg.workers import remote
+
 
 _ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
 _FRESH = 6 * 3600.0  # seconds for which a host isn't asked again whether a picture has changed
@@ -70,9 +74,38 @@ _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
 
 
+def shared(settings: Settings) -> Settings:
+    """The same with paths that mean the same on all nodes of a cluster."""
+    model = settings.model
+    if model is not None and model.endswith(".onnx"):
+        model = str(Path(model).expanduser().absolute())
+    return replace(settings, out=settings.out.absolute(), model=model)
+
+
+@asynccontextmanager
+async def away(settings: Settings) -> AsyncIterator[remote.Remote | None]:
+    """The workers of a cluster, where the run has some."""
+    if not settings.away:
+        yield None
+        return
+    from batch_removebg.engine import process
+    from batch_removebg.workers import remote
+
+    forms = tuple(finish.format for finish in recipe_of(settings).finishes)
+    place = remote.Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms)
+    load = partial(process.opened, settings.network, settings.device, settings.precision) if settings.local else None
+    gpus = 1.0 if settings.local and settings.device == "cuda" else 0.0
+    async with remote.opened(settings.workers, place, load, gpus=gpus) as pool:
+        yield remote.Remote(pool, place, load)
+
+
 @asynccontextmanager
 async def provider(
-    settings: Settings, clock: Clock, cpu: Cpu, loaded: Callable[[str], Awaitable[object]]
+    settings: Settings,
+    clock: Clock,
+    cpu: Cpu,
+    loaded: Callable[[str], Awaitable[object]],
+    workers: remote.Remote | None,
 ) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
     """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
     async with (
@@ -87,13 +120,16 @@ async def provider(
             from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            load = partial(process.opened, settings.network, settings.device, settings.precision)
-            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
-            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
+            engine: process.Engine | None = None if workers is None else workers.engine()
+            if engine is None:
+                load = partial(process.opened, settings.network, settings.device, settings.precision)
+                engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
+            raised = WorkFailed if workers is None else ItemError
+            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded, raised=raised)) as local:
                 yield local, foreign
             return
-        remote = Replicate(
-            endpoint=settings.endpoint(),
+        api_of = Replicate(
+            endpoint=(endpoint := settings.endpoint()),
             name=settings.provider,
             capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
             proxy=ProxySpec(longest=settings.proxy_size),
@@ -105,7 +141,7 @@ async def provider(
             foreign=foreign(),
             outputs=outputs(),
         )
-        yield remote, foreign
+        yield workers.outputs_of(api_of, endpoint) if workers is not None else api_of, foreign
 
 
 def looked(settings: Settings) -> IndexedFold:

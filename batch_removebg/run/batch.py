@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from math import inf
 from pathlib import Path
 from uuid import uuid4
 
@@ -73,6 +74,8 @@ async def _run(
     ends: Window | None,
     run_id: str,
 ) -> Summary:
+    if settings.away:
+        settings = assemble.shared(settings)
     out, pruned = settings.out, 0
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
@@ -88,9 +91,10 @@ async def _run(
         ledger = await stack.enter_async_context(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
         )
-        cpu = Cpu(budget=settings.pixels())
+        workers = await stack.enter_async_context(assemble.away(settings))
+        cpu = Cpu(budget=settings.pixels() if workers is None else inf)
         provider, session = await stack.enter_async_context(
-            assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
+            assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)), workers)
         )
         provider, listener = stack.enter_context(traced(provider, listener, run_id))
         if ledger.aside:
@@ -105,7 +109,15 @@ async def _run(
         await ledger.append(_started(settings, provider, count, run_id))
         await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
-            settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
+            settings,
+            provider,
+            ledger,
+            session,
+            cpu=cpu,
+            clock=clock,
+            listener=listener,
+            workers=workers,
+            stream="-" in inputs,
         )
         pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, window=ends)
         await pipeline.run()

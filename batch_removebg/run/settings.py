@@ -36,6 +36,7 @@ from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template, is_url
 
+from . import cluster
 from .declare import declared
 from .options import Options
 from .window import deadline, seconds
@@ -105,7 +106,7 @@ class Settings(Options):
                 object.__setattr__(self, name, value := option.read(value))
             option.check(value)
         devices.check(self.device, self.precision)
-        for fault in _faults(self):
+        for fault in (*_faults(self), *cluster.faults(self, own=self.own is not None)):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
@@ -293,10 +294,10 @@ class Settings(Options):
 
     def shape(self, *, stream: bool) -> Shape:
         """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
-        local, workers = self.local, self.adaptive_concurrency().cap
+        workers = self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
-            downloaders=cores() + 1 if local else _DOWNLOADERS,
+            downloaders=cluster.AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,
@@ -306,7 +307,7 @@ class Settings(Options):
     def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.local:
-            return Concurrency(fixed=self.concurrency or cores() + 2)
+            return Concurrency(fixed=self.concurrency or (cluster.AHEAD if self.away else cores() + 2))
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from batch_removebg.errors import SourceError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Reference
 
-from .atomic import disk_errors, temp_name, write_atomic
+from .atomic import disk_errors, temp_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +21,25 @@ class Spooled(Reference):
     sha256: str
     size: int
 
-    @classmethod
-    def of(cls, folder: Path, data: bytes) -> Spooled:
-        """The bytes in a durable file of their own, which whoever uses it up moves or removes; raises DiskError."""
+    @staticmethod
+    def of(folder: Path, data: bytes, *, durable: bool = False) -> Spooled:
+        """The bytes in a file of their own, which whoever uses it up moves or removes; raises DiskError. Blocks."""
         path = folder / temp_name()
-        with disk_errors(folder):
-            folder.stat()  # never created here: that of a run that has ended is gone
-        write_atomic(path, data)
-        return cls(path, sha256_hex(data), len(data))
+        # The folder is never created here: that of a run that has ended is gone.
+        with disk_errors(path), path.open("xb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        return Spooled(path, sha256_hex(data), len(data))
 
     def __len__(self) -> int:
         return self.size
+
+    def drop(self, folder: Path) -> None:
+        """Remove the file, if it is one of that folder."""
+        if self.path.parent == folder:
+            self.path.unlink(missing_ok=True)
 
     def read(self) -> bytes:
         """The bytes; raises SourceError where they can't be read, or are others now. Blocks."""

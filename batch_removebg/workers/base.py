@@ -57,6 +57,12 @@ class Workers(Protocol):
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
         """The pictures; see `finish.finish`."""
 
+    def let_go(self, source: Held) -> None:
+        """Drop a source, which can be read again."""
+
+    def hurry(self) -> None:
+        """As `Cpu.hurry`."""
+
 
 def kept_alpha(alphas: AlphaCache, fingerprint: str, doubtful: Callable[[Matte], bool] | None = None) -> Matte | None:
     """The alpha that was bought; None where it is damaged or gone, or doubtful and to be made again. Blocks."""

@@ -63,3 +63,9 @@ class Here:
         from batch_removebg.finish import finish
 
         return await self.cpu.isolated(seconds, finish.finish, source, alpha, wanted, self.limits)
+
+    def let_go(self, source: Held) -> None:
+        pass
+
+    def hurry(self) -> None:
+        self.cpu.hurry()

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_removebg.cli import main
-from batch_removebg.clock import Clock
-from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble
-from batch_removebg.run.settings import Settings
 from tests.support.doubles import ScriptedProvider, photo
 
 KEY = "r8_SecretOfTheShop1234567890"
@@ -26,9 +24,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
     made = ScriptedProvider()
 
     @asynccontextmanager
-    async def provided(
-        settings: Settings, clock: Clock, cpu: Cpu, loaded: object
-    ) -> AsyncIterator[tuple[ScriptedProvider, None]]:
+    async def provided(*_: Any) -> AsyncIterator[tuple[ScriptedProvider, None]]:
         yield made, None
 
     monkeypatch.setattr(assemble, "provider", provided)

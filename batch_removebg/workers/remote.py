@@ -1,0 +1,318 @@
+"""Workers of a cluster: they read sources, keep alphas and write pictures themselves, in storage that all nodes share.
+
+What passes between them and the run are paths, URLs, digests, recipes and facts. Each function here is called by an
+actor, perhaps twice where its answer was lost.
+"""
+
+# ruff: noqa: D102  # the methods are Workers', Engine's and Provider's, and explained there
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import anyio.to_thread
+
+from batch_removebg.engine import process
+from batch_removebg.errors import DiskError, OutputBroken, SettingsError
+from batch_removebg.hashing import sha256_hex
+from batch_removebg.model import Item, Matte, Provider, ProxySpec, Reference
+from batch_removebg.net import fetch
+from batch_removebg.providers.base import Wrapper
+from batch_removebg.providers.replicate import Endpoint, Replicate
+from batch_removebg.storage.alpha_cache import AlphaCache
+from batch_removebg.storage.atomic import disk_errors, make_folder
+from batch_removebg.storage.layout import ALPHAS, SPOOL
+from batch_removebg.storage.on_disk import OnDisk
+from batch_removebg.storage.spool import Held, Spooled, loaded
+
+from .base import Alpha, Find, Read, kept_alpha
+from .reading import Reader
+
+if TYPE_CHECKING:
+    from batch_removebg.finish.options import Finish, Finished
+    from batch_removebg.imaging.decode import Proxy
+    from batch_removebg.imaging.format import Limits
+    from batch_removebg.imaging.probe import Measured
+    from batch_removebg.net.headers import Header
+
+_STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
+_PROBE = "probe"  # a file that shows whether a node reaches OUT
+T = TypeVar("T")
+
+
+class Pool(Protocol):
+    """Actors."""
+
+    async def isolated(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
+        """As `Cpu.isolated`."""
+
+    def hurry(self) -> None:
+        """As `Cpu.hurry`."""
+
+    def close(self) -> None:
+        """End them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Spooled):
+    """A source, where it lies, and what was seen of it."""
+
+    measured: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Reference):
+    """An alpha that workers find."""
+
+    find: Find
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a run's actors share: bounds, and the folders of one OUT."""
+
+    out: Path
+    limits: Limits
+    fetching: fetch.FetchPolicy
+    headers: Sequence[Header] = ()
+    forms: Sequence[str] = ()  # formats of the pictures
+
+    @property
+    def spool(self) -> Path:
+        return self.out / SPOOL
+
+    @property
+    def alphas(self) -> AlphaCache:
+        return AlphaCache(self.out / ALPHAS)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Workers that a pool has."""
+
+    pool: Pool
+    place: Place
+    load: process.Load | None  # of the cluster's own network; None: an API has one
+
+    async def read(self, item: Item, known: fetch.Validators) -> Read:
+        if item.path is not None:
+            item = replace(item, path=item.path.absolute())
+        return await self._ask(self.place.fetching.seconds, look, self.place, item, known)
+
+    async def sha256(self, source: Held) -> str:
+        return _source(source).sha256
+
+    async def measured(self, source: Held, forms: Sequence[str]) -> Measured:
+        return _source(source).measured
+
+    async def proxy(self, seconds: float, source: Held, spec: ProxySpec, fingerprint: str) -> Proxy:
+        if self.load is None:
+            made, at = await self._ask(seconds, shown, self.place, source, spec)
+            return replace(made, data=await anyio.to_thread.run_sync(_used_up, at))
+        from batch_removebg.imaging.decode import Proxy
+
+        return Proxy(pickle.dumps((source, spec, fingerprint)), "", 0, 0)  # for `RemoteEngine`
+
+    async def matte(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
+        if isinstance(output, bytes):  # it came in an answer
+            output = await anyio.to_thread.run_sync(Spooled.of, self.place.spool, output)
+        await self._ask(seconds, bought, self.place, output, fingerprint, width, height)
+        output.drop(self.place.spool)
+        return Found(partial(kept_alpha, self.place.alphas, fingerprint))
+
+    async def alpha(self, find: Find) -> Found | None:
+        return Found(find) if await self._ask(0.0, there, find) else None
+
+    async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
+        return await self._ask(seconds, made, self.place, source, alpha, wanted)
+
+    def engine(self) -> RemoteEngine:
+        """The cluster's own network."""
+        assert self.load is not None  # noqa: S101  # asked for by the local provider alone
+        return RemoteEngine(self.pool, self.place, self.load)
+
+    def outputs_of(self, api: Provider, endpoint: Endpoint) -> Provider:
+        """The provider of an API, whose outputs are fetched by these workers."""
+        return Outputs(api, endpoint, self.pool, self.place)
+
+    def let_go(self, source: Held) -> None:
+        _source(source).drop(self.place.spool)
+
+    def hurry(self) -> None:
+        self.pool.hurry()
+
+    async def _ask(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
+        return await self.pool.isolated(seconds + _STORAGE, function, *args)
+
+
+class RemoteEngine:
+    """An Engine of actors that keep the network loaded."""
+
+    def __init__(self, pool: Pool, place: Place, load: process.Load) -> None:
+        """`load`: can be pickled, and finds the weights on each node."""
+        self._pool, self._place, self._load = pool, place, load
+        self.close = pool.close
+
+    async def open(self) -> str:
+        return await self._pool.isolated(process.PATIENCE, process.used, self._load)
+
+    async def matte(self, small: bytes) -> Found:
+        _, _, fingerprint = pickle.loads(small)  # noqa: S301  # ours, see `Remote.proxy`
+        await self._pool.isolated(process.PATIENCE + _STORAGE, cut, self._place, self._load, small)
+        return Found(partial(kept_alpha, self._place.alphas, fingerprint))
+
+
+class Outputs(Wrapper):
+    """A Provider of an API whose outputs actors fetch."""
+
+    def __init__(self, inner: Provider, endpoint: Endpoint, pool: Pool, place: Place) -> None:
+        super().__init__(inner)
+        self._fetch = partial(pool.isolated, place.fetching.seconds + _STORAGE, output, place, endpoint)
+
+    async def fetch(self, url: str) -> bytes | Matte | Reference:
+        inside = isinstance(url, OnDisk) or url.startswith("data:")  # an answer, which has come already
+        return await (self.inner.fetch(url) if inside else self._fetch(url))
+
+
+@asynccontextmanager
+async def opened(address: str, place: Place, load: process.Load | None, *, gpus: float) -> AsyncIterator[Pool]:
+    """A pool whose actors have shown that they reach OUT and, if asked to, can load the network.
+
+    `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
+    Raises SettingsError.
+    """
+    token = token_hex(16)
+    try:
+        await anyio.to_thread.run_sync(_begin, place.spool, token)
+        async with open_pool(address, gpus, partial(ready, place, token, load)) as pool:
+            yield pool
+    finally:
+        shutil.rmtree(place.spool, ignore_errors=True)
+
+
+def open_pool(address: str, gpus: float, load: Callable[[], None]) -> AbstractAsyncContextManager[Pool]:
+    """A pool of Ray's actors, which begin by `load`."""
+    version, of_ray = import_module("batch_removebg").__version__, import_module("batch_removebg.workers.ray_pool")
+    pool: AbstractAsyncContextManager[Pool] = of_ray.RayPool.opened(address, version=version, gpus=gpus, load=load)
+    return pool
+
+
+def _begin(spool: Path, token: str) -> None:
+    shutil.rmtree(spool, ignore_errors=True)  # what a run left that was killed
+    make_folder(spool)
+    with disk_errors(spool):
+        (spool / _PROBE).write_text(token, "ascii")
+
+
+def ready(place: Place, token: str, load: process.Load | None) -> None:
+    """Raise SettingsError where a node can't do the run's work."""
+    probe = place.spool / _PROBE
+    try:
+        same = probe.read_text("ascii") == token
+        Spooled.of(place.spool, b"").drop(place.spool)
+    except (OSError, DiskError):
+        same = False
+    if not same:
+        raise SettingsError(f"{place.out} isn't there, or can't be written: --out must lie where all nodes reach it")
+    if load is not None:
+        process.network(load)
+
+
+def look(place: Place, item: Item, known: fetch.Validators) -> Read:
+    """A source, hashed and measured; what comes from the web waits in a file."""
+    from batch_removebg.imaging import probe
+
+    found = asyncio.run(_read(place, item, known))
+    if found.unchanged:
+        return Read(b"", found.validators, unchanged=True)
+    data = found.body
+    measured = probe.measure(data, place.limits, place.forms)
+    path = item.path or Spooled.of(place.spool, data).path
+    return Read(Source(path, sha256_hex(data), len(data), measured), found.validators)
+
+
+async def _read(place: Place, item: Item, known: fetch.Validators) -> fetch.Fetched:
+    async with fetch.lazy_session(public_only=place.fetching.public_only, reuse=False) as session:
+        return await Reader(session, place.fetching, place.headers).read(item, known)
+
+
+def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spooled]:
+    """What a provider is shown of a source, and where its bytes are."""
+    from batch_removebg.imaging.decode import proxy
+
+    made = proxy(source.read(), spec, place.limits)
+    return replace(made, data=b""), Spooled.of(place.spool, made.data)
+
+
+def cut(place: Place, load: process.Load, asked: bytes) -> None:
+    """Keep the alpha that the network finds in a source."""
+    from batch_removebg.engine import network
+    from batch_removebg.imaging.decode import proxy
+
+    source, spec, fingerprint = pickle.loads(asked)  # noqa: S301  # ours, see `Remote.proxy`
+    small = proxy(source.read(), spec, place.limits).data
+    _keep(place, fingerprint, network.matte(process.network(load), small))
+
+
+def output(place: Place, endpoint: Endpoint, url: str) -> Spooled:
+    """An output of an API, fetched."""
+    return Spooled.of(place.spool, asyncio.run(_fetched(place, endpoint, url)))
+
+
+async def _fetched(place: Place, endpoint: Endpoint, url: str) -> bytes:
+    public_only = place.fetching.public_only
+    async with (
+        fetch.lazy_session(public_only=False, reuse=False) as own,
+        fetch.lazy_session(public_only=public_only, reuse=False) as foreign,
+    ):
+        return await Replicate(own(), endpoint, foreign=foreign(), fetching=place.fetching).fetch(url)
+
+
+def bought(place: Place, output: Spooled, fingerprint: str, width: int, height: int) -> None:
+    """Keep the alpha in an output."""
+    from batch_removebg.matting.matte import matte_of
+
+    _keep(place, fingerprint, matte_of(output.read(), width=width, height=height, limits=place.limits))
+
+
+def _keep(place: Place, fingerprint: str, matte: Matte) -> None:
+    from batch_removebg.matting.matte import encode_matte
+
+    place.alphas.keep(fingerprint, encode_matte(matte))
+
+
+def there(find: Find) -> bool:
+    """Whether an alpha is found."""
+    return find() is not None
+
+
+def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) -> list[Finished]:
+    """The pictures, each in a durable file that waits for its name."""
+    from batch_removebg.finish import finish
+
+    matte = alpha.find()
+    if matte is None:
+        raise OutputBroken("the kept alpha is gone, or damaged")
+    pictures = finish.finish(source.read(), matte, wanted, place.limits)
+    return [replace(one, data=Spooled.of(place.spool, loaded(one.data), durable=True)) for one in pictures]
+
+
+def _source(source: Held) -> Source:
+    assert isinstance(source, Source)  # noqa: S101  # there are no others in such a run
+    return source
+
+
+def _used_up(at: Spooled) -> bytes:
+    data = at.read()
+    at.path.unlink(missing_ok=True)
+    return data
