@@ -152,7 +152,7 @@ class Applier:
         """The bytes of an item's source; raises OtherPicture, or SourceError where they can't be had now."""
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
             workers = assemble.workers_here(session, settings, self._cpu)
-            sources = assemble.sources(workers, settings, self._clock, self._clock.sleep)
+            sources = assemble.sources(workers, self._clock, self._clock.sleep)
             try:
                 data = loaded((await sources.read(item)).body)
             except NotNow as later:
@@ -197,8 +197,9 @@ class Applier:
         settings = await anyio.to_thread.run_sync(_settings, self._out, ledger.fold)
         nobody = cast("Provider", SimpleNamespace(capabilities=Capabilities(billed=False)))  # nothing is bought here
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
+            workers = assemble.workers_here(session, settings, self._cpu)
             context = assemble.context_of(
-                settings, nobody, ledger, session, cpu=self._cpu, clock=self._clock, listener=ignore
+                settings, nobody, ledger, workers, cpu=self._cpu, clock=self._clock, listener=ignore
             )
             for key, state in sorted(edits.late(ledger.fold), key=lambda late: late[0] != first):
                 if self._clock.monotonic() - begun > _LONGEST:

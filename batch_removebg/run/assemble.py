@@ -75,7 +75,9 @@ _OTHERS_AT_ONCE = 16.0
 
 
 def shared(settings: Settings) -> Settings:
-    """The same with paths that mean the same on all nodes of a cluster."""
+    """The same with paths that mean the same on all nodes, where workers are those of a cluster."""
+    if not settings.away:
+        return settings
     model = settings.model
     if model is not None and model.endswith(".onnx"):
         model = str(Path(model).expanduser().absolute())
@@ -83,7 +85,7 @@ def shared(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def away(settings: Settings) -> AsyncIterator[remote.Remote | None]:
+async def _away(settings: Settings) -> AsyncIterator[remote.Remote | None]:
     """The workers of a cluster, where the run has some."""
     if not settings.away:
         yield None
@@ -105,28 +107,29 @@ async def provider(
     clock: Clock,
     cpu: Cpu,
     loaded: Callable[[str], Awaitable[object]],
-    workers: remote.Remote | None,
-) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
-    """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
+) -> AsyncIterator[tuple[Provider, Workers]]:
+    """The bare provider, and the workers; `loaded` is called with what the engine runs on."""
     async with (
+        _away(settings) as cluster,
         fetch.lazy_session(public_only=False, read_ahead=_ANSWER_AHEAD) as api,
         fetch.lazy_session(public_only=False, reuse=False) as outputs,
         fetch.lazy_session(public_only=settings.public_only, reuse=False) as foreign,
     ):
+        workers: Workers = cluster or workers_here(foreign, settings, cpu)
         if settings.own is not None:
-            yield settings.own, foreign
+            yield settings.own, workers
             return
         if settings.local:
             from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            engine: process.Engine | None = None if workers is None else workers.engine()
+            engine: process.Engine | None = None if cluster is None else cluster.engine()
             if engine is None:
                 load = partial(process.opened, settings.network, settings.device, settings.precision)
                 engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
-            raised = WorkFailed if workers is None else ItemError
+            raised = WorkFailed if cluster is None else ItemError
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded, raised=raised)) as local:
-                yield local, foreign
+                yield local, workers
             return
         api_of = Replicate(
             endpoint=(endpoint := settings.endpoint()),
@@ -141,7 +144,7 @@ async def provider(
             foreign=foreign(),
             outputs=outputs(),
         )
-        yield workers.outputs_of(api_of, endpoint) if workers is not None else api_of, foreign
+        yield cluster.outputs_of(api_of, endpoint) if cluster is not None else api_of, workers
 
 
 def looked(settings: Settings) -> IndexedFold:
@@ -239,7 +242,6 @@ def workers_here(session: Callable[[], aiohttp.ClientSession], settings: Setting
 
 def sources(
     workers: Workers,
-    settings: Settings,
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]],
     listener: Listener = ignore,
@@ -258,20 +260,18 @@ def context_of(
     settings: Settings,
     bare: Provider,
     ledger: Ledger,
-    session: Callable[[], aiohttp.ClientSession],
+    workers: Workers,
     *,
     cpu: Cpu,
     clock: Clock,
     listener: Listener,
-    workers: Workers | None = None,
     stream: bool = False,
 ) -> Context:
     """What the stages share, before the provider is wrapped."""
     gate = Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
-    brake, workers = Brake(gate.close, known), workers or workers_here(session, settings, cpu)
-    read = sources(workers, settings, clock, gate.sleep, listener)
+    brake, read = Brake(gate.close, known), sources(workers, clock, gate.sleep, listener)
     recipe, arrivals = recipe_of(settings), settings.lasting.arrivals
     return Context(bare, ledger, recipe, read, cpu, workers, limits, shape, clock, gate, listener, brake, arrivals)
 

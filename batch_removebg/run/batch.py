@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from math import inf
 from pathlib import Path
 from uuid import uuid4
 
@@ -55,7 +54,7 @@ async def run(
     run_id: str = "",
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock, run_id = clock or Clock(), run_id or str(uuid4())
+    clock, run_id, settings = clock or Clock(), run_id or str(uuid4()), assemble.shared(settings)
     listener(Event(Kind.BEGUN, text=run_id))
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
@@ -74,8 +73,6 @@ async def _run(
     ends: Window | None,
     run_id: str,
 ) -> Summary:
-    if settings.away:
-        settings = assemble.shared(settings)
     out, pruned = settings.out, 0
     begun = clock.monotonic()
     async with AsyncExitStack() as stack:
@@ -91,10 +88,9 @@ async def _run(
         ledger = await stack.enter_async_context(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
         )
-        workers = await stack.enter_async_context(assemble.away(settings))
-        cpu = Cpu(budget=settings.pixels() if workers is None else inf)
-        provider, session = await stack.enter_async_context(
-            assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)), workers)
+        cpu = Cpu(budget=settings.pixels())
+        provider, workers = await stack.enter_async_context(
+            assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
         )
         provider, listener = stack.enter_context(traced(provider, listener, run_id))
         if ledger.aside:
@@ -109,15 +105,7 @@ async def _run(
         await ledger.append(_started(settings, provider, count, run_id))
         await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
-            settings,
-            provider,
-            ledger,
-            session,
-            cpu=cpu,
-            clock=clock,
-            listener=listener,
-            workers=workers,
-            stream="-" in inputs,
+            settings, provider, ledger, workers, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
         pipeline = assemble.pipeline(inputs, settings, context, handle_signals=handle_signals, window=ends)
         await pipeline.run()

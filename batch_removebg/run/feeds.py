@@ -29,7 +29,7 @@ async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) ->
     with TemporaryDirectory(prefix="batch-removebg-", ignore_cleanup_errors=True) as folder:
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
             workers, found = workers_here(session, settings, Cpu(budget=settings.pixels())), list(inputs)
-            source = sources(workers, settings, clock, clock.sleep)
+            source = sources(workers, clock, clock.sleep)
             for nth, url in enumerate(inputs):
                 if is_feed(url):
                     # Without `.gz`: fetched, it is unpacked.

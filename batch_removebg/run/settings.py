@@ -281,9 +281,9 @@ class Settings(Options):
         """Bounds of what is read and fetched."""
         return FetchPolicy(size=self.max_size << 20, public_only=self.public_only)
 
-    def pixels(self) -> int:
-        """Bytes that pictures in work (fetched, decoded, composed, encoded) may take together."""
-        return self._memory() - self.answers()
+    def pixels(self) -> float:
+        """Bytes that pictures in work (fetched, decoded, composed, encoded) may take together on this machine."""
+        return inf if self.away else self._memory() - self.answers()
 
     def answers(self) -> int:
         """Bytes that an API's long answers may take together."""

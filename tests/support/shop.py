@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from batch_removebg.cli import main
+from batch_removebg.clock import Clock
+from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble
+from batch_removebg.run.settings import Settings
 from tests.support.doubles import ScriptedProvider, photo
 
 KEY = "r8_SecretOfTheShop1234567890"
@@ -24,8 +27,8 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
     made = ScriptedProvider()
 
     @asynccontextmanager
-    async def provided(*_: Any) -> AsyncIterator[tuple[ScriptedProvider, None]]:
-        yield made, None
+    async def provided(settings: Settings, clock: Clock, cpu: Cpu, loaded: object) -> AsyncIterator[Any]:
+        yield made, assemble.workers_here(lambda: None, settings, cpu)
 
     monkeypatch.setattr(assemble, "provider", provided)
     monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
