@@ -202,9 +202,9 @@ async def opened(address: str, place: Place, load: process.Load | None, *, gpus:
 
 def open_pool(address: str, gpus: float, load: Callable[[], None]) -> AbstractAsyncContextManager[Pool]:
     """A pool of Ray's actors, which begin by `load`."""
-    version, of_ray = import_module("batch_removebg").__version__, import_module("batch_removebg.workers.ray_pool")
-    pool: AbstractAsyncContextManager[Pool] = of_ray.RayPool.opened(address, version=version, gpus=gpus, load=load)
-    return pool
+    from .ray_pool import RayPool
+
+    return RayPool.opened(address, version=import_module("batch_removebg").__version__, gpus=gpus, load=load)
 
 
 def _begin(spool: Path, token: str) -> None:
