@@ -93,7 +93,7 @@ class Cluster:
                 import platform
 
                 try:
-                    from batch_removebg import __version__ as version
+                    version = importlib.import_module("batch_removebg").__version__
                 except ImportError:
                     version = "missing"
                 node = ray.get_runtime_context().get_node_id()

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from anyio.abc import Process
 
 from tests.crash.bench import LONG, Crashes, saved_lines
 from tests.support.fake_api import FakeApi
@@ -46,6 +47,12 @@ async def all_gone(mark: str) -> float:
     return time.monotonic() - since
 
 
+async def grown(ledger: Path, fatal: int, process: Process) -> None:
+    """Wait until the ledger has so many lines."""
+    while lines(ledger) < fatal and process.returncode is None:  # noqa: ASYNC110  # another process writes it
+        await anyio.sleep(0.02)
+
+
 async def test_a_run_with_a_cluster_killed_over_and_over_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
     rng, mark, longest = random.Random(7), f"run-{uuid4()}", 0.0
     async with FakeApi() as api:
@@ -56,8 +63,7 @@ async def test_a_run_with_a_cluster_killed_over_and_over_loses_nothing_and_leave
         for _ in range(KILLS):
             async with bench.begun() as process:
                 fatal = lines(ledger) + rng.randint(1, 3 * ITEMS // KILLS)
-                while lines(ledger) < fatal and process.returncode is None:
-                    await anyio.sleep(rng.uniform(0, 0.05))
+                await grown(ledger, fatal, process)
                 process.kill()
                 await bench.ended(process)
             longest = max(longest, await all_gone(mark))
