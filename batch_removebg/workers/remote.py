@@ -9,6 +9,7 @@ actor, perhaps twice where its answer was lost.
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import anyio.to_thread
 
 from batch_removebg.engine import process
-from batch_removebg.errors import DiskError, OutputBroken, SettingsError
+from batch_removebg.errors import DiskError, OutputBroken, SettingsError, SourceError
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, Matte, Provider, ProxySpec, Reference
 from batch_removebg.net import fetch
@@ -61,6 +62,10 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """End them all."""
+
+
+class Hidden(SourceError):
+    """A file that a node can't read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,13 @@ class Remote:
     async def read(self, item: Item, known: fetch.Validators) -> Read:
         if item.path is not None:
             item = replace(item, path=item.path.absolute())
-        return await self._ask(self.place.fetching.seconds, look, self.place, item, known)
+        try:
+            return await self._ask(self.place.fetching.seconds, look, self.place, item, known)
+        except Hidden:
+            if item.path is not None and os.access(item.path, os.R_OK):
+                where = "sources must lie where all nodes reach them, at the same paths"
+                raise SettingsError(f"{item.path} can be read here, but not on a node: {where}") from None
+            raise
 
     async def sha256(self, source: Held) -> str:
         return _source(source).sha256
@@ -232,7 +243,12 @@ def look(place: Place, item: Item, known: fetch.Validators) -> Read:
     """A source, hashed and measured; what comes from the web waits in a file."""
     from batch_removebg.imaging import probe
 
-    found = asyncio.run(_read(place, item, known))
+    try:
+        found = asyncio.run(_read(place, item, known))
+    except SourceError as error:
+        if item.path is None or os.access(item.path, os.R_OK):
+            raise
+        raise Hidden(str(error)) from error
     if found.unchanged:
         return Read(b"", found.validators, unchanged=True)
     data = found.body

@@ -13,6 +13,7 @@ from PIL import Image
 from batch_removebg import SettingsError, run_batch
 from batch_removebg.engine import network, process, weights
 from batch_removebg.engine.runtimes import opening
+from batch_removebg.errors import RateLimited
 from batch_removebg.run.summary import Summary
 from batch_removebg.workers import remote
 from tests.support.actors import ThreadPool
@@ -128,6 +129,32 @@ async def test_a_node_that_does_not_reach_out_is_named_with_the_remedy(
     pool.before = elsewhere
     with pytest.raises(SettingsError, match="isn't there, or can't be written: out must lie where all nodes reach"):
         await run_batch(photos, out=tmp_path / "out", workers="ray")
+
+
+async def test_a_node_that_does_not_reach_the_sources_ends_the_run_and_fails_no_item(
+    pool: ThreadPool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(name: str) -> None:
+        if name == "look":
+            raise remote.Hidden("does not exist: 0.png (from photos)")
+
+    pool.before = hidden
+    summary = await run_batch(photos, out=tmp_path / "out", workers="ray")
+    assert (summary.exit_code, summary.failed, summary.pending) == (2, 0, 4)
+    assert "can be read here, but not on a node: sources must lie where all nodes reach them" in str(summary.stopped)
+    (tmp_path / "list.txt").write_text("gone.png\n")
+    gone = await run_batch(tmp_path / "list.txt", out=tmp_path / "gone", workers="ray")
+    assert (gone.exit_code, gone.failed) == (3, 1)
+
+
+async def test_what_a_host_asks_for_reaches_the_run(pool: ThreadPool) -> None:
+    def busy(name: str) -> None:
+        raise RateLimited("slow down", retry_after=7.0, limit=(2.0, 5.0))
+
+    pool.before = busy
+    with pytest.raises(RateLimited, match="slow down") as raised:
+        await pool.isolated(0.0, abs, 1)
+    assert (raised.value.retry_after, raised.value.limit) == (7.0, (2.0, 5.0))
 
 
 @pytest.mark.parametrize(
