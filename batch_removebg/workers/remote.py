@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio.to_thread
 
-from batch_removebg.engine import process
-from batch_removebg.errors import DiskError, OutputBroken, SettingsError, SourceError
+from batch_removebg.engine import process, weights
+from batch_removebg.errors import DiskError, OutputBroken, SettingsError, SourceError, WeightsMissing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, Matte, Provider, ProxySpec, Reference
 from batch_removebg.net import fetch
@@ -40,11 +40,14 @@ from .base import Alpha, Find, Read, kept_alpha
 from .reading import Reader
 
 if TYPE_CHECKING:
+    from batch_removebg.engine.network import Network
     from batch_removebg.finish.options import Finish, Finished
     from batch_removebg.imaging.decode import Proxy
     from batch_removebg.imaging.format import Limits
     from batch_removebg.imaging.probe import Measured
     from batch_removebg.net.headers import Header
+
+    Load = partial[Network]  # of `process.opened`, whose first argument says which
 
 _STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
 _PROBE = "probe"  # a file that shows whether a node reaches OUT
@@ -107,7 +110,7 @@ class Remote:
 
     pool: Pool
     place: Place
-    load: process.Load | None  # of the cluster's own network; None: an API has one
+    load: Load | None  # of the cluster's own network; None: an API has one
 
     async def read(self, item: Item, known: fetch.Validators) -> Read:
         if item.path is not None:
@@ -169,7 +172,7 @@ class Remote:
 class RemoteEngine:
     """An Engine of actors that keep the network loaded."""
 
-    def __init__(self, pool: Pool, place: Place, load: process.Load) -> None:
+    def __init__(self, pool: Pool, place: Place, load: Load) -> None:
         """`load`: can be pickled, and finds the weights on each node."""
         self._pool, self._place, self._load = pool, place, load
         self.close = pool.close
@@ -196,7 +199,7 @@ class Outputs(Wrapper):
 
 
 @asynccontextmanager
-async def opened(address: str, place: Place, load: process.Load | None, *, gpus: float) -> AsyncIterator[Pool]:
+async def opened(address: str, place: Place, load: Load | None, *, gpus: float) -> AsyncIterator[Pool]:
     """A pool whose actors have shown that they reach OUT and, if asked to, can load the network.
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
@@ -225,7 +228,7 @@ def _begin(spool: Path, token: str) -> None:
         (spool / _PROBE).write_text(token, "ascii")
 
 
-def ready(place: Place, token: str, load: process.Load | None) -> None:
+def ready(place: Place, token: str, load: Load | None) -> None:
     """Raise SettingsError where a node can't do the run's work."""
     probe = place.spool / _PROBE
     try:
@@ -236,7 +239,15 @@ def ready(place: Place, token: str, load: process.Load | None) -> None:
     if not same:
         raise SettingsError(f"{place.out} isn't there, or can't be written: --out must lie where all nodes reach it")
     if load is not None:
+        _require(load.args[0])
         process.network(load)
+
+
+def _require(model: weights.Weights) -> None:
+    for part in model.parts:
+        if weights.find(part) is None:
+            bring = f"put {part.path} there" if part.own else f"run `batch-removebg models pull {part.name}` there"
+            raise WeightsMissing(f"the weights of {part.name} aren't there, or are damaged: {bring}")
 
 
 def look(place: Place, item: Item, known: fetch.Validators) -> Read:
@@ -270,7 +281,7 @@ def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spoole
     return replace(made, data=b""), Spooled.of(place.spool, made.data)
 
 
-def cut(place: Place, load: process.Load, asked: bytes) -> None:
+def cut(place: Place, load: Load, asked: bytes) -> None:
     """Keep the alpha that the network finds in a source."""
     from batch_removebg.engine import network
     from batch_removebg.imaging.decode import proxy

@@ -31,6 +31,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> ThreadPool:
     monkeypatch.setattr(remote, "open_pool", made.opened)
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda *_: "")
+    monkeypatch.setattr(weights, "find", lambda model: model.path)
     monkeypatch.setattr(network, "opened", lambda *_: LeftHalf())
     monkeypatch.setattr(process, "_loaded", [])
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
@@ -129,6 +130,15 @@ async def test_a_node_that_does_not_reach_out_is_named_with_the_remedy(
     pool.before = elsewhere
     with pytest.raises(SettingsError, match="isn't there, or can't be written: out must lie where all nodes reach"):
         await run_batch(photos, out=tmp_path / "out", workers="ray")
+
+
+async def test_a_node_without_the_weights_is_told_how_to_get_them(
+    pool: ThreadPool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "find", lambda model: None)
+    remedy = r"^the weights of u2netp aren't there, or are damaged: run `batch-removebg models pull u2netp` there$"
+    with pytest.raises(SettingsError, match=remedy):
+        await run_batch(photos, out=tmp_path / "out", workers="ray", model="u2netp")
 
 
 async def test_a_node_that_does_not_reach_the_sources_ends_the_run_and_fails_no_item(
