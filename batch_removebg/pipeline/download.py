@@ -180,7 +180,7 @@ class Downloader:
         prepared, square = predicted.prepared, self.context.recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
         seconds = patience(self.context.limits.max_pixels)
-        return await self._of_output(self.context.workers.matte(seconds, output, prepared.fingerprint, width, height))
+        return await self._of_output(self.context.workers.bought(seconds, output, prepared.fingerprint, width, height))
 
     async def _of_output(self, made: Awaitable[T]) -> T:
         """What is made of an output; raises WorkFailed where that crashes: it would with another, too."""

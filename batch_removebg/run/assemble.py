@@ -58,6 +58,7 @@ from batch_removebg.storage.naming import Claims
 from batch_removebg.workers import reading
 from batch_removebg.workers.base import Workers
 from batch_removebg.workers.here import Here
+from batch_removebg.workers.remote import Outputs, Place, Remote, joined
 
 from .settings import Settings
 from .window import Window, keep
@@ -65,7 +66,7 @@ from .window import Window, keep
 if TYPE_CHECKING:
     import aiohttp
 
-    from batch_removebg.workers import remote
+    from batch_removebg.engine.network import Network
 
 
 _ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
@@ -85,28 +86,27 @@ def shared(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def _away(settings: Settings) -> AsyncIterator[remote.Remote | None]:
+async def _away(settings: Settings) -> AsyncIterator[Remote | None]:
     """The workers of a cluster, where the run has some."""
     if not settings.away:
         yield None
         return
-    from batch_removebg.engine import process
-    from batch_removebg.workers import remote
-
     forms = tuple(finish.format for finish in recipe_of(settings).finishes)
-    place = remote.Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms)
-    load = partial(process.opened, settings.network, settings.device, settings.precision) if settings.local else None
-    gpus = 1.0 if settings.local and settings.device == "cuda" else 0.0
-    async with remote.opened(settings.workers, place, load, gpus=gpus) as pool:
-        yield remote.Remote(pool, place, load)
+    place = Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms)
+    load, gpus = _load(settings) if settings.local else None, float(settings.local and settings.device == "cuda")
+    async with joined(settings.workers, place, load, gpus=gpus) as workers:
+        yield workers
+
+
+def _load(settings: Settings) -> partial[Network]:
+    from batch_removebg.engine import process
+
+    return partial(process.opened, settings.network, settings.device, settings.precision)
 
 
 @asynccontextmanager
 async def provider(
-    settings: Settings,
-    clock: Clock,
-    cpu: Cpu,
-    loaded: Callable[[str], Awaitable[object]],
+    settings: Settings, clock: Clock, cpu: Cpu, loaded: Callable[[str], Awaitable[object]]
 ) -> AsyncIterator[tuple[Provider, Workers]]:
     """The bare provider, and the workers; `loaded` is called with what the engine runs on."""
     async with (
@@ -123,16 +123,14 @@ async def provider(
             from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            engine: process.Engine | None = None if cluster is None else cluster.engine()
-            if engine is None:
-                load = partial(process.opened, settings.network, settings.device, settings.precision)
-                engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu)
-            raised = WorkFailed if cluster is None else ItemError
+            load, raised = _load(settings), WorkFailed if cluster is None else ItemError
+            engine: process.Engine = cluster or (settings.lasting.engines or process.NetworkProcess)(load, cpu)
             async with aclosing(LocalProvider(settings.network, engine, loaded=loaded, raised=raised)) as local:
                 yield local, workers
             return
-        api_of = Replicate(
-            endpoint=(endpoint := settings.endpoint()),
+        endpoint = settings.endpoint()
+        remote = Replicate(
+            endpoint=endpoint,
             name=settings.provider,
             capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
             proxy=ProxySpec(longest=settings.proxy_size),
@@ -144,7 +142,7 @@ async def provider(
             foreign=foreign(),
             outputs=outputs(),
         )
-        yield cluster.outputs_of(api_of, endpoint) if cluster is not None else api_of, workers
+        yield remote if cluster is None else Outputs(remote, endpoint, cluster), workers
 
 
 def looked(settings: Settings) -> IndexedFold:

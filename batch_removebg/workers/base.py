@@ -48,7 +48,7 @@ class Workers(Protocol):
     async def proxy(self, seconds: float, source: Held, spec: ProxySpec, fingerprint: str) -> Proxy:
         """What the provider is shown of it; see `decode.proxy`. `fingerprint`: of the alpha that is bought for it."""
 
-    async def matte(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Alpha:
+    async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Alpha:
         """The alpha in a provider's output; see `matte_of`."""
 
     async def alpha(self, find: Find) -> Alpha | None:

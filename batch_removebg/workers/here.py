@@ -50,7 +50,7 @@ class Here:
 
         return await self.cpu.isolated(seconds, proxy, source, spec, self.limits)
 
-    async def matte(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Matte:
+    async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Matte:
         from batch_removebg.matting.matte import matte_of
 
         read = partial(matte_of, width=width, height=height, limits=self.limits)

@@ -1,7 +1,7 @@
 """Workers of a cluster: they read sources, keep alphas and write pictures themselves, in storage that all nodes share.
 
-What passes between them and the run are paths, URLs, digests, recipes and facts. Each function here is called by an
-actor, perhaps twice where its answer was lost.
+What passes between them and the run are paths, URLs, digests, recipes and facts. Each function below the classes is
+called by an actor, perhaps twice where its answer was lost.
 """
 
 # ruff: noqa: D102  # the methods are Workers', Engine's and Provider's, and explained there
@@ -13,13 +13,13 @@ import os
 import pickle
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.to_thread
 
@@ -37,6 +37,7 @@ from batch_removebg.storage.on_disk import OnDisk
 from batch_removebg.storage.spool import Held, Spooled, loaded
 
 from .base import Alpha, Find, Read, kept_alpha
+from .ray_pool import RayPool
 from .reading import Reader
 
 if TYPE_CHECKING:
@@ -52,19 +53,6 @@ if TYPE_CHECKING:
 _STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
 _PROBE = "probe"  # a file that shows whether a node reaches OUT
 T = TypeVar("T")
-
-
-class Pool(Protocol):
-    """Actors."""
-
-    async def isolated(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
-        """As `Cpu.isolated`."""
-
-    def hurry(self) -> None:
-        """As `Cpu.hurry`."""
-
-    def close(self) -> None:
-        """End them all."""
 
 
 class Hidden(SourceError):
@@ -99,24 +87,28 @@ class Place:
     def spool(self) -> Path:
         return self.out / SPOOL
 
-    @property
-    def alphas(self) -> AlphaCache:
-        return AlphaCache(self.out / ALPHAS)
+    def alpha(self, fingerprint: str) -> Found:
+        return Found(partial(kept_alpha, AlphaCache(self.out / ALPHAS), fingerprint))
+
+    def keep(self, fingerprint: str, matte: Matte) -> None:
+        from batch_removebg.matting.matte import encode_matte
+
+        AlphaCache(self.out / ALPHAS).keep(fingerprint, encode_matte(matte))
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Workers that a pool has."""
+    """Workers that a pool has, and an Engine where they have the network, too."""
 
-    pool: Pool
+    pool: RayPool
     place: Place
-    load: Load | None  # of the cluster's own network; None: an API has one
+    load: Load | None  # can be pickled, and finds the weights on each node; None: an API has the network
 
     async def read(self, item: Item, known: fetch.Validators) -> Read:
         if item.path is not None:
             item = replace(item, path=item.path.absolute())
         try:
-            return await self._ask(self.place.fetching.seconds, look, self.place, item, known)
+            return await self.ask(self.place.fetching.seconds, look, item, known)
         except Hidden:
             if item.path is not None and os.access(item.path, os.R_OK):
                 where = "sources must lie where all nodes reach them, at the same paths"
@@ -130,34 +122,33 @@ class Remote:
         return _source(source).measured
 
     async def proxy(self, seconds: float, source: Held, spec: ProxySpec, fingerprint: str) -> Proxy:
-        if self.load is None:
-            made, at = await self._ask(seconds, shown, self.place, source, spec)
-            return replace(made, data=await anyio.to_thread.run_sync(_used_up, at))
         from batch_removebg.imaging.decode import Proxy
 
-        return Proxy(pickle.dumps((source, spec, fingerprint)), "", 0, 0)  # for `RemoteEngine`
+        if self.load is not None:
+            return Proxy(pickle.dumps((source, spec, fingerprint)), "", 0, 0)  # to be made where the network is
+        made, at = await self.ask(seconds, shown, source, spec)
+        data = await anyio.to_thread.run_sync(at.read)
+        at.drop(self.place.spool)
+        return replace(made, data=data)
 
-    async def matte(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
+    async def open(self) -> str:
+        return await self.ask(process.PATIENCE, used, self.load)
+
+    async def matte(self, small: bytes) -> Found:
+        return await self.ask(process.PATIENCE, cut, self.load, small)
+
+    async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
         if isinstance(output, bytes):  # it came in an answer
             output = await anyio.to_thread.run_sync(Spooled.of, self.place.spool, output)
-        await self._ask(seconds, bought, self.place, output, fingerprint, width, height)
+        found = await self.ask(seconds, kept, output, fingerprint, width, height)
         output.drop(self.place.spool)
-        return Found(partial(kept_alpha, self.place.alphas, fingerprint))
+        return found
 
     async def alpha(self, find: Find) -> Found | None:
-        return Found(find) if await self._ask(0.0, there, find) else None
+        return Found(find) if await self.ask(0.0, there, find) else None
 
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
-        return await self._ask(seconds, made, self.place, source, alpha, wanted)
-
-    def engine(self) -> RemoteEngine:
-        """The cluster's own network."""
-        assert self.load is not None  # noqa: S101  # asked for by the local provider alone
-        return RemoteEngine(self.pool, self.place, self.load)
-
-    def outputs_of(self, api: Provider, endpoint: Endpoint) -> Provider:
-        """The provider of an API, whose outputs are fetched by these workers."""
-        return Outputs(api, endpoint, self.pool, self.place)
+        return await self.ask(seconds, made, source, alpha, wanted)
 
     def let_go(self, source: Held) -> None:
         _source(source).drop(self.place.spool)
@@ -165,33 +156,19 @@ class Remote:
     def hurry(self) -> None:
         self.pool.hurry()
 
-    async def _ask(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
-        return await self.pool.isolated(seconds + _STORAGE, function, *args)
+    def close(self) -> None:
+        self.pool.close()
 
-
-class RemoteEngine:
-    """An Engine of actors that keep the network loaded."""
-
-    def __init__(self, pool: Pool, place: Place, load: Load) -> None:
-        """`load`: can be pickled, and finds the weights on each node."""
-        self._pool, self._place, self._load = pool, place, load
-        self.close = pool.close
-
-    async def open(self) -> str:
-        return await self._pool.isolated(process.PATIENCE, process.used, self._load)
-
-    async def matte(self, small: bytes) -> Found:
-        _, _, fingerprint = pickle.loads(small)  # noqa: S301  # ours, see `Remote.proxy`
-        await self._pool.isolated(process.PATIENCE + _STORAGE, cut, self._place, self._load, small)
-        return Found(partial(kept_alpha, self._place.alphas, fingerprint))
+    async def ask(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
+        return await self.pool.isolated(seconds + _STORAGE, function, self.place, *args)
 
 
 class Outputs(Wrapper):
-    """A Provider of an API whose outputs actors fetch."""
+    """A Provider of an API whose outputs workers fetch."""
 
-    def __init__(self, inner: Provider, endpoint: Endpoint, pool: Pool, place: Place) -> None:
+    def __init__(self, inner: Provider, endpoint: Endpoint, workers: Remote) -> None:
         super().__init__(inner)
-        self._fetch = partial(pool.isolated, place.fetching.seconds + _STORAGE, output, place, endpoint)
+        self._fetch = partial(workers.ask, workers.place.fetching.seconds, output, endpoint)
 
     async def fetch(self, url: str) -> bytes | Matte | Reference:
         inside = isinstance(url, OnDisk) or url.startswith("data:")  # an answer, which has come already
@@ -199,63 +176,51 @@ class Outputs(Wrapper):
 
 
 @asynccontextmanager
-async def opened(address: str, place: Place, load: Load | None, *, gpus: float) -> AsyncIterator[Pool]:
-    """A pool whose actors have shown that they reach OUT and, if asked to, can load the network.
+async def joined(address: str, place: Place, load: Load | None, *, gpus: float) -> AsyncIterator[Remote]:
+    """Workers that have shown that they reach OUT and, if asked to, can load the network; raises SettingsError.
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
-    Raises SettingsError.
     """
-    token = token_hex(16)
+    token, version = token_hex(16), import_module("batch_removebg").__version__
+    shutil.rmtree(place.spool, ignore_errors=True)  # what a run left that was killed
+    make_folder(place.spool)
+    with disk_errors(place.spool):
+        (place.spool / _PROBE).write_text(token, "ascii")
     try:
-        await anyio.to_thread.run_sync(_begin, place.spool, token)
-        async with open_pool(address, gpus, partial(ready, place, token, load)) as pool:
-            yield pool
+        begin = partial(ready, place, token, load)
+        async with RayPool.opened(address, version=version, gpus=gpus, load=begin) as pool:
+            yield Remote(pool, place, load)
     finally:
         shutil.rmtree(place.spool, ignore_errors=True)
 
 
-def open_pool(address: str, gpus: float, load: Callable[[], None]) -> AbstractAsyncContextManager[Pool]:
-    """A pool of Ray's actors, which begin by `load`."""
-    from .ray_pool import RayPool
-
-    return RayPool.opened(address, version=import_module("batch_removebg").__version__, gpus=gpus, load=load)
-
-
-def _begin(spool: Path, token: str) -> None:
-    shutil.rmtree(spool, ignore_errors=True)  # what a run left that was killed
-    make_folder(spool)
-    with disk_errors(spool):
-        (spool / _PROBE).write_text(token, "ascii")
-
-
 def ready(place: Place, token: str, load: Load | None) -> None:
     """Raise SettingsError where a node can't do the run's work."""
-    probe = place.spool / _PROBE
     try:
-        same = probe.read_text("ascii") == token
+        same = (place.spool / _PROBE).read_text("ascii") == token
         Spooled.of(place.spool, b"").drop(place.spool)
     except (OSError, DiskError):
         same = False
     if not same:
         raise SettingsError(f"{place.out} isn't there, or can't be written: --out must lie where all nodes reach it")
-    if load is not None:
-        _require(load.args[0])
-        process.network(load)
-
-
-def _require(model: weights.Weights) -> None:
-    for part in model.parts:
+    for part in load.args[0].parts if load is not None else ():
         if weights.find(part) is None:
             bring = f"put {part.path} there" if part.own else f"run `batch-removebg models pull {part.name}` there"
             raise WeightsMissing(f"the weights of {part.name} aren't there, or are damaged: {bring}")
+    if load is not None:
+        process.network(load)
 
 
 def look(place: Place, item: Item, known: fetch.Validators) -> Read:
     """A source, hashed and measured; what comes from the web waits in a file."""
     from batch_removebg.imaging import probe
 
+    async def read() -> fetch.Fetched:
+        async with fetch.lazy_session(public_only=place.fetching.public_only, reuse=False) as session:
+            return await Reader(session, place.fetching, place.headers).read(item, known)
+
     try:
-        found = asyncio.run(_read(place, item, known))
+        found = asyncio.run(read())
     except SourceError as error:
         if item.path is None or os.access(item.path, os.R_OK):
             raise
@@ -268,11 +233,6 @@ def look(place: Place, item: Item, known: fetch.Validators) -> Read:
     return Read(Source(path, sha256_hex(data), len(data), measured), found.validators)
 
 
-async def _read(place: Place, item: Item, known: fetch.Validators) -> fetch.Fetched:
-    async with fetch.lazy_session(public_only=place.fetching.public_only, reuse=False) as session:
-        return await Reader(session, place.fetching, place.headers).read(item, known)
-
-
 def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spooled]:
     """What a provider is shown of a source, and where its bytes are."""
     from batch_removebg.imaging.decode import proxy
@@ -281,44 +241,44 @@ def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spoole
     return replace(made, data=b""), Spooled.of(place.spool, made.data)
 
 
-def cut(place: Place, load: Load, asked: bytes) -> None:
-    """Keep the alpha that the network finds in a source."""
+def used(_: Place, load: Load) -> str:
+    """What the network runs on."""
+    return process.used(load)
+
+
+def cut(place: Place, load: Load, asked: bytes) -> Found:
+    """The alpha that the network finds in a source, kept."""
     from batch_removebg.engine import network
     from batch_removebg.imaging.decode import proxy
 
     source, spec, fingerprint = pickle.loads(asked)  # noqa: S301  # ours, see `Remote.proxy`
     small = proxy(source.read(), spec, place.limits).data
-    _keep(place, fingerprint, network.matte(process.network(load), small))
+    place.keep(fingerprint, network.matte(process.network(load), small))
+    return place.alpha(fingerprint)
 
 
 def output(place: Place, endpoint: Endpoint, url: str) -> Spooled:
     """An output of an API, fetched."""
-    return Spooled.of(place.spool, asyncio.run(_fetched(place, endpoint, url)))
+
+    async def fetched() -> bytes:
+        async with (
+            fetch.lazy_session(public_only=False, reuse=False) as own,
+            fetch.lazy_session(public_only=place.fetching.public_only, reuse=False) as foreign,
+        ):
+            return await Replicate(own(), endpoint, foreign=foreign(), fetching=place.fetching).fetch(url)
+
+    return Spooled.of(place.spool, asyncio.run(fetched()))
 
 
-async def _fetched(place: Place, endpoint: Endpoint, url: str) -> bytes:
-    public_only = place.fetching.public_only
-    async with (
-        fetch.lazy_session(public_only=False, reuse=False) as own,
-        fetch.lazy_session(public_only=public_only, reuse=False) as foreign,
-    ):
-        return await Replicate(own(), endpoint, foreign=foreign(), fetching=place.fetching).fetch(url)
-
-
-def bought(place: Place, output: Spooled, fingerprint: str, width: int, height: int) -> None:
-    """Keep the alpha in an output."""
+def kept(place: Place, output: Spooled, fingerprint: str, width: int, height: int) -> Found:
+    """The alpha in an output, kept."""
     from batch_removebg.matting.matte import matte_of
 
-    _keep(place, fingerprint, matte_of(output.read(), width=width, height=height, limits=place.limits))
+    place.keep(fingerprint, matte_of(output.read(), width=width, height=height, limits=place.limits))
+    return place.alpha(fingerprint)
 
 
-def _keep(place: Place, fingerprint: str, matte: Matte) -> None:
-    from batch_removebg.matting.matte import encode_matte
-
-    place.alphas.keep(fingerprint, encode_matte(matte))
-
-
-def there(find: Find) -> bool:
+def there(_: Place, find: Find) -> bool:
     """Whether an alpha is found."""
     return find() is not None
 
@@ -337,9 +297,3 @@ def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) 
 def _source(source: Held) -> Source:
     assert isinstance(source, Source)  # noqa: S101  # there are no others in such a run
     return source
-
-
-def _used_up(at: Spooled) -> bytes:
-    data = at.read()
-    at.path.unlink(missing_ok=True)
-    return data

@@ -52,7 +52,9 @@ class ThreadPool:
         self.closed = True
 
     @asynccontextmanager
-    async def opened(self, address: str, gpus: float, load: Callable[[], None]) -> AsyncIterator[ThreadPool]:
+    async def opened(
+        self, address: str, *, version: str, gpus: float, load: Callable[[], None]
+    ) -> AsyncIterator[ThreadPool]:
         self.closed = False
         await self.isolated(0.0, load)
         yield self

@@ -28,7 +28,7 @@ STATE = Path(".batch-removebg")
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> ThreadPool:
     made = ThreadPool()
-    monkeypatch.setattr(remote, "open_pool", made.opened)
+    monkeypatch.setattr(remote, "RayPool", made)
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(weights, "find", lambda model: model.path)
@@ -105,7 +105,7 @@ async def test_outputs_of_an_api_are_fetched_and_finished_elsewhere(
         here, away = await run("here"), await run("away", workers="ray")
     assert (away.saved, away.predictions) == (here.saved, here.predictions) == (4, 3)
     assert told(tmp_path / "away") == told(tmp_path / "here")
-    assert (pool.called.count("output"), pool.called.count("bought"), pool.called.count("shown")) == (3, 3, 3)
+    assert (pool.called.count("output"), pool.called.count("kept"), pool.called.count("shown")) == (3, 3, 3)
     assert list((tmp_path / "away").rglob("*.tmp")) == []
 
 
