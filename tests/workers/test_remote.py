@@ -55,11 +55,12 @@ def told(out: Path) -> dict[str, Any]:
     return {item["id"]: {**item, "seconds": 0, "prediction_id": "", "reused": None, "attempts": 0} for item in items}
 
 
+@pytest.mark.parametrize("given", [{"preset": ("ebay",)}, {"hold_flagged": True}])
 async def test_pictures_and_what_is_told_of_them_are_those_of_a_run_here(
-    pool: ThreadPool, photos: Path, tmp_path: Path
+    pool: ThreadPool, photos: Path, tmp_path: Path, given: Any
 ) -> None:
-    here = await run_batch(photos, out=tmp_path / "here", preset=("ebay",))
-    away = await run_batch(photos, out=tmp_path / "away", preset=("ebay",), workers="ray")
+    here = await run_batch(photos, out=tmp_path / "here", **given)
+    away = await run_batch(photos, out=tmp_path / "away", **given, workers="ray")
     assert (away.saved, away.predictions, away.reused) == (here.saved, here.predictions, here.reused) == (4, 3, 1)
     assert told(tmp_path / "away") == told(tmp_path / "here")
     assert (pool.called.count("cut"), pool.called.count("made")) == (3, 4)
