@@ -208,4 +208,7 @@ def _download_weights(settings: Settings, progress: Progress, listener: Listener
 
     if text := weights.notice(settings.network):
         listener(Event(Kind.NOTE, text=text))
+    if settings.away:  # whose devices aren't this machine's
+        weights.ensure(settings.network, progress=progress)
+        return
     opening.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)

@@ -30,6 +30,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> ThreadPool:
     made = ThreadPool()
     monkeypatch.setattr(remote, "RayPool", made)
     monkeypatch.setattr(opening, "ensure_weights", lambda model, **asked: None)
+    monkeypatch.setattr(weights, "ensure", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(weights, "find", lambda model: model.path)
     monkeypatch.setattr(network, "opened", lambda *_: LeftHalf())
