@@ -58,7 +58,7 @@ from batch_removebg.storage.naming import Claims
 from batch_removebg.workers import reading
 from batch_removebg.workers.base import Workers
 from batch_removebg.workers.here import Here
-from batch_removebg.workers.remote import Outputs, Place, Remote, joined
+from batch_removebg.workers.remote import Fetching, Place, Remote, joined
 
 from .settings import Settings
 from .window import Window, keep
@@ -142,7 +142,7 @@ async def provider(
             foreign=foreign(),
             outputs=outputs(),
         )
-        yield remote if cluster is None else Outputs(remote, endpoint, cluster), workers
+        yield remote if cluster is None else Fetching(remote, endpoint, cluster), workers
 
 
 def looked(settings: Settings) -> IndexedFold:

@@ -163,7 +163,7 @@ class Remote:
         return await self.pool.isolated(seconds + _STORAGE, function, self.place, *args)
 
 
-class Outputs(Wrapper):
+class Fetching(Wrapper):
     """A Provider of an API whose outputs workers fetch."""
 
     def __init__(self, inner: Provider, endpoint: Endpoint, workers: Remote) -> None:
