@@ -6,15 +6,18 @@ import asyncio
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from subprocess import DEVNULL, PIPE, Popen
-from typing import Any
+from typing import Any, TypeVar
 
 from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
 from batch_removebg.resources import cores
+
+T = TypeVar("T")
 
 # Else Ray prints into stdout and over the progress line, and answers signals to the run with a trace of its own stack.
 _QUIET = {
@@ -77,13 +80,15 @@ def _here() -> Iterator[str]:
     head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=found, start_new_session=True, text=True)  # noqa: S603
     try:
         assert head.stdout  # noqa: S101  # a pipe
-        yield head.stdout.readline().strip() or "nowhere: Ray didn't start; `ray start --head` says why"
+        if not (address := head.stdout.readline().strip()):
+            raise SettingsError("Ray doesn't start on this machine; `ray start --head` says why")
+        yield address
     finally:
         head.communicate()
 
 
 class Cluster:
-    """Each actor has a core, and so much of GPUs."""
+    """Gives actors that have a core each, and so much of GPUs."""
 
     def __init__(self, ray: Any, gpus: float) -> None:
         self._ray, self._gpus = ray, gpus
@@ -111,11 +116,15 @@ class Cluster:
         needs = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
         self._class = ray.remote(**needs, concurrency_groups={"beside": 1})(Actor)
 
-    def rooms(self) -> dict[str, int]:
-        """How many actors each node holds, by its id, without nodes that are about to leave. Blocks.
+    async def rooms(self) -> dict[str, int]:
+        """How many actors each node holds, by its id, without nodes that are about to leave; raises ClusterLost."""
+        return await _aside(self._look)
 
-        Raises ClusterLost.
-        """
+    async def start(self) -> Actor:
+        """An actor, which answers once a node has room for it."""
+        return Actor(self._ray, await _aside(self._class.remote))
+
+    def _look(self) -> dict[str, int]:
         nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
         if self._ray.get_runtime_context().get_node_id() not in nodes:
             raise ClusterLost
@@ -124,9 +133,20 @@ class Cluster:
                 nodes.pop(leaving, None)
         return {node: room(has, self._gpus) for node, has in nodes.items()}
 
-    def start(self) -> Actor:
-        """An actor, which answers once a node has room for it."""
-        return Actor(self._ray, self._class.remote())
+
+async def _aside(function: Callable[[], T]) -> T:
+    """What it gives, from a thread that keeps nobody from going on, nor the program from ending."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        with suppress(InvalidStateError):  # cancelled
+            try:
+                answer.set_result(function())
+            except Exception as error:  # noqa: BLE001  # raised by who waits
+                answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 def room(has: dict[str, float], gpus: float) -> int:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 
 from batch_removebg.errors import BatchError, ClusterLost, SettingsError, Stopping, WorkFailed
 from batch_removebg.resources import STOPPING, Sleep
@@ -30,7 +29,9 @@ _STALL = 60  # seconds for which an actor that should answer may be out of reach
 _IDLE = 60  # seconds without work after which an actor ends, so that the cluster can shrink
 _PATIENCE = 120  # seconds for an actor to get ready
 _GONE = "the Ray cluster is gone or has been restarted: once it is back, run the same command again"
+_ROOM = 600  # seconds in which some node must have room for an actor
 _AHEAD = 32  # actors at most that wait for nodes to be added
+_stopping = partial(Stopping, "the run is stopping")
 
 
 def hires(room: int, there: int, starting: int, waiting: int) -> int:
@@ -65,7 +66,7 @@ class RayPool:
         self._ready = anyio.Semaphore(0)  # one for each that is idle
         self._over: Callable[[], BatchError] | None = None  # why nothing goes on
         self._longest = math.inf
-        self._silence, self._failures = _LOOK, 0
+        self._silence, self._empty, self._failures = _LOOK, 0, 0
 
     @classmethod
     @asynccontextmanager
@@ -114,10 +115,10 @@ class RayPool:
             hand = await self._taken()
             try:
                 with self._held(hand):
-                    worked, result = await self._answer(hand, seconds, function, args)
+                    worked, result = await self._ask(hand, seconds, "do", function, args)
             except Gone:
-                if self._longest < math.inf:
-                    raise Stopping("the run is stopping") from None
+                if self._over is not None or self._longest < math.inf:
+                    raise (self._over or _stopping)() from None
                 if hand.late:
                     late = f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG"
                     raise WorkFailed(late) from None
@@ -137,15 +138,15 @@ class RayPool:
 
     def close(self) -> None:
         """End all actors; calls raise Stopping."""
-        self._stop(partial(Stopping, "the run is stopping"))
+        self._stop(_stopping)
         for hand in (*self._hands,):
             self._end(hand)
 
-    async def _answer(self, hand: _Hand, seconds: float, *asked: Any) -> Any:
+    async def _ask(self, hand: _Hand, seconds: float, *asked: Any) -> Any:
         hand.left = seconds
         while True:
             try:
-                return await hand.actor.ask("do", *asked)
+                return await hand.actor.ask(*asked)
             except Silent:
                 hand.left = 2 * seconds  # what it may be doing still, and then the same again
                 while True:
@@ -156,7 +157,7 @@ class RayPool:
 
     async def _taken(self) -> _Hand:
         while True:
-            if not self._idle:
+            if not self._ready.value:
                 self._hire(1)
             await self._ready.acquire()
             if self._over is not None:
@@ -180,8 +181,10 @@ class RayPool:
 
     def _free(self, hand: _Hand) -> None:
         hand.left, hand.idle = math.inf, 0
+        if hand.node not in self._rooms:  # it is leaving
+            return self._end(hand)
         self._idle.append(hand)
-        self._ready.release()
+        return self._ready.release()
 
     def _end(self, hand: _Hand) -> None:
         self._hands.discard(hand)
@@ -198,29 +201,27 @@ class RayPool:
             self._tasks.start_soon(self._begin)
 
     async def _begin(self) -> None:
-        hand = _Hand(await anyio.to_thread.run_sync(self._cluster.start, abandon_on_cancel=True))
+        hand = _Hand(await self._cluster.start())
         self._pending.add(hand)
         try:
-            hand.node, address, *theirs = await hand.actor.ask("who")
+            hand.node, address, *theirs = await self._ask(hand, math.inf, "who")
             self._hands.add(hand)
+            if hand.node not in self._rooms:
+                await self._look()
             if theirs != self._ours:
                 both = ("batch-removebg {} with Python {}".format(*versions) for versions in (theirs, self._ours))
                 raise SettingsError("node {} has {}, this machine {}: install the same there".format(address, *both))
-            hand.left = _PATIENCE
-            worked, error = await hand.actor.ask("do", self._load, ())
+            worked, error = await self._ask(hand, _PATIENCE, "do", self._load, ())
             if not worked:
                 raise SettingsError(f"node {address}: {error}")
             self._failures = 0
             self._free(hand)
-        except (Gone, Silent):
+        except Gone:
             self._end(hand)
             self._failures += hand.node in self._rooms
             if self._failures == _CRASHES:
-                self._stop(
-                    partial(
-                        SettingsError, f"node {address}: actors end while they get ready, perhaps for want of memory"
-                    )
-                )
+                why = f"node {address}: actors end while they get ready, perhaps for want of memory"
+                self._stop(partial(SettingsError, why))
         except SettingsError as error:
             self._stop(partial(SettingsError, str(error)))
         finally:
@@ -229,7 +230,7 @@ class RayPool:
 
     async def _look(self) -> None:
         try:
-            self._rooms = await anyio.to_thread.run_sync(self._cluster.rooms, abandon_on_cancel=True)
+            self._rooms = await self._cluster.rooms()
         except ClusterLost:
             self._stop(partial(ClusterLost, _GONE))
         self._silence = 0
@@ -242,6 +243,11 @@ class RayPool:
                 self._tasks.start_soon(self._look)
             elif self._silence == _LOST:
                 self._stop(partial(ClusterLost, _GONE))
+            self._empty = 0 if self._hands else self._empty + 1
+            if self._empty == _ROOM:
+                self._stop(
+                    partial(SettingsError, "no node of the Ray cluster has had room for an actor for ten minutes")
+                )
             for hand in (*self._hands,):
                 self._watch(hand)
             if not self._ready.statistics().tasks_waiting:
@@ -251,11 +257,6 @@ class RayPool:
             self._hire()
 
     def _watch(self, hand: _Hand) -> None:
-        hand.left = min(hand.left, self._longest) - 1
-        if hand.left <= -_STALL or (hand.left <= 0 and self._longest < math.inf):
-            hand.actor.kill()
-        elif -1 < hand.left <= 0:
-            self._tasks.start_soon(self._late, hand)
         if hand in self._idle:
             hand.idle += 1
             if hand.node not in self._rooms or (hand.idle > _IDLE and len(self._hands) > 1):
@@ -263,6 +264,12 @@ class RayPool:
                     self._ready.acquire_nowait()
                     self._idle.remove(hand)
                     self._end(hand)
+            return
+        hand.left = min(hand.left, self._longest) - 1
+        if hand.left <= -_STALL or (hand.left <= 0 and self._longest < math.inf):
+            hand.actor.kill()
+        elif -1 < hand.left <= 0:
+            self._tasks.start_soon(self._late, hand)
 
     async def _late(self, hand: _Hand) -> None:
         with suppress(Gone, Silent):
