@@ -12,6 +12,7 @@ import asyncio
 import os
 import pickle
 import shutil
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     Load = partial[Network]  # of `process.opened`, whose first argument says which
 
 _STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
+_ANSWERS = 10.0  # seconds for a cluster's head to take a connection
 _PROBE = "probe"  # a file that shows whether a node reaches OUT
 T = TypeVar("T")
 
@@ -181,6 +183,8 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
     """
+    if address != "ray":
+        await anyio.to_thread.run_sync(_knock, address)
     token, version = token_hex(16), import_module("batch_removebg").__version__
     shutil.rmtree(place.spool, ignore_errors=True)  # what a run left that was killed
     make_folder(place.spool)
@@ -192,6 +196,14 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
             yield Remote(pool, place, load)
     finally:
         shutil.rmtree(place.spool, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS).close()
+    except (OSError, OverflowError) as error:  # Ray would try for minutes
+        raise SettingsError(f"--workers {address}: nothing answers there ({error})") from error
 
 
 def ready(place: Place, token: str, load: Load | None) -> None:

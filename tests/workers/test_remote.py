@@ -174,9 +174,12 @@ async def test_what_a_host_asks_for_reaches_the_run(pool: ThreadPool) -> None:
     [
         ({"workers": "rey"}, "give here, ray"),
         ({"workers": "ray://head"}, "give here, ray"),
+        ({"workers": "127.0.0.1:1"}, r"^workers 127\.0\.0\.1:1: nothing answers there"),
         ({"workers": "ray", "provider": "gateway", "base_url": "https://x.example/v1"}, "needs fetch_sources"),
     ],
 )
-async def test_what_cannot_work_is_refused(photos: Path, tmp_path: Path, given: Any, remedy: str) -> None:
+async def test_what_cannot_work_is_refused(
+    pool: ThreadPool, photos: Path, tmp_path: Path, given: Any, remedy: str
+) -> None:
     with pytest.raises(SettingsError, match=remedy):
         await run_batch(photos, out=tmp_path / "out", **given)
