@@ -26,6 +26,7 @@ _CRASHES = 3  # of actors on nodes that live on, after which the picture is to b
 _LOOK = 3  # seconds between looks at the cluster
 _LOST = 30  # seconds without an answer to that after which it is given up; Ray ends the program after 60
 _STALL = 60  # seconds for which an actor that should answer may be out of reach
+_PROMPT = 3  # seconds for an actor that works and is within reach to say so
 _IDLE = 60  # seconds without work after which an actor ends, so that the cluster can shrink
 _PATIENCE = 120  # seconds for an actor to get ready
 _GONE = "the Ray cluster is gone or has been restarted: once it is back, run the same command again"
@@ -47,7 +48,8 @@ def hires(room: int, there: int, starting: int, waiting: int) -> int:
 class _Hand:
     actor: Actor
     node: str = ""
-    left: float = math.inf  # seconds for what it does
+    seconds: float = math.inf  # for what it does
+    left: float = math.inf  # of these
     idle: int = 0  # seconds without work
     late: bool = False  # it was killed since its work took too long
 
@@ -59,8 +61,7 @@ class RayPool:
         self._cluster, self._load, self._ours, self._sleep = cluster, load, ours, sleep
         self._tasks: anyio.abc.TaskGroup
         self._rooms: dict[str, int] = {}
-        self._pending: set[_Hand] = set()  # no node has had room for them yet
-        self._coming = 0  # those, and what is getting ready
+        self._coming: set[_Hand] = set()  # not ready yet; they have no node until one has room
         self._hands: set[_Hand] = set()
         self._idle: list[_Hand] = []
         self._ready = anyio.Semaphore(0)  # one for each that is idle
@@ -143,7 +144,7 @@ class RayPool:
             self._end(hand)
 
     async def _ask(self, hand: _Hand, seconds: float, *asked: Any) -> Any:
-        hand.left = seconds
+        hand.seconds = hand.left = seconds
         while True:
             try:
                 return await hand.actor.ask(*asked)
@@ -196,13 +197,12 @@ class RayPool:
 
     def _hire(self, more: int = 0) -> None:
         waiting = self._ready.statistics().tasks_waiting + more
-        for _ in range(hires(sum(self._rooms.values()), len(self._hands), self._coming, waiting)):
-            self._coming += 1
-            self._tasks.start_soon(self._begin)
+        for _ in range(hires(sum(self._rooms.values()), len(self._hands), len(self._coming), waiting)):
+            hand = _Hand(self._cluster.actor())
+            self._coming.add(hand)
+            self._tasks.start_soon(self._begin, hand)
 
-    async def _begin(self) -> None:
-        hand = _Hand(await self._cluster.start())
-        self._pending.add(hand)
+    async def _begin(self, hand: _Hand) -> None:
         try:
             hand.node, address, *theirs = await self._ask(hand, math.inf, "who")
             self._hands.add(hand)
@@ -225,8 +225,7 @@ class RayPool:
         except SettingsError as error:
             self._stop(partial(SettingsError, str(error)))
         finally:
-            self._coming -= 1
-            self._pending.discard(hand)
+            self._coming.discard(hand)
 
     async def _look(self) -> None:
         try:
@@ -251,8 +250,8 @@ class RayPool:
             for hand in (*self._hands,):
                 self._watch(hand)
             if not self._ready.statistics().tasks_waiting:
-                surplus = len(self._hands) + len(self._pending) - sum(self._rooms.values())
-                for hand in [*self._pending][: max(0, surplus)]:
+                pending = [hand for hand in self._coming if not hand.node]
+                for hand in pending[max(0, sum(self._rooms.values()) - len(self._hands)) :]:
                     hand.actor.kill()
             self._hire()
 
@@ -273,7 +272,9 @@ class RayPool:
 
     async def _late(self, hand: _Hand) -> None:
         with suppress(Gone, Silent):
-            await hand.actor.ask("ping")  # else the network hangs, not the work
-            if hand.left <= 0:  # it hasn't answered meanwhile
+            await hand.actor.ask("ping")
+            if -_PROMPT < hand.left <= 0:
                 hand.late = True
                 hand.actor.kill()
+            else:  # the network has hung, not the work: that gets its time once more
+                hand.left = hand.seconds
