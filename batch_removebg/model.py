@@ -171,6 +171,12 @@ class Matte:
     part: Box | None = None  # the alpha is of this part, and what lies around it is background; None: of all
 
 
+class Reference:
+    """Stands for a picture or an alpha that lies where workers find it, and that this process never holds."""
+
+    __slots__ = ()
+
+
 class Provider(Protocol):
     """Makes cutouts. Each method is one exchange with the server; failures are `BatchError`s with a verdict.
 
@@ -198,7 +204,7 @@ class Provider(Protocol):
     async def upload(self, data: bytes, *, filename: str, content_type: str) -> Upload:
         """Upload a file whose URL can be the input of a prediction."""
 
-    async def fetch(self, url: str) -> bytes | Matte:
+    async def fetch(self, url: str) -> bytes | Matte | Reference:
         """The output behind a URL (also `data:`): a file, or a matte from a provider in this process."""
 
     async def abandon(self) -> None:

@@ -27,7 +27,7 @@ _QUOTAS = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
 _LIMITS = ("memory.max", "memory.limit_in_bytes")
 _BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
 _CRASHES = 3  # of a process that several share, after which the picture is to blame
-_STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
+STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
 def cores() -> int:
@@ -86,7 +86,7 @@ def patience(pixels: int, effort: int | None = None) -> float:
 class Cpu:
     """Runs pure functions in threads or in processes, by default as many of each at once as there are cores."""
 
-    def __init__(self, *, threads: int | None = None, budget: int = 2 << 30, sleep: Sleep = anyio.sleep) -> None:
+    def __init__(self, *, threads: int | None = None, budget: float = 2 << 30, sleep: Sleep = anyio.sleep) -> None:
         """`budget`: bytes of decoded pixels at a time; a single picture that exceeds it runs alone."""
         self._limiter, self._processes = (anyio.CapacityLimiter(threads or cores()) for _ in range(2))
         self._sleep = sleep
@@ -145,7 +145,7 @@ class Cpu:
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
-        self._longest = _STOPPING
+        self._longest = STOPPING
 
 
 class Resident:

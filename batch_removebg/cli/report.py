@@ -62,7 +62,7 @@ def _counts(summary: Summary) -> str:
 def _cost(summary: Summary, settings: Settings) -> str:
     if settings.provider == "local":
         used = f" ({summary.engine})" if summary.engine is not None else ""
-        text = f"predictions: {summary.predictions} by the engine on this machine{used}, nothing billed"
+        text = f"predictions: {summary.predictions} by the local engine{used}, nothing billed"
     else:
         price = f", {summary.cost:.4g} USD" if summary.cost is not None else ""
         text = f"predictions: {summary.predictions} bought from {settings.base}{price}"

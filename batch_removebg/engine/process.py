@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from batch_removebg.errors import SettingsError, WorkFailed
-from batch_removebg.model import Matte
+from batch_removebg.model import Matte, Reference
 from batch_removebg.resources import Cpu, Resident, cores
 
 from .devices import NO_MEMORY, Device, Precision, ahead
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it is heavy, and the process alone needs it
     from .network import Network
 
 Load = Callable[[], "Network"]
-_PATIENCE = 120.0  # seconds for a picture, and for loading the network, which takes most where it must be compiled
+PATIENCE = 120.0  # seconds for a picture, and for loading the network, which takes most where it must be compiled
 _loading = Lock()
 _loaded: list[Network] = []  # in the process: the network, once it is there
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
     async def open(self) -> str:
         """What the network runs on, such as `openvino CPU bf16`; raises SettingsError where it can't be loaded."""
 
-    async def matte(self, small: bytes) -> Matte:
+    async def matte(self, small: bytes) -> Matte | Reference:
         """The matte of an encoded proxy; raises SourceError, PredictionFailed, WorkFailed, and Stopping at the end."""
 
     def close(self) -> None:
@@ -50,13 +50,13 @@ class NetworkProcess:
     async def open(self) -> str:
         """See Engine."""
         try:
-            return await self._process.run(_PATIENCE, _used, self._load)
+            return await self._process.run(PATIENCE, used, self._load)
         except WorkFailed as error:
             raise SettingsError(f"the network {str(error).partition(':')[0]}; perhaps {NO_MEMORY}") from error
 
     async def matte(self, small: bytes) -> Matte:
         """See Engine."""
-        return await self._process.run(_PATIENCE, _matte, self._load, small)
+        return await self._process.run(PATIENCE, _matte, self._load, small)
 
 
 class Kept:
@@ -87,23 +87,25 @@ class _Lent:
 
 def opened(model: Weights, device: Device, precision: Precision) -> Network:
     """See `network.opened`."""
-    from . import network
+    from .network import opened
 
-    return network.opened(model, device, precision)
+    return opened(model, device, precision)
 
 
-def _network(load: Load) -> Network:
+def network(load: Load) -> Network:
+    """The one network of this process, loaded at the first call."""
     with _loading:
         if not _loaded:
             _loaded.append(load())
         return _loaded[0]
 
 
-def _used(load: Load) -> str:
-    return _network(load).used
+def used(load: Load) -> str:
+    """What that runs on."""
+    return network(load).used
 
 
 def _matte(load: Load, small: bytes) -> Matte:
     from .network import matte
 
-    return matte(_network(load), small)
+    return matte(network(load), small)

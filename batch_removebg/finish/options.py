@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from batch_removebg.errors import ItemError, SettingsError
 from batch_removebg.imaging.format import EXTENSIONS, Colour, Encoding, Limits
+from batch_removebg.storage.spool import Held
 
 from .kinds import Shadow
 from .measures import NO_MARGIN, Margin, Size
@@ -179,7 +180,7 @@ class Finish:
 class Finished:
     """A finished file."""
 
-    data: bytes
+    data: Held
     width: int
     height: int
     notes: tuple[str, ...] = ()

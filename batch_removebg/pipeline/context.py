@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # settings needs Shape alone, and starts quickly
     from batch_removebg.model import Provider
     from batch_removebg.resources import Cpu
     from batch_removebg.stop import Gate
+    from batch_removebg.workers.base import Workers
 
     from .arrivals import Arrivals
     from .brake import Brake
@@ -25,7 +26,7 @@ class Shape:
     """Sizes of the pipeline; times in seconds."""
 
     workers: int = 32  # most items in flight
-    downloaders: int = 8  # there are as many copiers, so that each finds a free downloader
+    downloaders: int = 8
     queue: int = 64  # items read ahead
     copies: int = 8192  # waiting copies in memory at which the reader pauses
     chunk: int = 32  # rows read in one hop to a thread
@@ -39,13 +40,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One run's provider, ledger, recipe, sources, threads for pixels, bounds, time, gate, listener and brake."""
+    """One run's provider, ledger, recipe, sources, threads, workers, bounds, time, gate, listener and brake."""
 
     provider: Provider  # with all its wrappers
     ledger: Ledger
     recipe: Recipe
     sources: Sources
     cpu: Cpu
+    workers: Workers
     limits: Limits
     shape: Shape
     clock: Clock

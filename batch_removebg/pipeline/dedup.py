@@ -67,7 +67,8 @@ class Deduplicator:
         """The item's way to its alpha; unless parked, tell `settled` its end. `damaged`: what is on hand is no use."""
         key, leads = prepared.fingerprint, self.leads(prepared)
         if not leads and key in self._turns:
-            self._turns[key].parked.append(replace(prepared, data=None))  # read again later: waiting costs no memory
+            self._context.sources.drop(prepared.data)  # read again later: waiting costs no memory
+            self._turns[key].parked.append(replace(prepared, data=None))
             self.parked += 1
             return Way.PARK
         passed = prepared.sha256 is None
@@ -95,7 +96,9 @@ class Deduplicator:
 
     async def copy(self, prepared: Prepared) -> Predicted | None:
         """The item with what an earlier prediction left for its content, or None."""
-        return await self._context.cpu.run(self._on_hand.copy, prepared)
+        if prepared.sha256 is None:
+            return await self._context.cpu.run(self._on_hand.copy, prepared)
+        return self._on_hand.with_alpha(prepared, await self._context.workers.alpha(self._on_hand.finder(prepared)))
 
     def settled(self, prepared: Prepared, error: BatchError | None = None) -> list[Released]:
         """Record that an item was saved, or ended with `error`; returns the parked copies that may go on now.
@@ -106,6 +109,7 @@ class Deduplicator:
         if _anew(prepared) and error is None:
             self._anew.add(key)
         self._context.sources.let_go(key)
+        self._context.sources.drop(prepared.data)
         if not self.leads(prepared):
             return []
         turn = self._turns[key]

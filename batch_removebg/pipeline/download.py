@@ -28,13 +28,15 @@ from batch_removebg.finish.passthrough import as_it_is
 from batch_removebg.imaging.format import identify
 from batch_removebg.ledger.events import Claimed, Rendition, Saved
 from batch_removebg.ledger.state import ItemState
-from batch_removebg.model import Matte
+from batch_removebg.model import Reference
 from batch_removebg.net import fetch
 from batch_removebg.providers import wire
 from batch_removebg.resources import patience
 from batch_removebg.storage.atomic import disk_errors
 from batch_removebg.storage.layout import place
 from batch_removebg.storage.outputs import Folder, Outputs
+from batch_removebg.storage.spool import Held, Spooled
+from batch_removebg.workers.base import Alpha
 
 from .cache_key import Recipe
 from .context import Context
@@ -105,14 +107,16 @@ class Downloader:
             return await self._put(predicted, [await self._with_quality(output)])
         return await self._put(predicted, await self._finish(predicted, output))
 
-    async def _finish(self, predicted: Predicted, matte: Matte) -> list[Finished]:
-        from batch_removebg.finish import finish
-
-        prepared, cpu, wanted = predicted.prepared, self.context.cpu, self._wanted(predicted)
+    async def _finish(self, predicted: Predicted, alpha: Alpha) -> list[Finished]:
+        prepared, wanted = predicted.prepared, self._wanted(predicted)
         seconds = sum(patience(prepared.pixels * one.encodings, one.encoding.effort) for one in wanted)
-        async with cpu.memory(prepared.cost):
+        async with self.context.cpu.memory(prepared.cost):
             data = await self.context.sources.again(prepared)
-            return await cpu.isolated(seconds, finish.finish, data, matte, wanted, self.context.limits)
+            try:
+                return await self.context.workers.finished(seconds, data, alpha, wanted)
+            finally:
+                if data is not prepared.data:
+                    self.context.sources.drop(data)
 
     def _wanted(self, predicted: Predicted) -> list[Finish]:
         """How the pictures are made that aren't there."""
@@ -122,7 +126,7 @@ class Downloader:
     def _recipe(self, todo: Todo) -> Recipe:
         return todo.recipe or self.context.recipe
 
-    async def _used(self, predicted: Predicted, use: Callable[[Predicted, bytes | Matte], Awaitable[T]]) -> T:
+    async def _used(self, predicted: Predicted, use: Callable[[Predicted, Held | Alpha], Awaitable[T]]) -> T:
         """What `use` makes of the output, which is fetched again while that may help: it is paid for.
 
         Before each fetch but the first the prediction is asked for again, which may name a new URL. Raises
@@ -131,7 +135,7 @@ class Downloader:
         assert isinstance(predicted.output, tuple)  # noqa: S101  # what has no URL isn't fetched
         urls, signs, tries, sure = predicted.output, list[bytes](), 0, list[bool]()
         while True:
-            output: bytes | Matte = b""
+            output: Held | Alpha = b""
             try:
                 if tries and not tries % len(urls) and predicted.prediction_id is not None:
                     again = await self.context.provider.get(predicted.prediction_id)
@@ -148,47 +152,48 @@ class Downloader:
                 sure.append(isinstance(error, NoAlpha) or url.startswith("data:"))
                 error.answer = error.answer or self._answer(predicted, url, output)
                 self.context.brake.suspect(predicted.prepared.fingerprint)
-                signs.append(sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest())
+                signs.append(_sign(output, error))
                 if tries % len(urls):
                     continue  # the next URL at once
                 alike, chance = _alike(signs, len(urls)), self.context.clock.random()
                 wait = self.policy.delay(tries // len(urls), alike, error, chance, sure=all(sure[-len(urls) :]))
             await self.context.clock.sleep(wait)
 
-    def _answer(self, predicted: Predicted, url: str, output: bytes | Matte) -> str:
-        what = f"{identify(output) or 'no picture'}, {len(output)} bytes" if isinstance(output, bytes) else "a matte"
+    def _answer(self, predicted: Predicted, url: str, output: Held | Alpha) -> str:
+        kind = (identify(output) or "no picture") if isinstance(output, bytes) else "as it came"
+        what = f"{kind}, {len(output)} bytes" if isinstance(output, Held) else "a matte"
         model = self.context.recipe.version[:12]
         return f"prediction {predicted.prediction_id} of {model} succeeded with {fetch.redacted(url)} ({what})"
 
-    async def _fetch(self, url: str) -> bytes | Matte:
+    async def _fetch(self, url: str) -> Held | Alpha:
         try:
             output = await self.context.provider.fetch(url)
         except SourceError as error:
             raise OutputBroken(f"the output can't be fetched: {error}") from error
-        if isinstance(output, bytes):
+        if isinstance(output, Held):
             self._largest = max(self._largest, len(output))
         return output
 
-    async def _matte(self, predicted: Predicted, output: bytes | Matte) -> Matte:
-        """The matte in an output; raises OutputBroken where it doesn't fit the source."""
-        from batch_removebg.matting.matte import matte_of
-
-        if isinstance(output, Matte):
+    async def _matte(self, predicted: Predicted, output: Held | Alpha) -> Alpha:
+        """The alpha in an output; raises OutputBroken where it doesn't fit the source."""
+        if not isinstance(output, Held):
             return output
         prepared, square = predicted.prepared, self.context.recipe.proxy.square
         width, height = (square, square) if square else (prepared.width, prepared.height)
         seconds = patience(self.context.limits.max_pixels)
-        return await self._of_output(seconds, partial(matte_of, width=width, height=height), output)
+        return await self._of_output(self.context.workers.bought(seconds, output, prepared.fingerprint, width, height))
 
-    async def _of_output(self, seconds: float, function: Callable[..., T], output: bytes) -> T:
-        """What the function makes of an output; raises WorkFailed where that crashes: it would with another, too."""
+    async def _of_output(self, made: Awaitable[T]) -> T:
+        """What is made of an output; raises WorkFailed where that crashes: it would with another, too."""
         try:
-            return await self.context.cpu.isolated(seconds, partial(function, limits=self.context.limits), output)
+            return await made
         except WorkFailed as error:
             what = str(error).partition(":")[0]
             raise WorkFailed(f"the output {what}; another would fare the same, so none is bought") from error
 
-    async def _keep(self, predicted: Predicted, output: Matte | bytes) -> None:
+    async def _keep(self, predicted: Predicted, output: Alpha | bytes) -> None:
+        if isinstance(output, Reference):  # who made it has kept it
+            return
         with anyio.CancelScope(shield=True):
             await self.context.cpu.run(self.on_hand.keep, predicted.prepared.fingerprint, output)
 
@@ -201,7 +206,7 @@ class Downloader:
         what = f"was bought, and the picture that is left of it can't give this {formats}"
         raise SpentPicture(f"{what}: it has lost transparency or detail; --buy-again buys another")
 
-    async def _pass_on(self, predicted: Predicted, cutout: bytes | Matte) -> Notes:
+    async def _pass_on(self, predicted: Predicted, cutout: Held | Alpha) -> Notes:
         """The provider's cutout as the picture: unchanged, or made anew for another format or a background."""
         assert isinstance(cutout, bytes)  # noqa: S101  # a URL goes to no provider in this process
         limits, wanted, edited = self.context.limits, self._wanted(predicted), self.on_hand.edited(predicted.prepared)
@@ -214,7 +219,8 @@ class Downloader:
         from batch_removebg.finish import finish
 
         seconds = sum(patience(limits.max_pixels * one.encodings, one.encoding.effort) for one in wanted)
-        made = await self._of_output(seconds, partial(finish.finish_cutout, finishes=wanted, edit=edit), cutout)
+        finishing = partial(finish.finish_cutout, finishes=wanted, limits=limits, edit=edit)
+        made = await self._of_output(self.context.cpu.isolated(seconds, finishing, cutout))
         return await self._put(predicted, made)
 
     async def _with_quality(self, cutout: Finished) -> Finished:
@@ -223,7 +229,8 @@ class Downloader:
 
         with suppress(WorkFailed):
             seconds = patience(cutout.width * cutout.height)
-            return replace(cutout, quality=await self._of_output(seconds, judged, cutout.data))
+            found = self.context.cpu.isolated(seconds, partial(judged, limits=self.context.limits), cutout.data)
+            return replace(cutout, quality=await self._of_output(found))
         return cutout
 
     async def _put(self, predicted: Predicted, made: list[Finished]) -> Notes:
@@ -298,6 +305,13 @@ class Downloader:
         for one in state.renditions:
             with suppress(OSError):
                 (self.out / state.place(one.output)).unlink()
+
+
+def _sign(output: Held | Alpha, error: BatchError) -> bytes:
+    """What tells whether another fetch gave the same."""
+    if isinstance(output, Spooled):
+        return output.sha256.encode()
+    return sha256(output if isinstance(output, bytes) and output else str(error).encode()).digest()
 
 
 def _alike(signs: list[bytes], urls: int) -> int:

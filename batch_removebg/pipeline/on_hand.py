@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
-from batch_removebg.errors import OutputBroken
 from batch_removebg.finish.options import Finished
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.imaging.format import loses_nothing
@@ -22,6 +22,7 @@ from batch_removebg.model import Matte
 from batch_removebg.storage import layout
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.outputs import Folder, Outputs
+from batch_removebg.workers.base import Alpha, Find, kept_alpha
 
 from .edits import Edits
 from .work import Cutout, Predicted, Prepared
@@ -74,26 +75,30 @@ class OnHand:
 
         Raises SpentPicture where its alpha was touched up, and that is damaged or gone.
         """
-        output: Finished | Cutout | Matte | None
-        if prepared.sha256 is None:
-            output, state = self.passed(prepared.fingerprint)
-        else:
-            edited, state = self.edited(prepared), prepared.todo.state
-            output = self.matte(prepared.fingerprint) if edited is None else self.edits.matte(edited)
+        if prepared.sha256 is not None:
+            return self.with_alpha(prepared, self.finder(prepared)())
+        output, state = self.passed(prepared.fingerprint)
         if output is None:
             return None
         return Predicted(prepared, output, state.prediction_id, state.attempts, reused=True)
 
-    def matte(self, fingerprint: str) -> Matte | None:
-        """The alpha that was bought; None where it is damaged or gone, or is to be made again. Blocks."""
-        from batch_removebg.matting.matte import decode_matte
+    def finder(self, prepared: Prepared) -> Find:
+        """What finds the item's alpha; raises as `copy`."""
+        edited = self.edited(prepared)
+        if edited is not None:
+            return partial(Edits(self.edits.folder).matte, edited)
+        return partial(kept_alpha, self.alphas, prepared.fingerprint, self._doubtful)
 
-        data = self.alphas.load(fingerprint)
-        try:
-            matte = decode_matte(data) if data is not None else None
-        except OutputBroken:
+    def with_alpha(self, prepared: Prepared, alpha: Alpha | None) -> Predicted | None:
+        """The item with the alpha that was found, if any."""
+        if alpha is None:
             return None
-        return None if matte is not None and self._doubtful is not None and self._doubtful(matte) else matte
+        state = prepared.todo.state
+        return Predicted(prepared, alpha, state.prediction_id, state.attempts, reused=True)
+
+    def matte(self, fingerprint: str) -> Matte | None:
+        """See `kept_alpha`."""
+        return kept_alpha(self.alphas, fingerprint, self._doubtful)
 
     def passed(self, fingerprint: str) -> tuple[Finished | Cutout | None, ItemState]:
         """Of a URL the wanted picture, or what it can be made from, and the item that it was bought for. Blocks."""

@@ -56,6 +56,7 @@ from .reader import Reader
 from .watchers import Closing, Handled, watch_gate, watch_signals, write_snapshots
 from .work import Predicted, Prepared, Todo
 
+_COPIERS = 32  # each wakes at each item that ends; as many as downloaders, so that each finds a free one, up to this
 Todos = MemoryObjectSendStream[Todo | Prepared]
 Ready = MemoryObjectSendStream[Predicted]
 
@@ -116,8 +117,9 @@ class Pipeline:
             for _ in range(shape.workers):
                 stages.start_soon(self._worker, todo_out.clone(), ready_in.clone())
             for _ in range(shape.downloaders):
-                stages.start_soon(self._copier, todo_in.clone(), ready_in.clone())
                 stages.start_soon(self._download, ready_out.clone())
+            for _ in range(min(shape.downloaders, _COPIERS)):
+                stages.start_soon(self._copier, todo_in.clone(), ready_in.clone())
 
     async def _read(self, todos: Todos) -> None:
         async def hand_on(todo: Todo) -> None:
@@ -175,6 +177,7 @@ class Pipeline:
                 if todo.finished_if_same and prepared.sha256 and prepared.sha256 == todo.state.source_sha256:
                     await self.context.ledger.append(unchanged(todo, todo.signature, prepared.validators))
                     self.context.sources.let_go(prepared.fingerprint)
+                    self.context.sources.drop(prepared.data)
                     self._over(Kind.SKIPPED, todo, Step.DONE.value)
                     return False
             predicted = await self._predicted(prepared, again=prepared is given)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch_removebg.errors import InputRejected, SourceError
-from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import ProxySpec, Upload
 from batch_removebg.net.fetch import UNKNOWN
 from batch_removebg.resources import patience
+from batch_removebg.storage.spool import Spooled
 
 from .context import Context
 from .sources import EXPECTED
@@ -34,17 +34,15 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
     if recipe.passes(item):
         return Prepared(todo, recipe.fingerprint(item.source), None, started)
 
-    from batch_removebg.imaging import probe
-
     size = int(todo.signature.partition(":")[0]) if todo.signature else EXPECTED
     forms = tuple(finish.format for finish in recipe.finishes)
     async with context.cpu.memory(size):
-        fetched = await context.sources.read(item, todo.known or UNKNOWN)
-        if fetched.unchanged:
-            return Prepared(todo, "", todo.state.source_sha256, started, validators=fetched.validators)
-        data = fetched.body
-        sha256 = await context.cpu.run(sha256_hex, data)
-        measured = await context.cpu.isolated(patience(0), probe.measure, data, context.limits, forms)
+        read = await context.sources.read(item, todo.known or UNKNOWN)
+        if read.unchanged:
+            return Prepared(todo, "", todo.state.source_sha256, started, validators=read.validators)
+        data = read.body
+        sha256 = await context.workers.sha256(data)
+        measured = await context.workers.measured(data, forms)
     source = measured.width * measured.height
     made = max(_made(one, measured, context.limits) for one in recipe.finishes)
     context.sources.hold(fingerprint := recipe.fingerprint(sha256), data)
@@ -57,9 +55,9 @@ async def prepare(context: Context, todo: Todo) -> Prepared:
         height=measured.height,
         cost=measured.cost * (source + made) // source + len(data),
         pixels=max(source, made),
-        data=data if item.path is None else None,
+        data=data if item.path is None or isinstance(data, Spooled) else None,
         notes=measured.notes,
-        validators=fetched.validators,
+        validators=read.validators,
     )
 
 
@@ -111,9 +109,7 @@ async def _data_uri(context: Context, prepared: Prepared) -> str:
 
 
 async def _proxy(context: Context, prepared: Prepared, spec: ProxySpec) -> Proxy:
-    from batch_removebg.imaging.decode import proxy
-
     async with context.cpu.memory(prepared.cost):
         data = await context.sources.again(prepared)
         seconds = patience(prepared.width * prepared.height)
-        return await context.cpu.isolated(seconds, proxy, data, spec, context.limits)
+        return await context.workers.proxy(seconds, data, spec, prepared.fingerprint)

@@ -40,7 +40,7 @@ async def watch_signals(
                     await context.provider.abandon()
                 return
             context.gate.close(Interrupted(number))
-            context.cpu.hurry()
+            context.workers.hurry()
 
 
 async def watch_gate(context: Context, run: CancelScope) -> None:

@@ -10,8 +10,9 @@ from batch_removebg.errors import BatchError
 from batch_removebg.finish.options import Finished
 from batch_removebg.ledger.events import Rendition
 from batch_removebg.ledger.state import ItemState, Lost
-from batch_removebg.model import Item, Matte, Upload
+from batch_removebg.model import Item, Matte, Reference, Upload
 from batch_removebg.net.fetch import UNKNOWN, Validators
+from batch_removebg.storage.spool import Held
 
 from .cache_key import Recipe
 
@@ -61,7 +62,9 @@ class Prepared:
     height: int = 0  # in pixels, with the EXIF orientation applied; 0 where it isn't measured
     cost: int = 0  # bytes of memory that finishing it takes
     pixels: int = 0  # of the source or the picture, whichever has more
-    data: bytes | None = None  # the source, kept only where reading it again would be a second download
+    data: Held | None = (
+        None  # the source, kept only where reading it again would be a second download, or costs no memory
+    )
     notes: tuple[str, ...] = ()
     validators: Validators = UNKNOWN  # as the source's host gave them
 
@@ -84,7 +87,7 @@ class Predicted:
     """An item whose alpha is within reach."""
 
     prepared: Prepared
-    output: tuple[str, ...] | Matte | Finished | Cutout
+    output: tuple[str, ...] | Matte | Reference | Finished | Cutout
     """The URLs to fetch it from, the likeliest first, the alpha itself, or of an item with the same URL the finished
     picture, or the cutout."""
     prediction_id: str | None

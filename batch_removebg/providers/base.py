@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Upload
+from batch_removebg.model import CreateRequest, Matte, Prediction, PredictionPage, Provider, Reference, Upload
 
 T = TypeVar("T")
 Once = Callable[[], Awaitable[T]]  # one call of the wrapped provider
@@ -50,7 +50,7 @@ class Wrapper:
         inner = self.inner
         return await self.around("upload", lambda: inner.upload(data, filename=filename, content_type=content_type))
 
-    async def fetch(self, url: str) -> bytes | Matte:
+    async def fetch(self, url: str) -> bytes | Matte | Reference:
         return await self.around("fetch", lambda: self.inner.fetch(url))
 
     async def abandon(self) -> None:

@@ -27,7 +27,7 @@ from batch_removebg.errors import (
     Stopping,
     Unreachable,
 )
-from batch_removebg.model import Matte
+from batch_removebg.model import Matte, Reference
 from batch_removebg.net.urls import host_of
 
 from .base import Once, Operation, Pause, T, Wrapper
@@ -153,7 +153,7 @@ class Breaking(Wrapper):
             return await once()
         return await self._held(operation, self._breakers[operation], once, "the server")
 
-    async def fetch(self, url: str) -> bytes | Matte:
+    async def fetch(self, url: str) -> bytes | Matte | Reference:
         """See Provider."""
         if not (host := host_of(url)):  # the output itself, in a data URI or in this process, or no URL at all
             return await self.inner.fetch(url)

@@ -18,6 +18,7 @@ from batch_removebg.model import (
     Matte,
     Prediction,
     PredictionPage,
+    Reference,
     Status,
     Upload,
 )
@@ -36,16 +37,24 @@ class LocalProvider:
     capabilities = Capabilities(files=True, list=False, cancel=True, billed=False)
 
     def __init__(
-        self, model: Weights, engine: Engine, *, loaded: Callable[[str], Awaitable[object]] | None = None
+        self,
+        model: Weights,
+        engine: Engine,
+        *,
+        loaded: Callable[[str], Awaitable[object]] | None = None,
+        raised: type[ItemError] = WorkFailed,
     ) -> None:
-        """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on."""
+        """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on.
+
+        `raised`: errors of the item itself that aren't a prediction's.
+        """
         self.version, self.proxy = model.version, model.shown
         self._engine = engine
-        self._loaded = loaded
+        self._loaded, self._raised = loaded, raised
         self._open = False
         self._opening = anyio.Lock()
         self._inputs: dict[str, bytes] = {}
-        self._outputs: dict[str, Matte] = {}
+        self._outputs: dict[str, Matte | Reference] = {}
 
     async def open(self) -> None:
         """Load the network, at the first call; raises SettingsError where it can't be."""
@@ -65,7 +74,7 @@ class LocalProvider:
             if proxy is None:
                 raise SourceError("the image is not an upload of this process")
             self._outputs[name] = await self._engine.matte(proxy)
-        except WorkFailed:
+        except self._raised:
             raise
         except ItemError as error:
             return Prediction(name, Status.FAILED, error=str(error))
@@ -91,7 +100,7 @@ class LocalProvider:
         self._inputs[url] = data
         return Upload(url)
 
-    async def fetch(self, url: str) -> Matte:
+    async def fetch(self, url: str) -> Matte | Reference:
         """The matte, handed over once; raises OutputBroken where it is gone."""
         matte = self._outputs.pop(url.removeprefix(_OUTPUT), None)
         if matte is None:

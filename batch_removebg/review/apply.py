@@ -52,6 +52,7 @@ from batch_removebg.storage import layout
 from batch_removebg.storage.atomic import signature
 from batch_removebg.storage.lock import held, locked
 from batch_removebg.storage.naming import is_url
+from batch_removebg.storage.spool import loaded
 
 from .touch_up import Operation, touched_up
 
@@ -150,9 +151,10 @@ class Applier:
     async def _source(self, settings: Settings, item: Item, sha256: str) -> bytes:
         """The bytes of an item's source; raises OtherPicture, or SourceError where they can't be had now."""
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
-            sources = assemble.sources(session, settings, self._cpu, self._clock, self._clock.sleep)
+            workers = assemble.workers_here(session, settings, self._cpu)
+            sources = assemble.sources(workers, self._clock, self._clock.sleep)
             try:
-                data = (await sources.read(item)).body
+                data = loaded((await sources.read(item)).body)
             except NotNow as later:
                 raise SourceError(_SILENT) from later
         if await self._cpu.run(sha256_hex, data) != sha256:
@@ -195,8 +197,9 @@ class Applier:
         settings = await anyio.to_thread.run_sync(_settings, self._out, ledger.fold)
         nobody = cast("Provider", SimpleNamespace(capabilities=Capabilities(billed=False)))  # nothing is bought here
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
+            workers = assemble.workers_here(session, settings, self._cpu)
             context = assemble.context_of(
-                settings, nobody, ledger, session, cpu=self._cpu, clock=self._clock, listener=ignore
+                settings, nobody, ledger, workers, cpu=self._cpu, clock=self._clock, listener=ignore
             )
             for key, state in sorted(edits.late(ledger.fold), key=lambda late: late[0] != first):
                 if self._clock.monotonic() - begun > _LONGEST:

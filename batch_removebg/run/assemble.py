@@ -7,10 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
+from batch_removebg.errors import ItemError, WorkFailed
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.finish.presets import Preset, Rule
 from batch_removebg.ledger.index.indexed_state import IndexedFold
@@ -52,8 +54,13 @@ from batch_removebg.providers.wire import key_of
 from batch_removebg.resources import Cpu, Memory
 from batch_removebg.stop import Gate
 from batch_removebg.storage import layout
+from batch_removebg.storage.bucket import Bucket
 from batch_removebg.storage.naming import Claims
 from batch_removebg.storage.outputs import Folder, Outputs
+from batch_removebg.workers import reading
+from batch_removebg.workers.base import Workers
+from batch_removebg.workers.here import Here
+from batch_removebg.workers.remote import Fetching, Place, Remote, joined
 
 from .budget import per_minute
 from .settings import Settings
@@ -63,37 +70,77 @@ from .window import Window, keep
 if TYPE_CHECKING:
     import aiohttp
 
+    from batch_removebg.engine.network import Network
+
 
 _ANSWER_AHEAD = 1 << 16  # aiohttp keeps twice as many bytes of an answer that isn't read yet
 _FRESH = 6 * 3600.0  # seconds for which a host isn't asked again whether a picture has changed
+_ACTORS_A_CARD = 8  # while one's network runs, the others decode and encode
 _OTHERS_AT_ONCE = 16.0
 """Polls and uploads in flight at first: their limit is five times that of creates, and bursts are allowed."""
+
+
+def shared(settings: Settings) -> Settings:
+    """The same with paths that mean the same on all nodes, where workers are those of a cluster."""
+    if not settings.away:
+        return settings
+    model = settings.model
+    if model is not None and model.endswith(".onnx"):
+        model = str(Path(model).expanduser().absolute())
+    return replace(settings, out=settings.out.absolute(), model=model)
+
+
+@asynccontextmanager
+async def _away(settings: Settings) -> AsyncIterator[Remote | None]:
+    """The workers of a cluster, where the run has some."""
+    if not settings.away:
+        yield None
+        return
+    forms = tuple(finish.format for finish in recipe_of(settings).finishes)
+    place = Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms)
+    load = _load(settings) if settings.local else None
+    gpus = 1 / _ACTORS_A_CARD if settings.local and settings.device == "cuda" else 0.0
+    async with joined(settings.workers, place, load, gpus=gpus) as workers:
+        yield workers
+
+
+def _load(settings: Settings) -> partial[Network]:
+    from batch_removebg.engine import process
+
+    return partial(process.opened, settings.network, settings.device, settings.precision)
 
 
 @asynccontextmanager
 async def provider(
     settings: Settings, clock: Clock, cpu: Cpu, loaded: Callable[[str], Awaitable[object]]
-) -> AsyncIterator[tuple[Provider, Callable[[], aiohttp.ClientSession]]]:
-    """The bare provider, and what gives the session for sources; `loaded` is called with what the engine runs on."""
+) -> AsyncIterator[tuple[Provider, Workers]]:
+    """The bare provider, and the workers; `loaded` is called with what the engine runs on."""
     async with (
+        _away(settings) as cluster,
         fetch.lazy_session(public_only=False, read_ahead=_ANSWER_AHEAD) as api,
         fetch.lazy_session(public_only=False, reuse=False) as outputs,
         fetch.lazy_session(public_only=settings.public_only, reuse=False) as foreign,
     ):
+        workers: Workers = cluster or workers_here(foreign, settings, cpu)
+        if cluster is not None and isinstance(settings.lasting.outputs, Bucket):
+            settings.lasting.outputs.send = partial(cluster.sent, settings.bucket)
         if settings.own is not None:
-            yield settings.own, foreign
+            yield settings.own, workers
             return
         if settings.local:
             from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            load = partial(process.opened, settings.network, settings.device, settings.precision)
-            engine = (settings.lasting.engines or process.NetworkProcess)(load, cpu, settings.batch)
-            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
-                yield local, foreign
+            load, raised = _load(settings), WorkFailed if cluster is None else ItemError
+            engine: process.Engine = cluster or (settings.lasting.engines or process.NetworkProcess)(
+                load, cpu, settings.batch
+            )
+            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded, raised=raised)) as local:
+                yield local, workers
             return
+        endpoint = settings.endpoint()
         remote = Replicate(
-            endpoint=settings.endpoint(),
+            endpoint=endpoint,
             name=settings.provider,
             capabilities=HOSTED_CAN if settings.provider == "replicate" else GATEWAY_CAN,
             proxy=ProxySpec(longest=settings.proxy_size),
@@ -105,7 +152,7 @@ async def provider(
             foreign=foreign(),
             outputs=outputs(),
         )
-        yield remote, foreign
+        yield remote if cluster is None else Fetching(remote, endpoint, cluster), workers
 
 
 def looked(settings: Settings) -> IndexedFold:
@@ -203,24 +250,24 @@ def reading_of(settings: Settings, listener: Listener) -> Reading:
     return replace(quiet, choice=choice, warn=_teller(listener, Kind.WARNING))
 
 
+def workers_here(session: Callable[[], aiohttp.ClientSession], settings: Settings, cpu: Cpu) -> Workers:
+    """What works on pixels on this machine."""
+    return Here(cpu, reading.Reader(session, settings.fetching(), settings.headers()), settings.limits())
+
+
 def sources(
-    session: Callable[[], aiohttp.ClientSession],
-    settings: Settings,
-    cpu: Cpu,
+    workers: Workers,
     clock: Clock,
     sleep: Callable[[float], Awaitable[None]],
     listener: Listener = ignore,
 ) -> Sources:
     """What reads files and URLs."""
     return Sources(
-        session,
-        fetching=settings.fetching(),
-        cpu=cpu,
+        workers,
         retry_delay=lambda tries, error: RetryPolicy().delay(tries, error, clock.random()),
         sleep=sleep,
         clock=clock,
         say=_teller(listener, Kind.WARNING),
-        headers=settings.headers(),
     )
 
 
@@ -228,7 +275,7 @@ def context_of(
     settings: Settings,
     bare: Provider,
     ledger: Ledger,
-    session: Callable[[], aiohttp.ClientSession],
+    workers: Workers,
     *,
     cpu: Cpu,
     clock: Clock,
@@ -239,9 +286,9 @@ def context_of(
     gate = Gate(clock)
     limits, shape = settings.limits(), settings.shape(stream=stream)
     known = not bare.capabilities.billed or ledger.fold.proven == f"{bare.name} {bare.version}"
-    brake, read = Brake(gate.close, known), sources(session, settings, cpu, clock, gate.sleep, listener)
+    brake, read = Brake(gate.close, known), sources(workers, clock, gate.sleep, listener)
     recipe, arrivals = recipe_of(settings), settings.lasting.arrivals
-    return Context(bare, ledger, recipe, read, cpu, limits, shape, clock, gate, listener, brake, arrivals)
+    return Context(bare, ledger, recipe, read, cpu, workers, limits, shape, clock, gate, listener, brake, arrivals)
 
 
 def pipeline(

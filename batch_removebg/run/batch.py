@@ -55,7 +55,7 @@ async def run(
     run_id: str = "",
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock, run_id = clock or Clock(), run_id or str(uuid4())
+    clock, run_id, settings = clock or Clock(), run_id or str(uuid4()), assemble.shared(settings)
     listener(Event(Kind.BEGUN, text=run_id))
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
@@ -93,7 +93,7 @@ async def _run(
             Ledger(out / layout.LEDGER, index=out / layout.INDEX, clock=clock, start_over=settings.start_over)
         )
         cpu = Cpu(budget=settings.pixels())
-        provider, session = await stack.enter_async_context(
+        provider, workers = await stack.enter_async_context(
             assemble.provider(settings, clock, cpu, lambda used: ledger.append(EngineLoaded(used)))
         )
         provider, listener = stack.enter_context(traced(provider, listener, run_id))
@@ -109,7 +109,7 @@ async def _run(
         await ledger.append(_started(settings, provider, count, run_id))
         await release(out, ledger, lambda text: listener(Event(Kind.WARNING, text=text)))
         context = assemble.context_of(
-            settings, provider, ledger, session, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
+            settings, provider, ledger, workers, cpu=cpu, clock=clock, listener=listener, stream="-" in inputs
         )
         if bucket is not None:
             await bucket.begin(context.gate)
@@ -221,4 +221,7 @@ def _download_weights(settings: Settings, progress: Progress, listener: Listener
 
     if text := weights.notice(settings.network):
         listener(Event(Kind.NOTE, text=text))
+    if settings.away:  # whose devices aren't this machine's
+        weights.ensure(settings.network, progress=progress)
+        return
     opening.ensure_weights(settings.network, progress=progress, device=settings.device, precision=settings.precision)

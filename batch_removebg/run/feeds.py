@@ -14,8 +14,9 @@ from batch_removebg.manifest.inputs import Feed, is_feed
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
 from batch_removebg.resources import Cpu
+from batch_removebg.storage.spool import loaded
 
-from .assemble import sources
+from .assemble import sources, workers_here
 from .settings import Settings
 
 
@@ -27,14 +28,15 @@ async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) ->
         return
     with TemporaryDirectory(prefix="batch-removebg-", ignore_cleanup_errors=True) as folder:
         async with fetch.lazy_session(public_only=settings.public_only, reuse=False) as session:
-            source, found = sources(session, settings, Cpu(budget=settings.pixels()), clock, clock.sleep), list(inputs)
+            workers, found = workers_here(session, settings, Cpu(budget=settings.pixels())), list(inputs)
+            source = sources(workers, clock, clock.sleep)
             for nth, url in enumerate(inputs):
                 if is_feed(url):
                     # Without `.gz`: fetched, it is unpacked.
                     feed, name = Feed(url), re.split(r"[?#]|(?i:\.gz)(?=$|[?#])", url)[0].rpartition("/")[2]
                     feed.path, feed.shown = Path(folder) / f"{nth}-{name[-20:]}", fetch.redacted(url)
                     try:
-                        feed.path.write_bytes(await source.patiently(Item(url, url, feed.shown)))
+                        feed.path.write_bytes(loaded(await source.patiently(Item(url, url, feed.shown))))
                     except (ItemError, Postponed, RetryError) as error:
                         raise ManifestError(f"The manifest can't be downloaded: {error}.") from error
                     found[nth] = feed

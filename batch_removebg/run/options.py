@@ -212,6 +212,9 @@ class Options:
         metavar="auto|N", least=1, most=1000, read=_concurrency)
     rate: float | None = option(
         None, WORK, "creates per minute (default: as many as the server's answers allow)", metavar="N", above=0)
+    workers: str = option(
+        "here", WORK, "`ray`: the work on pixels is done by Ray's actors, on this machine, or of the cluster at an "
+        "address; all nodes must reach OUT and, by the same paths, the sources", metavar="here|ray|[ray://]HOST:PORT")
     limit: int | None = option(None, WORK, "do at most N items in this run", metavar="N", least=1)
     max_predictions: int | None = option(
         None, WORK, "buy at most N predictions in this run, then stop with exit code 4", metavar="N", least=0)
@@ -261,3 +264,8 @@ class Options:
     metrics: str | None = option(
         None, TOLD, "figures of the run for Prometheus, in a file of node_exporter's textfile collector; runs with "
         "another `--out` may share it", metavar="FILE.prom", path=".")
+
+    @property
+    def away(self) -> bool:
+        """Whether the workers are those of a cluster."""
+        return self.workers != "here"

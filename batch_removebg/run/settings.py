@@ -34,6 +34,7 @@ from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template
 
+from . import cluster
 from .budget import allowed
 from .declare import declared
 from .faults import LOSSY, faults
@@ -119,7 +120,7 @@ class Settings(Options):
                 object.__setattr__(self, name, value := option.read(value))
             option.check(value)
         devices.check(self.device, self.precision)
-        for fault in faults(self, local=self.local):
+        for fault in (*faults(self, local=self.local), *cluster.faults(self, own=self.own is not None)):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
@@ -299,9 +300,9 @@ class Settings(Options):
         """Bounds of what is read and fetched."""
         return FetchPolicy(size=self.max_size << 20, public_only=self.public_only)
 
-    def pixels(self) -> int:
-        """Bytes that pictures in work (fetched, decoded, composed, encoded) may take together."""
-        return self._memory() - self.answers()
+    def pixels(self) -> float:
+        """Bytes that pictures in work (fetched, decoded, composed, encoded) may take together on this machine."""
+        return inf if self.away else self._memory() - self.answers()
 
     def answers(self) -> int:
         """Bytes that an API's long answers may take together."""
@@ -312,10 +313,10 @@ class Settings(Options):
 
     def shape(self, *, stream: bool) -> Shape:
         """Numbers of the pipeline; `stream`: the manifest comes in as it is made."""
-        local, workers = self.local, self.adaptive_concurrency().cap
+        workers = self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
-            downloaders=cores() + 1 if local else _DOWNLOADERS,
+            downloaders=cluster.AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,
@@ -325,7 +326,8 @@ class Settings(Options):
     def adaptive_concurrency(self) -> Concurrency:
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.local:
-            return Concurrency(fixed=self.concurrency or cores() + 2 + (devices.ahead(self.batch) if self.local else 0))
+            here = cores() + 2 + (devices.ahead(self.batch) if self.local else 0)
+            return Concurrency(fixed=self.concurrency or (cluster.AHEAD if self.away else here))
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     @classmethod

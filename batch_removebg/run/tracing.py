@@ -18,7 +18,7 @@ from typing import Any
 
 from batch_removebg.errors import INSTALL, BatchError
 from batch_removebg.events import Event, Kind, Listener
-from batch_removebg.model import CreateRequest, Matte, Prediction, Provider
+from batch_removebg.model import CreateRequest, Matte, Prediction, Provider, Reference
 from batch_removebg.providers.base import Wrapper
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -124,7 +124,7 @@ class Traced(Wrapper):
         """Ask for it: the span lasts from its create to its end."""
         return self._seen(self._owners.get(prediction_id), await self.inner.get(prediction_id))
 
-    async def fetch(self, url: str) -> bytes | Matte:
+    async def fetch(self, url: str) -> bytes | Matte | Reference:
         """Fetch an output, in a span; another lasts from there to the item's end."""
         item = self._owners.get(url)
         with self._stage(item, "download"):

@@ -23,6 +23,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.engine.cutout import Render
 from batch_removebg.errors import BatchError, Busy
 from batch_removebg.model import Status
+from batch_removebg.storage.spool import loaded
 
 from .blob_store import BlobStore
 
@@ -194,7 +195,7 @@ class Jobs:
         try:
             data = await job.source()
             rendered = await self._render(data)
-            blob = await self.outputs.put(rendered.data)
+            blob = await self.outputs.put(loaded(rendered.data))
         except BatchError as error:
             self._end(job, Status.FAILED, error=str(error))
         except _UNFORESEEN as error:

@@ -67,15 +67,22 @@ def write_atomic(path: Path, data: bytes | Iterable[bytes], *, durable: bool = T
         fsync_dir(path.parent)
 
 
-def write_all(root: Path, files: Sequence[tuple[str, bytes]]) -> list[BatchError | None]:
-    """Write each (name, data) to `root/name`, see `inside`, one fsync a folder; returns an error or None for each."""
+def write_all(root: Path, files: Sequence[tuple[str, bytes | Path]]) -> list[BatchError | None]:
+    """Write each (name, data) to `root/name`, see `inside`, one fsync a folder; returns an error or None for each.
+
+    A durable file in the place of data is moved there.
+    """
     errors: list[BatchError | None] = [None] * len(files)
     folders: dict[str, list[int]] = {}
     known: dict[str, str] = {}
     for place, (name, data) in enumerate(files):
         try:
             path = inside(root, name, known)
-            _replace(path, (data,))
+            if isinstance(data, bytes):
+                _replace(path, (data,))
+            else:
+                with disk_errors(path):
+                    data.replace(path)
         except BatchError as error:
             errors[place] = error
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 from anyio.to_thread import run_sync
@@ -17,6 +17,7 @@ from batch_removebg.stop import Gate
 
 from .layout import STATE
 from .objects import Store
+from .spool import Held, Spooled, loaded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,24 +42,25 @@ class Bucket:
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix, self._by = store, prefix, sha256_hex(prefix)[:16]
+        self.send: Callable[..., Awaitable[object]] = self._send  # as `Store.put`, with a picture that is held
 
     def begin(self, gate: Gate) -> None:
         """List what is there, once for all that is asked then, and wait no longer than this gate is open; blocks."""
         self._gate, self._there = gate, self._listed()
 
-    async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
+    async def put(self, name: str, picture: Held, recipe: str = "") -> str:
         """See Outputs; waits while storage is away. Raises SourceError where it is somebody else's, and Stopping."""
-        digest = await run_sync(sha256_hex, picture)
+        digest = picture.sha256 if isinstance(picture, Spooled) else await run_sync(sha256_hex, picture)
         about = {"sha256": digest, "recipe": recipe, "by": self._by}
         await outlasted(self._gate, lambda: self._put(name, picture, about))
         return digest
 
-    async def _put(self, name: str, picture: bytes, about: dict[str, str]) -> None:
+    async def _put(self, name: str, picture: Held, about: dict[str, str]) -> None:
         key, over, ending = self._prefix + name, None, name.rpartition(".")[2]
         for _ in range(3):
             try:
                 media = f"image/{_MEDIA.get(ending, ending)}"
-                await self._store.put(key, picture, media=media, metadata=about, over=over)
+                await self.send(key, picture, media=media, metadata=about, over=over)
                 return
             except Taken:
                 there = await self._store.head(key)
@@ -70,6 +72,9 @@ class Bucket:
                     raise SourceError(f"{what}; move it away or choose another --name, then run again.")
             over = there.etag if there is not None else None
         raise ConnectionFailed(f"{key} changes again and again")
+
+    async def _send(self, key: str, picture: Held, **how: Any) -> None:
+        await self._store.put(key, await run_sync(loaded, picture), **how)
 
     def size(self, name: str) -> int:
         names, sizes = self._there

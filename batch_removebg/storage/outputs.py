@@ -16,6 +16,7 @@ from batch_removebg.hashing import sha256_hex
 
 from .atomic import inside, write_all
 from .group_commit import GroupCommit
+from .spool import Held, Spooled
 
 _LANES = 2  # groups written at once: one waits for the disk, the next is hashed; more would contend for locks
 
@@ -27,7 +28,7 @@ class Outputs(Protocol):
     and `room` ItemError where nothing can be written under a name.
     """
 
-    async def put(self, name: str, picture: bytes, recipe: str = "") -> str: ...
+    async def put(self, name: str, picture: Held, recipe: str = "") -> str: ...
     def size(self, name: str) -> int: ...
     def taken(self, name: str) -> bool: ...
     def read(self, name: str) -> bytes: ...
@@ -42,11 +43,11 @@ class Folder:
         self._folders: dict[str, str] = {}
         # Threads of its own: a slow disk must not hold up work on pixels.
         threads = anyio.CapacityLimiter(_LANES)
-        self._put: GroupCommit[tuple[str, bytes], str | BatchError] = GroupCommit(
+        self._put: GroupCommit[tuple[str, Held], str | BatchError] = GroupCommit(
             lambda pictures: anyio.to_thread.run_sync(self._write, pictures, limiter=threads), lanes=_LANES
         )
 
-    async def put(self, name: str, picture: bytes, recipe: str = "") -> str:
+    async def put(self, name: str, picture: Held, recipe: str = "") -> str:
         result = await self._put((name, picture))
         if isinstance(result, BatchError):
             raise result
@@ -64,7 +65,7 @@ class Folder:
     def room(self, name: str) -> None:
         inside(self._out, name, self._folders)
 
-    def _write(self, pictures: list[tuple[str, bytes]]) -> list[str | BatchError]:
-        digests = [sha256_hex(picture) for _, picture in pictures]
-        errors = write_all(self._out, pictures)
+    def _write(self, pictures: list[tuple[str, Held]]) -> list[str | BatchError]:
+        digests = [one.sha256 if isinstance(one, Spooled) else sha256_hex(one) for _, one in pictures]
+        errors = write_all(self._out, [(name, one.path if isinstance(one, Spooled) else one) for name, one in pictures])
         return [digest if error is None else error for digest, error in zip(digests, errors, strict=True)]

@@ -21,7 +21,7 @@ from tests.support.commands import commands
 
 CONTRACT = {
     "run": "--out --provider --base-url --token-env --model-version --input-field --input --class --model "
-    "--concurrency --rate --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
+    "--concurrency --rate --workers --device --precision --format --mask-only --name --retry-failed --limit --dry-run "
     "--max-predictions --progress --log-format -q -v",
     "watch": "--out --provider --poll --move-done --move-failed --progress --log-format -q -v",
     "jobs": "--config --dry-run --progress --log-format -q -v",

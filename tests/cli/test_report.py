@@ -39,7 +39,7 @@ def summary(**changes: Any) -> Summary:
 def test_all_saved() -> None:
     assert report.closing(summary(), LOCAL) == (
         "3 saved, 0 failed in 12.3 s\n"
-        "predictions: 3 by the engine on this machine, nothing billed\n"
+        "predictions: 3 by the local engine, nothing billed\n"
         "pictures  out/\n"
         "ledger    out/ledger.jsonl\n"
         "results   out/results.json"
@@ -56,7 +56,7 @@ def test_what_was_left_out_is_one_line_whatever_it_is_called() -> None:
 
 
 def test_what_the_engine_ran_on_is_told_where_it_ran_and_what_a_better_network_made_again() -> None:
-    told = "\npredictions: 3 by the engine on this machine (openvino CPU bf16), nothing billed"
+    told = "\npredictions: 3 by the local engine (openvino CPU bf16), nothing billed"
     assert f"{told}\n" in report.closing(summary(engine="openvino CPU bf16"), LOCAL)
     text = report.closing(summary(engine="openvino CPU bf16", escalated=2), LOCAL)
     assert f"{told}; 2 doubtful ones made again by a better network\n" in text

@@ -25,8 +25,6 @@ __all__ = ["KILLED", "LONG", "Crashes", "FakeApi"]
 
 ROOT = Path(__file__).parent.parent.parent
 KILLED = -9
-DEADLINE = 60
-"""Seconds for any one process, on a busy machine."""
 
 
 @dataclass
@@ -37,6 +35,9 @@ class Crashes:
     api: FakeApi
     out: Path = Path()
     flags: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    deadline: float = 60.0
+    """Seconds for any one process, on a busy machine."""
     kills: int = 0
     torn: int = 0
     codes: Counter[int] = field(default_factory=Counter)
@@ -47,7 +48,7 @@ class Crashes:
     def prepare(self, items: int) -> None:
         (self.folder / "in").mkdir()
         for number in range(items):
-            (self.folder / "in" / f"{number}.jpg").write_bytes(photo(30 + number, 20, (50 * number, 90, 200)))
+            (self.folder / "in" / f"{number}.jpg").write_bytes(photo(30 + number, 20, (50 * number % 256, 90, 200)))
 
     @contextlib.asynccontextmanager
     async def begun(self, fatal: int = 0) -> AsyncIterator[Process]:
@@ -55,11 +56,11 @@ class Crashes:
         provider = "gateway" if self.api.gateway else "replicate"
         words = ["run", "in", "--out", str(self.out), "--provider", provider, "--base-url", self.api.base]
         victim = [sys.executable, str(ROOT / "tests/crash/victim.py"), str(fatal)]
-        with anyio.fail_after(DEADLINE):
+        with anyio.fail_after(self.deadline):
             process = await anyio.open_process(
                 [*victim, *words, "--concurrency", "2", *self.flags],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), **self.env},
             )
             async with process:
                 try:

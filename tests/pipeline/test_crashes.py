@@ -105,7 +105,7 @@ async def test_a_content_that_crashes_is_not_met_again_by_its_copies(
 async def test_the_first_signal_hurries_what_is_worked_on_and_closes_the_gate() -> None:
     hurried: list[str] = []
     gate = Gate(Clock())
-    context = SimpleNamespace(gate=gate, cpu=SimpleNamespace(hurry=lambda: hurried.append("yes")))
+    context = SimpleNamespace(gate=gate, workers=SimpleNamespace(hurry=lambda: hurried.append("yes")))
     async with anyio.create_task_group() as tasks:
         await tasks.start(watch_signals, context, tasks.cancel_scope)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -42,6 +42,8 @@ class Nothing:
 
     def let_go(self, key: str) -> None: ...
 
+    def drop(self, data: object) -> None: ...
+
 
 def dedup(folder: Path, *unsettled: ItemState, billed: bool = True) -> Deduplicator:
     on_hand = OnHand(folder, lambda fingerprint: None, "")

@@ -10,6 +10,7 @@ import pytest
 from batch_removebg.clock import Clock
 from batch_removebg.errors import KeyRejected, RateLimited, RetryError, SettingsError, SourceError
 from batch_removebg.hashing import sha256_hex
+from batch_removebg.imaging.format import Limits
 from batch_removebg.ledger.state import ItemState
 from batch_removebg.model import Item
 from batch_removebg.net.fetch import FetchPolicy, Validators
@@ -19,6 +20,8 @@ from batch_removebg.pipeline.work import Prepared, Todo
 from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble, dry_run
 from batch_removebg.run.settings import Settings
+from batch_removebg.workers.here import Here
+from batch_removebg.workers.reading import Reader
 from tests.support.bench import Bench, bench
 from tests.support.buckets import Buckets
 from tests.support.doubles import photo
@@ -41,9 +44,7 @@ def sources(buckets: Buckets) -> Sources:
     async def sleep(seconds: float) -> None: ...
 
     return Sources(
-        lambda: pytest.fail("asked for a session"),
-        fetching=FetchPolicy(size=1 << 20),
-        cpu=Cpu(),
+        Here(Cpu(), Reader(lambda: pytest.fail("asked for a session"), FetchPolicy(size=1 << 20)), Limits()),
         retry_delay=lambda tries, error: 1.0,
         sleep=sleep,
         clock=Clock(monotonic=lambda: 0.0),
@@ -174,7 +175,7 @@ async def test_without_the_extra_a_row_ends_the_run_and_says_how_to_install_it(
     def opened(url: str) -> Any:
         raise SettingsError("s3://shop needs an extra")
 
-    monkeypatch.setattr("batch_removebg.pipeline.sources.opened", opened)
+    monkeypatch.setattr("batch_removebg.workers.reading.opened", opened)
     summary = await bench.run(str(manifest))
     assert (summary.exit_code, summary.failed, str(summary.stopped)) == (2, 0, "s3://shop needs an extra")
 

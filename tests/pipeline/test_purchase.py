@@ -49,8 +49,8 @@ class Bench:
             settings,
             provider,
             ledger,
-            None,  # type: ignore[arg-type]  # nothing is fetched by URL
-            cpu=Cpu(),
+            assemble.workers_here(lambda: pytest.fail("asked for a session"), settings, cpu := Cpu()),
+            cpu=cpu,
             clock=clock,
             listener=ignore,
         )

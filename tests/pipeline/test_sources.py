@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,16 +21,24 @@ from batch_removebg.errors import (
     SourceError,
     Stopping,
 )
+from batch_removebg.imaging.format import Limits
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
 from batch_removebg.pipeline.sources import Sources
 from batch_removebg.resources import Cpu
+from batch_removebg.storage.spool import Held
+from batch_removebg.workers.here import Here
+from batch_removebg.workers.reading import Reader
 
 pytestmark = pytest.mark.anyio
 
 URL = "https://shop.example/shoe.jpg"
 SESSION = cast("aiohttp.ClientSession", object())
 INPUT_POLICY = fetch.FetchPolicy(size=1 << 20)
+
+
+def workers(session: Callable[[], Any]) -> Here:
+    return Here(Cpu(), Reader(session, INPUT_POLICY), Limits())
 
 
 class Bench:
@@ -43,9 +52,7 @@ class Bench:
         self.now = 0.0
         self.told: list[str] = []
         self.sources = Sources(
-            lambda: SESSION,
-            fetching=INPUT_POLICY,
-            cpu=Cpu(),
+            workers(lambda: SESSION),
             retry_delay=self.delay,
             sleep=self.sleep,
             clock=Clock(monotonic=lambda: self.now),
@@ -70,7 +77,7 @@ class Bench:
         self.waits.append(seconds)
         self.now += seconds
 
-    async def read(self) -> bytes:
+    async def read(self) -> Held:
         return await self.sources.patiently(Item(URL, URL, "list.txt:3"))
 
 
@@ -119,9 +126,7 @@ async def test_no_session_is_asked_for_where_there_are_only_files(tmp_path: Path
     async def sleep(seconds: float) -> None: ...
 
     sources = Sources(
-        lambda: pytest.fail("asked for a session"),
-        fetching=INPUT_POLICY,
-        cpu=Cpu(),
+        workers(lambda: pytest.fail("asked for a session")),
         retry_delay=lambda tries, error: None,
         sleep=sleep,
         clock=Clock(),

@@ -98,6 +98,7 @@ async def test_run_batch_takes_every_setting(monkeypatch: pytest.MonkeyPatch) ->
         "memory": 512,
         "concurrency": 7,
         "rate": 30.0,
+        "workers": "ray",
         "limit": 3,
         "max_predictions": 4,
         "max_cost": 1.5,

@@ -14,12 +14,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from batch_removebg.clock import Clock
 from batch_removebg.errors import (
     Interrupted,
 )
 from batch_removebg.events import Event
 from batch_removebg.model import Capabilities, CreateRequest, Prediction, Status
 from batch_removebg.pipeline.pipeline import Pipeline
+from batch_removebg.resources import Cpu
 from batch_removebg.run import assemble, batch
 from batch_removebg.run.settings import Settings
 from batch_removebg.run.summary import Summary
@@ -77,8 +79,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made.photos.mkdir()
 
     @asynccontextmanager
-    async def provider(*_: Any) -> AsyncIterator[Any]:
-        yield made.provider, lambda: None
+    async def provider(settings: Settings, clock: Clock, cpu: Cpu, loaded: object) -> AsyncIterator[Any]:
+        yield made.provider, assemble.workers_here(lambda: None, settings, cpu)
 
     build = assemble.pipeline
 

@@ -21,7 +21,7 @@ class Buckets(dict[str, Any]):
     """Buckets by URL, in the place of those that the program would open."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("batch_removebg.pipeline.sources.opened", self.opened)
+        monkeypatch.setattr("batch_removebg.workers.reading.opened", self.opened)
         monkeypatch.setattr("batch_removebg.manifest.reader.opened_store", self.opened)
 
     def opened(self, url: str) -> tuple[Any, str]:

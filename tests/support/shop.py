@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,8 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
     made = ScriptedProvider()
 
     @asynccontextmanager
-    async def provided(
-        settings: Settings, clock: Clock, cpu: Cpu, loaded: object
-    ) -> AsyncIterator[tuple[ScriptedProvider, None]]:
-        yield made, None
+    async def provided(settings: Settings, clock: Clock, cpu: Cpu, loaded: object) -> AsyncIterator[Any]:
+        yield made, assemble.workers_here(lambda: None, settings, cpu)
 
     monkeypatch.setattr(assemble, "provider", provided)
     monkeypatch.setenv("REPLICATE_API_TOKEN", KEY)
