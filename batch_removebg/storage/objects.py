@@ -167,7 +167,8 @@ class Store:
         """What is below a prefix, which ends with a folder, page by page in the order of keys; blocks."""
         with self._told(prefix):
             begun = next(self._store.list(prefix or None, chunk_size=_PAGE), [])
-            yield [self._stored(each) for each in begun]
+            if begun:
+                yield [self._stored(each) for each in begun]
             if len(begun) == _PAGE:
                 for page in self._lasting.list(prefix or None, offset=begun[-1]["path"], chunk_size=_PAGE):
                     yield [self._stored(each) for each in page]

@@ -15,7 +15,7 @@ import anyio
 import pytest
 from anyio.abc import Process
 
-from tests.crash.bench import DEADLINE, KILLED, ROOT
+from tests.crash.bench import KILLED, ROOT
 from tests.support.doubles import photo
 from tests.support.fake_api import FakeApi
 from tests.support.s3 import S3, s3
@@ -52,7 +52,7 @@ async def begun(folder: Path, api: FakeApi, state: str) -> Process:
 
 async def ended(process: Process, seconds: float | None = None) -> tuple[int, str]:
     """Its exit code and what it said; killed after so long."""
-    with anyio.fail_after(DEADLINE):
+    with anyio.fail_after(60):
         async with process:
             if seconds is not None and process.returncode is None:
                 await anyio.sleep(seconds)

@@ -81,7 +81,7 @@ def test_the_sample_catalogues_run_and_need_no_prediction_for_pictures_that_were
         done = run("run", ROOT / "samples" / manifest, *words)
         assert done.returncode == 0, done.stderr
         assert f"{saved} failed" in done.stderr
-        assert "predictions: 0 by the engine" in done.stderr
+        assert "predictions: 0 by the local engine" in done.stderr
         found = {item["id"]: item for item in results(tmp_path / "out")["items"]}
         assert found["OATS-500"]["output"] == "Oats, with honey.webp"
         assert found["OATS-500"]["meta"]["title"] == "Oats, with honey"

@@ -121,7 +121,7 @@ def test_a_listing_begins_impatiently_and_goes_on_with_the_next_key() -> None:
             store.put(f"in/{nth:04}", b"")
     pages = Store("s3://shop", quick, lasting).listed("in")
     assert [[int(each.key[3:]) for each in page] for page in pages] == [[*range(1000)], [*range(1001, 1500)]]
-    assert [*Store("s3://shop", quick).listed("nothing")] == [[]]
+    assert [*Store("s3://shop", quick).listed("nothing")] == []
 
 
 async def test_moto_is_spoken_to_as_the_protocol_says(moto: str, monkeypatch: pytest.MonkeyPatch) -> None:

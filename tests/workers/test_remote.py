@@ -36,7 +36,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> ThreadPool:
     monkeypatch.setattr(weights, "find", lambda model: model.path)
     monkeypatch.setattr(network, "opened", lambda *_: LeftHalf())
     monkeypatch.setattr(process, "_loaded", [])
-    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu: Here(LeftHalf))
+    monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
     return made
 
 
