@@ -114,6 +114,10 @@ class ServerDown(AbortError, kind="server-down"):
     """The server has answered with errors only, for longer than a run waits."""
 
 
+class ClusterLost(AbortError, kind="cluster"):
+    """The Ray cluster that works for the run is gone, or doesn't answer any more."""
+
+
 class DiskError(AbortError, kind="disk"):
     """OUT can't be written."""
 

@@ -26,7 +26,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _BUG = 1  # python's exit code where it can't go on; libraries that crash end it in other ways
 _CRASHES = 3  # of a process that several share, after which the picture is to blame
-_STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
+STOPPING = 3.0  # seconds for work on a picture once a signal stops the run: with the one that has begun, over in 5
 
 
 def cores() -> int:
@@ -132,7 +132,7 @@ class Cpu:
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
-        self._longest = _STOPPING
+        self._longest = STOPPING
 
 
 class Resident:

@@ -169,7 +169,7 @@ def _work(asked: queue.Queue[Any], answers: IO[bytes], one_at_a_time: threading.
             number, region, function, args = asked.get(timeout=None if shared else _IDLE)
         except queue.Empty:
             os._exit(LEFT)
-        answer = _answer(function, args)
+        answer = answered(function, args)
         try:
             with one_at_a_time:
                 Sender(answers, region).dump((number, answer))
@@ -194,7 +194,8 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
         os._exit(1)
 
 
-def _answer(function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
+def answered(function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
+    """What a call gives or raises, as it travels to who has asked."""
     try:
         return True, function(*args)
     except Exception as error:  # noqa: BLE001  # raised again by the parent

@@ -1,0 +1,177 @@
+"""A Ray cluster as `ray_pool` sees it: the room on its nodes, and actors that are started, asked and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from subprocess import DEVNULL, PIPE, Popen
+from typing import Any, TypeVar
+
+from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
+from batch_removebg.resources import cores
+
+T = TypeVar("T")
+
+# Else Ray prints into stdout and over the progress line, and answers signals to the run with a trace of its own stack.
+_QUIET = {
+    **dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS", "RAY_SCHEDULER_EVENTS"), "0"),
+    **dict.fromkeys(("RAY_IGNORE_UNHANDLED_ERRORS", "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"), "1"),
+}
+
+
+class Gone(Exception):
+    """The actor has died, or was killed."""
+
+
+class Silent(Exception):
+    """The actor can't be reached; it may come back, and what was asked of it may have been done."""
+
+
+# Processes that Ray starts for itself outlive the one that has started them, where that is killed: here they are one
+# group, with a process that ends it as soon as its input is closed.
+_HEAD = """
+import os, sys
+from ray.cluster_utils import Cluster
+args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args=args)
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+os.killpg(0, 9)
+"""
+
+
+@contextmanager
+def joined(address: str, gpus: float) -> Iterator[Cluster]:
+    """The cluster at HOST:PORT or ray://HOST:PORT; `ray`: one on this machine, which ends with the block or program.
+
+    Blocks for seconds. Raises SettingsError.
+    """
+    os.environ.update(_QUIET)
+    try:
+        ray: Any = importlib.import_module("ray")
+    except ImportError as error:
+        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    with _here() if address == "ray" else nullcontext(address) as place:
+        init = partial(ray.init, place, log_to_driver=False, logging_level="CRITICAL")
+        try:
+            with ThreadPoolExecutor(1) as aside:  # in the main thread it would take the handler of SIGTERM
+                aside.submit(init).result()
+        except (ImportError, OSError, RuntimeError, ValueError) as error:  # another version of Ray or Python, too
+            raise SettingsError(f"--workers {address}: {error}") from error
+        try:
+            yield Cluster(ray, gpus)
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _here() -> Iterator[str]:
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _HEAD, str(cores())]
+    head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=found, start_new_session=True, text=True)  # noqa: S603
+    try:
+        assert head.stdout  # noqa: S101  # a pipe
+        if not (address := head.stdout.readline().strip()):
+            raise SettingsError("Ray doesn't start on this machine; `ray start --head` says why")
+        yield address
+    finally:
+        head.communicate()
+
+
+class Cluster:
+    """Gives actors that have a core each, and so much of GPUs."""
+
+    def __init__(self, ray: Any, gpus: float) -> None:
+        self._ray, self._gpus = ray, gpus
+
+        class Actor:  # goes to the nodes by value: they may have another version of this module, or none
+            def who(self) -> tuple[str, str, str, str]:
+                import platform
+
+                try:
+                    version = importlib.import_module("batch_removebg").__version__
+                except ImportError:
+                    version = "missing"
+                node = ray.get_runtime_context().get_node_id()
+                return node, ray.util.get_node_ip_address(), version, platform.python_version()
+
+            def do(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+                from batch_removebg.worker import answered
+
+                return answered(function, args)
+
+            @ray.method(concurrency_group="beside")  # type: ignore[untyped-decorator]
+            def ping(self) -> None:
+                pass
+
+        needs = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0}
+        self._class = ray.remote(**needs, concurrency_groups={"beside": 1})(Actor)
+
+    async def rooms(self) -> dict[str, int]:
+        """How many actors each node holds, by its id, without nodes that are about to leave; raises ClusterLost."""
+        return await _aside(self._look)
+
+    async def start(self) -> Actor:
+        """An actor, which answers once a node has room for it."""
+        return Actor(self._ray, await _aside(self._class.remote))
+
+    def _look(self) -> dict[str, int]:
+        nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+        if self._ray.get_runtime_context().get_node_id() not in nodes:
+            raise ClusterLost
+        with suppress(self._ray.exceptions.RaySystemError):  # ray:// doesn't say
+            for leaving in self._ray._private.state.state.get_draining_nodes():
+                nodes.pop(leaving, None)
+        return {node: room(has, self._gpus) for node, has in nodes.items()}
+
+
+async def _aside(function: Callable[[], T]) -> T:
+    """What it gives, from a thread that keeps nobody from going on, nor the program from ending."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        with suppress(InvalidStateError):  # cancelled
+            try:
+                answer.set_result(function())
+            except Exception as error:  # noqa: BLE001  # raised by who waits
+                answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(answer)
+
+
+def room(has: dict[str, float], gpus: float) -> int:
+    """How many actors a node with such resources holds."""
+    return int(min(has.get("CPU", 0), has.get("GPU", 0) / gpus if gpus else float("inf")))
+
+
+class Actor:
+    """A process on some node."""
+
+    def __init__(self, ray: Any, handle: Any) -> None:
+        self._ray, self._handle = ray, handle
+
+    async def ask(self, method: str, *args: Any) -> Any:
+        """What the method gives; raises Gone, Silent."""
+        errors = self._ray.exceptions
+        try:
+            return await asyncio.wrap_future(getattr(self._handle, method).remote(*args).future())
+        except errors.RayTaskError:  # no death, but a bug
+            raise
+        except errors.ActorUnavailableError as error:
+            raise Silent from error
+        except errors.RayError as error:
+            raise Gone from error
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._ray.kill(self._handle)
