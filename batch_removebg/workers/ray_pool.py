@@ -26,6 +26,7 @@ _CRASHES = 3  # of actors on nodes that live on, after which the picture is to b
 _LOOK = 3  # seconds between looks at the cluster
 _LOST = 30  # seconds without an answer to that after which it is given up; Ray ends the program after 60
 _STALL = 60  # seconds for which an actor that should answer may be out of reach
+_PROMPT = 3  # seconds for an actor that works and is within reach to say so
 _IDLE = 60  # seconds without work after which an actor ends, so that the cluster can shrink
 _PATIENCE = 120  # seconds for an actor to get ready
 _GONE = "the Ray cluster is gone or has been restarted: once it is back, run the same command again"
@@ -47,7 +48,8 @@ def hires(room: int, there: int, starting: int, waiting: int) -> int:
 class _Hand:
     actor: Actor
     node: str = ""
-    left: float = math.inf  # seconds for what it does
+    seconds: float = math.inf  # for what it does
+    left: float = math.inf  # of these
     idle: int = 0  # seconds without work
     late: bool = False  # it was killed since its work took too long
 
@@ -143,7 +145,7 @@ class RayPool:
             self._end(hand)
 
     async def _ask(self, hand: _Hand, seconds: float, *asked: Any) -> Any:
-        hand.left = seconds
+        hand.seconds = hand.left = seconds
         while True:
             try:
                 return await hand.actor.ask(*asked)
@@ -273,7 +275,9 @@ class RayPool:
 
     async def _late(self, hand: _Hand) -> None:
         with suppress(Gone, Silent):
-            await hand.actor.ask("ping")  # else the network hangs, not the work
-            if hand.left <= 0:  # it hasn't answered meanwhile
+            await hand.actor.ask("ping")
+            if -_PROMPT < hand.left <= 0:
                 hand.late = True
                 hand.actor.kill()
+            else:  # the network has hung, not the work: that gets its time once more
+                hand.left = hand.seconds
