@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import PIPE, Popen
 from typing import Any, TypeVar
 
 from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
@@ -77,11 +77,12 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 def _here() -> Iterator[str]:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", _HEAD, str(cores())]
-    head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=found, start_new_session=True, text=True)  # noqa: S603
+    head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=found, start_new_session=True, text=True)  # noqa: S603
     try:
-        assert head.stdout  # noqa: S101  # a pipe
+        assert head.stdout and head.stderr  # noqa: S101, PT018  # pipes
         if not (address := head.stdout.readline().strip()):
-            raise SettingsError("Ray doesn't start on this machine; `ray start --head` says why")
+            why = (head.stderr.read().splitlines() or ["it was killed"])[-1]
+            raise SettingsError(f"Ray doesn't start on this machine: {why}")
         yield address
     finally:
         head.communicate()
