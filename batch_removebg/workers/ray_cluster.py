@@ -121,14 +121,17 @@ class Cluster:
         """How many actors each node holds, by its id, without nodes that are about to leave; raises ClusterLost."""
         return await _aside(self._look)
 
-    async def start(self) -> Actor:
-        """An actor, which answers once a node has room for it."""
-        return Actor(self._ray, await _aside(self._class.remote))
+    def actor(self) -> Actor:
+        """An actor, which starts once it is asked something, and answers once a node has room for it."""
+        return Actor(self._ray, self._class.remote)
 
     def _look(self) -> dict[str, int]:
-        nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
-        if self._ray.get_runtime_context().get_node_id() not in nodes:
-            raise ClusterLost
+        try:
+            nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+            if self._ray.get_runtime_context().get_node_id() not in nodes:
+                raise ConnectionError
+        except ConnectionError as error:
+            raise ClusterLost from error
         with suppress(self._ray.exceptions.RaySystemError):  # ray:// doesn't say
             for leaving in self._ray._private.state.state.get_draining_nodes():
                 nodes.pop(leaving, None)
@@ -158,21 +161,23 @@ def room(has: dict[str, float], gpus: float) -> int:
 class Actor:
     """A process on some node."""
 
-    def __init__(self, ray: Any, handle: Any) -> None:
-        self._ray, self._handle = ray, handle
+    def __init__(self, ray: Any, start: Callable[[], Any]) -> None:
+        self._ray, self._start, self._handle = ray, start, None
 
     async def ask(self, method: str, *args: Any) -> Any:
         """What the method gives; raises Gone, Silent."""
         errors = self._ray.exceptions
         try:
+            self._handle = self._handle or await _aside(self._start)
             return await asyncio.wrap_future(getattr(self._handle, method).remote(*args).future())
         except errors.RayTaskError:  # no death, but a bug
             raise
         except errors.ActorUnavailableError as error:
             raise Silent from error
-        except errors.RayError as error:
+        except (errors.RayError, ConnectionError) as error:
             raise Gone from error
 
     def kill(self) -> None:
         """End it at once."""
-        self._ray.kill(self._handle)
+        if self._handle is not None:
+            self._ray.kill(self._handle)

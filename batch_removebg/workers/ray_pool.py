@@ -61,8 +61,7 @@ class RayPool:
         self._cluster, self._load, self._ours, self._sleep = cluster, load, ours, sleep
         self._tasks: anyio.abc.TaskGroup
         self._rooms: dict[str, int] = {}
-        self._pending: set[_Hand] = set()  # no node has had room for them yet
-        self._coming = 0  # those, and what is getting ready
+        self._coming: set[_Hand] = set()  # not ready yet; they have no node until one has room
         self._hands: set[_Hand] = set()
         self._idle: list[_Hand] = []
         self._ready = anyio.Semaphore(0)  # one for each that is idle
@@ -198,13 +197,12 @@ class RayPool:
 
     def _hire(self, more: int = 0) -> None:
         waiting = self._ready.statistics().tasks_waiting + more
-        for _ in range(hires(sum(self._rooms.values()), len(self._hands), self._coming, waiting)):
-            self._coming += 1
-            self._tasks.start_soon(self._begin)
+        for _ in range(hires(sum(self._rooms.values()), len(self._hands), len(self._coming), waiting)):
+            hand = _Hand(self._cluster.actor())
+            self._coming.add(hand)
+            self._tasks.start_soon(self._begin, hand)
 
-    async def _begin(self) -> None:
-        hand = _Hand(await self._cluster.start())
-        self._pending.add(hand)
+    async def _begin(self, hand: _Hand) -> None:
         try:
             hand.node, address, *theirs = await self._ask(hand, math.inf, "who")
             self._hands.add(hand)
@@ -227,8 +225,7 @@ class RayPool:
         except SettingsError as error:
             self._stop(partial(SettingsError, str(error)))
         finally:
-            self._coming -= 1
-            self._pending.discard(hand)
+            self._coming.discard(hand)
 
     async def _look(self) -> None:
         try:
@@ -253,8 +250,8 @@ class RayPool:
             for hand in (*self._hands,):
                 self._watch(hand)
             if not self._ready.statistics().tasks_waiting:
-                surplus = len(self._hands) + len(self._pending) - sum(self._rooms.values())
-                for hand in [*self._pending][: max(0, surplus)]:
+                pending = [hand for hand in self._coming if not hand.node]
+                for hand in pending[max(0, sum(self._rooms.values()) - len(self._hands)) :]:
                     hand.actor.kill()
             self._hire()
 

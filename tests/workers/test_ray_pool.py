@@ -89,7 +89,7 @@ class FakeCluster:
             raise ClusterLost
         return dict(self.nodes)
 
-    async def start(self) -> FakeActor:
+    def actor(self) -> FakeActor:
         self.actors.append(FakeActor(self))
         self.place()
         return self.actors[-1]
