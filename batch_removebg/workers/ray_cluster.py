@@ -162,7 +162,8 @@ class Actor:
     """A process on some node."""
 
     def __init__(self, ray: Any, start: Callable[[], Any]) -> None:
-        self._ray, self._start, self._handle = ray, start, None
+        self._ray, self._start = ray, start
+        self._handle: Any = None
 
     async def ask(self, method: str, *args: Any) -> Any:
         """What the method gives; raises Gone, Silent."""
