@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := batch_removebg tests
 
-.PHONY: help run test test-browser test-crash test-deploy test-lowest test-long test-chaos test-week test-fuzz bench truth truth-render dist check fix clean
+.PHONY: help run test test-browser test-crash test-ray test-deploy test-lowest test-long test-chaos test-week test-fuzz bench truth truth-render dist check fix clean
 help:
 	@echo "make run     cut out the photographs in samples/ with the engine on this machine"
 	@echo "make test    run the tests"
 	@echo "make test-browser  use the review page in Chromium, where there is one"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
+	@echo "make test-ray    kill, drain and add nodes of a Ray cluster of several on this machine; four minutes"
 	@echo "make test-deploy  run samples/deploy in Airflow, Prefect and, for root, a systemd of its own: 1 GB, five minutes"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"
@@ -58,6 +59,9 @@ test-browser: $(VENV)/.browser
 
 test-crash: $(VENV)/.dev
 	$(BIN)/pytest -m crash $(TESTS)
+
+test-ray: $(VENV)/.dev
+	BATCH_REMOVEBG_LONG=1 $(BIN)/pytest -n 0 -m crash $(or $(TESTS),tests/ray)
 
 # Airflow and Prefect have environments of their own: they pin the same libraries differently.
 AIRFLOW := .venv-airflow
