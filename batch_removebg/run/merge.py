@@ -28,6 +28,7 @@ from batch_removebg.storage.naming import name_key
 
 from .declare import declared
 from .options import PICTURES, PLACE, PROVIDER, Options
+from .place import bound_to
 from .shards import shards_in
 
 _MACHINES = {"device", "precision", "token_env", "memory"}  # which may differ
@@ -61,7 +62,7 @@ class _Part:
     """A shard's OUT, and what its ledger says as a whole."""
 
     out: Path
-    place: str  # of OUT, as the list names it
+    place: str  # of its pictures, as the list names it
     manifest: Mapping[str, Any] = field(init=False)
     head: dict[str, Any] = field(init=False)
     made_with: dict[str, Any] = field(init=False)  # what decides how its pictures look
@@ -99,7 +100,7 @@ def merge(outs: Sequence[Path], to: Path | None) -> Merged:
     exactly once; LockedError where a run goes on, LedgerError and DiskError.
     """
     found, to = _found(outs), _target(outs, to)
-    parts = [_Part(out, Path(os.path.relpath(out, to.parent)).as_posix()) for out in found]
+    parts = [_Part(out, bound_to(out)[0] or Path(os.path.relpath(out, to.parent)).as_posix()) for out in found]
     _require_alike(parts)
     counts = {name: sum(part.head["counts"][name] for part in parts) for name in parts[0].head["counts"]}
     merged = Merged(to, len(parts), counts, sum(part.head["predictions"] for part in parts))

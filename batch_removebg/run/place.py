@@ -15,8 +15,9 @@ import anyio
 from anyio.to_thread import run_sync
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown
+from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown, Taken
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.manifest.shard import Shard
 from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
@@ -47,11 +48,11 @@ def named(out: str, state: str | None) -> dict[str, Any]:
 
 def refuse(out: Path, what: str) -> None:
     """Raise SettingsError where the pictures of OUT are in a bucket, for what needs them in a folder."""
-    if url := _bound(out)[0]:
+    if url := bound_to(out)[0]:
         raise SettingsError(f"{what}: the pictures of {out} are at {url}, and that works on folders only")
 
 
-def _bound(out: Path) -> list[str]:
+def bound_to(out: Path) -> list[str]:
     """The URL of the bucket that a folder belongs to, and the folder's own name there."""
     with disk_errors(out / BUCKET), suppress(FileNotFoundError, NotADirectoryError):
         return (out / BUCKET).read_text("utf-8").split("\n")
@@ -113,13 +114,14 @@ async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]], most: int =
 async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBucket:
     """The bucket once its lease is ours; for who holds the lock of OUT."""
     out, url = settings.out, settings.bucket
-    if not (bound := _bound(out))[0]:
+    if not (bound := bound_to(out))[0]:
         if (out / LEDGER).exists():
             raise SettingsError(f"--state {out}: the pictures of its ledger lie there; name an empty folder")
         bound = [url, uuid4().hex]
     if bound[0] != url:
         raise SettingsError(f"--state {out} belongs to {bound[0]}; name an empty folder, or one for each --out")
     (store, prefix), host = objects.opened(f"{url}/"), socket.gethostname()
+    await _require_division(store, prefix, url, settings.own_shard)
     owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}-{getnode():x}"  # a folder that was copied is another
     me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)
     own = lease.Lease(store, f"{prefix}{STATE}/lease.json", me, clock)
@@ -127,6 +129,23 @@ async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBuck
     await run_sync(write_atomic, out / BUCKET, "\n".join(bound).encode())
     segments = Segments(store, f"{prefix}{STATE}/ledger/", out / LEDGER, clock)
     return InBucket(out, store, f"{prefix}{STATE}/", Bucket(store, prefix), own, segments, clock, listener)
+
+
+async def _require_division(store: objects.Store, prefix: str, url: str, shard: Shard | None) -> None:
+    """Raise SettingsError where OUT is divided otherwise than the run is: see `shards.require_place`."""
+    top = f"{prefix if shard is None else prefix.removesuffix(f'{shard.folder}/')}{STATE}/"
+    if shard is None:
+        if await store.head(f"{top}shards") is not None:
+            raise SettingsError(f"{url} holds shards: run them by --shard I/N, or choose another --out")
+        return
+    if await store.head(f"{top}lease.json") is not None:
+        raise SettingsError(f"{url.removesuffix(f'/{shard.folder}')} was made without --shard: choose another --out")
+    try:
+        await store.put(f"{top}shards", str(shard.of).encode(), over=None)
+    except Taken:
+        of = (await store.get(f"{top}shards", 99))[0].decode("ascii", "replace")
+        if of != str(shard.of):
+            raise SettingsError(f"{url} is a shard of {shard.of}, and that --out has {of}: choose another") from None
 
 
 @dataclass(eq=False)
@@ -155,7 +174,8 @@ class InBucket:
         """Return once the ledger is in the bucket, too; raises Stopping, or StorageDown where the lease runs out."""
         assert self._gate is not None  # noqa: S101  # a pass has begun
         await outlasted(self._gate, self.segments.copied)
-        self._gate.check()
+        if self._failure is not None:  # else a gate that has closed meanwhile keeps nothing back that is on record
+            self._gate.check()
         self.lease.check()
 
     async def during(self, task: Callable[[], Awaitable[None]]) -> None:

@@ -114,6 +114,7 @@ class Settings(Options):
             object.__setattr__(self, "shard", str(shard := shard_of(self.shard, os.environ)))
             if self.out.name != shard.folder:  # which it is in a copy
                 object.__setattr__(self, "out", self.out / shard.folder)
+                object.__setattr__(self, "bucket", self.bucket and f"{self.bucket}/{shard.folder}")
         for name, option in declared(type(self)).items():
             value = getattr(self, name)
             if option.choices and option.read and isinstance(value, str):

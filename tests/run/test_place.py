@@ -220,3 +220,44 @@ def test_another_format_and_a_new_photo_are_put_beside_the_first(
     (shop / "in/d.jpg").write_bytes(photo(colour=(9, 9, 9)))
     assert said(*RUN, "state", "--format", "webp")[0] == 0
     assert (provider.bill, len(s3.keys(".webp")), len(s3.keys(".png"))) == (4, 4, 3)
+
+
+def test_a_budget_buys_as_many_as_it_is_though_each_create_waits_for_the_bucket(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    code, _, told = said(*RUN, "state", "--max-predictions", "2")
+    assert (code, provider.bill) == (4, 2), told
+    assert "2 saved, 0 failed" in told
+    assert b'"rejected"' not in ledger(s3)
+
+
+def test_shards_have_a_prefix_a_lease_and_a_ledger_each_and_are_merged_by_their_urls(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    for nth in (1, 2):
+        code, _, told = said(*RUN, "state", "--shard", f"{nth}/2")
+        assert code == 0, told
+        assert "gone" not in told
+    assert provider.bill == 3
+    pictures = s3.keys(".png")
+    assert {key.split("/")[1] for key in pictures} <= {"shard-001-of-002", "shard-002-of-002"}
+    assert sum(key.endswith("lease.json") for key in s3.objects) == 2
+    assert said("merge", "state", "--to", "all.json")[0] == 0
+    items = json.loads((shop / "all.json").read_text())["items"]
+    assert sorted(item["output"] for item in items) == [f"s3://shop/{key}" for key in sorted(pictures)]
+    for given, what in (
+        (["--shard", "1/3"], "is a shard of 3, and that --out has 2"),
+        ([], "s3://shop/cutouts holds shards"),
+    ):
+        code, _, told = said(*RUN, "other", *given)
+        assert code == 2
+        assert what in told
+
+
+def test_what_was_made_without_shards_is_not_divided_later(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    assert said(*RUN, "state")[0] == 0
+    code, _, told = said(*RUN, "other", "--shard", "1/2")
+    assert (code, provider.bill) == (2, 3)
+    assert "s3://shop/cutouts was made without --shard" in told
