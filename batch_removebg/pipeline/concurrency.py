@@ -120,12 +120,18 @@ class Concurrency:
 class Slots:
     """Slots for workers, as many as `concurrency` says."""
 
-    def __init__(self, concurrency: Concurrency, rate: Callable[[], float | None], clock: Clock) -> None:
-        """`rate`: creates a second that the limit allows, None where that isn't known."""
+    def __init__(
+        self,
+        concurrency: Concurrency,
+        rate: Callable[[], float | None],
+        clock: Clock,
+        most: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """`rate`: creates a second that the limit allows, None where it isn't known; `most`: slots there is use for."""
         self.concurrency = concurrency
-        self._rate = rate
+        self._rate, self._most = rate, most
         self._clock = clock
-        self._limiter = anyio.CapacityLimiter(concurrency.target(clock.monotonic(), rate()))
+        self._limiter = anyio.CapacityLimiter(self._target())
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Callable[[], bool]]:
@@ -137,7 +143,10 @@ class Slots:
         """Adapt the number of slots, for ever; more and more rarely while it stays the same."""
         wait = every
         while True:
-            target = self.concurrency.target(self._clock.monotonic(), self._rate())
+            target = self._target()
             wait = every if target != self._limiter.total_tokens else min(2 * wait, 16 * every)
             self._limiter.total_tokens = target
             await self._clock.sleep(wait)
+
+    def _target(self) -> float:
+        return min(self.concurrency.target(self._clock.monotonic(), self._rate()), self._most())

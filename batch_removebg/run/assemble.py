@@ -306,6 +306,7 @@ def pipeline(
     reading = replace(reading, keep=ledger.run_items.table.keep)
     edits = Edits.of(ledger.decisions)
     kept = on_hand(settings, ledger.fold, context.recipe, edits)
+    most = context.workers.most if settings.concurrency is None else lambda: inf
     policy = LostPolicy(resend=1 if settings.on_lost == "retry" else 0)
     lost = LostCreates(context.provider, policy, clock=context.clock, known=ledger.fold.has_prediction, key=pace.key)
     stdin = endable_stdin(lambda: context.gate.reason is not None) if context.shape.stream else None
@@ -322,7 +323,7 @@ def pipeline(
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
         Downloader(context, kept, out=out, outputs=settings.lasting.outputs, hold=settings.hold_flagged),
-        Slots(pace.concurrency, lambda: pace.creates.rate, context.clock),
+        Slots(pace.concurrency, lambda: pace.creates.rate, context.clock, most),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,
         window=partial(keep, window) if window is not None else None,

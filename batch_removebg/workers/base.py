@@ -57,6 +57,9 @@ class Workers(Protocol):
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
         """The pictures; see `finish.finish`."""
 
+    def most(self) -> float:
+        """How many items on their way to an alpha keep them all busy: with more, the first pictures only come later."""
+
     def let_go(self, source: Held) -> None:
         """Drop a source, which can be read again."""
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,6 +64,9 @@ class Here:
         from batch_removebg.finish import finish
 
         return await self.cpu.isolated(seconds, finish.finish, source, alpha, wanted, self.limits)
+
+    def most(self) -> float:
+        return math.inf  # threads and memory bound what is done
 
     def let_go(self, source: Held) -> None:
         pass

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from shutil import rmtree
 from subprocess import PIPE, Popen
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
@@ -40,6 +42,7 @@ _HEAD = """
 import os, sys
 from ray.cluster_utils import Cluster
 args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
+args["temp_dir"] = sys.argv[2]
 cluster = Cluster(initialize_head=True, head_node_args=args)
 print(cluster.address, flush=True)
 sys.stdin.read()
@@ -66,7 +69,8 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
             with ThreadPoolExecutor(1) as aside:  # in the main thread it would take the handler of SIGTERM
                 aside.submit(init).result()
         except (ImportError, OSError, RuntimeError, ValueError) as error:  # another version of Ray or Python, too
-            raise SettingsError(f"--workers {address}: {error}") from error
+            token = "" if "RAY_AUTH_MODE" in os.environ else "; a cluster that wants a token needs RAY_AUTH_MODE=token"
+            raise SettingsError(f"--workers {address}: {error}{token}") from error
         try:
             yield Cluster(ray, gpus)
         finally:
@@ -76,7 +80,9 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 @contextmanager
 def _here() -> Iterator[str]:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", _HEAD, str(cores())]
+    # As Ray's own choice, but removed in the end; short, since paths of sockets in it have 107 bytes at most.
+    place = mkdtemp(prefix="ray", dir="/tmp")
+    command = [sys.executable, "-c", _HEAD, str(cores()), place]
     head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=found, start_new_session=True, text=True)  # noqa: S603
     try:
         assert head.stdout and head.stderr  # noqa: S101, PT018  # pipes
@@ -86,6 +92,7 @@ def _here() -> Iterator[str]:
         yield address
     finally:
         head.communicate()
+        rmtree(place, ignore_errors=True)
 
 
 class Cluster:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio.to_thread
 
 from batch_removebg.engine import process, weights
-from batch_removebg.errors import DiskError, OutputBroken, SettingsError, SourceError, WeightsMissing
+from batch_removebg.errors import DiskError, KeyRejected, OutputBroken, SettingsError, SourceError, WeightsMissing
 from batch_removebg.hashing import sha256_hex
 from batch_removebg.model import Item, Matte, Provider, ProxySpec, Reference
 from batch_removebg.net import fetch
@@ -157,6 +157,9 @@ class Remote:
         """Put a picture into the bucket at `url`; as `Store.put`."""
         await self.ask(0.0, sent, url, key, picture, how)
         picture.drop(self.place.spool)
+
+    def most(self) -> float:
+        return 2 * self.pool.at_once + 2  # some wait, so that a cluster grows
 
     def let_go(self, source: Held) -> None:
         _source(source).drop(self.place.spool)
@@ -315,7 +318,10 @@ def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) 
 def sent(_: Place, url: str, key: str, picture: Spooled, how: Mapping[str, Any]) -> None:
     """Put a picture into a bucket."""
     store, _prefix = opened(url)
-    asyncio.run(store.put(key, picture.read(), **how))
+    try:
+        asyncio.run(store.put(key, picture.read(), **how))
+    except KeyRejected as error:
+        raise KeyRejected(f"on a node of the cluster, whose own environment counts: {error}") from error
 
 
 def _source(source: Held) -> Source:

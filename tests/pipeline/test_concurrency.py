@@ -8,10 +8,13 @@ import random
 from dataclasses import dataclass, field
 from itertools import count
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_removebg.clock import Clock
+from batch_removebg.pipeline import concurrency
 from batch_removebg.pipeline.concurrency import CAP, START, Concurrency
 
 
@@ -170,3 +173,18 @@ def test_no_sequence_makes_it_less_than_one_or_more_than_the_cap(
         else:
             width.waited(passed)
         assert 1 <= width.target(now, rate) <= cap
+
+
+@pytest.mark.anyio
+async def test_no_more_are_in_flight_than_workers_have_use_for() -> None:
+    use: list[float] = [6]
+    clock = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: anyio.lowlevel.checkpoint())
+    slots = concurrency.Slots(Concurrency(fixed=256), lambda: None, clock, lambda: use[0])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slots.adapt, 0.25)
+        for wanted in (6, 14, 256):
+            use[0] = wanted if wanted < 256 else math.inf
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            assert slots._limiter.total_tokens == wanted
+        tasks.cancel_scope.cancel()

@@ -223,8 +223,9 @@ def test_another_format_and_a_new_photo_are_put_beside_the_first(
 
 
 def test_a_budget_buys_as_many_as_it_is_though_each_create_waits_for_the_bucket(
-    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(segments, "APART", 0.3)
     code, _, told = said(*RUN, "state", "--max-predictions", "2")
     assert (code, provider.bill) == (4, 2), told
     assert "2 saved, 0 failed" in told

@@ -23,6 +23,7 @@ class ThreadPool:
     largest: int = 0
     before: Callable[[str], None] = lambda name: None  # a call of this function
     closed: bool = False
+    at_once: int = 2
 
     async def isolated(self, seconds: float, function: Callable[..., Any], *args: Any) -> Any:
         if self.closed:
