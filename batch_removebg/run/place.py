@@ -17,6 +17,7 @@ from anyio.to_thread import run_sync
 from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown
 from batch_removebg.events import Event, Kind, Listener
+from batch_removebg.net.urls import clean
 from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
@@ -41,7 +42,9 @@ def named(out: str, state: str | None) -> dict[str, Any]:
             raise SettingsError(f"--state {state} belongs to an --out in a bucket; {out} is a folder, and keeps it all")
         return {"out": Path(out)}
     if not state:
-        raise SettingsError(f"--out {out} needs --state DIR: a folder of this machine for the ledger and bought masks")
+        raise SettingsError(
+            f"--out {clean(out)} needs --state DIR: a folder of this machine for the ledger and bought masks"
+        )
     return {"out": Path(state), "bucket": out.rstrip("/")}
 
 
