@@ -46,7 +46,10 @@ _WORD = re.compile(r"""(?:(?![,;|]https?://)[^\s"'<>])+""")  # as much of a text
 _INNOCENT = re.compile(r"[^?#@]*(\?((v|ver|version|w|h|width|height|size|quality|id)=[\w.-]{0,40}(&|\Z))+)?", re.ASCII)
 """Most URLs, which are recognised by one match."""
 _KEY = re.compile(r"\W*(s3|gs|az)://", re.IGNORECASE)  # of an object: all of it, `?` and `#` too, tells it apart
-_USER = re.compile(r"(\w+://|(?<![^\s\"'(<>=,;|\[])(?://|(?=www\.)))[^/?#\s]*@")
+_USER = re.compile(
+    r"(\w+://|(?<![^\s\"'(<>=,;|\[])(?://|(?=www\.)))"
+    r"((?<=(?i:s3|gs|az)://)[^/\s]*:\S*|[^/?#\s]*)@"  # no bucket has a colon, and secrets of AWS may have a slash
+)
 
 
 def host_of(url: str) -> str:
