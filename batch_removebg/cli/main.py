@@ -20,10 +20,12 @@ from anyio.from_thread import start_blocking_portal
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import Interrupted, SettingsError
+from batch_removebg.net.urls import clean
 from batch_removebg.run.declare import declared
 from batch_removebg.run.options import Options
 from batch_removebg.run.shards import require_place
 from batch_removebg.storage.layout import STATE
+from batch_removebg.storage.objects import is_object
 
 from .console import Console, failure, logged, printable, result
 from .parser import parser
@@ -48,7 +50,11 @@ def run_command(argv: Sequence[str]) -> int:
     # Pillow warns about odd metadata that it can cope with; what a user must know is in an item's notes.
     warnings.filterwarnings("ignore", module="PIL")
     try:
-        if args.command in ("repair", "review", "report", "export"):
+        in_folder = args.command in ("repair", "review", "report", "export")
+        for url in filter(is_object, (*getattr(args, "outs", ()), getattr(args, "dir", ""))):
+            needed = "works on folders only" if in_folder else "takes the --state of a run, a folder of this machine"
+            raise SettingsError(f"{args.command} {needed}, and {clean(url)} is in a bucket")
+        if in_folder:
             from batch_removebg.run.place import refuse
 
             refuse(Path(args.dir), args.command)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from batch_removebg.storage.layout import LEDGER, STATE
 from batch_removebg.storage.naming import PICTURE_SUFFIXES, RAW_SUFFIXES
-from batch_removebg.storage.objects import Stored
+from batch_removebg.storage.objects import Stored, divided
 
 from .text import printable
 
@@ -44,7 +44,7 @@ class Folders:
     Globs are relative to the INPUT; one without `/` matches at any depth, one that matches a folder all that is in it.
     """
 
-    out: Path | None = None  # never read
+    out: Path | None = None  # never read, and neither is `bucket`
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow_links: bool = False  # also out of the INPUT
@@ -52,6 +52,7 @@ class Folders:
     first: Set[str] = frozenset()  # paths of files and, with a `/` behind them, of folders that come before others
     only: tuple[str, ...] = ()  # components of the glob that is the INPUT itself
     left_out: LeftOut = field(default_factory=dict)
+    bucket: str = ""  # the URL of an OUT in one
 
 
 def walk(root: Path, folders: Folders) -> Iterator[tuple[str, OSError | None]]:
@@ -79,10 +80,20 @@ def prefix(root: Path) -> str:
     return "" if root == Path() else os.path.join(root, "")  # noqa: PTH118  # as `root / name`, but quicker
 
 
-def below(keys: Iterable[Stored], prefix: str, folders: Folders) -> Iterator[tuple[str, str]]:
+def location(url: str) -> tuple[str, str]:
+    """The bucket and the prefix that a URL names, however it is written."""
+    bucket, key = divided(url)
+    return bucket, key.strip("/")
+
+
+def below(keys: Iterable[Stored], url: str, folders: Folders) -> Iterator[tuple[str, str]]:
     """(Key, the same relative to the prefix) of the pictures among keys in order, by the rules of `walk`."""
+    (bucket, prefix), (of_out, out) = location(url), location(folders.bucket)
     listing, start, ledger = _Listing(Path(prefix), folders), len(prefix) + bool(prefix), "\0"
+    own = f"{out}/" if of_out == bucket and len(out) > len(prefix) else "\0"  # an OUT around the prefix is none of it
     for each in keys:
+        if each.key.startswith(own):
+            continue
         name = each.key[start:]
         above, state, _ = f"/{name}".partition(f"/{STATE}/")
         if state and above:

@@ -19,7 +19,7 @@ from batch_removebg.storage.objects import divided, is_object
 
 from .cells import as_url
 from .columns import url_problem
-from .folder import TAKEN, Folders, is_out, kept_apart, prefix, walk
+from .folder import TAKEN, Folders, is_out, kept_apart, location, prefix, walk
 from .rows import parser_for
 from .text import printable
 
@@ -60,7 +60,12 @@ class Feed(str):
 
 def is_feed(value: str) -> bool:
     """Whether an INPUT is the URL of a manifest, by the ending of its path."""
-    return is_url(value) and parser_for(PurePath(re.split(r"[?#]", value)[0])) is not None
+    return is_url(value) and parser_for(PurePath(path_of(value))) is not None
+
+
+def path_of(url: str) -> str:
+    """The key of an object, as it stands; any other URL without query and fragment."""
+    return divided(url)[1] if is_object(url) else re.split(r"[?#]", url)[0]
 
 
 def resolve(inputs: Sequence[str], folders: Folders, warn: Callable[[str], None]) -> list[Input]:
@@ -100,6 +105,8 @@ def _resolve(value: str, folders: Folders, warn: Callable[[str], None]) -> Itera
     elif isinstance(value, Feed):
         yield Input(InputKind.MANIFEST, str(value.path), value.shown, url=value if is_url(value) else "")
     elif is_object(value) and PurePosixPath(divided(value)[1]).suffix.lower() not in TAKEN:
+        if location(value) == location(folders.bucket):
+            raise ManifestError(f"{printable(value)} is the output folder itself; choose another --out.")
         yield Input(InputKind.PREFIX, value, printable(value))
     elif is_url(value):
         yield Input(InputKind.URL, value)

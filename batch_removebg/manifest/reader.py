@@ -17,11 +17,10 @@ from typing import BinaryIO, cast
 from batch_removebg.errors import ItemError, ManifestError, RetryError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, Lot, UrlRow
-from batch_removebg.storage.objects import divided
 from batch_removebg.storage.objects import opened as opened_store
 
 from .columns import Choice, RowError, as_item, path_item, row_items, value_item
-from .folder import Folders, below, left_out_text, walk
+from .folder import Folders, below, left_out_text, location, walk
 from .identity import Identity, numbered
 from .inputs import Input, InputKind, resolve
 from .roots import Roots, Rows
@@ -249,12 +248,12 @@ class _Reader:
             raise ManifestError(f"{printable(root)} can't be read: {error.strerror or error}.") from error
 
     def _prefix(self, each: Input) -> Iterator[Item]:
-        store, prefix = opened_store(each.value)
-        bucket, name = divided(each.value)[0], PurePosixPath(each.value).name
+        store, _ = opened_store(each.value)
+        (bucket, prefix), name = location(each.value), PurePosixPath(each.value).name
         above = f"{name}/" if len(self._found) > 1 else ""
         try:
-            keys = itertools.chain.from_iterable(store.listed(prefix := prefix.strip("/")))
-            for key, name in below(keys, prefix, self._reading.folders):
+            keys = itertools.chain.from_iterable(store.listed(prefix))
+            for key, name in below(keys, each.value, self._reading.folders):
                 yield Item(printable(above + name), f"{bucket}/{printable(key)}", each.origin)
         except (ItemError, RetryError) as error:
             raise ManifestError(f"{each.origin} can't be listed: {error}.") from error

@@ -45,7 +45,11 @@ _AND = re.compile(r"(&(?:amp;)?|\\u0026)")
 _WORD = re.compile(r"""(?:(?![,;|]https?://)[^\s"'<>])+""")  # as much of a text as may be a URL
 _INNOCENT = re.compile(r"[^?#@]*(\?((v|ver|version|w|h|width|height|size|quality|id)=[\w.-]{0,40}(&|\Z))+)?", re.ASCII)
 """Most URLs, which are recognised by one match."""
-_USER = re.compile(r"(\w+://|(?<![^\s\"'(<>=,;|\[])(?://|(?=www\.)))[^/?#\s]*@")
+_KEY = re.compile(r"\W*(s3|gs|az)://", re.IGNORECASE)  # of an object: all of it, `?` and `#` too, tells it apart
+_USER = re.compile(
+    r"(\w+://|(?<![^\s\"'(<>=,;|\[])(?://|(?=www\.)))"
+    r"((?<=(?i:s3|gs|az)://)[^/\s]*:\S*|[^/?#\s]*)@"  # no bucket has a colon, and secrets of AWS may have a slash
+)
 
 
 def host_of(url: str) -> str:
@@ -75,7 +79,7 @@ def _clean(url: str, ignored: Collection[str]) -> str:
     url = _USER.sub(r"\1", url, count=1) if "@" in url else url
     base, mark, rest = url.partition("?")
     query, hash_mark, fragment = rest.partition("#")
-    if not query or "#" in base:
+    if not query or "#" in base or _KEY.match(url):
         return url
     first, *others = _AND.split(query)
     parts = [("", first), *zip(others[::2], others[1::2], strict=True)]

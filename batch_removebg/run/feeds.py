@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from batch_removebg.clock import Clock
 from batch_removebg.errors import ItemError, ManifestError, Postponed, RetryError
-from batch_removebg.manifest.inputs import Feed, is_feed
+from batch_removebg.manifest.inputs import Feed, is_feed, path_of
 from batch_removebg.model import Item
 from batch_removebg.net import fetch
 from batch_removebg.resources import Cpu
@@ -33,7 +33,7 @@ async def downloaded(inputs: Sequence[str], settings: Settings, clock: Clock) ->
             for nth, url in enumerate(inputs):
                 if is_feed(url):
                     # Without `.gz`: fetched, it is unpacked.
-                    feed, name = Feed(url), re.split(r"[?#]|(?i:\.gz)(?=$|[?#])", url)[0].rpartition("/")[2]
+                    feed, name = Feed(url), re.sub(r"(?i)\.gz$|[?#]", "", path_of(url)).rpartition("/")[2]
                     feed.path, feed.shown = Path(folder) / f"{nth}-{name[-20:]}", fetch.redacted(url)
                     try:
                         feed.path.write_bytes(loaded(await source.patiently(Item(url, url, feed.shown))))

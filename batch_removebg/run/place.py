@@ -18,6 +18,7 @@ from batch_removebg.clock import Clock
 from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown, Taken
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.manifest.shard import Shard
+from batch_removebg.net.urls import clean
 from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
@@ -42,7 +43,9 @@ def named(out: str, state: str | None) -> dict[str, Any]:
             raise SettingsError(f"--state {state} belongs to an --out in a bucket; {out} is a folder, and keeps it all")
         return {"out": Path(out)}
     if not state:
-        raise SettingsError(f"--out {out} needs --state DIR: a folder of this machine for the ledger and bought masks")
+        raise SettingsError(
+            f"--out {clean(out)} needs --state DIR: a folder of this machine for the ledger and bought masks"
+        )
     return {"out": Path(state), "bucket": out.rstrip("/")}
 
 

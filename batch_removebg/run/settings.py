@@ -291,6 +291,7 @@ class Settings(Options):
                 self.follow_links,
                 self.lasting.apart,
                 self.lasting.first,
+                bucket=self.bucket,
             ),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),
             self.root,

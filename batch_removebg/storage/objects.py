@@ -100,13 +100,14 @@ def object_problem(url: str) -> str | None:
 def opened(url: str) -> tuple[Store, str]:
     """The store of a URL's bucket, and the key or prefix after it; asks nothing yet, and raises SettingsError."""
     bucket, key = divided(url)
+    if not _BUCKET.fullmatch(bucket):
+        shown = re.sub(r"(?s)(?<=://).*@", "", url)  # a password may hold any sign
+        raise errors.SettingsError(f"{shown} {object_problem(url)}")
     try:
         from obstore.exceptions import BaseError
         from obstore.store import from_url
     except ImportError as error:
         raise errors.SettingsError(f"{bucket} needs an extra: {errors.INSTALL.format('cloud')}") from error
-    if not _BUCKET.fullmatch(bucket):
-        raise errors.SettingsError(f"{url} {object_problem(url)}")
     # What is given here stands in the place of all that the environment says of the client.
     hosts = [urlsplit(text).hostname for name, text in os.environ.items() if _ENDPOINT.fullmatch(name)]
     plain = any(name.endswith("_ALLOW_HTTP") and text.lower() in {"1", "true"} for name, text in os.environ.items())

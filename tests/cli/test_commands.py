@@ -135,6 +135,19 @@ def test_status_reads_the_ledger_alone(shop: Path, provider: ScriptedProvider, s
     assert tree(shop) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        *((each, "takes the --state of a run, a folder of this machine") for each in ("status", "diff", "merge")),
+        *((each, "works on folders only") for each in ("review", "report", "repair", "export")),
+    ],
+)
+def test_a_command_that_is_given_a_bucket_says_what_it_takes(said: Said, command: str, needed: str) -> None:
+    more = ("--to", "x", "--decision", "accepted") if command == "export" else ()
+    why = f"error: {command} {needed}, and s3://shop/cutouts is in a bucket\n"
+    assert said(command, "s3://me:pass@shop/cutouts", *more) == (2, "", why)
+
+
 @pytest.mark.parametrize("folder", ["in", "gone"])
 def test_status_of_a_folder_without_a_ledger_is_2(shop: Path, said: Said, folder: str) -> None:
     assert said("status", folder) == (2, "", f"error: {folder} holds no ledger.jsonl; give the --out of a run\n")

@@ -12,6 +12,7 @@ import pytest
 from batch_removebg.errors import ConnectionFailed, ManifestError, SettingsError, SourceError
 from batch_removebg.manifest.columns import value_item
 from batch_removebg.manifest.folder import Folders
+from batch_removebg.manifest.inputs import is_feed
 from batch_removebg.manifest.reader import Reading, read_rows
 from batch_removebg.storage.objects import Stored
 from tests.support.buckets import Buckets
@@ -128,3 +129,42 @@ def test_cells_name_objects_as_they_name_urls() -> None:
     assert [one.source, two.source, three.source] == ["s3://b/a,1.jpg", "s3://b/c d.jpg", "gs://b/s/e%20.jpg"]
     assert [one.id, two.id, three.id] == ["A-1", "A-2", "B"]
     assert {item.path for item in (one, two, three)} == {None}
+
+
+def test_keys_that_differ_only_in_what_would_sign_a_url_are_two_pictures(buckets: Buckets) -> None:
+    urls = [f"s3://b/a.jpg?sig={nth}&se=2026-01-02T00:00:00Z" for nth in (1, 2)]
+    assert [(item.id, item.source) for item in rows("l.txt", "\n".join(urls))] == [(url, url) for url in urls]
+
+
+@pytest.mark.parametrize(
+    ("url", "feed"),
+    [
+        *((url, True) for url in ("s3://b/a#1?.csv", "gs://b/a#.csv.gz", "https://b/a.csv?v=1")),
+        *((url, False) for url in ("s3://b/a.csv?v=1", "s3://b.csv")),
+    ],
+)
+def test_a_list_in_a_bucket_is_known_by_the_ending_of_its_whole_key(url: str, feed: bool) -> None:
+    assert is_feed(url) is feed
+
+
+@pytest.mark.parametrize(("given", "out"), [("s3://shop/in", "S3://shop/in"), ("s3://shop//in/", "s3://shop/in")])
+def test_out_as_a_prefix_that_is_read_is_refused(buckets: Buckets, given: str, out: str) -> None:
+    buckets.put("s3://shop/in/a.jpg", b"x")
+    with pytest.raises(ManifestError, match="is the output folder itself; choose another --out"):
+        listed(given, bucket=out)
+
+
+@pytest.mark.parametrize(
+    ("given", "out", "ids"),
+    [
+        ("s3://shop/in", "s3://shop/in/cut", ["a.jpg", "cutter/a.jpg"]),
+        ("s3://shop", "s3://shop/in/cut", ["in/a.jpg", "in/cutter/a.jpg"]),
+        ("s3://shop/in/cut/s", "s3://shop/in/cut", ["b.jpg"]),
+        ("s3://shop/in/cutter", "s3://shop", ["a.jpg"]),
+        ("s3://shop/in/cut", "gs://shop/in/cut", ["!.jpg", "s/b.jpg"]),
+    ],
+)
+def test_of_an_out_below_a_prefix_no_key_is_a_photo(buckets: Buckets, given: str, out: str, ids: list[str]) -> None:
+    for name in ("a.jpg", "cut/!.jpg", "cut/s/b.jpg", "cutter/a.jpg"):
+        buckets.put(f"s3://shop/in/{name}", b"x")
+    assert listed(given, bucket=out) == (ids, {})

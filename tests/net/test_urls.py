@@ -95,6 +95,15 @@ def test_a_cell_with_several_urls_keeps_each_of_them() -> None:
     assert scrubbed(cell) == f"{AT},{AT}?v=2|{AT}"
 
 
+@pytest.mark.parametrize("scheme", ["s3", "GS", "az"])
+def test_the_key_of_an_object_stays_as_it_is(scheme: str) -> None:
+    url = f"{scheme}://shop/a@2x.jpg?sig=1&X-Amz-Signature=2&v=3#b?token=4"
+    assert clean(url, {"v"}) == url
+    assert scrubbed(f"not found: ({url})") == f"not found: ({url})"
+    for user in ("me:pass@", "me:p/a?s#s@", "me@"):
+        assert clean(f"{scheme}://{user}shop/a?sig=1") == f"{scheme}://shop/a?sig=1"
+
+
 def test_a_long_text_takes_no_longer_than_its_length_asks_for() -> None:
     begun = time.process_time()
     scrubbed("x" * 500_000 + "?" + "&" * 10_000)

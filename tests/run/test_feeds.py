@@ -15,6 +15,7 @@ from batch_removebg.errors import ManifestError
 from batch_removebg.manifest.reader import check
 from batch_removebg.run.feeds import downloaded
 from batch_removebg.run.settings import Settings
+from tests.support.buckets import Buckets
 from tests.support.items import read
 
 pytestmark = pytest.mark.anyio
@@ -74,3 +75,12 @@ async def test_other_inputs_are_left_as_they_are(tmp_path: Path) -> None:
     inputs = ["https://cdn.example/a.jpg", "a.csv", "https://cdn.example/csv"]
     async with downloaded(inputs, Settings(out=tmp_path), Clock()) as found:
         assert found == inputs
+
+
+async def test_a_feed_in_a_bucket_is_read_by_the_ending_of_its_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Buckets(monkeypatch).put("s3://shop/l/a#1?.csv", b"id,image\nA,a.jpg\n")
+    settings = Settings(out=tmp_path)
+    async with downloaded(["s3://shop/l/a#1?.csv"], settings, Clock()) as inputs:
+        assert [item.source for item in read(inputs, out=tmp_path)] == ["s3://shop/l/a.jpg"]

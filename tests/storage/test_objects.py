@@ -57,6 +57,13 @@ def test_what_is_no_key_is_told_why(url: str, why: str) -> None:
     assert object_problem("s3://b/" + "ü" * 512) is None
 
 
+@pytest.mark.parametrize("password", ["PASS", "P@SS", "P/A?S#S"])
+def test_a_password_in_an_objects_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)  # which isn't asked for it either
+    with pytest.raises(errors.SettingsError, match=r"^s3://src/in/ names no bucket; write s3://BUCKET/KEY$"):
+        opened(f"s3://user:{password}@src/in/")
+
+
 def test_without_the_extra_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     with pytest.raises(errors.SettingsError, match=r"^s3://shop needs an extra: pip install '\.\[cloud\]'"):
