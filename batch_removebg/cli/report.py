@@ -113,7 +113,7 @@ def preview(found: Mapping[str, int], settings: Settings) -> str:
     lines = [f"{found['total']} items, and nothing is done about them (--dry-run)"]
     lines += [f"{found[name]:>9} {what}" for name, what in ENDINGS.items() if found[name]]
     bought, billed = found["bought"], not settings.local
-    where = f"bought from {settings.base}" if billed else "made on this machine, nothing billed"
+    where = f"bought from {settings.base}" if billed else "made by the local engine, nothing billed"
     price = f", {bought * settings.price:.4g} USD" if billed and settings.price is not None else ""
     pace = per_minute(settings, settings.own_shard)
     time = f", in {duration(60 * bought / pace)} at --rate {settings.rate:g}" if pace else ""

@@ -50,7 +50,7 @@ def test_dry_run_writes_nothing_buys_nothing_and_asks_nobody(
     assert out.splitlines() == [
         "3 items, and nothing is done about them (--dry-run)",
         "        3 would need a new prediction",
-        "predictions: 3 would be made on this machine, nothing billed",
+        "predictions: 3 would be made by the local engine, nothing billed",
     ]
     code, out, _ = said("run", "in", "--out", "out", "--dry-run", "--provider", "replicate", "--progress", "json")
     assert code == 0

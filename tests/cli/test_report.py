@@ -184,7 +184,7 @@ def test_preview_of_everything() -> None:
         "        4 have a prediction in flight that would be collected\n"
         "        5 would fail: the source can't be read\n"
         "        6 would need a new prediction\n"
-        "predictions: 6 would be made on this machine, nothing billed"
+        "predictions: 6 would be made by the local engine, nothing billed"
     )
 
 

@@ -19,7 +19,7 @@ class Batches:
     """
 
     def __init__(self, run: Callable[[Tensor], Tensor], most: int) -> None:
-        """`run`: N×… → N×…; `most`: the largest N, halved when as many as that fail together."""
+        """`run`: N×… → N×…; `most`: the largest N, halved where as many fail together, and none alone."""
         self._run, self._most = run, most
         self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
         self._adding, self._running = threading.Lock(), threading.Lock()
@@ -45,9 +45,10 @@ class Batches:
             if len(batch) == 1:
                 batch[0][1].set_exception(error)
                 return
-            self._most = len(batch) // 2  # together they take too much memory, or the network takes one at a time
             for each in batch:
                 self._settle([each])
+            if not any(one.exception() for _, one in batch):  # together they are too much, or more than it takes
+                self._most = len(batch) // 2
             return
         for (_, one), output in zip(batch, outputs, strict=True):
             one.set_result(output)

@@ -65,8 +65,11 @@ def test_a_batch_is_never_larger_than_the_device_takes() -> None:
     assert card.given == [1, 3, 3, 1]
 
 
-def test_a_picture_that_fails_in_a_batch_fails_alone() -> None:
-    assert outputs(Card(poison=3.0), 6, most=16) == [0.0, 2.0, 4.0, "1 are refused", 8.0, 10.0]
+def test_a_picture_that_fails_in_a_batch_fails_alone_and_later_batches_stay_as_large() -> None:
+    card = Card(poison=3.0)
+    found = outputs(card, 12, most=4)
+    assert found == ["1 are refused" if value == 3 else 2.0 * value for value in range(12)]
+    assert sorted(card.given, reverse=True) == [4, 4, 3, 1, 1, 1, 1, 1]
 
 
 def test_a_device_that_has_no_memory_for_a_batch_gets_smaller_ones() -> None:
