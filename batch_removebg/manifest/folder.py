@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from batch_removebg.storage.layout import LEDGER, STATE
@@ -32,6 +33,7 @@ _REMEDIES = {
     " (--follow-links takes them)": r"link\(s\) (to folders|out of the folder)",
     "": ".*",
 }
+_BEFORE_STATE = re.compile(r"/[ -\-]")  # names that come before a run's state in the order of keys
 _ENDING = re.compile(r"\.\w{1,8}", re.ASCII)
 LeftOut = dict[str, tuple[int, str]]
 """What isn't read (an ending in small letters, or another kind) → how many times, and the path of the first."""
@@ -86,11 +88,17 @@ def location(url: str) -> tuple[str, str]:
     return bucket, key.strip("/")
 
 
-def below(keys: Iterable[Stored], url: str, folders: Folders) -> Iterator[tuple[str, str]]:
-    """(Key, the same relative to the prefix) of the pictures among keys in order, by the rules of `walk`."""
+def below(
+    keys: Iterable[Stored], url: str, folders: Folders, has_state: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """(Key, the same relative to the prefix) of the pictures among keys in order, by the rules of `walk`.
+
+    What ends with `/` stands for keys that can't be read. `has_state`: whether below a key there is a run's state.
+    """
     (bucket, prefix), (of_out, out) = location(url), location(folders.bucket)
     listing, start, ledger = _Listing(Path(prefix), folders), len(prefix) + bool(prefix), "\0"
     own = f"{out}/" if of_out == bucket and len(out) > len(prefix) else "\0"  # an OUT around the prefix is none of it
+    has_state = lru_cache(99)(has_state)
     for each in keys:
         if each.key.startswith(own):
             continue
@@ -98,6 +106,9 @@ def below(keys: Iterable[Stored], url: str, folders: Folders) -> Iterator[tuple[
         above, state, _ = f"/{name}".partition(f"/{STATE}/")
         if state and above:
             ledger = f"{above[1:]}/"
+        for found in () if name.startswith(ledger) else _BEFORE_STATE.finditer(name):
+            if has_state(each.key[: start + found.start()]):
+                ledger = name[: found.end() - 1]
         if listing.takes(each, name, "picture(s) of other runs" if name.startswith(ledger) else None):
             yield each.key, name
 
@@ -186,6 +197,8 @@ class _Listing:
 
     def takes(self, stored: Stored, name: str, what: str | None) -> bool:
         """Whether an object is taken, by its name below the root; `what` it is that isn't."""
+        if name.endswith("/"):
+            return self._is_picked(name, lambda: True)
         *above, last = name.split("/")
         ending = last[last.rfind(".") :].lower()
         if any(part.startswith(".") for part in (*above, last)) or not self._is_picked(name, bool):

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 from batch_removebg.errors import ItemError, ManifestError, RetryError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, Lot, UrlRow
+from batch_removebg.storage.layout import STATE
 from batch_removebg.storage.objects import opened as opened_store
 
 from .columns import Choice, RowError, as_item, path_item, row_items, value_item
@@ -30,6 +31,10 @@ from .shard import Shard, Tally
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
 
 _Some = Sequence[Item | UrlRow]
+_NO_KEYS = (
+    "Keys with an empty part, `.` or `..` can't be read, and what is beside them under names that begin with one of "
+    "!\"#$%&'()*+,- or a blank isn't seen. Rename them, or give a list."
+)
 _NUMBERED = "numbered so for "  # before the origin of an item whose id ends in a number that this program gave it
 
 
@@ -253,8 +258,11 @@ class _Reader:
         above = f"{name}/" if len(self._found) > 1 else ""
         try:
             keys = itertools.chain.from_iterable(store.listed(prefix))
-            for key, name in below(keys, each.value, self._reading.folders):
-                yield Item(printable(above + name), f"{bucket}/{printable(key)}", each.origin)
+            for key, name in below(
+                keys, each.value, self._reading.folders, lambda key: any(store.listed(f"{key}/{STATE}"))
+            ):
+                problem = _NO_KEYS if key.endswith("/") else None
+                yield Item(printable(above + name), f"{bucket}/{printable(key)}", each.origin, problem=problem)
         except (ItemError, RetryError) as error:
             raise ManifestError(f"{each.origin} can't be listed: {error}.") from error
 

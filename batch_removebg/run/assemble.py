@@ -97,7 +97,7 @@ async def _away(settings: Settings) -> AsyncIterator[Remote | None]:
         yield None
         return
     forms = tuple(finish.format for finish in recipe_of(settings).finishes)
-    place = Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms)
+    place = Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms, settings.bucket)
     load = _load(settings) if settings.local else None
     gpus = 1 / _ACTORS_A_CARD if settings.local and settings.device == "cuda" else 0.0
     async with joined(settings.workers, place, load, gpus=gpus) as workers:
@@ -123,7 +123,7 @@ async def provider(
     ):
         workers: Workers = cluster or workers_here(foreign, settings, cpu)
         if cluster is not None and isinstance(settings.lasting.outputs, Bucket):
-            settings.lasting.outputs.send = partial(cluster.sent, settings.bucket)
+            settings.lasting.outputs.send = cluster.sent
         if settings.own is not None:
             yield settings.own, workers
             return

@@ -17,6 +17,7 @@ from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.model import Item, UrlRow
 
 from .layout import CSV, DECISIONS, DEFAULT_TEMPLATE, LEDGER, RESULTS, STATE
+from .objects import divided, is_object
 
 PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .png .apng .webp .tif .tiff .btf .tf8 .gif .bmp .dib .heic .heif "  # noqa: SIM905
@@ -143,6 +144,8 @@ def _id_path(item_id: str) -> str:
         return item_id.replace("\\", "/")
     if plain := _PLAIN_URL.fullmatch(item_id):
         return plain[1]
+    if is_object(item_id):
+        return divided(item_id)[1]
     try:
         parts = urlsplit(item_id)
         host = parts.hostname

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000  # keys, as many as stores give at once
 _SCHEMES = ("s3://", "gs://", "az://")
+_NO_PARTS = frozenset({"", ".", ".."})
 _BUCKET = re.compile(r"\w+://[\w.$-]+", re.ASCII)
 _ENDPOINT = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(ENDPOINT|BASE_URL)\w*")
 _KEYS = {
@@ -90,7 +91,7 @@ def object_problem(url: str) -> str | None:
     bucket, key = divided(url)
     if not _BUCKET.fullmatch(bucket):
         return f"names no bucket; write {bucket.partition(':')[0]}://BUCKET/KEY"
-    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+    if not _NO_PARTS.isdisjoint(key.split("/")):
         return "is no key: a part of it is empty, `.` or `..`"
     if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", key):
         return "is no key: it holds a control character, or isn't UTF-8"
@@ -164,15 +165,49 @@ class Store:
             put = await self._store.put_async(key, data, attributes=about, mode=mode)
         return (put["version"] if self._etag == "version" else put["e_tag"]) or ""
 
-    def listed(self, prefix: str) -> Iterator[Sequence[Stored]]:
-        """What is below a prefix, which ends with a folder, page by page in the order of keys; blocks."""
+    def listed(self, prefix: str, after: str = "") -> Iterator[Sequence[Stored]]:
+        """What is below a prefix, which ends with a folder, and behind a key: page by page in their order; blocks.
+
+        Keys with an empty part, `.` or `..` come as one that ends there, with a `/`. obstore fails any page that holds
+        one, so names beside them that begin with a sign before `/` are missing then.
+        """
+        from obstore.exceptions import InvalidPathError
+
+        start, behind = f"{prefix.rstrip('/')}/".lstrip("/"), after
         with self._told(prefix):
-            begun = next(self._store.list(prefix or None, chunk_size=_PAGE), [])
-            if begun:
-                yield [self._stored(each) for each in begun]
-            if len(begun) == _PAGE:
-                for page in self._lasting.list(prefix or None, offset=begun[-1]["path"], chunk_size=_PAGE):
-                    yield [self._stored(each) for each in page]
+            while True:
+                try:
+                    for page in self._pages(prefix, after):
+                        yield page
+                        behind = page[-1].key
+                    return
+                except InvalidPathError as error:
+                    if (found := _PATH.search(str(error))) is None:
+                        raise
+                    top = start + found[0].removeprefix(start).partition("/")[0]
+                    if f"{top}0" <= after:  # Azure begins anew each time
+                        raise
+                if top.rpartition("/")[2] in _NO_PARTS:
+                    yield [Stored(f"{top}/", 0, None, 0.0)]
+                else:
+                    yield from self._level(prefix, behind, top)
+                behind = after = f"{top}0"
+
+    def _pages(self, prefix: str, after: str) -> Iterator[Sequence[Stored]]:
+        next(self._store.list(prefix or None, offset=after or None), None)  # soon an error, where nobody answers
+        for page in self._lasting.list(prefix or None, offset=after or None, chunk_size=_PAGE):
+            yield [self._stored(each) for each in page]
+
+    def _level(self, prefix: str, behind: str, top: str) -> Iterator[Sequence[Stored]]:
+        """What is below a prefix, behind a key and up to a folder, each folder by itself."""
+        level = self._lasting.list_with_delimiter(prefix or None)
+        objects = {each["path"]: self._stored(each) for each in level["objects"]}
+        for path in sorted([*objects, *(f"{each}/" for each in level["common_prefixes"] if each)]):
+            if path.endswith("/"):
+                if path[:-1] <= top and behind < f"{path[:-1]}0":
+                    yield from self.listed(path, behind)
+            elif behind < path <= top:
+                yield [objects[path]]
 
     async def delete(self, key: str) -> None:
         """Delete what is under a key, if there is something."""

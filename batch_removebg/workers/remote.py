@@ -13,7 +13,7 @@ import os
 import pickle
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,8 +33,8 @@ from batch_removebg.providers.base import Wrapper
 from batch_removebg.providers.replicate import Endpoint, Replicate
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.atomic import disk_errors, make_folder
-from batch_removebg.storage.layout import ALPHAS, SPOOL
-from batch_removebg.storage.objects import opened
+from batch_removebg.storage.layout import ALPHAS, SPOOL, STATE
+from batch_removebg.storage.objects import Store, opened
 from batch_removebg.storage.on_disk import OnDisk
 from batch_removebg.storage.spool import Held, Spooled, loaded
 
@@ -85,6 +85,7 @@ class Place:
     fetching: fetch.FetchPolicy
     headers: Sequence[Header] = ()
     forms: Sequence[str] = ()  # formats of the pictures
+    bucket: str = ""  # the URL that they go to, unless to `out`
 
     @property
     def spool(self) -> Path:
@@ -153,9 +154,9 @@ class Remote:
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
         return await self.ask(seconds, made, source, alpha, wanted)
 
-    async def sent(self, url: str, key: str, picture: Spooled, **how: Any) -> None:
-        """Put a picture into the bucket at `url`; as `Store.put`."""
-        await self.ask(0.0, sent, url, key, picture, how)
+    async def sent(self, key: str, picture: Spooled, **how: Any) -> None:
+        """Put a picture into the bucket; as `Store.put`."""
+        await self.ask(0.0, sent, key, picture, how)
         picture.drop(self.place.spool)
 
     def most(self) -> float:
@@ -228,6 +229,8 @@ def ready(place: Place, token: str, load: Load | None) -> None:
         if weights.find(part) is None:
             bring = f"put {part.path} there" if part.own else f"run `batch-removebg models pull {part.name}` there"
             raise WeightsMissing(f"the weights of {part.name} aren't there, or are damaged: {bring}")
+    if place.bucket:
+        _stored(place, lambda store, prefix: store.head(f"{prefix}{STATE}/lease.json"))
     if load is not None:
         process.network(load)
 
@@ -315,11 +318,14 @@ def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) 
     return [replace(one, data=Spooled.of(place.spool, loaded(one.data), durable=True)) for one in pictures]
 
 
-def sent(_: Place, url: str, key: str, picture: Spooled, how: Mapping[str, Any]) -> None:
-    """Put a picture into a bucket."""
-    store, _prefix = opened(url)
+def sent(place: Place, key: str, picture: Spooled, how: Mapping[str, Any]) -> None:
+    """Put a picture into the bucket."""
+    _stored(place, lambda store, _: store.put(key, picture.read(), **how))
+
+
+def _stored(place: Place, what: Callable[[Store, str], Coroutine[Any, Any, object]]) -> None:
     try:
-        asyncio.run(store.put(key, picture.read(), **how))
+        asyncio.run(what(*opened(f"{place.bucket}/")))
     except KeyRejected as error:
         raise KeyRejected(f"on a node of the cluster, whose own environment counts: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batch_removebg.errors import ConnectionFailed, ManifestError, SettingsError, SourceError
-from batch_removebg.manifest.columns import value_item
+from batch_removebg.manifest.columns import as_item, value_item
 from batch_removebg.manifest.folder import Folders
 from batch_removebg.manifest.inputs import is_feed
 from batch_removebg.manifest.reader import Reading, read_rows
@@ -22,6 +22,7 @@ from tests.support.listings import make, rows
 NAMES = (
     *("a.jpg", "B.PNG", "s/ü b%20?.jpg", "s/t/c.webp", "s/.d.jpg", ".e/f.jpg", "s/@eaDir/g.jpg", "h.txt", "README"),
     *("Thumbs.db", "i.svg", "old/.batch-removebg/lease", "old/ledger.jsonl", "old/j.png", "old/s/k.png", "older/l.jpg"),
+    *("old/-.png", "old/ m/n.png", "older/-/l.jpg"),  # which come before what tells that a folder is an OUT
 )
 
 
@@ -50,7 +51,7 @@ def test_of_keys_those_are_taken_that_would_be_as_files_of_a_folder(
     (of_keys, left), (of_files, _) = listed("s3://shop/in/", **chosen), listed("in", **chosen)
     assert sorted(of_keys) == sorted(of_files)
     if not chosen:
-        assert left == {"@eaDir": 1, ".txt": 1, ".svg": 1, "other file(s)": 1, "picture(s) of other runs": 2}
+        assert left == {"@eaDir": 1, ".txt": 1, ".svg": 1, "other file(s)": 1, "picture(s) of other runs": 4}
 
 
 def test_items_are_called_by_their_key_below_the_prefix_and_read_from_there(buckets: Buckets) -> None:
@@ -61,6 +62,23 @@ def test_items_are_called_by_their_key_below_the_prefix_and_read_from_there(buck
     both = read(["gs://shop/in", "gs://shop/inner", "gs://shop/in.jpg"], out=None)
     assert [item.id for item in both] == ["in/s/a.jpg", "inner/a.jpg", "gs://shop/in.jpg"]
     assert len(list(read(["gs://shop"], out=None))) == 3
+
+
+def test_keys_that_cannot_be_read_are_an_item_that_fails_unless_they_are_left_out(buckets: Buckets) -> None:
+    class Odd(Long):
+        def listed(self, prefix: str) -> Iterator[Sequence[Stored]]:
+            yield [Stored(f"in/{key}", 0, None, 0.0) for key in ("a.jpg", "b/../", "c//")] if prefix == "in" else []
+
+    buckets["s3://shop"] = Odd(1)
+    for chosen, ids in (
+        ({}, ["a.jpg", "b/../", "c//"]),
+        ({"include": ("*.jpg",)}, ["a.jpg", "b/../", "c//"]),
+        ({"exclude": ("c",)}, ["a.jpg", "b/../"]),
+    ):
+        items = [*map(as_item, read_rows(["s3://shop/in"], Reading(folders=Folders(**chosen))))]
+        assert [item.id for item in items] == ids
+        assert [item.source for item in items] == [f"s3://shop/in/{each}" for each in ids]
+        assert [str(item.problem)[:24] for item in items] == ["None", *["Keys with an empty part,"] * (len(ids) - 1)]
 
 
 class _Page(list[Stored]):

@@ -149,6 +149,8 @@ def test_only_the_extension_of_a_picture_is_dropped(path: str, stem: str) -> Non
         ("{id}", "https://store.example/o/images%2Fshoe.jpg?alt=media", "shoe"),
         ("{id}", "https://cdn.example/a/b/", "b"),
         ("{id}", "https://cdn.example/?id=7", "cdn.example"),
+        ("{id}", "s3://shop/a/b%20c#1.jpg", "b%20c#1"),
+        ("{parent}/{name}", "gs://shop/a?b/c.jpg?v=2", "a_b/c.jpg_v=2"),
         ("{id}", "http://[broken", "[broken"),
         ("{id}", r"sub\shoe.jpg", "sub/shoe"),
     ],

@@ -13,7 +13,9 @@ from batch_removebg import errors
 from batch_removebg.errors import BatchError
 from batch_removebg.storage.objects import Store, divided, is_object, object_problem, opened
 from tests.support.buckets import answering, obstore
+from tests.support.s3 import S3, Fault, Object, keep, s3, slow_down
 
+__all__ = ["s3"]
 pytestmark = pytest.mark.anyio
 SECRET = "wJalrXUtnFEMIsecret"
 
@@ -121,13 +123,17 @@ async def test_what_is_larger_than_the_limit_is_not_read() -> None:
         await store.get("a", 9)
 
 
-def test_a_listing_begins_impatiently_and_goes_on_with_the_next_key() -> None:
-    quick, lasting = obstore.store.MemoryStore(), obstore.store.MemoryStore()
-    for nth in range(1500):
-        for store in (quick, lasting) if nth % 500 else (quick,):
-            store.put(f"in/{nth:04}", b"")
-    pages = Store("s3://shop", quick, lasting).listed("in")
-    assert [[int(each.key[3:]) for each in page] for page in pages] == [[*range(1000)], [*range(1001, 1500)]]
+async def test_a_listing_begins_impatiently_and_goes_on_patiently(s3: S3) -> None:
+    quick, lasting = (
+        obstore.store.from_url("s3://shop", client_options={"allow_http": True}, retry_config={"max_retries": tries})
+        for tries in (0, 1)
+    )
+    s3.objects["in/a"] = Object(b"", '"1"', {})
+    s3.faults += [Fault("GET", "?list=in/", how) for how in (slow_down, keep, slow_down)]
+    with pytest.raises(errors.RateLimited):
+        next(Store("s3://shop", quick, lasting).listed("in"))
+    assert [len(page) for page in Store("s3://shop", quick, lasting).listed("in")] == [1]
+    assert (s3.failed, len(s3.seen)) == (3, 4)
     assert [*Store("s3://shop", quick).listed("nothing")] == []
 
 
@@ -147,6 +153,8 @@ async def test_moto_is_spoken_to_as_the_protocol_says(moto: str, monkeypatch: py
     for name in ("in/b.jpg", "in/a/c.jpg", "inner/d.jpg"):
         await store.put(name, b"")
     assert [[each.key for each in page] for page in store.listed("in")] == [["in/a/c.jpg", "in/b.jpg", key]]
+    urlopen(Request(f"{moto}/photos/in/a//d.jpg", method="PUT", data=b"")).close()
+    assert [each.key for page in store.listed("in") for each in page] == ["in/a//", "in/a/c.jpg", "in/b.jpg", key]
     await store.delete("in/b.jpg")
     await store.delete("in/b.jpg")
     assert await store.head("in/b.jpg") is None
@@ -156,3 +164,32 @@ async def test_moto_is_spoken_to_as_the_protocol_says(moto: str, monkeypatch: py
             await answer
     with pytest.raises(errors.SettingsError, match="there is no bucket s3://nowhere"):
         next(nowhere.listed(""))
+
+
+KEYS = ("in/1.jpg", "in/a/b.jpg", "in/a0/b.jpg", "in/b/a/d.jpg", "in/b/c/d.jpg", "in/b/z.jpg", "in/c.jpg", "in/d/e.jpg")
+
+
+@pytest.mark.parametrize(
+    ("no_keys", "named"),
+    [
+        (["in//1.jpg", "in//b/2.jpg"], ["in//"]),
+        (["in/./1.jpg", "in/../2.jpg", "in//"], ["in/../", "in/./", "in//"]),
+        (["in/a//1.jpg", "in/a//2", "in/a/../b.jpg", "in/b/c//"], ["in/a/../", "in/a//", "in/b/c//"]),
+    ],
+)
+@pytest.mark.parametrize("page", [1, 2, 3, 4, 1000])
+def test_keys_that_are_none_end_no_listing_and_are_named(
+    s3: S3, page: int, no_keys: list[str], named: list[str]
+) -> None:
+    s3.page = page
+    for key in (*KEYS, *no_keys, "inner/a.jpg"):
+        s3.objects[key] = Object(b"", '"1"', {})
+    found = [each.key for some in opened("s3://shop")[0].listed("in") for each in some]
+    assert found == sorted([*KEYS, *named])
+
+
+def test_a_listing_that_cannot_pass_by_a_key_names_it_with_the_remedy(s3: S3) -> None:
+    for key in ("in/a.jpg", "in/a\x7fb.jpg", "in/b.jpg"):
+        s3.objects[key] = Object(b"", '"1"', {})
+    with pytest.raises(errors.SourceError, match=r"^'in/a\\x7fb\.jpg' is no key that can be read; rename it"):
+        list(opened("s3://shop")[0].listed("in"))

@@ -32,6 +32,11 @@ def answer(status: int, code: str) -> web.Response:
     return web.Response(status=status, text=body, content_type="application/xml")
 
 
+async def keep(request: web.Request, keep: Keep) -> web.StreamResponse:
+    """Nothing befalls it."""
+    return await keep()
+
+
 async def slow_down(request: web.Request, keep: Keep) -> web.StreamResponse:
     return answer(503, "SlowDown")
 
@@ -205,10 +210,16 @@ class S3:
         prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
         after = after or request.query.get("start-after", "")
         keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
+        if request.query.get("delimiter"):
+            ends = {key: key.find("/", len(prefix)) + 1 for key in keys}
+            keys = sorted({key[: ends[key] or None] for key in keys})
+            keys = [key for key in keys if key > after]
         some, more = keys[: self.page], len(keys) > self.page
         rows = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-11-27T12:00:00.000Z</LastModified>"
             f"<ETag>{self.objects[key].etag}</ETag><Size>{len(self.objects[key].data)}</Size></Contents>"
+            if key in self.objects
+            else f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
             for key in some
         )
         token = f"<NextContinuationToken>{escape(some[-1])}</NextContinuationToken>" if more else ""

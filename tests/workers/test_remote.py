@@ -13,7 +13,7 @@ from PIL import Image
 from batch_removebg import SettingsError, run_batch
 from batch_removebg.engine import network, process, weights
 from batch_removebg.engine.runtimes import opening
-from batch_removebg.errors import RateLimited
+from batch_removebg.errors import KeyRejected, RateLimited
 from batch_removebg.run.summary import Summary
 from batch_removebg.workers import remote
 from tests.support.actors import ThreadPool
@@ -21,7 +21,9 @@ from tests.support.buckets import Buckets
 from tests.support.doubles import encoded, photo
 from tests.support.fake_api import FakeApi
 from tests.support.local_doubles import Here, LeftHalf
+from tests.support.s3 import S3, Fault, expired, s3
 
+__all__ = ["s3"]
 pytestmark = pytest.mark.anyio
 STATE = Path(".batch-removebg")
 
@@ -194,3 +196,18 @@ async def test_objects_are_read_elsewhere_too(
     (tmp_path / "list.txt").write_text("s3://shop/a.jpg\n")
     summary = await run_batch(tmp_path / "list.txt", out=tmp_path / "out", workers="ray")
     assert (summary.saved, summary.failed) == (1, 0)
+
+
+async def test_a_node_whose_keys_do_not_open_the_bucket_is_refused_before_it_works(
+    pool: ThreadPool, photos: Path, tmp_path: Path, s3: S3
+) -> None:
+    async def run() -> Summary:
+        return await run_batch(photos, out="s3://shop/cutouts", state=tmp_path / "state", workers="ray")
+
+    s3.faults.append(Fault("HEAD", "*/lease.json", expired, times=9))
+    where = "^on a node of the cluster, whose own environment counts: s3://shop/cutouts/.*: its keys are missing"
+    with pytest.raises(KeyRejected, match=where):
+        await run()
+    assert s3.keys(".png") == []
+    s3.faults.clear()
+    assert ((await run()).saved, len(s3.keys(".png"))) == (4, 4)
