@@ -70,7 +70,6 @@ class Stored(NamedTuple):
     key: str
     size: int  # bytes
     etag: str | None
-    modified: float  # seconds since 1970
     metadata: Mapping[str, str] = {}
 
 
@@ -169,45 +168,34 @@ class Store:
         """What is below a prefix, which ends with a folder, and behind a key: page by page in their order; blocks.
 
         Keys with an empty part, `.` or `..` come as one that ends there, with a `/`. obstore fails any page that holds
-        one, so names beside them that begin with a sign before `/` are missing then.
+        one; so the rest comes folder by folder, without names beside them that begin with a sign before `/`.
         """
         from obstore.exceptions import InvalidPathError
 
-        start, behind = f"{prefix.rstrip('/')}/".lstrip("/"), after
+        start, where = f"{prefix.rstrip('/')}/".lstrip("/"), prefix or None
         with self._told(prefix):
-            while True:
-                try:
-                    for page in self._pages(prefix, after):
-                        yield page
-                        behind = page[-1].key
-                    return
-                except InvalidPathError as error:
-                    if (found := _PATH.search(str(error))) is None:
-                        raise
-                    top = start + found[0].removeprefix(start).partition("/")[0]
-                    if f"{top}0" <= after:  # Azure begins anew each time
-                        raise
-                if top.rpartition("/")[2] in _NO_PARTS:
-                    yield [Stored(f"{top}/", 0, None, 0.0)]
-                else:
-                    yield from self._level(prefix, behind, top)
-                behind = after = f"{top}0"
-
-    def _pages(self, prefix: str, after: str) -> Iterator[Sequence[Stored]]:
-        next(self._store.list(prefix or None, offset=after or None), None)  # soon an error, where nobody answers
-        for page in self._lasting.list(prefix or None, offset=after or None, chunk_size=_PAGE):
-            yield [self._stored(each) for each in page]
-
-    def _level(self, prefix: str, behind: str, top: str) -> Iterator[Sequence[Stored]]:
-        """What is below a prefix, behind a key and up to a folder, each folder by itself."""
-        level = self._lasting.list_with_delimiter(prefix or None)
-        objects = {each["path"]: self._stored(each) for each in level["objects"]}
-        for path in sorted([*objects, *(f"{each}/" for each in level["common_prefixes"] if each)]):
-            if path.endswith("/"):
-                if path[:-1] <= top and behind < f"{path[:-1]}0":
-                    yield from self.listed(path, behind)
-            elif behind < path <= top:
-                yield [objects[path]]
+            try:
+                next(self._store.list(where, offset=after or None), None)  # soon an error, where nobody answers
+                for page in self._lasting.list(where, offset=after or None, chunk_size=_PAGE):
+                    yield [self._stored(each) for each in page]
+                    after = page[-1]["path"]
+                return
+            except InvalidPathError as error:
+                found = _PATH.search(str(error))
+                part = found and found[0].removeprefix(start).partition("/")[0]
+                if after >= (behind := f"{start}{part}0"):  # Azure begins anew each time
+                    raise
+            if part in _NO_PARTS:
+                yield [Stored(f"{start}{part}/", 0, None)]
+                yield from self.listed(prefix, behind)
+                return
+            level = self._lasting.list_with_delimiter(where)
+            objects = {each["path"]: self._stored(each) for each in level["objects"]}
+            for path in sorted([*objects, *(f"{each}/" for each in level["common_prefixes"])]):
+                if path in objects or path == "/":  # keys that begin with `/`
+                    yield [objects.get(path, Stored(path, 0, None))] if path > after else []
+                elif f"{path[:-1]}0" > after:
+                    yield from self.listed(path, after)
 
     async def delete(self, key: str) -> None:
         """Delete what is under a key, if there is something."""
@@ -216,7 +204,7 @@ class Store:
 
     def _stored(self, meta: ObjectMeta, about: Attributes | None = None) -> Stored:
         etag = meta["version"] if self._etag == "version" else meta["e_tag"]
-        return Stored(meta["path"], meta["size"], etag, meta["last_modified"].timestamp(), about or {})
+        return Stored(meta["path"], meta["size"], etag, about or {})
 
     @contextmanager
     def _told(self, key: str) -> Iterator[None]:

@@ -67,7 +67,7 @@ def test_items_are_called_by_their_key_below_the_prefix_and_read_from_there(buck
 def test_keys_that_cannot_be_read_are_an_item_that_fails_unless_they_are_left_out(buckets: Buckets) -> None:
     class Odd(Long):
         def listed(self, prefix: str) -> Iterator[Sequence[Stored]]:
-            yield [Stored(f"in/{key}", 0, None, 0.0) for key in ("a.jpg", "b/../", "c//")] if prefix == "in" else []
+            yield [Stored(f"in/{key}", 0, None) for key in ("a.jpg", "b/../", "c//")] if prefix == "in" else []
 
     buckets["s3://shop"] = Odd(1)
     for chosen, ids in (
@@ -94,7 +94,7 @@ class Long:
     def listed(self, prefix: str) -> Iterator[Sequence[Stored]]:
         for nth in range(self.pages):
             self.asked += 1
-            page = _Page(Stored(f"{prefix}/{nth:03}/{n:04}.jpg", 1, None, 0.0) for n in range(1000))
+            page = _Page(Stored(f"{prefix}/{nth:03}/{n:04}.jpg", 1, None) for n in range(1000))
             held = weakref.ref(page)
             yield page
             del page
