@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path, PurePath
 
 from batch_removebg.storage.layout import LEDGER, STATE
@@ -88,18 +89,16 @@ def location(url: str) -> tuple[str, str]:
     return bucket, key.strip("/")
 
 
-def below(
-    keys: Iterable[Stored], url: str, folders: Folders, has_state: Callable[[str], bool]
-) -> Iterator[tuple[str, str]]:
-    """(Key, the same relative to the prefix) of the pictures among keys in order, by the rules of `walk`.
+def below(listed: Callable[[str], Iterable[Sequence[Stored]]], url: str, folders: Folders) -> Iterator[tuple[str, str]]:
+    """(Key, the same relative to the prefix) of the pictures below a URL, by the rules of `walk`.
 
-    What ends with `/` stands for keys that can't be read. `has_state`: whether below a key there is a run's state.
+    What ends with `/` stands for keys that can't be read. `listed`: see `Store.listed`.
     """
     (bucket, prefix), (of_out, out) = location(url), location(folders.bucket)
     listing, start, ledger = _Listing(Path(prefix), folders), len(prefix) + bool(prefix), "\0"
     own = f"{out}/" if of_out == bucket and len(out) > len(prefix) else "\0"  # an OUT around the prefix is none of it
-    has_state = lru_cache(99)(has_state)
-    for each in keys:
+    has_state = lru_cache(99)(lambda folder: any(listed(f"{folder}/{STATE}")))
+    for each in chain.from_iterable(listed(prefix)):
         if each.key.startswith(own):
             continue
         name = each.key[start:]

@@ -17,7 +17,6 @@ from typing import BinaryIO, cast
 from batch_removebg.errors import ItemError, ManifestError, RetryError
 from batch_removebg.events import ignore
 from batch_removebg.model import Item, Lot, UrlRow
-from batch_removebg.storage.layout import STATE
 from batch_removebg.storage.objects import opened as opened_store
 
 from .columns import Choice, RowError, as_item, path_item, row_items, value_item
@@ -31,10 +30,7 @@ from .shard import Shard, Tally
 from .text import Stream, between_nuls, nameable, opened, peeked, printable
 
 _Some = Sequence[Item | UrlRow]
-_NO_KEYS = (
-    "Keys with an empty part, `.` or `..` can't be read, and what is beside them under names that begin with one of "
-    "!\"#$%&'()*+,- or a blank isn't seen. Rename them, or give a list."
-)
+_NO_KEYS = "Keys with an empty part, `.` or `..` can't be read, nor what begins with a sign beside them. Rename them."
 _NUMBERED = "numbered so for "  # before the origin of an item whose id ends in a number that this program gave it
 
 
@@ -254,13 +250,10 @@ class _Reader:
 
     def _prefix(self, each: Input) -> Iterator[Item]:
         store, _ = opened_store(each.value)
-        (bucket, prefix), name = location(each.value), PurePosixPath(each.value).name
+        (bucket, _), name = location(each.value), PurePosixPath(each.value).name
         above = f"{name}/" if len(self._found) > 1 else ""
         try:
-            keys = itertools.chain.from_iterable(store.listed(prefix))
-            for key, name in below(
-                keys, each.value, self._reading.folders, lambda key: any(store.listed(f"{key}/{STATE}"))
-            ):
+            for key, name in below(store.listed, each.value, self._reading.folders):
                 problem = _NO_KEYS if key.endswith("/") else None
                 yield Item(printable(above + name), f"{bucket}/{printable(key)}", each.origin, problem=problem)
         except (ItemError, RetryError) as error:

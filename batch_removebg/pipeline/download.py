@@ -34,7 +34,6 @@ from batch_removebg.providers import wire
 from batch_removebg.resources import patience
 from batch_removebg.storage.atomic import disk_errors
 from batch_removebg.storage.layout import place
-from batch_removebg.storage.outputs import Folder, Outputs
 from batch_removebg.storage.spool import Held, Spooled
 from batch_removebg.workers.base import Alpha
 
@@ -83,11 +82,9 @@ class Downloader:
     on_hand: OnHand
     out: Path
     policy: RefetchPolicy = RefetchPolicy()
-    outputs: Outputs | None = None  # unless it is `out`
     hold: bool = False  # pictures with flags wait in a place of their own until somebody accepts them
 
     def __post_init__(self) -> None:
-        self._outputs = self.outputs or Folder(self.out)
         self._largest = 0  # bytes of the largest output so far
 
     async def save(self, predicted: Predicted) -> Notes:
@@ -287,14 +284,14 @@ class Downloader:
         recipe, there = self._recipe(todo), {one.output: one for one in todo.kept}
         for name in there if held != todo.state.held else ():
             with disk_errors(path := self.out / todo.state.place(name)):
-                await self._outputs.put(place(name, held=held), await self.context.cpu.run(path.read_bytes))
+                await self.on_hand.outputs.put(place(name, held=held), await self.context.cpu.run(path.read_bytes))
         for nth, one in zip(todo.missing, made, strict=True):
             digest = recipe.digests_of(todo.item)[nth]
             there[todo.names[nth]] = Rendition(
                 preset=recipe.finishes[nth].preset,
                 output=todo.names[nth],
                 recipe=digest,
-                sha256=await self._outputs.put(place(todo.names[nth], held=held), one.data, digest),
+                sha256=await self.on_hand.outputs.put(place(todo.names[nth], held=held), one.data, digest),
                 bytes=len(one.data),
                 **{name: getattr(one, name) for name in ("width", "height", "checks", "factor", "area")},
             )

@@ -52,7 +52,7 @@ class OnHand:
         """
         self.alphas = AlphaCache(out / layout.ALPHAS)
         self.edits = edits
-        self._read = (outputs or Folder(out)).read
+        self.outputs = outputs or Folder(out)
         self._saved_for = saved_for
         self._recipe, self._buy_again, self._doubtful = recipe, buy_again, doubtful
 
@@ -143,7 +143,7 @@ class OnHand:
         name = state.output or ""
         for there in dict.fromkeys((state.place(name), name)):  # one that was accepted may be on its way
             with suppress(OSError):
-                data = self._read(there)
+                data = self.outputs.read(there)
                 if sha256_hex(data) == state.sha256:
                     return data
         return None

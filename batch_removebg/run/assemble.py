@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -175,23 +175,20 @@ def going_on(settings: Settings, fold: IndexedFold, listener: Listener) -> Setti
 
 def recipe_of(settings: Settings) -> Recipe:
     """What the pictures of a run are made with."""
-    return replace(_recipe_of(settings), redo=settings.part.redo)
-
-
-def _recipe_of(settings: Settings) -> Recipe:
-    finish, more = settings.finishes()[0], settings.finishes()[1:]
+    finish, *more = settings.finishes()
     limits = (settings.max_size, settings.max_pixels, settings.public_only)
-    passes_urls = not settings.fetch_sources
+    who: tuple[str, str, Mapping[str, Any], ProxySpec]
     if (own := settings.own) is not None:
-        return Recipe(own.name, own.version, {}, own.proxy, finish, passes_urls, limits, more)
-    if settings.local:
+        who = own.name, own.version, {}, own.proxy
+    elif settings.local:
         # Device and precision don't identify an alpha: masks differ a little between them, but a run resumed on another
         # machine, or after an installation, must not do everything again.
-        model = settings.network
-        return Recipe("local", model.version, {}, model.proxy, finish, False, limits, more)
-    inputs = {settings.input_field: None, **settings.model_inputs}
-    proxy = ProxySpec(longest=settings.proxy_size)
-    return Recipe(settings.provider, settings.model_version, inputs, proxy, finish, passes_urls, limits, more)
+        who = "local", settings.network.version, {}, settings.network.proxy
+    else:
+        inputs = {settings.input_field: None, **settings.model_inputs}
+        who = settings.provider, settings.model_version, inputs, ProxySpec(longest=settings.proxy_size)
+    passes_urls = not (settings.local or settings.fetch_sources)
+    return Recipe(*who, finish, passes_urls, limits, tuple(more), settings.part.redo)
 
 
 def outputs(settings: Settings) -> Outputs:
@@ -322,7 +319,7 @@ def pipeline(
         ),
         Deduplicator(context, kept, unsettled=ledger.fold.unsettled()),
         Purchaser(context, Poller(context, pace.times, settings.deadline), lost, pace.budget),
-        Downloader(context, kept, out=out, outputs=settings.lasting.outputs, hold=settings.hold_flagged),
+        Downloader(context, kept, out=out, hold=settings.hold_flagged),
         Slots(pace.concurrency, lambda: pace.creates.rate, context.clock, most),
         snapshot=partial(write_snapshot, out / layout.RESULTS, ledger),
         handle_signals=handle_signals,

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -57,19 +57,13 @@ class Merged:
         return f"{told}\n{alike}; keep their folders apart" if self.clashes else told
 
 
-@dataclass(slots=True)
 class _Part:
-    """A shard's OUT, and what its ledger says as a whole."""
+    """A shard's OUT, and what its ledger says as a whole; `made_with`: what decides how its pictures look."""
 
-    out: Path
-    place: str  # of its pictures, as the list names it
-    manifest: Mapping[str, Any] = field(init=False)
-    head: dict[str, Any] = field(init=False)
-    made_with: dict[str, Any] = field(init=False)  # what decides how its pictures look
-
-    def __post_init__(self) -> None:
-        if held(self.out / STATE):
-            raise LockedError(f"{self.out} is in use by a run: wait until it has ended")
+    def __init__(self, out: Path, beside: Path) -> None:
+        if held(out / STATE):
+            raise LockedError(f"{out} is in use by a run: wait until it has ended")
+        self.out, self.place = out, bound_to(out)[0] or Path(os.path.relpath(out, beside)).as_posix()
         options = declared(Options).values()
         makes = {one.name for one in options if one.group in (PROVIDER, PICTURES, PLACE)} - _MACHINES
         with self._fold() as fold:
@@ -100,7 +94,7 @@ def merge(outs: Sequence[Path], to: Path | None) -> Merged:
     exactly once; LockedError where a run goes on, LedgerError and DiskError.
     """
     found, to = _found(outs), _target(outs, to)
-    parts = [_Part(out, bound_to(out)[0] or Path(os.path.relpath(out, to.parent)).as_posix()) for out in found]
+    parts = [_Part(out, to.parent) for out in found]
     _require_alike(parts)
     counts = {name: sum(part.head["counts"][name] for part in parts) for name in parts[0].head["counts"]}
     merged = Merged(to, len(parts), counts, sum(part.head["predictions"] for part in parts))

@@ -7,15 +7,16 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import getnode, uuid4
 
 import anyio
 from anyio.to_thread import run_sync
 
 from batch_removebg.clock import Clock
-from batch_removebg.errors import BatchError, RetryError, SettingsError, StorageDown, Taken
+from batch_removebg.errors import BatchError, RetryError, SettingsError, Taken
 from batch_removebg.events import Event, Kind, Listener
 from batch_removebg.manifest.shard import Shard
 from batch_removebg.net.urls import clean
@@ -31,9 +32,8 @@ from .settings import Settings
 
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
 _LISTINGS = 2  # tries of one, each of which is tried again for minutes
-_TRIES, _LONGEST = 6, 30.0  # of what is done at the begin and the end, and the longest wait in between
+_TRIES = 7  # of what is done at the begin and the end
 _FOLDERS_ONLY = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
-T = TypeVar("T")
 
 
 def named(out: str, state: str | None) -> dict[str, Any]:
@@ -79,39 +79,23 @@ async def opened(
             raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
     await run_sync(make_folder, settings.out / STATE)
     with locked(settings.out / STATE, clock=clock):
-        ours = await _patiently(clock, lambda: _begun(settings, clock, listener))
-    failure: Exception | None = None
+        ours = await outlasted(clock.sleep, partial(_begun, settings, clock, listener), _TRIES)
     try:
         async with anyio.create_task_group() as beside:
             beside.start_soon(ours.during, ours.lease.keep)
-            try:
-                with locked(settings.out / STATE, clock=clock):
-                    fetched = await _patiently(clock, lambda: ours.segments.fetch(ours.lease.me.epoch))
-                if fetched:
+            with locked(settings.out / STATE, clock=clock):
+                fetch = partial(ours.segments.fetch, ours.lease.me.epoch)
+                if fetched := await outlasted(clock.sleep, fetch, _TRIES):
                     text = f"goes on with the ledger of {settings.bucket}, of which {fetched} bytes were fetched"
                     listener(Event(Kind.NOTE, text=text))
-                beside.start_soon(ours.during, ours.copying)
-                yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
-            except Exception as error:  # noqa: BLE001  # raised below: a task group would wrap it
-                failure = error
+            beside.start_soon(ours.during, ours.copying)
+            yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
             beside.cancel_scope.cancel()
+    except BaseExceptionGroup as raised:  # the block's error, as it was
+        raise raised.exceptions[0] from None
     finally:
         with anyio.CancelScope(shield=True):
             await ours.end()
-    if failure is not None:
-        raise failure
-
-
-async def _patiently(clock: Clock, once: Callable[[], Awaitable[T]], most: int = _TRIES) -> T:
-    """The result of what is tried a few times; raises StorageDown."""
-    for tries in range(1, most):
-        with suppress(RetryError):
-            return await once()
-        await clock.sleep(min(_LONGEST, 2.0**tries))
-    try:
-        return await once()
-    except RetryError as error:
-        raise StorageDown(f"{error}; run the same command again") from error
 
 
 async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBucket:
@@ -169,14 +153,14 @@ class InBucket:
     async def begin(self, gate: Gate) -> None:
         """Begin one pass of the run, which ends with the lease; raises StorageDown, or what else ends the run."""
         self._gate = gate
-        await _patiently(self.clock, lambda: run_sync(self.pictures.begin, gate), _LISTINGS)
+        await outlasted(self.clock.sleep, lambda: run_sync(self.pictures.begin, gate), _LISTINGS)
         if self._failure is not None:
             gate.close(self._failure)
 
     async def may_send(self) -> None:
         """Return once the ledger is in the bucket, too; raises Stopping, or StorageDown where the lease runs out."""
         assert self._gate is not None  # noqa: S101  # a pass has begun
-        await outlasted(self._gate, self.segments.copied)
+        await outlasted(self._gate.sleep, self.segments.copied)
         if self._failure is not None:  # else a gate that has closed meanwhile keeps nothing back that is on record
             self._gate.check()
         self.lease.check()
@@ -213,7 +197,7 @@ class InBucket:
             await self.lease.give_up()
 
         try:
-            await _patiently(self.clock, once, _TRIES if self._failure is None else 1)
+            await outlasted(self.clock.sleep, once, _TRIES if self._failure is None else 1)
         except BatchError as error:
             text = f"the bucket lacks the end of the ledger that {self.out} has: use that as --state ({error})"
             self.listener(Event(Kind.WARNING, text=text))

@@ -86,16 +86,6 @@ class Lasting:
     checked: bool = False  # by the first run, so that later ones begin at once
     spent: int = 0  # predictions that were bought before
 
-    @property
-    def apart(self) -> tuple[Path, ...]:
-        """Folders in the INPUTs that aren't read."""
-        return self.arrivals.apart if self.arrivals is not None else ()
-
-    @property
-    def first(self) -> Set[str]:
-        """Files that are read before the others, and their folders."""
-        return self.arrivals.first if self.arrivals is not None else frozenset()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Options):
@@ -282,6 +272,7 @@ class Settings(Options):
 
     def reading(self) -> Reading:
         """How INPUTs are read."""
+        arrivals = self.lasting.arrivals
         return Reading(
             Choice(self.image_column, self.id_column, self.strict),
             Folders(
@@ -289,8 +280,8 @@ class Settings(Options):
                 self.include,
                 self.exclude,
                 self.follow_links,
-                self.lasting.apart,
-                self.lasting.first,
+                arrivals.apart if arrivals else (),
+                arrivals.first if arrivals else frozenset(),
                 bucket=self.bucket,
             ),
             Identity(self.name, frozenset(name.lower() for name in self.ignore_query)),

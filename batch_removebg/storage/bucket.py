@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio.from_thread
 from anyio.to_thread import run_sync
 
-from batch_removebg.errors import BatchError, ConnectionFailed, RetryError, SourceError, Taken
+from batch_removebg.errors import BatchError, ConnectionFailed, RetryError, SourceError, StorageDown, Taken
 from batch_removebg.hashing import hash64, sha256_hex
 from batch_removebg.stop import Gate
 
@@ -24,17 +25,22 @@ if TYPE_CHECKING:
 
 _FIRST, _LONGEST = 1.0, 30.0  # seconds until a put that failed is tried again, doubled with each
 _MEDIA = {"jpg": "jpeg", "tif": "tiff"}
+T = TypeVar("T")
 
 
-async def outlasted(gate: Gate, once: Callable[[], Awaitable[None]]) -> None:
-    """Do something, again and again while storage is away; raises Stopping once the gate closes."""
+async def outlasted(
+    sleep: Callable[[float], Awaitable[object]], once: Callable[[], Awaitable[T]], tries: float = inf
+) -> T:
+    """The result of what is done again and again while storage is away; raises StorageDown after so many tries."""
     wait = _FIRST
     while True:
         try:
             return await once()
-        except RetryError:
-            await gate.sleep(wait)
-            wait = min(_LONGEST, 2 * wait)
+        except RetryError as error:
+            if (tries := tries - 1) <= 0:
+                raise StorageDown(f"{error}; run the same command again") from error
+        await sleep(wait)
+        wait = min(_LONGEST, 2 * wait)
 
 
 class Bucket:
@@ -52,7 +58,7 @@ class Bucket:
         """See Outputs; waits while storage is away. Raises SourceError where it is somebody else's, and Stopping."""
         digest = picture.sha256 if isinstance(picture, Spooled) else await run_sync(sha256_hex, picture)
         about = {"sha256": digest, "recipe": recipe, "by": self._by}
-        await outlasted(self._gate, lambda: self._put(name, picture, about))
+        await outlasted(self._gate.sleep, lambda: self._put(name, picture, about))
         return digest
 
     async def _put(self, name: str, picture: Held, about: dict[str, str]) -> None:

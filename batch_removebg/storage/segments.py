@@ -6,6 +6,7 @@ have written from that byte on doesn't count: it came after their time. Each tel
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -13,7 +14,6 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-import anyio
 import anyio.from_thread
 from anyio.to_thread import run_sync
 
@@ -22,7 +22,7 @@ from batch_removebg.errors import LedgerError, LockedError, Taken
 
 from .atomic import disk_errors, write_atomic
 from .group_commit import GroupCommit
-from .objects import Store
+from .objects import Store, Stored
 
 APART = 1.0  # seconds between two segments at least
 _MOST = 8 << 20  # bytes of a segment
@@ -130,7 +130,7 @@ class Segments:
                 yield data
         for nth in range(0, len(lacking), _AT_ONCE):
             some = lacking[nth : nth + _AT_ONCE]
-            for one, data in zip(some, anyio.from_thread.run(self._got, some), strict=True):
+            for one, (data, _) in zip(some, anyio.from_thread.run(self._got, some), strict=True):
                 self._digest.update(new := data[max(0, have - one.start) :])
                 yield new
         if self._digest.hexdigest() != whole:
@@ -139,12 +139,5 @@ class Segments:
                 "folder as --state, into which that one is fetched; the old one stays as it is"
             )
 
-    async def _got(self, some: list[Segment]) -> list[bytes]:
-        async def get(nth: int, one: Segment) -> None:
-            found[nth], _ = await self._store.get(one.key, one.size)
-
-        found = [b""] * len(some)
-        async with anyio.create_task_group() as together:
-            for nth, one in enumerate(some):
-                together.start_soon(get, nth, one)
-        return found
+    async def _got(self, some: list[Segment]) -> list[tuple[bytes, Stored]]:
+        return await asyncio.gather(*(self._store.get(one.key, one.size) for one in some))

@@ -18,7 +18,7 @@ from batch_removebg.run import place
 from batch_removebg.storage import bucket, lease, segments
 from batch_removebg.storage.objects import Store
 from tests.support.doubles import ScriptedProvider, photo
-from tests.support.s3 import S3, Fault, How, bad_digest, expired, gone, lost, race, s3, slow, slow_down, torn
+from tests.support.s3 import S3, Fault, How, Object, bad_digest, expired, gone, lost, race, s3, slow, slow_down, torn
 from tests.support.shop import API, Said, provider, said, shop
 
 __all__ = ["provider", "s3", "said", "shop"]
@@ -31,7 +31,7 @@ NAMES = ["503 SlowDown", "answer lost", "409 race", "wrong checksum", "nobody th
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "APART", 0.0)
     monkeypatch.setattr(place, "_COPIED", 0.2)
-    monkeypatch.setattr(place, "_LONGEST", 0.1)
+    monkeypatch.setattr(bucket, "_LONGEST", 0.1)
     monkeypatch.setattr(bucket, "_FIRST", 0.05)
 
 
@@ -167,3 +167,19 @@ async def test_a_run_that_is_cancelled_leaves_the_ledger_and_the_lease_to_the_ne
     assert ledger == (shop / "state/ledger.jsonl").read_bytes()
     assert b'"submitted"' in ledger
     assert json.loads(s3.objects["cutouts/.batch-removebg/lease.json"].data)["free"] is True
+
+
+def test_keys_that_cannot_be_read_fail_as_one_item_and_the_others_are_done(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    for number, key in enumerate(("in/a.jpg", "in/s//b.jpg", "in/s//c.jpg", "in/s/d.jpg", "in/t/e.jpg")):
+        s3.objects[key] = Object(photo(colour=(number, 0, 0)), '"1"', {})
+    code, _, told = said("run", "s3://shop/in", *API, "--fetch-sources", "--out", "out")
+    assert (code, provider.bill) == (3, 3), told
+    items = {item["id"]: item for item in json.loads((shop / "out/results.json").read_text())["items"]}
+    assert {key: item["status"] for key, item in items.items()} == {
+        **dict.fromkeys(("a.jpg", "s/d.jpg", "t/e.jpg"), "saved"),
+        "s//": "failed",
+    }
+    assert items["s//"]["source"] == "s3://shop/in/s//"
+    assert items["s//"]["error"]["message"].startswith("Keys with an empty part, `.` or `..` can't be read")

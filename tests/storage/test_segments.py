@@ -130,3 +130,15 @@ async def test_a_folder_that_is_ahead_goes_on_and_the_rest_is_copied(tmp_path: P
     assert await again.segments.fetch(2) == 0
     await again.segments.copied()
     assert kept(store) == ["00000001-0000000000000000.jsonl", "00000002-0000000000000004.jsonl"]
+
+
+async def test_storage_that_is_away_while_segments_are_fetched_is_told_as_such(tmp_path: Path) -> None:
+    store, clock = InMemory(), FakeClock()
+    here, there = (Machine(tmp_path / name, store, clock) for name in ("here", "there"))
+    await here.segments.fetch(1)
+    here.write("one")
+    await here.segments.copied()
+    store.away = True
+    with pytest.raises(ConnectionFailed):
+        await there.segments.fetch(2)
+    assert not there.ledger.exists()
