@@ -87,7 +87,9 @@ class Reader:
             failure = error
         # What items a row or a folder stands for isn't known where it can't be read: these would seem to be gone.
         problems = (row for row in some if isinstance(row, Item) and row.problem is not None)
-        self.hidden |= any(row.id == row.origin or not row.origin[-1:].isdecimal() for row in problems)
+        self.hidden |= any(
+            row.id == row.origin or row.id[-1:] == "/" or not row.origin[-1:].isdecimal() for row in problems
+        )
         # One more than there is room for shows that something is left; who writes a manifest isn't waited for.
         most = None if room is None else room + (not self.context.shape.stream)
         plan = self.planner.plan_all(some, most)

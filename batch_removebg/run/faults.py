@@ -13,10 +13,11 @@ from batch_removebg.manifest.columns import url_problem
 from .options import Options
 
 LOSSY = ("jpeg", "avif")
+_WORKERS = re.compile(r"here|ray|(ray://)?([\w.-]+|\[[0-9a-fA-F:.]+\]):\d{1,5}", re.ASCII)
 
 
-def faults(options: Options, *, local: bool) -> Iterator[str]:
-    """What is wrong with the settings of an API and its budget; `local`: the engine makes the predictions."""
+def faults(options: Options, *, local: bool, own: bool) -> Iterator[str]:
+    """What is wrong with settings; `local`: the engine makes the predictions, `own`: a provider of somebody's own."""
     provider, url, version = options.provider, options.base_url, options.model_version
     if provider == "local" and url:
         yield "--base-url belongs to --provider replicate or gateway; nothing is billed by --provider local"
@@ -57,6 +58,13 @@ def faults(options: Options, *, local: bool) -> Iterator[str]:
         yield "--prune doesn't go with --shard: a row with another picture may be another shard's, which hasn't made it"
     if options.lossless and options.format in LOSSY:
         yield f"--lossless: {options.format} always loses a little; choose --format webp, png or tiff"
+    workers = f"--workers {options.workers}"
+    if not _WORKERS.fullmatch(options.workers):
+        yield f"{workers}: give here, ray (a cluster on this machine), HOST:PORT or ray://HOST:PORT"
+    elif options.away and own:
+        yield f"{workers} goes without a provider of one's own, which is in this process alone"
+    elif options.away and options.provider != "local" and not options.fetch_sources:
+        yield f"{workers} needs --fetch-sources: else cutouts of URLs that the API fetches would all come through here"
 
 
 def _faults_of_url(url: str) -> Iterator[str]:

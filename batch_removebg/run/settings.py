@@ -34,7 +34,6 @@ from batch_removebg.providers.replicate import HOSTED, Endpoint
 from batch_removebg.resources import cores, memory
 from batch_removebg.storage.naming import check_template
 
-from . import cluster
 from .budget import allowed
 from .declare import declared
 from .faults import LOSSY, faults
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from batch_removebg.storage.outputs import Outputs
 
 _DOWNLOADERS = 32  # outputs of an API downloaded at once; each holds one picture in memory
+_AHEAD = 256  # items in flight of a cluster, so that one that grows finds work; those that wait take next to nothing
 _ITEM = 16 << 20  # bytes that an item in flight may take: its source, its proxy and the server's answer
 _PIXELS = 2 << 30  # bytes of decoded pictures at most, unless `memory` is given: more than cores can work on at once
 _MEASURES: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -111,7 +111,7 @@ class Settings(Options):
                 object.__setattr__(self, name, value := option.read(value))
             option.check(value)
         devices.check(self.device, self.precision)
-        for fault in (*faults(self, local=self.local), *cluster.faults(self, own=self.own is not None)):
+        for fault in faults(self, local=self.local, own=self.own is not None):
             raise SettingsError(fault)
         with _named("--name"):
             check_template(self.name)
@@ -309,7 +309,7 @@ class Settings(Options):
         workers = self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
-            downloaders=cluster.AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
+            downloaders=_AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,
@@ -320,7 +320,7 @@ class Settings(Options):
         """The number of items in flight: fixed, or found during the run."""
         if self.concurrency is not None or self.local:
             here = cores() + 2 + (devices.ahead(self.batch) if self.local else 0)
-            return Concurrency(fixed=self.concurrency or (cluster.AHEAD if self.away else here))
+            return Concurrency(fixed=self.concurrency or (_AHEAD if self.away else here))
         return Concurrency(cap=min(CAP, max(START, memory() // _MEMORY_SHARE // _ITEM)))
 
     @classmethod
