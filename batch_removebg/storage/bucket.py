@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,10 +91,9 @@ class Bucket:
         return int(sizes[place])
 
     def taken(self, name: str) -> bool:
-        try:
+        with suppress(FileNotFoundError):
             return self.size(name) >= 0
-        except FileNotFoundError:
-            return False
+        return False
 
     def read(self, name: str) -> bytes:
         try:

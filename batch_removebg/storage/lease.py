@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import Literal
 from uuid import uuid4
 
@@ -57,12 +58,12 @@ class Lease:
 
     def __init__(self, store: Store, key: str, me: Held, clock: Clock) -> None:
         self._store, self._key, self._clock = store, key, clock
-        self.me, self._since, self._lost = me, 0.0, False
+        self.me, self._since = me, -inf
         self._etag: str | None = None
 
     def left(self) -> float:
         """Seconds for which nobody else can have it."""
-        return -1.0 if self._lost else self._since + self.me.seconds - self._clock.monotonic()
+        return self._since + self.me.seconds - self._clock.monotonic()
 
     def check(self, share: float = 1 / 3) -> None:
         """Raise StorageDown where less than this share is left: the answer to what is sent may come after its time."""
@@ -103,13 +104,13 @@ class Lease:
                 await self._clock.sleep(_AGAIN)
                 continue
             if not kept:
-                self._lost = True
+                self._since = -inf
                 raise errors.LockedError(f"{self._key} isn't ours any more: {(await self._read())[0].who} has it")
 
     async def give_up(self) -> None:
         """Leave it to the next one, who needn't wait."""
         await self._write(self.me.epoch, self._etag, free=True)
-        self._lost = True
+        self._since = -inf
 
     async def _write(self, epoch: int, over: str | None, *, free: bool = False) -> bool:
         """Write it over what is known to be there; False where another was quicker."""

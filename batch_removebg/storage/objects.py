@@ -223,11 +223,5 @@ def _meaning(error: Exception, url: str) -> errors.BatchError:
     seen = f"{type(error).__name__} {status} {code} {hint and hint.lastgroup}"
     kind, told = next((kind, told) for fits, kind, told in _MEANINGS if re.fullmatch(fits, seen))
     said = f"{url} ({' '.join(filter(None, (status, code))) or 'no answer'})"
-    about = {
-        "url": url,
-        "bucket": bucket,
-        "keys": _KEYS.get(bucket[:2], "its keys"),
-        "region": region or "its own",
-        "path": path and path[0],
-    }
-    return kind(told.format(said=said, **about))
+    keys, region = _KEYS.get(bucket[:2], "its keys"), region or "its own"
+    return kind(told.format(said=said, url=url, bucket=bucket, keys=keys, region=region, path=path and path[0]))

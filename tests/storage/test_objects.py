@@ -8,6 +8,8 @@ from importlib import import_module
 from urllib.request import Request, urlopen
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from batch_removebg import errors
 from batch_removebg.errors import BatchError
@@ -187,6 +189,28 @@ def test_keys_that_are_none_end_no_listing_and_are_named(
     for prefix, below in (("in", [*KEYS, *named]), ("", [*KEYS, *named, "inner/a.jpg"])):
         found = [each.key for some in opened("s3://shop")[0].listed(prefix) for each in some]
         assert found == sorted(below)
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "b.c", "", ".", ".."]), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.sets(PARTS.map("/".join), max_size=8), page=st.integers(1, 4))
+def test_whatever_keys_there_are_each_is_listed_or_stood_for_or_the_listing_says_that_it_ends(
+    s3: S3, found: set[str], page: int
+) -> None:
+    s3.page, s3.objects = page, {f"in/{key}": Object(b"", '"1"', {}) for key in found}
+    try:
+        listed = [each.key for some in opened("s3://shop")[0].listed("in") for each in some]
+    except errors.SourceError as error:
+        assert "is no key that can be read" in str(error)  # noqa: PT017  # this, or all that follows
+        return
+    folders = {key.removesuffix("/") for key in s3.objects if key.endswith("/")}  # empty objects by consoles
+    good = {key for key in s3.objects if object_problem(f"s3://b/{key}") is None}
+    stood = {key for key in listed if key.endswith("/")}
+    assert good <= {*listed} - stood <= good | folders
+    beside = tuple({key[:-1].rpartition("/")[0] + "/" for key in stood})
+    assert all(key.startswith(beside) for key in {*s3.objects} - good if key[:-1] not in folders)
 
 
 def test_keys_that_begin_with_a_slash_end_no_listing_either(s3: S3) -> None:
