@@ -33,7 +33,6 @@ from .settings import Settings
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
 _LISTINGS = 2  # tries of one, each of which is tried again for minutes
 _TRIES = 7  # of what is done at the begin and the end
-_FOLDERS_ONLY = {"hold_flagged": "--hold-flagged", "prune": "--prune", "start_over": "--start-over"}
 
 
 def named(out: str, state: str | None) -> dict[str, Any]:
@@ -74,9 +73,9 @@ async def opened(
         refuse(settings.out, f"--out {settings.out}")
         yield settings, None
         return
-    for name, flag in _FOLDERS_ONLY.items():
-        if getattr(settings, name):
-            raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
+    for name in filter(partial(getattr, settings), ("hold_flagged", "prune", "start_over")):
+        flag = f"--{name.replace('_', '-')}"
+        raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
     await run_sync(make_folder, settings.out / STATE)
     with locked(settings.out / STATE, clock=clock):
         ours = await outlasted(clock.sleep, partial(_begun, settings, clock, listener), _TRIES)
@@ -92,7 +91,7 @@ async def opened(
             yield replace(settings, lasting=replace(settings.lasting, outputs=ours.pictures)), ours
             beside.cancel_scope.cancel()
     except BaseExceptionGroup as raised:  # the block's error, as it was
-        raise raised.exceptions[0] from None
+        raise (error := raised.exceptions[0]) from error.__cause__
     finally:
         with anyio.CancelScope(shield=True):
             await ours.end()
@@ -108,6 +107,8 @@ async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBuck
     if bound[0] != url:
         raise SettingsError(f"--state {out} belongs to {bound[0]}; name an empty folder, or one for each --out")
     (store, prefix), host = objects.opened(f"{url}/"), socket.gethostname()
+    if problem := objects.object_problem(f"{url}/NAME"):
+        raise SettingsError(f"--out {url} {problem}")
     await _require_division(store, prefix, url, settings.own_shard)
     owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}-{getnode():x}"  # a folder that was copied is another
     me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)

@@ -133,6 +133,8 @@ def test_an_object_that_comes_in_between_is_not_overwritten(
         (["--out", "s3://shop/cutouts", "--state", "state", "--start-over"], "--start-over works on folders only"),
         (["--out", "s3://shop/cutouts", "--state", "state", "--dry-run"], "--dry-run looks at folders only"),
         (["--out", "s3://other/cutouts", "--state", "state"], "there is no bucket s3://other"),
+        (["--out", "s3://shop//cutouts", "--state", "state"], "--out s3://shop//cutouts is no key: a part of it is"),
+        (["--out", "s3://shop/a/../b/", "--state", "state"], "--out s3://shop/a/../b is no key: a part of it is"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_bought(
