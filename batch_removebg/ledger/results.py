@@ -63,7 +63,8 @@ def _write(path: Path, run_items: RunItems, decisions: Decisions) -> list[object
     if says is not None and path.exists() and known[:2] == [says, signature(path)]:
         with path.open("rb") as file:
             file.readline()
-            write_atomic(path, chain([_bytes(_head(run_items))], iter(partial(file.read, 1 << 20), b"")))
+            begin = _bytes(_head(head(fold, run_items.counts())))
+            write_atomic(path, chain([begin], iter(partial(file.read, 1 << 20), b"")))
     else:
         write(path, render(run_items, decisions))
     if fold.run.state is None:
@@ -84,17 +85,22 @@ def _bytes(text: str) -> bytes:
 
 
 def render(run_items: RunItems, decisions: Decisions) -> Iterator[str]:
-    """The snapshot as JSON in pieces, an item a line: all of the ledger, then those read that it doesn't know yet."""
-    yield _head(run_items)
+    """The snapshot as JSON in pieces: all of the ledger, then those read that it doesn't know yet."""
+    return document(head(run_items.fold, run_items.counts()), entries(run_items, decisions))
+
+
+def document(about: Mapping[str, Any], items: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The run as a whole and its items as JSON in pieces, an item a line."""
+    yield _head(about)
     separator = ""
-    for entry in entries(run_items, decisions):
-        yield separator + encode(entry).decode()
+    for item in items:
+        yield separator + encode(item).decode()
         separator = ",\n"
     yield "\n]}\n"
 
 
-def _head(run_items: RunItems) -> str:
-    return json.dumps(head(run_items.fold, run_items.counts()), ensure_ascii=False)[:-1] + ', "items": [\n'
+def _head(about: Mapping[str, Any]) -> str:
+    return json.dumps(about, ensure_ascii=False)[:-1] + ', "items": [\n'
 
 
 def head(fold: IndexedFold, counts: dict[str, int], *, held: bool = True) -> dict[str, Any]:

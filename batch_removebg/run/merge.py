@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 from batch_removebg.errors import LockedError, SettingsError
 from batch_removebg.ledger import results
-from batch_removebg.ledger.codec import decode, encode
+from batch_removebg.ledger.codec import decode
 from batch_removebg.ledger.decisions import Decisions
 from batch_removebg.ledger.index.indexed_state import IndexedFold
 from batch_removebg.ledger.index.run_items import RunItems, told_apart
@@ -98,7 +97,7 @@ def merge(outs: Sequence[Path], to: Path | None) -> Merged:
     _require_alike(parts)
     counts = {name: sum(part.head["counts"][name] for part in parts) for name in parts[0].head["counts"]}
     merged = Merged(to, len(parts), counts, sum(part.head["predictions"] for part in parts))
-    results.write(to, _rendered(parts, merged))
+    results.write(to, results.document(_head(parts, merged), _items(parts, merged)))
     if all((part.out / CSV).exists() for part in parts):
         results.write(to.with_suffix(".csv"), _table(parts))
     return merged
@@ -154,10 +153,9 @@ def _require_alike(parts: Sequence[_Part]) -> None:
             raise SettingsError(f"{part.out} has read another manifest than {first.out}; run all over the same one")
 
 
-def _rendered(parts: Sequence[_Part], merged: Merged) -> Iterator[str]:
-    """results.json in pieces; raises SettingsError at its end unless every row is there exactly once."""
-    yield f'{json.dumps(_head(parts, merged), ensure_ascii=False)[:-1]}, "items": [\n'
-    ids, names, tally, separator, twice = Marks(), Marks(), Tally(), "", ""
+def _items(parts: Sequence[_Part], merged: Merged) -> Iterator[Mapping[str, Any]]:
+    """The items of all; raises SettingsError at their end unless every row is there exactly once."""
+    ids, names, tally, twice = Marks(), Marks(), Tally(), ""
     for part in parts:
         for entry in part.entries():
             key, pictures = entry["id"], entry.get("outputs") or [entry]
@@ -170,9 +168,7 @@ def _rendered(parts: Sequence[_Part], merged: Merged) -> Iterator[str]:
                 for one in pictures:
                     one["output"] = f"{part.place}/{one['output']}"
                 entry["output"] = pictures[0]["output"]
-            yield separator + encode(entry).decode()
-            separator = ",\n"
-    yield "\n]}\n"
+            yield entry
     if tally.told() != (wanted := parts[0].manifest):
         what = f"the shards' {tally.items} items aren't the {wanted['items']} of their manifest{twice}"
         remedy = "were files named by other paths on some machine? Give all shards one --root, and run them again"
