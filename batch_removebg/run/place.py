@@ -24,7 +24,7 @@ from batch_removebg.stop import Gate
 from batch_removebg.storage import lease, objects
 from batch_removebg.storage.atomic import disk_errors, make_folder, write_atomic
 from batch_removebg.storage.bucket import Bucket, outlasted
-from batch_removebg.storage.layout import BUCKET, CSV, LEDGER, RESULTS, STATE
+from batch_removebg.storage.layout import BUCKET, CSV, LEASE, LEDGER, RESULTS, STATE
 from batch_removebg.storage.lock import locked
 from batch_removebg.storage.segments import Segments
 
@@ -112,7 +112,7 @@ async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBuck
     await _require_division(store, prefix, url, settings.own_shard)
     owner = f"{bound[1]}-{(out / STATE).stat().st_ino}-{host}-{getnode():x}"  # a folder that was copied is another
     me = lease.Held(owner, f"process {os.getpid()} on {host}", seconds=lease.SECONDS)
-    own = lease.Lease(store, f"{prefix}{STATE}/lease.json", me, clock)
+    own = lease.Lease(store, f"{prefix}{LEASE}", me, clock)
     await own.take(lambda text: listener(Event(Kind.NOTE, text=text)))
     await run_sync(write_atomic, out / BUCKET, "\n".join(bound).encode())
     segments = Segments(store, f"{prefix}{STATE}/ledger/", out / LEDGER, clock)
@@ -121,17 +121,18 @@ async def _begun(settings: Settings, clock: Clock, listener: Listener) -> InBuck
 
 async def _require_division(store: objects.Store, prefix: str, url: str, shard: Shard | None) -> None:
     """Raise SettingsError where OUT is divided otherwise than the run is: see `shards.require_place`."""
-    top = f"{prefix if shard is None else prefix.removesuffix(f'{shard.folder}/')}{STATE}/"
+    top = prefix if shard is None else prefix.removesuffix(f"{shard.folder}/")
+    marker = f"{top}{STATE}/shards"
     if shard is None:
-        if await store.head(f"{top}shards") is not None:
+        if await store.head(marker) is not None:
             raise SettingsError(f"{url} holds shards: run them by --shard I/N, or choose another --out")
         return
-    if await store.head(f"{top}lease.json") is not None:
+    if await store.head(f"{top}{LEASE}") is not None:
         raise SettingsError(f"{url.removesuffix(f'/{shard.folder}')} was made without --shard: choose another --out")
     try:
-        await store.put(f"{top}shards", str(shard.of).encode(), over=None)
+        await store.put(marker, str(shard.of).encode(), over=None)
     except Taken:
-        of = (await store.get(f"{top}shards", 99))[0].decode("ascii", "replace")
+        of = (await store.get(marker, 99))[0].decode("ascii", "replace")
         if of != str(shard.of):
             raise SettingsError(f"{url} is a shard of {shard.of}, and that --out has {of}: choose another") from None
 
@@ -206,7 +207,5 @@ class InBucket:
     async def _snapshot(self, name: str) -> None:
         """Put a file of OUT beside the ledger."""
         with suppress(FileNotFoundError):
-            data = await run_sync((self.out / name).read_bytes)
-            await self.store.put(
-                self.prefix + name, data, media=f"{'text' if name == CSV else 'application'}/{name[8:]}"
-            )
+            media = {RESULTS: "application/json", CSV: "text/csv"}[name]
+            await self.store.put(self.prefix + name, await run_sync((self.out / name).read_bytes), media=media)

@@ -12,6 +12,7 @@ EDITS = f"{STATE}/edits"
 THUMBS = f"{STATE}/thumbs"
 HELD = f"{STATE}/held"
 BUCKET = f"{STATE}/bucket.json"
+LEASE = f"{STATE}/lease.json"  # in a bucket
 SPOOL = f"{STATE}/spool"
 NOTIFIED = f"{STATE}/notified.json"
 OUTBOX = f"{STATE}/outbox"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_removebg import errors
@@ -133,7 +133,8 @@ class Store:
     def __init__(self, url: str, store: ObjectStore, lasting: ObjectStore | None = None) -> None:
         """`lasting`: the same, with retries for minutes, since a listing that goes on can't wait elsewhere."""
         self._url, self._store, self._lasting = url, store, lasting or store
-        self._etag = "version" if url.startswith("gs:") else "e_tag"  # Google's conditions are about generations
+        # Google's conditions are about generations.
+        self._etag: Literal["version", "e_tag"] = "version" if url.startswith("gs:") else "e_tag"
 
     async def get(self, key: str, limit: int) -> tuple[bytes, Stored]:
         """An object of at most `limit` bytes; raises SourceError where it is larger, or isn't there."""
@@ -162,7 +163,7 @@ class Store:
         about: Attributes = {"Content-Type": media, **metadata} if media else {**metadata}
         with self._told(key):
             put = await self._store.put_async(key, data, attributes=about, mode=mode)
-        return (put["version"] if self._etag == "version" else put["e_tag"]) or ""
+        return put[self._etag] or ""
 
     def listed(self, prefix: str, after: str = "") -> Iterator[Sequence[Stored]]:
         """What is below a prefix, which ends with a folder, and behind a key: page by page in their order; blocks.
@@ -203,8 +204,7 @@ class Store:
             await self._store.delete_async(key)
 
     def _stored(self, meta: ObjectMeta, about: Attributes | None = None) -> Stored:
-        etag = meta["version"] if self._etag == "version" else meta["e_tag"]
-        return Stored(meta["path"], meta["size"], etag, about or {})
+        return Stored(meta["path"], meta["size"], meta[self._etag], about or {})
 
     @contextmanager
     def _told(self, key: str) -> Iterator[None]:

@@ -33,7 +33,8 @@ from batch_removebg.providers.base import Wrapper
 from batch_removebg.providers.replicate import Endpoint, Replicate
 from batch_removebg.storage.alpha_cache import AlphaCache
 from batch_removebg.storage.atomic import disk_errors, make_folder
-from batch_removebg.storage.layout import ALPHAS, SPOOL, STATE
+from batch_removebg.storage.bucket import outlasted
+from batch_removebg.storage.layout import ALPHAS, LEASE, SPOOL
 from batch_removebg.storage.objects import Store, opened
 from batch_removebg.storage.on_disk import OnDisk
 from batch_removebg.storage.spool import Held, Spooled, loaded
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
 _ANSWERS = 10.0  # seconds for a cluster's head to take a connection
+_TRIES = 7  # of a node to reach the bucket, in about a minute
 _PROBE = "probe"  # a file that shows whether a node reaches OUT
 T = TypeVar("T")
 
@@ -230,7 +232,7 @@ def ready(place: Place, token: str, load: Load | None) -> None:
             bring = f"put {part.path} there" if part.own else f"run `batch-removebg models pull {part.name}` there"
             raise WeightsMissing(f"the weights of {part.name} aren't there, or are damaged: {bring}")
     if place.bucket:
-        _stored(place, lambda store, prefix: store.head(f"{prefix}{STATE}/lease.json"))
+        _stored(place, lambda store, prefix: outlasted(asyncio.sleep, lambda: store.head(f"{prefix}{LEASE}"), _TRIES))
     if load is not None:
         process.network(load)
 

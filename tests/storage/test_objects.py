@@ -194,7 +194,7 @@ def test_keys_that_are_none_end_no_listing_and_are_named(
 PARTS = st.lists(st.sampled_from(["a", "b", "b.c", "", ".", ".."]), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.sets(PARTS.map("/".join), max_size=8), page=st.integers(1, 4))
 def test_whatever_keys_there_are_each_is_listed_or_stood_for_or_the_listing_says_that_it_ends(
     s3: S3, found: set[str], page: int

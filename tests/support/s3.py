@@ -210,15 +210,16 @@ class S3:
         prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
         after = after or request.query.get("start-after", "")
         keys = [key for key in sorted(self.objects) if key.startswith(prefix) and key > after]
+        folders = set[str]()
         if request.query.get("delimiter"):
-            ends = {key: key.find("/", len(prefix)) + 1 for key in keys}
-            keys = sorted({key[: ends[key] or None] for key in keys})
+            folders = {key[: at + 1] for key in keys if (at := key.find("/", len(prefix))) >= 0}
+            keys = sorted({*folders, *(key for key in keys if "/" not in key[len(prefix) :])})
             keys = [key for key in keys if key > after]
         some, more = keys[: self.page], len(keys) > self.page
         rows = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>2026-11-27T12:00:00.000Z</LastModified>"
             f"<ETag>{self.objects[key].etag}</ETag><Size>{len(self.objects[key].data)}</Size></Contents>"
-            if key in self.objects
+            if key not in folders
             else f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
             for key in some
         )
