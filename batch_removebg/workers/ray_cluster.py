@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from shutil import rmtree
 from subprocess import PIPE, Popen
-from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
@@ -37,18 +35,28 @@ class Silent(Exception):
 
 
 # Processes that Ray starts for itself outlive the one that has started them, where that is killed: here they are one
-# group, with a process that ends it as soon as its input is closed.
+# group, with a process that ends it as soon as its input is closed. Their folder lies where Ray would put it, but is
+# removed in the end; its name is short, since paths of sockets in it have 107 bytes at most.
 _HEAD = """
-import os, sys
+import os, sys, tempfile
 from ray.cluster_utils import Cluster
-args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
-args["temp_dir"] = sys.argv[2]
-cluster = Cluster(initialize_head=True, head_node_args=args)
-print(cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
+with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
+    args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**args, "temp_dir": place})
+    print(cluster.address, flush=True)
+    sys.stdin.read()
+    cluster.shutdown()
 os.killpg(0, 9)
 """
+
+
+def installed(address: str) -> Any:
+    """Ray; raises SettingsError where it is missing."""
+    os.environ.update(_QUIET)
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
 
 
 @contextmanager
@@ -57,11 +65,7 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 
     Blocks for seconds. Raises SettingsError.
     """
-    os.environ.update(_QUIET)
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ImportError as error:
-        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
+    ray = installed(address)
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     with _here() if address == "ray" else nullcontext(address) as place:
         init = partial(ray.init, place, log_to_driver=False, logging_level="CRITICAL")
@@ -80,9 +84,7 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 @contextmanager
 def _here() -> Iterator[str]:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    # As Ray's own choice, but removed in the end; short, since paths of sockets in it have 107 bytes at most.
-    place = mkdtemp(prefix="ray", dir="/tmp")
-    command = [sys.executable, "-c", _HEAD, str(cores()), place]
+    command = [sys.executable, "-c", _HEAD, str(cores())]
     head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=found, start_new_session=True, text=True)  # noqa: S603
     try:
         assert head.stdout and head.stderr  # noqa: S101, PT018  # pipes
@@ -92,7 +94,6 @@ def _here() -> Iterator[str]:
         yield address
     finally:
         head.communicate()
-        rmtree(place, ignore_errors=True)
 
 
 class Cluster:
