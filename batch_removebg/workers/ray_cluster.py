@@ -24,6 +24,7 @@ _QUIET = {
     **dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS", "RAY_SCHEDULER_EVENTS"), "0"),
     **dict.fromkeys(("RAY_IGNORE_UNHANDLED_ERRORS", "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"), "1"),
 }
+_ALIVE, _DRAINING = 0, 3  # in Ray's messages: GcsNodeInfo.GcsNodeState, NodeSnapshot.State
 
 
 class Gone(Exception):
@@ -134,16 +135,19 @@ class Cluster:
         return Actor(self._ray, self._class.remote)
 
     def _look(self) -> dict[str, int]:
+        head, leaving = self._ray._private.worker.global_worker.gcs_client, set[str]()
         try:
-            nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+            if head is None:  # ray://, which doesn't say who is leaving
+                nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+            else:  # since `nodes` ends the program where the head has been restarted
+                found = {key.hex(): node for key, node in head.get_all_node_info().items() if node.state == _ALIVE}
+                nodes = {key: dict(node.resources_total) for key, node in found.items()}
+                leaving = {key for key, node in found.items() if node.state_snapshot.state == _DRAINING}
             if self._ray.get_runtime_context().get_node_id() not in nodes:
                 raise ConnectionError
-        except ConnectionError as error:
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise ClusterLost from error
-        with suppress(self._ray.exceptions.RaySystemError):  # ray:// doesn't say
-            for leaving in self._ray._private.state.state.get_draining_nodes():
-                nodes.pop(leaving, None)
-        return {node: room(has, self._gpus) for node, has in nodes.items()}
+        return {node: room(has, self._gpus) for node, has in nodes.items() if node not in leaving}
 
 
 async def _aside(function: Callable[[], T]) -> T:
