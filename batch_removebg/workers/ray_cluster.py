@@ -73,9 +73,10 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
         try:
             with ThreadPoolExecutor(1) as aside:  # in the main thread it would take the handler of SIGTERM
                 aside.submit(init).result()
-        except (ImportError, OSError, RuntimeError, ValueError) as error:  # another version of Ray or Python, too
-            token = "" if "RAY_AUTH_MODE" in os.environ else "; a cluster that wants a token needs RAY_AUTH_MODE=token"
-            raise SettingsError(f"--workers {address}: {error}{token}") from error
+        # Another version of Ray or Python, too.
+        except (ImportError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            remedy = "a cluster that wants a token needs RAY_AUTH_MODE=token, and its RAY_AUTH_TOKEN"
+            raise SettingsError(f"--workers {address}: {' '.join(str(error).split())}; {remedy}") from error
         try:
             yield Cluster(ray, gpus)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections import Counter
@@ -19,6 +20,7 @@ pytestmark = [
     pytest.mark.crash,
     pytest.mark.anyio,
     pytest.mark.timeout(240),
+    pytest.mark.skipif("BATCH_REMOVEBG_LONG" not in os.environ, reason="make test-ray runs it"),
     pytest.mark.filterwarnings("ignore"),  # Ray's own
 ]
 ITEMS = 40

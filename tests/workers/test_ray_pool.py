@@ -7,6 +7,7 @@ import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -494,6 +495,29 @@ async def test_the_error_of_the_block_is_raised_as_it_is() -> None:
     with pytest.raises(SourceError, match="is empty"):
         async with FakeCluster(a=1).pool():
             raise SourceError("is empty")
+
+
+class Refused(Exception):
+    """As Ray has it."""
+
+
+@pytest.mark.parametrize("error", [ConnectionError, Refused])
+def test_a_cluster_that_does_not_let_us_in_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def init(address: str, **how: Any) -> None:
+        raise error(f"no token\n for {address}")
+
+    worker = SimpleNamespace(print_to_stdstream=None)
+    found = SimpleNamespace(
+        init=init, exceptions=SimpleNamespace(RayError=Refused), _private=SimpleNamespace(worker=worker)
+    )
+    monkeypatch.setitem(__import__("sys").modules, "ray", found)
+    line = (
+        r"^--workers head:6379: no token for head:6379; a cluster that wants a token needs RAY_AUTH_MODE=token, and its"
+    )
+    with pytest.raises(SettingsError, match=line), joined("head:6379", 0):
+        pass
 
 
 def test_without_ray_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
