@@ -10,7 +10,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make test-browser  use the review page in Chromium, where there is one"
 	@echo "make test-crash  kill runs, cut the power, fill disks, fuzz the readers: in short"
-	@echo "make test-ray    kill, drain and add nodes of a Ray cluster of several on this machine; four minutes"
+	@echo "make test-ray    kill, drain and add nodes of a Ray cluster of several on this machine; ten minutes"
 	@echo "make test-deploy  run samples/deploy in Airflow, Prefect and, for root, a systemd of its own: 1 GB, five minutes"
 	@echo "make test-long   the same at length, with every fault and a million fuzz cases; half an hour at most, and a table"
 	@echo "make test-chaos  every fault at once, by dice, for half an hour (SECONDS=300: for less), and a table"

@@ -140,16 +140,14 @@ def _watch(args: argparse.Namespace, console: Console) -> int:
 
 
 def _dry_run(inputs: list[str], settings: Any, console: Console, *, as_json: bool) -> None:
-    from batch_removebg.engine.runtimes.opening import require
-    from batch_removebg.run.dry_run import ENDINGS, preview
+    from batch_removebg.run.dry_run import ENDINGS, preview, require
     from batch_removebg.run.feeds import downloaded
 
     if settings.bucket:
         raise SettingsError("--dry-run looks at folders only: an empty one as --out shows what a first run would buy")
     from . import report
 
-    if settings.provider == "local":
-        require(settings.device, settings.precision)  # refused as the run would, before anything else
+    require(settings)  # before anything else
     download = downloaded(inputs, settings, Clock())
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(download) as files:
         found = preview(files, settings, Silent(console))

@@ -55,14 +55,16 @@ async def run(
     run_id: str = "",
 ) -> Summary:
     """Run one batch; see `run_batch`. `listener` gets all events, `weights_progress` the bytes downloaded so far."""
-    clock, run_id, settings = clock or Clock(), run_id or str(uuid4()), assemble.shared(settings)
+    clock, run_id, out = clock or Clock(), run_id or str(uuid4()), settings.out
+    settings = assemble.shared(settings)
     listener(Event(Kind.BEGUN, text=run_id))
     if (ends := window(settings.until, settings.max_runtime, clock)) is not None:
         listener(Event(Kind.NOTE, text=ends.told(clock)))
     once = partial(_run, inputs, weights_progress=weights_progress, handle_signals=handle_signals, clock=clock)
     async with opened(settings, clock, listener) as (settings, bucket):
         once = partial(once, ends=ends, run_id=run_id, bucket=bucket)
-        return await in_passes(once, settings, listener, stream="-" in inputs)
+        summary = await in_passes(once, settings, listener, stream="-" in inputs)
+        return replace(summary, out=out)  # as it was typed
 
 
 async def _run(

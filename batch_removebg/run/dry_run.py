@@ -20,6 +20,7 @@ from batch_removebg.pipeline.edits import Edits
 from batch_removebg.pipeline.on_hand import OnHand
 from batch_removebg.pipeline.work import Cutout, Todo
 from batch_removebg.storage.atomic import digest
+from batch_removebg.workers import remote
 
 from . import assemble
 from .passes import passes_of
@@ -77,6 +78,16 @@ def _ending(todo: Todo, recipe: Recipe, on_hand: OnHand, in_flight: Set[str], pr
         return "kept"
     predicted.add(key)
     return "taken_up" if fingerprint in in_flight else "bought"
+
+
+def require(settings: Settings) -> None:
+    """Raise SettingsError where what works on pixels isn't there, as the run would. Blocks."""
+    if settings.away:
+        remote.require(settings.workers)
+    elif settings.local:
+        from batch_removebg.engine.runtimes import opening
+
+        opening.require(settings.device, settings.precision)
 
 
 def preview(inputs: Sequence[str], settings: Settings, listener: Listener) -> Counter[str]:

@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from shutil import rmtree
 from subprocess import PIPE, Popen
-from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from batch_removebg.errors import INSTALL, ClusterLost, SettingsError
@@ -26,6 +24,7 @@ _QUIET = {
     **dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS", "RAY_SCHEDULER_EVENTS"), "0"),
     **dict.fromkeys(("RAY_IGNORE_UNHANDLED_ERRORS", "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"), "1"),
 }
+_ALIVE, _DRAINING = 0, 3  # in Ray's messages: GcsNodeInfo.GcsNodeState, NodeSnapshot.State
 
 
 class Gone(Exception):
@@ -37,18 +36,28 @@ class Silent(Exception):
 
 
 # Processes that Ray starts for itself outlive the one that has started them, where that is killed: here they are one
-# group, with a process that ends it as soon as its input is closed.
+# group, with a process that ends it as soon as its input is closed. Their folder lies where Ray would put it, but is
+# removed in the end; its name is short, since paths of sockets in it have 107 bytes at most.
 _HEAD = """
-import os, sys
+import os, sys, tempfile
 from ray.cluster_utils import Cluster
-args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
-args["temp_dir"] = sys.argv[2]
-cluster = Cluster(initialize_head=True, head_node_args=args)
-print(cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
+with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
+    args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**args, "temp_dir": place})
+    print(cluster.address, flush=True)
+    sys.stdin.read()
+    cluster.shutdown()
 os.killpg(0, 9)
 """
+
+
+def installed(address: str) -> Any:
+    """Ray; raises SettingsError where it is missing."""
+    os.environ.update(_QUIET)
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
 
 
 @contextmanager
@@ -57,20 +66,17 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 
     Blocks for seconds. Raises SettingsError.
     """
-    os.environ.update(_QUIET)
-    try:
-        ray: Any = importlib.import_module("ray")
-    except ImportError as error:
-        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
+    ray = installed(address)
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     with _here() if address == "ray" else nullcontext(address) as place:
         init = partial(ray.init, place, log_to_driver=False, logging_level="CRITICAL")
         try:
             with ThreadPoolExecutor(1) as aside:  # in the main thread it would take the handler of SIGTERM
                 aside.submit(init).result()
-        except (ImportError, OSError, RuntimeError, ValueError) as error:  # another version of Ray or Python, too
-            token = "" if "RAY_AUTH_MODE" in os.environ else "; a cluster that wants a token needs RAY_AUTH_MODE=token"
-            raise SettingsError(f"--workers {address}: {error}{token}") from error
+        # Another version of Ray or Python, too.
+        except (ImportError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            remedy = "a cluster that wants a token needs RAY_AUTH_MODE=token, and its RAY_AUTH_TOKEN"
+            raise SettingsError(f"--workers {address}: {' '.join(str(error).split())}; {remedy}") from error
         try:
             yield Cluster(ray, gpus)
         finally:
@@ -80,9 +86,7 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
 @contextmanager
 def _here() -> Iterator[str]:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    # As Ray's own choice, but removed in the end; short, since paths of sockets in it have 107 bytes at most.
-    place = mkdtemp(prefix="ray", dir="/tmp")
-    command = [sys.executable, "-c", _HEAD, str(cores()), place]
+    command = [sys.executable, "-c", _HEAD, str(cores())]
     head = Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=found, start_new_session=True, text=True)  # noqa: S603
     try:
         assert head.stdout and head.stderr  # noqa: S101, PT018  # pipes
@@ -92,7 +96,6 @@ def _here() -> Iterator[str]:
         yield address
     finally:
         head.communicate()
-        rmtree(place, ignore_errors=True)
 
 
 class Cluster:
@@ -133,16 +136,19 @@ class Cluster:
         return Actor(self._ray, self._class.remote)
 
     def _look(self) -> dict[str, int]:
+        head, leaving = self._ray._private.worker.global_worker.gcs_client, set[str]()
         try:
-            nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+            if head is None:  # ray://, which doesn't say who is leaving
+                nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
+            else:  # since `nodes` ends the program where the head has been restarted
+                found = {key.hex(): node for key, node in head.get_all_node_info().items() if node.state == _ALIVE}
+                nodes = {key: dict(node.resources_total) for key, node in found.items()}
+                leaving = {key for key, node in found.items() if node.state_snapshot.state == _DRAINING}
             if self._ray.get_runtime_context().get_node_id() not in nodes:
                 raise ConnectionError
-        except ConnectionError as error:
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
             raise ClusterLost from error
-        with suppress(self._ray.exceptions.RaySystemError):  # ray:// doesn't say
-            for leaving in self._ray._private.state.state.get_draining_nodes():
-                nodes.pop(leaving, None)
-        return {node: room(has, self._gpus) for node, has in nodes.items()}
+        return {node: room(has, self._gpus) for node, has in nodes.items() if node not in leaving}
 
 
 async def _aside(function: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ import math
 import platform
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -52,6 +52,7 @@ class _Hand:
     left: float = math.inf  # of these
     idle: int = 0  # seconds without work
     late: bool = False  # it was killed since its work took too long
+    asked: anyio.CancelScope = field(default_factory=anyio.CancelScope)  # what it was asked last
 
 
 class RayPool:
@@ -175,7 +176,10 @@ class RayPool:
     @contextmanager
     def _held(self, hand: _Hand) -> Iterator[None]:
         try:
-            yield
+            with anyio.CancelScope() as hand.asked:
+                yield
+            if hand.asked.cancelled_caught:
+                raise Gone
         except BaseException:
             self._end(hand)
             raise
@@ -194,6 +198,11 @@ class RayPool:
     def _stop(self, why: Callable[[], BatchError]) -> None:
         self._over = self._over or why
         self._ready.release()  # who waits finds that out, one after the other
+
+    def _lose(self) -> None:
+        self._stop(partial(ClusterLost, _GONE))
+        for hand in self._hands:
+            hand.asked.cancel()  # without a head nobody says that an actor has died
 
     def _hire(self, more: int = 0) -> None:
         waiting = self._ready.statistics().tasks_waiting + more
@@ -231,7 +240,7 @@ class RayPool:
         try:
             self._rooms = await self._cluster.rooms()
         except ClusterLost:
-            self._stop(partial(ClusterLost, _GONE))
+            self._lose()
         self._silence = 0
 
     async def _tend(self) -> None:
@@ -241,7 +250,7 @@ class RayPool:
             if self._silence == _LOOK:
                 self._tasks.start_soon(self._look)
             elif self._silence == _LOST:
-                self._stop(partial(ClusterLost, _GONE))
+                self._lose()
             self._empty = 0 if self._hands else self._empty + 1
             if self._empty == _ROOM:
                 self._stop(

@@ -40,6 +40,7 @@ from batch_removebg.storage.on_disk import OnDisk
 from batch_removebg.storage.spool import Held, Spooled, loaded
 
 from .base import Alpha, Find, Read, kept_alpha
+from .ray_cluster import installed
 from .ray_pool import RayPool
 from .reading import Reader
 
@@ -195,8 +196,7 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
     """
-    if address != "ray":
-        await anyio.to_thread.run_sync(_knock, address)
+    await anyio.to_thread.run_sync(require, address)
     token, version = token_hex(16), import_module("batch_removebg").__version__
     shutil.rmtree(place.spool, ignore_errors=True)  # what a run left that was killed
     make_folder(place.spool)
@@ -210,7 +210,11 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
         shutil.rmtree(place.spool, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
+def require(address: str) -> None:
+    """Raise SettingsError where Ray is missing, or nothing answers at the address. Blocks for seconds."""
+    installed(address)
+    if address == "ray":
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWERS).close()

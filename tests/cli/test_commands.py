@@ -68,6 +68,21 @@ def test_dry_run_refuses_a_device_that_is_not_here_as_the_run_does(shop: Path, s
     assert "--device directml" in err
 
 
+@pytest.mark.parametrize("asked", [("--dry-run",), ()])
+def test_dry_run_refuses_a_cluster_that_does_not_answer_as_the_run_does(
+    shop: Path, said: Said, asked: tuple[str, ...]
+) -> None:
+    code, out, err = said("run", "in", "--out", "out", "--workers", "127.0.0.1:1", "--device", "cuda", *asked)
+    assert (code, out) == (2, "")
+    assert "error: --workers 127.0.0.1:1: nothing answers there (" in err
+
+
+def test_dry_run_without_ray_tells_how_to_install_it(shop: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, out, err = said("run", "in", "--out", "out", "--workers", "ray", "--dry-run")
+    assert (code, out, err) == (2, "", f"error: --workers ray needs Ray: {INSTALL.format('ray')}\n")
+
+
 def test_dry_run_over_an_out_of_earlier_runs_leaves_it_as_it_is(
     shop: Path, provider: ScriptedProvider, said: Said
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from contextlib import suppress
@@ -19,8 +20,10 @@ from tests.support.fake_api import FakeApi
 
 pytest.importorskip("ray", reason="pip install 'ray>=2.50' brings what this needs")
 pytestmark = [pytest.mark.anyio, pytest.mark.crash, pytest.mark.timeout(3000)]
-ITEMS, KILLS = (2000, 50) if LONG else (60, 4)
+ITEMS, KILLS, ACTORS = (2000, 50, 4) if LONG else (60, 4, 2)
 GONE = 15.0  # seconds within which a killed run's cluster ends
+_FOLDER = re.compile(rb"/tmp/ray\w{8}(?=/)")  # of a cluster of a run's own
+_ACTOR = re.compile(rb"ray::Actor")
 
 
 def lines(ledger: Path) -> int:
@@ -36,6 +39,15 @@ def left(mark: str) -> list[int]:
                 found.append(int(environ.parent.name))
         except OSError:
             continue
+    return found
+
+
+def seen(mark: str, what: re.Pattern[bytes]) -> list[bytes]:
+    """What of the kind the command lines of those processes have."""
+    found = []
+    for pid in left(mark):
+        with suppress(OSError):
+            found += what.findall(Path(f"/proc/{pid}/cmdline").read_bytes())
     return found
 
 
@@ -56,15 +68,18 @@ async def grown(ledger: Path, fatal: int, process: Process) -> None:
 
 async def test_a_run_with_a_cluster_killed_over_and_over_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
     rng, mark, longest = random.Random(7), f"run-{uuid4()}", 0.0
+    folders, most = set[bytes](), 0
     async with FakeApi() as api:
         bench = Crashes(tmp_path, api, flags=("--workers", "ray", "--concurrency", "64", "--fetch-sources"))
-        bench.env, bench.deadline = {"MARK": mark}, 600.0
+        bench.env, bench.deadline = {"MARK": mark, "CORES": str(ACTORS)}, 600.0
         bench.prepare(ITEMS)
         ledger = bench.out / "ledger.jsonl"
         for _ in range(KILLS):
             async with bench.begun() as process:
                 fatal = lines(ledger) + rng.randint(1, 3 * ITEMS // KILLS)
                 await grown(ledger, fatal, process)
+                folders |= {*seen(mark, _FOLDER)}
+                most = max(most, len(seen(mark, _ACTOR)))
                 with suppress(ProcessLookupError):
                     process.kill()
                 await bench.ended(process)
@@ -72,6 +87,9 @@ async def test_a_run_with_a_cluster_killed_over_and_over_loses_nothing_and_leave
             bench.check_ledger()
         results = await bench.finish(ITEMS)
         await all_gone(mark)
-    assert bench.kills == KILLS
+    assert (bench.kills, most) == (KILLS, ACTORS)
+    assert (len(folders) > 0, [folder for folder in folders if Path(folder.decode()).exists()]) == (True, [])
+    assert not (bench.out / ".batch-removebg/spool").exists()
     assert set(Counter(name for name, _ in saved_lines(ledger)).values()) == {1}
-    print(json.dumps({"kills": KILLS, "counts": results["counts"], "billed": len(api.bill), "gone_after": longest}))
+    figures = {"kills": KILLS, "actors": most, "clusters": len(folders), "billed": len(api.bill), "gone_after": longest}
+    print(json.dumps({**figures, "counts": results["counts"]}))

@@ -5,7 +5,7 @@
 
 A tick lies before and after each write, fsync, rename and unlink under OUT and each exchange with the API, and in the
 middle of each ledger line. With N = 0 nothing happens, and the number of ticks goes to stderr at the end. `begun` on
-stdout says that the imports are done.
+stdout says that the imports are done. With CORES in the environment a cluster of its own has so many.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from batch_removebg.resources import Cpu
 from batch_removebg.review.apply import Applier
 from batch_removebg.review.touch_up import Stroke
 from batch_removebg.run import assemble
+from batch_removebg.workers import ray_cluster
 
 FATAL = int(sys.argv[1])
 _lock = threading.Lock()
@@ -98,6 +99,8 @@ def main() -> None:
     Replicate._exchange = ticking  # type: ignore[method-assign]
     # The real policy waits for creates to appear on the list; this list is up to date.
     assemble.LostPolicy = partial(recovery.LostPolicy, looks=(0.0,))  # type: ignore[assignment,misc]
+    if cores := os.environ.get("CORES"):
+        ray_cluster.cores = lambda: int(cores)
     print("begun", flush=True)
     words = sys.argv[2:]
     if words[0] == "touch-up":

@@ -167,6 +167,37 @@ async def test_an_actor_out_of_reach_for_longer_than_its_time_answers_in_the_end
 
 
 @long
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("all_of_it", [True, False])
+async def test_60_calls_survive_a_minute_in_which_a_node_or_its_actors_are_out_of_reach(
+    cluster: Any, node: Any, all_of_it: bool
+) -> None:
+    """Processes that are stopped stand for a network that stalls: connections stay open, and nothing comes."""
+    other = cluster.add_node(num_cpus=2, **STORE)
+    given: list[tuple[int, int]] = []
+    with anyio.fail_after(200):
+        async with RayPool.opened(cluster.address, version=__version__) as pool, anyio.create_task_group() as tasks:
+
+            async def one() -> None:
+                given.append(await pool.isolated(2, work, 0.1))
+
+            stalled = set[int]()
+            while not stalled:
+                stalled = {process for process, where in await made(pool, 40, 0.1) if where == raylet(other)}
+            stalled |= {raylet(other)} if all_of_it else set()
+            for process in stalled:
+                os.kill(process, signal.SIGSTOP)
+            for _ in range(60):
+                tasks.start_soon(one)
+            await anyio.sleep(60)
+            for process in stalled:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+    assert (len(given), {where for _, where in given} - {raylet(other)}) == (60, {raylet(node)})
+    cluster.remove_node(other, allow_graceful=False)
+
+
+@long
 async def test_a_node_that_is_drained_finishes_its_call_and_30_go_elsewhere(cluster: Any, node: Any) -> None:
     from ray._raylet import GcsClient
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -424,7 +425,7 @@ async def test_a_cluster_that_is_gone_ends_all_calls_alike() -> None:
         assert len({id(error) for error in calls.ended.values()}) == 5
 
 
-async def test_a_head_that_does_not_answer_for_30_seconds_ends_what_waits() -> None:
+async def test_a_head_that_does_not_answer_for_30_seconds_ends_what_waits_and_what_is_in_work() -> None:
     cluster = FakeCluster(a=1)
     async with cluster.pool() as pool, anyio.create_task_group() as tasks:
         calls = Calls(pool, tasks)
@@ -434,8 +435,7 @@ async def test_a_head_that_does_not_answer_for_30_seconds_ends_what_waits() -> N
         await cluster.passes(29)
         assert calls.ended == {}
         await cluster.passes(1)
-        assert {number: type(error) for number, error in calls.ended.items()} == {1: ClusterLost, 2: ClusterLost}
-        tasks.cancel_scope.cancel()
+        assert [type(calls.ended[number]) for number in range(3)] == [ClusterLost] * 3
 
 
 async def test_a_hurry_leaves_each_call_three_seconds_and_closing_none() -> None:
@@ -495,6 +495,29 @@ async def test_the_error_of_the_block_is_raised_as_it_is() -> None:
     with pytest.raises(SourceError, match="is empty"):
         async with FakeCluster(a=1).pool():
             raise SourceError("is empty")
+
+
+class Refused(Exception):
+    """As Ray has it."""
+
+
+@pytest.mark.parametrize("error", [ConnectionError, Refused])
+def test_a_cluster_that_does_not_let_us_in_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def init(address: str, **how: Any) -> None:
+        raise error(f"no token\n for {address}")
+
+    worker = SimpleNamespace(print_to_stdstream=None)
+    found = SimpleNamespace(
+        init=init, exceptions=SimpleNamespace(RayError=Refused), _private=SimpleNamespace(worker=worker)
+    )
+    monkeypatch.setitem(__import__("sys").modules, "ray", found)
+    line = (
+        r"^--workers head:6379: no token for head:6379; a cluster that wants a token needs RAY_AUTH_MODE=token, and its"
+    )
+    with pytest.raises(SettingsError, match=line), joined("head:6379", 0):
+        pass
 
 
 def test_without_ray_the_line_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,19 @@ async def test_pictures_and_what_is_told_of_them_are_those_of_a_run_here(
     assert list((tmp_path / "away").rglob("*.tmp")) == []
 
 
+async def test_paths_are_told_as_they_were_typed(
+    pool: ThreadPool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "torn.png").write_bytes((photos / "0.png").read_bytes()[:-500])
+    Path("list.txt").write_text("photos/0.png\nphotos/gone.png\nphotos/torn.png\n")
+    here = await run_batch("list.txt", out="here")
+    away = await run_batch("list.txt", out="away", workers="ray")
+    assert (here.out, away.out) == (Path("here"), Path("away"))
+    assert told(tmp_path / "away") == told(tmp_path / "here")
+    assert str(tmp_path) not in (tmp_path / "away/ledger.jsonl").read_text()
+
+
 async def test_kept_alphas_serve_where_they_are_sound_and_are_made_again_elsewhere(
     pool: ThreadPool, photos: Path, tmp_path: Path
 ) -> None:
