@@ -51,9 +51,14 @@ def load(
     return opened(model, device, precision)
 
 
-def opened(model: weights.Weights, device: Device = "auto", precision: Precision = "auto") -> Network:
-    """A network whose weights are known to be there, and right; blocks; raises SettingsError."""
-    look = cache(lambda part: _look(part, device, precision))
+def opened(
+    model: weights.Weights, device: Device = "auto", precision: Precision = "auto", *, batched: bool = False
+) -> Network:
+    """A network whose weights are known to be there, and right; blocks; raises SettingsError.
+
+    `batched`: for threads enough that a card gets several pictures at a time.
+    """
+    look = cache(lambda part: _look(part, device, precision, batched))
     return (Escalating if model.better else Zooming if model.zoom else Network)(model, look)
 
 
@@ -73,9 +78,9 @@ class _Look:
         return np.multiply(0.5, 1 + np.tanh(found / 2)) if self.model.sigmoid else found  # it doesn't overflow
 
 
-def _look(part: weights.Weights, device: Device, precision: Precision) -> _Look:
+def _look(part: weights.Weights, device: Device, precision: Precision, batched: bool) -> _Look:
     """The network, loaded; one of the user's has a grey picture to look at first."""
-    look = _Look(open_runtime(part, device, precision), part)
+    look = _Look(open_runtime(part, device, precision, batched=batched), part)
     if part.own is not None:
         part.require_shape(look.runtime.shape)
         try:

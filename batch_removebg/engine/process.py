@@ -85,11 +85,11 @@ class _Lent:
         """See Engine; who keeps it closes it."""
 
 
-def opened(model: Weights, device: Device, precision: Precision) -> Network:
+def opened(model: Weights, device: Device, precision: Precision, *, batched: bool = False) -> Network:
     """See `network.opened`."""
     from .network import opened
 
-    return opened(model, device, precision)
+    return opened(model, device, precision, batched=batched)
 
 
 def network(load: Load) -> Network:

@@ -107,7 +107,8 @@ async def _away(settings: Settings) -> AsyncIterator[Remote | None]:
 def _load(settings: Settings) -> partial[Network]:
     from batch_removebg.engine import process
 
-    return partial(process.opened, settings.network, settings.device, settings.precision)
+    alone = settings.away  # an actor has one picture at a time
+    return partial(process.opened, settings.network, settings.device, settings.precision, batched=not alone)
 
 
 @asynccontextmanager

@@ -112,7 +112,7 @@ async def serve(
     with anyio.CancelScope() as scope, on_signals(stop):
         await to_thread.run_sync(download, settings.model)
         load, batch = (
-            partial(network.opened, settings.model, device, precision),
+            partial(network.opened, settings.model, device, precision, batched=True),
             devices.at_once(device, settings.model.size),
         )
         with closing(NetworkProcess(load, Cpu(), batch)) as engine:

@@ -34,7 +34,7 @@ class Runtime:
 def main() -> int:
     """The exit code of the command line."""
     network.ensure_weights = lambda model, **asked: None  # type: ignore[assignment,misc]
-    network.open_runtime = lambda model, device, precision: Runtime(model)  # type: ignore[assignment,misc]
+    network.open_runtime = lambda model, device, precision, **_: Runtime(model)  # type: ignore[assignment,misc]
     weights.notice = lambda *_: ""
     process.NetworkProcess = lambda load, cpu, *_: Here(load)  # type: ignore[misc,assignment]
     return run_command(sys.argv[1:])

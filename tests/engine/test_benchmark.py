@@ -44,7 +44,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Choice]:
     def look(device: Device) -> Installed:
         return Installed((CPU,), ("BF16", "FP32"))
 
-    def open_runtime(model: weights.Weights, device: Device, precision: Precision) -> Runtime:
+    def open_runtime(model: weights.Weights, device: Device, precision: Precision, **_: bool) -> Runtime:
         assert precision != "auto"
         found.append(Choice(device, precision))
         return Plain(found[-1])

@@ -101,7 +101,7 @@ def test_a_network_of_several_looks_shows_each_the_picture_at_its_own_size(monke
     class Runtime:
         used = Choice("cpu", "float32")
 
-        def __init__(self, model: weights.Weights, *_: str) -> None:
+        def __init__(self, model: weights.Weights, *_: str, **__: bool) -> None:
             self.model = model
 
         def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -62,7 +62,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The current folder, with a photo of each kind, and networks without weights."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(network, "ensure_weights", lambda model, **asked: None)
-    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
+    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision, **_: Runtime(model))
     monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(load))
     for kept in (opened, shown, on_disk):
@@ -140,7 +140,7 @@ def test_a_picture_that_is_not_doubted_is_the_same_bit_by_bit(monkeypatch: pytes
         def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
             return (tensor[:, :1] > 0).astype(np.float32)
 
-    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Sharp(model))
+    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision, **_: Sharp(model))
     noise = np.random.default_rng(7).integers(0, 256, (700, 900, 3), np.uint8)
     Image.fromarray(noise).save("d.jpg")
     for escalate in (False, True):
@@ -234,7 +234,7 @@ def test_where_out_goes_on_with_the_best_class_it_is_refused_too() -> None:
 
 
 def test_where_a_better_network_finds_no_memory_the_flag_is_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(model: weights.Weights, *_: object) -> Runtime:
+    def full(model: weights.Weights, *_: object, **__: object) -> Runtime:
         if model.name == "isnet":
             raise SettingsError(f"isnet can't be loaded: {devices.NO_MEMORY}")
         return Runtime(model)

@@ -56,7 +56,7 @@ def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The current folder, with two photos that are cut and one that is flagged, and networks without weights."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(batch, "_download_weights", lambda *_: None)
-    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision: Runtime(model))
+    monkeypatch.setattr(network, "open_runtime", lambda model, device, precision, **_: Runtime(model))
     monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(load))
     looks.clear()

@@ -37,7 +37,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> ThreadPool:
     monkeypatch.setattr(weights, "ensure", lambda model, **asked: None)
     monkeypatch.setattr(weights, "notice", lambda *_: "")
     monkeypatch.setattr(weights, "find", lambda model: model.path)
-    monkeypatch.setattr(network, "opened", lambda *_: LeftHalf())
+    monkeypatch.setattr(network, "opened", lambda *_, **__: LeftHalf())
     monkeypatch.setattr(process, "_loaded", [])
     monkeypatch.setattr(process, "NetworkProcess", lambda load, cpu, *_: Here(LeftHalf))
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from batch_removebg.engine import resize
@@ -11,6 +12,7 @@ from batch_removebg.engine.weights import Weights
 from batch_removebg.errors import PredictionFailed, SettingsError
 
 from .batches import Batches
+from .pinned import pinned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +28,13 @@ def providers() -> tuple[str, ...] | None:
 
 
 class OnnxRuntime:
-    """A network in a session of onnxruntime, which runs one batch at a time; threads that come meanwhile wait."""
+    """A network in a session of onnxruntime, for one picture at a time or one batch; further threads wait."""
 
-    def __init__(self, model: Weights, choice: Choice) -> None:
-        """Raises SettingsError if the session falls back to another device, and what onnxruntime raises."""
+    def __init__(self, model: Weights, choice: Choice, *, batched: bool = False) -> None:
+        """`batched`: whether a card gets several at a time.
+
+        Raises SettingsError if the session falls back to another device, and what onnxruntime raises.
+        """
         module = _module()
         if module is None:
             raise SettingsError(MISSING_EXTRA)
@@ -43,20 +48,24 @@ class OnnxRuntime:
         source: Any = model.path
         if model.exported:
             source = resize.for_size(source.read_bytes(), model.size)
-        if (most := at_once(choice.device, model.size)) > 1:
+        if (most := at_once(choice.device, model.size) if batched else 1) > 1:
             source = resize.for_batches(source if model.exported else source.read_bytes())
         self._session = module.InferenceSession(source, options, providers=[provider])
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
         # instead of 370; OpenVINO is the better way to gain that. A card has use for several pictures at a time.
-        self._batches = Batches(self._ran, most)
+        self._batches = Batches(self._ran, [pinned((most, *_shape(model))) for _ in range(2)]) if most > 1 else None
+        self._turn = threading.Lock()
         first = self._session.get_inputs()[0]
         self._input, self.shape = first.name, list(first.shape)
         self._output = model.output_of([output.name for output in self._session.get_outputs()])
 
     def run(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's output for its input, both float32; raises PredictionFailed if the runtime fails."""
-        return self._batches(tensor)
+        if self._batches is not None:
+            return self._batches(tensor)
+        with self._turn:
+            return self._ran(tensor)
 
     def _ran(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
@@ -65,6 +74,10 @@ class OnnxRuntime:
             raise PredictionFailed(f"onnxruntime gave up: {said(error)}") from error
         output: NDArray[np.float32] = found
         return output
+
+
+def _shape(model: Weights) -> tuple[int, int, int]:
+    return (3, model.size, model.size) if model.layout == "NCHW" else (model.size, model.size, 3)
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:

@@ -50,20 +50,24 @@ def look(device: Device) -> Installed:
     )
 
 
-def open_runtime(model: Weights, device: Device = "auto", precision: Precision = "auto") -> Runtime:
+def open_runtime(
+    model: Weights, device: Device = "auto", precision: Precision = "auto", *, batched: bool = False
+) -> Runtime:
     """A single network on the device or, with `auto`, the best that works; raises SettingsError."""
     *before, last = resolve(device, precision, look(device))
     for choice in before:
         try:
-            return _open(model, choice)
+            return _open(model, choice, batched)
         except SettingsError as error:
             log.info("%s does not work here, so the next is tried: %s", choice, error)
-    return _open(model, last)
+    return _open(model, last, batched)
 
 
-def _open(model: Weights, choice: Choice) -> Runtime:
+def _open(model: Weights, choice: Choice, batched: bool = False) -> Runtime:
     try:
-        return openvino.OpenVino(model, choice) if choice.device == "openvino" else onnx.OnnxRuntime(model, choice)
+        if choice.device == "openvino":
+            return openvino.OpenVino(model, choice)
+        return onnx.OnnxRuntime(model, choice, batched=batched)
     except SettingsError:
         raise
     except Exception as error:  # theirs have no base class, nor have those of the libraries beneath them

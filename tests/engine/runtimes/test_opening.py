@@ -46,7 +46,7 @@ class Machine:
         monkeypatch.setattr(opening, "resolve", lambda device, precision, installed: choices)
         monkeypatch.setattr(opening, "_open", self.open)
 
-    def open(self, model: Weights, choice: Choice) -> Runtime:
+    def open(self, model: Weights, choice: Choice, batched: bool) -> Runtime:
         self.tried.append(choice)
         if choice in self.broken:
             raise SettingsError(f"no {choice}")
@@ -303,12 +303,14 @@ def test_in_a_batch_a_network_sees_in_each_picture_what_it_sees_in_it_alone(
     given = np.random.default_rng(1).normal(size=(4, 1, 3, model.size, model.size)).astype(np.float32)
     alone = [onnx.OnnxRuntime(model, CPU).run(each) for each in given]
     monkeypatch.setattr(onnx, "at_once", lambda device, size: 4)
-    runtime = onnx.OnnxRuntime(model, CPU)
-    runtime._batches._running.acquire()  # as if it were busy
+    runtime = onnx.OnnxRuntime(model, CPU, batched=True)
+    assert runtime._batches is not None
+    for _ in range(2):  # as if it were busy
+        runtime._batches._running.acquire()
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(runtime.run, each) for each in given]
         while len(runtime._batches._waiting) < 4:
             threading.Event().wait(0.001)
-        runtime._batches._running.release()
+        runtime._batches._running.release(2)
         together = [each.result() for each in asked]
     np.testing.assert_array_equal(together, alone)
