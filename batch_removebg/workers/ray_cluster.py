@@ -36,14 +36,16 @@ class Silent(Exception):
 
 
 # Processes that Ray starts for itself outlive the one that has started them, where that is killed: here they are one
-# group, with a process that ends it as soon as its input is closed. Their folder lies where Ray would put it, but is
-# removed in the end; its name is short, since paths of sockets in it have 107 bytes at most.
+# group, with a process that ends it as soon as its input is closed. Their folder is removed
+# in the end; its name is short, since paths of sockets in it have 107 bytes at most. In Ray's own, /tmp/ray, which may
+# be missing, it would also leave the cluster's address to others.
 _HEAD = """
 import os, sys, tempfile
-from ray.cluster_utils import Cluster
 with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
+    os.environ["RAY_TMPDIR"] = place
+    from ray.cluster_utils import Cluster
     args = {"num_cpus": int(sys.argv[1]), "include_dashboard": False, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**args, "temp_dir": place})
+    cluster = Cluster(initialize_head=True, head_node_args=args)
     print(cluster.address, flush=True)
     sys.stdin.read()
     cluster.shutdown()
