@@ -22,6 +22,7 @@ T = TypeVar("T")
 # Else Ray prints into stdout and over the progress line, and answers signals to the run with a trace of its own stack.
 _QUIET = {
     **dict.fromkeys(("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS", "RAY_SCHEDULER_EVENTS"), "0"),
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else it starts a cluster here where the connection to another has ended
     **dict.fromkeys(("RAY_IGNORE_UNHANDLED_ERRORS", "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"), "1"),
 }
 _ALIVE, _DRAINING = 0, 3  # in Ray's messages: GcsNodeInfo.GcsNodeState, NodeSnapshot.State
@@ -138,8 +139,10 @@ class Cluster:
         return Actor(self._ray, self._class.remote)
 
     def _look(self) -> dict[str, int]:
-        head, leaving = self._ray._private.worker.global_worker.gcs_client, set[str]()
+        head, leaving = getattr(self._ray._private.worker.global_worker, "gcs_client", None), set[str]()
         try:
+            if not self._ray.is_initialized():
+                raise ConnectionError
             if head is None:  # ray://, which doesn't say who is leaving
                 nodes = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
             else:  # since `nodes` ends the program where the head has been restarted
@@ -148,7 +151,7 @@ class Cluster:
                 leaving = {key for key, node in found.items() if node.state_snapshot.state == _DRAINING}
             if self._ray.get_runtime_context().get_node_id() not in nodes:
                 raise ConnectionError
-        except (self._ray.exceptions.RayError, ConnectionError) as error:
+        except (self._ray.exceptions.RayError, ConnectionError, ValueError) as error:  # of a closed channel
             raise ClusterLost from error
         return {node: room(has, self._gpus) for node, has in nodes.items() if node not in leaving}
 
@@ -192,8 +195,13 @@ class Actor:
             raise Silent from error
         except (errors.RayError, ConnectionError) as error:
             raise Gone from error
+        except Exception as error:
+            if self._ray.is_initialized():
+                raise
+            raise Gone from error  # ray:// without its head
 
     def kill(self) -> None:
         """End it at once."""
         if self._handle is not None:
-            self._ray.kill(self._handle)
+            with suppress(Exception):  # ray:// without its head: bare ones, too
+                self._ray.kill(self._handle)

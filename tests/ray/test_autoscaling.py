@@ -20,6 +20,7 @@ import pytest
 from batch_removebg import __version__
 from batch_removebg.workers import ray_pool
 from batch_removebg.workers.ray_pool import RayPool
+from tests.ray.test_cluster import left, processes
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -73,7 +74,9 @@ def address() -> Iterator[str]:
                 assert any("will now block" in line for line in head.stdout), "Ray doesn't start"
                 yield where
             finally:
+                ended = processes(head.pid)
                 os.killpg(head.pid, signal.SIGKILL)
+                assert left(ended) == set()  # before its folder is removed
 
 
 def work() -> str:
