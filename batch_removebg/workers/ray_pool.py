@@ -57,7 +57,7 @@ class _Hand:
 class RayPool:
     """Runs functions in actors: as many as there is room for, and more where nodes are added while calls wait."""
 
-    def __init__(self, cluster: Cluster, load: Callable[[], object], ours: list[str], sleep: Sleep) -> None:
+    def __init__(self, cluster: Cluster, load: Callable[[], tuple[Any, ...]], ours: list[str], sleep: Sleep) -> None:
         self._cluster, self._load, self._ours, self._sleep = cluster, load, ours, sleep
         self._tasks: anyio.abc.TaskGroup
         self._rooms: dict[str, int] = {}
@@ -77,16 +77,17 @@ class RayPool:
         *,
         version: str,
         gpus: float = 0,
-        load: Callable[[], object] | None = None,
+        load: Callable[[], tuple[Any, ...]] = tuple,
         sleep: Sleep = anyio.sleep,
         join: Callable[[str, float], AbstractContextManager[Cluster]] = joined,
     ) -> AsyncIterator[RayPool]:
         """A pool with a first actor; see `joined` for `address`. Blocks for seconds; raises SettingsError, ClusterLost.
 
-        `gpus`: of each actor; `load`: what an actor calls before it gets work, to keep what it loads.
+        `gpus`: of each actor; `load`: what an actor calls before it gets work; what that gives, it keeps and hands to
+        each function before other arguments.
         """
         with join(address, gpus) as cluster:
-            pool = cls(cluster, load or bool, [version, platform.python_version()], sleep)
+            pool = cls(cluster, load, [version, platform.python_version()], sleep)
             try:
                 async with anyio.create_task_group() as pool._tasks:
                     await pool._look()
@@ -211,7 +212,7 @@ class RayPool:
             if theirs != self._ours:
                 both = ("batch-removebg {} with Python {}".format(*versions) for versions in (theirs, self._ours))
                 raise SettingsError("node {} has {}, this machine {}: install the same there".format(address, *both))
-            worked, error = await self._ask(hand, _PATIENCE, "do", self._load, ())
+            worked, error = await self._ask(hand, _PATIENCE, "begin", self._load, ())
             if not worked:
                 raise SettingsError(f"node {address}: {error}")
             self._failures = 0

@@ -77,14 +77,23 @@ class Found(Reference):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut(Reference):
+    """An alpha that the network is to find in a source, by the actor that makes the pictures."""
+
+    spec: ProxySpec
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """What a run's actors share: bounds, and the folders of one OUT."""
+    """What a run's actors keep from their start on: bounds, the folders of one OUT, and how the network is loaded."""
 
     out: Path
     limits: Limits
     fetching: fetch.FetchPolicy
     headers: Sequence[Header] = ()
     forms: Sequence[str] = ()  # formats of the pictures
+    load: Load | None = None  # can be pickled, and finds the weights on each node; None: an API has the network
 
     @property
     def spool(self) -> Path:
@@ -105,7 +114,6 @@ class Remote:
 
     pool: RayPool
     place: Place
-    load: Load | None  # can be pickled, and finds the weights on each node; None: an API has the network
 
     async def read(self, item: Item, known: fetch.Validators) -> Read:
         if item.path is not None:
@@ -127,18 +135,19 @@ class Remote:
     async def proxy(self, seconds: float, source: Held, spec: ProxySpec, fingerprint: str) -> Proxy:
         from batch_removebg.imaging.decode import Proxy
 
-        if self.load is not None:
-            return Proxy(pickle.dumps((source, spec, fingerprint)), "", 0, 0)  # to be made where the network is
+        if self.place.load is not None:
+            return Proxy(pickle.dumps(Cut(spec, fingerprint)), "", 0, 0)  # to be made where the network is
         made, at = await self.ask(seconds, shown, source, spec)
         data = await anyio.to_thread.run_sync(at.read)
         at.drop(self.place.spool)
         return replace(made, data=data)
 
     async def open(self) -> str:
-        return await self.ask(process.PATIENCE, used, self.load)
+        return await self.ask(process.PATIENCE, used)
 
-    async def matte(self, small: bytes) -> Found:
-        return await self.ask(process.PATIENCE, cut, self.load, small)
+    async def matte(self, small: bytes) -> Cut:
+        asked: Cut = pickle.loads(small)  # noqa: S301  # ours, see `proxy`
+        return asked
 
     async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
         if isinstance(output, bytes):  # it came in an answer
@@ -151,7 +160,8 @@ class Remote:
         return Found(find) if await self.ask(0.0, there, find) else None
 
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
-        return await self.ask(seconds, made, source, alpha, wanted)
+        longest = seconds + (process.PATIENCE if isinstance(alpha, Cut) else 0)
+        return await self.ask(longest, made, source, alpha, wanted)
 
     async def sent(self, url: str, key: str, picture: Spooled, **how: Any) -> None:
         """Put a picture into the bucket at `url`; as `Store.put`."""
@@ -171,7 +181,7 @@ class Remote:
         self.pool.close()
 
     async def ask(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
-        return await self.pool.isolated(seconds + _STORAGE, function, self.place, *args)
+        return await self.pool.isolated(seconds + _STORAGE, function, *args)
 
 
 class Fetching(Wrapper):
@@ -187,7 +197,7 @@ class Fetching(Wrapper):
 
 
 @asynccontextmanager
-async def joined(address: str, place: Place, load: Load | None, *, gpus: float) -> AsyncIterator[Remote]:
+async def joined(address: str, place: Place, *, gpus: float) -> AsyncIterator[Remote]:
     """Workers that have shown that they reach OUT and, if asked to, can load the network; raises SettingsError.
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
@@ -200,9 +210,9 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
     with disk_errors(place.spool):
         (place.spool / _PROBE).write_text(token, "ascii")
     try:
-        begin = partial(ready, place, token, load)
+        begin = partial(begun, place, token)
         async with RayPool.opened(address, version=version, gpus=gpus, load=begin) as pool:
-            yield Remote(pool, place, load)
+            yield Remote(pool, place)
     finally:
         shutil.rmtree(place.spool, ignore_errors=True)
 
@@ -213,6 +223,12 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWERS).close()
     except (OSError, OverflowError) as error:  # Ray would try for minutes
         raise SettingsError(f"--workers {address}: nothing answers there ({error})") from error
+
+
+def begun(place: Place, token: str) -> tuple[Place]:
+    """What each function gets first, once the actor is ready."""
+    ready(place, token, place.load)
+    return (place,)
 
 
 def ready(place: Place, token: str, load: Load | None) -> None:
@@ -262,20 +278,10 @@ def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spoole
     return replace(made, data=b""), Spooled.of(place.spool, made.data)
 
 
-def used(_: Place, load: Load) -> str:
+def used(place: Place) -> str:
     """What the network runs on."""
-    return process.used(load)
-
-
-def cut(place: Place, load: Load, asked: bytes) -> Found:
-    """The alpha that the network finds in a source, kept."""
-    from batch_removebg.engine import network
-    from batch_removebg.imaging.decode import proxy
-
-    source, spec, fingerprint = pickle.loads(asked)  # noqa: S301  # ours, see `Remote.proxy`
-    small = proxy(source.read(), spec, place.limits).data
-    place.keep(fingerprint, network.matte(process.network(load), small))
-    return place.alpha(fingerprint)
+    assert place.load is not None  # noqa: S101  # else nobody asks
+    return process.used(place.load)
 
 
 def output(place: Place, endpoint: Endpoint, url: str) -> Spooled:
@@ -304,15 +310,28 @@ def there(_: Place, find: Find) -> bool:
     return find() is not None
 
 
-def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) -> list[Finished]:
+def made(place: Place, source: Spooled, alpha: Found | Cut, wanted: Sequence[Finish]) -> list[Finished]:
     """The pictures, each in a durable file that waits for its name."""
     from batch_removebg.finish import finish
 
-    matte = alpha.find()
+    data = source.read()
+    matte = _cut(place, data, alpha) if isinstance(alpha, Cut) else alpha.find()
     if matte is None:
         raise OutputBroken("the kept alpha is gone, or damaged")
-    pictures = finish.finish(source.read(), matte, wanted, place.limits)
+    pictures = finish.finish(data, matte, wanted, place.limits)
     return [replace(one, data=Spooled.of(place.spool, loaded(one.data), durable=True)) for one in pictures]
+
+
+def _cut(place: Place, data: bytes, alpha: Cut) -> Matte:
+    """The alpha that the network finds in a source, kept."""
+    from batch_removebg.engine import network
+    from batch_removebg.imaging.decode import proxy
+
+    assert place.load is not None  # noqa: S101  # else there is nothing to cut
+    small = proxy(data, alpha.spec, place.limits).data
+    matte = network.matte(process.network(place.load), small)
+    place.keep(alpha.fingerprint, matte)
+    return matte
 
 
 def sent(_: Place, url: str, key: str, picture: Spooled, how: Mapping[str, Any]) -> None:

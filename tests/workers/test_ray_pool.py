@@ -57,7 +57,7 @@ class FakeActor:
             return self.node, f"10.0.0.{self.node}", *self.cluster.versions
         if method == "ping":
             return await self.back.wait()
-        function, (*given,) = args
+        function, given = args
         self.at_work += 1
         assert self.at_work == 1, "two calls at a time"
         try:
@@ -124,7 +124,7 @@ class FakeCluster:
         await settled()
 
     @asynccontextmanager
-    async def pool(self, load: Callable[[], object] | None = None) -> AsyncIterator[RayPool]:
+    async def pool(self, load: Callable[[], tuple[Any, ...]] = tuple) -> AsyncIterator[RayPool]:
         with anyio.fail_after(20):
             opened = RayPool.opened("x", version="1.0", load=load, sleep=self.sleep, join=self.join)  # type: ignore[arg-type]
             async with opened as pool:
@@ -401,7 +401,7 @@ async def test_another_version_on_a_node_is_refused_with_both() -> None:
 
 
 async def test_a_node_that_cannot_get_ready_is_named_with_the_reason() -> None:
-    def load() -> None:
+    def load() -> tuple[()]:
         raise SettingsError("u2netp isn't on this machine")
 
     cluster = FakeCluster(a=1)
