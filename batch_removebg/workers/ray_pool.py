@@ -9,7 +9,7 @@ import math
 import platform
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -18,6 +18,7 @@ import anyio.abc
 
 from batch_removebg.errors import BatchError, ClusterLost, SettingsError, Stopping, WorkFailed
 from batch_removebg.resources import STOPPING, Sleep
+from batch_removebg.worker import Answer, answered
 
 from .ray_cluster import Actor, Cluster, Gone, Silent, joined
 
@@ -32,6 +33,7 @@ _PATIENCE = 120  # seconds for an actor to get ready
 _GONE = "the Ray cluster is gone or has been restarted: once it is back, run the same command again"
 _ROOM = 600  # seconds in which some node must have room for an actor
 _AHEAD = 32  # actors at most that wait for nodes to be added
+_TOGETHER = 8  # parts at most that share a call
 _stopping = partial(Stopping, "the run is stopping")
 
 
@@ -54,6 +56,18 @@ class _Hand:
     late: bool = False  # it was killed since its work took too long
 
 
+@dataclass(eq=False)
+class _Group:
+    parts: list[Any] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)  # none where the call failed
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+def _each(*given: Any) -> list[Answer]:
+    *kept, function, parts = given
+    return [answered(function, (*kept, *part)) for part in parts]
+
+
 class RayPool:
     """Runs functions in actors: as many as there is room for, and more where nodes are added while calls wait."""
 
@@ -68,6 +82,7 @@ class RayPool:
         self._over: Callable[[], BatchError] | None = None  # why nothing goes on
         self._longest = math.inf
         self._silence, self._empty, self._failures = _LOOK, 0, 0
+        self._group = _Group()  # that waits for an actor, or is empty
 
     @classmethod
     @asynccontextmanager
@@ -112,12 +127,48 @@ class RayPool:
         Raises WorkFailed where it took longer or its actors crashed, and else what the function raises, or Stopping,
         ClusterLost, SettingsError. A call whose answer was lost is asked again.
         """
-        crashes = 0
-        while crashes < _CRASHES:
+        return cast(T, await self._isolated(seconds, lambda: (function, args)))
+
+    async def together(self, seconds: float, function: Callable[..., T], *part: Any) -> T:
+        """As `isolated`, for work of milliseconds: some such calls that wait for an actor go to it as one.
+
+        Where that crashes or takes too long, each is done alone: the others have no part in it.
+        """
+        group, place = self._group, len(self._group.parts)
+        group.parts.append(part)
+        if len(group.parts) == _TOGETHER:
+            self._group = _Group()
+        if place:
+            await group.done.wait()
+        else:
+            with suppress(WorkFailed):
+                await self._lead(group, seconds, function)
+        if not group.answers:
+            return await self.isolated(seconds, function, *part)
+        worked, result = cast(tuple[bool, Any], group.answers[place])
+        if not worked:
+            raise result
+        return cast(T, result)
+
+    async def _lead(self, group: _Group, seconds: float, function: Callable[..., object]) -> None:
+        def close() -> tuple[Callable[..., object], tuple[Any, ...]]:
+            self._group = _Group() if self._group is group else self._group
+            return _each, (function, group.parts)
+
+        try:
+            group.answers = await self._isolated(seconds, close, crashes=1)
+        finally:
+            close()
+            group.done.set()
+
+    async def _isolated(self, seconds: float, asked: Callable[[], tuple[Any, ...]], crashes: int = _CRASHES) -> Any:
+        """As `isolated`; what is asked is settled once there is an actor."""
+        crashed = 0
+        while crashed < crashes:
             hand = await self._taken()
             try:
                 with self._held(hand):
-                    worked, result = await self._ask(hand, seconds, "do", function, args)
+                    worked, result = await self._ask(hand, seconds, "do", *asked())
             except Gone:
                 if self._over is not None or self._longest < math.inf:
                     raise (self._over or _stopping)() from None
@@ -125,14 +176,14 @@ class RayPool:
                     late = f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG"
                     raise WorkFailed(late) from None
                 await self._look()
-                crashes += hand.node in self._rooms  # else its node died, or is leaving
+                crashed += hand.node in self._rooms  # else its node died, or is leaving
             else:
                 self._free(hand)
                 if worked:
-                    return cast(T, result)
+                    return result
                 raise result
         why = "for want of memory, most likely; else save it anew as PNG or JPEG"
-        raise WorkFailed(f"made each of {_CRASHES} processes that worked on it end: {why}")
+        raise WorkFailed(f"made each of {crashes} processes that worked on it end: {why}")
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -80,7 +79,6 @@ class Found(Reference):
 class Cut(Reference):
     """An alpha that the network is to find in a source, by the actor that makes the pictures."""
 
-    spec: ProxySpec
     fingerprint: str
 
 
@@ -119,7 +117,9 @@ class Remote:
         if item.path is not None:
             item = replace(item, path=item.path.absolute())
         try:
-            return await self.ask(self.place.fetching.seconds, look, item, known)
+            if item.path is None:
+                return await self.ask(self.place.fetching.seconds, look, item, known)
+            return await self.pool.together(_STORAGE, look, item, known)
         except Hidden:
             if item.path is not None and os.access(item.path, os.R_OK):
                 where = "sources must lie where all nodes reach them, at the same paths"
@@ -136,7 +136,7 @@ class Remote:
         from batch_removebg.imaging.decode import Proxy
 
         if self.place.load is not None:
-            return Proxy(pickle.dumps(Cut(spec, fingerprint)), "", 0, 0)  # to be made where the network is
+            return Proxy(fingerprint.encode(), "", 0, 0)  # to be made where the network is
         made, at = await self.ask(seconds, shown, source, spec)
         data = await anyio.to_thread.run_sync(at.read)
         at.drop(self.place.spool)
@@ -146,8 +146,7 @@ class Remote:
         return await self.ask(process.PATIENCE, used)
 
     async def matte(self, small: bytes) -> Cut:
-        asked: Cut = pickle.loads(small)  # noqa: S301  # ours, see `proxy`
-        return asked
+        return Cut(small.decode())
 
     async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
         if isinstance(output, bytes):  # it came in an answer
@@ -328,7 +327,7 @@ def _cut(place: Place, data: bytes, alpha: Cut) -> Matte:
     from batch_removebg.imaging.decode import proxy
 
     assert place.load is not None  # noqa: S101  # else there is nothing to cut
-    small = proxy(data, alpha.spec, place.limits).data
+    small = proxy(data, place.load.args[0].shown, place.limits).data
     matte = network.matte(process.network(place.load), small)
     place.keep(alpha.fingerprint, matte)
     return matte

@@ -29,6 +29,7 @@ from typing import Any
 
 import anyio
 
+from batch_removebg.__main__ import save_memory
 from batch_removebg.finish.options import Finished
 from batch_removebg.imaging.probe import Measured
 from batch_removebg.resources import cores
@@ -79,7 +80,7 @@ def used(place: remote.Place) -> str:
 def spent() -> Counter[str]:
     """Seconds of CPU so far, by who took them: parts of the run, and all else on this machine."""
     tick, took, below = os.sysconf("SC_CLK_TCK"), Counter[str](), dict[int, tuple[int, str, float]]()
-    for process in filter(str.isdecimal, os.listdir("/proc")):
+    for process in filter(str.isdecimal, (path.name for path in Path("/proc").iterdir())):
         with contextlib.suppress(OSError):
             below[int(process)] = _stat(f"/proc/{process}/stat", tick)
     own = {os.getpid()}
@@ -131,7 +132,12 @@ class Watched:
         return self._pool.at_once
 
     async def isolated(self, seconds: float, function: Any, *args: Any) -> Any:
-        result = await self._pool.isolated(seconds, function, *args)
+        return self._noted(function, await self._pool.isolated(seconds, function, *args))
+
+    async def together(self, seconds: float, function: Any, *args: Any) -> Any:
+        return self._noted(function, await self._pool.together(seconds, function, *args))
+
+    def _noted(self, function: Any, result: Any) -> Any:
         if function in (look, made):
             self.answered += 1
             if not self.spent and self._pool.at_once >= self._actors:
@@ -153,6 +159,8 @@ class Watched:
             bound = f"the {cores()} cores, of which others took {took[_OTHERS] / sum(took.values()):.0%}"
         elif took[_DRIVER] > _BUSY * seconds:
             bound = "the driver's Python, which has one core"
+        elif images < _BUSY * linear * seconds:
+            bound = "waits between driver and actors"
         rate = images / seconds
         return {"rate": round(rate, 1), "linear": round(linear, 1), "cpu": busy, "bound": bound}
 
@@ -209,6 +217,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--sleeps", type=float, nargs=3, help="look, cut, make: this table alone")
     args = parser.parse_args()
+    save_memory()  # as the program does
     remote.look, remote.made, remote.used = look, made, used  # type: ignore[assignment]
     if args.sleeps:
         table(args.actors, tuple(args.sleeps), args.seconds)
