@@ -118,13 +118,11 @@ class Cluster:
             def do(self, asked: bytes) -> bytes:
                 from batch_removebg.worker import answered
 
-                function, args = pickle.loads(asked)  # noqa: S301  # of the run
-                return pickle.dumps(answered(function, (*self.kept, *args)), 5)
-
-            def begin(self, asked: bytes) -> bytes:
-                answer = self.do(asked)
-                _, self.kept = pickle.loads(answer)  # noqa: S301  # of this process
-                return answer
+                function, args, *keep = pickle.loads(asked)  # noqa: S301  # of the run
+                answer = answered(function, (*self.kept, *args))
+                if keep:
+                    _, self.kept = answer
+                return pickle.dumps(answer, 5)
 
             @ray.method(concurrency_group="beside")  # type: ignore[untyped-decorator]
             def ping(self) -> None:

@@ -130,36 +130,35 @@ class RayPool:
         return cast(T, await self._isolated(seconds, lambda: (function, args)))
 
     async def together(self, seconds: float, function: Callable[..., T], *part: Any) -> T:
-        """As `isolated`, for work of milliseconds: some such calls that wait for an actor go to it as one.
+        """As `isolated`, for the one function that takes milliseconds: calls that wait for an actor go to it by eights.
 
         Where that crashes or takes too long, each is done alone: the others have no part in it.
         """
         group, place = self._group, len(self._group.parts)
         group.parts.append(part)
+
+        def asked() -> tuple[Callable[..., object], tuple[Any, ...]]:
+            self._group = _Group() if self._group is group else self._group
+            return _each, (function, group.parts)
+
         if len(group.parts) == _TOGETHER:
-            self._group = _Group()
+            asked()
         if place:
             await group.done.wait()
         else:
-            with suppress(WorkFailed):
-                await self._lead(group, seconds, function)
+            try:
+                group.answers = await self._isolated(seconds, asked, crashes=1)
+            except WorkFailed:
+                pass
+            finally:
+                asked()
+                group.done.set()
         if not group.answers:
             return await self.isolated(seconds, function, *part)
         worked, result = cast(tuple[bool, Any], group.answers[place])
         if not worked:
             raise result
         return cast(T, result)
-
-    async def _lead(self, group: _Group, seconds: float, function: Callable[..., object]) -> None:
-        def close() -> tuple[Callable[..., object], tuple[Any, ...]]:
-            self._group = _Group() if self._group is group else self._group
-            return _each, (function, group.parts)
-
-        try:
-            group.answers = await self._isolated(seconds, close, crashes=1)
-        finally:
-            close()
-            group.done.set()
 
     async def _isolated(self, seconds: float, asked: Callable[[], tuple[Any, ...]], crashes: int = _CRASHES) -> Any:
         """As `isolated`; what is asked is settled once there is an actor."""
@@ -263,7 +262,7 @@ class RayPool:
             if theirs != self._ours:
                 both = ("batch-removebg {} with Python {}".format(*versions) for versions in (theirs, self._ours))
                 raise SettingsError("node {} has {}, this machine {}: install the same there".format(address, *both))
-            worked, error = await self._ask(hand, _PATIENCE, "begin", self._load, ())
+            worked, error = await self._ask(hand, _PATIENCE, "do", self._load, (), "keep")
             if not worked:
                 raise SettingsError(f"node {address}: {error}")
             self._failures = 0

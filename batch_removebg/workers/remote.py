@@ -159,8 +159,8 @@ class Remote:
         return Found(find) if await self.ask(0.0, there, find) else None
 
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
-        longest = seconds + (process.PATIENCE if isinstance(alpha, Cut) else 0)
-        return await self.ask(longest, made, source, alpha, wanted)
+        seconds += process.PATIENCE * isinstance(alpha, Cut)
+        return await self.ask(seconds, made, source, alpha, wanted)
 
     async def sent(self, url: str, key: str, picture: Spooled, **how: Any) -> None:
         """Put a picture into the bucket at `url`; as `Store.put`."""
@@ -209,7 +209,7 @@ async def joined(address: str, place: Place, *, gpus: float) -> AsyncIterator[Re
     with disk_errors(place.spool):
         (place.spool / _PROBE).write_text(token, "ascii")
     try:
-        begin = partial(begun, place, token)
+        begin = partial(ready, place, token, place.load)
         async with RayPool.opened(address, version=version, gpus=gpus, load=begin) as pool:
             yield Remote(pool, place)
     finally:
@@ -224,14 +224,8 @@ def _knock(address: str) -> None:
         raise SettingsError(f"--workers {address}: nothing answers there ({error})") from error
 
 
-def begun(place: Place, token: str) -> tuple[Place]:
-    """What each function gets first, once the actor is ready."""
-    ready(place, token, place.load)
-    return (place,)
-
-
-def ready(place: Place, token: str, load: Load | None) -> None:
-    """Raise SettingsError where a node can't do the run's work."""
+def ready(place: Place, token: str, load: Load | None) -> tuple[Place]:
+    """What each function gets first; raises SettingsError where a node can't do the run's work."""
     try:
         same = (place.spool / _PROBE).read_text("ascii") == token
         Spooled.of(place.spool, b"").drop(place.spool)
@@ -245,6 +239,7 @@ def ready(place: Place, token: str, load: Load | None) -> None:
             raise WeightsMissing(f"the weights of {part.name} aren't there, or are damaged: {bring}")
     if load is not None:
         process.network(load)
+    return (place,)
 
 
 def look(place: Place, item: Item, known: fetch.Validators) -> Read:

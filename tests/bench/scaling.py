@@ -173,8 +173,8 @@ def run(actors: int, sleeps: tuple[float, ...], seconds: float) -> dict[str, Any
 
     @contextlib.asynccontextmanager
     async def opened(address: str, *, version: str, gpus: float, load: Any) -> AsyncIterator[Watched]:
-        place, token = load.args
-        begin = partial(remote.begun, replace(place, load=None), token)  # no network is loaded
+        place, token, _ = load.args
+        begin = partial(remote.ready, replace(place, load=None), token, None)  # no network is loaded
         async with RayPool.opened(address, version=version, gpus=gpus, load=begin) as pool:
             pools.append(Watched(pool, actors, 2 * count))
             yield pools[-1]

@@ -66,7 +66,7 @@ class FakeActor:
             return self.node, f"10.0.0.{self.node}", *self.cluster.versions
         if method == "ping":
             return await self.back.wait()
-        function, given = args
+        function, given, *_ = args
         self.at_work += 1
         assert self.at_work == 1, "two calls at a time"
         try:

@@ -86,7 +86,7 @@ async def test_a_picture_takes_two_calls_and_its_twin_is_read_again_and_its_alph
     pool: ThreadPool, photos: Path, tmp_path: Path
 ) -> None:
     await run_batch(photos, out=tmp_path / "out", workers="ray")
-    assert Counter(pool.called) == {"begun": 1, "used": 1, "look": 4 + 1, "made": 4, "there": 1}
+    assert Counter(pool.called) == {"ready": 1, "used": 1, "look": 4 + 1, "made": 4, "there": 1}
 
 
 async def test_kept_alphas_serve_where_they_are_sound_and_are_made_again_elsewhere(
