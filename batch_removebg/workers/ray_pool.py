@@ -18,7 +18,7 @@ import anyio.abc
 
 from batch_removebg.errors import BatchError, ClusterLost, SettingsError, Stopping, WorkFailed
 from batch_removebg.resources import STOPPING, Sleep
-from batch_removebg.worker import Answer, answered
+from batch_removebg.worker import answered
 
 from .ray_cluster import Actor, Cluster, Gone, Silent, joined
 
@@ -59,11 +59,11 @@ class _Hand:
 @dataclass(eq=False)
 class _Group:
     parts: list[Any] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)  # none where the call failed
+    answers: list[tuple[bool, Any]] = field(default_factory=list)  # none where the call failed
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
-def _each(*given: Any) -> list[Answer]:
+def _each(*given: Any) -> list[tuple[bool, Any]]:
     *kept, function, parts = given
     return [answered(function, (*kept, *part)) for part in parts]
 
@@ -155,7 +155,7 @@ class RayPool:
                 group.done.set()
         if not group.answers:
             return await self.isolated(seconds, function, *part)
-        worked, result = cast(tuple[bool, Any], group.answers[place])
+        worked, result = group.answers[place]
         if not worked:
             raise result
         return cast(T, result)

@@ -48,7 +48,7 @@ LIMIT = (0.001, 0.001, 0.001)  # the same where the driver's limit is looked for
 MANY = (2, 4, 8)  # with so many actors
 _QUICK = "BENCH_SLEEPS"  # for the actors: the three times
 _BUSY = 0.85  # of a thread's or the cores' time: there is hardly more
-_DRIVER, _RAYS, _ACTORS, _REST = "driver's Python", "driver's Ray", "actors", "rest of Ray"
+_DRIVER, _THREADS, _ACTORS, _REST = "driver's loop", "its other threads", "actors", "rest of Ray"
 _OTHERS = "other programs"
 
 
@@ -90,7 +90,7 @@ def spent() -> Counter[str]:
         _, name, seconds = below[process]
         took[_ACTORS if name.startswith("ray::Actor") else _REST] += seconds
     took[_DRIVER] = _stat(f"/proc/self/task/{os.getpid()}/stat", tick)[2]
-    took[_RAYS] = below[os.getpid()][2] - took[_DRIVER]
+    took[_THREADS] = below[os.getpid()][2] - took[_DRIVER]
     user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
     took[_OTHERS] = (user + nice + system) / tick - sum(took.values())
     return took
@@ -153,12 +153,12 @@ class Watched:
         works = sleeps[0], sum(sleeps[1:])
         seconds, images = self.done[-1][0] - self.done[0][0], sum(works[nth] for _, nth in self.done[1:]) / sum(works)
         took = self.spent[1] - self.spent[0]
-        busy = {who: round(1000 * took[who] / images, 2) for who in (_DRIVER, _RAYS, _ACTORS, _REST)}
+        busy = {who: round(1000 * took[who] / images, 2) for who in (_DRIVER, _THREADS, _ACTORS, _REST)}
         bound = "the actors"
         if sum(took.values()) > _BUSY * cores() * seconds:
             bound = f"the {cores()} cores, of which others took {took[_OTHERS] / sum(took.values()):.0%}"
         elif took[_DRIVER] > _BUSY * seconds:
-            bound = "the driver's Python, which has one core"
+            bound = "the driver's loop, which has one core"
         elif images < _BUSY * linear * seconds:
             bound = "waits between driver and actors"
         rate = images / seconds
@@ -192,7 +192,7 @@ def run(actors: int, sleeps: tuple[float, ...], seconds: float) -> dict[str, Any
 
 def table(actors: Sequence[int], sleeps: tuple[float, ...], seconds: float) -> list[dict[str, Any]]:
     """A row for each number of actors, printed as it comes."""
-    parts = (_DRIVER, _RAYS, _ACTORS, _REST)
+    parts = (_DRIVER, _THREADS, _ACTORS, _REST)
     heads = ["actors", "items", "images/s", "linear", "of linear", *(f"{part}, ms" for part in parts), "bounded by"]
     _print(heads)
     _print(["---"] * len(heads))
