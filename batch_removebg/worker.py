@@ -194,7 +194,7 @@ def _listen(requests: IO[bytes], asked: queue.Queue[Any]) -> None:
         os._exit(1)
 
 
-def answered(function: Callable[..., Any], args: tuple[Any, ...]) -> Answer:
+def answered(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
     """What a call gives or raises, as it travels to who has asked."""
     try:
         return True, function(*args)

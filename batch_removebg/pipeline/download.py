@@ -239,7 +239,7 @@ class Downloader:
             if predicted.reused or todo.others:
                 # No `submitting` line names them all; on record, files left by a crash are known to be ours.
                 await ledger.append(Claimed(todo.item.id, todo.output, todo.others))
-            if todo.over is not None and todo.over.fingerprint != prepared.fingerprint:
+            if todo.over is not None and todo.over.is_made and todo.over.fingerprint != prepared.fingerprint:
                 await self.context.cpu.run(self.on_hand.spare, todo.over)
             outputs = await self._written(todo, made, held=held)
             first, notes = outputs[0], [*prepared.notes, *self._unused(prepared), *chain(*(one.notes for one in made))]

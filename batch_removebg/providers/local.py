@@ -42,15 +42,11 @@ class LocalProvider:
         engine: Engine,
         *,
         loaded: Callable[[str], Awaitable[object]] | None = None,
-        raised: type[ItemError] = WorkFailed,
     ) -> None:
-        """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on.
-
-        `raised`: errors of the item itself that aren't a prediction's.
-        """
+        """`engine` has the network of `model`; opened at the first create, it tells `loaded` what that runs on."""
         self.version, self.proxy = model.version, model.shown
         self._engine = engine
-        self._loaded, self._raised = loaded, raised
+        self._loaded = loaded
         self._open = False
         self._opening = anyio.Lock()
         self._inputs: dict[str, bytes] = {}
@@ -74,7 +70,7 @@ class LocalProvider:
             if proxy is None:
                 raise SourceError("the image is not an upload of this process")
             self._outputs[name] = await self._engine.matte(proxy)
-        except self._raised:
+        except WorkFailed:
             raise
         except ItemError as error:
             return Prediction(name, Status.FAILED, error=str(error))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from batch_removebg.clock import Clock, stamp
 from batch_removebg.engine import weights
-from batch_removebg.errors import ItemError, WorkFailed
 from batch_removebg.events import Event, Kind, Listener, ignore
 from batch_removebg.finish.presets import Preset, Rule
 from batch_removebg.ledger.index.indexed_state import IndexedFold
@@ -97,18 +96,20 @@ async def _away(settings: Settings) -> AsyncIterator[Remote | None]:
         yield None
         return
     forms = tuple(finish.format for finish in recipe_of(settings).finishes)
-    place = Place(settings.out, settings.limits(), settings.fetching(), settings.headers(), forms, settings.bucket)
     load = _load(settings) if settings.local else None
+    place = Place(
+        settings.out, settings.limits(), settings.fetching(), settings.headers(), forms, settings.bucket, load
+    )
     gpus = 1 / _ACTORS_A_CARD if settings.local and settings.device == "cuda" else 0.0
-    async with joined(settings.workers, place, load, gpus=gpus) as workers:
+    async with joined(settings.workers, place, gpus=gpus) as workers:
         yield workers
 
 
 def _load(settings: Settings) -> partial[Network]:
     from batch_removebg.engine import process
 
-    alone = settings.away  # an actor has one picture at a time
-    return partial(process.opened, settings.network, settings.device, settings.precision, batched=not alone)
+    batched = not settings.away  # an actor has one picture at a time
+    return partial(process.opened, settings.network, settings.device, settings.precision, batched=batched)
 
 
 @asynccontextmanager
@@ -132,11 +133,10 @@ async def provider(
             from batch_removebg.engine import process
             from batch_removebg.providers.local import LocalProvider
 
-            load, raised = _load(settings), WorkFailed if cluster is None else ItemError
             engine: process.Engine = cluster or (settings.lasting.engines or process.NetworkProcess)(
-                load, cpu, settings.batch
+                _load(settings), cpu, settings.batch
             )
-            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded, raised=raised)) as local:
+            async with aclosing(LocalProvider(settings.network, engine, loaded=loaded)) as local:
                 yield local, workers
             return
         endpoint = settings.endpoint()

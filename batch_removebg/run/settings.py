@@ -309,7 +309,7 @@ class Settings(Options):
         workers = self.adaptive_concurrency().cap
         return Shape(
             workers=workers,
-            downloaders=_AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
+            downloaders=self.concurrency or _AHEAD if self.away else cores() + 1 if self.local else _DOWNLOADERS,
             queue=max(8, min(64, 2 * workers)),
             stream=stream,
             limit=self.limit,

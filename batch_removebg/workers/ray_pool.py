@@ -18,6 +18,7 @@ import anyio.abc
 
 from batch_removebg.errors import BatchError, ClusterLost, SettingsError, Stopping, WorkFailed
 from batch_removebg.resources import STOPPING, Sleep
+from batch_removebg.worker import answered
 
 from .ray_cluster import Actor, Cluster, Gone, Silent, joined
 
@@ -32,6 +33,7 @@ _PATIENCE = 120  # seconds for an actor to get ready
 _GONE = "the Ray cluster is gone or has been restarted: once it is back, run the same command again"
 _ROOM = 600  # seconds in which some node must have room for an actor
 _AHEAD = 32  # actors at most that wait for nodes to be added
+_TOGETHER = 8  # parts at most that share a call
 _stopping = partial(Stopping, "the run is stopping")
 
 
@@ -55,10 +57,22 @@ class _Hand:
     asked: anyio.CancelScope = field(default_factory=anyio.CancelScope)  # what it was asked last
 
 
+@dataclass(eq=False)
+class _Group:
+    parts: list[Any] = field(default_factory=list)
+    answers: list[tuple[bool, Any]] = field(default_factory=list)  # none where the call failed
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+def _each(*given: Any) -> list[tuple[bool, Any]]:
+    *kept, function, parts = given
+    return [answered(function, (*kept, *part)) for part in parts]
+
+
 class RayPool:
     """Runs functions in actors: as many as there is room for, and more where nodes are added while calls wait."""
 
-    def __init__(self, cluster: Cluster, load: Callable[[], object], ours: list[str], sleep: Sleep) -> None:
+    def __init__(self, cluster: Cluster, load: Callable[[], tuple[Any, ...]], ours: list[str], sleep: Sleep) -> None:
         self._cluster, self._load, self._ours, self._sleep = cluster, load, ours, sleep
         self._tasks: anyio.abc.TaskGroup
         self._rooms: dict[str, int] = {}
@@ -69,6 +83,7 @@ class RayPool:
         self._over: Callable[[], BatchError] | None = None  # why nothing goes on
         self._longest = math.inf
         self._silence, self._empty, self._failures = _LOOK, 0, 0
+        self._group = _Group()  # that waits for an actor, or is empty
 
     @classmethod
     @asynccontextmanager
@@ -78,16 +93,17 @@ class RayPool:
         *,
         version: str,
         gpus: float = 0,
-        load: Callable[[], object] | None = None,
+        load: Callable[[], tuple[Any, ...]] = tuple,
         sleep: Sleep = anyio.sleep,
         join: Callable[[str, float], AbstractContextManager[Cluster]] = joined,
     ) -> AsyncIterator[RayPool]:
         """A pool with a first actor; see `joined` for `address`. Blocks for seconds; raises SettingsError, ClusterLost.
 
-        `gpus`: of each actor; `load`: what an actor calls before it gets work, to keep what it loads.
+        `gpus`: of each actor; `load`: what an actor calls before it gets work; what that gives, it keeps and hands to
+        each function before other arguments.
         """
         with join(address, gpus) as cluster:
-            pool = cls(cluster, load or bool, [version, platform.python_version()], sleep)
+            pool = cls(cluster, load, [version, platform.python_version()], sleep)
             try:
                 async with anyio.create_task_group() as pool._tasks:
                     await pool._look()
@@ -112,12 +128,47 @@ class RayPool:
         Raises WorkFailed where it took longer or its actors crashed, and else what the function raises, or Stopping,
         ClusterLost, SettingsError. A call whose answer was lost is asked again.
         """
-        crashes = 0
-        while crashes < _CRASHES:
+        return cast(T, await self._isolated(seconds, lambda: (function, args)))
+
+    async def together(self, seconds: float, function: Callable[..., T], *part: Any) -> T:
+        """As `isolated`, for the one function that takes milliseconds: calls that wait for an actor go to it by eights.
+
+        Where that crashes or takes too long, each is done alone: the others have no part in it.
+        """
+        group, place = self._group, len(self._group.parts)
+        group.parts.append(part)
+
+        def asked() -> tuple[Callable[..., object], tuple[Any, ...]]:
+            self._group = _Group() if self._group is group else self._group
+            return _each, (function, group.parts)
+
+        if len(group.parts) == _TOGETHER:
+            asked()
+        if place:
+            await group.done.wait()
+        else:
+            try:
+                group.answers = await self._isolated(seconds, asked, crashes=1)
+            except WorkFailed:
+                pass
+            finally:
+                asked()
+                group.done.set()
+        if not group.answers:
+            return await self.isolated(seconds, function, *part)
+        worked, result = group.answers[place]
+        if not worked:
+            raise result
+        return cast(T, result)
+
+    async def _isolated(self, seconds: float, asked: Callable[[], tuple[Any, ...]], crashes: int = _CRASHES) -> Any:
+        """As `isolated`; what is asked is settled once there is an actor."""
+        crashed = 0
+        while crashed < crashes:
             hand = await self._taken()
             try:
                 with self._held(hand):
-                    worked, result = await self._ask(hand, seconds, "do", function, args)
+                    worked, result = await self._ask(hand, seconds, "do", *asked())
             except Gone:
                 if self._over is not None or self._longest < math.inf:
                     raise (self._over or _stopping)() from None
@@ -125,14 +176,14 @@ class RayPool:
                     late = f"was given up after {seconds:.0f} seconds of work: save it anew as PNG or JPEG"
                     raise WorkFailed(late) from None
                 await self._look()
-                crashes += hand.node in self._rooms  # else its node died, or is leaving
+                crashed += hand.node in self._rooms  # else its node died, or is leaving
             else:
                 self._free(hand)
                 if worked:
-                    return cast(T, result)
+                    return result
                 raise result
         why = "for want of memory, most likely; else save it anew as PNG or JPEG"
-        raise WorkFailed(f"made each of {_CRASHES} processes that worked on it end: {why}")
+        raise WorkFailed(f"made each of {crashes} processes that worked on it end: {why}")
 
     def hurry(self) -> None:
         """Give work on each picture 3 s at most from now on; what that ends raises Stopping."""
@@ -220,7 +271,7 @@ class RayPool:
             if theirs != self._ours:
                 both = ("batch-removebg {} with Python {}".format(*versions) for versions in (theirs, self._ours))
                 raise SettingsError("node {} has {}, this machine {}: install the same there".format(address, *both))
-            worked, error = await self._ask(hand, _PATIENCE, "do", self._load, ())
+            worked, error = await self._ask(hand, _PATIENCE, "do", self._load, (), "keep")
             if not worked:
                 raise SettingsError(f"node {address}: {error}")
             self._failures = 0

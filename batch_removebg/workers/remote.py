@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -80,8 +79,15 @@ class Found(Reference):
 
 
 @dataclass(frozen=True, slots=True)
+class Cut(Reference):
+    """An alpha that the network is to find in a source, by the actor that makes the pictures."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
-    """What a run's actors share: bounds, and the folders of one OUT."""
+    """What a run's actors keep from their start on: bounds, the folders of one OUT, and how the network is loaded."""
 
     out: Path
     limits: Limits
@@ -89,6 +95,7 @@ class Place:
     headers: Sequence[Header] = ()
     forms: Sequence[str] = ()  # formats of the pictures
     bucket: str = ""  # the URL that they go to, unless to `out`
+    load: Load | None = None  # can be pickled, and finds the weights on each node; None: an API has the network
 
     @property
     def spool(self) -> Path:
@@ -109,13 +116,14 @@ class Remote:
 
     pool: RayPool
     place: Place
-    load: Load | None  # can be pickled, and finds the weights on each node; None: an API has the network
 
     async def read(self, item: Item, known: fetch.Validators) -> Read:
         if item.path is not None:
             item = replace(item, path=item.path.absolute())
         try:
-            return await self.ask(self.place.fetching.seconds, look, item, known)
+            if item.path is None:
+                return await self.ask(self.place.fetching.seconds, look, item, known)
+            return await self.pool.together(_STORAGE, look, item, known)
         except Hidden:
             if item.path is not None and os.access(item.path, os.R_OK):
                 where = "sources must lie where all nodes reach them, at the same paths"
@@ -131,18 +139,18 @@ class Remote:
     async def proxy(self, seconds: float, source: Held, spec: ProxySpec, fingerprint: str) -> Proxy:
         from batch_removebg.imaging.decode import Proxy
 
-        if self.load is not None:
-            return Proxy(pickle.dumps((source, spec, fingerprint)), "", 0, 0)  # to be made where the network is
+        if self.place.load is not None:
+            return Proxy(fingerprint.encode(), "", 0, 0)  # to be made where the network is
         made, at = await self.ask(seconds, shown, source, spec)
         data = await anyio.to_thread.run_sync(at.read)
         at.drop(self.place.spool)
         return replace(made, data=data)
 
     async def open(self) -> str:
-        return await self.ask(process.PATIENCE, used, self.load)
+        return await self.ask(process.PATIENCE, used)
 
-    async def matte(self, small: bytes) -> Found:
-        return await self.ask(process.PATIENCE, cut, self.load, small)
+    async def matte(self, small: bytes) -> Cut:
+        return Cut(small.decode())
 
     async def bought(self, seconds: float, output: Held, fingerprint: str, width: int, height: int) -> Found:
         if isinstance(output, bytes):  # it came in an answer
@@ -155,6 +163,7 @@ class Remote:
         return Found(find) if await self.ask(0.0, there, find) else None
 
     async def finished(self, seconds: float, source: Held, alpha: Alpha, wanted: Sequence[Finish]) -> list[Finished]:
+        seconds += process.PATIENCE * isinstance(alpha, Cut)
         return await self.ask(seconds, made, source, alpha, wanted)
 
     async def sent(self, key: str, picture: Spooled, **how: Any) -> None:
@@ -175,7 +184,7 @@ class Remote:
         self.pool.close()
 
     async def ask(self, seconds: float, function: Callable[..., T], *args: Any) -> T:
-        return await self.pool.isolated(seconds + _STORAGE, function, self.place, *args)
+        return await self.pool.isolated(seconds + _STORAGE, function, *args)
 
 
 class Fetching(Wrapper):
@@ -191,7 +200,7 @@ class Fetching(Wrapper):
 
 
 @asynccontextmanager
-async def joined(address: str, place: Place, load: Load | None, *, gpus: float) -> AsyncIterator[Remote]:
+async def joined(address: str, place: Place, *, gpus: float) -> AsyncIterator[Remote]:
     """Workers that have shown that they reach OUT and, if asked to, can load the network; raises SettingsError.
 
     `address`: `ray` for a cluster on this machine that ends with the block, or where one is. `gpus`: of each actor.
@@ -203,9 +212,9 @@ async def joined(address: str, place: Place, load: Load | None, *, gpus: float) 
     with disk_errors(place.spool):
         (place.spool / _PROBE).write_text(token, "ascii")
     try:
-        begin = partial(ready, place, token, load)
+        begin = partial(ready, place, token, place.load)
         async with RayPool.opened(address, version=version, gpus=gpus, load=begin) as pool:
-            yield Remote(pool, place, load)
+            yield Remote(pool, place)
     finally:
         shutil.rmtree(place.spool, ignore_errors=True)
 
@@ -222,8 +231,8 @@ def require(address: str) -> None:
         raise SettingsError(f"--workers {address}: nothing answers there ({error})") from error
 
 
-def ready(place: Place, token: str, load: Load | None) -> None:
-    """Raise SettingsError where a node can't do the run's work."""
+def ready(place: Place, token: str, load: Load | None) -> tuple[Place]:
+    """What each function gets first; raises SettingsError where a node can't do the run's work."""
     try:
         same = (place.spool / _PROBE).read_text("ascii") == token
         Spooled.of(place.spool, b"").drop(place.spool)
@@ -239,6 +248,7 @@ def ready(place: Place, token: str, load: Load | None) -> None:
         _stored(place, lambda store, prefix: outlasted(asyncio.sleep, lambda: store.head(f"{prefix}{LEASE}"), _TRIES))
     if load is not None:
         process.network(load)
+    return (place,)
 
 
 def look(place: Place, item: Item, known: fetch.Validators) -> Read:
@@ -271,20 +281,10 @@ def shown(place: Place, source: Spooled, spec: ProxySpec) -> tuple[Proxy, Spoole
     return replace(made, data=b""), Spooled.of(place.spool, made.data)
 
 
-def used(_: Place, load: Load) -> str:
+def used(place: Place) -> str:
     """What the network runs on."""
-    return process.used(load)
-
-
-def cut(place: Place, load: Load, asked: bytes) -> Found:
-    """The alpha that the network finds in a source, kept."""
-    from batch_removebg.engine import network
-    from batch_removebg.imaging.decode import proxy
-
-    source, spec, fingerprint = pickle.loads(asked)  # noqa: S301  # ours, see `Remote.proxy`
-    small = proxy(source.read(), spec, place.limits).data
-    place.keep(fingerprint, network.matte(process.network(load), small))
-    return place.alpha(fingerprint)
+    assert place.load is not None  # noqa: S101  # else nobody asks
+    return process.used(place.load)
 
 
 def output(place: Place, endpoint: Endpoint, url: str) -> Spooled:
@@ -313,20 +313,33 @@ def there(_: Place, find: Find) -> bool:
     return find() is not None
 
 
-def made(place: Place, source: Spooled, alpha: Found, wanted: Sequence[Finish]) -> list[Finished]:
+def made(place: Place, source: Spooled, alpha: Found | Cut, wanted: Sequence[Finish]) -> list[Finished]:
     """The pictures, each in a durable file that waits for its name."""
     from batch_removebg.finish import finish
 
-    matte = alpha.find()
+    data = source.read()
+    matte = _cut(place, data, alpha) if isinstance(alpha, Cut) else alpha.find()
     if matte is None:
         raise OutputBroken("the kept alpha is gone, or damaged")
-    pictures = finish.finish(source.read(), matte, wanted, place.limits)
+    pictures = finish.finish(data, matte, wanted, place.limits)
     return [replace(one, data=Spooled.of(place.spool, loaded(one.data), durable=True)) for one in pictures]
 
 
 def sent(place: Place, key: str, picture: Spooled, how: Mapping[str, Any]) -> None:
     """Put a picture into the bucket."""
     _stored(place, lambda store, _: store.put(key, picture.read(), **how))
+
+
+def _cut(place: Place, data: bytes, alpha: Cut) -> Matte:
+    """The alpha that the network finds in a source, kept."""
+    from batch_removebg.engine import network
+    from batch_removebg.imaging.decode import proxy
+
+    assert place.load is not None  # noqa: S101  # else there is nothing to cut
+    small = proxy(data, place.load.args[0].shown, place.limits).data
+    matte = network.matte(process.network(place.load), small)
+    place.keep(alpha.fingerprint, matte)
+    return matte
 
 
 def _stored(place: Place, what: Callable[[Store, str], Coroutine[Any, Any, object]]) -> None:

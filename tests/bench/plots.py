@@ -95,6 +95,17 @@ def _scale(axes: Axes, series: Series) -> None:
     axes.legend()
 
 
+def _scaling(axes: Axes, series: Series) -> None:
+    actors = [row["actors"] for row in series["real"]]
+    axes.plot(actors, [row["rate"] for row in series["real"]], "o-", label="one driver")
+    axes.plot(actors, [row["linear"] for row in series["real"]], "k--", linewidth=1, label="linear")
+    limit = max(row["rate"] for row in series["limit"])
+    axes.axhline(limit, color="C3", linewidth=1, label=f"the driver's limit: {limit:.0f}/s")
+    axes.set(xscale="log", yscale="log", xlabel="actors", ylabel="images a second", title="How far one driver goes")
+    axes.set_xticks(actors, map(str, actors))
+    axes.legend()
+
+
 _PLOTS: dict[str, tuple[str, Callable[[Axes, Series], None]]] = {
     "1": ("creates", _creates),
     "2": ("low-credit", _low_credit),
@@ -102,4 +113,5 @@ _PLOTS: dict[str, tuple[str, Callable[[Axes, Series], None]]] = {
     "4": ("in-flight", _in_flight),
     "5": ("speed", _speed),
     "6": ("scale", _scale),
+    "scaling": ("scaling", _scaling),
 }

@@ -34,4 +34,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main)
+    # By its own name, so that actors find `work`.
+    from tests.ray import driver
+
+    anyio.run(driver.main)

@@ -24,11 +24,12 @@ class ThreadPool:
     before: Callable[[str], None] = lambda name: None  # a call of this function
     closed: bool = False
     at_once: int = 2
+    kept: tuple[Any, ...] = ()
 
     async def isolated(self, seconds: float, function: Callable[..., Any], *args: Any) -> Any:
         if self.closed:
             raise Stopping("the run is stopping")
-        asked = pickle.dumps((function, args))
+        asked = pickle.dumps((function, (*self.kept, *args)))
         answer = await anyio.to_thread.run_sync(self._answer, asked)
         self.largest = max(self.largest, len(asked), len(answer))
         assert self.largest < _MOST
@@ -36,6 +37,8 @@ class ThreadPool:
         if not worked:
             raise result
         return result
+
+    together = isolated
 
     def _answer(self, asked: bytes) -> bytes:
         function, args = pickle.loads(asked)
@@ -54,8 +57,8 @@ class ThreadPool:
 
     @asynccontextmanager
     async def opened(
-        self, address: str, *, version: str, gpus: float, load: Callable[[], None]
+        self, address: str, *, version: str, gpus: float, load: Callable[[], tuple[Any, ...]]
     ) -> AsyncIterator[ThreadPool]:
-        self.closed = False
-        await self.isolated(0.0, load)
+        self.closed, self.kept = False, ()
+        self.kept = await self.isolated(0.0, load)
         yield self

@@ -14,11 +14,16 @@ import anyio
 import pytest
 
 from batch_removebg.errors import BatchError, ClusterLost, SettingsError, SourceError, Stopping, WorkFailed
+from batch_removebg.workers import ray_pool
 from batch_removebg.workers.ray_cluster import Gone, Silent, joined, room
-from batch_removebg.workers.ray_pool import RayPool, hires
+from batch_removebg.workers.ray_pool import RayPool, _each, hires
 
 pytestmark = pytest.mark.anyio
 HERE = ["1.0", platform.python_version()]
+
+
+class Crash(BaseException):
+    """What a function raises that ends its process."""
 
 
 class FakeActor:
@@ -38,6 +43,10 @@ class FakeActor:
                 given.append(await self._do(method, *args))
             except (Gone, Silent) as error:
                 given.append(error)
+            except Crash:
+                self.cluster.crashes += 1
+                self.kill()
+                given.append(Gone())
             asking.cancel_scope.cancel()
 
         async def death() -> None:
@@ -58,11 +67,11 @@ class FakeActor:
             return self.node, f"10.0.0.{self.node}", *self.cluster.versions
         if method == "ping":
             return await self.back.wait()
-        function, (*given,) = args
+        function, given, *_ = args
         self.at_work += 1
         assert self.at_work == 1, "two calls at a time"
         try:
-            return True, await function(self, *given) if isinstance(function, partial) else function()
+            return True, await function(self, *given) if isinstance(function, partial) else function(*given)
         except BatchError as error:
             return False, error
         finally:
@@ -78,6 +87,7 @@ class FakeCluster:
         self.nodes, self.versions, self.lost, self.hangs = dict(nodes), list(HERE), False, False
         self.actors: list[FakeActor] = []
         self.sleeping: list[anyio.Event] = []
+        self.crashes = 0
 
     @contextmanager
     def join(self, address: str, gpus: float) -> Iterator[FakeCluster]:
@@ -125,7 +135,7 @@ class FakeCluster:
         await settled()
 
     @asynccontextmanager
-    async def pool(self, load: Callable[[], object] | None = None) -> AsyncIterator[RayPool]:
+    async def pool(self, load: Callable[[], tuple[Any, ...]] = tuple) -> AsyncIterator[RayPool]:
         with anyio.fail_after(20):
             opened = RayPool.opened("x", version="1.0", load=load, sleep=self.sleep, join=self.join)  # type: ignore[arg-type]
             async with opened as pool:
@@ -225,6 +235,77 @@ async def test_each_actor_has_one_call_and_others_wait_in_their_order() -> None:
         for number in range(50):
             tasks.start_soon(one, number)
     assert order == [*range(50)]
+
+
+def doubled(number: int) -> int:
+    if number == 5:
+        raise SourceError("is empty")
+    if number == 6:
+        raise Crash
+    return 2 * number
+
+
+class Together:
+    """Calls of `doubled` while an actor of one has other work, and what became of each; `asked`: parts of each call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cluster, self.ended, self.asked = FakeCluster(a=1), dict[int, Any](), list[list[int]]()
+
+        def each(function: Any, parts: Any) -> Any:
+            self.asked.append([number for (number,) in parts])
+            return _each(function, parts)
+
+        monkeypatch.setattr(ray_pool, "_each", each)
+
+    async def run(self, numbers: list[int], then: Callable[[RayPool], None] = lambda pool: None) -> dict[int, Any]:
+        async with self.cluster.pool() as pool, anyio.create_task_group() as tasks:
+            busy, calls = anyio.Event(), Calls(pool, tasks)
+
+            async def wait(actor: FakeActor) -> None:
+                await busy.wait()
+
+            async def one(number: int) -> None:
+                try:
+                    self.ended[number] = await pool.together(9, doubled, number)
+                except BatchError as error:
+                    self.ended[number] = error
+
+            calls.begin(-1, wait)
+            await settled()
+            for number in numbers:
+                tasks.start_soon(one, number)
+            await settled()
+            then(pool)
+            busy.set()
+        return self.ended
+
+
+async def test_small_calls_that_wait_go_to_an_actor_by_eights_and_each_gets_its_own_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = [5, *range(10, 20)]
+    calls = Together(monkeypatch)
+    ended = await calls.run(numbers)
+    assert calls.asked == [numbers[:8], numbers[8:]]
+    assert str(ended.pop(5)) == "is empty"
+    assert ended == {number: 2 * number for number in numbers[1:]}
+
+
+async def test_a_small_call_that_crashes_fails_alone_after_three_more_and_the_others_of_its_call_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = Together(monkeypatch)
+    ended = await calls.run([1, 6, 2])
+    assert calls.asked == [[1, 6, 2]]
+    assert isinstance(ended.pop(6), WorkFailed)
+    assert ended == {1: 2, 2: 4}
+    assert calls.cluster.crashes == 1 + 3
+
+
+async def test_small_calls_that_wait_together_all_end_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Together(monkeypatch)
+    ended = await calls.run([1, 2, 3], RayPool.close)
+    assert (calls.asked, [type(error) for error in ended.values()]) == ([], [Stopping] * 3)
 
 
 async def test_what_a_function_raises_is_raised() -> None:
@@ -402,7 +483,7 @@ async def test_another_version_on_a_node_is_refused_with_both() -> None:
 
 
 async def test_a_node_that_cannot_get_ready_is_named_with_the_reason() -> None:
-    def load() -> None:
+    def load() -> tuple[()]:
         raise SettingsError("u2netp isn't on this machine")
 
     cluster = FakeCluster(a=1)

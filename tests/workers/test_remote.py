@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def told(out: Path) -> dict[str, Any]:
     return {item["id"]: {**item, "seconds": 0, "prediction_id": "", "reused": None, "attempts": 0} for item in items}
 
 
+def network_of_actors() -> LeftHalf:
+    [loaded] = process._loaded
+    assert isinstance(loaded, LeftHalf)
+    return loaded
+
+
+def networked() -> int:
+    """Pictures that it has seen; each call here is done twice."""
+    return len(network_of_actors().seen) // 2
+
+
 @pytest.mark.parametrize("given", [{"preset": ("ebay",)}, {"hold_flagged": True}])
 async def test_pictures_and_what_is_told_of_them_are_those_of_a_run_here(
     pool: ThreadPool, photos: Path, tmp_path: Path, given: Any
@@ -68,7 +80,7 @@ async def test_pictures_and_what_is_told_of_them_are_those_of_a_run_here(
     away = await run_batch(photos, out=tmp_path / "away", **given, workers="ray")
     assert (away.saved, away.predictions, away.reused) == (here.saved, here.predictions, here.reused) == (4, 3, 1)
     assert told(tmp_path / "away") == told(tmp_path / "here")
-    assert (pool.called.count("cut"), pool.called.count("made")) == (3, 4)
+    assert networked() == 3
     assert not (tmp_path / "away" / STATE / "spool").exists()
     assert list((tmp_path / "away").rglob("*.tmp")) == []
 
@@ -86,21 +98,28 @@ async def test_paths_are_told_as_they_were_typed(
     assert str(tmp_path) not in (tmp_path / "away/ledger.jsonl").read_text()
 
 
+async def test_a_picture_takes_two_calls_and_its_twin_is_read_again_and_its_alpha_looked_for(
+    pool: ThreadPool, photos: Path, tmp_path: Path
+) -> None:
+    await run_batch(photos, out=tmp_path / "out", workers="ray")
+    assert Counter(pool.called) == {"ready": 1, "used": 1, "look": 4 + 1, "made": 4, "there": 1}
+
+
 async def test_kept_alphas_serve_where_they_are_sound_and_are_made_again_elsewhere(
     pool: ThreadPool, photos: Path, tmp_path: Path
 ) -> None:
     await run_batch(photos, out=tmp_path / "out", workers="ray")
     first, *_ = sorted((tmp_path / "out" / STATE / "alpha").rglob("*.png"))
     first.write_bytes(first.read_bytes()[:-20])
-    pool.called.clear()
+    network_of_actors().seen.clear()
     again = await run_batch(photos, out=tmp_path / "out", workers="ray", format="webp")
     assert (again.saved, again.failed) == (4, 0)
-    assert pool.called.count("cut") == 1
+    assert networked() == 1
 
 
 async def test_a_source_that_changes_meanwhile_fails_alone(pool: ThreadPool, photos: Path, tmp_path: Path) -> None:
     def retouch(name: str) -> None:
-        if name == "cut":
+        if name == "made":
             (photos / "0.png").write_bytes((photos / "2.png").read_bytes())
 
     pool.before = retouch
