@@ -187,7 +187,7 @@ def test_openvino_that_does_as_it_was_asked_is_believed(choice: Choice, hint: st
 def test_whatever_a_runtime_raises_is_one_line_and_want_of_memory_has_its_remedy(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, said: str
 ) -> None:
-    def fails(model: Weights, choice: Choice) -> Runtime:
+    def fails(model: Weights, choice: Choice, *, batched: bool) -> Runtime:
         raise raised
 
     monkeypatch.setattr(onnx, "OnnxRuntime", fails)
