@@ -12,9 +12,10 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path, PurePath
 
+from batch_removebg.errors import SettingsError
 from batch_removebg.storage.layout import LEDGER, STATE
 from batch_removebg.storage.naming import PICTURE_SUFFIXES, RAW_SUFFIXES
-from batch_removebg.storage.objects import Stored, divided
+from batch_removebg.storage.objects import Stored, divided, object_problem
 
 from .text import printable
 
@@ -95,6 +96,8 @@ def below(listed: Callable[[str], Iterable[Sequence[Stored]]], url: str, folders
     What ends with `/` stands for keys that can't be read. `listed`: see `Store.listed`.
     """
     (bucket, prefix), (of_out, out) = location(url), location(folders.bucket)
+    if problem := object_problem(f"{url.removesuffix('/')}/NAME"):
+        raise SettingsError(f"{url} {problem}")
     listing, start, ledger = _Listing(Path(prefix), folders), len(prefix) + bool(prefix), "\0"
     own = f"{out}/" if of_out == bucket and len(out) > len(prefix) else "\0"  # an OUT around the prefix is none of it
     has_state = lru_cache(99)(lambda folder: any(listed(f"{folder}/{STATE}")))

@@ -84,7 +84,7 @@ def require(settings: Settings) -> None:
     """Raise SettingsError where what works on pixels isn't there, as the run would. Blocks."""
     if settings.away:
         remote.require(settings.workers)
-    elif settings.local:
+    if settings.local and settings.workers in ("here", "ray"):
         from batch_removebg.engine.runtimes import opening
 
         opening.require(settings.device, settings.precision)

@@ -29,6 +29,7 @@ from batch_removebg.storage.lock import locked
 from batch_removebg.storage.segments import Segments
 
 from .settings import Settings
+from .shards import require_place
 
 _COPIED, _SNAPSHOT = 5.0, 60.0  # seconds between two segments of the ledger, where creates need none, and two snapshots
 _LISTINGS = 2  # tries of one, each of which is tried again for minutes
@@ -76,6 +77,7 @@ async def opened(
     for name in filter(partial(getattr, settings), ("hold_flagged", "prune", "start_over")):
         flag = f"--{name.replace('_', '-')}"
         raise SettingsError(f"{flag} works on folders only, and --out is in a bucket: leave it out")
+    require_place(settings.out, settings.own_shard)
     await run_sync(make_folder, settings.out / STATE)
     with locked(settings.out / STATE, clock=clock):
         ours = await outlasted(clock.sleep, partial(_begun, settings, clock, listener), _TRIES)

@@ -92,8 +92,13 @@ class Bucket:
 
     def taken(self, name: str) -> bool:
         with suppress(FileNotFoundError):
-            return self.size(name) >= 0
+            return self.size(name) >= 0 and not anyio.from_thread.run(self._is_ours, name)
         return False
+
+    async def _is_ours(self, name: str) -> bool:
+        """Whether a run of this prefix wrote it, though its last lines may not be on record."""
+        found = await outlasted(self._gate.sleep, lambda: self._store.head(self._prefix + name))
+        return found is not None and found.metadata.get("by") == self._by
 
     def read(self, name: str) -> bytes:
         try:

@@ -38,9 +38,8 @@ class Silent(Exception):
 
 
 # Processes that Ray starts for itself outlive the one that has started them, where that is killed: here they are one
-# group, with a process that ends it as soon as its input is closed. Their folder is removed
-# in the end; its name is short, since paths of sockets in it have 107 bytes at most. In Ray's own, /tmp/ray, which may
-# be missing, it would also leave the cluster's address to others.
+# group, with a process that ends it as soon as its input is closed. Their folder is removed in the end; its name is
+# short, since paths of sockets in it have 107 bytes at most. Ray's own, /tmp/ray, may be missing, or be others'.
 _HEAD = """
 import os, sys, tempfile
 with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as place:
@@ -59,9 +58,12 @@ def installed(address: str) -> Any:
     """Ray; raises SettingsError where it is missing."""
     os.environ.update(_QUIET)
     try:
+        if address.startswith("ray://"):
+            importlib.import_module("grpc")
         return importlib.import_module("ray")
     except ImportError as error:
-        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}") from error
+        client = " and pip install 'ray[client]'" if address.startswith("ray://") else ""
+        raise SettingsError(f"--workers {address} needs Ray: {INSTALL.format('ray')}{client}") from error
 
 
 @contextmanager
@@ -82,6 +84,8 @@ def joined(address: str, gpus: float) -> Iterator[Cluster]:
             remedy = "a cluster that wants a token needs RAY_AUTH_MODE=token, and its RAY_AUTH_TOKEN"
             raise SettingsError(f"--workers {address}: {' '.join(str(error).split())}; {remedy}") from error
         try:
+            if gpus and address == "ray" and not ray.cluster_resources().get("GPU"):
+                raise SettingsError("--device cuda with --workers ray: Ray sees no GPU on this machine")
             yield Cluster(ray, gpus)
         finally:
             ray.shutdown()

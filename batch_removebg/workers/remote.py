@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 _STORAGE = 300.0  # seconds for reading and writing beside the work: shared storage may be out of reach for a while
 _ANSWERS = 10.0  # seconds for a cluster's head to take a connection
 _TRIES = 7  # of a node to reach the bucket, in about a minute
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # with no settings: RFC 9113, 3.4
+_SETTINGS = b"\4"  # the kind of the frame that the other side begins with
 _PROBE = "probe"  # a file that shows whether a node reaches OUT
 T = TypeVar("T")
 
@@ -226,9 +228,13 @@ def require(address: str) -> None:
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _ANSWERS) as asked:
+            asked.sendall(_GREETING)
+            said = asked.recv(4)
     except (OSError, OverflowError) as error:  # Ray would try for minutes
         raise SettingsError(f"--workers {address}: nothing answers there ({error})") from error
+    if said[3:] != _SETTINGS and "RAY_USE_TLS" not in os.environ:
+        raise SettingsError(f"--workers {address}: what answers there isn't Ray; its head has port 6379 as a rule")
 
 
 def ready(place: Place, token: str, load: Load | None) -> tuple[Place]:

@@ -20,6 +20,7 @@ import pytest
 
 from batch_removebg import __version__
 from batch_removebg.errors import SettingsError, WorkFailed
+from batch_removebg.workers.ray_cluster import joined
 from batch_removebg.workers.ray_pool import RayPool
 
 pytest.importorskip("ray")
@@ -195,6 +196,11 @@ async def test_60_calls_survive_a_minute_in_which_a_node_or_its_actors_are_out_o
                     os.kill(process, signal.SIGCONT)
     assert (len(given), {where for _, where in given} - {raylet(other)}) == (60, {raylet(node)})
     cluster.remove_node(other, allow_graceful=False)
+
+
+def test_a_machine_without_a_gpu_is_refused_where_actors_want_a_share_of_one() -> None:
+    with pytest.raises(SettingsError, match="Ray sees no GPU on this machine"), joined("ray", 0.125):
+        pass
 
 
 @long

@@ -85,6 +85,17 @@ def test_a_run_elsewhere_goes_on_with_the_ledger_and_buys_nothing_again(
     assert (provider.bill, (shop / "here/ledger.jsonl").read_bytes()) == (3, ledger(s3))
 
 
+def test_pictures_whose_lines_are_lost_keep_their_names_where_the_run_goes_on_elsewhere(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    said(*RUN, "here")
+    # As where a machine is lost in the first seconds, with its ledger.
+    s3.objects = {key: each for key, each in s3.objects.items() if not key.startswith(STATE)}
+    code, _, told = said(*RUN, "there")
+    assert (code, "another name" in told) == (0, False), told
+    assert s3.keys(".png") == ["cutouts/a.png", "cutouts/b.png", "cutouts/c.png"]
+
+
 def test_a_state_that_went_another_way_is_refused(shop: Path, said: Said, provider: ScriptedProvider, s3: S3) -> None:
     said(*RUN, "here", "--limit", "1")
     before = dict(s3.objects)
@@ -144,6 +155,26 @@ def test_what_cannot_be_is_refused_before_anything_is_bought(
     assert (code, provider.bill, s3.keys()) == (2, 0, [])
     assert why in told
     assert said(*RUN, "state")[0] == 0  # and binds nobody
+
+
+@pytest.mark.parametrize("where", ["s3://shop//in/", "s3://shop/in//", "s3://shop//", "s3://shop/./in/"])
+def test_a_folder_whose_name_is_no_key_is_refused_rather_than_another(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3, where: str
+) -> None:
+    s3.objects["in/a.png"] = kept(photo())
+    code, _, told = said("run", where, *API, "--out", "out")
+    assert (code, provider.bill) == (2, 0), told
+    assert f"{where} is no key: a part of it is empty, `.` or `..`" in told
+
+
+def test_a_state_of_shards_is_refused_before_the_lease_is_taken(
+    shop: Path, said: Said, provider: ScriptedProvider, s3: S3
+) -> None:
+    said(*RUN, "state", "--shard", "1/2")
+    before = s3.keys()
+    code, _, told = said("run", "in", *API, "--out", "s3://shop/others", "--state", "state")
+    assert (code, s3.keys()) == (2, before), told
+    assert "holds 2 shards" in told
 
 
 def test_a_folder_belongs_to_one_bucket_or_to_none(shop: Path, said: Said, provider: ScriptedProvider, s3: S3) -> None:
@@ -252,7 +283,7 @@ def test_shards_have_a_prefix_a_lease_and_a_ledger_each_and_are_merged_by_their_
         (["--shard", "1/3"], "is a shard of 3, and that --out has 2"),
         ([], "s3://shop/cutouts holds shards"),
     ):
-        code, _, told = said(*RUN, "other", *given)
+        code, _, told = said(*RUN, f"other{len(given)}", *given)
         assert code == 2
         assert what in told
 

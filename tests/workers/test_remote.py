@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +91,7 @@ async def test_paths_are_told_as_they_were_typed(
     pool: ThreadPool, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (photos / "torn.png").write_bytes((photos / "0.png").read_bytes()[:-500])
+    (photos / "torn.png").write_bytes(b"no picture")
     Path("list.txt").write_text("photos/0.png\nphotos/gone.png\nphotos/torn.png\n")
     here = await run_batch("list.txt", out="here")
     away = await run_batch("list.txt", out="away", workers="ray")
@@ -219,6 +221,19 @@ async def test_what_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(SettingsError, match=remedy):
         await run_batch(photos, out=tmp_path / "out", **given)
+
+
+async def test_what_answers_and_is_no_ray_is_refused_before_ray_asks_it(photos: Path, tmp_path: Path) -> None:
+    def refuses(server: socket.socket) -> None:
+        asked, _ = server.accept()
+        asked.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        asked.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(refuses, server)
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(SettingsError, match=f"^workers {where}: what answers there isn't Ray"):
+            await run_batch(photos, out=tmp_path / "out", workers=where)
 
 
 async def test_objects_are_read_elsewhere_too(
