@@ -114,10 +114,14 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise SettingsError(f"{self.sidecar}: output {self.output} isn't there; {self.path} has {', '.join(names)}")
         return known[self.output]
 
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of its input, for one picture."""
+        return (1, 3, self.size, self.size) if self.layout == "NCHW" else (1, self.size, self.size, 3)
+
     def require_shape(self, shape: Sequence[int | str | None]) -> None:
         """Raise SettingsError where its file takes another input; sides that aren't numbers are free."""
-        side = self.size
-        given = (1, 3, side, side) if self.layout == "NCHW" else (1, side, side, 3)
+        given = self.shape
         fixed = tuple(one if isinstance(one, int) else two for one, two in zip(shape, given, strict=False))
         if shape and (len(shape), fixed) != (len(given), given):
             what = f"{self.sidecar}: size or layout isn't what {self.path.name} has"

@@ -54,7 +54,8 @@ class OnnxRuntime:
         self.used = confirm(choice, self._session.get_providers())
         # One run uses every core: 4.1 pictures a second on two. Two sessions of one thread each do 4.5, but take 650 MB
         # instead of 370; OpenVINO is the better way to gain that. A card has use for several pictures at a time.
-        self._batches = Batches(self._ran, [pinned((most, *_shape(model))) for _ in range(2)]) if most > 1 else None
+        places = [pinned((most, *model.shape[1:])) for _ in range(2)] if most > 1 else []
+        self._batches = Batches(self._ran, places) if places else None
         self._turn = threading.Lock()
         first = self._session.get_inputs()[0]
         self._input, self.shape = first.name, list(first.shape)
@@ -74,10 +75,6 @@ class OnnxRuntime:
             raise PredictionFailed(f"onnxruntime gave up: {said(error)}") from error
         output: NDArray[np.float32] = found
         return output
-
-
-def _shape(model: Weights) -> tuple[int, int, int]:
-    return (3, model.size, model.size) if model.layout == "NCHW" else (model.size, model.size, 3)
 
 
 def confirm(choice: Choice, used: list[str]) -> Choice:

@@ -20,7 +20,7 @@ def pinned(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """
     size = math.prod(shape) * 4
     try:
-        driver, device, context, at, _ = ctypes.CDLL(_DRIVER), ctypes.c_int(), *(ctypes.c_void_p() for _ in range(3))
+        driver, device, context, at = ctypes.CDLL(_DRIVER), ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
         failed = (
             driver.cuInit(0)
             or driver.cuDeviceGet(ctypes.byref(device), 0)
